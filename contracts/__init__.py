@@ -1,0 +1,1 @@
+"""The protocol on chain: Solidity sources, their Python bindings, and the honest player."""

@@ -1,0 +1,295 @@
+"""A chain behind an RPC endpoint: retried requests, typed answers, and checks before trusting it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from eth_hash.auto import keccak
+from eth_utils import to_checksum_address
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from .abi import ErrorDecoder
+from .errors import CodeMismatch, ContractError, RpcRefused, RpcUnavailable, StaleHead, WrongChain
+
+_EMPTY_CODE_HASH = keccak(b"")
+_GWEI = 10**9
+
+
+@dataclass(frozen=True)
+class Block:
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+    base_fee_wei: int
+
+
+@dataclass(frozen=True)
+class RawLog:
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    log_index: int
+
+
+@dataclass(frozen=True)
+class TransactionReceipt:
+    transaction_hash: bytes
+    block_number: int
+    block_hash: bytes
+    succeeded: bool
+    gas_used: int
+    effective_gas_price_wei: int
+    contract_address: str | None
+    logs: tuple[RawLog, ...]
+
+
+class Chain:
+    """Typed JSON-RPC. Transport failures are retried with growing pauses, then raise `RpcUnavailable`;
+    answers that are errors raise `RpcRefused`, reverts `ContractError`."""
+
+    def __init__(
+        self,
+        rpc_url: str,
+        *,
+        expected_chain_id: int | None = None,
+        attempts: int = 5,
+        longest_pause_s: float = 4.0,
+        timeout_s: float = 30.0,
+    ) -> None:
+        from web3 import HTTPProvider
+
+        self.rpc_url = rpc_url
+        self.error_decoder: ErrorDecoder | None = None
+        self._provider = HTTPProvider(
+            rpc_url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
+        )
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(_Transient),
+            stop=stop_after_attempt(attempts),
+            wait=wait_exponential_jitter(initial=0.1, max=longest_pause_s, jitter=0.1),
+            reraise=True,
+        )
+        if expected_chain_id is not None and self.chain_id != expected_chain_id:
+            raise WrongChain(expected_chain_id, self.chain_id, rpc_url)
+
+    # --- requests
+
+    def request(self, method: str, parameters: Sequence[object]) -> Any:
+        """One JSON-RPC request; its result as JSON."""
+        try:
+            return self._retrying(self._request_once, method, list(parameters))
+        except _Transient as error:
+            raise RpcUnavailable(
+                f"{self.rpc_url} does not answer ({error}); check that the node runs and the URL is right."
+            ) from error
+
+    def _request_once(self, method: str, parameters: list[object]) -> Any:
+        from requests.exceptions import RequestException
+        from web3.exceptions import Web3Exception
+
+        try:
+            answer = self._provider.make_request(method, parameters)  # type: ignore[arg-type]
+        except (RequestException, OSError, Web3Exception) as error:
+            raise _Transient(str(error)) from error
+        except ValueError as error:  # not JSON: a proxy's error page
+            raise _Transient(f"not JSON: {error}") from error
+        error_body = answer.get("error")
+        if error_body is None:
+            return answer.get("result")
+        if isinstance(error_body, str):
+            raise RpcRefused(method, error_body)
+        message = str(error_body.get("message", error_body))
+        if error_body.get("code") in (-32005, 429) or "rate limit" in message.lower():
+            raise _Transient(message)
+        raise RpcRefused(method, message, error_body.get("data"))
+
+    # --- trust
+
+    @cached_property
+    def chain_id(self) -> int:
+        return int(self.request("eth_chainId", []), 16)
+
+    @cached_property
+    def genesis_hash(self) -> bytes:
+        """Tells apart two development chains with the same chain id."""
+        return self.block(0).hash
+
+    def require_fresh(self, limit_s: float) -> Block:
+        """The newest block; raises `StaleHead` when it is older than `limit_s` by this machine's clock."""
+        head = self.head()
+        age = time.time() - head.timestamp
+        if age > limit_s:
+            raise StaleHead(age, limit_s, head.number)
+        return head
+
+    def code_hash(self, address: str) -> bytes:
+        """keccak256 of the code at an address (EXTCODEHASH of a contract)."""
+        return keccak(_bytes(self.request("eth_getCode", [address, "latest"])))
+
+    def require_code_hash(self, address: str, expected: bytes, name: str) -> None:
+        actual = self.code_hash(address)
+        if actual == _EMPTY_CODE_HASH:
+            raise CodeMismatch(f"There is no contract at {address} ({name}); deploy it, or correct the address.")
+        if actual != expected:
+            raise CodeMismatch(
+                f"The code at {address} is not {name} as these sources compile it; "
+                "use the matching release of this program, or another deployment."
+            )
+
+    # --- reading
+
+    def block(self, number: int | str) -> Block:
+        tag = hex(number) if isinstance(number, int) else number
+        body = self.request("eth_getBlockByNumber", [tag, False])
+        if body is None:
+            raise RpcRefused("eth_getBlockByNumber", f"there is no block {number}")
+        return Block(
+            number=int(body["number"], 16),
+            hash=_bytes(body["hash"]),
+            parent_hash=_bytes(body["parentHash"]),
+            timestamp=int(body["timestamp"], 16),
+            base_fee_wei=int(body.get("baseFeePerGas", "0x0"), 16),
+        )
+
+    def block_hash(self, number: int) -> bytes | None:
+        """Hash of a block of the canonical chain, None beyond its head."""
+        body = self.request("eth_getBlockByNumber", [hex(number), False])
+        return None if body is None else _bytes(body["hash"])
+
+    def head(self) -> Block:
+        return self.block("latest")
+
+    def confirmed_head(self, confirmations: int) -> Block:
+        """The newest block that has `confirmations` blocks on top of it (the first block at the start)."""
+        head = self.head()
+        return head if confirmations == 0 else self.block(max(0, head.number - confirmations))
+
+    def call(
+        self,
+        to: str,
+        data: bytes,
+        *,
+        block: int | None = None,
+        sender: str | None = None,
+        value_wei: int = 0,
+        description: str = "",
+    ) -> bytes:
+        """eth_call; a revert raises `ContractError`."""
+        body = _transaction_body(to, data, sender, value_wei)
+        return _bytes(self._revert_decoded("eth_call", [body, _tag(block)], description))
+
+    def estimate_gas(
+        self, to: str | None, data: bytes, *, sender: str, value_wei: int, description: str = ""
+    ) -> int:
+        """Gas that the transaction would use now; a revert raises `ContractError`."""
+        body = _transaction_body(to, data, sender, value_wei)
+        return int(self._revert_decoded("eth_estimateGas", [body], description), 16)
+
+    def _revert_decoded(self, method: str, parameters: list[object], description: str) -> Any:
+        try:
+            return self.request(method, parameters)
+        except RpcRefused as error:
+            if (decoded := self.decode_revert(error, description)) is not None:
+                raise decoded from error
+            raise
+
+    def decode_revert(self, error: RpcRefused, description: str = "") -> ContractError | None:
+        """The contract's error behind a refused request; None when it was not a revert."""
+        data = error.data.get("data") if isinstance(error.data, dict) else error.data
+        if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
+            return (self.error_decoder or ErrorDecoder([])).decode(_bytes(data), description)
+        if "revert" in error.rpc_message.lower():
+            return ContractError("Reverted", {}, error.rpc_message, description)
+        return None
+
+    def balance_wei(self, address: str) -> int:
+        return int(self.request("eth_getBalance", [address, "latest"]), 16)
+
+    def nonce(self, address: str, *, pending: bool = False) -> int:
+        """Number of transactions mined (or also waiting) from an account."""
+        return int(
+            self.request("eth_getTransactionCount", [address, "pending" if pending else "latest"]), 16
+        )
+
+    def priority_fee_wei(self) -> int:
+        try:
+            return int(self.request("eth_maxPriorityFeePerGas", []), 16)
+        except RpcRefused:
+            return _GWEI
+
+    def receipt(self, transaction_hash: bytes) -> TransactionReceipt | None:
+        body = self.request("eth_getTransactionReceipt", [_hex(transaction_hash)])
+        if body is None or body.get("blockNumber") is None:
+            return None
+        created = body.get("contractAddress")
+        return TransactionReceipt(
+            transaction_hash=transaction_hash,
+            block_number=int(body["blockNumber"], 16),
+            block_hash=_bytes(body["blockHash"]),
+            succeeded=int(body["status"], 16) == 1,
+            gas_used=int(body["gasUsed"], 16),
+            effective_gas_price_wei=int(body.get("effectiveGasPrice", "0x0"), 16),
+            contract_address=to_checksum_address(created) if created else None,
+            logs=tuple(_raw_log(log) for log in body["logs"]),
+        )
+
+    def send_raw(self, raw: bytes) -> None:
+        """Hand a signed transaction to the node; `RpcRefused` keeps the node's reason."""
+        self.request("eth_sendRawTransaction", [_hex(raw)])
+
+    def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[RawLog]:
+        """All logs of these contracts in a range of blocks, in order."""
+        query = {"address": list(addresses), "fromBlock": hex(from_block), "toBlock": hex(to_block)}
+        found = [_raw_log(log) for log in self.request("eth_getLogs", [query])]
+        return sorted(found, key=lambda log: (log.block_number, log.log_index))
+
+    def unlocked_accounts(self) -> list[str]:
+        try:
+            return [to_checksum_address(account) for account in self.request("eth_accounts", [])]
+        except RpcRefused:
+            return []
+
+
+class _Transient(Exception):
+    """A failure that another try may cure."""
+
+
+def _transaction_body(to: str | None, data: bytes, sender: str | None, value_wei: int) -> dict[str, str]:
+    body = {"data": _hex(data), "value": hex(value_wei)}
+    if to is not None:
+        body["to"] = to
+    if sender is not None:
+        body["from"] = sender
+    return body
+
+
+def _tag(block: int | None) -> str:
+    return "latest" if block is None else hex(block)
+
+
+def _raw_log(body: dict[str, Any]) -> RawLog:
+    return RawLog(
+        address=to_checksum_address(body["address"]),
+        topics=tuple(_bytes(topic) for topic in body["topics"]),
+        data=_bytes(body["data"]),
+        block_number=int(body["blockNumber"], 16),
+        block_hash=_bytes(body["blockHash"]),
+        transaction_hash=_bytes(body["transactionHash"]),
+        log_index=int(body["logIndex"], 16),
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()

@@ -1,0 +1,123 @@
+"""`DisputeGame`: opening, every move, and the state that a player looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..protocol.game import Game
+from ..protocol.model import Point
+from ..protocol.response import ResponseFields
+from ..protocol.token_ids import pack_token_ids
+from .contract import BlockId, BoundContract, Call
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A token's leaf in the model's `embedding_rows_root`."""
+
+    embedding: Point
+    head: Point
+    path: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class StepProof:
+    points_before: Sequence[int]
+    points_after: Sequence[int]
+    key: bytes
+    key_path: Sequence[bytes]
+    proof: bytes
+
+
+@dataclass(frozen=True)
+class EmbeddingProof:
+    """`rows`: 32, those of padded positions are ignored."""
+
+    prompt_ids: bytes
+    output_ids: bytes
+    points: Sequence[int]
+    rows: Sequence[TokenRow]
+    proof: bytes
+
+
+@dataclass(frozen=True)
+class HeadProof:
+    points: Sequence[int]
+    chosen: TokenRow
+    rival: TokenRow
+    proof: bytes
+
+
+def flat_points(points: Sequence[Point]) -> list[int]:
+    """x_0, y_0, x_1, y_1, ..."""
+    return [coordinate for point in points for coordinate in point]
+
+
+class DisputeGame(BoundContract):
+    def open(
+        self,
+        batch_id: int,
+        index: int,
+        fields: ResponseFields,
+        path: Sequence[bytes],
+        *,
+        reveal_requested: bool,
+        bond_wei: int,
+    ) -> Call:
+        return self._call(
+            "open", batch_id, index, fields, list(path), reveal_requested, value_wei=bond_wei
+        )
+
+    def reveal(self, game_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> Call:
+        return self._call("reveal", game_id, pack_token_ids(prompt_ids), pack_token_ids(output_ids))
+
+    def post_boundaries(self, game_id: int, hashes: Sequence[bytes]) -> Call:
+        return self._call("postBoundaries", game_id, list(hashes))
+
+    def reveal_windows(self, game_id: int, before: Sequence[Point], after: Sequence[Point]) -> Call:
+        return self._call("revealWindows", game_id, flat_points(before), flat_points(after))
+
+    def prove_step(self, game_id: int, proof: StepProof) -> Call:
+        return self._call("proveStep", game_id, proof)
+
+    def prove_embedding(self, game_id: int, proof: EmbeddingProof) -> Call:
+        return self._call("proveEmbedding", game_id, proof)
+
+    def prove_head(self, game_id: int, proof: HeadProof) -> Call:
+        return self._call("proveHead", game_id, proof)
+
+    def challenge_input(self, game_id: int) -> Call:
+        return self._call("challengeInput", game_id)
+
+    def challenge_part(self, game_id: int, part: int) -> Call:
+        return self._call("challengePart", game_id, part)
+
+    def challenge_head(self, game_id: int, position: int, rival: int, output_ids: Sequence[int]) -> Call:
+        return self._call("challengeHead", game_id, position, rival, pack_token_ids(output_ids))
+
+    def choose_window(self, game_id: int, window: int) -> Call:
+        return self._call("chooseWindow", game_id, window)
+
+    def claim_truncated(self, game_id: int, output_ids: Sequence[int], end_tokens: Sequence[int]) -> Call:
+        packed = pack_token_ids(output_ids)
+        return self._call("claimTruncated", game_id, packed, sorted(set(end_tokens)))
+
+    def timeout(self, game_id: int) -> Call:
+        return self._call("timeout", game_id)
+
+    def concede(self, game_id: int) -> Call:
+        return self._call("concede", game_id)
+
+    def resolve_void(self, game_id: int) -> Call:
+        return self._call("resolveVoid", game_id)
+
+    def game_count(self, block: BlockId = None) -> int:
+        return self._read("gameCount", block=block)  # type: ignore[no-any-return]
+
+    def game(self, game_id: int, block: BlockId = None) -> Game:
+        """Raises `ContractError` (GameUnknown) when there is no such game at that block."""
+        return self._read("game", game_id, record=Game, block=block)  # type: ignore[no-any-return]
+
+    def cuts(self, game_id: int, block: BlockId = None) -> tuple[int, ...]:
+        return self._read("cuts", game_id, block=block)  # type: ignore[no-any-return]

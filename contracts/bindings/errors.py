@@ -1,0 +1,98 @@
+"""Everything that can go wrong between this program and a chain; each message says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class BindingsError(RuntimeError):
+    """Base of all errors of the bindings."""
+
+
+class CompilerNotFound(BindingsError):
+    """There is no Solidity compiler of the right version."""
+
+
+class CompilationFailed(BindingsError):
+    """The Solidity compiler rejected the sources; the message holds its diagnostics."""
+
+
+class BindingsMismatch(BindingsError):
+    """Python and Solidity disagree about a function, an event or a struct."""
+
+
+class RpcUnavailable(BindingsError):
+    """The RPC endpoint did not answer after several tries."""
+
+
+class RpcRefused(BindingsError):
+    """The RPC endpoint answered with an error that a retry would not change."""
+
+    def __init__(self, method: str, message: str, data: object = None) -> None:
+        super().__init__(f"The RPC endpoint refused {method}: {message}.")
+        self.method = method
+        self.rpc_message = message
+        self.data = data
+
+
+class WrongChain(BindingsError):
+    """The RPC endpoint serves another chain than the deployment's."""
+
+    def __init__(self, expected: int, actual: int, rpc_url: str) -> None:
+        super().__init__(
+            f"{rpc_url} serves chain {actual}, but the deployment is on chain {expected}; "
+            "correct --rpc-url (or GAINSAY_RPC_URL) or the deployment file."
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class StaleHead(BindingsError):
+    """The RPC endpoint lags: its newest block is too old to act on."""
+
+    def __init__(self, age_s: float, limit_s: float, block_number: int) -> None:
+        super().__init__(
+            f"The newest block ({block_number}) is {age_s:.0f} s old, more than {limit_s:.0f} s; "
+            "wait until the RPC endpoint has caught up, or use another one."
+        )
+        self.age_s = age_s
+
+
+class CodeMismatch(BindingsError):
+    """The code at an address is not the code that these sources compile to."""
+
+
+class DeploymentInvalid(BindingsError):
+    """A deployment file is missing, unreadable or incomplete."""
+
+
+class KeyUnavailable(BindingsError):
+    """The signing key cannot be used: no file, wrong password, or an account that is not unlocked."""
+
+
+class InsufficientFunds(BindingsError):
+    """The sending account cannot pay for the transaction."""
+
+
+class TransactionTimedOut(BindingsError):
+    """A transaction was not mined in time; it stays in the journal and is carried on at the next start."""
+
+
+class ContractError(BindingsError):
+    """A contract reverted with a custom error, decoded.
+
+    `name` is the Solidity error, `arguments` its named values, `sentence` its documentation.
+    """
+
+    def __init__(self, name: str, arguments: Mapping[str, object], sentence: str, call: str = "") -> None:
+        shown = ", ".join(f"{key}={_show(value)}" for key, value in arguments.items())
+        where = f"{call}: " if call else ""
+        super().__init__(f"{where}{name}({shown}): {sentence}" if sentence else f"{where}{name}({shown})")
+        self.name = name
+        self.arguments = dict(arguments)
+        self.sentence = sentence
+        self.call = call
+
+
+def _show(value: object) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,359 @@
+"""The protocol's events as dataclasses, and their decoding from logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..protocol.game import Outcome, Phase, Reason
+from ..protocol.model import ModelSpec
+from ..protocol.response import ResponseFields
+from .abi import Interface, build_record
+from .chain import RawLog
+
+
+@dataclass(frozen=True)
+class LogPosition:
+    """Where in the chain an event is."""
+
+    contract: str
+    block_number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    log_index: int
+
+
+_NOWHERE = LogPosition("", 0, b"", b"", 0)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events; `at` says where it was emitted."""
+
+    at: LogPosition = field(default=_NOWHERE, kw_only=True, compare=False)
+
+
+# --- ModelRegistry
+
+
+@dataclass(frozen=True)
+class ModelRegistered(Event):
+    model_id: bytes
+    registrant: str
+    spec: ModelSpec
+    verifiers: tuple[str, ...]
+
+
+# --- ProviderStake
+
+
+@dataclass(frozen=True)
+class Initialised(Event):
+    ledger: str
+    game: str
+
+
+@dataclass(frozen=True)
+class Deposited(Event):
+    provider: str
+    amount: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ExitRequested(Event):
+    provider: str
+    amount: int
+    available_at: int
+
+
+@dataclass(frozen=True)
+class ExitCancelled(Event):
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class ExitCompleted(Event):
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class StakeLocked(Event):
+    provider: str
+    amount: int
+    locked: int
+
+
+@dataclass(frozen=True)
+class StakeReleased(Event):
+    provider: str
+    amount: int
+    locked: int
+
+
+@dataclass(frozen=True)
+class StakeSlashed(Event):
+    provider: str
+    beneficiary: str
+    reward: int
+    burned: int
+
+
+@dataclass(frozen=True)
+class EscrowReceived(Event):
+    from_: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class EscrowPaid(Event):
+    to: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class EscrowForfeited(Event):
+    beneficiary: str
+    reward: int
+    burned: int
+
+
+@dataclass(frozen=True)
+class Withdrawn(Event):
+    account: str
+    amount: int
+
+
+# --- InferenceLedger
+
+
+@dataclass(frozen=True)
+class BatchPosted(Event):
+    batch_id: int
+    provider: str
+    model_id: bytes
+    root: bytes
+    salt: bytes
+    count: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class BatchFinalised(Event):
+    batch_id: int
+    released_responses: int
+
+
+@dataclass(frozen=True)
+class ResponseDisputed(Event):
+    batch_id: int
+    index: int
+    leaf: bytes
+    open_games: int
+
+
+@dataclass(frozen=True)
+class DisputeEnded(Event):
+    batch_id: int
+    index: int
+    response_void: bool
+    open_games: int
+
+
+@dataclass(frozen=True)
+class ChallengeWindowExtended(Event):
+    batch_id: int
+    index: int
+    challenge_deadline: int
+
+
+@dataclass(frozen=True)
+class ResponseVoided(Event):
+    batch_id: int
+    index: int
+    provider: str
+    winner: str
+
+
+@dataclass(frozen=True)
+class ResponseFinalised(Event):
+    batch_id: int
+    index: int
+
+
+@dataclass(frozen=True)
+class FeePaid(Event):
+    leaf: bytes
+    payer: str
+    provider: str
+    receipt_id: bytes
+    amount: int
+
+
+@dataclass(frozen=True)
+class FeeClaimed(Event):
+    leaf: bytes
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class FeeRefunded(Event):
+    leaf: bytes
+    payer: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class ReceiptClaimed(Event):
+    receipt_id: bytes
+    claimant: str
+    provider: str
+    leaf: bytes
+    batch_id: int
+    answer_deadline: int
+
+
+@dataclass(frozen=True)
+class ReceiptAnswered(Event):
+    receipt_id: bytes
+    batch_id: int
+    index: int
+
+
+@dataclass(frozen=True)
+class ReceiptSlashed(Event):
+    receipt_id: bytes
+    provider: str
+    claimant: str
+    penalty: int
+
+
+# --- DisputeGame
+
+
+@dataclass(frozen=True)
+class GameOpened(Event):
+    game_id: int
+    batch_id: int
+    index: int
+    challenger: str
+    provider: str
+    model_id: bytes
+    leaf: bytes
+    fields: ResponseFields
+    reveal_requested: bool
+
+
+@dataclass(frozen=True)
+class TurnStarted(Event):
+    game_id: int
+    mover: str
+    phase: Phase
+    deadline: int
+
+
+@dataclass(frozen=True)
+class TokensRevealed(Event):
+    game_id: int
+    prompt_ids: bytes
+    output_ids: bytes
+
+
+@dataclass(frozen=True)
+class BoundariesPosted(Event):
+    game_id: int
+    round: int
+    range_start: int
+    range_end: int
+    hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class InputChallenged(Event):
+    game_id: int
+    boundary_hash: bytes
+
+
+@dataclass(frozen=True)
+class PartChallenged(Event):
+    game_id: int
+    part: int
+    range_start: int
+    range_end: int
+    start_hash: bytes
+    end_hash: bytes
+
+
+@dataclass(frozen=True)
+class HeadChallenged(Event):
+    game_id: int
+    position: int
+    chosen_id: int
+    rival_id: int
+    boundary_hash: bytes
+
+
+@dataclass(frozen=True)
+class WindowsRevealed(Event):
+    game_id: int
+    points_before: tuple[int, ...]
+    points_after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WindowChosen(Event):
+    game_id: int
+    window: int
+
+
+@dataclass(frozen=True)
+class ProofAccepted(Event):
+    game_id: int
+    verifier: str
+
+
+@dataclass(frozen=True)
+class GameResolved(Event):
+    game_id: int
+    outcome: Outcome
+    reason: Reason
+    winner: str
+
+
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
+#: Solidity names that cannot be the name of a field here.
+_RENAMED = {"from": "from_"}
+
+
+class EventDecoder:
+    """Logs of known contracts to events; logs of anybody else are left out."""
+
+    def __init__(self, contracts: Iterable[tuple[str, Interface]]) -> None:
+        self._known: dict[tuple[str, bytes], tuple[Interface, str]] = {
+            (address, topic): (interface, name)
+            for address, interface in contracts
+            for name, topic in interface.topics.items()
+            if name in EVENTS
+        }
+
+    def decode(self, logs: Iterable[RawLog]) -> list[Event]:
+        events = []
+        for log in logs:
+            if not log.topics or (log.address, log.topics[0]) not in self._known:
+                continue
+            interface, name = self._known[(log.address, log.topics[0])]
+            arguments = interface.decode_event(name, log.topics, log.data)
+            events.append(_event(EVENTS[name], arguments, log))
+        return events
+
+
+def _event(kind: type[Event], arguments: dict[str, Any], log: RawLog) -> Event:
+    renamed = {_RENAMED.get(name, name): value for name, value in arguments.items()}
+    event = build_record(kind, renamed)
+    position = LogPosition(log.address, log.block_number, log.block_hash, log.transaction_hash, log.log_index)
+    object.__setattr__(event, "at", position)  # frozen for users; set once, here
+    return event  # type: ignore[no-any-return]

@@ -1,0 +1,64 @@
+"""Events in order, from a (block number, block hash) cursor, with reorganisations noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .deployment import ProtocolContracts
+from .events import Event
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The last block whose events were handled."""
+
+    number: int
+    hash: bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """New events up to `cursor`. With `rewound_to`, everything handled after that block must be dropped
+    first: those blocks are no longer part of the chain."""
+
+    events: tuple[Event, ...]
+    cursor: Cursor
+    rewound_to: int | None = None
+
+
+class LogReader:
+    """Reads the protocol's logs. Only blocks with `confirmations` blocks on top are looked at."""
+
+    def __init__(self, contracts: ProtocolContracts, *, confirmations: int = 0, span: int = 2_000) -> None:
+        self._contracts = contracts
+        self._chain = contracts.chain
+        self._confirmations = confirmations
+        self._span = span
+
+    def read(self, history: Sequence[Cursor]) -> Reading | None:
+        """The next events after the newest cursor of `history` that is still in the chain.
+
+        `history` holds earlier cursors, newest first (empty: from the deployment on). None when there is
+        nothing new. At most `span` blocks at a time: call again until None.
+        """
+        before_first = self._contracts.deployment.first_block - 1
+        known = next((cursor for cursor in history if self._is_canonical(cursor)), None)
+        start = known.number if known else before_first
+        rewound = bool(history) and known != history[0]
+        head = self._chain.confirmed_head(self._confirmations)
+        if head.number <= start and not rewound:
+            return None
+        end = min(head.number, start + self._span)
+        if end <= start:
+            # Rewound to exactly the head: nothing to read yet, but the drop must be told.
+            cursor = known or Cursor(max(start, 0), self._chain.block(max(start, 0)).hash)
+            return Reading((), cursor, rewound_to=start)
+        end_block = self._chain.block(end)
+        events = self._contracts.events.decode(self._chain.logs(self._contracts.addresses, start + 1, end))
+        if self._chain.block_hash(end) != end_block.hash or (known and not self._is_canonical(known)):
+            return None  # reorganised while reading; the next call sees the new chain
+        return Reading(tuple(events), Cursor(end, end_block.hash), start if rewound else None)
+
+    def _is_canonical(self, cursor: Cursor) -> bool:
+        return self._chain.block_hash(cursor.number) == cursor.hash

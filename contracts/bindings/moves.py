@@ -1,0 +1,166 @@
+"""From the honest player's decision to the transaction: proofs, keys and Merkle paths are added here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..protocol import actions
+from ..protocol.game import GameState, ModelRules, RevealedWindows
+from ..protocol.model import CommittedModel, Point
+from ..protocol.response import WINDOW_ROWS
+from ..protocol.token_ids import pack_token_ids
+from ..protocol.trace import OwnTrace, ProvingTrace
+from .chain import Block
+from .contract import Call
+from .deployment import ProtocolContracts
+from .dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow, flat_points
+from .events import TokensRevealed, WindowsRevealed
+
+_INFINITY: Point = (0, 0)
+
+
+def read_game_state(
+    contracts: ProtocolContracts, game_id: int, rules: ModelRules, block: Block | None = None
+) -> GameState:
+    """The state at one block (default: the newest), revealed windows included."""
+    at = block or contracts.chain.head()
+    game = contracts.game.game(game_id, block=at.number)
+    revealed = None
+    if game.phase.name in ("AWAIT_CHOICE", "AWAIT_PROOF"):
+        revealed = _revealed_windows(contracts, game_id, at.number)
+    return GameState(
+        game_id=game_id,
+        game=game,
+        rules=rules,
+        revealed=revealed,
+        response_void=contracts.ledger.is_void(game.batch_id, game.index, block=at.number),
+    )
+
+
+def _revealed_windows(contracts: ProtocolContracts, game_id: int, until: int) -> RevealedWindows | None:
+    for event in _game_events(contracts, game_id, WindowsRevealed, until):
+        return RevealedWindows(_points(event.points_before), _points(event.points_after))
+    return None
+
+
+def revealed_tokens(contracts: ProtocolContracts, game_id: int, until: int) -> tuple[bytes, bytes] | None:
+    """Packed prompt and output ids that the provider put on chain in this game."""
+    for event in _game_events(contracts, game_id, TokensRevealed, until):
+        return event.prompt_ids, event.output_ids
+    return None
+
+
+def _game_events[E: (WindowsRevealed, TokensRevealed)](
+    contracts: ProtocolContracts, game_id: int, kind: type[E], until: int
+) -> list[E]:
+    interface = contracts.game.interface
+    topics = [interface.topics[kind.__name__], game_id.to_bytes(32, "big")]
+    logs = contracts.chain.logs(
+        [contracts.game.address], contracts.deployment.first_block, until, topics=topics
+    )
+    return [event for event in contracts.events.decode(logs) if isinstance(event, kind)]
+
+
+def _points(words: Sequence[int]) -> tuple[Point, ...]:
+    return tuple(zip(words[::2], words[1::2], strict=True))
+
+
+def call_of(
+    action: actions.Action,
+    state: GameState,
+    contracts: ProtocolContracts,
+    trace: OwnTrace | ProvingTrace | None,
+    model: CommittedModel | None,
+) -> Call:
+    """The transaction that makes a move. Proving moves compute their proof here, which takes seconds;
+    they need a `ProvingTrace` and the model's commitment."""
+    game, game_id = contracts.game, state.game_id
+    match action:
+        case actions.RevealTokens(prompt_ids, output_ids):
+            return game.reveal(game_id, prompt_ids, output_ids)
+        case actions.PostBoundaries(hashes):
+            return game.post_boundaries(game_id, hashes)
+        case actions.RevealWindows(before, after):
+            return game.reveal_windows(game_id, before, after)
+        case actions.ChallengeInput():
+            return game.challenge_input(game_id)
+        case actions.ChallengePart(part):
+            return game.challenge_part(game_id, part)
+        case actions.ChallengeHead(position, rival):
+            return game.challenge_head(game_id, position, rival, _need(trace, "trace").output_ids)
+        case actions.ChooseWindow(window):
+            return game.choose_window(game_id, window)
+        case actions.ClaimTruncated():
+            output_ids = _need(trace, "trace").output_ids
+            return game.claim_truncated(game_id, output_ids, state.rules.end_tokens)
+        case actions.Timeout():
+            return game.timeout(game_id)
+        case actions.Concede():
+            return game.concede(game_id)
+        case actions.ResolveVoid():
+            return game.resolve_void(game_id)
+        case actions.ProveStep() | actions.ProveEmbedding() | actions.ProveHead():
+            return _proving_call(action, state, contracts, trace, _need(model, "model commitment"))
+
+
+def _proving_call(
+    action: actions.ProveStep | actions.ProveEmbedding | actions.ProveHead,
+    state: GameState,
+    contracts: ProtocolContracts,
+    trace: object,
+    model: CommittedModel,
+) -> Call:
+    prover: ProvingTrace = _need(trace, "trace")  # type: ignore[assignment]
+    game, game_id = contracts.game, state.game_id
+    match action:
+        case actions.ProveStep(step, window):
+            return game.prove_step(
+                game_id,
+                StepProof(
+                    points_before=flat_points(prover.boundary_points(step)),
+                    points_after=flat_points(prover.boundary_points(step + 1)),
+                    key=model.step_keys[step],
+                    key_path=model.step_key_path(step),
+                    proof=prover.prove_step(step, window),
+                ),
+            )
+        case actions.ProveEmbedding(window):
+            return game.prove_embedding(
+                game_id,
+                EmbeddingProof(
+                    prompt_ids=pack_token_ids(prover.prompt_ids),
+                    output_ids=pack_token_ids(prover.output_ids),
+                    points=flat_points(prover.boundary_points(0)),
+                    rows=_window_rows(prover, model, window),
+                    proof=prover.prove_embedding(window),
+                ),
+            )
+        case actions.ProveHead(position, chosen, rival):
+            return game.prove_head(
+                game_id,
+                HeadProof(
+                    points=flat_points(prover.boundary_points(model.step_count)),
+                    chosen=_token_row(model, chosen),
+                    rival=_token_row(model, rival),
+                    proof=prover.prove_head(position, rival),
+                ),
+            )
+
+
+def _window_rows(trace: OwnTrace, model: CommittedModel, window: int) -> list[TokenRow]:
+    """The leaves of the window's 32 tokens; padded positions get an empty one."""
+    fed = [*trace.prompt_ids, *trace.output_ids][:-1]
+    tokens = fed[window * WINDOW_ROWS : (window + 1) * WINDOW_ROWS]
+    rows = [_token_row(model, token) for token in tokens]
+    return rows + [TokenRow(_INFINITY, _INFINITY, [])] * (WINDOW_ROWS - len(rows))
+
+
+def _token_row(model: CommittedModel, token: int) -> TokenRow:
+    embedding, head = model.row(token)
+    return TokenRow(embedding, head, model.row_path(token))
+
+
+def _need[T](value: T | None, what: str) -> T:
+    if value is None:
+        raise ValueError(f"This move cannot be made without the {what}.")
+    return value

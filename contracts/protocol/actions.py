@@ -1,0 +1,121 @@
+"""What a player can do next. Plain decisions: proofs and Merkle paths are added when a move is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .model import Point
+
+
+@dataclass(frozen=True)
+class RevealTokens:
+    """Provider: put the token ids into calldata."""
+
+    prompt_ids: tuple[int, ...]
+    output_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PostBoundaries:
+    """Provider: the boundary hashes of this round's cuts (round 1 all, later only the inner ones)."""
+
+    hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class RevealWindows:
+    """Provider: the window commitments behind the range's start and end hashes."""
+
+    points_before: tuple[Point, ...]
+    points_after: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class ProveStep:
+    """Provider: prove one window of one step (even: attention, odd: MLP)."""
+
+    step: int
+    window: int
+
+
+@dataclass(frozen=True)
+class ProveEmbedding:
+    """Provider: prove one window of b_0."""
+
+    window: int
+
+
+@dataclass(frozen=True)
+class ProveHead:
+    """Provider: prove that `chosen` beats `rival` after `position`."""
+
+    position: int
+    chosen: int
+    rival: int
+
+
+@dataclass(frozen=True)
+class ChallengeInput:
+    """Challenger, round 1: b_0 is wrong."""
+
+
+@dataclass(frozen=True)
+class ChallengePart:
+    """Challenger: the start of this part is right, its end is wrong."""
+
+    part: int
+
+
+@dataclass(frozen=True)
+class ChallengeHead:
+    """Challenger, round 1: b_n is right, but `rival` beats the token after `position`."""
+
+    position: int
+    rival: int
+
+
+@dataclass(frozen=True)
+class ChooseWindow:
+    """Challenger: the first window whose commitment is wrong."""
+
+    window: int
+
+
+@dataclass(frozen=True)
+class ClaimTruncated:
+    """Challenger: the output is short and does not end with an end token."""
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """Either side: the other side's time is over."""
+
+
+@dataclass(frozen=True)
+class Concede:
+    """Either side: nothing is left that could be proven."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class ResolveVoid:
+    """Either side: another game voided the response."""
+
+
+Action = (
+    RevealTokens
+    | PostBoundaries
+    | RevealWindows
+    | ProveStep
+    | ProveEmbedding
+    | ProveHead
+    | ChallengeInput
+    | ChallengePart
+    | ChallengeHead
+    | ChooseWindow
+    | ClaimTruncated
+    | Timeout
+    | Concede
+    | ResolveVoid
+)

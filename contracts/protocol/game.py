@@ -1,0 +1,159 @@
+"""The state of a dispute, mirrored from IDisputeGame.sol, and the facts that a player needs beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .bisection import cuts
+from .model import Point
+from .response import WINDOW_ROWS
+
+
+class Phase(IntEnum):
+    """Whose move it is and which."""
+
+    NONE = 0
+    AWAIT_REVEAL = 1
+    AWAIT_BOUNDARIES = 2
+    AWAIT_CHALLENGE = 3
+    AWAIT_WINDOWS = 4
+    AWAIT_CHOICE = 5
+    AWAIT_PROOF = 6
+    RESOLVED = 7
+
+
+class Target(IntEnum):
+    """What the game was narrowed to."""
+
+    NONE = 0
+    STEP = 1
+    EMBEDDING = 2
+    HEAD = 3
+
+
+class Outcome(IntEnum):
+    UNDECIDED = 0
+    PROVIDER_WON = 1
+    CHALLENGER_WON = 2
+    RESPONSE_VOIDED = 3
+
+
+class Reason(IntEnum):
+    NONE = 0
+    PROVEN = 1
+    TIMED_OUT = 2
+    CONCEDED = 3
+    MALFORMED = 4
+    TRUNCATED = 5
+    VOIDED_ELSEWHERE = 6
+
+
+class Side(IntEnum):
+    PROVIDER = 0
+    CHALLENGER = 1
+
+    @property
+    def other(self) -> Side:
+        return Side(1 - self)
+
+
+MOVER_OF_PHASE = {
+    Phase.AWAIT_REVEAL: Side.PROVIDER,
+    Phase.AWAIT_BOUNDARIES: Side.PROVIDER,
+    Phase.AWAIT_CHALLENGE: Side.CHALLENGER,
+    Phase.AWAIT_WINDOWS: Side.PROVIDER,
+    Phase.AWAIT_CHOICE: Side.CHALLENGER,
+    Phase.AWAIT_PROOF: Side.PROVIDER,
+}
+
+
+@dataclass(frozen=True)
+class Game:
+    """Mirror of `struct Game`; the fields' meaning is documented there."""
+
+    batch_id: int
+    index: int
+    provider: str
+    challenger: str
+    model_id: bytes
+    prompt_hash: bytes
+    output_hash: bytes
+    prompt_length: int
+    output_length: int
+    max_tokens: int
+    phase: Phase
+    target: Target
+    outcome: Outcome
+    reason: Reason
+    deadline: int
+    turn_started_at: int
+    provider_clock: int
+    challenger_clock: int
+    round: int
+    range_start: int
+    range_end: int
+    window: int
+    position: int
+    chosen_id: int
+    rival_id: int
+    bond: int
+    start_hash: bytes
+    end_hash: bytes
+    boundaries: tuple[bytes, ...]
+
+    @property
+    def positions(self) -> int:
+        """T: positions that the model is run on."""
+        return self.prompt_length + self.output_length - 1
+
+    @property
+    def windows(self) -> int:
+        """W = ceil(T / 32)."""
+        return -(-self.positions // WINDOW_ROWS)
+
+    @property
+    def mover(self) -> Side | None:
+        """Who has to move; None once resolved."""
+        return MOVER_OF_PHASE.get(self.phase)
+
+
+@dataclass(frozen=True)
+class ModelRules:
+    """What a game needs to know of the model and the deployment."""
+
+    step_count: int
+    vocab_size: int
+    end_tokens: tuple[int, ...]
+    arity: int
+
+
+@dataclass(frozen=True)
+class RevealedWindows:
+    """The window commitments of the range's start and end, as the provider revealed them.
+
+    For an embedding dispute `before` is b_0's and `after` is empty.
+    """
+
+    before: tuple[Point, ...]
+    after: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class GameState:
+    """Everything a player looks at, read at one block."""
+
+    game_id: int
+    game: Game
+    rules: ModelRules
+    revealed: RevealedWindows | None = None
+    response_void: bool = False
+
+    @property
+    def cuts(self) -> list[int]:
+        """Step numbers of the cuts of the range that the next or last boundaries are about."""
+        return cuts(self.game.range_start, self.game.range_end, self.rules.arity)
+
+    @property
+    def resolved(self) -> bool:
+        return self.game.phase in (Phase.NONE, Phase.RESOLVED)

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+
+import {
+    EmbeddingProof,
+    Game,
+    HeadProof,
+    IDisputeGame,
+    Outcome,
+    Phase,
+    Reason,
+    StepProof,
+    Target
+} from "./interfaces/IDisputeGame.sol";
+import {IInferenceLedger, ResponseFields} from "./interfaces/IInferenceLedger.sol";
+import {IModelRegistry, ModelSpec, StepKind} from "./interfaces/IModelRegistry.sol";
+import {IProviderStake} from "./interfaces/IProviderStake.sol";
+import {Bisection} from "./libraries/Bisection.sol";
+import {Boundary} from "./libraries/Boundary.sol";
+import {ChessClock} from "./libraries/ChessClock.sol";
+import {ProtocolParameters} from "./libraries/Parameters.sol";
+import {Statements} from "./libraries/Statements.sol";
+import {TokenIds} from "./libraries/TokenIds.sol";
+import {VerifierCall} from "./libraries/VerifierCall.sol";
+
+/// @title The dispute game; documented on `IDisputeGame`, state table in contracts/README.md
+contract DisputeGame is IDisputeGame, ReentrancyGuard {
+    bytes32 private constant SAMPLING_GREEDY = keccak256("greedy");
+
+    /// @inheritdoc IDisputeGame
+    IInferenceLedger public immutable ledger;
+    /// @inheritdoc IDisputeGame
+    IProviderStake public immutable stake;
+    /// @inheritdoc IDisputeGame
+    IModelRegistry public immutable registry;
+
+    uint64 private immutable _clock;
+    uint64 private immutable _moveExtension;
+    uint64 private immutable _traceExtension;
+    uint64 private immutable _proveExtension;
+    uint256 private immutable _challengerBond;
+    uint32 private immutable _arity;
+
+    /// @inheritdoc IDisputeGame
+    uint256 public gameCount;
+    mapping(uint256 gameId => Game) private _games;
+
+    constructor(IInferenceLedger newLedger) {
+        ledger = newLedger;
+        stake = newLedger.stake();
+        registry = newLedger.registry();
+        ProtocolParameters memory p = newLedger.stake().parameters();
+        _clock = p.clock;
+        _moveExtension = p.moveExtension;
+        _traceExtension = p.traceExtension;
+        _proveExtension = p.proveExtension;
+        _challengerBond = p.challengerBond;
+        _arity = p.arity;
+    }
+
+    // --- opening
+
+    /// @inheritdoc IDisputeGame
+    function open(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        bool revealRequested
+    ) external payable nonReentrant returns (uint256 gameId) {
+        require(msg.value == _challengerBond, WrongBond(msg.value, _challengerBond));
+        gameId = ++gameCount;
+        Game storage g = _games[gameId];
+        bytes32 leaf = _begin(g, batchId, index, fields, path);
+        emit GameOpened(
+            gameId, batchId, index, msg.sender, g.provider, g.modelId, leaf, fields, revealRequested
+        );
+        stake.receiveEscrow{value: msg.value}(msg.sender);
+        ModelSpec memory spec = registry.spec(g.modelId);
+        if (_isMalformed(spec, fields)) {
+            _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
+            return gameId;
+        }
+        g.round = 1;
+        g.rangeEnd = uint32(spec.stepCount);
+        _startTurn(gameId, g, revealRequested ? Phase.AwaitReveal : Phase.AwaitBoundaries);
+    }
+
+    // --- provider's moves
+
+    /// @inheritdoc IDisputeGame
+    function reveal(uint256 gameId, bytes calldata promptIds, bytes calldata outputIds)
+        external
+        nonReentrant
+    {
+        Game storage g = _turn(gameId, Phase.AwaitReveal);
+        Statements.checkTokens(g, promptIds, outputIds);
+        emit TokensRevealed(gameId, promptIds, outputIds);
+        _nextTurn(gameId, g, Phase.AwaitBoundaries);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external nonReentrant {
+        Game storage g = _turn(gameId, Phase.AwaitBoundaries);
+        uint256 parts = Bisection.partCount(g.rangeEnd - g.rangeStart, _arity);
+        bool isFirst = g.round == 1;
+        uint256 expected = isFirst ? parts + 1 : parts - 1;
+        require(hashes.length == expected, WrongHashCount(hashes.length, expected));
+        delete g.boundaries;
+        // Later rounds inherit both ends, so the start stays agreed and the end stays disputed.
+        if (!isFirst) g.boundaries.push(g.startHash);
+        for (uint256 i = 0; i < hashes.length; ++i) {
+            g.boundaries.push(hashes[i]);
+        }
+        if (!isFirst) g.boundaries.push(g.endHash);
+        emit BoundariesPosted(gameId, g.round, g.rangeStart, g.rangeEnd, g.boundaries);
+        _nextTurn(gameId, g, Phase.AwaitChallenge);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function revealWindows(uint256 gameId, uint256[] calldata pointsBefore, uint256[] calldata pointsAfter)
+        external
+        nonReentrant
+    {
+        Game storage g = _turn(gameId, Phase.AwaitWindows);
+        uint256 count = 2 * Boundary.windows(g.promptLength, g.outputLength);
+        bool hasEnd = g.target == Target.Step;
+        Statements.checkPointCount(pointsBefore.length, count);
+        Statements.checkPointCount(pointsAfter.length, hasEnd ? count : 0);
+        Statements.checkPoints(pointsBefore, g.startHash);
+        if (hasEnd) Statements.checkPoints(pointsAfter, g.endHash);
+        emit WindowsRevealed(gameId, pointsBefore, pointsAfter);
+        _nextTurn(gameId, g, Phase.AwaitChoice);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function proveStep(uint256 gameId, StepProof calldata stepProof) external nonReentrant {
+        Game storage g = _turnToProve(gameId, Target.Step);
+        uint256[] memory inputs = Statements.step(g, registry.spec(g.modelId), stepProof);
+        StepKind kind = g.rangeStart % 2 == 0 ? StepKind.Attention : StepKind.Mlp;
+        _settleByProof(gameId, g, kind, stepProof.key, inputs, stepProof.proof);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external nonReentrant {
+        Game storage g = _turnToProve(gameId, Target.Embedding);
+        uint256[] memory inputs = Statements.embedding(g, registry.spec(g.modelId), embeddingProof);
+        _settleByProof(gameId, g, StepKind.Embedding, "", inputs, embeddingProof.proof);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function proveHead(uint256 gameId, HeadProof calldata headProof) external nonReentrant {
+        Game storage g = _turnToProve(gameId, Target.Head);
+        uint256[] memory inputs = Statements.head(g, registry.spec(g.modelId), headProof);
+        _settleByProof(gameId, g, StepKind.Head, "", inputs, headProof.proof);
+    }
+
+    // --- challenger's moves
+
+    /// @inheritdoc IDisputeGame
+    function challengeInput(uint256 gameId) external nonReentrant {
+        Game storage g = _turn(gameId, Phase.AwaitChallenge);
+        require(g.round == 1, OnlyInFirstRound());
+        g.target = Target.Embedding;
+        g.rangeEnd = 0;
+        g.startHash = g.boundaries[0];
+        emit InputChallenged(gameId, g.startHash);
+        _nextTurn(gameId, g, Phase.AwaitWindows);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function challengePart(uint256 gameId, uint256 part) external nonReentrant {
+        Game storage g = _turn(gameId, Phase.AwaitChallenge);
+        (uint256 start, uint256 end) = Bisection.part(g.rangeStart, g.rangeEnd, _arity, part);
+        g.rangeStart = uint32(start);
+        g.rangeEnd = uint32(end);
+        g.startHash = g.boundaries[part];
+        g.endHash = g.boundaries[part + 1];
+        emit PartChallenged(gameId, part, uint32(start), uint32(end), g.startHash, g.endHash);
+        if (end - start == 1) {
+            g.target = Target.Step;
+            _nextTurn(gameId, g, Phase.AwaitWindows);
+        } else {
+            g.round += 1;
+            _nextTurn(gameId, g, Phase.AwaitBoundaries);
+        }
+    }
+
+    /// @inheritdoc IDisputeGame
+    function challengeHead(uint256 gameId, uint256 position, uint256 rivalId, bytes calldata outputIds)
+        external
+        nonReentrant
+    {
+        Game storage g = _turn(gameId, Phase.AwaitChallenge);
+        require(g.round == 1, OnlyInFirstRound());
+        uint256 first = uint256(g.promptLength) - 1;
+        uint256 last = Boundary.positions(g.promptLength, g.outputLength) - 1;
+        require(position >= first && position <= last, PositionOutOfRange(position, first, last));
+        Statements.checkOutput(g, outputIds);
+        uint256 chosenId = TokenIds.at(outputIds, position - first);
+        uint256 vocabSize = registry.spec(g.modelId).vocabSize;
+        require(rivalId < vocabSize && rivalId != chosenId, InvalidRival(rivalId, chosenId, vocabSize));
+        g.target = Target.Head;
+        g.position = uint32(position);
+        g.chosenId = uint32(chosenId);
+        g.rivalId = uint32(rivalId);
+        g.rangeStart = g.rangeEnd;
+        g.startHash = g.boundaries[g.boundaries.length - 1];
+        emit HeadChallenged(gameId, position, chosenId, rivalId, g.startHash);
+        _nextTurn(gameId, g, Phase.AwaitProof);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function chooseWindow(uint256 gameId, uint256 window) external nonReentrant {
+        Game storage g = _turn(gameId, Phase.AwaitChoice);
+        uint256 windows = Boundary.windows(g.promptLength, g.outputLength);
+        require(window < windows, WindowOutOfRange(window, windows));
+        g.window = uint32(window);
+        emit WindowChosen(gameId, window);
+        _nextTurn(gameId, g, Phase.AwaitProof);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function claimTruncated(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens)
+        external
+        nonReentrant
+    {
+        Game storage g = _running(gameId);
+        require(msg.sender == g.challenger, NotPlayer(msg.sender));
+        require(
+            _isProvidersTurn(g.phase) || !ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline)
+        );
+        Statements.checkOutput(g, outputIds);
+        require(
+            keccak256(abi.encode(endTokens)) == registry.spec(g.modelId).endTokensDigest, WrongEndTokens()
+        );
+        require(g.outputLength < g.maxTokens, NotTruncated());
+        uint256 lastId = TokenIds.at(outputIds, g.outputLength - 1);
+        for (uint256 i = 0; i < endTokens.length; ++i) {
+            require(endTokens[i] != lastId, NotTruncated());
+        }
+        _resolve(gameId, g, Outcome.ChallengerWon, Reason.Truncated);
+    }
+
+    // --- ending
+
+    /// @inheritdoc IDisputeGame
+    function timeout(uint256 gameId) external nonReentrant {
+        Game storage g = _running(gameId);
+        require(ChessClock.isOver(g.deadline, block.timestamp), TurnNotOver(g.deadline));
+        Outcome outcome = _isProvidersTurn(g.phase) ? Outcome.ChallengerWon : Outcome.ProviderWon;
+        _resolve(gameId, g, outcome, Reason.TimedOut);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function concede(uint256 gameId) external nonReentrant {
+        Game storage g = _running(gameId);
+        require(msg.sender == g.provider || msg.sender == g.challenger, NotPlayer(msg.sender));
+        Outcome outcome = msg.sender == g.provider ? Outcome.ChallengerWon : Outcome.ProviderWon;
+        _resolve(gameId, g, outcome, Reason.Conceded);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function resolveVoid(uint256 gameId) external nonReentrant {
+        Game storage g = _unresolved(gameId);
+        require(ledger.isVoid(g.batchId, g.index), ResponseNotVoid(g.batchId, g.index));
+        _resolve(gameId, g, Outcome.ResponseVoided, Reason.VoidedElsewhere);
+    }
+
+    // --- views
+
+    /// @inheritdoc IDisputeGame
+    function game(uint256 gameId) external view returns (Game memory) {
+        require(_games[gameId].phase != Phase.None, GameUnknown(gameId));
+        return _games[gameId];
+    }
+
+    /// @inheritdoc IDisputeGame
+    function mover(uint256 gameId) external view returns (address) {
+        Game storage g = _games[gameId];
+        require(g.phase != Phase.None, GameUnknown(gameId));
+        return g.phase == Phase.Resolved ? address(0) : _mover(g);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function windowCount(uint256 gameId) external view returns (uint256) {
+        Game storage g = _games[gameId];
+        require(g.phase != Phase.None, GameUnknown(gameId));
+        return Boundary.windows(g.promptLength, g.outputLength);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function cuts(uint256 gameId) external view returns (uint256[] memory) {
+        Game storage g = _games[gameId];
+        require(g.rangeStart < g.rangeEnd, WrongPhase(g.phase));
+        return Bisection.cuts(g.rangeStart, g.rangeEnd, _arity);
+    }
+
+    // --- private: turns
+
+    function _begin(
+        Game storage g,
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path
+    ) private returns (bytes32 leaf) {
+        (g.provider, g.modelId, leaf) = ledger.beginGame(batchId, index, fields, path, msg.sender);
+        g.batchId = batchId;
+        g.index = index;
+        g.challenger = msg.sender;
+        g.promptHash = fields.promptHash;
+        g.outputHash = fields.outputHash;
+        g.promptLength = _saturate(fields.promptLength);
+        g.outputLength = _saturate(fields.outputLength);
+        g.maxTokens = _saturate(fields.maxTokens);
+        g.bond = msg.value;
+        g.providerClock = _clock;
+        g.challengerClock = _clock;
+    }
+
+    /// @dev A game that is not over, whatever happened to its response.
+    function _unresolved(uint256 gameId) private view returns (Game storage g) {
+        g = _games[gameId];
+        require(g.phase != Phase.None, GameUnknown(gameId));
+        require(g.phase != Phase.Resolved, WrongPhase(g.phase));
+    }
+
+    /// @dev A game that is still worth something: its response is not void yet. Once it is, nobody can win
+    ///      or lose here any more, and `resolveVoid` is the only way on.
+    function _running(uint256 gameId) private view returns (Game storage g) {
+        g = _unresolved(gameId);
+        require(!ledger.isVoid(g.batchId, g.index), ResponseAlreadyVoid(g.batchId, g.index));
+    }
+
+    /// @dev A move of the caller: right phase, right side, in time.
+    function _turn(uint256 gameId, Phase expected) private view returns (Game storage g) {
+        g = _running(gameId);
+        require(g.phase == expected, WrongPhase(g.phase));
+        address player = _mover(g);
+        require(msg.sender == player, NotMover(msg.sender, player));
+        require(!ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline));
+    }
+
+    function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {
+        g = _turn(gameId, Phase.AwaitProof);
+        require(g.target == expected, WrongTarget(g.target));
+    }
+
+    function _nextTurn(uint256 gameId, Game storage g, Phase phase) private {
+        uint64 timestamp = uint64(block.timestamp);
+        if (_isProvidersTurn(g.phase)) {
+            g.providerClock = ChessClock.remaining(g.providerClock, g.turnStartedAt, timestamp);
+        } else {
+            g.challengerClock = ChessClock.remaining(g.challengerClock, g.turnStartedAt, timestamp);
+        }
+        _startTurn(gameId, g, phase);
+    }
+
+    function _startTurn(uint256 gameId, Game storage g, Phase phase) private {
+        uint64 budget = _isProvidersTurn(phase) ? g.providerClock : g.challengerClock;
+        g.phase = phase;
+        g.turnStartedAt = uint64(block.timestamp);
+        g.deadline = ChessClock.deadline(g.turnStartedAt, budget, _extension(phase, g.round));
+        emit TurnStarted(gameId, _mover(g), phase, g.deadline);
+    }
+
+    /// @dev The least time that a phase's action can need. In round 1 both sides may have to compute the
+    ///      whole trace: the provider to post it, a challenger who just got the ids to compare with it.
+    function _extension(Phase phase, uint32 round) private view returns (uint64) {
+        if (phase == Phase.AwaitProof) return _proveExtension;
+        bool needsTrace = phase == Phase.AwaitBoundaries || phase == Phase.AwaitChallenge;
+        return needsTrace && round == 1 ? _traceExtension : _moveExtension;
+    }
+
+    function _isProvidersTurn(Phase phase) private pure returns (bool) {
+        return phase != Phase.AwaitChallenge && phase != Phase.AwaitChoice;
+    }
+
+    function _mover(Game storage g) private view returns (address) {
+        return _isProvidersTurn(g.phase) ? g.provider : g.challenger;
+    }
+
+    // --- private: resolution
+
+    function _settleByProof(
+        uint256 gameId,
+        Game storage g,
+        StepKind kind,
+        bytes memory key,
+        uint256[] memory inputs,
+        bytes calldata proof
+    ) private {
+        address verifier = registry.verifier(g.modelId, kind);
+        require(VerifierCall.accepts(verifier, key, inputs, proof), ProofRejected(verifier));
+        emit ProofAccepted(gameId, verifier);
+        _resolve(gameId, g, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    function _resolve(uint256 gameId, Game storage g, Outcome outcome, Reason reason) private {
+        g.phase = Phase.Resolved;
+        g.deadline = 0;
+        g.outcome = outcome;
+        g.reason = reason;
+        address winner;
+        if (outcome == Outcome.ProviderWon) winner = g.provider;
+        if (outcome == Outcome.ChallengerWon) winner = g.challenger;
+        emit GameResolved(gameId, outcome, reason, winner);
+        ledger.endGame(g.batchId, g.index, outcome == Outcome.ChallengerWon, g.challenger);
+        if (outcome == Outcome.ProviderWon) stake.forfeitEscrow(g.bond, g.provider);
+        else stake.payEscrow(g.challenger, g.bond);
+    }
+
+    // --- private: the response
+
+    /// @dev A leaf that no honest provider posts; there is nothing to bisect.
+    function _isMalformed(ModelSpec memory spec, ResponseFields calldata fields) private pure returns (bool) {
+        uint256 limit = type(uint32).max;
+        if (fields.promptLength == 0 || fields.promptLength > limit) return true;
+        if (fields.outputLength == 0 || fields.outputLength > limit) return true;
+        if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
+        if (fields.samplingHash != SAMPLING_GREEDY) return true;
+        return Boundary.positions(fields.promptLength, fields.outputLength) > spec.maxPositions;
+    }
+
+    function _saturate(uint256 value) private pure returns (uint32) {
+        return value > type(uint32).max ? type(uint32).max : uint32(value);
+    }
+}

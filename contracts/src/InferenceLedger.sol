@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+
+import {
+    Batch,
+    FeeEscrow,
+    IInferenceLedger,
+    Receipt,
+    ReceiptClaim,
+    ReceiptStatus,
+    ResponseFields,
+    ResponseState,
+    ResponseStatus
+} from "./interfaces/IInferenceLedger.sol";
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {IProviderStake} from "./interfaces/IProviderStake.sol";
+import {Leaves} from "./libraries/Leaves.sol";
+import {ProtocolParameters} from "./libraries/Parameters.sol";
+
+/// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
+contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
+    bytes32 private constant RECEIPT_TYPEHASH = keccak256(
+        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,uint64 postingDeadline)"
+    );
+
+    /// @inheritdoc IInferenceLedger
+    IProviderStake public immutable stake;
+    /// @inheritdoc IInferenceLedger
+    IModelRegistry public immutable registry;
+
+    uint64 private immutable _challengeWindow;
+    uint64 private immutable _receiptClaimWindow;
+    uint64 private immutable _receiptAnswerWindow;
+    uint256 private immutable _lockPerResponse;
+    uint256 private immutable _receiptClaimBond;
+    uint32 private immutable _maxGamesPerResponse;
+
+    /// @inheritdoc IInferenceLedger
+    uint256 public batchCount;
+    /// @inheritdoc IInferenceLedger
+    mapping(address provider => mapping(bytes32 salt => uint256 batchId)) public batchOf;
+
+    mapping(uint256 batchId => Batch) private _batches;
+    mapping(uint256 batchId => mapping(uint256 index => ResponseState)) private _responses;
+    mapping(bytes32 leaf => FeeEscrow) private _fees;
+    mapping(bytes32 receiptId => ReceiptClaim) private _claims;
+
+    modifier onlyGame() {
+        require(msg.sender == stake.game(), NotGame(msg.sender));
+        _;
+    }
+
+    constructor(IProviderStake newStake, IModelRegistry newRegistry) EIP712("Gainsay", "1") {
+        stake = newStake;
+        registry = newRegistry;
+        ProtocolParameters memory p = newStake.parameters();
+        _challengeWindow = p.challengeWindow;
+        _receiptClaimWindow = p.receiptClaimWindow;
+        _receiptAnswerWindow = p.receiptAnswerWindow;
+        _lockPerResponse = p.lockPerResponse;
+        _receiptClaimBond = p.receiptClaimBond;
+        _maxGamesPerResponse = p.maxGamesPerResponse;
+    }
+
+    // --- batches
+
+    /// @inheritdoc IInferenceLedger
+    function postBatch(bytes32 root, bytes32 salt, bytes32 modelId, uint32 count)
+        external
+        nonReentrant
+        returns (uint256 batchId)
+    {
+        require(root != bytes32(0) && count != 0, InvalidBatch());
+        require(registry.isRegistered(modelId), IModelRegistry.ModelUnknown(modelId));
+        require(batchOf[msg.sender][salt] == 0, SaltUsed(salt));
+        batchId = ++batchCount;
+        batchOf[msg.sender][salt] = batchId;
+        uint64 deadline = uint64(block.timestamp) + _challengeWindow;
+        _batches[batchId] = Batch({
+            provider: msg.sender,
+            modelId: modelId,
+            root: root,
+            salt: salt,
+            count: count,
+            disputedCount: 0,
+            postedAt: uint64(block.timestamp),
+            deadline: deadline,
+            finalised: false
+        });
+        emit BatchPosted(batchId, msg.sender, modelId, root, salt, count, deadline);
+        stake.lock(msg.sender, count * _lockPerResponse);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function finaliseBatch(uint256 batchId) external nonReentrant {
+        Batch storage posted = _existing(batchId);
+        require(block.timestamp > posted.deadline, ChallengeWindowOpen(posted.deadline));
+        require(!posted.finalised, AlreadyFinalised());
+        posted.finalised = true;
+        // A first game needs the window to be open, so the number of disputed responses is settled.
+        uint256 undisputed = posted.count - posted.disputedCount;
+        emit BatchFinalised(batchId, undisputed);
+        stake.release(posted.provider, undisputed * _lockPerResponse);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function finaliseResponse(uint256 batchId, uint256 index) external nonReentrant {
+        Batch storage posted = _existing(batchId);
+        ResponseState storage state = _responses[batchId][index];
+        require(state.disputed, ResponseNotDisputed(batchId, index));
+        require(responseStatus(batchId, index) == ResponseStatus.Final, ResponseNotFinal(batchId, index));
+        require(!state.released, AlreadyFinalised());
+        state.released = true;
+        emit ResponseFinalised(batchId, index);
+        stake.release(posted.provider, _lockPerResponse);
+    }
+
+    // --- fees
+
+    /// @inheritdoc IInferenceLedger
+    function payFee(Receipt calldata receipt, bytes calldata signature) external payable nonReentrant {
+        bytes32 receiptId = _checkedReceiptId(receipt, signature);
+        bytes32 leaf = _receiptLeaf(receipt);
+        require(msg.value != 0 && msg.value == receipt.feeWei, WrongAmount(msg.value, receipt.feeWei));
+        // The payer stays on record when the fee has moved on, so a fee is never paid twice.
+        require(_fees[leaf].payer == address(0), FeeAlreadyPaid(leaf));
+        _fees[leaf] = FeeEscrow({
+            payer: msg.sender,
+            provider: receipt.provider,
+            amount: msg.value,
+            modelId: receipt.modelId,
+            batchSalt: receipt.batchSalt,
+            index: receipt.index,
+            postingDeadline: receipt.postingDeadline,
+            receiptId: receiptId
+        });
+        emit FeePaid(leaf, msg.sender, receipt.provider, receiptId, msg.value);
+        stake.receiveEscrow{value: msg.value}(msg.sender);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
+        external
+        nonReentrant
+    {
+        Batch storage posted = _existing(batchId);
+        bytes32 leaf = _checkedLeaf(batchId, posted, index, fields, path);
+        require(responseStatus(batchId, index) == ResponseStatus.Final, ResponseNotFinal(batchId, index));
+        FeeEscrow storage fee = _fees[leaf];
+        uint256 amount = fee.amount;
+        require(amount != 0 && _claims[fee.receiptId].status != ReceiptStatus.Slashed, NoFee(leaf));
+        require(posted.postedAt <= fee.postingDeadline, PostedLate(posted.postedAt, fee.postingDeadline));
+        fee.amount = 0;
+        emit FeeClaimed(leaf, posted.provider, amount);
+        stake.payEscrow(posted.provider, amount);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function refundFee(bytes32 leaf) external nonReentrant {
+        FeeEscrow storage fee = _fees[leaf];
+        uint256 amount = fee.amount;
+        require(amount != 0, NoFee(leaf));
+        uint256 batchId =
+            _timelyBatch(fee.provider, fee.modelId, fee.batchSalt, fee.index, fee.postingDeadline);
+        bool neverPosted = batchId == 0 && block.timestamp > fee.postingDeadline;
+        bool voided = batchId != 0 && _responses[batchId][fee.index].isVoid;
+        bool slashed = _claims[fee.receiptId].status == ReceiptStatus.Slashed;
+        require(neverPosted || voided || slashed, NotRefundable(leaf));
+        fee.amount = 0;
+        emit FeeRefunded(leaf, fee.payer, amount);
+        stake.payEscrow(fee.payer, amount);
+    }
+
+    // --- receipts
+
+    /// @inheritdoc IInferenceLedger
+    function claimUnposted(Receipt calldata receipt, bytes calldata signature)
+        external
+        payable
+        nonReentrant
+        returns (bytes32 receiptId)
+    {
+        receiptId = _checkedReceiptId(receipt, signature);
+        require(msg.value == _receiptClaimBond, WrongAmount(msg.value, _receiptClaimBond));
+        require(block.timestamp > receipt.postingDeadline, PostingDeadlineNotPassed(receipt.postingDeadline));
+        require(_claims[receiptId].status == ReceiptStatus.None, ReceiptAlreadyClaimed(receiptId));
+        uint256 batchId = _timelyBatch(
+            receipt.provider, receipt.modelId, receipt.batchSalt, receipt.index, receipt.postingDeadline
+        );
+        ReceiptClaim storage claim = _claims[receiptId];
+        claim.status = ReceiptStatus.Claimed;
+        claim.claimant = msg.sender;
+        claim.provider = receipt.provider;
+        claim.leaf = _receiptLeaf(receipt);
+        claim.batchId = batchId;
+        claim.answerDeadline = uint64(block.timestamp) + (batchId == 0 ? 0 : _receiptAnswerWindow);
+        claim.bond = msg.value;
+        emit ReceiptClaimed(
+            receiptId, msg.sender, receipt.provider, claim.leaf, batchId, claim.answerDeadline
+        );
+        stake.receiveEscrow{value: msg.value}(msg.sender);
+        if (block.timestamp <= uint256(receipt.postingDeadline) + _receiptClaimWindow) {
+            claim.penalty = stake.lockUpTo(receipt.provider, _lockPerResponse);
+        }
+        // No batch could hold the leaf in time: there is nothing to answer with.
+        if (batchId == 0) _slashReceipt(receiptId, claim);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function answerClaim(bytes32 receiptId, bytes32[] calldata path) external nonReentrant {
+        ReceiptClaim storage claim = _claims[receiptId];
+        require(claim.status == ReceiptStatus.Claimed, NoPendingClaim(receiptId));
+        require(block.timestamp <= claim.answerDeadline, AnswerWindowClosed(claim.answerDeadline));
+        // The leaf contains the index, whose range was checked when the claim was filed.
+        require(
+            MerkleProof.verifyCalldata(path, _batches[claim.batchId].root, claim.leaf),
+            LeafNotInBatch(claim.leaf, claim.batchId)
+        );
+        claim.status = ReceiptStatus.Answered;
+        emit ReceiptAnswered(receiptId, claim.batchId);
+        if (claim.penalty != 0) stake.release(claim.provider, claim.penalty);
+        stake.forfeitEscrow(claim.bond, claim.provider);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function slashUnposted(bytes32 receiptId) external nonReentrant {
+        ReceiptClaim storage claim = _claims[receiptId];
+        require(claim.status == ReceiptStatus.Claimed, NoPendingClaim(receiptId));
+        require(block.timestamp > claim.answerDeadline, AnswerWindowOpen(claim.answerDeadline));
+        _slashReceipt(receiptId, claim);
+    }
+
+    // --- the game only
+
+    /// @inheritdoc IInferenceLedger
+    function beginGame(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        address challenger
+    ) external onlyGame returns (address provider, bytes32 modelId, bytes32 leaf) {
+        Batch storage posted = _existing(batchId);
+        provider = posted.provider;
+        modelId = posted.modelId;
+        require(challenger != provider, ProviderCannotChallenge(provider));
+        leaf = _checkedLeaf(batchId, posted, index, fields, path);
+        ResponseState storage state = _responses[batchId][index];
+        require(!state.isVoid, ResponseIsVoid(batchId, index));
+        if (!state.disputed) {
+            require(block.timestamp <= posted.deadline, ChallengeWindowClosed(posted.deadline));
+            state.disputed = true;
+            state.challengeDeadline = posted.deadline;
+            posted.disputedCount += 1;
+        }
+        require(block.timestamp <= state.challengeDeadline, ChallengeWindowClosed(state.challengeDeadline));
+        require(state.openGames < _maxGamesPerResponse, TooManyGames(_maxGamesPerResponse));
+        state.openGames += 1;
+        emit ResponseDisputed(batchId, index, leaf, state.openGames);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function endGame(uint256 batchId, uint256 index, bool challengerWon, address challenger)
+        external
+        onlyGame
+    {
+        ResponseState storage state = _responses[batchId][index];
+        require(!challengerWon || !state.isVoid, ResponseIsVoid(batchId, index));
+        bool wasFull = state.openGames == _maxGamesPerResponse;
+        state.openGames -= 1;
+        if (challengerWon) state.isVoid = true;
+        emit DisputeEnded(batchId, index, state.isVoid, state.openGames);
+        if (challengerWon) {
+            address provider = _batches[batchId].provider;
+            emit ResponseVoided(batchId, index, provider, challenger);
+            stake.slash(provider, _lockPerResponse, challenger);
+        } else if (wasFull && !state.isVoid) {
+            _reopen(batchId, index, state);
+        }
+    }
+
+    // --- views
+
+    /// @inheritdoc IInferenceLedger
+    function batch(uint256 batchId) external view returns (Batch memory) {
+        return _existing(batchId);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function response(uint256 batchId, uint256 index) external view returns (ResponseState memory) {
+        return _responses[batchId][index];
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function isVoid(uint256 batchId, uint256 index) external view returns (bool) {
+        return _responses[batchId][index].isVoid;
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory) {
+        return _fees[leaf];
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function receiptClaim(bytes32 receiptId) external view returns (ReceiptClaim memory) {
+        return _claims[receiptId];
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function responseLeaf(
+        address provider,
+        bytes32 modelId,
+        bytes32 batchSalt,
+        uint256 index,
+        ResponseFields calldata fields
+    ) external view returns (bytes32) {
+        return Leaves.response(address(this), provider, modelId, batchSalt, index, fields);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function responseStatus(uint256 batchId, uint256 index) public view returns (ResponseStatus) {
+        Batch storage posted = _batches[batchId];
+        // `count` of an unknown batch is 0.
+        if (index >= posted.count) return ResponseStatus.Unknown;
+        ResponseState storage state = _responses[batchId][index];
+        if (state.isVoid) return ResponseStatus.Void;
+        if (state.openGames != 0) return ResponseStatus.Disputed;
+        uint64 deadline = state.disputed ? state.challengeDeadline : posted.deadline;
+        return block.timestamp > deadline ? ResponseStatus.Final : ResponseStatus.Pending;
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function receiptDigest(Receipt calldata receipt) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)));
+    }
+
+    // --- private
+
+    function _existing(uint256 batchId) private view returns (Batch storage posted) {
+        posted = _batches[batchId];
+        require(posted.count != 0, BatchUnknown(batchId));
+    }
+
+    function _checkedLeaf(
+        uint256 batchId,
+        Batch storage posted,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path
+    ) private view returns (bytes32 leaf) {
+        require(index < posted.count, IndexOutOfRange(index, posted.count));
+        leaf = Leaves.response(address(this), posted.provider, posted.modelId, posted.salt, index, fields);
+        require(MerkleProof.verifyCalldata(path, posted.root, leaf), LeafNotInBatch(leaf, batchId));
+    }
+
+    function _receiptLeaf(Receipt calldata receipt) private view returns (bytes32) {
+        return Leaves.response(
+            address(this),
+            receipt.provider,
+            receipt.modelId,
+            receipt.batchSalt,
+            receipt.index,
+            ResponseFields({
+                promptHash: receipt.promptHash,
+                outputHash: receipt.outputHash,
+                promptLength: receipt.promptLength,
+                outputLength: receipt.outputLength,
+                maxTokens: receipt.maxTokens,
+                samplingHash: receipt.samplingHash,
+                feeWei: receipt.feeWei
+            })
+        );
+    }
+
+    function _checkedReceiptId(Receipt calldata receipt, bytes calldata signature)
+        private
+        view
+        returns (bytes32 receiptId)
+    {
+        receiptId = receiptDigest(receipt);
+        address signer = ECDSA.recover(receiptId, signature);
+        require(signer == receipt.provider, InvalidReceiptSignature(signer, receipt.provider));
+    }
+
+    /// @dev The only batch that can hold a leaf of this provider and salt in time, or 0: a salt is used once.
+    function _timelyBatch(
+        address provider,
+        bytes32 modelId,
+        bytes32 salt,
+        uint256 index,
+        uint64 postingDeadline
+    ) private view returns (uint256 batchId) {
+        batchId = batchOf[provider][salt];
+        if (batchId == 0) return 0;
+        Batch storage posted = _batches[batchId];
+        bool possible =
+            posted.modelId == modelId && index < posted.count && posted.postedAt <= postingDeadline;
+        return possible ? batchId : 0;
+    }
+
+    function _slashReceipt(bytes32 receiptId, ReceiptClaim storage claim) private {
+        claim.status = ReceiptStatus.Slashed;
+        emit ReceiptSlashed(receiptId, claim.provider, claim.claimant, claim.penalty);
+        if (claim.penalty != 0) stake.slash(claim.provider, claim.penalty, claim.claimant);
+        stake.payEscrow(claim.claimant, claim.bond);
+    }
+
+    /// @dev All places were taken until now, perhaps by friends of the provider: whoever was kept out gets
+    ///      a whole challenge window.
+    function _reopen(uint256 batchId, uint256 index, ResponseState storage state) private {
+        uint64 deadline = uint64(block.timestamp) + _challengeWindow;
+        if (deadline > state.challengeDeadline) {
+            state.challengeDeadline = deadline;
+            emit ChallengeWindowExtended(batchId, index, deadline);
+        }
+    }
+}

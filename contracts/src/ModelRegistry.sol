@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IModelRegistry, ModelSpec, StepKind} from "./interfaces/IModelRegistry.sol";
+
+/// @title Models, immutable once registered; documented on `IModelRegistry`
+contract ModelRegistry is IModelRegistry {
+    mapping(bytes32 modelId => ModelSpec) private _specs;
+    mapping(bytes32 modelId => address[4]) private _verifiers;
+
+    /// @inheritdoc IModelRegistry
+    function register(ModelSpec calldata newSpec, address[4] calldata verifiers)
+        external
+        returns (bytes32 modelId)
+    {
+        modelId = modelIdOf(newSpec);
+        require(!isRegistered(modelId), ModelAlreadyRegistered(modelId));
+        require(
+            _sizesAreValid(newSpec),
+            InvalidModelSize(newSpec.stepCount, newSpec.vocabSize, newSpec.maxPositions)
+        );
+        _checkCode(StepKind.Mlp, verifiers[0], newSpec.mlpVerifierCodeHash);
+        _checkCode(StepKind.Attention, verifiers[1], newSpec.attentionVerifierCodeHash);
+        _checkCode(StepKind.Embedding, verifiers[2], newSpec.embeddingVerifierCodeHash);
+        _checkCode(StepKind.Head, verifiers[3], newSpec.headVerifierCodeHash);
+        _specs[modelId] = newSpec;
+        _verifiers[modelId] = verifiers;
+        emit ModelRegistered(modelId, msg.sender, newSpec, verifiers);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function spec(bytes32 modelId) external view returns (ModelSpec memory) {
+        require(isRegistered(modelId), ModelUnknown(modelId));
+        return _specs[modelId];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function verifier(bytes32 modelId, StepKind kind) external view returns (address) {
+        require(isRegistered(modelId), ModelUnknown(modelId));
+        return _verifiers[modelId][uint256(kind)];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function modelIdOf(ModelSpec calldata newSpec) public pure returns (bytes32) {
+        return keccak256(abi.encode(newSpec));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function isRegistered(bytes32 modelId) public view returns (bool) {
+        return _specs[modelId].stepCount != 0;
+    }
+
+    function _sizesAreValid(ModelSpec calldata newSpec) private pure returns (bool) {
+        return newSpec.stepCount >= 2 && newSpec.stepCount <= 2 ** 16 && newSpec.stepCount % 2 == 0
+            && newSpec.vocabSize >= 2 && newSpec.vocabSize <= 2 ** 32 && newSpec.maxPositions >= 1
+            && newSpec.maxPositions <= 2 ** 20;
+    }
+
+    function _checkCode(StepKind kind, address account, bytes32 expected) private view {
+        require(account.code.length != 0, VerifierWithoutCode(kind, account));
+        require(account.codehash == expected, VerifierCodeMismatch(kind, account, expected, account.codehash));
+    }
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IInferenceLedger, ResponseFields} from "./IInferenceLedger.sol";
+import {IModelRegistry} from "./IModelRegistry.sol";
+import {IProviderStake} from "./IProviderStake.sol";
+
+/// @notice Whose move it is and which. See the state table in contracts/README.md.
+enum Phase {
+    None,
+    AwaitReveal, // provider: reveal
+    AwaitBoundaries, // provider: postBoundaries
+    AwaitChallenge, // challenger: challengePart (round 1 also challengeInput, challengeHead)
+    AwaitWindows, // provider: revealWindows
+    AwaitChoice, // challenger: chooseWindow
+    AwaitProof, // provider: proveStep, proveEmbedding or proveHead
+    Resolved
+}
+
+/// @notice What the game was narrowed to.
+enum Target {
+    None,
+    Step,
+    Embedding,
+    Head
+}
+
+enum Outcome {
+    Undecided,
+    ProviderWon,
+    ChallengerWon,
+    ResponseVoided // another game voided the response; the bond went back
+}
+
+enum Reason {
+    None,
+    Proven,
+    TimedOut,
+    Conceded,
+    Malformed,
+    Truncated,
+    VoidedElsewhere
+}
+
+/// @notice The whole state of a game.
+/// @param deadline last second of the mover's turn
+/// @param turnStartedAt when the turn began
+/// @param providerClock seconds the provider has left on its chess clock (not counting this turn)
+/// @param challengerClock likewise for the challenger
+/// @param round bisection round, 1 for the first
+/// @param rangeStart the disputed steps are rangeStart .. rangeEnd-1
+/// @param startHash boundary hash at rangeStart, agreed (Embedding: b_0; Head: b_n)
+/// @param endHash boundary hash at rangeEnd, disputed
+/// @param boundaries the provider's hashes of this round's cuts, range's start and end included
+/// @param window the window to prove (Step, Embedding)
+/// @param position head: the position whose next token is disputed
+/// @param chosenId head: the id that the response has after `position`
+/// @param rivalId head: the id that the challenger says beats it
+struct Game {
+    uint256 batchId;
+    uint256 index;
+    address provider;
+    address challenger;
+    bytes32 modelId;
+    bytes32 promptHash;
+    bytes32 outputHash;
+    uint32 promptLength;
+    uint32 outputLength;
+    uint32 maxTokens;
+    Phase phase;
+    Target target;
+    Outcome outcome;
+    Reason reason;
+    uint64 deadline;
+    uint64 turnStartedAt;
+    uint64 providerClock;
+    uint64 challengerClock;
+    uint32 round;
+    uint32 rangeStart;
+    uint32 rangeEnd;
+    uint32 window;
+    uint32 position;
+    uint32 chosenId;
+    uint32 rivalId;
+    uint256 bond;
+    bytes32 startHash;
+    bytes32 endHash;
+    bytes32[] boundaries;
+}
+
+/// @notice Proof of one window of one step.
+/// @param pointsBefore all window commitments of the start boundary: x_0, y_0, x_1, y_1, ...
+/// @param pointsAfter all window commitments of the end boundary
+/// @param key the step key
+/// @param keyPath Merkle path of the step key in the model's `stepKeysRoot`
+struct StepProof {
+    uint256[] pointsBefore;
+    uint256[] pointsAfter;
+    bytes key;
+    bytes32[] keyPath;
+    bytes proof;
+}
+
+/// @notice A token's leaf in the model's `embeddingRowsRoot`.
+/// @param embedding commitment (x, y) of its embedding row
+/// @param head commitment (x, y) of its head row
+struct TokenRow {
+    uint256[2] embedding;
+    uint256[2] head;
+    bytes32[] path;
+}
+
+/// @notice Proof of the chosen window of b_0.
+/// @param points all window commitments of b_0
+/// @param rows the leaves of the 32 tokens of the window; those of padded positions are ignored
+struct EmbeddingProof {
+    bytes promptIds;
+    bytes outputIds;
+    uint256[] points;
+    TokenRow[] rows;
+    bytes proof;
+}
+
+/// @notice Proof that the chosen token beats the rival at the disputed position.
+/// @param points all window commitments of b_n
+struct HeadProof {
+    uint256[] points;
+    TokenRow chosen;
+    TokenRow rival;
+    bytes proof;
+}
+
+/// @title Disputes: opening, bisection, pinpointing, proof, timeouts, resolution
+/// @notice Boundary hash = keccak256(abi.encodePacked(x_0, y_0, ..., x_{W-1}, y_{W-1})) over the W window
+///         commitments, W = ceil(T / 32), T = promptLength + outputLength - 1. Token ids in calldata are
+///         4 bytes big-endian each. A move is allowed at `block.timestamp <= deadline`, a timeout after.
+interface IDisputeGame {
+    event GameOpened(
+        uint256 indexed gameId,
+        uint256 indexed batchId,
+        uint256 indexed index,
+        address challenger,
+        address provider,
+        bytes32 modelId,
+        bytes32 leaf,
+        ResponseFields fields,
+        bool revealRequested
+    );
+    /// @notice A new turn: who has to move, in which phase, until when.
+    event TurnStarted(uint256 indexed gameId, address indexed mover, Phase phase, uint64 deadline);
+    event TokensRevealed(uint256 indexed gameId, bytes promptIds, bytes outputIds);
+    /// @notice `hashes` always holds all cuts of the range, its start and end included.
+    event BoundariesPosted(
+        uint256 indexed gameId, uint32 round, uint32 rangeStart, uint32 rangeEnd, bytes32[] hashes
+    );
+    event InputChallenged(uint256 indexed gameId, bytes32 boundaryHash);
+    event PartChallenged(
+        uint256 indexed gameId,
+        uint256 part,
+        uint32 rangeStart,
+        uint32 rangeEnd,
+        bytes32 startHash,
+        bytes32 endHash
+    );
+    event HeadChallenged(
+        uint256 indexed gameId, uint256 position, uint256 chosenId, uint256 rivalId, bytes32 boundaryHash
+    );
+    event WindowsRevealed(uint256 indexed gameId, uint256[] pointsBefore, uint256[] pointsAfter);
+    event WindowChosen(uint256 indexed gameId, uint256 window);
+    event ProofAccepted(uint256 indexed gameId, address verifier);
+    /// @notice `winner` is zero when another game voided the response.
+    event GameResolved(uint256 indexed gameId, Outcome outcome, Reason reason, address winner);
+
+    /// No such game.
+    error GameUnknown(uint256 gameId);
+    /// This move does not fit the game's phase; see `game(gameId).phase`.
+    error WrongPhase(Phase actual);
+    /// The game was narrowed to something else; see `game(gameId).target`.
+    error WrongTarget(Target actual);
+    /// It is the other side's move.
+    error NotMover(address caller, address mover);
+    /// The turn ended at `deadline`.
+    error TurnOver(uint64 deadline);
+    /// The mover still has time.
+    error TurnNotOver(uint64 deadline);
+    /// Only the two sides may do this.
+    error NotPlayer(address caller);
+    /// Send exactly the bond.
+    error WrongBond(uint256 sent, uint256 expected);
+    /// Another game voided the response; call `resolveVoid`.
+    error ResponseAlreadyVoid(uint256 batchId, uint256 index);
+    /// The response is not void; this game must be played out.
+    error ResponseNotVoid(uint256 batchId, uint256 index);
+    /// The ids do not hash to what the response says, or are not that many.
+    error WrongTokenIds();
+    /// Post exactly this many hashes.
+    error WrongHashCount(uint256 sent, uint256 expected);
+    /// Only possible against the first round's boundaries.
+    error OnlyInFirstRound();
+    /// The head decides positions promptLength-1 .. promptLength+outputLength-2 only.
+    error PositionOutOfRange(uint256 position, uint256 first, uint256 last);
+    /// The rival must be another token of the vocabulary.
+    error InvalidRival(uint256 rivalId, uint256 chosenId, uint256 vocabSize);
+    /// Send exactly this many words (two per window).
+    error WrongPointCount(uint256 sent, uint256 expected);
+    /// A coordinate is not below the base field's modulus.
+    error CoordinateOutOfRange(uint256 coordinate);
+    /// The points are not the preimage of the posted boundary hash.
+    error WrongPreimage(bytes32 actual, bytes32 expected);
+    /// There is no such window.
+    error WindowOutOfRange(uint256 window, uint256 windows);
+    /// The step key is not in the model's tree at this step.
+    error WrongStepKey(uint256 step, bytes32 keyDigest);
+    /// The token's row commitments are not in the model's tree.
+    error WrongTokenRow(uint256 tokenId);
+    /// An embedding proof has one row for each of the 32 positions of a window.
+    error WrongRowCount(uint256 sent, uint256 expected);
+    /// The verifier did not accept the proof; correct it and try again while the clock runs.
+    error ProofRejected(address verifier);
+    /// The output ends as it should: it is full, or its last id is an end token.
+    error NotTruncated();
+    /// The list is not the model's sorted list of end tokens.
+    error WrongEndTokens();
+
+    // --- opening
+
+    /// @notice Opens a game on a response. Anyone but the provider; `msg.value` = `challengerBond`.
+    ///         A response whose fields break the rules (see `ResponseFields`) loses at once.
+    /// @param revealRequested whether the provider must first put the token ids into calldata
+    function open(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        bool revealRequested
+    ) external payable returns (uint256 gameId);
+
+    // --- provider's moves
+
+    /// @notice Puts the token ids into calldata.
+    function reveal(uint256 gameId, bytes calldata promptIds, bytes calldata outputIds) external;
+
+    /// @notice Posts the boundary hashes that cut the range of n steps into m = min(k, n) parts, part i
+    ///         ending at floor(n (i + 1) / m). Round 1: m + 1 hashes, b_0 and b_n included; later rounds:
+    ///         the m - 1 inner ones.
+    function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external;
+
+    /// @notice Reveals the window commitments of the range's start and end (Embedding: of b_0, and none).
+    function revealWindows(uint256 gameId, uint256[] calldata pointsBefore, uint256[] calldata pointsAfter)
+        external;
+
+    /// @notice Proves the chosen window of the step.
+    function proveStep(uint256 gameId, StepProof calldata stepProof) external;
+
+    /// @notice Proves the chosen window of b_0.
+    function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external;
+
+    /// @notice Proves that the response's token beats the rival.
+    function proveHead(uint256 gameId, HeadProof calldata headProof) external;
+
+    // --- challenger's moves
+
+    /// @notice Round 1: b_0 is wrong.
+    function challengeInput(uint256 gameId) external;
+
+    /// @notice The start of this part is right, its end is wrong.
+    function challengePart(uint256 gameId, uint256 part) external;
+
+    /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`.
+    function challengeHead(uint256 gameId, uint256 position, uint256 rivalId, bytes calldata outputIds)
+        external;
+
+    /// @notice Names the first window whose commitment is wrong.
+    function chooseWindow(uint256 gameId, uint256 window) external;
+
+    /// @notice Shows that the output is shorter than `maxTokens` and does not end with an end token: the
+    ///         challenger wins at once. In any phase; when it is the challenger's turn, in time.
+    function claimTruncated(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens) external;
+
+    // --- ending
+
+    /// @notice Ends a game whose mover is out of time; the other side wins. Anyone.
+    function timeout(uint256 gameId) external;
+
+    /// @notice The caller, one of the two sides, gives up.
+    function concede(uint256 gameId) external;
+
+    /// @notice Ends a game on a response that another game voided; the bond goes back. Anyone.
+    function resolveVoid(uint256 gameId) external;
+
+    // --- views
+
+    function registry() external view returns (IModelRegistry);
+    function stake() external view returns (IProviderStake);
+    function ledger() external view returns (IInferenceLedger);
+    function gameCount() external view returns (uint256);
+    function game(uint256 gameId) external view returns (Game memory);
+
+    /// @notice Who has to move; zero for a resolved game.
+    function mover(uint256 gameId) external view returns (address);
+
+    /// @notice W, the number of windows of the game's response.
+    function windowCount(uint256 gameId) external view returns (uint256);
+
+    /// @notice The cuts (step numbers) of the range that the next or last `postBoundaries` is about.
+    function cuts(uint256 gameId) external view returns (uint256[] memory);
+}

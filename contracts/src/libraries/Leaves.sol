@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ResponseFields} from "../interfaces/IInferenceLedger.sol";
+
+/// @title Leaves of the protocol's three Merkle trees
+/// @notice Every leaf is hashed twice, so that no inner node (keccak of 64 bytes) can pass for a leaf, and
+///         contains its own position, because sorted-pair trees do not bind positions.
+library Leaves {
+    bytes32 internal constant RESPONSE_TYPEHASH = keccak256(
+        "Response(uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei)"
+    );
+
+    /// @notice Leaf of a response in a batch of `ledger` on this chain.
+    function response(
+        address ledger,
+        address provider,
+        bytes32 modelId,
+        bytes32 batchSalt,
+        uint256 index,
+        ResponseFields memory fields
+    ) internal view returns (bytes32) {
+        return _twice(
+            // Static values only, so encoding in two halves gives the same bytes (and fits the stack).
+            bytes.concat(
+                abi.encode(RESPONSE_TYPEHASH, block.chainid, ledger, provider, modelId, batchSalt, index),
+                abi.encode(fields)
+            )
+        );
+    }
+
+    /// @notice Leaf of a step key in a model's `stepKeysRoot`.
+    function stepKey(uint256 step, bytes32 keyDigest) internal pure returns (bytes32) {
+        return _twice(abi.encode(step, keyDigest));
+    }
+
+    /// @notice Leaf of a token's commitments in a model's `embeddingRowsRoot`.
+    function tokenRow(uint256 tokenId, uint256[2] memory embedding, uint256[2] memory head)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return _twice(abi.encode(tokenId, embedding, head));
+    }
+
+    function _twice(bytes memory encoded) private pure returns (bytes32) {
+        return keccak256(bytes.concat(keccak256(encoded)));
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title Sorted-pair Merkle trees; the odd node of a level is promoted unchanged
+library Merkle {
+    function root(bytes32[] memory leaves) internal pure returns (bytes32) {
+        bytes32[] memory level = leaves;
+        while (level.length > 1) {
+            level = _above(level);
+        }
+        return level[0];
+    }
+
+    function path(bytes32[] memory leaves, uint256 index) internal pure returns (bytes32[] memory proof) {
+        bytes32[] memory level = leaves;
+        bytes32[] memory all = new bytes32[](64);
+        uint256 length = 0;
+        while (level.length > 1) {
+            uint256 sibling = index ^ 1;
+            if (sibling < level.length) all[length++] = level[sibling];
+            level = _above(level);
+            index /= 2;
+        }
+        proof = new bytes32[](length);
+        for (uint256 i = 0; i < length; ++i) {
+            proof[i] = all[i];
+        }
+    }
+
+    function _above(bytes32[] memory level) private pure returns (bytes32[] memory above) {
+        above = new bytes32[]((level.length + 1) / 2);
+        for (uint256 i = 0; i < above.length; ++i) {
+            bool isOdd = 2 * i + 1 == level.length;
+            above[i] = isOdd ? level[2 * i] : _pair(level[2 * i], level[2 * i + 1]);
+        }
+    }
+
+    function _pair(bytes32 a, bytes32 b) private pure returns (bytes32) {
+        return a < b ? keccak256(bytes.concat(a, b)) : keccak256(bytes.concat(b, a));
+    }
+}

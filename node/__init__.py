@@ -1,0 +1,1 @@
+"""The provider: answers requests, signs receipts, posts batches and defends its responses."""

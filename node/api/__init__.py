@@ -1,0 +1,1 @@
+"""The provider's HTTP API: OpenAI-compatible completions, receipts, operations, the settlement explorer."""

@@ -1,0 +1,57 @@
+"""The FastAPI application of one node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from ..records import Records
+from ..service import AnswerService
+from . import completions, explorer, operations, problems, records
+
+# A prompt of 8,192 tokens is some 40 KB of text; JSON of a whole context in token ids stays below this.
+LARGEST_BODY_BYTES = 2 * 1024 * 1024
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_application(
+    service: AnswerService,
+    stored: Records,
+    snapshot: Callable[[], dict[str, Any]],
+    *,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """All routes over one service. The queue runs for as long as the application does."""
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        service.queue.start()
+        try:
+            if lifespan is None:
+                yield
+            else:
+                async with lifespan(app):
+                    yield
+        finally:
+            service.queue.close()
+
+    app = FastAPI(
+        title="Gainsay provider",
+        description="OpenAI-compatible completions whose answers anyone can dispute.",
+        lifespan=running,
+        docs_url=None,  # the interactive pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    problems.install(app)
+
+    app.add_middleware(operations.CountRequests, metrics=service.metrics)
+    app.add_middleware(problems.BodyLimit, limit=LARGEST_BODY_BYTES)
+    app.include_router(completions.router(service))
+    app.include_router(records.router(stored))
+    app.include_router(operations.router(service.readiness, service.metrics))
+    app.include_router(explorer.router(snapshot))
+    return app

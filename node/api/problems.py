@@ -1,0 +1,149 @@
+"""Every refusal of the API, in the shape that OpenAI clients expect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from contracts.protocol.token_ids import InvalidTokenIds
+from prover.model.errors import ChatTemplateError, SequenceTooLongError, TokenError, TokenizerError
+from prover.program import OutOfRange
+
+from ..errors import NotReadyError, QueueFullError
+
+log = structlog.get_logger("node.api")
+
+
+class ApiProblem(Exception):
+    """A request that is refused: HTTP status, machine-readable code, the field at fault, one sentence."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.param, self.headers, self.details = param, headers, details
+
+    def body(self) -> dict[str, Any]:
+        kind = "invalid_request_error" if self.status < 500 and self.status != 429 else "server_error"
+        if self.status == 429:
+            kind = "rate_limit_error"
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error | (self.details or {})}
+
+
+def as_problem(error: BaseException) -> ApiProblem:
+    """The refusal that an error of the model, the queue or the node means for the caller."""
+    match error:
+        case ApiProblem():
+            return error
+        case OutOfRange():
+            where = {"tensor": error.tensor, "layer": error.layer, "position": error.position}
+            message = f"this text cannot be answered provably by this model: {error}; shorten or rephrase it"
+            return ApiProblem(422, "out_of_range", message, details=where)
+        case SequenceTooLongError():
+            return ApiProblem(413, "context_length_exceeded", str(error))
+        case ChatTemplateError():
+            return ApiProblem(400, "invalid_messages", str(error), param="messages")
+        case TokenizerError() | TokenError() | InvalidTokenIds():
+            return ApiProblem(400, "invalid_prompt", str(error), param="prompt")
+        case QueueFullError():
+            retry = {"Retry-After": str(error.retry_after_s)}
+            return ApiProblem(429, "queue_full", str(error), headers=retry)
+        case NotReadyError():
+            return ApiProblem(503, "not_ready", str(error), headers={"Retry-After": "5"})
+        case _:
+            log.error("unexpected error", exc_info=error)
+            return ApiProblem(500, "internal_error", "the provider failed; its log says why")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app in the OpenAI shape."""
+
+    async def refuse(_request: Request, error: Exception) -> JSONResponse:
+        problem = as_problem(error)
+        return JSONResponse(problem.body(), problem.status, headers=problem.headers)
+
+    async def malformed(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        param = ".".join(str(part) for part in first["loc"] if part != "body") or None
+        if first["type"] == "json_invalid":
+            param, message = None, "the body is not JSON; send a JSON object"
+        elif first["type"] == "extra_forbidden":
+            message = f"this provider does not know the field {param!r}; leave it out"
+        else:
+            message = f"{param or 'the body'}: {first['msg']}"
+        problem = ApiProblem(400, "invalid_request", message, param=param)
+        return JSONResponse(problem.body(), 400)
+
+    async def http(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        problem = ApiProblem(error.status_code, code, str(error.detail))
+        return JSONResponse(problem.body(), error.status_code, headers=dict(error.headers or {}))
+
+    app.add_exception_handler(RequestValidationError, malformed)
+    app.add_exception_handler(HTTPException, http)
+    for kind in (
+        ApiProblem, OutOfRange, SequenceTooLongError, TokenizerError, TokenError, InvalidTokenIds,
+        QueueFullError, NotReadyError, Exception,
+    ):  # fmt: skip
+        app.add_exception_handler(kind, refuse)
+
+
+class BodyLimit:
+    """ASGI middleware: 413 for a body that is longer than `limit` bytes, without reading it to its end."""
+
+    def __init__(self, app: Any, limit: int) -> None:
+        self._app, self._limit = app, limit
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._limit:
+            await self._refuse(scope, receive, send)
+            return
+        seen, started = 0, False
+
+        async def counted() -> Any:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise _BodyTooLong
+            return message
+
+        async def watched(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, watched)
+        except _BodyTooLong:
+            if started:
+                raise
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
+        problem = ApiProblem(413, "body_too_long", f"the body is longer than {self._limit} bytes; send less")
+        await JSONResponse(problem.body(), 413)(scope, receive, send)
+
+
+class _BodyTooLong(Exception):
+    """Ends the reading of a request."""

@@ -1,0 +1,50 @@
+"""Errors of the provider that a user meets: each is one sentence that says what to do."""
+
+from __future__ import annotations
+
+from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError, UsageError
+
+
+class SettingsError(UsageError):
+    """A setting is missing, malformed or contradicts another one."""
+
+
+class ChainMismatchError(ChainError):
+    """The chain that answers is not the one that the settings describe."""
+
+
+class ModelNotRegisteredError(ChainError):
+    """The model that would be served is not in the registry, so its responses could not be disputed."""
+
+
+class StakeMissingError(ChainError):
+    """The provider has too little free stake or ether to back a single response."""
+
+
+class DatabaseError(EnvironmentMissingError):
+    """The database cannot be opened, or belongs to another deployment."""
+
+
+class PortInUseError(EnvironmentMissingError):
+    """Another program listens on the port."""
+
+
+class UnknownReceiptError(NotFoundError):
+    """No receipt or response has this id."""
+
+
+
+class QueueFullError(GainsayError):
+    """As many requests wait as the queue may hold."""
+
+    def __init__(self, waiting: int, retry_after_s: int) -> None:
+        super().__init__(f"{waiting} requests are waiting already; try again in {retry_after_s} s")
+        self.waiting, self.retry_after_s = waiting, retry_after_s
+
+
+class NotReadyError(GainsayError):
+    """The node cannot back an answer now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the provider is not ready: {reason}")
+        self.reason = reason

@@ -1,0 +1,140 @@
+"""Receipts: an answer gets its place in a batch, is written down, and only then signed and handed out."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from contracts.bindings.keys import Signer
+from contracts.bindings.receipts import receipt_id, sign_receipt
+from contracts.protocol.response import Receipt, ResponseFields
+from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
+
+from .store import BatchRow, Journal, ResponseRow
+from .store.journal import BatchTerms, ReceiptNames
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What binds a receipt to one ledger and one model."""
+
+    chain_id: int
+    ledger: str
+    provider: str
+    model_id: bytes
+
+
+@dataclass(frozen=True)
+class IssuedReceipt:
+    """A signed answer."""
+
+    response_id: str
+    receipt_id: str
+    seconds: float  # time that placing and signing took
+
+
+class ReceiptDesk:
+    """Places answers in batches and signs their receipts. Safe to share between threads."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        signer: Signer,
+        deployment: Deployment,
+        terms: BatchTerms,
+        now: Callable[[], int],
+        fee_wei: int = 0,
+    ) -> None:
+        """`now` gives the chain's time in seconds."""
+        self._journal, self._signer, self._deployment = journal, signer, deployment
+        self._terms, self._now, self._fee_wei = terms, now, fee_wei
+        self._signing = threading.Lock()
+
+    def issue(
+        self,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        max_tokens: int,
+        finish_reason: str,
+        *,
+        response_id: str | None = None,
+        generation_ms: int = 0,
+    ) -> IssuedReceipt:
+        """Write an answer down, sign its receipt, write the signature down."""
+        started = time.perf_counter()
+        now = self._now()
+        batch, row = self._journal.place(
+            ResponseRow(
+                id=response_id or uuid.uuid4().hex,
+                batch_id=0,
+                index_in_batch=0,
+                receipt_id="",
+                leaf="",
+                prompt_ids=pack_token_ids(prompt_ids),
+                output_ids=pack_token_ids(output_ids),
+                max_tokens=max_tokens,
+                fee_wei=str(self._fee_wei),
+                finish_reason=finish_reason,
+                answered_at=now,
+                generation_ms=generation_ms,
+            ),
+            model_id=_hex(self._deployment.model_id),
+            now=now,
+            terms=self._terms,
+            draw_salt=lambda: _hex(secrets.token_bytes(32)),
+            name=self._names,
+        )
+        self._sign(batch, row)
+        return IssuedReceipt(row.id, row.receipt_id, time.perf_counter() - started)
+
+    def sign_left_over(self) -> int:
+        """Sign what the last stop left unsigned. Returns how many there were."""
+        left = self._journal.unsigned()
+        for batch, row in left:
+            self._sign(batch, row)
+        return len(left)
+
+    def receipt(self, batch: BatchRow, row: ResponseRow) -> Receipt:
+        """The receipt of a stored response."""
+        return receipt_of(self._deployment.provider, batch, row)
+
+    def _sign(self, batch: BatchRow, row: ResponseRow) -> None:
+        with self._signing:
+            signature = sign_receipt(
+                self._signer, self.receipt(batch, row), self._deployment.chain_id, self._deployment.ledger
+            )
+        self._journal.sign(row.id, _hex(signature))
+        row.signature = _hex(signature)
+
+    def _names(self, batch: BatchRow, row: ResponseRow) -> ReceiptNames:
+        receipt = self.receipt(batch, row)
+        leaf = receipt.leaf(self._deployment.chain_id, self._deployment.ledger)
+        digest = receipt_id(receipt, self._deployment.chain_id, self._deployment.ledger)
+        return ReceiptNames(leaf=_hex(leaf), receipt_id=_hex(digest))
+
+
+def fields_of(row: ResponseRow) -> ResponseFields:
+    """What the leaf of a stored response says."""
+    return ResponseFields.of(
+        unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids), row.max_tokens, int(row.fee_wei)
+    )
+
+
+def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:
+    """The receipt of a stored response in its batch."""
+    return Receipt.of(
+        provider=provider,
+        model_id=bytes.fromhex(batch.model_id[2:]),
+        batch_salt=bytes.fromhex(batch.salt[2:]),
+        index=row.index_in_batch,
+        fields=fields_of(row),
+        posting_deadline=batch.posting_deadline,
+    )
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + bytes(value).hex()

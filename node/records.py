@@ -1,0 +1,144 @@
+"""Stored responses, receipts and batches as the JSON that clients and challengers read.
+
+Hashes are 0x-hex, wei is decimal text (JSON numbers lose digits above 2^53), times are seconds of the chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from contracts.bindings.receipts import receipt_message
+from contracts.protocol.merkle import MerkleTree
+from contracts.protocol.token_ids import unpack_token_ids
+
+from .receipts import Deployment, receipt_of
+from .store import BatchRow, BatchState, Journal, ResponseRow
+
+
+class Records:
+    """Read-only views of one node's journal."""
+
+    def __init__(self, journal: Journal, deployment: Deployment, model_name: str) -> None:
+        self._journal, self._deployment, self._model_name = journal, deployment, model_name
+
+    def response(self, key: str) -> dict[str, Any] | None:
+        """A response by its id, receipt id or leaf."""
+        if (row := self._journal.find_response(key)) is None:
+            return None
+        batch = self._journal.batch(row.batch_id)
+        assert batch is not None
+        entry = self._entry(row)
+        return entry | {
+            "batch_id": batch.chain_batch_id,
+            "model_id": batch.model_id,
+            "model": self._model_name,
+            "salt": batch.salt,
+        }
+
+    def receipt(self, key: str) -> dict[str, Any] | None:
+        """A signed receipt by its id, response id or leaf; with batch and Merkle path once the batch is sealed."""
+        row = self._journal.find_response(key)
+        if row is None or row.signature is None:
+            return None
+        batch = self._journal.batch(row.batch_id)
+        assert batch is not None
+        message = receipt_message(
+            receipt_of(self._deployment.provider, batch, row), self._deployment.chain_id, self._deployment.ledger
+        )
+        return {
+            "receipt_id": row.receipt_id,
+            "response_id": row.id,
+            "receipt": {name: _plain(value) for name, value in message["message"].items()},
+            "domain": message["domain"],
+            "signature": row.signature,
+            "leaf": row.leaf,
+            "state": row.state,
+            "batch": None if batch.state == BatchState.OPEN else self._place(batch, row),
+        }
+
+    def batch(self, key: str) -> dict[str, Any] | None:
+        """A sealed or posted batch with all its responses, by number on the chain, root or salt."""
+        if key.isdecimal() and len(key) < 19:
+            batch = self._journal.find_batch(chain_batch_id=int(key))
+        else:
+            batch = self._journal.find_batch(root=key) or self._journal.find_batch(salt=key)
+        if batch is None or batch.id is None or batch.state == BatchState.OPEN:
+            return None
+        return self.batch_summary(batch) | {
+            "responses": [self._entry(row) for row in self._journal.responses_of(batch.id)]
+        }
+
+    def batch_summary(self, batch: BatchRow) -> dict[str, Any]:
+        """A batch without its responses."""
+        return {
+            "batch_id": batch.chain_batch_id,
+            "provider": self._deployment.provider,
+            "model_id": batch.model_id,
+            "model": self._model_name,
+            "salt": batch.salt,
+            "root": batch.root,
+            "count": batch.count,
+            "state": batch.state,
+            "posted_at": batch.posted_at,
+            "challenge_deadline": batch.challenge_deadline,
+            "posting_deadline": batch.posting_deadline,
+        }
+
+    def _place(self, batch: BatchRow, row: ResponseRow) -> dict[str, Any]:
+        assert batch.id is not None
+        tree = batch_tree(self._journal.responses_of(batch.id))
+        return {
+            "batch_id": batch.chain_batch_id,
+            "index": row.index_in_batch,
+            "root": _hex(tree.root),
+            "salt": batch.salt,
+            "path": [_hex(node) for node in tree.path(row.index_in_batch)],
+            "state": batch.state,
+            "posted_at": batch.posted_at,
+            "challenge_deadline": batch.challenge_deadline,
+        }
+
+    @staticmethod
+    def _entry(row: ResponseRow) -> dict[str, Any]:
+        return {
+            "index": row.index_in_batch,
+            "response_id": row.id,
+            "receipt_id": row.receipt_id,
+            "leaf": row.leaf,
+            "prompt_ids": unpack_token_ids(row.prompt_ids),
+            "output_ids": unpack_token_ids(row.output_ids),
+            "max_tokens": row.max_tokens,
+            "fee_wei": row.fee_wei,
+            "finish_reason": row.finish_reason,
+            "answered_at": row.answered_at,
+            "generation_ms": row.generation_ms,
+            "state": row.state,
+        }
+
+
+def batch_tree(rows: list[ResponseRow]) -> MerkleTree:
+    """The Merkle tree over a batch's leaves in the order of their indices."""
+    return MerkleTree([bytes.fromhex(row.leaf[2:]) for row in rows])
+
+
+def plain_event(event: Any) -> dict[str, Any]:
+    """An event's arguments as JSON values."""
+    return {name: _plain(value) for name, value in asdict(event).items() if name != "position"}
+
+
+def _plain(value: Any) -> Any:
+    """JSON of a decoded value; integers above 2^53 become text."""
+    if isinstance(value, bytes):
+        return _hex(value)
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < 2**53 else str(int(value))
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value]
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()

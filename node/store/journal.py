@@ -1,0 +1,306 @@
+"""Every write of the provider, one transaction each.
+
+A crash between two calls leaves a state from which the next start goes on: an OPEN or SEALED batch is posted, a
+response without a signature is signed, and nothing that has been handed out is ever forgotten.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, func
+from sqlmodel import Session, col, select
+
+from ..errors import DatabaseError, UnknownReceiptError
+from .tables import (
+    BatchRow,
+    BatchState,
+    ChainEventRow,
+    CursorRow,
+    FactRow,
+    ResponseRow,
+    ResponseState,
+)
+
+_DEPLOYMENT = "deployment"
+
+
+@dataclass(frozen=True)
+class BatchTerms:
+    """How long a batch stays open and what its receipts promise, in seconds of the chain."""
+
+    interval_s: int
+    posting_window_s: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class ReceiptNames:
+    """The two hashes that follow from a response's place in its batch, 0x-hex."""
+
+    leaf: str
+    receipt_id: str
+
+
+class Journal:
+    """Reads and writes of one database. Safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._placing = threading.Lock()
+
+    def _session(self) -> Session:
+        return Session(self._engine, expire_on_commit=False)
+
+    def bind_deployment(self, identity: str) -> None:
+        """Tie an empty database to a deployment. Raises DatabaseError when it belongs to another one."""
+        with self._session() as session:
+            fact = session.get(FactRow, _DEPLOYMENT)
+            if fact is None:
+                session.add(FactRow(name=_DEPLOYMENT, value=identity))
+                session.commit()
+            elif fact.value != identity:
+                raise DatabaseError(
+                    "the database holds the responses of another chain, contract or account; "
+                    "set GAINSAY_DATABASE_URL to another database or move this one away"
+                )
+
+    def ping(self) -> None:
+        """Raises when the database does not answer."""
+        with self._session() as session:
+            session.exec(select(func.count()).select_from(FactRow)).one()
+
+    # --- responses
+
+    def place(
+        self,
+        response: ResponseRow,
+        *,
+        model_id: str,
+        now: int,
+        terms: BatchTerms,
+        draw_salt: Callable[[], str],
+        name: Callable[[BatchRow, ResponseRow], ReceiptNames],
+    ) -> tuple[BatchRow, ResponseRow]:
+        """Give an answer the next index of the open batch, or of a new batch, and write it down unsigned.
+
+        An open batch that is full, overdue or of another model is sealed on the way.
+        """
+        with self._placing, self._session() as session:
+            batch = session.exec(
+                select(BatchRow).where(BatchRow.state == BatchState.OPEN).with_for_update()
+            ).first()
+            if batch is not None and (
+                batch.model_id != model_id or batch.count >= terms.largest or batch.post_at <= now
+            ):
+                batch.state = BatchState.SEALED
+                session.add(batch)
+                batch = None
+            if batch is None:
+                batch = BatchRow(
+                    salt=draw_salt(),
+                    model_id=model_id,
+                    state=BatchState.OPEN,
+                    opened_at=now,
+                    post_at=now + terms.interval_s,
+                    posting_deadline=now + terms.posting_window_s,
+                )
+                session.add(batch)
+                session.flush()
+            assert batch.id is not None
+            response.batch_id, response.index_in_batch = batch.id, batch.count
+            names = name(batch, response)
+            response.leaf, response.receipt_id = names.leaf, names.receipt_id
+            batch.count += 1
+            session.add(batch)
+            session.add(response)
+            session.commit()
+            return batch, response
+
+    def sign(self, response_id: str, signature: str) -> None:
+        """Write the signature of a placed response."""
+        with self._session() as session:
+            row = session.get(ResponseRow, response_id)
+            if row is None:
+                raise UnknownReceiptError(f"no response {response_id} is stored")
+            row.signature = signature
+            session.add(row)
+            session.commit()
+
+    def unsigned(self) -> list[tuple[BatchRow, ResponseRow]]:
+        """Responses that were placed but not signed before the last stop."""
+        with self._session() as session:
+            rows = session.exec(
+                select(BatchRow, ResponseRow)
+                .where(ResponseRow.batch_id == BatchRow.id)
+                .where(col(ResponseRow.signature).is_(None))
+            )
+            return [(batch, response) for batch, response in rows]
+
+    def find_response(self, key: str) -> ResponseRow | None:
+        """A response by its id, its receipt's id or its leaf."""
+        with self._session() as session:
+            columns = (ResponseRow.receipt_id, ResponseRow.leaf) if key.startswith("0x") else (ResponseRow.id,)
+            for column in columns:
+                if row := session.exec(select(ResponseRow).where(column == key)).first():
+                    return row
+            return None
+
+    def response_at(self, chain_batch_id: int, index: int) -> tuple[BatchRow, ResponseRow] | None:
+        """The response with this index in a batch of the chain."""
+        with self._session() as session:
+            found = session.exec(
+                select(BatchRow, ResponseRow)
+                .where(ResponseRow.batch_id == BatchRow.id)
+                .where(BatchRow.chain_batch_id == chain_batch_id)
+                .where(ResponseRow.index_in_batch == index)
+            ).first()
+            return (found[0], found[1]) if found else None
+
+    def responses_of(self, batch_id: int) -> list[ResponseRow]:
+        """All responses of a batch (by its number in this database), in the order of their indices."""
+        with self._session() as session:
+            return list(
+                session.exec(
+                    select(ResponseRow)
+                    .where(ResponseRow.batch_id == batch_id)
+                    .order_by(col(ResponseRow.index_in_batch))
+                )
+            )
+
+    def set_response_state(self, response_id: str, state: ResponseState) -> None:
+        with self._session() as session:
+            row = session.get(ResponseRow, response_id)
+            if row is not None and row.state != state:
+                row.state = state
+                session.add(row)
+                session.commit()
+
+    def mark_fee_claimed(self, response_id: str) -> None:
+        with self._session() as session:
+            row = session.get(ResponseRow, response_id)
+            if row is not None and not row.fee_claimed:
+                row.fee_claimed = True
+                session.add(row)
+                session.commit()
+
+    def pending_response_count(self) -> int:
+        """Responses that are answered but whose stake the chain has not locked yet."""
+        with self._session() as session:
+            waiting = select(func.coalesce(func.sum(BatchRow.count), 0)).where(
+                col(BatchRow.state).in_([BatchState.OPEN, BatchState.SEALED])
+            )
+            return int(session.exec(waiting).one())
+
+    def response_count(self) -> int:
+        with self._session() as session:
+            return int(session.exec(select(func.count()).select_from(ResponseRow)).one())
+
+    # --- batches
+
+    def seal_due(self, now: int) -> None:
+        """Close open batches whose time to post has come."""
+        with self._placing, self._session() as session:
+            due = session.exec(
+                select(BatchRow).where(BatchRow.state == BatchState.OPEN).where(BatchRow.post_at <= now)
+            ).all()
+            for batch in due:
+                batch.state = BatchState.SEALED
+                session.add(batch)
+            session.commit()
+
+    def batches(self, states: Iterable[BatchState] | None = None, limit: int | None = None) -> list[BatchRow]:
+        """Batches in the order in which they were opened; with a limit, the newest."""
+        with self._session() as session:
+            query = select(BatchRow).order_by(col(BatchRow.id).desc())
+            if states is not None:
+                query = query.where(col(BatchRow.state).in_(list(states)))
+            if limit is not None:
+                query = query.limit(limit)
+            return list(session.exec(query))[::-1]
+
+    def batch(self, batch_id: int) -> BatchRow | None:
+        with self._session() as session:
+            return session.get(BatchRow, batch_id)
+
+    def find_batch(
+        self, *, root: str | None = None, salt: str | None = None, chain_batch_id: int | None = None
+    ) -> BatchRow | None:
+        """The batch with this root, salt or number on the chain."""
+        with self._session() as session:
+            query = select(BatchRow)
+            if root is not None:
+                query = query.where(BatchRow.root == root.lower())
+            if salt is not None:
+                query = query.where(BatchRow.salt == salt.lower())
+            if chain_batch_id is not None:
+                query = query.where(BatchRow.chain_batch_id == chain_batch_id)
+            return session.exec(query).first()
+
+    def update_batch(self, batch_id: int, **changes: object) -> None:
+        """Change columns of a batch. Never touches its salt, its count or what its receipts promise."""
+        forbidden = changes.keys() - {
+            "state", "root", "chain_batch_id", "posted_at", "challenge_deadline", "failure"
+        }
+        assert not forbidden, forbidden
+        with self._session() as session:
+            row = session.get(BatchRow, batch_id)
+            if row is None:
+                raise UnknownReceiptError(f"no batch {batch_id} is stored")
+            for name, value in changes.items():
+                setattr(row, name, value)
+            session.add(row)
+            session.commit()
+
+    # --- events of the chain
+
+    def cursor(self, reader: str) -> tuple[int, str] | None:
+        """Number and hash of the last block that `reader` worked through."""
+        with self._session() as session:
+            row = session.get(CursorRow, reader)
+            return (row.block_number, row.block_hash) if row else None
+
+    def append_events(self, reader: str, events: Sequence[ChainEventRow], number: int, block_hash: str) -> None:
+        """Store events and move the cursor in one transaction, so that none is seen twice or left out."""
+        with self._session() as session:
+            for event in events:
+                session.merge(event)
+            session.merge(CursorRow(reader=reader, block_number=number, block_hash=block_hash))
+            session.commit()
+
+    def forget_events_from(self, reader: str, number: int, previous_hash: str) -> None:
+        """Drop the events of blocks >= `number`, which a reorganisation removed."""
+        with self._session() as session:
+            for event in session.exec(select(ChainEventRow).where(ChainEventRow.block_number >= number)):
+                session.delete(event)
+            session.merge(CursorRow(reader=reader, block_number=number - 1, block_hash=previous_hash))
+            session.commit()
+
+    def events(
+        self,
+        *,
+        names: Iterable[str] | None = None,
+        game_id: int | None = None,
+        after: tuple[int, int] | None = None,
+        limit: int | None = None,
+    ) -> list[ChainEventRow]:
+        """Events in the order of the chain; `after` = (block number, log index) leaves out what was seen."""
+        with self._session() as session:
+            query = select(ChainEventRow)
+            if names is not None:
+                query = query.where(col(ChainEventRow.name).in_(list(names)))
+            if game_id is not None:
+                query = query.where(ChainEventRow.game_id == game_id)
+            if after is not None:
+                number, index = after
+                query = query.where(
+                    (col(ChainEventRow.block_number) > number)
+                    | ((ChainEventRow.block_number == number) & (col(ChainEventRow.log_index) > index))
+                )
+            order = (col(ChainEventRow.block_number), col(ChainEventRow.log_index))
+            if limit is not None:
+                newest = session.exec(query.order_by(*(c.desc() for c in order)).limit(limit))
+                return list(newest)[::-1]
+            return list(session.exec(query.order_by(*order)))

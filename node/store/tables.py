@@ -1,0 +1,121 @@
+"""Tables. Hashes, salts and addresses are 0x-hex text; wei is decimal text; times are seconds of the chain.
+
+A batch and its responses are written before anything about them is signed or sent, so after a kill the rows say
+everything that may have left the process.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Column, LargeBinary, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class BatchState(StrEnum):
+    """OPEN takes responses; SEALED has a root and must be posted; POSTED is on chain; FINAL cannot be disputed."""
+
+    OPEN = "open"
+    SEALED = "sealed"
+    POSTED = "posted"
+    FINAL = "final"
+
+
+class ResponseState(StrEnum):
+    """What the chain says about a response; PENDING until its batch is final."""
+
+    PENDING = "pending"
+    DISPUTED = "disputed"
+    FINAL = "final"
+    VOID = "void"
+
+
+class BatchRow(SQLModel, table=True):
+    """One Merkle tree of responses."""
+
+    __tablename__ = "batch"
+
+    id: int | None = Field(default=None, primary_key=True)
+    salt: str = Field(max_length=66, unique=True)
+    model_id: str = Field(max_length=66)
+    state: BatchState = Field(sa_column=Column(Text, nullable=False, index=True))
+    opened_at: int = Field(sa_type=BigInteger)
+    post_at: int = Field(sa_type=BigInteger)  # when the committer seals it, at the latest
+    posting_deadline: int = Field(sa_type=BigInteger)  # what its receipts promise
+    count: int = 0
+    root: str | None = Field(default=None, max_length=66)
+    chain_batch_id: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    posted_at: int | None = Field(default=None, sa_type=BigInteger)
+    challenge_deadline: int | None = Field(default=None, sa_type=BigInteger)
+    failure: str | None = Field(default=None, sa_type=Text)  # why the last attempt to post failed
+
+
+class ResponseRow(SQLModel, table=True):
+    """One answer and its receipt. `signature` is empty between writing the row and signing it."""
+
+    __tablename__ = "response"
+    __table_args__ = (UniqueConstraint("batch_id", "index_in_batch"),)
+
+    id: str = Field(primary_key=True, max_length=64)
+    batch_id: int = Field(foreign_key="batch.id", index=True)
+    index_in_batch: int
+    receipt_id: str = Field(max_length=66, unique=True)
+    leaf: str = Field(max_length=66, unique=True)
+    prompt_ids: bytes = Field(sa_type=LargeBinary)
+    output_ids: bytes = Field(sa_type=LargeBinary)
+    max_tokens: int
+    fee_wei: str = Field(default="0", max_length=78)
+    signature: str | None = Field(default=None, max_length=132)
+    finish_reason: str = Field(max_length=16)
+    answered_at: int = Field(sa_type=BigInteger)
+    generation_ms: int = 0
+    state: ResponseState = Field(
+        default=ResponseState.PENDING, sa_column=Column(Text, nullable=False, index=True)
+    )
+    fee_claimed: bool = False
+
+    @property
+    def prompt_length(self) -> int:
+        return len(self.prompt_ids) // 4
+
+    @property
+    def output_length(self) -> int:
+        return len(self.output_ids) // 4
+
+
+class ChainEventRow(SQLModel, table=True):
+    """A decoded log of the protocol's contracts. Rows of blocks that a reorganisation removed are deleted."""
+
+    __tablename__ = "chain_event"
+
+    block_number: int = Field(primary_key=True, sa_type=BigInteger)
+    log_index: int = Field(primary_key=True)
+    block_hash: str = Field(max_length=66)
+    transaction_hash: str = Field(max_length=66)
+    timestamp: int = Field(sa_type=BigInteger)
+    contract: str = Field(max_length=32)
+    name: str = Field(max_length=64, index=True)
+    game_id: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    batch_id: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    sender: str = Field(max_length=42)
+    gas_used: int = Field(sa_type=BigInteger)
+    arguments: str = Field(sa_type=Text)  # JSON
+
+
+class CursorRow(SQLModel, table=True):
+    """The last block that a reader has worked through."""
+
+    __tablename__ = "cursor"
+
+    reader: str = Field(primary_key=True, max_length=64)
+    block_number: int = Field(sa_type=BigInteger)
+    block_hash: str = Field(max_length=66)
+
+
+class FactRow(SQLModel, table=True):
+    """Facts about the database itself, such as the deployment that it belongs to."""
+
+    __tablename__ = "fact"
+
+    name: str = Field(primary_key=True, max_length=64)
+    value: str = Field(sa_type=Text)

@@ -1,0 +1,1 @@
+"""Layer programs from a model configuration."""

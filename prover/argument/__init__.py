@@ -1,0 +1,1 @@
+"""The argument: transcript, multilinear polynomials, sumcheck, claim reduction, commitment, opening."""

@@ -1,0 +1,239 @@
+"""The batched sumcheck: sum over x in {0,1}^N of a sum of terms, each on its own number of variables.
+
+A term with n < N variables is padded in front: it is multiplied by prod_{j <= N-n} (1 - x_j), so its
+variables are the last n and at the final point r its value counts with prod_{j <= N-n} (1 - r_j).
+
+Round j sends g_j(X) of degree D without its linear coefficient, which the running claim fixes:
+g(0) + g(1) = claim, so c_1 = claim - 2 c_0 - c_2 - ... - c_D. Source: Thaler, section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+
+from ..field import arrays
+from ..field.arrays import MODULUS
+from ..field.scalar_kernels import FR_ZERO, fr_add, fr_load, fr_mul, fr_store, fr_sub
+from .multilinear import fold
+from .tape import ADD, MULTIPLY, Tape
+from .transcript import Transcript
+
+
+class SumcheckError(ValueError):
+    """The prover's own claim does not hold (a false statement or an invalid witness)."""
+
+
+@dataclass
+class Term:
+    """One summand: tables of equal length 2^n and the tape that combines them."""
+
+    tables: list[np.ndarray]
+    tape: Tape
+
+    @property
+    def variables(self) -> int:
+        """n."""
+        return self.tables[0].shape[0].bit_length() - 1
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _round_sums(stack: np.ndarray, constants: np.ndarray, code: np.ndarray, points: int, parts: int) -> np.ndarray:
+    """For X = 0 .. points-1: sum over pairs of the tape's value on columns low + X * (high - low).
+
+    stack: (columns, 2^n, 4). Returns (parts, points, 4) partial sums.
+    """
+    columns = stack.shape[0]
+    half = stack.shape[1] // 2
+    fixed = columns + constants.shape[0]
+    registers = fixed + code.shape[0]
+    sums = np.zeros((parts, points, 4), dtype=np.uint64)
+    share = (half + parts - 1) // parts
+    for part in prange(parts):
+        register = np.zeros((registers, 4), dtype=np.uint64)
+        step = np.zeros((columns, 4), dtype=np.uint64)
+        total = np.zeros((points, 4), dtype=np.uint64)
+        for k in range(constants.shape[0]):
+            fr_store(register, columns + k, fr_load(constants, k))
+        for pair in range(part * share, min(half, (part + 1) * share)):
+            for c in range(columns):
+                table = stack[c]
+                low = fr_load(table, pair)
+                fr_store(register, c, low)
+                fr_store(step, c, fr_sub(fr_load(table, pair + half), low))
+            for x in range(points):
+                if x > 0:
+                    for c in range(columns):
+                        fr_store(register, c, fr_add(fr_load(register, c), fr_load(step, c)))
+                for i in range(code.shape[0]):
+                    left = fr_load(register, code[i, 1])
+                    right = fr_load(register, code[i, 2])
+                    if code[i, 0] == MULTIPLY:
+                        fr_store(register, fixed + i, fr_mul(left, right))
+                    elif code[i, 0] == ADD:
+                        fr_store(register, fixed + i, fr_add(left, right))
+                    else:
+                        fr_store(register, fixed + i, fr_sub(left, right))
+                fr_store(total, x, fr_add(fr_load(total, x), fr_load(register, registers - 1)))
+        for x in range(points):
+            sums[part, x] = total[x]
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _combine_parts(sums: np.ndarray) -> np.ndarray:
+    result = np.zeros((sums.shape[1], 4), dtype=np.uint64)
+    for x in range(sums.shape[1]):
+        total = FR_ZERO
+        for part in range(sums.shape[0]):
+            total = fr_add(total, fr_load(sums[part], x))
+        fr_store(result, x, total)
+    return result
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _fold_stack(stack: np.ndarray, challenge: tuple, result: np.ndarray) -> None:
+    half = result.shape[1]
+    for c in prange(stack.shape[0]):
+        source, target = stack[c], result[c]
+        for i in range(half):
+            low = fr_load(source, i)
+            fr_store(target, i, fr_add(low, fr_mul(challenge, fr_sub(fr_load(source, i + half), low))))
+
+
+class RunningTerm:
+    """A term while the sumcheck runs: its tables, folded as challenges arrive."""
+
+    def __init__(self, term: Term) -> None:
+        self.tape = term.tape
+        self.variables = term.variables
+        self.stack = np.ascontiguousarray(np.stack(term.tables))
+        self.first = self._sums() if self.variables else None
+        self.claim = self._initial_claim()
+        self.front = 1  # prod (1 - r_j) over the padding rounds, once they are over
+
+    def _sums(self) -> list[int]:
+        pairs = self.stack.shape[1] // 2
+        parts = min(pairs, 4 * get_num_threads()) if pairs >= 64 else 1
+        sums = _round_sums(self.stack, self.tape.constants, self.tape.code, max(2, self.tape.degree + 1), parts)
+        return arrays.to_ints(_combine_parts(sums))
+
+    def _initial_claim(self) -> int:
+        if self.first is not None:
+            return (self.first[0] + self.first[1]) % MODULUS
+        # no variables: the tape's value itself, read off a doubled table
+        doubled = np.ascontiguousarray(np.concatenate([self.stack, self.stack], axis=1))
+        return arrays.to_ints(_combine_parts(_round_sums(doubled, self.tape.constants, self.tape.code, 1, 1)))[0]
+
+    def round(self) -> list[int]:
+        """Evaluations at 0 .. degree of this round's polynomial, not counting front padding."""
+        if self.first is not None:
+            first, self.first = self.first, None
+            return first
+        return self._sums()
+
+    def bind(self, challenge: int) -> None:
+        result = np.empty((self.stack.shape[0], self.stack.shape[1] // 2, 4), dtype=np.uint64)
+        element = arrays.scalar(challenge)
+        _fold_stack(self.stack, (element[0], element[1], element[2], element[3]), result)
+        self.stack = result
+
+    def values(self) -> list[int]:
+        return [arrays.to_int(self.stack[c, 0]) for c in range(self.stack.shape[0])]
+
+
+@dataclass(frozen=True)
+class SumcheckResult:
+    """point: r; rounds: sent coefficients per round; claim: final value; values: every term's table values at r."""
+
+    point: list[int]
+    rounds: list[list[int]]
+    claim: int
+    values: list[list[int]]
+
+
+def prove_sumcheck(terms: Sequence[Term], variables: int, degree: int, claim: int, transcript: Transcript, label: str) -> SumcheckResult:
+    """Run the prover; raises SumcheckError when the terms do not sum to `claim`."""
+    running = [RunningTerm(term) for term in terms]
+    total = sum(term.claim for term in running) % MODULUS
+    if total != claim % MODULUS:
+        raise SumcheckError("the relations do not hold for this witness: the statement is false")
+    point: list[int] = []
+    rounds: list[list[int]] = []
+    padding = 1
+    for index in range(variables):
+        coefficients = [0] * (degree + 1)
+        for term in running:
+            if variables - index > term.variables:
+                # (1 - X) * claim, as far as the padding has come
+                coefficients[0] += term.claim
+                coefficients[1] -= term.claim
+            else:
+                for power, value in enumerate(interpolate(term.round())):
+                    coefficients[power] += value * term.front
+        coefficients = [c % MODULUS for c in coefficients]
+        sent = [coefficients[0], *coefficients[2:]]
+        challenge = transcript.challenge(label, sent, index)
+        for term in running:
+            if variables - index > term.variables:
+                term.claim = term.claim * (1 - challenge) % MODULUS
+                if variables - index - 1 == term.variables:
+                    term.front = padding * (1 - challenge) % MODULUS
+            else:
+                term.bind(challenge)
+        padding = padding * (1 - challenge) % MODULUS
+        claim = evaluate_coefficients(coefficients, challenge)
+        point.append(challenge)
+        rounds.append(sent)
+    return SumcheckResult(point, rounds, claim, [term.values() for term in running])
+
+
+def verify_sumcheck(
+    rounds: Sequence[Sequence[int]], claim: int, transcript: Transcript, label: str
+) -> tuple[list[int], int]:
+    """Replay the rounds; returns the point and the final claim, which the caller must check."""
+    point: list[int] = []
+    for index, sent in enumerate(rounds):
+        challenge = transcript.challenge(label, sent, index)
+        linear = (claim - 2 * sent[0] - sum(sent[1:])) % MODULUS
+        claim = evaluate_coefficients([sent[0], linear, *sent[1:]], challenge)
+        point.append(challenge)
+    return point, claim
+
+
+def evaluate_coefficients(coefficients: Sequence[int], x: int) -> int:
+    """Horner's rule."""
+    value = 0
+    for coefficient in reversed(coefficients):
+        value = (value * x + coefficient) % MODULUS
+    return value
+
+
+def interpolate(values: Sequence[int]) -> list[int]:
+    """Coefficients of the polynomial with the given values at 0, 1, 2, ..."""
+    return [sum(m * v for m, v in zip(row, values, strict=True)) % MODULUS for row in _inverse_vandermonde(len(values))]
+
+
+_VANDERMONDE: dict[int, list[list[int]]] = {}
+
+
+def _inverse_vandermonde(size: int) -> list[list[int]]:
+    """rows[power][i]: coefficient of X^power in the Lagrange polynomial of point i."""
+    if size not in _VANDERMONDE:
+        columns = []
+        for i in range(size):
+            polynomial, denominator = [1], 1
+            for j in range(size):
+                if j == i:
+                    continue
+                polynomial = [
+                    (a - j * b) % MODULUS for a, b in zip([0, *polynomial], [*polynomial, 0], strict=True)
+                ]
+                denominator = denominator * (i - j) % MODULUS
+            inverse = pow(denominator, -1, MODULUS)
+            columns.append([c * inverse % MODULUS for c in polynomial])
+        _VANDERMONDE[size] = [list(row) for row in zip(*columns, strict=True)]
+    return _VANDERMONDE[size]

@@ -1,0 +1,118 @@
+"""How much of each declared range a model really uses, tensor by tensor and layer by layer.
+
+A value outside its range makes the provider refuse the request, so import runs the integer model over calibration
+text and records the largest value of each tensor. Head-room below 4 is reported; tensors that cannot leave their
+range by construction are recorded but need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..operators.activation import Activation
+from ..operators.attend import Attend
+from ..operators.matmul import MatMul
+from ..operators.multiply import Multiply
+from ..operators.residual_add import ResidualAdd
+from ..operators.rms_norm import RmsNorm
+from ..operators.rotary import Rotary
+from ..program import Program
+from .execute import Executor
+from .texts import CALIBRATION_CHAPTERS, python_prose
+from .weights import IntegerModel, ObservedRange
+
+REQUIRED_HEADROOM = 4.0
+# |normalised| <= sqrt(hidden), and attended is a mean of values, which are checked themselves.
+BOUNDED_BY_CONSTRUCTION = frozenset({"normalised", "attended"})
+
+_EXCHANGES = (
+    "What is the capital of France, and how far is it from Berlin in kilometres?",
+    "Write a Python function that returns the first n prime numbers, with a docstring.",
+    "List 5 reasons why 3 * 17 = 51 is not prime!!! Répondez en français, 请用中文, или по-русски. 🙂",
+)
+
+
+def declared_limits(program: Program) -> dict[str, int]:
+    """Exclusive bound on the absolute value of every tensor whose range an operator checks."""
+    limits: dict[str, int] = {}
+    for operator in program.operators:
+        match operator:
+            case Activation():
+                limits[operator.x] = 1 << (operator.bits - 1)
+            case RmsNorm() | Rotary() | Attend() | Multiply() | ResidualAdd():
+                limits[operator.output] = 1 << (operator.bits - 1)
+            case MatMul(bits=int(bits)):
+                limits[operator.output] = 1 << (bits - 1)
+    return limits
+
+
+def calibration_sequences(model: IntegerModel, tokens: int) -> list[list[int]]:
+    """Prose of at most `tokens` tokens, and short conversations when the model has a chat template."""
+    prose = model.tokenizer.encode(python_prose(CALIBRATION_CHAPTERS).text)[
+        : min(tokens, model.config.max_positions)
+    ]
+    if model.tokenizer.specification.chat_template is None:
+        return [prose]
+    chats = [model.tokenizer.encode_chat([{"role": "user", "content": text}]) for text in _EXCHANGES]
+    return [prose, *(chat[: model.config.max_positions] for chat in chats)]
+
+
+def observe(
+    model: IntegerModel,
+    sequences: Sequence[Sequence[int]],
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[ObservedRange, ...]:
+    """Largest absolute value per tensor and layer over the sequences. Raises prover.program.OutOfRange."""
+    limits = declared_limits(model.config.programs["attention"])
+    # `normalised` and `after` exist in both steps with the same range; the larger value of the two is kept.
+    limits |= declared_limits(model.config.programs["mlp"])
+    largest: dict[tuple[str, int], int] = {}
+
+    def record(layer: int, tensors: dict[str, np.ndarray]) -> None:
+        for name, values in tensors.items():
+            if name in limits:
+                key = (name, layer)
+                largest[key] = max(largest.get(key, 0), int(np.abs(values).max()))
+
+    executor = Executor(model, observer=record)
+    total = len(sequences) * 2 * model.config.layers
+    for index, ids in enumerate(sequences):
+
+        def report(step: int, rows: np.ndarray, done: int = index * 2 * model.config.layers) -> None:
+            if progress:
+                progress("calibrate", done + step, total)
+
+        executor.feed_rows(executor.embed(ids), executor.start(), on_boundary=report)
+    return tuple(
+        ObservedRange(name, layer, value, limits[name]) for (name, layer), value in sorted(largest.items())
+    )
+
+
+def calibrate(
+    model: IntegerModel, *, tokens: int = 512, progress: Callable[[str, int, int], None] | None = None
+) -> IntegerModel:
+    """The same model with its observed ranges recorded."""
+    return replace(model, observed=observe(model, calibration_sequences(model, tokens), progress=progress))
+
+
+def worst_headroom(observed: Sequence[ObservedRange]) -> dict[str, ObservedRange]:
+    """Per tensor, the layer that comes nearest to the limit."""
+    worst: dict[str, ObservedRange] = {}
+    for entry in observed:
+        if entry.tensor not in worst or entry.headroom < worst[entry.tensor].headroom:
+            worst[entry.tensor] = entry
+    return worst
+
+
+def short_of_headroom(observed: Sequence[ObservedRange]) -> list[ObservedRange]:
+    """Entries with less than REQUIRED_HEADROOM, apart from those bounded by construction; worst first."""
+    short = [
+        entry
+        for entry in observed
+        if entry.headroom < REQUIRED_HEADROOM and entry.tensor not in BOUNDED_BY_CONSTRUCTION
+    ]
+    return sorted(short, key=lambda entry: entry.headroom)

@@ -1,0 +1,107 @@
+"""Every way in which a model can fail to be fetched, read, quantised or run, as a type of its own.
+
+Messages say what to do about it. A value that leaves its declared range while running is
+`prover.program.OutOfRange`; the node maps that to HTTP 422 and `SequenceTooLongError` to 413.
+"""
+
+from ..errors import BadInputError, EnvironmentMissingError, GainsayError, NotFoundError
+
+
+class ModelError(GainsayError):
+    """Base of all errors of this package."""
+
+
+class FetchError(ModelError, EnvironmentMissingError):
+    """The reference model could not be downloaded or unpacked."""
+
+
+class ChecksumError(FetchError):
+    """A file does not have the pinned SHA-256."""
+
+    def __init__(self, name: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{name} has SHA-256 {found} instead of the pinned {expected}; delete it and fetch again"
+        )
+        self.name, self.expected, self.found = name, expected, found
+
+
+class GgufError(ModelError, BadInputError):
+    """A GGUF file is malformed, or describes something that this package does not read."""
+
+
+class MissingMetadataError(GgufError):
+    """A metadata key that the architecture needs is absent."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"GGUF metadata lacks {key!r}; convert the model again with a current converter")
+        self.key = key
+
+
+class MissingTensorError(GgufError):
+    """A tensor that the architecture needs is absent."""
+
+    def __init__(self, tensor: str) -> None:
+        super().__init__(
+            f"GGUF file lacks tensor {tensor!r}; the file is incomplete or of another architecture"
+        )
+        self.tensor = tensor
+
+
+class UnsupportedTensorError(GgufError):
+    """A tensor is stored in an encoding that is not read."""
+
+    def __init__(self, tensor: str, encoding: str, supported: tuple[str, ...]) -> None:
+        super().__init__(
+            f"tensor {tensor!r} is stored as {encoding}; requantise the file to one of {', '.join(supported)}"
+        )
+        self.tensor, self.encoding = tensor, encoding
+
+
+class UnsupportedModelError(GgufError):
+    """The file is sound but describes an architecture or option that has no layer program."""
+
+
+class TokenizerError(ModelError, BadInputError):
+    """The tokenizer cannot be built, or text or ids cannot be converted."""
+
+
+class ChatTemplateError(TokenizerError):
+    """The chat template is absent, rejects the messages, or is itself wrong."""
+
+
+class QuantiseError(ModelError, BadInputError):
+    """A weight does not fit the integer widths of the layer program."""
+
+
+class ModelNotFoundError(ModelError, NotFoundError):
+    """No model of that name is built in or imported."""
+
+
+class ModelFileError(ModelError, BadInputError):
+    """A saved integer model is incomplete, inconsistent or of another format version."""
+
+
+class ModelHashError(ModelFileError):
+    """A saved integer model does not hash to what its manifest says."""
+
+    def __init__(self, path: str, expected: str, found: str) -> None:
+        super().__init__(f"{path} hashes to {found} but the manifest says {expected}; import the model again")
+        self.path, self.expected, self.found = path, expected, found
+
+
+class SequenceTooLongError(ModelError, BadInputError):
+    """Prompt and output together exceed the positions for which the model has rotary tables."""
+
+    def __init__(self, length: int, max_positions: int) -> None:
+        super().__init__(
+            f"{length} tokens do not fit the model's {max_positions} positions; shorten the text"
+        )
+        self.length, self.max_positions = length, max_positions
+
+
+class TokenError(ModelError, BadInputError):
+    """A token id lies outside the vocabulary, or the sequence is empty."""
+
+
+class GenerationCancelledError(ModelError):
+    """The caller asked a running generation to stop."""

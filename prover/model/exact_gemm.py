@@ -1,0 +1,44 @@
+"""Exact integer matrix products by float64 arithmetic on int16 weights.
+
+Operands are integers and every partial sum stays below 2^53 (checked when the model is imported), so float64
+adds nothing and loses nothing, whatever the order of summation. Two kernels, same integers:
+
+    few rows    Numba, reading int16 weights and widening in registers: a quarter of the memory traffic of
+                float64 weights, which is what bounds token-by-token decoding
+    many rows   torch.matmul on weights widened on the fly: the widening is small beside the product
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+
+# Up to this many rows, reading each weight row once from cache beats widening the whole matrix first.
+FEW_ROWS = 8
+
+
+def multiply_exactly(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """x · weightsᵀ: weights (outputs, inputs) int16, x (rows, inputs) int64, result (rows, outputs) int64."""
+    if x.shape[0] <= FEW_ROWS:
+        result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
+        multiply_few_rows(weights, x.astype(np.float64), result)
+        return result
+    widened = torch.from_numpy(weights.astype(np.float64))
+    return torch.matmul(torch.from_numpy(x.astype(np.float64)), widened.T).to(torch.int64).numpy()
+
+
+# Reassociation lets the compiler sum in vector lanes; it cannot change an exact sum.
+@numba.njit(
+    ["void(Array(int16, 2, 'C', readonly=True), float64[:, ::1], int64[:, ::1])"],
+    fastmath={"reassoc", "contract"},
+    nogil=True,
+    cache=True,
+)
+def multiply_few_rows(weights: np.ndarray, x: np.ndarray, result: np.ndarray) -> None:
+    for output in range(weights.shape[0]):
+        for row in range(x.shape[0]):
+            total = 0.0
+            for index in range(weights.shape[1]):
+                total += np.float64(weights[output, index]) * x[row, index]
+            result[row, output] = np.int64(total)

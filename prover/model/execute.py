@@ -1,0 +1,194 @@
+"""Running a model: the layer programs' operators on exact integers, for a whole sequence or token by token.
+
+A `Decoding` holds the rotated keys and the values of every position seen. Feeding ids in one call or in many
+gives the same integers, because every operator is a function of exact integers and attention is causal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ..program import RunContext
+from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
+from .exact_gemm import multiply_exactly
+from .weights import IntegerModel, Kind
+
+# (layer, tensors of one step by name, each with rows first)
+Observer = Callable[[int, dict[str, np.ndarray]], None]
+
+_LOGIT_ROWS_AT_ONCE = 64
+
+
+@dataclass
+class Decoding:
+    """Position of one sequence: how many tokens were fed, and per layer the keys and values that attention needs."""
+
+    caches: list[dict[str, np.ndarray]]
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a greedy generation produced. `ids` ends with the end token when `finish_reason` is "stop"."""
+
+    ids: list[int]
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass
+class Executor:
+    """Runs one model. Thread-safe: all state of a sequence is in its `Decoding`."""
+
+    model: IntegerModel
+    observer: Observer | None = None
+    _parameters: list[dict[str, int]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._parameters = [
+            self.model.layer_parameters(step // 2, _kind(step))
+            for step in range(2 * self.model.config.layers)
+        ]
+
+    def start(self) -> Decoding:
+        """An empty sequence."""
+        return Decoding([{} for _ in range(self.model.config.layers)])
+
+    def embed(self, ids: Sequence[int]) -> np.ndarray:
+        """Rows of boundary 0, (T, hidden) int64. Raises TokenError for ids outside the vocabulary."""
+        indices = np.asarray(ids, dtype=np.int64)
+        if indices.size and not (0 <= indices.min() and indices.max() < self.model.config.vocabulary):
+            bad = next(i for i in ids if not 0 <= i < self.model.config.vocabulary)
+            raise TokenError(f"token id {bad} is outside the vocabulary of {self.model.config.vocabulary}")
+        return self.model.weights.embedding[indices].astype(np.int64)
+
+    def run_step(self, step: int, before: np.ndarray, decoding: Decoding) -> np.ndarray:
+        """Boundary `step + 1` from the same rows of boundary `step`, (rows, hidden) int64.
+
+        The rows follow the `decoding.length` rows fed before; attention steps extend the layer's cache. Raises
+        prover.program.OutOfRange when a value leaves its declared range.
+        """
+        layer = step // 2
+        matrices = self.model.weights.layers[layer]
+        context = RunContext(
+            tensors={"before": before},
+            parameters=self._parameters[step],
+            matmul=lambda weight, x: multiply_exactly(matrices[weight].values, x),
+            positions=np.arange(decoding.length, decoding.length + before.shape[0]),
+            cache=decoding.caches[layer],
+            layer=layer,
+        )
+        for operator in self.model.config.programs[_kind(step)].operators:
+            operator.run(context)
+        if self.observer is not None:
+            self.observer(layer, context.tensors)
+        return context.tensors["after"]
+
+    def feed_rows(
+        self,
+        rows: np.ndarray,
+        decoding: Decoding,
+        *,
+        on_boundary: Callable[[int, np.ndarray], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> np.ndarray:
+        """Take rows of boundary 0 through all layers; returns those of the last boundary.
+
+        `on_boundary(s, rows)` sees every boundary on the way. Raises SequenceTooLongError,
+        prover.program.OutOfRange, and GenerationCancelledError once `cancelled()` is true.
+        """
+        total = decoding.length + rows.shape[0]
+        if total > self.model.config.max_positions:
+            raise SequenceTooLongError(total, self.model.config.max_positions)
+        if on_boundary:
+            on_boundary(0, rows)
+        for step in range(2 * self.model.config.layers):
+            if cancelled is not None and cancelled():
+                raise GenerationCancelledError("the request was cancelled by its caller")
+            rows = self.run_step(step, rows, decoding)
+            if on_boundary:
+                on_boundary(step + 1, rows)
+        decoding.length = total
+        return rows
+
+    def feed(
+        self, ids: Sequence[int], decoding: Decoding, *, cancelled: Callable[[], bool] | None = None
+    ) -> np.ndarray:
+        """Append tokens to a sequence; returns their rows of the last boundary, (len(ids), hidden) int64."""
+        return self.feed_rows(self.embed(ids), decoding, cancelled=cancelled)
+
+    def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
+        """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
+        context = RunContext(
+            tensors={"window": rows},
+            parameters={},
+            matmul=lambda weight, x: multiply_exactly(self.model.weights.head, x),
+            positions=np.arange(first_position, first_position + rows.shape[0]),
+            layer=self.model.config.layers,
+        )
+        for operator in self.model.config.programs["head"].operators:
+            operator.run(context)
+        return context.tensors["logits"]
+
+    def predictions(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
+        """Greedy next token of each row, (rows,) int64: argmax of the logits, ties to the smaller id."""
+        chosen = [
+            self.logits(rows[start : start + _LOGIT_ROWS_AT_ONCE], first_position + start).argmax(axis=1)
+            for start in range(0, rows.shape[0], _LOGIT_ROWS_AT_ONCE)
+        ]
+        return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        end_ids: Sequence[int] | None = None,
+        on_token: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Generation:
+        """Greedy continuation of `prompt` until an end token or `max_tokens`.
+
+        `on_token` is called with each id as soon as it is known, end token included. Raises TokenError (empty
+        prompt, bad id, max_tokens < 1), SequenceTooLongError before anything is computed,
+        prover.program.OutOfRange and GenerationCancelledError.
+        """
+        if len(prompt) == 0 or max_tokens < 1:
+            raise TokenError(
+                "the prompt is empty or max_tokens is below 1; send at least one token and ask for one"
+            )
+        length = len(prompt) + max_tokens - 1  # the last token is predicted but never fed
+        if length > self.model.config.max_positions:
+            raise SequenceTooLongError(length, self.model.config.max_positions)
+        ends = frozenset(self.model.end_tokens if end_ids is None else end_ids)
+        decoding, produced, fed = self.start(), [], list(prompt)
+        while True:
+            rows = self.feed(fed, decoding, cancelled=cancelled)
+            chosen = int(self.predictions(rows[-1:], decoding.length - 1)[0])
+            produced.append(chosen)
+            if on_token:
+                on_token(chosen)
+            if chosen in ends:
+                return Generation(produced, "stop")
+            if len(produced) == max_tokens:
+                return Generation(produced, "length")
+            fed = [chosen]
+
+    def replay(self, prompt: Sequence[int], output: Sequence[int]) -> int | None:
+        """Check a greedy response in one causal pass.
+
+        Returns the index of the first output token that is not the greedy choice, or None if all are.
+        """
+        if len(prompt) == 0 or len(output) == 0:
+            raise TokenError("prompt and output must not be empty")
+        rows = self.feed([*prompt, *output[:-1]], self.start())
+        first = len(prompt) - 1
+        wrong = np.flatnonzero(self.predictions(rows[first:], first) != np.asarray(output))
+        return int(wrong[0]) if wrong.size else None
+
+
+def _kind(step: int) -> Kind:
+    return "mlp" if step % 2 else "attention"

@@ -1,0 +1,109 @@
+"""Evidence that "verifiable" did not mean "worse": the integer model beside its float reference on real text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..architectures.llama import NORMALISED_SCALE
+from .calibrate import observe, worst_headroom
+from .errors import TokenError
+from .execute import Executor
+from .float_reference import float_logits
+from .gguf_import import FloatModel
+from .texts import FIDELITY_CHAPTERS, SourceText, python_prose
+from .weights import IntegerModel, ObservedRange
+
+TARGET_PERPLEXITY_CHANGE = 1e-3
+TARGET_AGREEMENT = 0.99
+
+
+@dataclass(frozen=True)
+class FidelityReport:
+    """Figures of one text. Perplexities are exp of the mean negative log-likelihood of tokens 1..T-1."""
+
+    origin: str
+    sha256: str
+    tokens: int
+    float_perplexity: float
+    integer_perplexity: float
+    argmax_agreement: float
+    largest_logit_difference: float
+    worst_ranges: tuple[ObservedRange, ...]
+
+    @property
+    def perplexity_change(self) -> float:
+        """integer / float - 1."""
+        return self.integer_perplexity / self.float_perplexity - 1.0
+
+    @property
+    def meets_target(self) -> bool:
+        return (
+            abs(self.perplexity_change) <= TARGET_PERPLEXITY_CHANGE
+            and self.argmax_agreement >= TARGET_AGREEMENT
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        ranges = [asdict(entry) | {"headroom": entry.headroom} for entry in self.worst_ranges]
+        return asdict(self) | {
+            "worst_ranges": ranges,
+            "perplexity_change": self.perplexity_change,
+            "meets_target": self.meets_target,
+        }
+
+
+def measure_fidelity(
+    reference: FloatModel,
+    model: IntegerModel,
+    *,
+    text: SourceText | None = None,
+    tokens: int = 512,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> FidelityReport:
+    """Run both models over the first `tokens` tokens of `text` (default: chapters of the Python reference).
+
+    Raises TokenError when the text is shorter than two tokens, and prover.program.OutOfRange.
+    """
+    source = text or python_prose(FIDELITY_CHAPTERS)
+    ids = model.tokenizer.encode(source.text)[: min(tokens, model.config.max_positions)]
+    if len(ids) < 2:
+        raise TokenError("the text has fewer than two tokens; give a longer one")
+    expected = float_logits(reference, ids, progress=progress)  # (T, vocabulary)
+    found = integer_logits(model, ids, progress=progress)
+    return FidelityReport(
+        origin=source.origin,
+        sha256=source.sha256,
+        tokens=len(ids),
+        float_perplexity=perplexity(expected, ids),
+        integer_perplexity=perplexity(found, ids),
+        argmax_agreement=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
+        largest_logit_difference=float(np.abs(expected - found).max()),
+        worst_ranges=tuple(worst_headroom(observe(model, [ids], progress=progress)).values()),
+    )
+
+
+def integer_logits(
+    model: IntegerModel, ids: Sequence[int], *, progress: Callable[[str, int, int], None] | None = None
+) -> np.ndarray:
+    """Logits of the integer model in real units, (T, vocabulary) float32."""
+    executor, steps = Executor(model), 2 * model.config.layers
+
+    def report(step: int, rows: np.ndarray) -> None:
+        if progress:
+            progress("integer model", step, steps)
+
+    rows = executor.feed_rows(executor.embed(ids), executor.start(), on_boundary=report)
+    unit = 2.0 ** -(NORMALISED_SCALE + model.weights.head_scale)
+    return (executor.logits(rows) * unit).astype(np.float32)
+
+
+def perplexity(logits: np.ndarray, ids: Sequence[int]) -> float:
+    """exp of the mean of -log softmax(logits[t])[ids[t+1]] over t < T-1."""
+    scores = logits[:-1].astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    chosen = scores[np.arange(len(ids) - 1), np.asarray(ids[1:])]
+    return math.exp(float(np.mean(np.log(np.exp(scores).sum(axis=1)) - chosen)))

@@ -1,0 +1,59 @@
+"""Activation by table.
+
+MEANING    a = TABLE[g], a table of 2^bits entries of the exactly rounded function (SiLU).
+BOUNDS     -2^(bits-1) <= g < 2^(bits-1), by membership in the table.
+RELATIONS  Lookup (g, a).
+PADDING    TABLE[0] = 0, so padded channels stay zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import Bits, Constant, Lookup, LookupTable, Ref, Relation
+from ..tables import ACTIVATION_TAG, Counter, silu_table
+
+
+@dataclass(frozen=True)
+class Activation(OperatorBase):
+    """output = silu(x), both at the given scale."""
+
+    x: str
+    output: str
+    domain: tuple[str, ...]
+    bits: int
+    scale: int
+
+    def tables(self) -> Sequence[LookupTable]:
+        return (
+            LookupTable(
+                "activation",
+                "activation_row",
+                Bits(self.bits),
+                Constant(ACTIVATION_TAG),
+                Ref("activation_first"),
+                Ref("activation_second"),
+            ),
+        )
+
+    def tensors(self) -> Sequence[Tensor]:
+        return (
+            Tensor("activation_first", ("activation_row",), Kind.CLOSED_FORM, Counter(-(1 << (self.bits - 1)))),
+            Tensor("activation_second", ("activation_row",), Kind.CONSTANT, values=lambda: silu_table(self.bits, self.scale)),
+            Tensor(self.output, self.domain, Kind.WITNESS),
+        )
+
+    def run(self, context: RunContext) -> None:
+        half = 1 << (self.bits - 1)
+        x = context.tensors[self.x]
+        context.check_range(self.x, x, -half, half)
+        context.tensors[self.output] = silu_table(self.bits, self.scale)[x + half]
+
+    def witness(self, context: WitnessContext) -> None:
+        index = context.tensors[self.x] + (1 << (self.bits - 1))
+        context.tensors[self.output] = silu_table(self.bits, self.scale)[index]
+
+    def relations(self, program: Program) -> Sequence[Relation]:
+        return (Lookup(self.output, self.domain, Constant(ACTIVATION_TAG), Ref(self.x), Ref(self.output)),)

@@ -1,0 +1,228 @@
+"""Causal softmax attention with grouped queries, exactly and without dividing T^2 numbers.
+
+MEANING    score[t,u] = q[t] . k[u];  m[t] = max over visible u (u <= t);  z = m - score
+           digits: z >> shift = 2^16 * z_hi + z_lo;  e = EXP[z_lo] if z_hi = 0 else 0  (e = 65535 at z = 0)
+           S[t] = sum_u e;  context = floor((2 sum_u e v + S) / (2 S))
+BOUNDS     |q|, |k|, |v| < 2^15, so |score| < 2^offset_bits / 4 where OFFSET = 2^offset_bits; |context| < 2^15.
+RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSET * mask = - sum_c q k, with all
+                      digits in range: z >= 0 everywhere, and a masked pair has z >= OFFSET / 2, so z_hi > 0
+           saturated  Lookup (z_hi, saturated) with saturated = [z_hi > 0]
+           e          Lookup with tag 33 + saturated of (z_lo, e): the exponential table, zero where saturated.
+                      The tag keeps z_lo < 2^16 on both halves; a key 2^16 * saturated + z_lo would not.
+           m          a selector b with sum_u b[t,u] = 1 and b * z = 0 pointwise: some pair has z = 0. It cannot be
+                      a masked one: then m = score - OFFSET and the visible pair u = t would have z < 0.
+           S          Contraction S = sum_u e
+           context    Contraction 2 S context + remainder - S = 2 sum_u e v;  remainder >= 0 and
+                      2 S - 1 - remainder >= 0 by limbs; context in range. S >= 65535, so the quotient is unique.
+PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Padded context
+           rows come after every real row and are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import (
+    Bits,
+    Constant,
+    Contraction,
+    Expression,
+    Lookup,
+    LookupTable,
+    Pointwise,
+    ProductTerm,
+    Ref,
+    Relation,
+)
+from ..tables import (
+    EXPONENTIAL_DIGIT_BITS,
+    EXPONENTIAL_TAG,
+    SATURATION_BITS,
+    SATURATION_TAG,
+    CausalMask,
+    Counter,
+    NonZero,
+    exponential_table,
+)
+from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck, SignedRange
+
+SCORES = ("kv_group", "query", "row", "context")
+STATISTICS = ("kv_group", "query", "row")
+HEADS = ("kv_group", "query", "row", "head_channel")
+
+EXPONENTIAL_TABLE = LookupTable(
+    "exponential",
+    "exponential_row",
+    Bits(EXPONENTIAL_DIGIT_BITS + 1),
+    Constant(EXPONENTIAL_TAG) + Ref("exponential_saturated"),
+    Ref("exponential_first"),
+    Ref("exponential_second"),
+)
+SATURATION_TABLE = LookupTable(
+    "saturation",
+    "saturation_row",
+    Bits(SATURATION_BITS),
+    Constant(SATURATION_TAG),
+    Ref("saturation_first"),
+    Ref("saturation_second"),
+)
+SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
+_DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Attend(OperatorBase):
+    """output[g, h, t] = softmax-weighted mean of v[g] for query t of head (g, h)."""
+
+    query: str
+    key: str
+    value: str
+    output: str
+    shift: int  # score scale minus the scale of z (12)
+    offset_bits: int
+    bits: int
+
+    @property
+    def _remainder_checks(self) -> tuple[RangeCheck, RangeCheck]:
+        remainder, total = Ref(f"{self.output}_remainder"), Ref("weight_sum")
+        return (
+            RangeCheck(f"{self.output}_remainder", HEADS, remainder, SUM_BITS),
+            RangeCheck(f"{self.output}_complement", HEADS, Constant(2) * total - 1 - remainder, SUM_BITS),
+        )
+
+    @property
+    def _range(self) -> SignedRange:
+        return SignedRange(self.output, HEADS, self.bits)
+
+    def tables(self) -> Sequence[LookupTable]:
+        return (RANGE_TABLE, EXPONENTIAL_TABLE, SATURATION_TABLE)
+
+    def tensors(self) -> Sequence[Tensor]:
+        scores = ("distance_high", "distance_low", "distance_remainder", "saturated", "weight", "max_selector")
+        return (
+            *RANGE_TENSORS,
+            Tensor("exponential_saturated", ("exponential_row",), Kind.CLOSED_FORM, Counter(bit_count=1)),
+            Tensor("exponential_first", ("exponential_row",), Kind.CLOSED_FORM, Counter(first_bit=1)),
+            Tensor("exponential_second", ("exponential_row",), Kind.CONSTANT, values=exponential_table),
+            Tensor("saturation_first", ("saturation_row",), Kind.CLOSED_FORM, Counter()),
+            Tensor("saturation_second", ("saturation_row",), Kind.CLOSED_FORM, NonZero()),
+            Tensor("causal_mask", ("row", "context"), Kind.CLOSED_FORM, CausalMask()),
+            *(Tensor(name, SCORES, Kind.WITNESS) for name in scores),
+            Tensor("score_max", STATISTICS, Kind.WITNESS),
+            Tensor("weight_sum", STATISTICS, Kind.WITNESS),
+            Tensor(self.output, HEADS, Kind.WITNESS),
+            Tensor(f"{self.output}_remainder", HEADS, Kind.WITNESS),
+            *(tensor for check in self._remainder_checks for tensor in check.tensors()),
+            *self._range.check.tensors(),
+        )
+
+    def run(self, context: RunContext) -> None:
+        query = context.tensors[self.query]  # (rows, kv_groups, queries, head_size)
+        start = int(context.positions[0])
+        keys = _extend(context.cache, self.key, context.tensors[self.key], start)
+        values = _extend(context.cache, self.value, context.tensors[self.value], start)
+        outputs = [
+            self._attend_rows(
+                query[first : first + _ROWS_AT_ONCE], keys, values, context.positions[first : first + _ROWS_AT_ONCE]
+            )
+            for first in range(0, query.shape[0], _ROWS_AT_ONCE)
+        ]
+        output = np.concatenate(outputs)
+        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        context.tensors[self.output] = output
+
+    def _attend_rows(
+        self, query: np.ndarray, keys: np.ndarray, values: np.ndarray, positions: np.ndarray
+    ) -> np.ndarray:
+        rows, groups, queries, size = query.shape
+        visible = int(positions[-1]) + 1
+        # exact: |score| < 2^36 and |sum e v| < 2^47 are integers below 2^53
+        stacked = query.transpose(1, 2, 0, 3).reshape(groups, queries * rows, size).astype(np.float64)
+        score = np.matmul(stacked, keys[:, :visible].transpose(0, 2, 1)).astype(np.int64)
+        score = score.reshape(groups, queries, rows, visible)
+        if rows > 1:  # a single row sees every position so far
+            masked = np.arange(visible)[None, :] > positions[:, None]  # (rows, visible)
+            score[:, :, masked] = -1 << 62  # below every score by more than the table covers
+        index = score.max(axis=-1, keepdims=True) - score
+        index >>= self.shift
+        np.minimum(index, _DIGIT, out=index)  # the table is zero from 2^16 on
+        weight = exponential_table()[index]
+        total = weight.sum(axis=-1)[..., None]  # (kv_groups, queries, rows, 1)
+        stacked = weight.reshape(groups, queries * rows, visible).astype(np.float64)
+        mixed = np.matmul(stacked, values[:, :visible]).astype(np.int64).reshape(groups, queries, rows, size)
+        return np.transpose((2 * mixed + total) // (2 * total), (2, 0, 1, 3))
+
+    def witness(self, context: WitnessContext) -> None:
+        tensors = context.tensors
+        query, key, value = (tensors[n].astype(np.float64) for n in (self.query, self.key, self.value))
+        score = np.einsum("ghtc,ugc->ghtu", query, key, optimize=True).astype(np.int64)
+        mask = tensors["causal_mask"]
+        largest = np.where(mask > 0, np.iinfo(np.int64).min, score).max(axis=-1)
+        distance = largest[..., None] - score + (mask << self.offset_bits)
+        index = distance >> self.shift
+        tensors["score_max"] = largest
+        tensors["distance_remainder"] = distance & ((1 << self.shift) - 1)
+        tensors["distance_low"] = index & (_DIGIT - 1)
+        tensors["distance_high"] = index >> EXPONENTIAL_DIGIT_BITS
+        tensors["saturated"] = (tensors["distance_high"] > 0).astype(np.int64)
+        weight = exponential_table()[tensors["saturated"] * _DIGIT + tensors["distance_low"]]
+        tensors["weight"] = weight
+        selector = np.zeros_like(distance)
+        np.put_along_axis(selector, distance.argmin(axis=-1)[..., None], 1, axis=-1)
+        tensors["max_selector"] = selector
+        total = weight.sum(axis=-1)
+        tensors["weight_sum"] = total
+        mixed = np.einsum("ghtu,ugc->ghtc", weight.astype(np.float64), value, optimize=True).astype(np.int64)
+        numerator = 2 * mixed + total[..., None]
+        tensors[self.output] = numerator // (2 * total[..., None])
+        remainder = numerator - 2 * total[..., None] * tensors[self.output]
+        tensors[f"{self.output}_remainder"] = remainder
+        for check, values in zip(
+            self._remainder_checks, (remainder, 2 * total[..., None] - 1 - remainder), strict=True
+        ):
+            check.witness(context, values)
+        self._range.witness(context)
+
+    def relations(self, program: Program) -> Sequence[Relation]:
+        high, low, remainder = Ref("distance_high"), Ref("distance_low"), Ref("distance_remainder")
+        index = Constant(_DIGIT) * high + low
+        distance: Expression = Constant(1 << self.shift) * index + remainder
+        selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
+        output = Ref(self.output)
+        scores = ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), Ref(self.key)))
+        mixed = ProductTerm(Constant(2), ("context",), (weight, Ref(self.value)))
+        masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * Ref("causal_mask")
+        quotient = Constant(2) * total * output + Ref(f"{self.output}_remainder") - total
+        return (
+            Contraction("distance", SCORES, distance - masked_max, (scores,)),
+            Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
+            Lookup("saturated", SCORES, Constant(SATURATION_TAG), high, Ref("saturated")),
+            Lookup("weight", SCORES, Constant(EXPONENTIAL_TAG) + Ref("saturated"), low, weight),
+            Contraction("max_selected", STATISTICS, Constant(1), (ProductTerm(Constant(1), ("context",), (selector,)),)),
+            Pointwise("max_attained", SCORES, selector * distance),
+            Contraction("weight_sum", STATISTICS, total, (ProductTerm(Constant(1), ("context",), (weight,)),)),
+            Contraction(self.output, HEADS, quotient, (mixed,)),
+            *(lookup for check in self._remainder_checks for lookup in check.relations()),
+            *self._range.check.relations(),
+        )
+
+
+def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int) -> np.ndarray:
+    """All positions so far, (kv_groups, start + rows, head_size) float64: a view of a buffer that grows by doubling.
+
+    `new` is (rows, kv_groups, head_size); float64 holds its integers exactly and is what the products take.
+    """
+    end, buffer = start + new.shape[0], cache.get(name)
+    if buffer is None or buffer.shape[1] < end:
+        capacity = end if buffer is None else max(end, 2 * buffer.shape[1])
+        grown = np.zeros((new.shape[1], capacity, new.shape[2]))
+        if buffer is not None:
+            grown[:, :start] = buffer[:, :start]
+        cache[name] = buffer = grown
+    buffer[:, start:end] = new.transpose(1, 0, 2)
+    return buffer[:, :end]

@@ -1,0 +1,103 @@
+"""Matrix product with requantisation.
+
+MEANING    y = requantise_half_up(x . W, s)
+BOUNDS     K * max|x| * max|W| < 2^53 (checked when the model is imported), |y| < 2^(bits-1).
+RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) = sum_k x_k W_k; remainder in [0, 2^s); y in its range.
+           When y feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.
+PADDING    padded rows and columns of W are zero in the step key, so padded outputs are zero or irrelevant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import Constant, Contraction, LookupTable, ProductTerm, Ref, Relation
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+
+
+@dataclass(frozen=True)
+class MatMul(OperatorBase):
+    """output[domain] = requantise_half_up(sum over `summed` of x * weight, shift).
+
+    bits: signed width of the output; None if another operator bounds it.
+    committed: whether the output is a tensor of its own, or virtual (a residual summand).
+    run_shape: unpadded shape of one row of the output.
+    """
+
+    x: Ref
+    weight: str
+    output: str
+    domain: tuple[str, ...]
+    summed: tuple[str, ...]
+    shift: Shift
+    bits: int | None
+    run_shape: tuple[int, ...]
+    committed: bool = True
+
+    @property
+    def _requantisation(self) -> Requantisation:
+        return Requantisation(self.output, self.domain, self.shift)
+
+    @property
+    def _range(self) -> SignedRange | None:
+        return None if self.bits is None else SignedRange(self.output, self.domain, self.bits)
+
+    def parameters(self) -> Sequence[str]:
+        return () if self.shift.parameter is None else (self.shift.parameter,)
+
+    def tables(self) -> Sequence[LookupTable]:
+        return (RANGE_TABLE,)
+
+    def tensors(self) -> Sequence[Tensor]:
+        output = (Tensor(self.output, self.domain, Kind.WITNESS),) if self.committed else ()
+        checked = self._range.check.tensors() if self._range else ()
+        return (*output, *checked, *self._requantisation.tensors())
+
+    def run(self, context: RunContext) -> None:
+        x = context.tensors[self.x.tensor]
+        accumulator = context.matmul(self.weight, x.reshape(x.shape[0], -1))
+        output = requantise_half_up(accumulator, self.shift.value(context.parameters))
+        if self.bits is not None:
+            context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        context.tensors[self.output] = output.reshape(-1, *self.run_shape)
+
+    def witness(self, context: WitnessContext) -> None:
+        accumulator = contract_exactly(context, self.x, Ref(self.weight), self.summed, self.domain)
+        context.tensors[self.output] = self._requantisation.witness(context, accumulator)
+        if self._range:
+            self._range.witness(context)
+
+    def relations(self, program: Program) -> Sequence[Relation]:
+        product = ProductTerm(Constant(1), self.summed, (self.x, Ref(self.weight)))
+        lifted = self._requantisation.lifted(program.value(self.output))
+        ranges = self._range.check.relations() if self._range else ()
+        return (
+            Contraction(self.output, self.domain, lifted, (product,)),
+            *self._requantisation.relations(),
+            *ranges,
+        )
+
+
+def contract_exactly(
+    context: WitnessContext, left: Ref, right: Ref, summed: tuple[str, ...], domain: tuple[str, ...]
+) -> np.ndarray:
+    """sum over `summed` of left * right as int64, by float64 products whose partial sums stay below 2^53."""
+    program = context.program
+    left_axes = _along_axes(program, left)
+    right_axes = _along_axes(program, right)
+    product = np.tensordot(
+        context.gather(left).astype(np.float64),
+        context.gather(right).astype(np.float64),
+        axes=([left_axes.index(a) for a in summed], [right_axes.index(a) for a in summed]),
+    )
+    axes = [a for a in (*left_axes, *right_axes) if a not in summed]
+    return np.transpose(product, [axes.index(a) for a in domain]).astype(np.int64)
+
+
+def _along_axes(program: Program, ref: Ref) -> list[str]:
+    segments = (s for axis in program.tensors[ref.tensor].axes for s in ref.segments(axis))
+    return [segment.axis for segment in segments if hasattr(segment, "axis")]

@@ -1,0 +1,61 @@
+"""Elementwise product.
+
+MEANING    y = requantise_half_up(a * b, s)
+BOUNDS     |y| < 2^(bits-1).
+RELATIONS  Pointwise 2^s y + remainder - 2^(s-1) = a * b; remainder in [0, 2^s); y in range.
+PADDING    zero stays zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import LookupTable, Pointwise, Ref, Relation
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+
+
+@dataclass(frozen=True)
+class Multiply(OperatorBase):
+    """output = requantise_half_up(left * right, shift) over the domain."""
+
+    left: str
+    right: str
+    output: str
+    domain: tuple[str, ...]
+    shift: int
+    bits: int
+
+    @property
+    def _requantisation(self) -> Requantisation:
+        return Requantisation(self.output, self.domain, Shift(constant=self.shift))
+
+    @property
+    def _range(self) -> SignedRange:
+        return SignedRange(self.output, self.domain, self.bits)
+
+    def tables(self) -> Sequence[LookupTable]:
+        return (RANGE_TABLE,)
+
+    def tensors(self) -> Sequence[Tensor]:
+        output = Tensor(self.output, self.domain, Kind.WITNESS)
+        return (output, *self._requantisation.tensors(), *self._range.check.tensors())
+
+    def run(self, context: RunContext) -> None:
+        output = requantise_half_up(context.tensors[self.left] * context.tensors[self.right], self.shift)
+        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        context.tensors[self.output] = output
+
+    def witness(self, context: WitnessContext) -> None:
+        accumulator = context.tensors[self.left] * context.tensors[self.right]
+        context.tensors[self.output] = self._requantisation.witness(context, accumulator)
+        self._range.witness(context)
+
+    def relations(self, program: Program) -> Sequence[Relation]:
+        lifted = self._requantisation.lifted(Ref(self.output))
+        return (
+            Pointwise(self.output, self.domain, lifted - Ref(self.left) * Ref(self.right)),
+            *self._requantisation.relations(),
+            *self._range.check.relations(),
+        )

@@ -1,0 +1,329 @@
+"""A layer program: named tensors, operators, and the relations that the operators state.
+
+One program is one kind of statement (attention step, MLP step, head pair). It is the single
+source of what is run, checked, proven and verified; nothing about an architecture is written elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from .relations import (
+    Along,
+    Bits,
+    Contraction,
+    Expression,
+    Lookup,
+    LookupTable,
+    Pointwise,
+    PublicBits,
+    Ref,
+    Relation,
+    references,
+)
+from .tables import ClosedForm
+
+WINDOW_BITS = 5
+WINDOW_ROWS = 1 << WINDOW_BITS
+ROW_BITS = Bits(WINDOW_BITS)
+CONTEXT_BITS = Bits(0, 1)
+WINDOW_ROW = (PublicBits("window", CONTEXT_BITS - ROW_BITS), Along("row"))
+"""How a context axis is indexed by the rows of the statement's own window."""
+
+
+class OutOfRange(ValueError):
+    """A value left its declared range; an honest provider refuses the request before committing."""
+
+    def __init__(self, tensor: str, position: int, value: int, bound: str, layer: int | None = None) -> None:
+        self.tensor, self.position, self.value, self.bound, self.layer = tensor, position, value, bound, layer
+        where = "" if layer is None else f" of layer {layer}"
+        super().__init__(f"tensor {tensor}{where} at position {position} has value {value}, outside {bound}")
+
+
+class Kind(Enum):
+    """Where a tensor's values come from."""
+
+    WITNESS = "witness"  # committed by the prover of this statement
+    BOUNDARY = "boundary"  # window commitments that are public inputs
+    ROW = "row"  # one-chunk commitment that is a public input (an embedding or head row)
+    WEIGHT = "weight"  # committed in the step key
+    CONSTANT = "constant"  # committed once per architecture, baked into the verifier
+    CLOSED_FORM = "closed_form"  # evaluated by the verifier itself
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A multilinear polynomial over the product of its axes."""
+
+    name: str
+    axes: tuple[str, ...]
+    kind: Kind
+    closed_form: ClosedForm | None = None
+    values: Callable[[], np.ndarray] | None = None  # CONSTANT: the integers, in the shape of the axes
+
+
+@dataclass
+class RunContext:
+    """What the run reader works on: unpadded tensors by name, rows first.
+
+    `matmul(weight, x)` returns the exact int64 accumulator of x @ weight. `cache` keeps what attention needs
+    of earlier positions; `positions` are the absolute positions of the rows at hand.
+    """
+
+    tensors: dict[str, np.ndarray]
+    parameters: Mapping[str, int]
+    matmul: Callable[[str, np.ndarray], np.ndarray]
+    positions: np.ndarray
+    cache: dict[str, np.ndarray] = field(default_factory=dict)
+    layer: int | None = None
+
+    def check_range(self, name: str, values: np.ndarray, low: int, high: int) -> None:
+        """Raise OutOfRange unless low <= values < high."""
+        if values.size and (values.min() < low or values.max() >= high):
+            flat = values.reshape(values.shape[0], -1)
+            row, column = np.argwhere((flat < low) | (flat >= high))[0]
+            raise OutOfRange(name, int(self.positions[row]), int(flat[row, column]), f"[{low}, {high})", self.layer)
+
+
+@dataclass
+class WitnessContext:
+    """What the witness reader works on: padded int64 tensors, 2^bits per axis."""
+
+    program: Program
+    tensors: dict[str, np.ndarray]
+    parameters: Mapping[str, int]
+    publics: Mapping[str, int]
+    context_bits: int = WINDOW_BITS
+
+    def gather(self, ref: Ref) -> np.ndarray:
+        """The tensor with fixed and public index bits applied; remaining axes in the tensor's order."""
+        return gather(self.tensors[ref.tensor], self.program, ref, self.publics, self.context_bits)[0]
+
+
+class Operator(Protocol):
+    """One operator of a program: MEANING (run), BOUNDS (declared in run), RELATIONS."""
+
+    def tensors(self) -> Sequence[Tensor]:
+        """Tensors that the operator creates."""
+
+    def parameters(self) -> Sequence[str]:
+        """Names of the step-key integers that it reads."""
+
+    def tables(self) -> Sequence[LookupTable]:
+        """Lookup tables that its lookups go into, beside the range table."""
+
+    def definitions(self) -> Mapping[str, Expression]:
+        """Virtual tensors: never committed, equal to an expression of others."""
+
+    def run(self, context: RunContext) -> None:
+        """Compute the outputs on unpadded integers."""
+
+    def witness(self, context: WitnessContext) -> None:
+        """Compute every committed tensor of the operator on padded integers."""
+
+    def relations(self, program: Program) -> Sequence[Relation]:
+        """What pins each of its tensors down."""
+
+
+class OperatorBase:
+    """Defaults for operators that need only some of the readers."""
+
+    def tensors(self) -> Sequence[Tensor]:
+        return ()
+
+    def parameters(self) -> Sequence[str]:
+        return ()
+
+    def tables(self) -> Sequence[LookupTable]:
+        return ()
+
+    def definitions(self) -> Mapping[str, Expression]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One kind of statement.
+
+    own_axes: widths. public_scalars: names of public integers (window, row, strict) with their exclusive upper
+    bounds. real_sizes: unpadded sizes of the axes of weights; chunks beyond them are zero and left out of
+    the step key. inputs: boundary and row tensors, in the order in which their commitments appear in the public
+    inputs; `dynamic_input` is the one that has one chunk per window 0..window (attention), if any.
+    """
+
+    name: str
+    own_axes: Mapping[str, Bits]
+    inputs: tuple[Tensor, ...]
+    operators: tuple[Any, ...]
+    public_scalars: tuple[str, ...] = ()
+    weights: tuple[Tensor, ...] = ()
+    real_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def tables(self) -> tuple[LookupTable, ...]:
+        """Every lookup table once, in order of first use."""
+        found = {table.name: table for operator in self.operators for table in operator.tables()}
+        return tuple(found.values())
+
+    @cached_property
+    def axes(self) -> dict[str, Bits]:
+        """Width of every axis, the tables' own included."""
+        return {**self.own_axes, **{table.axis: table.width for table in self.tables}}
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Step-key integers, in the order in which the step key lists them."""
+        return tuple(name for operator in self.operators for name in operator.parameters())
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name."""
+        result: dict[str, Tensor] = {}
+        created = [tensor for operator in self.operators for tensor in operator.tensors()]
+        for tensor in (*self.inputs, *self.weights, *created):
+            if tensor.name in result and result[tensor.name] != tensor:
+                raise ValueError(f"program {self.name}: tensor {tensor.name} is declared twice")
+            result[tensor.name] = tensor
+        return result
+
+    @cached_property
+    def definitions(self) -> dict[str, Expression]:
+        """Virtual tensors."""
+        return {name: e for operator in self.operators for name, e in operator.definitions().items()}
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """All relations, in program order; names are unique and every reference is declared."""
+        relations = tuple(relation for operator in self.operators for relation in operator.relations(self))
+        names = [relation.name for relation in relations]
+        duplicates = {name for name in names if names.count(name) > 1}
+        if duplicates:
+            raise ValueError(f"program {self.name}: relations declared twice: {sorted(duplicates)}")
+        return relations
+
+    @property
+    def has_context(self) -> bool:
+        """Whether the statement grows with the number of windows before it."""
+        return "context" in self.axes
+
+    def value(self, name: str) -> Expression:
+        """The expression that stands for a tensor: itself, or the definition of a virtual one."""
+        return self.definitions.get(name) or Ref(name)
+
+    def shape(self, axes: Sequence[str], context_bits: int) -> tuple[int, ...]:
+        """Padded shape of a product of axes."""
+        return tuple(1 << self.axes[axis].resolve(context_bits) for axis in axes)
+
+    def witness(
+        self,
+        tensors: Mapping[str, np.ndarray],
+        parameters: Mapping[str, int],
+        publics: Mapping[str, int],
+        context_bits: int = WINDOW_BITS,
+    ) -> dict[str, np.ndarray]:
+        """Every committed or public tensor of one statement as padded integers.
+
+        `tensors` holds the inputs and weights, already padded.
+        """
+        values = dict(tensors)
+        for tensor in self.tensors.values():
+            if tensor.kind is Kind.CLOSED_FORM:
+                assert tensor.closed_form is not None
+                widths = [self.axes[axis].resolve(context_bits) for axis in tensor.axes]
+                values[tensor.name] = tensor.closed_form.values(widths, dict(publics))
+            elif tensor.kind is Kind.CONSTANT:
+                assert tensor.values is not None
+                values[tensor.name] = tensor.values()
+        context = WitnessContext(self, values, parameters, publics, context_bits)
+        for operator in self.operators:
+            operator.witness(context)
+        return context.tensors
+
+
+def gather(
+    array: np.ndarray, program: Program, ref: Ref, publics: Mapping[str, int], context_bits: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Apply a reference's index to a padded array; returns the array and the axes that it runs along.
+
+    An axis that is indexed by several segments is split into one dimension per segment first.
+    """
+    axes: list[str] = []
+    dimensions: list[int] = []
+    selections: list[Any] = []
+    for axis in program.tensors[ref.tensor].axes:
+        for segment in ref.segments(axis):
+            if isinstance(segment, Along):
+                dimensions.append(1 << program.axes[segment.axis].resolve(context_bits))
+                axes.append(segment.axis)
+                index = np.arange(dimensions[-1])
+                selections.append(index ^ 1 if segment.flip else slice(None))
+            else:
+                dimensions.append(1 << segment.width.resolve(context_bits))
+                value = publics[segment.name] if isinstance(segment, PublicBits) else segment.value
+                selections.append(value)
+    result = array.reshape(dimensions)
+    # one axis at a time, from the last, so that integer and list selections never broadcast together
+    for dimension in range(len(dimensions) - 1, -1, -1):
+        selection = selections[dimension]
+        if isinstance(selection, slice):
+            continue
+        result = np.take(result, selection, axis=dimension)
+    return result, tuple(axes)
+
+
+def broadcast(array: np.ndarray, axes: Sequence[str], domain: Sequence[str]) -> np.ndarray:
+    """View an array over `axes` as one over `domain` (a superset): transpose, then insert unit dimensions."""
+    order = [axes.index(axis) for axis in domain if axis in axes]
+    if len(order) != len(axes):
+        raise ValueError(f"axes {tuple(axes)} do not fit into the domain {tuple(domain)}")
+    transposed = np.transpose(array, order)
+    shape = iter(transposed.shape)
+    return transposed.reshape([next(shape) if axis in axes else 1 for axis in domain])
+
+
+def unknown_references(program: Program) -> set[str]:
+    """Names that relations refer to but nobody declares (a programming error in an architecture)."""
+    missing: set[str] = set()
+    for relation in program.relations:
+        for expression in relation_expressions(relation):
+            missing |= {ref.tensor for ref in references(expression)} - set(program.tensors)
+    return missing
+
+
+def relation_expressions(relation: Relation) -> tuple[Expression, ...]:
+    """The expressions of a relation, whatever its kind."""
+    match relation:
+        case Pointwise():
+            return (relation.expression,)
+        case Contraction():
+            factors = tuple(factor for term in relation.terms for factor in term.factors)
+            return (relation.expression, *factors)
+        case Lookup():
+            return (relation.tag, relation.first, relation.second)
+
+
+__all__ = [
+    "CONTEXT_BITS",
+    "Kind",
+    "Operator",
+    "OperatorBase",
+    "OutOfRange",
+    "Program",
+    "ROW_BITS",
+    "RunContext",
+    "Tensor",
+    "WINDOW_BITS",
+    "WINDOW_ROW",
+    "WINDOW_ROWS",
+    "WitnessContext",
+    "broadcast",
+    "gather",
+    "relation_expressions",
+    "unknown_references",
+]

@@ -1,0 +1,368 @@
+"""The prover: commits, sums, reduces and opens, walking the plan of any layer program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from .argument.commitment import Point, commit_chunks, split_chunks
+from .argument.mercury import open_mercury
+from .argument.multilinear import bind_integers, eq_table, evaluate, to_field
+from .argument.reduction import prove_reduction
+from .argument.sumcheck import SumcheckError, Term, prove_sumcheck
+from .argument.tape import TapeBuilder
+from .argument.transcript import Transcript
+from .claims import Challenges, build_claims, class_source, scalar_in_field, slot_challenge_count
+from .claims import Point as SymbolicPoint
+from .curve.srs import SRS
+from .errors import GainsayError
+from .field import arrays
+from .field.arrays import MODULUS
+from .plan import ROUND_DEGREE, Evaluation, Group, Plan, ProductSum, TensorClass
+from .program import Kind, broadcast, gather
+from .proof import Proof
+from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
+from .statement import Statement, VerifyingKey, boundary_chunks
+
+Progress = Callable[[str], None]
+
+
+class StatementFalseError(GainsayError):
+    """The witness violates a relation: there is nothing to prove."""
+
+    exit_code = 6
+
+
+def _silent(_: str) -> None:
+    """No progress wanted."""
+
+
+def prove(
+    verifying_key: VerifyingKey,
+    srs: SRS,
+    statement: Statement,
+    tensors: Mapping[str, np.ndarray],
+    progress: Progress = _silent,
+) -> Proof:
+    """Prove a statement from the padded integers of Program.witness (inputs and weights included).
+
+    Raises StatementFalseError when a relation does not hold.
+    """
+    return _Prover(verifying_key, srs, statement, tensors, progress).prove()
+
+
+@dataclass(frozen=True)
+class _IntegerView:
+    """Integer values of lookups, before any challenge."""
+
+    tag: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+class _Prover:
+    def __init__(
+        self,
+        verifying_key: VerifyingKey,
+        srs: SRS,
+        statement: Statement,
+        tensors: Mapping[str, np.ndarray],
+        progress: Progress,
+    ) -> None:
+        self.verifying_key, self.srs, self.statement, self.progress = verifying_key, srs, statement, progress
+        self.plan: Plan = verifying_key.plan
+        self.context_bits = statement.context_bits(self.plan)
+        self.parameters = dict(zip(self.plan.program.parameters, statement.key.parameters, strict=True))
+        self.integers: dict[str, np.ndarray] = dict(tensors)  # padded integer tensors
+        self.fields: dict[str, np.ndarray] = {}  # field tensors (inverses), flat
+        self.chunks: dict[Hashable, np.ndarray] = {}
+        self.transcript: Transcript = statement.transcript(verifying_key)
+
+    # --- the protocol -----------------------------------------------------------------------------------
+
+    def prove(self) -> Proof:
+        plan, transcript = self.plan, self.transcript
+        self.progress("witness")
+        views = {name: self._lookup_view(name) for name in plan.inverse_of}
+        self._count_multiplicities(views)
+        self._public_chunks()
+        self.progress("commit")
+        commitments = self._commit(1)
+        beta = transcript.challenge("beta", _coordinates(commitments))
+        gamma = transcript.challenge("gamma")
+        self.progress("logup")
+        self._invert(views, beta, gamma)
+        inverses = self._commit(2)
+        alpha = transcript.challenge("alpha", _coordinates(inverses))
+        variables = plan.variables(self.context_bits)
+        rho = transcript.challenges("rho", variables)
+        challenges = Challenges(beta, gamma, alpha, rho, [])
+        self.progress("sumcheck")
+        terms = [self._group_term(group, challenges) for group in plan.groups]
+        terms += [self._product_term(product, challenges) for product in plan.products]
+        try:
+            summed = prove_sumcheck(terms, variables, ROUND_DEGREE, 0, transcript, "round")
+        except SumcheckError as error:
+            raise StatementFalseError(f"{plan.program.name}: {error}") from error
+        challenges.r = summed.point
+        point = SymbolicPoint(plan, self.statement, self.context_bits, challenges)
+        self.progress("reduction")
+        sent = self._evaluations(point, summed.values)
+        evaluations = [sent[e] for e in plan.evaluations]
+        transcript.challenge("evaluations", evaluations)
+        slots = transcript.challenges("slot", slot_challenge_count(plan, self.context_bits, self.srs.mu))
+        claims = build_claims(self.verifying_key, point, sent, slots)
+        reduced, combination = prove_reduction(claims, self.chunks, self.srs.mu, transcript)
+        self.progress("opening")
+        opening = open_mercury(self.srs.g1, combination, reduced.point, reduced.claim, transcript)
+        return Proof(
+            tuple(commitments),
+            tuple(inverses),
+            tuple(tuple(r) for r in summed.rounds),
+            tuple(evaluations),
+            tuple(tuple(r) for r in reduced.rounds),
+            opening,
+        )
+
+    # --- commitments ------------------------------------------------------------------------------------
+
+    def _commit(self, phase: int) -> list[Point]:
+        points: list[Point] = []
+        for tensor_class in self.plan.classes:
+            if tensor_class.phase != phase:
+                continue
+            chunks = split_chunks(self._stack(tensor_class), self._chunk_count(tensor_class), self.srs.mu)
+            source = class_source(self.plan, tensor_class)
+            self.chunks.update({(source, index): chunk for index, chunk in enumerate(chunks)})
+            points += commit_chunks(self.srs.g1, chunks)
+        return points
+
+    def _chunk_count(self, tensor_class: TensorClass) -> int:
+        return tensor_class.chunks(self.context_bits, self.srs.mu)
+
+    def _stack(self, tensor_class: TensorClass) -> np.ndarray:
+        if tensor_class.phase == 2:
+            return np.concatenate([self.fields[name] for name in tensor_class.tensors])
+        return np.concatenate([self.integers[name].reshape(-1) for name in tensor_class.tensors])
+
+    def _public_chunks(self) -> None:
+        """Chunks behind the inputs, the step key and the constants."""
+        mu = self.srs.mu
+        for tensor in self.plan.tensors.values():
+            values = self.integers.get(tensor.name)
+            if tensor.kind in (Kind.BOUNDARY, Kind.ROW):
+                assert values is not None
+                count = self.statement.publics["window"] + 1 if "context" in tensor.axes else 1
+                chunks: Sequence[np.ndarray] = boundary_chunks(tensor, values, count)
+            elif tensor.kind is Kind.WEIGHT:
+                assert values is not None
+                chunks = split_chunks(values.reshape(-1), self.plan.weight_chunks(tensor, mu), mu)
+            elif tensor.kind is Kind.CONSTANT:
+                assert values is not None
+                chunks = [values.reshape(-1)]
+            else:
+                continue
+            self.chunks.update({(tensor.name, index): chunk for index, chunk in enumerate(chunks)})
+
+    # --- lookups ----------------------------------------------------------------------------------------
+
+    def _lookup_view(self, inverse: str) -> list[_IntegerView]:
+        """Integers of the rows that an inverse column stands for."""
+        source = self.plan.inverse_of[inverse]
+        rows: tuple[Lookup | LookupTable, ...] = (source,) if isinstance(source, LookupTable) else source
+        axes = self.plan.tensors[inverse].axes
+        shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in axes)
+
+        def flat(expression: Expression) -> np.ndarray:
+            return np.broadcast_to(self._integer(expression, axes), shape).reshape(-1)
+
+        return [_IntegerView(flat(row.tag), flat(row.first), flat(row.second)) for row in rows]
+
+    def _integer(self, expression: Expression, domain: Sequence[str]) -> np.ndarray:
+        """An expression over the domain as int64 (the linear expressions of lookups stay far below 2^63)."""
+        match expression:
+            case Sum(terms):
+                return reduce(lambda a, b: a + b, (self._integer(t, domain) for t in terms))
+            case Product(factors):
+                return reduce(lambda a, b: a * b, (self._integer(f, domain) for f in factors))
+            case Ref():
+                array, axes = self._gathered(expression)
+                return broadcast(array, axes, domain)
+        scalar = scalar_in_field(expression, self.statement, self.plan, Challenges(0, 0, 0, [], []))
+        assert scalar is not None
+        return np.array(scalar - MODULUS if scalar > MODULUS // 2 else scalar, dtype=np.int64)
+
+    def _gathered(self, ref: Ref) -> tuple[np.ndarray, tuple[str, ...]]:
+        return gather(self.integers[ref.tensor], self.plan, ref, self.statement.publics, self.context_bits)  # type: ignore[arg-type]
+
+    def _count_multiplicities(self, views: Mapping[str, list[_IntegerView]]) -> None:
+        """How often each table row is looked up. Rows of one tag are contiguous and count up in `first`."""
+        places: dict[int, tuple[str, int, int, int]] = {}  # tag -> (table, row of first value, first value, rows)
+        counts: dict[str, np.ndarray] = {}
+        for table in self.plan.program.tables:
+            view = views[f"{table.name}_inverse"][0]
+            counts[table.name] = np.zeros(len(view.tag), dtype=np.int64)
+            for tag in np.unique(view.tag):
+                rows = np.flatnonzero(view.tag == tag)
+                start = int(rows[-1]) - (int(view.first[rows[-1]]) - int(view.first[rows].min()))
+                places[int(tag)] = (table.name, start, int(view.first[start]), int(rows[-1]) - start + 1)
+        for name, source in self.plan.inverse_of.items():
+            if isinstance(source, LookupTable):
+                continue
+            for view, lookup in zip(views[name], source, strict=True):
+                for tag in np.unique(view.tag):
+                    values = view.first[view.tag == tag]
+                    if int(tag) not in places:
+                        raise StatementFalseError(f"lookup {lookup.name}: no table has tag {int(tag)}")
+                    table_name, start, low, rows_of_tag = places[int(tag)]
+                    if values.min() < low or values.max() >= low + rows_of_tag:
+                        raise StatementFalseError(f"lookup {lookup.name}: a value is not in table {table_name}")
+                    counts[table_name] += np.bincount(values - low + start, minlength=len(counts[table_name]))
+        for table_name, count in counts.items():
+            self.integers[f"{table_name}_multiplicity"] = count
+
+    def _invert(self, views: Mapping[str, list[_IntegerView]], beta: int, gamma: int) -> None:
+        """H = sum 1 / (gamma + first + beta second + beta^2 tag), times the multiplicity for a table."""
+        for name, source in self.plan.inverse_of.items():
+            if isinstance(source, LookupTable):
+                multiplicity = self.integers[f"{source.name}_multiplicity"]
+                used = np.flatnonzero(multiplicity)
+                inverse = arrays.batch_inverse(_folded(views[name][0], used, beta, gamma))
+                column = arrays.zeros(len(multiplicity))
+                column[used] = arrays.mul(inverse, arrays.from_int64(multiplicity[used]))
+            else:
+                parts = [arrays.batch_inverse(_folded(view, None, beta, gamma)) for view in views[name]]
+                column = reduce(arrays.add, parts)
+            self.fields[name] = column
+
+    # --- sumcheck terms ---------------------------------------------------------------------------------
+
+    def _group_term(self, group: Group, challenges: Challenges) -> Term:
+        """eq(rho, x) * sum_i alpha^i e_i(x) + alpha^s * sum +-H(x) over a domain."""
+        refs = list(group.refs)
+        variables = group.width.resolve(self.context_bits)
+        tables = [self._table(ref, group.domain) for ref in refs]
+        builder = TapeBuilder(len(refs) + 1)
+        position = {ref: index for index, ref in enumerate(refs)}
+        total = builder.constant(0)
+        for power, expression in group.expressions:
+            value = self._emit(builder, expression, position, challenges)
+            scaled = builder.multiply(builder.constant(pow(challenges.alpha, power, MODULUS)), value)
+            total = builder.add(total, scaled)
+        total = builder.multiply(builder.column(len(refs)), total)
+        for sign, name in group.inverses:
+            scale = builder.constant(sign * pow(challenges.alpha, self.plan.sum_power, MODULUS))
+            total = builder.add(total, builder.multiply(scale, builder.column(position[Ref(name)])))
+        tables.append(eq_table(challenges.rho[len(challenges.rho) - variables :]))
+        return Term(tables, builder.finish(total))
+
+    def _table(self, ref: Ref, domain: Sequence[str]) -> np.ndarray:
+        """A reference over the whole domain, as a flat field array."""
+        shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in domain)
+        if ref.tensor in self.fields:
+            return self.fields[ref.tensor]
+        array, axes = self._gathered(ref)
+        return to_field(np.broadcast_to(broadcast(array, axes, domain), shape))
+
+    def _emit(
+        self, builder: TapeBuilder, expression: Expression, position: Mapping[Ref, int], challenges: Challenges
+    ) -> tuple[str, int]:
+        match expression:
+            case Sum(terms):
+                return reduce(builder.add, (self._emit(builder, t, position, challenges) for t in terms))
+            case Product(factors):
+                return reduce(builder.multiply, (self._emit(builder, f, position, challenges) for f in factors))
+            case Ref():
+                return builder.column(position[expression])
+        scalar = scalar_in_field(expression, self.statement, self.plan, challenges)
+        assert scalar is not None, f"unknown challenge {expression}" if isinstance(expression, Challenge) else ""
+        return builder.constant(scalar)
+
+    def _product_term(self, product: ProductSum, challenges: Challenges) -> Term:
+        """- alpha^i * coefficient * eq(rho_batch, x_batch) * prod of bound factors."""
+        point = SymbolicPoint(self.plan, self.statement, self.context_bits, challenges)
+        shape = tuple(1 << self.plan.axes[a].resolve(self.context_bits) for a in product.domain)
+        tables = [self._bound_factor(product, factor, point, shape) for factor in product.factors]
+        if product.batch:
+            weights = [eq_table(point.slice(rho)) for rho, _ in self.plan.batch_slices(product)]
+            tables.append(_outer(weights, shape))
+        builder = TapeBuilder(len(tables))
+        scalar = scalar_in_field(product.coefficient, self.statement, self.plan, challenges)
+        assert scalar is not None
+        value = builder.constant(-scalar * pow(challenges.alpha, product.power, MODULUS))
+        for index in range(len(tables)):
+            value = builder.multiply(value, builder.column(index))
+        return Term(tables, builder.finish(value))
+
+    def _bound_factor(
+        self, product: ProductSum, factor: Ref, point: SymbolicPoint, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """A factor with its output axes bound at rho, over the product's domain."""
+        array, axes = self._gathered(factor)
+        kept = [axis for axis in product.domain if axis in axes]
+        bound = [axis for axis in axes if axis not in kept]
+        ordered = np.transpose(array, [axes.index(axis) for axis in (*bound, *kept)])
+        sizes = [1 << self.plan.axes[axis].resolve(self.context_bits) for axis in kept]
+        if not bound:
+            values = to_field(ordered)
+        else:
+            slices = [self.plan.slice("rho", product.output, axis) for axis in bound]
+            weights = eq_table([c for part in slices for c in point.slice(part)])
+            matrix = np.ascontiguousarray(ordered.reshape(len(weights), -1), dtype=np.int64)
+            values = bind_integers(matrix, weights, axis=0)
+        if len(kept) == len(product.domain):
+            return values
+        full = broadcast(values.reshape(*sizes, 4), (*kept, "limbs"), (*product.domain, "limbs"))
+        return np.ascontiguousarray(np.broadcast_to(full, (*shape, 4))).reshape(-1, 4)
+
+    # --- evaluations ------------------------------------------------------------------------------------
+
+    def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
+        """What the sumcheck left in its tables; whatever no table holds is evaluated directly."""
+        plan = self.plan
+        known: dict[Evaluation, int] = {}
+        for group, row in zip(plan.groups, values, strict=False):
+            for ref, value in zip(group.refs, row, strict=False):
+                known[plan.group_evaluation(group, ref)] = value
+        for product, row in zip(plan.products, values[len(plan.groups) :], strict=True):
+            for factor, value in zip(product.factors, row, strict=False):
+                known[plan.factor_evaluation(product, factor)] = value
+        for evaluation in plan.evaluations:
+            if evaluation not in known:
+                table = self.fields.get(evaluation.tensor)
+                if table is None:
+                    table = to_field(self.integers[evaluation.tensor])
+                known[evaluation] = evaluate(table, point.resolve(evaluation))
+        return {evaluation: known[evaluation] for evaluation in plan.evaluations}
+
+
+def _coordinates(points: Sequence[Point]) -> list[int]:
+    return [coordinate for point in points for coordinate in point]
+
+
+def _folded(view: _IntegerView, rows: np.ndarray | None, beta: int, gamma: int) -> np.ndarray:
+    """gamma + first + beta * second + beta^2 * tag, on all rows or some."""
+    tag, first, second = (c if rows is None else c[rows] for c in (view.tag, view.first, view.second))
+    result = arrays.add_scalar(to_field(first), gamma)
+    if second.any():
+        result = arrays.add(result, arrays.scale(to_field(second), beta))
+    if (tag == tag[:1]).all():
+        return arrays.add_scalar(result, beta * beta % MODULUS * int(tag[0]) % MODULUS) if len(tag) else result
+    return arrays.add(result, arrays.scale(to_field(tag), beta * beta % MODULUS))
+
+
+def _outer(weights: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """The outer product of eq tables over batch axes, repeated along the summed axes that follow."""
+    table = weights[0]
+    for other in weights[1:]:
+        left = np.repeat(table, len(other), axis=0)
+        right = np.tile(other, (len(table), 1))
+        table = arrays.mul(np.ascontiguousarray(left), np.ascontiguousarray(right))
+    repeats = int(np.prod(shape)) // len(table)
+    return np.ascontiguousarray(np.repeat(table, repeats, axis=0))
+
+
+__all__ = ["StatementFalseError", "prove"]

@@ -1,0 +1,175 @@
+"""Statements, verifying keys and step keys: everything public about one step proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from eth_hash.auto import keccak
+
+from .argument.commitment import commit_chunks, commit_integers, split_chunks
+from .argument.transcript import Transcript
+from .curve.g1 import Point, PointError, point_from_bytes, point_to_bytes
+from .curve.srs import SRS
+from .errors import BadInputError
+from .plan import Plan
+from .program import WINDOW_BITS, Kind, Program, Tensor
+
+TRANSCRIPT_DOMAIN = "gainsay.step.1"
+LARGEST_SHIFT = 16
+WORD = 32
+
+
+@dataclass(frozen=True)
+class StepKey:
+    """What a step takes from the model: requantisation shifts and weight chunk commitments.
+
+    Encoding: one word per parameter, then two words per point, in program order.
+    """
+
+    parameters: tuple[int, ...]
+    points: tuple[Point, ...]
+
+    def encode(self) -> bytes:
+        """Parameters, then points."""
+        words = b"".join(p.to_bytes(WORD, "big") for p in self.parameters)
+        return words + b"".join(point_to_bytes(point) for point in self.points)
+
+    @classmethod
+    def decode(cls, encoded: bytes, plan: Plan, chunk_bits: int) -> StepKey:
+        """Strict inverse for the given plan."""
+        count = len(plan.program.parameters)
+        points = sum(plan.weight_chunks(tensor, chunk_bits) for tensor in plan.program.weights)
+        if len(encoded) != WORD * (count + 2 * points):
+            raise BadInputError(f"the step key has {len(encoded)} bytes; this step needs {WORD * (count + 2 * points)}")
+        parameters = tuple(int.from_bytes(encoded[WORD * i : WORD * (i + 1)], "big") for i in range(count))
+        if any(not 1 <= p <= LARGEST_SHIFT for p in parameters):
+            raise BadInputError(f"the step key has a shift outside 1..{LARGEST_SHIFT}: {parameters}")
+        offset = WORD * count
+        try:
+            decoded = tuple(point_from_bytes(encoded[offset + 64 * i : offset + 64 * (i + 1)]) for i in range(points))
+        except PointError as error:
+            raise BadInputError(f"the step key has an invalid point: {error}") from error
+        return cls(parameters, decoded)
+
+
+def weight_table(program: Program, tensor: Tensor, weights: np.ndarray) -> np.ndarray:
+    """An unpadded weight matrix (in, out) as the padded tensor of the program."""
+    real = [program.real_sizes[axis] for axis in tensor.axes]
+    padded = np.zeros([1 << program.axes[axis].fixed for axis in tensor.axes], dtype=np.int64)
+    padded[tuple(slice(0, size) for size in real)] = np.asarray(weights).reshape(real)
+    return padded
+
+
+def commit_step_key(
+    plan: Plan, srs: SRS, parameters: Mapping[str, int], weights: Mapping[str, np.ndarray]
+) -> StepKey:
+    """Commit the padded weights of one step."""
+    points: list[Point] = []
+    for tensor in plan.program.weights:
+        chunks = split_chunks(weights[tensor.name].reshape(-1), plan.weight_chunks(tensor, srs.mu), srs.mu)
+        points += commit_chunks(srs.g1, chunks)
+    return StepKey(tuple(parameters[name] for name in plan.program.parameters), tuple(points))
+
+
+@dataclass(frozen=True)
+class VerifyingKey:
+    """A plan under an SRS. constants: commitments of the program's public tables."""
+
+    plan: Plan
+    chunk_bits: int
+    srs_digest: bytes
+    g2_one: tuple[tuple[int, int], tuple[int, int]]
+    g2_tau: tuple[tuple[int, int], tuple[int, int]]
+    constants: tuple[tuple[str, Point], ...]
+
+    @classmethod
+    def create(cls, program: Program, srs: SRS) -> VerifyingKey:
+        """Commit the program's public tables."""
+        plan = Plan(program)
+        constants = []
+        for tensor in plan.constants:
+            assert tensor.values is not None
+            values = tensor.values().reshape(-1)
+            if len(values) > 1 << srs.mu:
+                raise BadInputError(f"table {tensor.name} has {len(values)} entries; the SRS supports {1 << srs.mu}")
+            constants.append((tensor.name, commit_integers(srs.g1, values)))
+        return cls(plan, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Keccak of a canonical description of everything that the verifier does."""
+        program = self.plan.program
+        description = [
+            TRANSCRIPT_DOMAIN,
+            program.name,
+            f"mu={self.chunk_bits}",
+            *(f"axis {name} {width}" for name, width in self.plan.axes.items()),
+            *(f"{t.name} {t.axes} {t.kind.value} {t.closed_form}" for t in self.plan.tensors.values()),
+            *(repr(relation) for relation in program.relations),
+            *(repr(table) for table in program.tables),
+            *(f"input {tensor.name}" for tensor in program.inputs),
+            f"{program.public_scalars} {program.parameters} {sorted(program.real_sizes.items())}",
+            *(f"constant {name} {point}" for name, point in self.constants),
+        ]
+        return keccak("\n".join(description).encode())
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One public claim: this step maps these committed inputs to that output.
+
+    inputs: commitments in the order of the program's inputs; the first one of a program with context has
+    `windows` = window + 1 commitments.
+    """
+
+    key: StepKey
+    publics: Mapping[str, int]
+    inputs: tuple[Point, ...]
+
+    def context_bits(self, plan: Plan) -> int:
+        """t: 5 plus the bits that number the windows 0..window."""
+        if not plan.program.has_context:
+            return WINDOW_BITS
+        return WINDOW_BITS + int(self.publics["window"]).bit_length()
+
+    def header(self, verifying_key: VerifyingKey) -> list[int]:
+        """The words that the transcript starts with."""
+        return [
+            int.from_bytes(verifying_key.digest, "big"),
+            int.from_bytes(verifying_key.srs_digest, "big"),
+            int.from_bytes(keccak(self.key.encode()), "big"),
+            *(self.publics[name] for name in verifying_key.plan.program.public_scalars),
+            *(coordinate for point in self.inputs for coordinate in point),
+        ]
+
+    def transcript(self, verifying_key: VerifyingKey) -> Transcript:
+        """A transcript that has absorbed the statement."""
+        transcript = Transcript(TRANSCRIPT_DOMAIN)
+        transcript.challenge("statement", self.header(verifying_key))
+        return transcript
+
+
+def input_count(program: Program, publics: Mapping[str, int]) -> int:
+    """Number of commitments among the public inputs."""
+    return sum(
+        publics["window"] + 1 if "context" in tensor.axes else 1 for tensor in program.inputs
+    )
+
+
+def input_chunks(program: Program, publics: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(tensor, window or 0) for every commitment among the public inputs, in order."""
+    return [
+        (tensor.name, index)
+        for tensor in program.inputs
+        for index in range(publics["window"] + 1 if "context" in tensor.axes else 1)
+    ]
+
+
+def boundary_chunks(tensor: Tensor, values: np.ndarray, count: int) -> Sequence[np.ndarray]:
+    """The flat window chunks of a boundary tensor (one chunk for a row)."""
+    if tensor.kind is Kind.ROW or "context" not in tensor.axes:
+        return [values.reshape(-1)]
+    return list(values.reshape(-1, 1 << WINDOW_BITS, values.shape[-1]).reshape(-1, (1 << WINDOW_BITS) * values.shape[-1])[:count])

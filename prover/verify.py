@@ -1,0 +1,96 @@
+"""The reference verifier. The generated Solidity verifiers do exactly this, in this order.
+
+Every byte comes from an adversary: whatever is wrong with it becomes a ProofRejectedError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from .argument.commitment import Point, combine
+from .argument.mercury import MercuryRejected, verify_mercury
+from .argument.reduction import chunk_coefficients, combined_value
+from .argument.sumcheck import verify_sumcheck
+from .claims import Challenges, build_claims, class_source, final_value, slot_challenge_count
+from .claims import Point as SymbolicPoint
+from .errors import BadInputError, ProofRejectedError
+from .proof import ProofShape, check_point
+from .statement import LARGEST_SHIFT, Statement, VerifyingKey, input_chunks, input_count
+
+
+def verify(verifying_key: VerifyingKey, statement: Statement, encoded: bytes) -> None:
+    """Raise ProofRejectedError unless the encoded proof proves the statement."""
+    plan, mu = verifying_key.plan, verifying_key.chunk_bits
+    _check_statement(verifying_key, statement)
+    context_bits = statement.context_bits(plan)
+    proof = ProofShape.of(plan, context_bits, mu).decode(encoded)
+
+    transcript = statement.transcript(verifying_key)
+    beta = transcript.challenge("beta", (c for point in proof.commitments for c in point))
+    gamma = transcript.challenge("gamma")
+    alpha = transcript.challenge("alpha", (c for point in proof.inverses for c in point))
+    rho = transcript.challenges("rho", plan.variables(context_bits))
+    r, claim = verify_sumcheck(proof.rounds, 0, transcript, "round")
+    point = SymbolicPoint(plan, statement, context_bits, Challenges(beta, gamma, alpha, rho, r))
+    sent = dict(zip(plan.evaluations, proof.evaluations, strict=True))
+    if final_value(point, sent) != claim:
+        raise ProofRejectedError("the evaluations do not match the final claim of the sumcheck")
+
+    transcript.challenge("evaluations", proof.evaluations)
+    slots = transcript.challenges("slot", slot_challenge_count(plan, context_bits, mu))
+    claims = build_claims(verifying_key, point, sent, slots)
+    eta = transcript.challenge("reduction.eta")
+    q, value = verify_sumcheck(proof.reduction, combined_value(claims, eta), transcript, "reduction.round")
+    coefficients = chunk_coefficients(claims, eta, q)
+    commitments = chunk_commitments(verifying_key, statement, proof.commitments, proof.inverses)
+    combination = combine([commitments[key] for key in coefficients], list(coefficients.values()))
+    try:
+        verify_mercury(
+            combination, q, value, proof.opening, verifying_key.g2_one, verifying_key.g2_tau, transcript
+        )
+    except MercuryRejected as error:
+        raise ProofRejectedError(str(error)) from error
+
+
+def chunk_commitments(
+    verifying_key: VerifyingKey, statement: Statement, first: tuple[Point, ...], second: tuple[Point, ...]
+) -> dict[Hashable, Point]:
+    """The commitment behind every chunk key: public inputs, step key, constants, and the proof's own."""
+    plan, mu = verifying_key.plan, verifying_key.chunk_bits
+    context_bits = statement.context_bits(plan)
+    result: dict[Hashable, Point] = {(name, 0): point for name, point in verifying_key.constants}
+    result.update(zip(input_chunks(plan.program, statement.publics), statement.inputs, strict=True))
+    key_points = iter(statement.key.points)
+    for tensor in plan.program.weights:
+        for index in range(plan.weight_chunks(tensor, mu)):
+            result[tensor.name, index] = next(key_points)
+    streams = {1: iter(first), 2: iter(second)}
+    for tensor_class in plan.classes:
+        if tensor_class.phase:
+            for index in range(tensor_class.chunks(context_bits, mu)):
+                result[class_source(plan, tensor_class), index] = next(streams[tensor_class.phase])
+    return result
+
+
+def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
+    """Public inputs are the caller's, but may come from a file: reject what is not a statement at all."""
+    program = verifying_key.plan.program
+    if set(statement.publics) != set(program.public_scalars):
+        raise BadInputError(f"a {program.name} statement needs exactly the public integers {program.public_scalars}")
+    for name, value in statement.publics.items():
+        limit = {"row": 1 << program.axes["row"].fixed, "strict": 2, "window": _window_limit(verifying_key)}[name]
+        if not 0 <= value < limit:
+            raise BadInputError(f"public integer {name} is {value}; it must be in 0..{limit - 1}")
+    if len(statement.inputs) != input_count(program, statement.publics):
+        raise BadInputError(f"a {program.name} statement has {len(statement.inputs)} commitments; check the window")
+    for index, point in enumerate(statement.inputs):
+        check_point(point, f"input {index}")
+    if len(statement.key.parameters) != len(program.parameters) or any(
+        not 1 <= shift <= LARGEST_SHIFT for shift in statement.key.parameters
+    ):
+        raise BadInputError(f"the step key must have the shifts {program.parameters}, each in 1..{LARGEST_SHIFT}")
+
+
+def _window_limit(verifying_key: VerifyingKey) -> int:
+    axes = verifying_key.plan.axes
+    return 1 << (axes["position"] - axes["row"]).fixed if "position" in axes else 1
