@@ -57,6 +57,10 @@ COMMANDS: dict[str, Entry] = {
 }
 
 
+# Typer adds these to every app; they could only install the completion of a part of the command.
+_COMPLETION_OPTIONS = ("install_completion", "show_completion")
+
+
 class LazyGroup(TyperGroup):
     """Shows the table's lines in the help and imports a sub-command only to run it."""
 
@@ -84,6 +88,7 @@ def load(name: str) -> Any:
     command.name = name
     command.short_help = entry.help
     command.help = command.help or entry.help
+    command.params = [option for option in command.params if option.name not in _COMPLETION_OPTIONS]
     return command
 
 

@@ -19,7 +19,7 @@ from .store.journal import BatchTerms, ReceiptNames
 
 
 @dataclass(frozen=True)
-class Deployment:
+class Issuer:
     """What binds a receipt to one ledger and one model."""
 
     chain_id: int
@@ -44,13 +44,13 @@ class ReceiptDesk:
         self,
         journal: Journal,
         signer: Signer,
-        deployment: Deployment,
+        issuer: Issuer,
         terms: BatchTerms,
         now: Callable[[], int],
         fee_wei: int = 0,
     ) -> None:
         """`now` gives the chain's time in seconds."""
-        self._journal, self._signer, self._deployment = journal, signer, deployment
+        self._journal, self._signer, self._issuer = journal, signer, issuer
         self._terms, self._now, self._fee_wei = terms, now, fee_wei
         self._signing = threading.Lock()
 
@@ -82,7 +82,7 @@ class ReceiptDesk:
                 answered_at=now,
                 generation_ms=generation_ms,
             ),
-            model_id=_hex(self._deployment.model_id),
+            model_id=_hex(self._issuer.model_id),
             now=now,
             terms=self._terms,
             draw_salt=lambda: _hex(secrets.token_bytes(32)),
@@ -100,20 +100,20 @@ class ReceiptDesk:
 
     def receipt(self, batch: BatchRow, row: ResponseRow) -> Receipt:
         """The receipt of a stored response."""
-        return receipt_of(self._deployment.provider, batch, row)
+        return receipt_of(self._issuer.provider, batch, row)
 
     def _sign(self, batch: BatchRow, row: ResponseRow) -> None:
         with self._signing:
             signature = sign_receipt(
-                self._signer, self.receipt(batch, row), self._deployment.chain_id, self._deployment.ledger
+                self._signer, self.receipt(batch, row), self._issuer.chain_id, self._issuer.ledger
             )
         self._journal.sign(row.id, _hex(signature))
         row.signature = _hex(signature)
 
     def _names(self, batch: BatchRow, row: ResponseRow) -> ReceiptNames:
         receipt = self.receipt(batch, row)
-        leaf = receipt.leaf(self._deployment.chain_id, self._deployment.ledger)
-        digest = receipt_id(receipt, self._deployment.chain_id, self._deployment.ledger)
+        leaf = receipt.leaf(self._issuer.chain_id, self._issuer.ledger)
+        digest = receipt_id(receipt, self._issuer.chain_id, self._issuer.ledger)
         return ReceiptNames(leaf=_hex(leaf), receipt_id=_hex(digest))
 
 

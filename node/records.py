@@ -12,15 +12,15 @@ from contracts.bindings.receipts import receipt_message
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.token_ids import unpack_token_ids
 
-from .receipts import Deployment, receipt_of
+from .receipts import Issuer, receipt_of
 from .store import BatchRow, BatchState, Journal, ResponseRow
 
 
 class Records:
     """Read-only views of one node's journal."""
 
-    def __init__(self, journal: Journal, deployment: Deployment, model_name: str) -> None:
-        self._journal, self._deployment, self._model_name = journal, deployment, model_name
+    def __init__(self, journal: Journal, issuer: Issuer, model_name: str) -> None:
+        self._journal, self._issuer, self._model_name = journal, issuer, model_name
 
     def response(self, key: str) -> dict[str, Any] | None:
         """A response by its id, receipt id or leaf."""
@@ -43,18 +43,23 @@ class Records:
             return None
         batch = self._journal.batch(row.batch_id)
         assert batch is not None
-        message = receipt_message(
-            receipt_of(self._deployment.provider, batch, row), self._deployment.chain_id, self._deployment.ledger
-        )
+        receipt = receipt_of(self._issuer.provider, batch, row)
+        posted = None if batch.state == BatchState.OPEN else self._path(row)
         return {
             "receipt_id": row.receipt_id,
             "response_id": row.id,
-            "receipt": {name: _plain(value) for name, value in message["message"].items()},
-            "domain": message["domain"],
+            "receipt": _plain(asdict(receipt)) | {"fee_wei": str(receipt.fee_wei)},
+            "domain": receipt_message(receipt, self._issuer.chain_id, self._issuer.ledger)["domain"],
             "signature": row.signature,
             "leaf": row.leaf,
             "state": row.state,
-            "batch": None if batch.state == BatchState.OPEN else self._place(batch, row),
+            "batch_id": batch.chain_batch_id,
+            "index": row.index_in_batch,
+            "path": posted,
+            "batch_state": batch.state,
+            "batch_root": batch.root,
+            "posted_at": batch.posted_at,
+            "challenge_deadline": batch.challenge_deadline,
         }
 
     def batch(self, key: str) -> dict[str, Any] | None:
@@ -73,7 +78,7 @@ class Records:
         """A batch without its responses."""
         return {
             "batch_id": batch.chain_batch_id,
-            "provider": self._deployment.provider,
+            "provider": self._issuer.provider,
             "model_id": batch.model_id,
             "model": self._model_name,
             "salt": batch.salt,
@@ -85,19 +90,9 @@ class Records:
             "posting_deadline": batch.posting_deadline,
         }
 
-    def _place(self, batch: BatchRow, row: ResponseRow) -> dict[str, Any]:
-        assert batch.id is not None
-        tree = batch_tree(self._journal.responses_of(batch.id))
-        return {
-            "batch_id": batch.chain_batch_id,
-            "index": row.index_in_batch,
-            "root": _hex(tree.root),
-            "salt": batch.salt,
-            "path": [_hex(node) for node in tree.path(row.index_in_batch)],
-            "state": batch.state,
-            "posted_at": batch.posted_at,
-            "challenge_deadline": batch.challenge_deadline,
-        }
+    def _path(self, row: ResponseRow) -> list[str]:
+        tree = batch_tree(self._journal.responses_of(row.batch_id))
+        return [_hex(node) for node in tree.path(row.index_in_batch)]
 
     @staticmethod
     def _entry(row: ResponseRow) -> dict[str, Any]:
@@ -112,7 +107,7 @@ class Records:
             "fee_wei": row.fee_wei,
             "finish_reason": row.finish_reason,
             "answered_at": row.answered_at,
-            "generation_ms": row.generation_ms,
+            "latency_s": row.generation_ms / 1000,
             "state": row.state,
         }
 
@@ -124,7 +119,7 @@ def batch_tree(rows: list[ResponseRow]) -> MerkleTree:
 
 def plain_event(event: Any) -> dict[str, Any]:
     """An event's arguments as JSON values."""
-    return {name: _plain(value) for name, value in asdict(event).items() if name != "position"}
+    return {name: _plain(value) for name, value in asdict(event).items() if name != "at"}
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .errors import OutOfRangeError
 from .relations import (
     Along,
     Bits,
@@ -37,13 +38,16 @@ WINDOW_ROW = (PublicBits("window", CONTEXT_BITS - ROW_BITS), Along("row"))
 """How a context axis is indexed by the rows of the statement's own window."""
 
 
-class OutOfRange(ValueError):
+class OutOfRange(OutOfRangeError):
     """A value left its declared range; an honest provider refuses the request before committing."""
 
     def __init__(self, tensor: str, position: int, value: int, bound: str, layer: int | None = None) -> None:
         self.tensor, self.position, self.value, self.bound, self.layer = tensor, position, value, bound, layer
         where = "" if layer is None else f" of layer {layer}"
-        super().__init__(f"tensor {tensor}{where} at position {position} has value {value}, outside {bound}")
+        super().__init__(
+            f"tensor {tensor}{where} at position {position} has value {value}, outside {bound};"
+            " this model cannot answer this request provably: change the prompt"
+        )
 
 
 class Kind(Enum):

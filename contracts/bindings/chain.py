@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_hash.auto import keccak
 from eth_utils import to_checksum_address
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from .abi import ErrorDecoder
 from .errors import CodeMismatch, ContractError, RpcRefused, RpcUnavailable, StaleHead, WrongChain
@@ -74,7 +74,7 @@ class Chain:
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Transient),
             stop=stop_after_attempt(attempts),
-            wait=wait_exponential_jitter(initial=0.1, max=longest_pause_s, jitter=0.1),
+            wait=wait_exponential(multiplier=0.1, max=longest_pause_s) + wait_random(0, 0.1),
             reraise=True,
         )
         if expected_chain_id is not None and self.chain_id != expected_chain_id:
@@ -137,7 +137,9 @@ class Chain:
     def require_code_hash(self, address: str, expected: bytes, name: str) -> None:
         actual = self.code_hash(address)
         if actual == _EMPTY_CODE_HASH:
-            raise CodeMismatch(f"There is no contract at {address} ({name}); deploy it, or correct the address.")
+            raise CodeMismatch(
+                f"There is no contract at {address} ({name}); deploy it, or correct the address."
+            )
         if actual != expected:
             raise CodeMismatch(
                 f"The code at {address} is not {name} as these sources compile it; "
@@ -215,9 +217,11 @@ class Chain:
 
     def nonce(self, address: str, *, pending: bool = False) -> int:
         """Number of transactions mined (or also waiting) from an account."""
-        return int(
-            self.request("eth_getTransactionCount", [address, "pending" if pending else "latest"]), 16
-        )
+        return int(self.request("eth_getTransactionCount", [address, "pending" if pending else "latest"]), 16)
+
+    def nonce_at(self, address: str, block_number: int) -> int:
+        """Number of transactions mined from an account up to a block."""
+        return int(self.request("eth_getTransactionCount", [address, hex(block_number)]), 16)
 
     def priority_fee_wei(self) -> int:
         try:
@@ -245,9 +249,17 @@ class Chain:
         """Hand a signed transaction to the node; `RpcRefused` keeps the node's reason."""
         self.request("eth_sendRawTransaction", [_hex(raw)])
 
-    def logs(self, addresses: Sequence[str], from_block: int, to_block: int) -> list[RawLog]:
-        """All logs of these contracts in a range of blocks, in order."""
-        query = {"address": list(addresses), "fromBlock": hex(from_block), "toBlock": hex(to_block)}
+    def logs(
+        self, addresses: Sequence[str], from_block: int, to_block: int, *, topics: Sequence[bytes] = ()
+    ) -> list[RawLog]:
+        """All logs of these contracts in a range of blocks, in order; `topics` as first topics."""
+        query: dict[str, object] = {
+            "address": list(addresses),
+            "fromBlock": hex(max(0, from_block)),
+            "toBlock": hex(to_block),
+        }
+        if topics:
+            query["topics"] = [_hex(topic) for topic in topics]
         found = [_raw_log(log) for log in self.request("eth_getLogs", [query])]
         return sorted(found, key=lambda log: (log.block_number, log.log_index))
 

@@ -141,7 +141,9 @@ def _with_imports(sources: Mapping[str, str]) -> dict[str, str]:
         path, text = waiting.popitem()
         closure[path] = text
         for target in _IMPORT.findall(_without_comments(text)):
-            name = os.path.normpath(os.path.join(os.path.dirname(path), target)) if target[0] == "." else target
+            name = (
+                os.path.normpath(os.path.join(os.path.dirname(path), target)) if target[0] == "." else target
+            )
             if name not in closure and name not in waiting:
                 waiting[name] = sources[name] if name in sources else _read_import(name, path)
     return closure
@@ -155,7 +157,9 @@ def _read_import(name: str, importer: str) -> str:
     for folder in (PROJECT_ROOT, NODE_MODULES):
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8")
-    raise CompilationFailed(f"{importer} imports {name}, which does not exist; run `npm ci` if it is a package.")
+    raise CompilationFailed(
+        f"{importer} imports {name}, which does not exist; run `npm ci` if it is a package."
+    )
 
 
 def _artifact(name: str, path: str, contract: Mapping[str, Any]) -> Artifact:

@@ -65,9 +65,7 @@ class DisputeGame(BoundContract):
         reveal_requested: bool,
         bond_wei: int,
     ) -> Call:
-        return self._call(
-            "open", batch_id, index, fields, list(path), reveal_requested, value_wei=bond_wei
-        )
+        return self._call("open", batch_id, index, fields, list(path), reveal_requested, value_wei=bond_wei)
 
     def reveal(self, game_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> Call:
         return self._call("reveal", game_id, pack_token_ids(prompt_ids), pack_token_ids(output_ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from ..protocol import actions
 from ..protocol.game import GameState, ModelRules, RevealedWindows
@@ -17,6 +18,9 @@ from .dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow, flat_p
 from .events import TokensRevealed, WindowsRevealed
 
 _INFINITY: Point = (0, 0)
+_LOG_SPAN = 5_000
+_GameEvent = TypeVar("_GameEvent", WindowsRevealed, TokensRevealed)
+_T = TypeVar("_T")
 
 
 def read_game_state(
@@ -38,27 +42,30 @@ def read_game_state(
 
 
 def _revealed_windows(contracts: ProtocolContracts, game_id: int, until: int) -> RevealedWindows | None:
-    for event in _game_events(contracts, game_id, WindowsRevealed, until):
-        return RevealedWindows(_points(event.points_before), _points(event.points_after))
-    return None
+    event = _last_event(contracts, game_id, WindowsRevealed, until)
+    return RevealedWindows(_points(event.points_before), _points(event.points_after)) if event else None
 
 
 def revealed_tokens(contracts: ProtocolContracts, game_id: int, until: int) -> tuple[bytes, bytes] | None:
     """Packed prompt and output ids that the provider put on chain in this game."""
-    for event in _game_events(contracts, game_id, TokensRevealed, until):
-        return event.prompt_ids, event.output_ids
+    event = _last_event(contracts, game_id, TokensRevealed, until)
+    return (event.prompt_ids, event.output_ids) if event else None
+
+
+def _last_event(
+    contracts: ProtocolContracts, game_id: int, kind: type[_GameEvent], until: int
+) -> _GameEvent | None:
+    """A game has at most one of these; games are young, so look from the newest block backwards."""
+    topics = [contracts.game.interface.topics[kind.__name__], game_id.to_bytes(32, "big")]
+    first = contracts.deployment.first_block
+    while until >= first:
+        start = max(first, until - _LOG_SPAN + 1)
+        logs = contracts.chain.logs([contracts.game.address], start, until, topics=topics)
+        for event in contracts.events.decode(logs):
+            if isinstance(event, kind):
+                return event
+        until = start - 1
     return None
-
-
-def _game_events[E: (WindowsRevealed, TokensRevealed)](
-    contracts: ProtocolContracts, game_id: int, kind: type[E], until: int
-) -> list[E]:
-    interface = contracts.game.interface
-    topics = [interface.topics[kind.__name__], game_id.to_bytes(32, "big")]
-    logs = contracts.chain.logs(
-        [contracts.game.address], contracts.deployment.first_block, until, topics=topics
-    )
-    return [event for event in contracts.events.decode(logs) if isinstance(event, kind)]
 
 
 def _points(words: Sequence[int]) -> tuple[Point, ...]:
@@ -160,7 +167,17 @@ def _token_row(model: CommittedModel, token: int) -> TokenRow:
     return TokenRow(embedding, head, model.row_path(token))
 
 
-def _need[T](value: T | None, what: str) -> T:
+def _need(value: _T | None, what: str) -> _T:
     if value is None:
         raise ValueError(f"This move cannot be made without the {what}.")
     return value
+
+
+def move_key(state: GameState, action: actions.Action) -> str:
+    """A name for this move in a sender's journal: one per turn, so a repeat after a kill is not sent twice.
+
+    The turn's start is part of it, because a reorganisation can bring the same phase back.
+    """
+    game = state.game
+    kind = type(action).__name__
+    return f"game {state.game_id} {game.phase.name} round {game.round} from {game.turn_started_at}: {kind}"

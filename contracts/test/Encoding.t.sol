@@ -12,8 +12,8 @@ contract EncodingTest is Test {
         return TokenIds.at(ids, position);
     }
 
-    function matches(bytes calldata ids, uint256 count, bytes32 hash) external pure returns (bool) {
-        return TokenIds.matches(ids, count, hash);
+    function matches(bytes calldata ids, uint256 count, bytes32 digest) external pure returns (bool) {
+        return TokenIds.matches(ids, count, digest);
     }
 
     function hash(uint256[] calldata points) external pure returns (bytes32) {

@@ -20,6 +20,7 @@ interface Vm {
     function etch(address target, bytes calldata code) external;
     function label(address account, string calldata name) external;
     function assume(bool condition) external pure;
+    function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
     function expectPartialRevert(bytes4 selector) external;

@@ -105,7 +105,7 @@ def install(app: FastAPI) -> None:
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body that is longer than `limit` bytes, without reading it to its end."""
+    """ASGI middleware: reads the body before the application does; 413 as soon as it exceeds `limit` bytes."""
 
     def __init__(self, app: Any, limit: int) -> None:
         self._app, self._limit = app, limit
@@ -115,35 +115,22 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._limit:
-            await self._refuse(scope, receive, send)
+        messages: list[Any] = []
+        size = int(declared) if declared.isdigit() else 0
+        if size <= self._limit:
+            size = 0
+            while size <= self._limit:
+                messages.append(message := await receive())
+                size += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    break
+        if size > self._limit:
+            problem = ApiProblem(413, "body_too_long", f"the body is longer than {self._limit} bytes; send less")
+            await JSONResponse(problem.body(), 413)(scope, receive, send)
             return
-        seen, started = 0, False
+        messages.reverse()
 
-        async def counted() -> Any:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise _BodyTooLong
-            return message
+        async def replayed() -> Any:
+            return messages.pop() if messages else await receive()
 
-        async def watched(message: Any) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, counted, watched)
-        except _BodyTooLong:
-            if started:
-                raise
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
-        problem = ApiProblem(413, "body_too_long", f"the body is longer than {self._limit} bytes; send less")
-        await JSONResponse(problem.body(), 413)(scope, receive, send)
-
-
-class _BodyTooLong(Exception):
-    """Ends the reading of a request."""
+        await self._app(scope, replayed, send)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine, delete, func
 from sqlmodel import Session, col, select
 
 from ..errors import DatabaseError, UnknownReceiptError
@@ -25,6 +25,8 @@ from .tables import (
 )
 
 _DEPLOYMENT = "deployment"
+# Cursors that are kept: a reorganisation deeper than these reads all events again.
+_CURSORS_KEPT = 128
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,12 @@ class Journal:
 
     # --- batches
 
+    def posted_count(self) -> int:
+        """Batches that are on the chain."""
+        with self._session() as session:
+            posted = col(BatchRow.state).in_([BatchState.POSTED, BatchState.FINAL])
+            return int(session.exec(select(func.count()).select_from(BatchRow).where(posted)).one())
+
     def seal_due(self, now: int) -> None:
         """Close open batches whose time to post has come."""
         with self._placing, self._session() as session:
@@ -256,26 +264,36 @@ class Journal:
 
     # --- events of the chain
 
-    def cursor(self, reader: str) -> tuple[int, str] | None:
-        """Number and hash of the last block that `reader` worked through."""
+    def cursors(self) -> list[tuple[int, str]]:
+        """Number and hash of the blocks last worked through, newest first."""
         with self._session() as session:
-            row = session.get(CursorRow, reader)
-            return (row.block_number, row.block_hash) if row else None
+            newest = session.exec(select(CursorRow).order_by(col(CursorRow.block_number).desc()))
+            return [(row.block_number, row.block_hash) for row in newest]
 
-    def append_events(self, reader: str, events: Sequence[ChainEventRow], number: int, block_hash: str) -> None:
-        """Store events and move the cursor in one transaction, so that none is seen twice or left out."""
+    def record_reading(
+        self,
+        events: Sequence[ChainEventRow],
+        cursor: tuple[int, str],
+        *,
+        rewound_to: int | None = None,
+    ) -> None:
+        """Store events and move the cursor in one transaction, so that none is seen twice or left out.
+
+        With `rewound_to`, events and cursors after that block are dropped first: a reorganisation removed them.
+        """
+        number, block_hash = cursor
         with self._session() as session:
+            if rewound_to is not None:
+                session.execute(delete(ChainEventRow).where(col(ChainEventRow.block_number) > rewound_to))
+                session.execute(delete(CursorRow).where(col(CursorRow.block_number) > rewound_to))
             for event in events:
                 session.merge(event)
-            session.merge(CursorRow(reader=reader, block_number=number, block_hash=block_hash))
-            session.commit()
-
-    def forget_events_from(self, reader: str, number: int, previous_hash: str) -> None:
-        """Drop the events of blocks >= `number`, which a reorganisation removed."""
-        with self._session() as session:
-            for event in session.exec(select(ChainEventRow).where(ChainEventRow.block_number >= number)):
-                session.delete(event)
-            session.merge(CursorRow(reader=reader, block_number=number - 1, block_hash=previous_hash))
+            session.merge(CursorRow(block_number=number, block_hash=block_hash))
+            session.flush()
+            kept = session.exec(
+                select(CursorRow.block_number).order_by(col(CursorRow.block_number).desc()).limit(_CURSORS_KEPT)
+            ).all()
+            session.execute(delete(CursorRow).where(col(CursorRow.block_number) < kept[-1]))
             session.commit()
 
     def events(
@@ -283,24 +301,32 @@ class Journal:
         *,
         names: Iterable[str] | None = None,
         game_id: int | None = None,
-        after: tuple[int, int] | None = None,
+        batch_id: int | None = None,
         limit: int | None = None,
     ) -> list[ChainEventRow]:
-        """Events in the order of the chain; `after` = (block number, log index) leaves out what was seen."""
+        """Events in the order of the chain; with a limit, the newest."""
         with self._session() as session:
             query = select(ChainEventRow)
             if names is not None:
                 query = query.where(col(ChainEventRow.name).in_(list(names)))
             if game_id is not None:
                 query = query.where(ChainEventRow.game_id == game_id)
-            if after is not None:
-                number, index = after
-                query = query.where(
-                    (col(ChainEventRow.block_number) > number)
-                    | ((ChainEventRow.block_number == number) & (col(ChainEventRow.log_index) > index))
-                )
+            if batch_id is not None:
+                query = query.where(ChainEventRow.batch_id == batch_id)
             order = (col(ChainEventRow.block_number), col(ChainEventRow.log_index))
             if limit is not None:
                 newest = session.exec(query.order_by(*(c.desc() for c in order)).limit(limit))
                 return list(newest)[::-1]
             return list(session.exec(query.order_by(*order)))
+
+    def open_games(self) -> list[ChainEventRow]:
+        """The opening events of games that are not resolved."""
+        with self._session() as session:
+            resolved = select(ChainEventRow.game_id).where(ChainEventRow.name == "GameResolved")
+            opened = (
+                select(ChainEventRow)
+                .where(ChainEventRow.name == "GameOpened")
+                .where(col(ChainEventRow.game_id).not_in(resolved))
+                .order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))
+            )
+            return list(session.exec(opened))

@@ -93,22 +93,19 @@ class ChainEventRow(SQLModel, table=True):
     block_hash: str = Field(max_length=66)
     transaction_hash: str = Field(max_length=66)
     timestamp: int = Field(sa_type=BigInteger)
-    contract: str = Field(max_length=32)
     name: str = Field(max_length=64, index=True)
     game_id: int | None = Field(default=None, sa_type=BigInteger, index=True)
     batch_id: int | None = Field(default=None, sa_type=BigInteger, index=True)
-    sender: str = Field(max_length=42)
     gas_used: int = Field(sa_type=BigInteger)
     arguments: str = Field(sa_type=Text)  # JSON
 
 
 class CursorRow(SQLModel, table=True):
-    """The last block that a reader has worked through."""
+    """A block that the event follower has worked through; the newest ones show where a reorganisation forked."""
 
     __tablename__ = "cursor"
 
-    reader: str = Field(primary_key=True, max_length=64)
-    block_number: int = Field(sa_type=BigInteger)
+    block_number: int = Field(primary_key=True, sa_type=BigInteger)
     block_hash: str = Field(max_length=66)
 
 

@@ -34,6 +34,8 @@ UP_SCALE, UP_BITS = 9, 21
 PRODUCT_SCALE, PRODUCT_BITS = 10, 28
 ROOT_SCALE = 34
 DISTANCE_SCALE = 12
+PROVABLE_POSITIONS = 2048
+"""Longest sequence: each rotary table (positions x head size) must fit one chunk of 2^18 entries."""
 
 
 def _bits(size: int) -> int:

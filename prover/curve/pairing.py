@@ -21,6 +21,8 @@ from .reference_pairing import BN_PARAMETER, MILLER_LENGTH
 from .tower_kernels import (
     FQ12_ROWS,
     FQ12_SPARE,
+    ON_1_REGISTERS,
+    ON_2_REGISTERS,
     add_rows,
     copy_rows,
     equal_rows,
@@ -85,7 +87,7 @@ def _constants() -> np.ndarray:
     return rows
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_1_REGISTERS, cache=True, nogil=True)
 def _set_line(rows, pair):
     """Line of slope ``_SLOPE`` through the pair's running point at its G1 point, into ``_LINE``."""
     for k in range(FQ12_ROWS):
@@ -98,7 +100,7 @@ def _set_line(rows, pair):
     fq12_mul(rows, _F, _F, _LINE, _SPARE)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def _move(rows, pair, other_x):
     """Replace the running point R by the third point of its chord: x = slope^2 - x_R - x_other."""
     fq2_mul(rows, _WORK, _SLOPE, _SLOPE)
@@ -110,7 +112,7 @@ def _move(rows, pair, other_x):
     copy_rows(rows, pair + 6, _WORK, 2)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_1_REGISTERS, cache=True, nogil=True)
 def _double_step(rows, pair):
     """Multiply f by the tangent at R, then R = 2R. R has odd order, so its tangent is never vertical."""
     fq2_mul(rows, _SLOPE, pair + 6, pair + 6)
@@ -123,7 +125,7 @@ def _double_step(rows, pair):
     _move(rows, pair, pair + 6)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def _add_step(rows, pair, other):
     """Multiply f by the chord through R and the point in register ``other``, then R = R + other.
 
@@ -138,7 +140,7 @@ def _add_step(rows, pair, other):
     _move(rows, pair, other)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_1_REGISTERS, cache=True, nogil=True)
 def _frobenius_point(rows, point):
     """The q-power Frobenius on the twist, in place, of the point in a register."""
     fq2_conjugate(rows, point, point)
@@ -147,7 +149,7 @@ def _frobenius_point(rows, point):
     fq2_mul(rows, point + 2, point + 2, _TWISTS + 6)
 
 
-@njit(cache=True, nogil=True)
+@njit("void(uint64[:, ::1], int64, int64, uint8[::1])", cache=True, nogil=True)
 def _power_parameter(rows, out, base, parameter_bits):
     """``base^x`` for the curve's parameter; ``out`` must differ from ``base``."""
     copy_rows(rows, out, base, FQ12_ROWS)

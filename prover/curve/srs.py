@@ -121,7 +121,7 @@ class SRS:
         lower, upper = _random_combinations(self.g1)
         if not pairing_check([(upper, self.g2_one), (negate(lower), self.g2_tau)]):
             raise SrsConsistencyError(
-                "the points are not consecutive powers of one tau: the file is damaged or forged, get it again"
+                "the points are not the powers of one tau: the file is damaged or forged, get it again"
             )
 
     def save(self, path: Path | str) -> None:

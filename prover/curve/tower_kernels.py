@@ -10,6 +10,13 @@ from numba import njit
 
 from ..field.base_kernels import fq_add, fq_equal, fq_inverse, fq_load, fq_mul, fq_neg, fq_store, fq_sub
 
+ON_1_REGISTERS, ON_2_REGISTERS, ON_3_REGISTERS, ON_4_REGISTERS = (
+    f"void(uint64[:, ::1]{', int64' * count})" for count in range(1, 5)
+)
+"""Signatures, stated because Numba would otherwise compile every function anew for every constant register."""
+_ON_7_REGISTERS = f"void(uint64[:, ::1]{', int64' * 7})"
+_TESTS_REGISTERS = "boolean(uint64[:, ::1], int64, int64, int64)"
+
 FQ2_ROWS, FQ6_ROWS, FQ12_ROWS = 2, 6, 12
 FQ6_SPARE = 12
 """Rows that an Fq6 product or inverse overwrites from ``spare``."""
@@ -17,35 +24,35 @@ FQ12_SPARE = 24 + FQ6_SPARE
 """Rows that any Fq12 function overwrites from ``spare``."""
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def copy_rows(rows, out, a, count):
     """``count`` rows from register ``a`` to ``out``."""
     for k in range(count):
         fq_store(rows, out + k, fq_load(rows, a + k))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_4_REGISTERS, cache=True, nogil=True)
 def add_rows(rows, out, a, b, count):
     """Coefficient-wise sum: addition in Fq2 (count 2), Fq6 (6) or Fq12 (12)."""
     for k in range(count):
         fq_store(rows, out + k, fq_add(fq_load(rows, a + k), fq_load(rows, b + k)))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_4_REGISTERS, cache=True, nogil=True)
 def subtract_rows(rows, out, a, b, count):
     """Coefficient-wise difference."""
     for k in range(count):
         fq_store(rows, out + k, fq_sub(fq_load(rows, a + k), fq_load(rows, b + k)))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def negate_rows(rows, out, a, count):
     """Coefficient-wise negation."""
     for k in range(count):
         fq_store(rows, out + k, fq_neg(fq_load(rows, a + k)))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_4_REGISTERS, cache=True, nogil=True)
 def scale_rows(rows, out, a, factor, count):
     """Every coefficient times the Fq element in row ``factor``."""
     multiplier = fq_load(rows, factor)
@@ -53,16 +60,16 @@ def scale_rows(rows, out, a, factor, count):
         fq_store(rows, out + k, fq_mul(fq_load(rows, a + k), multiplier))
 
 
-@njit(cache=True, nogil=True)
+@njit(_TESTS_REGISTERS, cache=True, nogil=True)
 def equal_rows(rows, a, b, count):
     """Whether two registers hold the same element."""
+    same = True
     for k in range(count):
-        if not fq_equal(fq_load(rows, a + k), fq_load(rows, b + k)):
-            return False
-    return True
+        same &= fq_equal(fq_load(rows, a + k), fq_load(rows, b + k))
+    return same
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def fq2_mul(rows, out, a, b):
     """``a b`` in Fq2 by Karatsuba."""
     a0, a1 = fq_load(rows, a), fq_load(rows, a + 1)
@@ -73,14 +80,14 @@ def fq2_mul(rows, out, a, b):
     fq_store(rows, out + 1, fq_sub(fq_sub(cross, low), high))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def fq2_conjugate(rows, out, a):
     """``a_0 - a_1 i``, the q-power Frobenius of Fq2."""
     fq_store(rows, out, fq_load(rows, a))
     fq_store(rows, out + 1, fq_neg(fq_load(rows, a + 1)))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def fq2_mul_xi(rows, out, a):
     """``(9 + i) a``."""
     a0, a1 = fq_load(rows, a), fq_load(rows, a + 1)
@@ -91,7 +98,7 @@ def fq2_mul_xi(rows, out, a):
     fq_store(rows, out + 1, fq_add(fq_add(high, a1), a0))
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def fq2_inverse(rows, out, a):
     """``1/a``; zero for zero."""
     a0, a1 = fq_load(rows, a), fq_load(rows, a + 1)
@@ -100,7 +107,22 @@ def fq2_inverse(rows, out, a):
     fq_store(rows, out + 1, fq_neg(fq_mul(a1, norm_inverse)))
 
 
-@njit(cache=True, nogil=True)
+@njit(_ON_7_REGISTERS, cache=True, nogil=True)
+def _fq2_cross(rows, out, a, b, c, d, product_ac, product_bd):
+    """``(a + b)(c + d) - ac - bd`` for registers; ``out`` must differ from the operands."""
+    x0 = fq_add(fq_load(rows, a), fq_load(rows, b))
+    x1 = fq_add(fq_load(rows, a + 1), fq_load(rows, b + 1))
+    y0 = fq_add(fq_load(rows, c), fq_load(rows, d))
+    y1 = fq_add(fq_load(rows, c + 1), fq_load(rows, d + 1))
+    low, high = fq_mul(x0, y0), fq_mul(x1, y1)
+    cross = fq_mul(fq_add(x0, x1), fq_add(y0, y1))
+    fq_store(rows, out, fq_sub(low, high))
+    fq_store(rows, out + 1, fq_sub(fq_sub(cross, low), high))
+    subtract_rows(rows, out, out, product_ac, 2)
+    subtract_rows(rows, out, out, product_bd, 2)
+
+
+@njit(ON_4_REGISTERS, cache=True, nogil=True)
 def fq6_mul(rows, out, a, b, spare):
     """``a b`` in Fq6 by Karatsuba, six Fq2 products."""
     p0, p1, p2 = spare, spare + 2, spare + 4
@@ -118,22 +140,7 @@ def fq6_mul(rows, out, a, b, spare):
     add_rows(rows, out + 4, c2, p1, 2)
 
 
-@njit(cache=True, nogil=True)
-def _fq2_cross(rows, out, a, b, c, d, product_ac, product_bd):
-    """``(a + b)(c + d) - ac - bd`` for registers; ``out`` must differ from the operands."""
-    x0 = fq_add(fq_load(rows, a), fq_load(rows, b))
-    x1 = fq_add(fq_load(rows, a + 1), fq_load(rows, b + 1))
-    y0 = fq_add(fq_load(rows, c), fq_load(rows, d))
-    y1 = fq_add(fq_load(rows, c + 1), fq_load(rows, d + 1))
-    low, high = fq_mul(x0, y0), fq_mul(x1, y1)
-    cross = fq_mul(fq_add(x0, x1), fq_add(y0, y1))
-    fq_store(rows, out, fq_sub(low, high))
-    fq_store(rows, out + 1, fq_sub(fq_sub(cross, low), high))
-    subtract_rows(rows, out, out, product_ac, 2)
-    subtract_rows(rows, out, out, product_bd, 2)
-
-
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def fq6_mul_v(rows, out, a):
     """``v a``: (c_0, c_1, c_2) becomes ((9 + i) c_2, c_0, c_1)."""
     last0, last1 = fq_load(rows, a + 4), fq_load(rows, a + 5)
@@ -144,7 +151,7 @@ def fq6_mul_v(rows, out, a):
     fq2_mul_xi(rows, out, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def fq6_inverse(rows, out, a, spare):
     """``1/a`` in Fq6 through the norm to Fq2."""
     c0, c1, c2, work, norm = spare, spare + 2, spare + 4, spare + 6, spare + 8
@@ -171,7 +178,7 @@ def fq6_inverse(rows, out, a, spare):
         fq2_mul(rows, out + k, c0 + k, norm)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_4_REGISTERS, cache=True, nogil=True)
 def fq12_mul(rows, out, a, b, spare):
     """``a b`` in Fq12 by Karatsuba over Fq6."""
     low, high, left, right, deep = spare, spare + 6, spare + 12, spare + 18, spare + 24
@@ -186,7 +193,7 @@ def fq12_mul(rows, out, a, b, spare):
     add_rows(rows, out, low, high, 6)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def fq12_square(rows, out, a, spare):
     """``a^2`` with two Fq6 products: c_0 = (a_0 + a_1)(a_0 + v a_1) - p - v p, c_1 = 2p, p = a_0 a_1."""
     product, left, right, deep = spare, spare + 6, spare + 12, spare + 24
@@ -201,14 +208,14 @@ def fq12_square(rows, out, a, spare):
     subtract_rows(rows, out, left, product, 6)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_2_REGISTERS, cache=True, nogil=True)
 def fq12_conjugate(rows, out, a):
     """``a_0 - a_1 w``: the q^6-power Frobenius, and the inverse of elements of norm one."""
     copy_rows(rows, out, a, 6)
     negate_rows(rows, out + 6, a + 6, 6)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def fq12_inverse(rows, out, a, spare):
     """``1/a = (a_0 - a_1 w) / (a_0^2 - v a_1^2)``."""
     norm, work, deep = spare, spare + 6, spare + 24
@@ -222,7 +229,7 @@ def fq12_inverse(rows, out, a, spare):
     negate_rows(rows, out + 6, out + 6, 6)
 
 
-@njit(cache=True, nogil=True)
+@njit(ON_3_REGISTERS, cache=True, nogil=True)
 def fq12_frobenius(rows, out, a, twists):
     """``a^q``: conjugate the coefficient of w^k and multiply by xi^(k (q-1)/6), in register twists + 2k."""
     for half in range(2):

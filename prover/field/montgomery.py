@@ -262,3 +262,21 @@ def store(typing_context: Any, array: Any, row: Any, element: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.int64, ELEMENT), generate
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, row: Any) -> Any:
+    """Intrinsic ``(array (n, 4) uint64, row)``: start fetching a row that will be read soon."""
+    _check_row_access(array, row)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        pointer = _row_pointer(context, builder, signature.args[0], arguments[0], arguments[1])
+        i32, address = ir.IntType(32), ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [address, i32, i32, i32])
+        name = "llvm.prefetch.p0i8"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
+        read, keep_in_all_caches, data = i32(0), i32(3), i32(1)
+        builder.call(function, [builder.bitcast(pointer, address), read, keep_in_all_caches, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate

@@ -20,7 +20,7 @@ from .weights import IntegerModel, Kind
 # (layer, tensors of one step by name, each with rows first)
 Observer = Callable[[int, dict[str, np.ndarray]], None]
 
-_LOGIT_ROWS_AT_ONCE = 64
+_LOGIT_ROWS_AT_ONCE = 128
 
 
 @dataclass

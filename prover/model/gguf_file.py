@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -61,7 +61,7 @@ class GgufFile:
             self._bytes.close()
             raise
 
-    def __enter__(self) -> GgufFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

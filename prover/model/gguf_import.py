@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..architectures.llama import LlamaConfig
+from ..architectures.llama import PROVABLE_POSITIONS, LlamaConfig
 from .errors import GgufError, UnsupportedModelError
 from .gguf_file import GgufFile
 from .tokenizer import Tokenizer, TokenizerSpecification
@@ -134,7 +134,7 @@ def _configuration(file: GgufFile) -> LlamaConfig:
         vocabulary=len(file.required("tokenizer.ggml.tokens", list)),
         rope_base=int(base),
         norm_epsilon=epsilon,
-        max_positions=number("context_length"),
+        max_positions=min(number("context_length"), PROVABLE_POSITIONS),
     )
     sizes = (config.layers, hidden, head_size, config.feed_forward, config.vocabulary, config.max_positions)
     if min(sizes) < 1 or not epsilon > 0:

@@ -114,9 +114,9 @@ def round_half_up(values: np.ndarray, scale: int) -> np.ndarray:
 
 def largest_scale(values: np.ndarray, limit: int) -> int:
     """The largest scale, at most `limit`, at which all values fit WEIGHT_LIMIT after rounding."""
-    low, high = np.float64(values.min()), np.float64(values.max())
+    extremes = np.array([values.min(), values.max()], dtype=np.float64)
     scale = limit
-    while max(-round_half_up(low, scale), round_half_up(high, scale)) > WEIGHT_LIMIT:
+    while np.abs(round_half_up(extremes, scale)).max() > WEIGHT_LIMIT:
         scale -= 1
     return scale
 

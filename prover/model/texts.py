@@ -12,7 +12,6 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
 from pydoc_data import topics
 
 # Well-written chapters, kept apart: figures are measured on text that calibration never saw.

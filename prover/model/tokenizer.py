@@ -88,8 +88,8 @@ class Tokenizer:
     def end_ids(self) -> tuple[int, ...]:
         """Sorted ids after which generation stops."""
         named = {index for index in self._special if self.specification.tokens[index] in _END_TEXTS}
-        declared = {self.specification.eos_id, self.specification.end_of_turn_id} - {None}
-        return tuple(sorted(named | declared))
+        declared = (self.specification.eos_id, self.specification.end_of_turn_id)
+        return tuple(sorted(named | {index for index in declared if index is not None}))
 
     @cached_property
     def digest(self) -> bytes:

@@ -103,7 +103,14 @@ class Attend(OperatorBase):
         return (RANGE_TABLE, EXPONENTIAL_TABLE, SATURATION_TABLE)
 
     def tensors(self) -> Sequence[Tensor]:
-        scores = ("distance_high", "distance_low", "distance_remainder", "saturated", "weight", "max_selector")
+        scores = (
+            "distance_high",
+            "distance_low",
+            "distance_remainder",
+            "saturated",
+            "weight",
+            "max_selector",
+        )
         return (
             *RANGE_TENSORS,
             Tensor("exponential_saturated", ("exponential_row",), Kind.CLOSED_FORM, Counter(bit_count=1)),
@@ -128,7 +135,10 @@ class Attend(OperatorBase):
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
         outputs = [
             self._attend_rows(
-                query[first : first + _ROWS_AT_ONCE], keys, values, context.positions[first : first + _ROWS_AT_ONCE]
+                query[first : first + _ROWS_AT_ONCE],
+                keys,
+                values,
+                context.positions[first : first + _ROWS_AT_ONCE],
             )
             for first in range(0, query.shape[0], _ROWS_AT_ONCE)
         ]
@@ -203,9 +213,16 @@ class Attend(OperatorBase):
             Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
             Lookup("saturated", SCORES, Constant(SATURATION_TAG), high, Ref("saturated")),
             Lookup("weight", SCORES, Constant(EXPONENTIAL_TAG) + Ref("saturated"), low, weight),
-            Contraction("max_selected", STATISTICS, Constant(1), (ProductTerm(Constant(1), ("context",), (selector,)),)),
+            Contraction(
+                "max_selected",
+                STATISTICS,
+                Constant(1),
+                (ProductTerm(Constant(1), ("context",), (selector,)),),
+            ),
             Pointwise("max_attained", SCORES, selector * distance),
-            Contraction("weight_sum", STATISTICS, total, (ProductTerm(Constant(1), ("context",), (weight,)),)),
+            Contraction(
+                "weight_sum", STATISTICS, total, (ProductTerm(Constant(1), ("context",), (weight,)),)
+            ),
             Contraction(self.output, HEADS, quotient, (mixed,)),
             *(lookup for check in self._remainder_checks for lookup in check.relations()),
             *self._range.check.relations(),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import ProofRejectedError
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Lookup, LookupTable, ProductTerm, Public, Ref, Relation
 from ..tables import RANGE_BITS, Weighted
@@ -22,7 +23,7 @@ from .rounding import RANGE_TABLE, RANGE_TENSORS
 MARGIN_LIMBS = 4
 
 
-class RivalWins(ValueError):
+class RivalWins(ProofRejectedError):
     """The statement is false: the rival's logit is larger (or equal with a smaller id)."""
 
 

@@ -3,7 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from node.store import tables  # noqa: F401  (fills SQLModel.metadata)
+from contracts.bindings import journal  # noqa: F401  (fills SQLModel.metadata)
+from node.store import tables  # noqa: F401
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True)

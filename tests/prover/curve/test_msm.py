@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from prover.curve import g1, msm, point_arrays
+from prover.curve import g1, msm, point_arrays, segment_sums
 from prover.curve.digits import offset_of, signed_digit, windows_for, with_offset
-from prover.field import arrays
+from prover.field import arrays, ifma
 from prover.field.arrays import MODULUS, FieldShapeError
 
 
@@ -166,3 +166,56 @@ def test_point_arrays_round_trip_and_validation(points, bases):
     damaged[2] = 2**64 - 1
     with pytest.raises(g1.CoordinateRangeError, match="point 2 "):
         point_arrays.validate_points(damaged)
+
+
+def _random_segments(points, count, seed):
+    """Entries over the points with every kind of pair, cut into segments of uneven length (some empty)."""
+    generator = np.random.default_rng(seed)
+    entries = (2 * generator.integers(0, len(points), count) + generator.integers(0, 2, count)).astype(
+        np.uint32
+    )
+    cuts = np.sort(generator.integers(0, count + 1, 40))
+    return entries, np.concatenate([[0], cuts, [count]]).astype(np.int64)
+
+
+def _segment_totals(points, entries, starts):
+    totals = []
+    for first, last in zip(starts[:-1], starts[1:], strict=True):
+        total = g1.INFINITY
+        for entry in entries[first:last]:
+            point = points[entry >> 1]
+            total = g1.add(total, g1.negate(point) if entry & 1 else point)
+        totals.append(total)
+    return totals
+
+
+@pytest.mark.parametrize("path", ["portable", "vector"])
+def test_segment_sums_on_both_paths(points, bases, path, monkeypatch):
+    if path == "vector" and not ifma.AVAILABLE:
+        pytest.skip("needs a CPU with AVX-512 IFMA")
+    monkeypatch.setattr(segment_sums, "_add_neighbours", getattr(segment_sums, f"_add_neighbours_{path}"))
+    # A few points repeat often: doublings, opposite points and infinities in every block.
+    entries, starts = _random_segments(points, 3000, 1)
+    sums = segment_sums.segment_sums(bases, entries, starts)
+    assert point_arrays.to_points(sums) == _segment_totals(points, entries, starts)
+    # Distinct points: whole blocks of plain additions, which the lanes take.
+    many = msm.fixed_base_multiples(points[0], arrays.from_ints(range(2000)))
+    as_points = point_arrays.to_points(many)
+    entries = (2 * np.random.default_rng(2).permutation(2000) + 1).astype(np.uint32)
+    starts = np.array([0, 1, 4, 4, 700, 701, 1999, 2000], np.int64)
+    sums = segment_sums.segment_sums(many, entries, starts)
+    assert point_arrays.to_points(sums) == _segment_totals(as_points, entries, starts)
+
+
+def test_both_paths_agree_bit_for_bit():
+    if not ifma.AVAILABLE:
+        pytest.skip("needs a CPU with AVX-512 IFMA")
+    many = msm.fixed_base_multiples(g1.GENERATOR, arrays.from_ints(range(1, 5001))).reshape(-1, 4)
+    entries = (2 * np.random.default_rng(3).permutation(5000)).astype(np.uint32)
+    starts, next_starts = np.arange(0, 5001, 5), np.arange(0, 3001, 3)
+    results = []
+    for kernel in (segment_sums._add_neighbours_portable, segment_sums._add_neighbours_vector):
+        sums = np.zeros((6000, 4), np.uint64)
+        kernel(many, entries, starts, next_starts, sums)
+        results.append(sums)
+    assert np.array_equal(*results)

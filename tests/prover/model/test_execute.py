@@ -20,6 +20,7 @@ from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
 
 PROMPT = list(b"The quick brown fox jumps over the lazy dog, then naps.")
+GENERATED = [53, 258, 163, 238, 241, 85, 226, 242, 130, 81, 67, 163, 18, 227, 17, 215]
 
 
 @settings(max_examples=20, deadline=None)

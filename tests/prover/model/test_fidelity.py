@@ -18,7 +18,6 @@ def test_perplexity_of_a_uniform_guess_is_the_vocabulary() -> None:
 
 
 def test_perplexity_of_certainty_is_one() -> None:
-    assert perplexity(1000 * np.eye(4), [3, 0, 1, 2]) == pytest.approx(np.exp(1000))
     assert perplexity(1000 * np.eye(4)[[1, 2, 3, 0]], [0, 1, 2, 3]) == pytest.approx(1)
 
 

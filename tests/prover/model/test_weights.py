@@ -16,7 +16,7 @@ from prover.model.weights import MANIFEST, WEIGHTS, IntegerModel, ObservedRange,
 
 from .gguf_files import write_gguf
 
-TINY_DIGEST = "DIGEST"
+TINY_DIGEST = "62c1c49e51fa5d4f98b4aeabe32f6d5c968965b69054b9e592cee8994bea5ee4"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The first tables: batches, responses, chain events, cursors, facts."""
+"""The first tables: batches, responses, chain events, cursors, facts, and the sender's journal."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,11 +56,9 @@ def upgrade() -> None:
         sa.Column("block_hash", sa.String(66), nullable=False),
         sa.Column("transaction_hash", sa.String(66), nullable=False),
         sa.Column("timestamp", sa.BigInteger, nullable=False),
-        sa.Column("contract", sa.String(32), nullable=False),
         sa.Column("name", sa.String(64), nullable=False),
         sa.Column("game_id", sa.BigInteger),
         sa.Column("batch_id", sa.BigInteger),
-        sa.Column("sender", sa.String(42), nullable=False),
         sa.Column("gas_used", sa.BigInteger, nullable=False),
         sa.Column("arguments", sa.Text, nullable=False),
     )
@@ -69,8 +67,7 @@ def upgrade() -> None:
     op.create_index("ix_chain_event_batch_id", "chain_event", ["batch_id"])
     op.create_table(
         "cursor",
-        sa.Column("reader", sa.String(64), primary_key=True),
-        sa.Column("block_number", sa.BigInteger, nullable=False),
+        sa.Column("block_number", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("block_hash", sa.String(66), nullable=False),
     )
     op.create_table(
@@ -78,8 +75,40 @@ def upgrade() -> None:
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
     )
+    op.create_table(
+        "transaction_intent",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("scope", sa.String, nullable=False),
+        sa.Column("key", sa.String, nullable=False),
+        sa.Column("target", sa.String),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+        sa.Column("value_wei", sa.String, nullable=False),
+        sa.Column("description", sa.String, nullable=False),
+        sa.Column("status", sa.String, nullable=False),
+        sa.Column("nonce", sa.Integer),
+        sa.Column("mined_hash", sa.LargeBinary),
+        sa.Column("mined_block", sa.Integer),
+        sa.Column("error", sa.String),
+        sa.Column("planned_at", sa.Float, nullable=False),
+        sa.UniqueConstraint("scope", "key"),
+    )
+    op.create_index("ix_transaction_intent_scope", "transaction_intent", ["scope"])
+    op.create_index("ix_transaction_intent_status", "transaction_intent", ["status"])
+    op.create_table(
+        "transaction_attempt",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("intent_id", sa.Integer, sa.ForeignKey("transaction_intent.id"), nullable=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+        sa.Column("raw", sa.LargeBinary, nullable=False),
+        sa.Column("max_fee_wei", sa.String, nullable=False),
+        sa.Column("priority_fee_wei", sa.String, nullable=False),
+        sa.Column("signed_at", sa.Float, nullable=False),
+    )
+    op.create_index("ix_transaction_attempt_intent_id", "transaction_attempt", ["intent_id"])
 
 
 def downgrade() -> None:
-    for table in ("fact", "cursor", "chain_event", "response", "batch"):
+    for table in (
+        "transaction_attempt", "transaction_intent", "fact", "cursor", "chain_event", "response", "batch",
+    ):  # fmt: skip
         op.drop_table(table)

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Game, IDisputeGame, Outcome, Phase, Reason, StepProof} from "../src/interfaces/IDisputeGame.sol";
+import {IInferenceLedger, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {Scenario} from "./Scenario.sol";
+
+/// @notice The attacks that need more than one action; the others are beside the action they abuse.
+contract AttacksTest is Scenario {
+    function total(address who) private view returns (uint256) {
+        return who.balance + stake.credits(who);
+    }
+
+    function test_attack_playing_against_oneself_costs_on_both_sides() external {
+        // The provider's friend wins: half the lock is gone.
+        uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
+        uint256 gameId = openAs(copycat, false);
+        vm.prank(provider);
+        game.concede(gameId);
+        uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
+        vm.assertEq(before - afterwards, p.lockPerResponse / 2);
+        // The provider's friend loses: half the bond is gone.
+        batchId = post(response, "again");
+        before = afterwards;
+        gameId = openAs(copycat, false);
+        vm.prank(copycat);
+        game.concede(gameId);
+        afterwards = total(provider) + total(copycat) + stake.account(provider).total;
+        vm.assertEq(before - afterwards, p.challengerBond / 2);
+    }
+
+    function test_attack_provider_preempts_with_its_own_challenge() external {
+        // A friend of the provider loses on purpose; the response is as open to dispute as before.
+        uint256 gameId = openAs(copycat, false);
+        vm.prank(copycat);
+        game.concede(gameId);
+        gameId = open();
+        letTimePass(gameId);
+        game.timeout(gameId);
+        expectStatus(ResponseStatus.Void);
+    }
+
+    function test_attack_provider_fills_all_places_until_the_window_closes() external {
+        uint256[] memory games = new uint256[](p.maxGamesPerResponse);
+        for (uint256 i = 0; i < games.length; ++i) {
+            games[i] = openAs(copycat, false);
+        }
+        vm.warp(ledger.batch(batchId).deadline + 1);
+        // The friend gives up on all; whoever was kept out gets a whole window.
+        for (uint256 i = 0; i < games.length; ++i) {
+            vm.prank(copycat);
+            game.concede(games[i]);
+        }
+        expectStatus(ResponseStatus.Pending);
+        vm.assertEq(ledger.response(batchId, TARGET).challengeDeadline, block.timestamp + p.challengeWindow);
+        vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);
+        ledger.finaliseResponse(batchId, TARGET);
+        vm.warp(block.timestamp + p.challengeWindow);
+        uint256 honest = open();
+        expectPhase(honest, Phase.AwaitBoundaries);
+        expectSolvent();
+    }
+
+    function test_attack_challenge_spam_pays_the_provider() external {
+        uint256 before = total(provider);
+        for (uint256 i = 0; i < p.maxGamesPerResponse; ++i) {
+            uint256 gameId = open();
+            presetStep(5, 1);
+            narrow(gameId, 5, 1);
+            revealWindows(gameId, 5, 1);
+            chooseWindow(gameId, 1);
+            proveStep(gameId, stepProof(5, 1));
+        }
+        vm.assertEq(total(provider) - before, p.maxGamesPerResponse * (p.challengerBond / 2));
+        vm.warp(ledger.response(batchId, TARGET).challengeDeadline + 1);
+        expectStatus(ResponseStatus.Final);
+        expectSolvent();
+    }
+
+    function test_attack_copycat_gets_only_what_its_own_bond_earns() external {
+        uint256 gameId = open();
+        uint256 copy = openAs(copycat, false);
+        // The copycat cannot move in the challenger's game, nor be paid from it.
+        vm.prank(provider);
+        game.postBoundaries(gameId, new bytes32[](9));
+        vm.prank(copycat);
+        vm.expectPartialRevert(IDisputeGame.NotMover.selector);
+        game.challengePart(gameId, 0);
+        vm.prank(copycat);
+        vm.expectPartialRevert(IDisputeGame.NotPlayer.selector);
+        game.concede(gameId);
+        vm.prank(challenger);
+        game.challengePart(gameId, 0);
+        letTimePass(gameId);
+        vm.prank(copycat);
+        game.timeout(gameId); // anyone may; the pay-out goes to the named party
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        game.resolveVoid(copy);
+        vm.assertEq(stake.credits(copycat), p.challengerBond);
+    }
+
+    function test_attack_replay_of_a_proof_in_another_game() external {
+        // The same step and window of the same response, but other boundaries were posted.
+        uint256 first = gameAtStepProof(5, 1);
+        presetStep(5, 1);
+        uint256 second = gameAtStepProof(5, 0);
+        StepProof memory proof = stepProof(5, 1);
+        vm.prank(provider);
+        vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
+        game.proveStep(second, proof);
+        proveStep(first, proof);
+        expectOutcome(first, Outcome.ProviderWon, Reason.Proven);
+        expectPhase(second, Phase.AwaitProof);
+    }
+
+    function test_attack_games_of_a_response_of_another_index() external {
+        // Disputes at one index leave the neighbours alone.
+        uint256 gameId = open();
+        vm.prank(provider);
+        game.concede(gameId);
+        vm.warp(ledger.batch(batchId).deadline + 1);
+        vm.assertTrue(ledger.responseStatus(batchId, 0) == ResponseStatus.Final);
+        vm.assertTrue(ledger.responseStatus(batchId, 1) == ResponseStatus.Void);
+        vm.assertTrue(ledger.responseStatus(batchId, 2) == ResponseStatus.Final);
+    }
+
+    function test_attack_early_exit_during_a_dispute() external {
+        uint256 gameId = gameAtStepProof(5, 1);
+        uint256 free = stake.freeStake(provider);
+        vm.prank(provider);
+        stake.requestExit(free);
+        vm.warp(block.timestamp + p.exitDelay);
+        ledger.finaliseBatch(batchId);
+        vm.prank(provider);
+        stake.completeExit();
+        // Released by the batch: two locks. The disputed one is still there and pays.
+        vm.assertEq(stake.account(provider).locked, p.lockPerResponse);
+        game.timeout(gameId);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        expectSolvent();
+    }
+
+    function test_attack_range_cannot_be_stretched_or_moved() external {
+        uint256 gameId = open();
+        postBoundaries(gameId, 6, 1);
+        challengeStep(gameId, 5);
+        Game memory before = game.game(gameId);
+        bytes32[] memory inner = new bytes32[](1);
+        inner[0] = boundaryHash(5, 6, 1);
+        vm.prank(provider);
+        game.postBoundaries(gameId, inner);
+        vm.prank(challenger);
+        game.challengePart(gameId, 1);
+        Game memory g = game.game(gameId);
+        // The start of the part is the posted cut, its end the one disputed a round earlier.
+        vm.assertEq(g.startHash, inner[0]);
+        vm.assertEq(g.endHash, before.endHash);
+        vm.assertEq(g.rangeStart, 5);
+        vm.assertEq(g.rangeEnd, 6);
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Game, IDisputeGame, Phase, Target} from "../src/interfaces/IDisputeGame.sol";
+import {Bisection} from "../src/libraries/Bisection.sol";
+import {Scenario} from "./Scenario.sol";
+
+contract ChallengeTest is Scenario {
+    uint256 private gameId;
+
+    function setUp() public override {
+        super.setUp();
+        gameId = open();
+        postBoundaries(gameId, 5, 0);
+    }
+
+    // --- a part
+
+    function test_every_step_can_be_reached() external {
+        uint256 start = vm.snapshotState();
+        for (uint256 step = 0; step < STEPS; ++step) {
+            uint256 id = open();
+            narrow(id, step, 1);
+            Game memory g = game.game(id);
+            vm.assertTrue(g.phase == Phase.AwaitWindows && g.target == Target.Step);
+            vm.assertEq(g.rangeStart, step);
+            vm.assertEq(g.rangeEnd, step + 1);
+            vm.assertEq(g.startHash, boundaryHash(step, step + 1, 1));
+            vm.assertEq(g.endHash, boundaryHash(step + 1, step + 1, 1));
+            vm.assertLe(g.round, 2);
+            vm.revertToState(start);
+        }
+    }
+
+    function test_a_part_beyond_the_last_is_refused() external {
+        vm.startPrank(challenger);
+        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 8, 8));
+        game.challengePart(gameId, 8);
+        vm.expectPartialRevert(Bisection.PartOutOfRange.selector);
+        game.challengePart(gameId, type(uint256).max);
+        vm.stopPrank();
+    }
+
+    function test_only_the_challenger_and_in_time() external {
+        vm.prank(copycat);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
+        game.challengePart(gameId, 0);
+        uint64 deadline = game.game(gameId).deadline;
+        vm.warp(deadline + 1);
+        vm.prank(challenger);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
+        game.challengePart(gameId, 0);
+        vm.warp(deadline);
+        vm.prank(challenger);
+        game.challengePart(gameId, 0);
+    }
+
+    function test_no_challenge_before_the_boundaries() external {
+        uint256 other = openAs(copycat, false);
+        vm.prank(copycat);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitBoundaries));
+        game.challengePart(other, 0);
+    }
+
+    // --- the input
+
+    function test_the_input_can_be_challenged_in_round_one() external {
+        challengeInput(gameId);
+        Game memory g = game.game(gameId);
+        vm.assertTrue(g.phase == Phase.AwaitWindows && g.target == Target.Embedding);
+        vm.assertEq(g.startHash, boundaryHash(0, 5, 0));
+    }
+
+    function test_attack_the_input_was_agreed_in_round_two() external {
+        challengeStep(gameId, 5);
+        vm.prank(provider);
+        game.postBoundaries(gameId, new bytes32[](1));
+        vm.startPrank(challenger);
+        vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
+        game.challengeInput(gameId);
+        vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
+        game.challengeHead(gameId, 39, 1, response.outputIds);
+        vm.stopPrank();
+    }
+
+    // --- the head
+
+    function test_first_and_last_position_of_the_head() external {
+        uint256 start = vm.snapshotState();
+        challengeHead(gameId, 39, 0); // predicts the first output token
+        Game memory g = game.game(gameId);
+        vm.assertTrue(g.phase == Phase.AwaitProof && g.target == Target.Head);
+        vm.assertEq(g.chosenId, outputToken(0));
+        vm.assertEq(g.rivalId, 0);
+        vm.assertEq(g.startHash, boundaryHash(STEPS, 5, 0));
+        vm.revertToState(start);
+        challengeHead(gameId, 68, 0); // predicts the last
+        vm.assertEq(game.game(gameId).chosenId, outputToken(29));
+    }
+
+    function test_attack_head_positions_of_the_prompt_or_beyond_the_output() external {
+        vm.startPrank(challenger);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.PositionOutOfRange.selector, 38, 39, 68));
+        game.challengeHead(gameId, 38, 1, response.outputIds);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.PositionOutOfRange.selector, 69, 39, 68));
+        game.challengeHead(gameId, 69, 1, response.outputIds);
+        vm.stopPrank();
+    }
+
+    function test_attack_the_rival_is_the_chosen_token_or_no_token() external {
+        uint256 chosen = outputToken(1);
+        vm.startPrank(challenger);
+        vm.expectRevert(
+            abi.encodeWithSelector(IDisputeGame.InvalidRival.selector, chosen, chosen, VOCABULARY)
+        );
+        game.challengeHead(gameId, 40, chosen, response.outputIds);
+        vm.expectRevert(
+            abi.encodeWithSelector(IDisputeGame.InvalidRival.selector, VOCABULARY, chosen, VOCABULARY)
+        );
+        game.challengeHead(gameId, 40, VOCABULARY, response.outputIds);
+        vm.stopPrank();
+    }
+
+    function test_attack_head_challenge_with_other_output_ids() external {
+        bytes memory wrong = response.outputIds;
+        wrong[7] ^= 0x01;
+        vm.startPrank(challenger);
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.challengeHead(gameId, 40, 1, wrong);
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.challengeHead(gameId, 40, 1, response.promptIds);
+        vm.stopPrank();
+    }
+}

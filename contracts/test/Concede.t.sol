@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {IInferenceLedger, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {Scenario} from "./Scenario.sol";
+
+contract ConcedeTest is Scenario {
+    function test_the_provider_may_give_up_in_any_phase() external {
+        uint256 gameId = gameAtStepProof(5, 1);
+        vm.prank(provider);
+        game.concede(gameId);
+        expectOutcome(gameId, Outcome.ChallengerWon, Reason.Conceded);
+        expectStatus(ResponseStatus.Void);
+        expectSolvent();
+    }
+
+    function test_the_challenger_may_give_up_in_any_phase() external {
+        uint256 gameId = gameAtStepProof(5, 1);
+        vm.prank(challenger);
+        game.concede(gameId);
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Conceded);
+        vm.assertEq(stake.credits(provider), p.challengerBond / 2);
+        expectSolvent();
+    }
+
+    function test_nobody_else_and_not_twice() external {
+        uint256 gameId = open();
+        vm.prank(stranger);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, stranger));
+        game.concede(gameId);
+        vm.prank(challenger);
+        game.concede(gameId);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.Resolved));
+        game.concede(gameId);
+    }
+
+    // --- several games on one response
+
+    function test_when_one_challenger_wins_the_others_get_their_bonds_back() external {
+        uint256 first = open();
+        uint256 second = openAs(copycat, false);
+        vm.expectPartialRevert(IDisputeGame.ResponseNotVoid.selector);
+        game.resolveVoid(second);
+        vm.prank(provider);
+        game.concede(first);
+        game.resolveVoid(second);
+        expectOutcome(second, Outcome.ResponseVoided, Reason.VoidedElsewhere);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(copycat), p.challengerBond);
+        vm.assertEq(stake.account(provider).total, 20 ether - p.lockPerResponse);
+        vm.assertEq(stake.escrowOf(address(game)), 0);
+        expectSolvent();
+        vm.expectPartialRevert(IDisputeGame.WrongPhase.selector);
+        game.resolveVoid(second);
+    }
+
+    function test_attack_nobody_loses_a_game_on_a_void_response() external {
+        uint256 first = open();
+        uint256 second = openAs(copycat, false);
+        postBoundaries(second, NEVER, 0);
+        vm.prank(provider);
+        game.concede(first);
+        letTimePass(second);
+        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
+        game.timeout(second);
+        vm.prank(copycat);
+        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
+        game.concede(second);
+        vm.prank(copycat);
+        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
+        game.challengePart(second, 0);
+        game.resolveVoid(second);
+        vm.assertEq(stake.credits(copycat), p.challengerBond);
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {EmbeddingProof, IDisputeGame, Outcome, Reason, TokenRow} from "../src/interfaces/IDisputeGame.sol";
+import {Scenario} from "./Scenario.sol";
+
+contract ProveEmbeddingTest is Scenario {
+    /// @dev What the contract must rebuild: 32 embedding commitments, zero after the last position.
+    function preset(uint256 window) private {
+        uint256[] memory inputs = new uint256[](66);
+        uint256 positions = response.fields.promptLength + response.fields.outputLength - 1;
+        for (uint256 row = 0; row < 32; ++row) {
+            uint256 position = 32 * window + row;
+            if (position >= positions) continue;
+            uint256[2] memory point = embeddingPoint(sequenceToken(response, position));
+            (inputs[2 * row], inputs[2 * row + 1]) = (point[0], point[1]);
+        }
+        uint256[] memory all = points(0, NEVER, 0);
+        (inputs[64], inputs[65]) = (all[2 * window], all[2 * window + 1]);
+        verifiers[2].preset("", inputs, PROOF);
+    }
+
+    function test_every_window_at_every_length() external {
+        uint256[2][6] memory shapes = [
+            [uint256(1), 1],
+            [uint256(1), 31],
+            [uint256(2), 31],
+            [uint256(2), 32],
+            [uint256(40), 30],
+            [uint256(60), 5]
+        ];
+        uint256 start = vm.snapshotState();
+        for (uint256 i = 0; i < shapes.length; ++i) {
+            dispute(shapes[i][0], shapes[i][1]);
+            for (uint256 window = 0; window < windows(); ++window) {
+                uint256 gameId = gameAtEmbeddingProof(window);
+                preset(window);
+                proveEmbedding(gameId, embeddingProof(window));
+                expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+            }
+            vm.revertToState(start);
+        }
+        expectSolvent();
+    }
+
+    function test_attack_rows_of_padded_positions_are_ignored() external {
+        uint256 gameId = gameAtEmbeddingProof(2); // positions 64..68 are real
+        preset(2);
+        EmbeddingProof memory proof = embeddingProof(2);
+        proof.rows[5] = tokenRow(3);
+        proveEmbedding(gameId, proof);
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    function test_attack_row_of_another_token() external {
+        uint256 gameId = gameAtEmbeddingProof(1);
+        preset(1);
+        EmbeddingProof memory proof = embeddingProof(1);
+        uint256 right = sequenceToken(response, 32 + 7);
+        proof.rows[7] = tokenRow((right + 1) % VOCABULARY);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, right));
+        game.proveEmbedding(gameId, proof);
+        proof = embeddingProof(1);
+        proof.rows[7].embedding[0] += 1;
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, right));
+        game.proveEmbedding(gameId, proof);
+        proof = embeddingProof(1);
+        proof.rows[7].embedding = proof.rows[7].head;
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, right));
+        game.proveEmbedding(gameId, proof);
+    }
+
+    function test_attack_other_ids_other_points_other_count() external {
+        uint256 gameId = gameAtEmbeddingProof(1);
+        preset(1);
+        EmbeddingProof memory proof = embeddingProof(1);
+        proof.promptIds[3] ^= 0x01;
+        vm.prank(provider);
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.proveEmbedding(gameId, proof);
+        proof = embeddingProof(1);
+        proof.points[0] ^= 1;
+        vm.prank(provider);
+        vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
+        game.proveEmbedding(gameId, proof);
+        proof = embeddingProof(1);
+        proof.rows = new TokenRow[](31);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongRowCount.selector, 31, 32));
+        game.proveEmbedding(gameId, proof);
+    }
+
+    function test_attack_proof_of_another_window() external {
+        uint256 gameId = gameAtEmbeddingProof(1);
+        preset(0);
+        EmbeddingProof memory proof = embeddingProof(1);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[2])));
+        game.proveEmbedding(gameId, proof);
+    }
+
+    /// @dev A token outside the vocabulary has no leaf: the provider cannot prove what it embedded.
+    function test_attack_prompt_token_outside_the_vocabulary() external {
+        bytes4 foreign = bytes4(uint32(VOCABULARY));
+        for (uint256 i = 0; i < 4; ++i) {
+            response.promptIds[i] = foreign[i];
+        }
+        response.fields.promptHash = keccak256(response.promptIds);
+        batchId = post(response, "foreign token");
+        uint256 gameId = gameAtEmbeddingProof(0);
+        EmbeddingProof memory proof = embeddingProof(0);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, VOCABULARY));
+        game.proveEmbedding(gameId, proof);
+        letTimePass(gameId);
+        game.timeout(gameId);
+        expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {HeadProof, IDisputeGame, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {Scenario} from "./Scenario.sol";
+
+contract ProveHeadTest is Scenario {
+    function preset(uint256 position, uint256 chosenId, uint256 rivalId) private {
+        uint256[] memory all = points(STEPS, NEVER, 0);
+        uint256[] memory inputs = new uint256[](8);
+        inputs[0] = position % 32;
+        inputs[1] = rivalId < chosenId ? 1 : 0;
+        (inputs[2], inputs[3]) = (headPoint(chosenId)[0], headPoint(chosenId)[1]);
+        (inputs[4], inputs[5]) = (headPoint(rivalId)[0], headPoint(rivalId)[1]);
+        (inputs[6], inputs[7]) = (all[2 * (position / 32)], all[2 * (position / 32) + 1]);
+        verifiers[3].preset("", inputs, PROOF);
+    }
+
+    function prove(uint256 position, uint256 rivalId) private {
+        uint256 chosenId = outputToken(position + 1 - response.fields.promptLength);
+        uint256 gameId = gameAtHeadProof(position, rivalId);
+        preset(position, chosenId, rivalId);
+        proveHead(gameId, headProof(chosenId, rivalId));
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+        expectSolvent();
+    }
+
+    function test_a_smaller_rival_must_be_beaten_strictly() external {
+        prove(39, 0); // chosen 3
+    }
+
+    function test_a_larger_rival_may_tie() external {
+        prove(39, 9);
+    }
+
+    function test_first_and_last_position_at_every_length() external {
+        uint256[2][6] memory shapes = [
+            [uint256(1), 1],
+            [uint256(1), 31],
+            [uint256(2), 31],
+            [uint256(2), 32],
+            [uint256(40), 30],
+            [uint256(250), 7]
+        ];
+        uint256 start = vm.snapshotState();
+        for (uint256 i = 0; i < shapes.length; ++i) {
+            dispute(shapes[i][0], shapes[i][1]);
+            prove(shapes[i][0] - 1, 0);
+            prove(shapes[i][0] + shapes[i][1] - 2, 0);
+            vm.revertToState(start);
+        }
+    }
+
+    function test_attack_other_points_tokens_or_order() external {
+        uint256 chosen = outputToken(1);
+        uint256 gameId = gameAtHeadProof(40, 0);
+        preset(40, chosen, 0);
+        HeadProof memory proof = headProof(chosen, 0);
+        (proof.chosen, proof.rival) = (proof.rival, proof.chosen);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, chosen));
+        game.proveHead(gameId, proof);
+        proof = headProof(chosen, 1); // an easier rival
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, 0));
+        game.proveHead(gameId, proof);
+        proof = headProof(chosen, 0);
+        proof.points = points(STEPS - 1, NEVER, 0);
+        vm.prank(provider);
+        vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
+        game.proveHead(gameId, proof);
+        proof.points = new uint256[](2);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPointCount.selector, 2, 2 * windows()));
+        game.proveHead(gameId, proof);
+    }
+
+    function test_attack_proof_of_another_position() external {
+        uint256 gameId = gameAtHeadProof(40, 0);
+        preset(41, outputToken(1), 0);
+        HeadProof memory proof = headProof(outputToken(1), 0);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[3])));
+        game.proveHead(gameId, proof);
+    }
+
+    function test_a_wrong_output_token_loses_by_time() external {
+        uint256 gameId = gameAtHeadProof(40, 0);
+        letTimePass(gameId);
+        game.timeout(gameId);
+        expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
+    }
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
+import {
+    IInferenceLedger,
+    Receipt,
+    ReceiptStatus,
+    ResponseStatus
+} from "../src/interfaces/IInferenceLedger.sol";
+import {StakeAccount} from "../src/interfaces/IProviderStake.sol";
+import {Scenario} from "./Scenario.sol";
+
+/// @notice Random actors do random things; what the contracts refuse is skipped, never the accounts.
+contract Actors is Scenario {
+    bytes32[] public leaves;
+    uint256 public posts;
+    bytes32[] public receiptIds;
+    uint256 public voids;
+
+    function setUp() public override {}
+
+    function begin() external {
+        super.setUp();
+    }
+
+    function vault() external view returns (address) {
+        return address(stake);
+    }
+
+    // --- actions
+
+    function passTime(uint256 by) external {
+        vm.warp(block.timestamp + by % 90);
+    }
+
+    function deposit(uint256 amount) external {
+        vm.deal(provider, 100 ether);
+        vm.prank(provider);
+        stake.deposit{value: 1 + amount % 5 ether}();
+    }
+
+    function exit(uint256 amount) external {
+        StakeAccount memory account = stake.account(provider);
+        if (account.exitAvailableAt != 0 && block.timestamp >= account.exitAvailableAt) {
+            vm.prank(provider);
+            stake.completeExit();
+        } else if (account.exitAvailableAt == 0 && stake.freeStake(provider) != 0) {
+            uint256 part = 1 + amount % stake.freeStake(provider);
+            vm.prank(provider);
+            stake.requestExit(part);
+        }
+    }
+
+    function postAnother() external {
+        if (stake.freeStake(provider) < 3 * p.lockPerResponse) return;
+        batchId = post(response, keccak256(abi.encode("post", ++posts)));
+    }
+
+    function payFee(bool posted) external {
+        bytes32 salt = posted ? ledger.batch(batchId).salt : keccak256(abi.encode("unposted", ++posts));
+        bytes32 leaf = ledger.responseLeaf(provider, modelId, salt, TARGET, response.fields);
+        if (ledger.feeEscrow(leaf).payer != address(0)) return;
+        Receipt memory receipt = makeReceipt(response, salt, TARGET);
+        bytes memory signature = sign(receipt, PROVIDER_KEY);
+        vm.deal(requester, 100 ether);
+        vm.prank(requester);
+        ledger.payFee{value: receipt.feeWei}(receipt, signature);
+        leaves.push(leaf);
+    }
+
+    function settleFee(uint256 which) external {
+        if (leaves.length == 0) return;
+        try ledger.refundFee(leaves[which % leaves.length]) {} catch {}
+        try ledger.claimFee(batchId, TARGET, response.fields, batchPath()) {} catch {}
+    }
+
+    function claimReceipt(bool posted) external {
+        bytes32 salt = posted ? ledger.batch(batchId).salt : keccak256(abi.encode("claimed", ++posts));
+        Receipt memory receipt = makeReceipt(response, salt, TARGET);
+        bytes memory signature = sign(receipt, PROVIDER_KEY);
+        vm.warp(receipt.postingDeadline + 1);
+        vm.deal(requester, 100 ether);
+        vm.prank(requester);
+        receiptIds.push(ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature));
+    }
+
+    function settleReceipt(uint256 which, bool answer) external {
+        if (receiptIds.length == 0) return;
+        bytes32 id = receiptIds[which % receiptIds.length];
+        if (answer) {
+            try ledger.answerClaim(id, batchPath()) {} catch {}
+        } else {
+            try ledger.slashUnposted(id) {} catch {}
+        }
+    }
+
+    function openGame(bool asCopycat, bool reveal) external {
+        address who = asCopycat ? copycat : challenger;
+        vm.deal(who, 100 ether);
+        bytes32[] memory path = batchPath();
+        vm.prank(who);
+        try game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, reveal) {} catch {}
+    }
+
+    /// @dev The next sensible move of a random game.
+    function play(uint256 which, uint256 choice) external {
+        (uint256 gameId, Game memory g) = pick(which);
+        if (g.phase == Phase.None || g.phase == Phase.Resolved) return;
+        if (block.timestamp > g.deadline || ledger.isVoid(g.batchId, g.index)) return;
+        if (g.phase == Phase.AwaitReveal) {
+            vm.prank(provider);
+            game.reveal(gameId, response.promptIds, response.outputIds);
+        } else if (g.phase == Phase.AwaitBoundaries) {
+            postBoundaries(gameId, 6, 1);
+        } else if (g.phase == Phase.AwaitChallenge) {
+            challengeStep(gameId, 5);
+        } else if (g.phase == Phase.AwaitWindows) {
+            revealWindows(gameId, 5, 1);
+        } else if (g.phase == Phase.AwaitChoice) {
+            vm.prank(g.challenger);
+            game.chooseWindow(gameId, 1);
+        } else if (choice % 2 == 0) {
+            presetStep(5, 1);
+            proveStep(gameId, stepProof(5, 1));
+        }
+    }
+
+    function end(uint256 which, uint256 how) external {
+        (uint256 gameId, Game memory g) = pick(which);
+        if (g.phase == Phase.None) return;
+        if (how % 8 == 0) {
+            vm.prank(g.challenger);
+            try game.concede(gameId) {} catch {}
+        } else if (how % 8 == 1) {
+            vm.prank(provider);
+            try game.concede(gameId) {} catch {}
+        } else if (how % 2 == 0) {
+            try game.timeout(gameId) {} catch {}
+        } else {
+            try game.resolveVoid(gameId) {} catch {}
+        }
+    }
+
+    function finalise(uint256 which) external {
+        uint256 id = 1 + which % ledger.batchCount();
+        try ledger.finaliseBatch(id) {} catch {}
+        try ledger.finaliseResponse(id, TARGET) {} catch {}
+    }
+
+    function withdraw(uint256 who) external {
+        address[4] memory all = [provider, challenger, copycat, requester];
+        address account = all[who % 4];
+        if (stake.credits(account) == 0) return;
+        vm.prank(account);
+        stake.withdraw();
+    }
+
+    function pick(uint256 which) private view returns (uint256 gameId, Game memory g) {
+        if (game.gameCount() == 0) return (0, g);
+        gameId = 1 + which % game.gameCount();
+        g = game.game(gameId);
+    }
+
+    // --- what must always hold
+
+    function checkBalance() external view {
+        expectSolvent();
+        vm.assertEq(stake.totalEscrow(), stake.escrowOf(address(game)) + stake.escrowOf(address(ledger)));
+        vm.assertEq(
+            stake.totalCredits(),
+            stake.credits(provider) + stake.credits(challenger) + stake.credits(copycat)
+                + stake.credits(requester)
+        );
+        vm.assertEq(stake.totalStake(), stake.account(provider).total);
+    }
+
+    /// @dev Locked stake = one lock per response that is neither released nor void, plus open claims.
+    function checkLocks() external view {
+        uint256 expected = 0;
+        for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
+            bool isFinalised = ledger.batch(id).finalised;
+            for (uint256 index = 0; index < 3; ++index) {
+                bool isFree = ledger.response(id, index).disputed
+                    ? ledger.response(id, index).isVoid || ledger.response(id, index).released
+                    : isFinalised;
+                if (!isFree) expected += p.lockPerResponse;
+            }
+        }
+        for (uint256 i = 0; i < receiptIds.length; ++i) {
+            if (ledger.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
+                expected += ledger.receiptClaim(receiptIds[i]).penalty;
+            }
+        }
+        vm.assertEq(stake.account(provider).locked, expected, "locks");
+        vm.assertLe(expected, stake.account(provider).total);
+    }
+
+    /// @dev Bonds in escrow = open games; and no response with an open game is final.
+    function checkGames() external view {
+        uint256 bonds = 0;
+        for (uint256 id = 1; id <= game.gameCount(); ++id) {
+            Game memory g = game.game(id);
+            if (g.phase == Phase.Resolved) continue;
+            bonds += g.bond;
+            vm.assertTrue(ledger.responseStatus(g.batchId, g.index) != ResponseStatus.Final);
+        }
+        vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds");
+    }
+}
+
+contract SolvencyTest is Scenario {
+    Actors private actors;
+
+    function setUp() public override {
+        actors = new Actors();
+        actors.begin();
+    }
+
+    function targetContracts() external view returns (address[] memory all) {
+        all = new address[](1);
+        all[0] = address(actors);
+    }
+
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    function targetSelectors() external view returns (FuzzSelector[] memory all) {
+        bytes4[14] memory chosen = [
+            Actors.passTime.selector,
+            Actors.deposit.selector,
+            Actors.exit.selector,
+            Actors.postAnother.selector,
+            Actors.payFee.selector,
+            Actors.settleFee.selector,
+            Actors.claimReceipt.selector,
+            Actors.settleReceipt.selector,
+            Actors.openGame.selector,
+            Actors.play.selector,
+            Actors.play.selector, // games need many moves
+            Actors.end.selector,
+            Actors.finalise.selector,
+            Actors.withdraw.selector
+        ];
+        all = new FuzzSelector[](1);
+        all[0].addr = address(actors);
+        all[0].selectors = new bytes4[](chosen.length);
+        for (uint256 i = 0; i < chosen.length; ++i) {
+            all[0].selectors[i] = chosen[i];
+        }
+    }
+
+    function invariant_accounts_add_up_to_the_balance() external view {
+        actors.checkBalance();
+        actors.checkLocks();
+        actors.checkGames();
+    }
+}

@@ -1,0 +1,129 @@
+"""Keeps what the node knows of the chain up to date: its head, its time, the account, and all events."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.bindings.chain import Block, TransactionReceipt
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.events import Event
+from contracts.bindings.log_reader import Cursor, LogReader
+from contracts.bindings.provider_stake import StakeAccount, VaultTotals
+from contracts.protocol.game import Game
+
+from .records import plain_event
+from .store import ChainEventRow, Journal
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """One look at the chain."""
+
+    head: Block
+    account: StakeAccount
+    free_stake_wei: int
+    credits_wei: int
+    balance_wei: int
+    totals: VaultTotals
+    games: Mapping[int, Game]  # the open ones
+    seen_at: float  # time.monotonic()
+
+
+class ChainClock:
+    """The chain's time. A development chain may run ahead of this machine; its next block says by how much."""
+
+    def __init__(self) -> None:
+        self._timestamp, self._seen_at = 0, time.monotonic()
+        self._lock = threading.Lock()
+
+    def observe(self, timestamp: int) -> None:
+        """Note the newest block's timestamp."""
+        with self._lock:
+            if timestamp != self._timestamp:
+                self._timestamp, self._seen_at = timestamp, time.monotonic()
+
+    def now(self) -> int:
+        """Seconds: this machine's clock, or the chain's where that is ahead."""
+        with self._lock:
+            ahead = self._timestamp + (time.monotonic() - self._seen_at)
+        return int(max(time.time(), ahead))
+
+
+class ChainFollower:
+    """Reads events into the journal and refreshes `state`; one call of `step` at a time."""
+
+    def __init__(
+        self, contracts: ProtocolContracts, journal: Journal, provider: str, *, confirmations: int = 0
+    ) -> None:
+        self._contracts, self._journal, self._provider = contracts, journal, provider
+        self._reader = LogReader(contracts, confirmations=confirmations)
+        self.clock = ChainClock()
+        self.state: ChainState | None = None
+
+    def step(self) -> None:
+        """Catch up with the chain. Raises what the bindings raise."""
+        chain, stake = self._contracts.chain, self._contracts.stake
+        head = chain.head()
+        self.clock.observe(head.timestamp)
+        self._read_events()
+        self.state = ChainState(
+            head=head,
+            account=stake.account(self._provider),
+            free_stake_wei=stake.free_stake(self._provider),
+            credits_wei=stake.credits(self._provider),
+            balance_wei=chain.balance_wei(self._provider),
+            totals=stake.totals(),
+            games=self._open_games(),
+            seen_at=time.monotonic(),
+        )
+
+    def _open_games(self) -> dict[int, Game]:
+        numbers = [event.game_id for event in self._journal.open_games() if event.game_id is not None]
+        return {number: self._contracts.game.game(number) for number in numbers}
+
+    def _read_events(self) -> None:
+        while True:
+            history = [Cursor(number, bytes.fromhex(text[2:])) for number, text in self._journal.cursors()]
+            reading = self._reader.read(history)
+            if reading is None:
+                return
+            self._journal.record_reading(
+                self._rows(reading.events),
+                (reading.cursor.number, _hex(reading.cursor.hash)),
+                rewound_to=reading.rewound_to,
+            )
+
+    def _rows(self, events: Sequence[Event]) -> list[ChainEventRow]:
+        timestamps: dict[int, int] = {}
+        receipts: dict[bytes, TransactionReceipt | None] = {}
+        rows = []
+        for event in events:
+            place = event.at
+            if place.block_number not in timestamps:
+                timestamps[place.block_number] = self._contracts.chain.block(place.block_number).timestamp
+            if place.transaction_hash not in receipts:
+                receipts[place.transaction_hash] = self._contracts.chain.receipt(place.transaction_hash)
+            receipt = receipts[place.transaction_hash]
+            rows.append(
+                ChainEventRow(
+                    block_number=place.block_number,
+                    log_index=place.log_index,
+                    block_hash=_hex(place.block_hash),
+                    transaction_hash=_hex(place.transaction_hash),
+                    timestamp=timestamps[place.block_number],
+                    name=type(event).__name__,
+                    game_id=getattr(event, "game_id", None),
+                    batch_id=getattr(event, "batch_id", None),
+                    gas_used=receipt.gas_used if receipt else 0,
+                    arguments=json.dumps(plain_event(event)),
+                )
+            )
+        return rows
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()

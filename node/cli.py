@@ -1,0 +1,242 @@
+"""`gainsay provider`: run the node, and manage the stake that backs its answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake.")
+
+Model = Annotated[str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")]
+Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")]
+DeploymentFile = Annotated[Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")]
+Keystore = Annotated[
+    Path | None,
+    typer.Option(help="Encrypted keystore (JSON); its password comes from GAINSAY_KEYSTORE_PASSWORD[_FILE]."),
+]
+Account = Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")]
+Devnet = Annotated[bool, typer.Option("--devnet", help="Use the chain and the account of `gainsay devnet up`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_DEVNET_DEPOSIT_ETHER = 100
+
+
+@app.command()
+def run(
+    model: Model = None,
+    port: Annotated[int | None, typer.Option(help="Port of the HTTP API (default 8000).")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    model_id: Annotated[str | None, typer.Option(help="Registered id that the model must have.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="sqlite:///file or postgresql://… .")] = None,
+    batch_interval: Annotated[int | None, typer.Option(help="Seconds that a batch stays open.")] = None,
+    fee_wei: Annotated[int | None, typer.Option(help="Fee of each answer.")] = None,
+    deposit_ether: Annotated[
+        float | None, typer.Option(help="Deposit this much first when no stake is free (devnet default 100).")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+) -> None:
+    """Serve a model over an OpenAI-compatible API, post batches and defend them."""
+    settings = _settings(
+        devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
+        database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei,
+    )  # fmt: skip
+    _configure_logging(verbose)
+    _require_free_port(settings.host, settings.port)
+
+    from .chain_access import open_chain, open_signer
+    from .model_loading import load_serving
+    from .progress import show_progress
+    from .provider import Provider
+
+    access = open_chain(settings)
+    signer = open_signer(settings, access.chain)
+    with show_progress() as report:
+        serving = load_serving(settings, access, report)
+    provider = Provider(settings, access, serving, signer)
+    wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_ETHER if devnet else 0)
+    if wanted and access.contracts.stake.free_stake(signer.address) < access.parameters.lock_per_response:
+        _deposit(provider.outbox, access.contracts, int(wanted * 10**18))
+    provider.prepare()
+    _serve(provider.app, settings.host, settings.port, _ready_line(provider, serving, settings))
+
+
+@app.command()
+def deposit(
+    ether: Annotated[float, typer.Argument(help="Amount to add to the stake, in ether.", min=0)],
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Add ether to the stake that backs answers."""
+    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    _deposit(outbox, access.contracts, int(ether * 10**18))
+    _print_account(access, outbox.address, as_json)
+
+
+@app.command("exit")
+def request_exit(
+    ether: Annotated[float | None, typer.Argument(help="Amount to take out (default: all free stake).")] = None,
+    complete: Annotated[bool, typer.Option("--complete", help="Finish an exit whose delay is over.")] = False,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Ask stake back; after the exit delay, `--complete` turns it into credits to withdraw."""
+    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    stake = access.contracts.stake
+    nonce = access.chain.nonce(outbox.address)
+    if complete:
+        outbox.send(stake.complete_exit(), f"complete exit at {nonce}")
+    else:
+        amount = stake.free_stake(outbox.address) if ether is None else int(ether * 10**18)
+        outbox.send(stake.request_exit(amount), f"request exit at {nonce}")
+    _print_account(access, outbox.address, as_json)
+
+
+@app.command()
+def status(
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Show the provider's stake, locks, credits and balance."""
+    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    _print_account(access, outbox.address, as_json)
+
+
+def _settings(
+    devnet: bool,
+    rpc: str | None,
+    deployment: Path | None,
+    keystore: Path | None,
+    account: str | None,
+    **flags: Any,
+) -> Any:
+    from .settings import load_settings
+
+    given = {"rpc_url": rpc, "deployment": deployment, "keystore": keystore, "account": account, **flags}
+    if devnet:
+        from .devnet_file import devnet_values
+
+        values = devnet_values(deployment)
+        if keystore is not None:
+            values.pop("account", None)
+        given |= {name: value for name, value in values.items() if given.get(name) is None}
+    return load_settings(**given)
+
+
+def _chain_side(
+    devnet: bool, rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None
+) -> Any:
+    """(ChainAccess, Outbox) of the provider's account, with the database that the running node uses."""
+    from contracts.bindings.sender import sender_on_engine
+
+    from .chain_access import default_database, open_chain, open_signer
+    from .outbox import Outbox
+    from .settings import STATE
+    from .store import open_engine
+
+    settings = _settings(devnet, rpc, deployment, keystore, account)
+    access = open_chain(settings)
+    signer = open_signer(settings, access.chain)
+    url = settings.database_url or default_database(
+        access.chain, access.contracts.ledger.address, signer.address, STATE / "provider"
+    )
+    engine = open_engine(url)
+    sender = sender_on_engine(access.chain, signer, engine, confirmations=0, create_tables=False)
+    return access, Outbox(sender)
+
+
+def _deposit(outbox: Any, contracts: Any, amount_wei: int) -> None:
+    total = contracts.stake.account(outbox.address).total
+    outbox.send(contracts.stake.deposit(amount_wei), f"deposit {amount_wei} onto {total}")
+
+
+def _print_account(access: Any, address: str, as_json: bool) -> None:
+    stake = access.contracts.stake
+    account = stake.account(address)
+    values = {
+        "address": address,
+        "stake_wei": str(account.total),
+        "locked_wei": str(account.locked),
+        "exiting_wei": str(account.exiting),
+        "exit_available_at": account.exit_available_at,
+        "free_wei": str(stake.free_stake(address)),
+        "credits_wei": str(stake.credits(address)),
+        "balance_wei": str(access.chain.balance_wei(address)),
+    }
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    for name, value in values.items():
+        shown = f"{int(value) / 10**18:.6g} ETH" if name.endswith("_wei") else value
+        typer.echo(f"{name.removesuffix('_wei').replace('_', ' '):<18}{shown}")
+
+
+def _require_free_port(host: str, port: int) -> None:
+    """Before the model is loaded, which takes seconds. Raises PortInUseError."""
+    from .errors import PortInUseError, SettingsError
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise SettingsError(f"host {host!r} cannot be resolved; use an address such as 127.0.0.1") from error
+    except OSError as error:
+        raise PortInUseError(f"{host}:{port} cannot be used ({error.strerror}); choose another --port") from error
+
+
+def _ready_line(provider: Any, serving: Any, settings: Any) -> str:
+    insecure = " (devnet reference string: not for real stakes)" if serving.srs.insecure else ""
+    return (
+        f"provider {provider.address} serves {serving.name} (model 0x{serving.model_id.hex()[:12]}…) "
+        f"on http://{settings.host}:{settings.port}{insecure}"
+    )
+
+
+def _serve(application: Any, host: str, port: int, ready: str) -> None:
+    import uvicorn
+
+    class AnnouncingServer(uvicorn.Server):
+        """Says that it is ready once the port is open, not before."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                typer.echo(ready)
+
+    AnnouncingServer(
+        uvicorn.Config(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    ).run()
+
+
+def _configure_logging(verbose: bool) -> None:
+    import logging
+    import sys
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

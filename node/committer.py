@@ -1,0 +1,180 @@
+"""Posts batches by their deadline, finalises them, and collects fees.
+
+Every round reads the chain before it acts, so a kill anywhere is repaired by the next round: a batch that is on
+chain is never posted twice (the ledger maps provider and salt to it), one that is not is posted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import structlog
+
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.errors import ContractError
+from contracts.bindings.inference_ledger import Batch, ResponseStatus
+
+from .metrics import Metrics
+from .outbox import Outbox
+from .receipts import fields_of
+from .records import batch_tree
+from .store import BatchRow, BatchState, Journal, ResponseRow, ResponseState
+
+log = structlog.get_logger("node.committer")
+
+_STATES = {
+    ResponseStatus.PENDING: ResponseState.PENDING,
+    ResponseStatus.DISPUTED: ResponseState.DISPUTED,
+    ResponseStatus.FINAL: ResponseState.FINAL,
+    ResponseStatus.VOID: ResponseState.VOID,
+}
+
+
+class Committer:
+    """One provider's batches. `now` gives the chain's time."""
+
+    def __init__(
+        self,
+        contracts: ProtocolContracts,
+        journal: Journal,
+        outbox: Outbox,
+        metrics: Metrics,
+        now: Callable[[], int],
+    ) -> None:
+        self._ledger = contracts.ledger
+        self._journal, self._outbox, self._metrics, self._now = journal, outbox, metrics, now
+
+    def step(self) -> None:
+        """One round over all batches that are not final. A failing batch does not hold up the others."""
+        self._outbox.recover()
+        self._journal.seal_due(self._now())
+        failure: Exception | None = None
+        for batch in self._journal.batches([BatchState.SEALED, BatchState.POSTED]):
+            try:
+                if batch.state == BatchState.POSTED:
+                    self._settle(batch)
+                else:
+                    self._post(batch)
+            except Exception as error:
+                self._journal.update_batch(_number(batch), failure=" ".join(str(error).split()))
+                failure = failure or error
+        self._claim_fees()
+        if failure is not None:
+            raise failure
+
+    # --- posting
+
+    def _post(self, batch: BatchRow) -> None:
+        rows = self._journal.responses_of(_number(batch))
+        root = batch_tree(rows).root
+        # Before posting, so that a challenger who sees the root on chain can ask for the batch by it.
+        self._journal.update_batch(_number(batch), root="0x" + root.hex())
+        salt, model_id = bytes.fromhex(batch.salt[2:]), bytes.fromhex(batch.model_id[2:])
+        if not self._ledger.batch_of(self._outbox.address, salt):
+            call = self._ledger.post_batch(root, salt, model_id, len(rows))
+            try:
+                self._outbox.send(call, f"post:{batch.salt}")
+                self._metrics.batches_posted.inc()
+            except ContractError:
+                # A transaction of the time before a kill may have been mined in between.
+                if not self._ledger.batch_of(self._outbox.address, salt):
+                    raise
+        self._note_posted(batch)
+
+    def _note_posted(self, batch: BatchRow) -> None:
+        chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))
+        if not chain_batch_id:
+            return  # not in this view of the chain yet
+        posted = self._ledger.batch(chain_batch_id)
+        self._journal.update_batch(
+            _number(batch),
+            state=BatchState.POSTED,
+            chain_batch_id=chain_batch_id,
+            posted_at=posted.posted_at,
+            challenge_deadline=posted.deadline,
+            failure=None,
+        )
+        log.info("batch posted", batch=chain_batch_id, responses=posted.count, deadline=posted.deadline)
+
+    # --- settling
+
+    def _settle(self, batch: BatchRow) -> None:
+        chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))
+        if not chain_batch_id:
+            log.warning("batch was reorganised away", batch=batch.chain_batch_id)
+            self._journal.update_batch(_number(batch), state=BatchState.SEALED, chain_batch_id=None)
+            return
+        if chain_batch_id != batch.chain_batch_id:  # posted again in another order after a reorganisation
+            self._note_posted(batch)
+            return
+        posted = self._ledger.batch(chain_batch_id)
+        rows = self._journal.responses_of(_number(batch))
+        disputed = self._disputed(chain_batch_id) if posted.disputed_count else set()
+        over = self._now() > posted.deadline
+        if over and not posted.finalised and not self._finalise(batch, chain_batch_id):
+            return
+        settled = over
+        for row in rows:
+            state = ResponseState.FINAL if over else ResponseState.PENDING
+            if row.index_in_batch in disputed:
+                state = self._disputed_state(chain_batch_id, row)
+                settled = settled and state in (ResponseState.FINAL, ResponseState.VOID)
+            if state != row.state:
+                self._journal.set_response_state(row.id, state)
+        # More games than this node has read of: wait for the events.
+        if settled and len(disputed) == posted.disputed_count:
+            self._journal.update_batch(_number(batch), state=BatchState.FINAL, failure=None)
+            log.info("batch final", batch=chain_batch_id)
+
+    def _finalise(self, batch: BatchRow, chain_batch_id: int) -> bool:
+        """Release the locks of undisputed responses. False while the chain's time is not there yet."""
+        try:
+            self._outbox.send(self._ledger.finalise_batch(chain_batch_id), f"finalise:{batch.salt}")
+        except ContractError:
+            posted: Batch = self._ledger.batch(chain_batch_id)
+            return posted.finalised  # anyone may have been faster
+        return True
+
+    def _disputed(self, chain_batch_id: int) -> set[int]:
+        events = self._journal.events(names=["ResponseDisputed"], batch_id=chain_batch_id)
+        return {int(json.loads(event.arguments)["index"]) for event in events}
+
+    def _disputed_state(self, chain_batch_id: int, row: ResponseRow) -> ResponseState:
+        """What the chain says; a response that survived its games gets its lock back."""
+        index = row.index_in_batch
+        on_chain = self._ledger.response(chain_batch_id, index)
+        state = _STATES[self._ledger.response_status(chain_batch_id, index)]
+        if on_chain.is_void or on_chain.open_games:
+            return state
+        if self._now() > on_chain.challenge_deadline and not on_chain.released:
+            try:
+                call = self._ledger.finalise_response(chain_batch_id, index)
+                self._outbox.send(call, f"finalise:{row.leaf}")
+            except ContractError:
+                if not self._ledger.response(chain_batch_id, index).released:
+                    return ResponseState.PENDING
+            return ResponseState.FINAL
+        return ResponseState.FINAL if on_chain.released else ResponseState.PENDING
+
+    # --- fees
+
+    def _claim_fees(self) -> None:
+        for event in self._journal.events(names=["FeePaid"]):
+            row = self._journal.find_response(json.loads(event.arguments)["leaf"])
+            if row is None or row.fee_claimed or row.state != ResponseState.FINAL:
+                continue
+            batch = self._journal.batch(row.batch_id)
+            assert batch is not None
+            if batch.chain_batch_id is None:
+                continue
+            if self._ledger.fee_escrow(bytes.fromhex(row.leaf[2:])).amount:
+                path = batch_tree(self._journal.responses_of(_number(batch))).path(row.index_in_batch)
+                call = self._ledger.claim_fee(batch.chain_batch_id, row.index_in_batch, fields_of(row), path)
+                self._outbox.send(call, f"fee:{row.leaf}")
+            self._journal.mark_fee_claimed(row.id)
+
+
+def _number(batch: BatchRow) -> int:
+    assert batch.id is not None
+    return batch.id

@@ -1,0 +1,177 @@
+"""A dispute retold from its events: how the range narrowed, who said what, what it cost, how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from contracts.protocol.game import Game, Outcome, Phase, Reason, Side, Target
+
+from .store import ChainEventRow
+
+_PHASES = {
+    Phase.AWAIT_REVEAL: "reveal",
+    Phase.AWAIT_BOUNDARIES: "boundaries",
+    Phase.AWAIT_CHALLENGE: "challenge",
+    Phase.AWAIT_WINDOWS: "windows",
+    Phase.AWAIT_CHOICE: "choice",
+    Phase.AWAIT_PROOF: "proof",
+    Phase.RESOLVED: "resolved",
+    Phase.NONE: "resolved",
+}
+
+# The event that a move leaves, and whose move it is.
+MOVES = {
+    "GameOpened": Side.CHALLENGER,
+    "TokensRevealed": Side.PROVIDER,
+    "BoundariesPosted": Side.PROVIDER,
+    "InputChallenged": Side.CHALLENGER,
+    "PartChallenged": Side.CHALLENGER,
+    "HeadChallenged": Side.CHALLENGER,
+    "WindowsRevealed": Side.PROVIDER,
+    "WindowChosen": Side.CHALLENGER,
+    "ProofAccepted": Side.PROVIDER,
+}
+GAME_EVENTS = [*MOVES, "TurnStarted", "GameResolved"]
+
+
+class GameStory:
+    """Folds one game's events, in order; `as_json` is what the explorer draws."""
+
+    def __init__(self, opening: ChainEventRow, steps: int) -> None:
+        fields = json.loads(opening.arguments)
+        self.provider: str = fields["provider"]
+        response = fields["fields"]
+        positions = response["prompt_length"] + response["output_length"] - 1
+        self._story: dict[str, Any] = {
+            "game_id": opening.game_id,
+            "batch_id": fields["batch_id"],
+            "index": fields["index"],
+            "provider": fields["provider"],
+            "challenger": fields["challenger"],
+            "steps": steps,
+            "positions": positions,
+            "windows": -(-positions // 32),
+            "ranges": [{"start": 0, "end": steps}],
+            "target": None,
+            "window": None,
+            "position": None,
+            "phase": "boundaries",
+            "mover": "provider",
+            "deadline": 0,
+            "turn_started_at": opening.timestamp,
+            "outcome": None,
+            "reason": None,
+            "gas": {"provider": 0, "challenger": 0},
+            "moves": [],
+        }
+
+    def add(self, event: ChainEventRow) -> None:
+        """Take the next event of this game."""
+        fields, story = json.loads(event.arguments), self._story
+        if event.name in MOVES:
+            side = MOVES[event.name].name.lower()
+            story["gas"][side] += event.gas_used
+            story["moves"].append(
+                {
+                    "at": event.timestamp,
+                    "by": side,
+                    "said": _said(event.name, fields),
+                    "gas": event.gas_used,
+                    "transaction": event.transaction_hash,
+                }
+            )
+        match event.name:
+            case "TurnStarted":
+                phase = Phase(fields["phase"])
+                story |= {"phase": _PHASES[phase], "deadline": fields["deadline"]}
+                story["turn_started_at"] = event.timestamp
+                story["mover"] = "provider" if fields["mover"] == self.provider else "challenger"
+            case "PartChallenged":
+                story["ranges"].append({"start": fields["range_start"], "end": fields["range_end"]})
+                story["target"] = Target.STEP.name.lower()
+            case "InputChallenged":
+                story["target"] = Target.EMBEDDING.name.lower()
+            case "HeadChallenged":
+                story |= {"target": Target.HEAD.name.lower(), "position": fields.get("position")}
+            case "WindowChosen":
+                story["window"] = fields["window"]
+            case "GameResolved":
+                story |= {"phase": "resolved", "mover": None}
+                story["outcome"] = Outcome(fields["outcome"]).name.lower()
+                story["reason"] = Reason(fields["reason"]).name.lower()
+
+    @property
+    def game_id(self) -> int:
+        """The game's number on the chain."""
+        return int(self._story["game_id"])
+
+    def as_json(self, game: Game | None, bond_wei: int, lock_wei: int) -> dict[str, Any]:
+        """The story so far; `game` is the present state of an open game."""
+        story = dict(self._story)
+        story["bond_wei"] = str(bond_wei)
+        story["provider_clock"] = game.provider_clock if game else 0
+        story["challenger_clock"] = game.challenger_clock if game else 0
+        story["settled"] = _settled(story["outcome"], bond_wei, lock_wei)
+        return story
+
+
+def tell(events: Sequence[ChainEventRow], steps: int) -> list[GameStory]:
+    """The stories of all games among these events, in the order in which they were opened."""
+    stories: dict[int, GameStory] = {}
+    for event in events:
+        if event.game_id is None:
+            continue
+        if event.name == "GameOpened":
+            stories[event.game_id] = GameStory(event, steps)
+        if event.game_id in stories:
+            stories[event.game_id].add(event)
+    return list(stories.values())
+
+
+def step_name(step: int) -> str:
+    """Step 2l is the attention of layer l, step 2l + 1 its MLP."""
+    return f"{'MLP' if step % 2 else 'attention'} of layer {step // 2}"
+
+
+def _said(name: str, fields: dict[str, Any]) -> str:
+    match name:
+        case "GameOpened":
+            return "this answer is wrong"
+        case "TokensRevealed":
+            return "these are the tokens"
+        case "BoundariesPosted":
+            return f"round {fields['round']}: my activations at {len(fields['hashes'])} cuts"
+        case "InputChallenged":
+            return "already the embedding is wrong"
+        case "PartChallenged":
+            start, end = fields["range_start"], fields["range_end"]
+            part = step_name(start) if end - start == 1 else f"steps {start} to {end - 1}"
+            return f"right before, wrong after {part}"
+        case "HeadChallenged":
+            position, chosen, rival = fields.get("position"), fields["chosen_id"], fields["rival_id"]
+            return f"after position {position} token {rival} beats your token {chosen}"
+        case "WindowsRevealed":
+            return "my activations per window of 32 tokens"
+        case "WindowChosen":
+            return f"window {fields['window']} is wrong"
+        case _:
+            return "here is the proof, and the contract accepts it"
+
+
+def _settled(outcome: str | None, bond_wei: int, lock_wei: int) -> str | None:
+    bond, lock = _ether(bond_wei), _ether(lock_wei)
+    match outcome:
+        case "provider_won":
+            return f"The challenger loses its bond of {bond}: half goes to the provider, half is burned."
+        case "challenger_won":
+            return f"The provider loses {lock} of stake: half goes to the challenger, half is burned; the bond goes back."
+        case "response_voided":
+            return "Another dispute voided the answer; the bond goes back."
+        case _:
+            return None
+
+
+def _ether(wei: int) -> str:
+    return f"{wei / 10**18:.4g} ETH"

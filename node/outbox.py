@@ -1,0 +1,44 @@
+"""Sending a transaction whose effect the chain does not show yet.
+
+The sender makes a key happen once. An effect can still be missing afterwards: the transaction reverted in a race,
+or its block was reorganised away deeper than the confirmation depth. Then the same thing is sent under the next
+number of its name.
+"""
+
+from __future__ import annotations
+
+from contracts.bindings.contract import Call
+from contracts.bindings.journal import IntentStatus
+from contracts.bindings.sender import Mined, Sender
+
+_OVER = (IntentStatus.CONFIRMED, IntentStatus.REVERTED)
+
+
+class Outbox:
+    """One account's sender, with names for what is sent."""
+
+    def __init__(self, sender: Sender, timeout_s: float = 120.0) -> None:
+        self._sender, self._timeout_s = sender, timeout_s
+
+    @property
+    def address(self) -> str:
+        return self._sender.address
+
+    def send(self, call: Call, name: str) -> Mined:
+        """Send `call` under `name`, or wait for it if it is on its way.
+
+        Only to be used when the chain's present state lacks the effect. Raises what `Sender.send` raises.
+        """
+        return self._sender.send(call, self._key(name), timeout_s=self._timeout_s)
+
+    def recover(self) -> None:
+        """Carry on what the last stop left unfinished."""
+        self._sender.recover()
+
+    def _key(self, name: str) -> str:
+        number = 0
+        while True:
+            intent = self._sender.journal.find(f"{name}#{number}")
+            if intent is None or intent.status not in _OVER:
+                return f"{name}#{number}"
+            number += 1

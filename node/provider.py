@@ -1,0 +1,222 @@
+"""One running provider: every part built from settings and put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from contracts.bindings.keys import Signer
+from contracts.bindings.sender import sender_on_engine
+from contracts.protocol.game import ModelRules
+from contracts.protocol.trace import ProvingTrace
+from prover.curve.srs import SRS
+from prover.model.execute import Executor
+from prover.model.weights import IntegerModel
+from prover.model_commitment import ModelCommitment
+from prover.replay import Replay
+
+from .api.application import create_application
+from .chain_access import ChainAccess, default_database
+from .chain_follower import ChainFollower
+from .committer import Committer
+from .defender import Defender
+from .errors import StakeMissingError
+from .inference import InferenceQueue
+from .metrics import Metrics
+from .outbox import Outbox
+from .receipts import Issuer, ReceiptDesk
+from .records import Records
+from .service import AnswerService, ServedModel
+from .settings import STATE, ProviderSettings
+from .settlement import Settlement
+from .store import Journal, open_engine
+from .store.journal import BatchTerms
+from .worker import Worker
+
+log = structlog.get_logger("node.provider")
+
+# Longer without a look at the chain, and receipts could promise what cannot be kept.
+_CHAIN_SILENCE_S = 30.0
+# What posting a batch costs at a high gas price, in wei: below this the node stops answering.
+_LEAST_BALANCE_WEI = 10**16
+
+
+@dataclass(frozen=True)
+class CommittedServing:
+    """A model with everything that defending its answers needs."""
+
+    name: str
+    model: IntegerModel
+    commitment: ModelCommitment
+    srs: SRS
+    model_id: bytes
+
+
+class Provider:
+    """All parts of one provider. `app` serves; its lifespan starts and stops the background workers."""
+
+    def __init__(
+        self, settings: ProviderSettings, access: ChainAccess, serving: CommittedServing, signer: Signer
+    ) -> None:
+        contracts, parameters = access.contracts, access.parameters
+        self._access, self._serving, self.address = access, serving, signer.address
+        url = settings.database_url or default_database(
+            access.chain, contracts.ledger.address, signer.address, STATE / "provider"
+        )
+        engine = open_engine(url)
+        self.journal = Journal(engine)
+        identity = [access.chain.genesis_hash.hex(), contracts.ledger.address, signer.address]
+        self.journal.bind_deployment(":".join([str(access.chain.chain_id), *identity]))
+        sender = sender_on_engine(
+            access.chain, signer, engine, confirmations=access.confirmations, create_tables=False
+        )
+        self.outbox = Outbox(sender)
+        self.metrics = Metrics()
+        self.follower = ChainFollower(
+            contracts, self.journal, signer.address, confirmations=access.confirmations
+        )
+        clock = self.follower.clock
+        issuer = Issuer(access.chain.chain_id, contracts.ledger.address, signer.address, serving.model_id)
+        interval = settings.batch_interval_s or max(1, min(300, parameters.posting_window // 6))
+        self.desk = ReceiptDesk(
+            self.journal,
+            signer,
+            issuer,
+            BatchTerms(interval, parameters.posting_window, settings.batch_size),
+            clock.now,
+            settings.fee_wei,
+        )
+        self.committer = Committer(contracts, self.journal, self.outbox, self.metrics, clock.now)
+        self.defender = Defender(
+            contracts,
+            self.journal,
+            self.outbox,
+            self.metrics,
+            clock.now,
+            rules=ModelRules(
+                step_count=serving.commitment.step_count,
+                vocab_size=serving.commitment.vocabulary,
+                end_tokens=tuple(serving.commitment.end_tokens),
+                arity=parameters.arity,
+            ),
+            commitment=lambda: serving.commitment,
+            trace=self._replay,
+        )
+        self._workers = [
+            Worker("follower", self.follower.step, settings.poll_s, self.metrics),
+            Worker("committer", self.committer.step, settings.poll_s, self.metrics),
+            Worker("defender", self.defender.step, settings.poll_s, self.metrics),
+        ]
+        records = Records(self.journal, issuer, serving.name)
+        config = serving.model.config
+        self.service = AnswerService(
+            served=ServedModel(
+                serving.name, serving.model_id, serving.model.tokenizer, config.max_positions, int(time.time())
+            ),
+            queue=InferenceQueue(Executor(serving.model), settings.queue_size),
+            desk=self.desk,
+            metrics=self.metrics,
+            default_max_tokens=settings.default_max_tokens,
+            readiness=self.readiness,
+        )
+        settlement = Settlement(
+            self.journal,
+            records,
+            self.follower,
+            issuer,
+            parameters,
+            model_name=serving.name,
+            steps=serving.commitment.step_count,
+            tokenizer=serving.model.tokenizer,
+            game=contracts.game.address,
+        )
+        self._add_gauges()
+        self.app = create_application(self.service, records, settlement.snapshot, lifespan=self._lifespan)
+
+    def prepare(self) -> None:
+        """Catch up with the chain, finish what the last stop left, and check that the stake suffices.
+
+        Raises StakeMissingError and what the bindings raise.
+        """
+        self.follower.step()
+        if left := self.desk.sign_left_over():
+            log.info("signed receipts that the last stop left unsigned", receipts=left)
+        self.outbox.recover()
+        state = self.follower.state
+        assert state is not None
+        lock = self._access.parameters.lock_per_response
+        if state.free_stake_wei < lock:
+            raise StakeMissingError(
+                f"{self.address} has {_ether(state.free_stake_wei)} of free stake but each answer locks "
+                f"{_ether(lock)}; run `gainsay provider deposit` first"
+            )
+        if state.balance_wei < _LEAST_BALANCE_WEI:
+            raise StakeMissingError(
+                f"{self.address} holds {_ether(state.balance_wei)}, too little for gas; "
+                f"send it at least {_ether(_LEAST_BALANCE_WEI)}"
+            )
+
+    def readiness(self) -> str | None:
+        """Why no answer can be backed now, or None."""
+        state = self.follower.state
+        if state is None or time.monotonic() - state.seen_at > _CHAIN_SILENCE_S:
+            return "the chain does not answer"
+        limit = self._access.max_head_age_s
+        if limit is not None and time.time() - state.head.timestamp > limit:
+            return "the chain's newest block is too old"
+        lock = self._access.parameters.lock_per_response
+        if state.free_stake_wei < lock * (self.journal.pending_response_count() + 1):
+            return "its free stake is used up until earlier answers are final"
+        if state.balance_wei < _LEAST_BALANCE_WEI:
+            return "its account has too little ether for gas"
+        return None
+
+    def start_workers(self) -> None:
+        """Start following, committing and defending."""
+        for worker in self._workers:
+            worker.start()
+
+    def stop_workers(self) -> None:
+        """End the background threads; what they leave undone, the next start takes up."""
+        for worker in self._workers:
+            worker.stop()
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.start_workers()
+        try:
+            yield
+        finally:
+            self.stop_workers()
+
+    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
+        serving = self._serving
+        return Replay(serving.model, serving.commitment, serving.srs, list(prompt_ids), list(output_ids))
+
+    def _add_gauges(self) -> None:
+        def of_state(value: Callable[[], float]) -> Callable[[], float]:
+            return lambda: value() if self.follower.state is not None else float("nan")
+
+        gauge, follower = self.metrics.gauge, self.follower
+        gauge("gainsay_queue_waiting", "Requests that wait", lambda: self.service.queue.waiting)
+        gauge("gainsay_responses_unposted", "Answers not on chain yet", self.journal.pending_response_count)
+        gauge("gainsay_ready", "1 when answers can be backed", lambda: float(self.readiness() is None))
+        gauge(
+            "gainsay_chain_head", "Newest block", of_state(lambda: follower.state.head.number)  # type: ignore[union-attr]
+        )
+        gauge(
+            "gainsay_free_stake_ether", "Stake for new answers",
+            of_state(lambda: follower.state.free_stake_wei / 1e18),  # type: ignore[union-attr]
+        )  # fmt: skip
+        gauge(
+            "gainsay_open_disputes", "Open games", of_state(lambda: len(follower.state.games))  # type: ignore[union-attr]
+        )
+
+
+def _ether(wei: int) -> str:
+    return f"{wei / 10**18:.6g} ETH"

@@ -1,0 +1,254 @@
+"""`gainsay prove` and `gainsay verify`: a step proof to a file, and back, without a chain.
+
+Heavy packages are imported inside the commands, so that help stays instant.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from .curve.srs import SRS
+    from .model.weights import IntegerModel
+    from .replay import Progress, Replay
+
+INSECURE = "INSECURE devnet SRS: its secret is public, so proofs under it convince nobody outside a test"
+
+
+class StepName(str, Enum):
+    """The four statements."""
+
+    mlp = "mlp"
+    attention = "attention"
+    embedding = "embedding"
+    head = "head"
+
+
+SrsOption = Annotated[
+    Path | None,
+    typer.Option("--srs", envvar="GAINSAY_SRS", help="SRS file; without it the INSECURE devnet SRS is used."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def prove(
+    prompt: Annotated[str, typer.Option(help="The user's message; the model answers it first.")],
+    step: Annotated[StepName, typer.Option(help="What to prove.")],
+    out: Annotated[Path, typer.Option(help="Proof file to write.")],
+    model: Annotated[str, typer.Option(help="Name or directory of a model; `tiny` is built in.")] = "tiny",
+    layer: Annotated[int | None, typer.Option(help="Layer of an mlp or attention step.")] = None,
+    window: Annotated[int | None, typer.Option(help="Window of 32 positions, for mlp and attention.")] = None,
+    position: Annotated[int | None, typer.Option(help="Token position, for embedding and head.")] = None,
+    rival: Annotated[int | None, typer.Option(help="Rival token id, for head.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Length of the answer that is part of the sequence.")] = 16,
+    raw: Annotated[bool, typer.Option("--raw", help="Do not put the prompt into the model's chat template.")] = False,
+    srs: SrsOption = None,
+    as_json: Json = False,
+) -> None:
+    """Run a model on a prompt and prove one step of the run.
+
+    An mlp or attention proof covers one window of one layer (--layer, --window); an embedding proof the window
+    that holds --position; a head proof shows that the model's next token after --position beats --rival.
+    """
+    from .progress import reporting
+
+    _check_options(step, layer=layer, window=window, position=position, rival=rival)
+    loaded, reference = _load(model, srs)
+    with reporting() as report:
+        replay = _replay(loaded, reference, prompt, raw, max_tokens, step, position, report)
+        started = time.perf_counter()
+        proof = _prove(replay, loaded, step, layer, window, position, rival)
+        elapsed = time.perf_counter() - started
+    proof.save(out)
+    facts = {
+        "file": str(out),
+        "kind": proof.kind,
+        "model": proof.model,
+        "about": proof.about,
+        "proof_bytes": len(proof.proof),
+        "prove_s": round(elapsed, 3),
+        "srs_insecure": reference.insecure,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"proved {proof.about} in {elapsed:.1f} s: {len(proof.proof)} bytes, written to {out}")
+    if reference.insecure:
+        typer.echo(INSECURE)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="Proof file.")],
+    model: Annotated[
+        str | None, typer.Option(help="Also check that step key and token rows are those of this model.")
+    ] = None,
+    srs: SrsOption = None,
+    as_json: Json = False,
+) -> None:
+    """Check a proof file. Exit code 0: the statement is proven; 6: rejected; 4: not a proof file.
+
+    The statement speaks of commitments. With --model, they are also compared with the model's own.
+    """
+    from .proof_file import ProofFile
+
+    proof = ProofFile.load(file)
+    reference = _srs(srs)
+    started = time.perf_counter()
+    proof.verify(reference)
+    elapsed = time.perf_counter() - started
+    if model is not None:
+        _check_model(proof.kind, proof.key, [*proof.inputs], model, srs)
+    facts = {
+        "valid": True,
+        "file": str(file),
+        "kind": proof.kind,
+        "about": proof.about,
+        "publics": dict(proof.publics),
+        "model_checked": model,
+        "verify_s": round(elapsed, 4),
+        "proof_bytes": len(proof.proof),
+        "srs_insecure": reference.insecure,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(f"valid: {proof.about} ({len(proof.proof)} bytes, checked in {elapsed * 1000:.0f} ms with set-up)")
+    if reference.insecure:
+        typer.echo(INSECURE)
+
+
+# --- behind the commands ----------------------------------------------------------------------------------
+
+
+def _check_options(step: StepName, **given: int | None) -> None:
+    from .errors import UsageError
+
+    needed = {
+        StepName.mlp: ("layer", "window"),
+        StepName.attention: ("layer", "window"),
+        StepName.embedding: ("position",),
+        StepName.head: ("position", "rival"),
+    }[step]
+    for name, value in given.items():
+        if name in needed and value is None:
+            raise UsageError(f"--step {step.value} needs --{name}")
+        if name not in needed and value is not None:
+            raise UsageError(f"--{name} has no meaning with --step {step.value}; leave it out")
+        if value is not None and value < 0:
+            raise UsageError(f"--{name} must not be negative")
+
+
+def _srs(path: Path | None) -> SRS:
+    from .curve.srs import SRS
+
+    return SRS.devnet(18) if path is None else SRS.load(path)
+
+
+def _load(model: str, srs: Path | None) -> tuple[IntegerModel, SRS]:
+    from .model.library import load_model
+
+    return load_model(model), _srs(srs)
+
+
+def _replay(
+    model: IntegerModel,
+    srs: SRS,
+    prompt: str,
+    raw: bool,
+    max_tokens: int,
+    step: StepName,
+    position: int | None,
+    report: Progress,
+) -> Replay:
+    """Prompt and answer; for a head proof the sequence ends right after the position."""
+    from .errors import BadInputError
+    from .model.execute import Executor
+    from .model_commitment import commit_model
+    from .replay import Replay
+
+    tokenizer = model.tokenizer
+    ids = tokenizer.encode(prompt) if raw else tokenizer.encode_chat([{"role": "user", "content": prompt}])
+    if not ids:
+        raise BadInputError("the prompt is empty; give --prompt at least one character")
+    executor = Executor(model)
+    answer = executor.generate(ids, max_tokens).ids
+    if step is StepName.head:
+        assert position is not None
+        sequence = [*ids, *answer]
+        if position >= len(sequence):
+            raise BadInputError(f"--position {position} is beyond the sequence of {len(sequence)} tokens; see --max-tokens")
+        ids = sequence[: position + 1]
+        answer = executor.generate(ids, 1).ids
+    return Replay(model, commit_model(model, srs, report), srs, ids, answer, report)
+
+
+def _prove(
+    replay: Replay,
+    model: IntegerModel,
+    step: StepName,
+    layer: int | None,
+    window: int | None,
+    position: int | None,
+    rival: int | None,
+):  # type: ignore[no-untyped-def]
+    from .errors import BadInputError
+    from .program import WINDOW_ROWS
+    from .proof_file import ProofFile
+
+    facts = {"architecture": model.config, "srs": replay.srs.digest.hex(), "model": model.name}
+    if step in (StepName.mlp, StepName.attention):
+        assert layer is not None and window is not None
+        if layer >= model.config.layers:
+            raise BadInputError(f"--layer {layer} does not exist; {model.name} has layers 0..{model.config.layers - 1}")
+        index = 2 * layer + (step is StepName.mlp)
+        statement = replay.step_statement(index, window)
+        about = f"{step.value} of layer {layer}, window {window}, of {model.name}"
+        proof = replay.prove_step(index, window)
+    elif step is StepName.head:
+        assert position is not None and rival is not None
+        statement = replay.head_statement(position, rival)
+        about = f"next token {replay.output_ids[0]} beats {rival} after position {position} of {model.name}"
+        proof = replay.prove_head(position, rival)
+    else:
+        assert position is not None
+        if position >= replay.positions:
+            raise BadInputError(f"--position {position} is not fed to the model; positions are 0..{replay.positions - 1}")
+        rows, boundary = replay.embedding_inputs(position // WINDOW_ROWS)
+        about = f"embedding of window {position // WINDOW_ROWS} (position {position}) of {model.name}"
+        proof = replay.prove_embedding(position // WINDOW_ROWS)
+        return ProofFile(
+            kind="embedding", publics={}, inputs=(*rows, boundary), key=b"", proof=proof, about=about, **facts
+        )
+    return ProofFile(
+        kind=step.value,
+        publics=dict(statement.publics),
+        inputs=statement.inputs,
+        key=statement.key.encode(),
+        proof=proof,
+        about=about,
+        **facts,
+    )
+
+
+def _check_model(kind: str, key: bytes, inputs: list[tuple[int, int]], model: str, srs: Path | None) -> None:
+    from .errors import ProofRejectedError
+    from .model_commitment import commit_model
+
+    loaded, reference = _load(model, srs)
+    commitment = commit_model(loaded, reference)
+    if kind in ("mlp", "attention"):
+        known = commitment.step_keys[kind == "mlp" :: 2]
+        if key not in known:
+            raise ProofRejectedError(f"the step key is not one of {loaded.name}'s {kind} steps")
+        return
+    column = 0 if kind == "embedding" else 1
+    rows = {commitment.row(token)[column] for token in range(commitment.vocabulary)} | {(0, 0)}
+    checked = inputs[:-1]
+    if any(row not in rows for row in checked):
+        raise ProofRejectedError(f"a token row is not one of {loaded.name}'s")

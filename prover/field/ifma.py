@@ -1,0 +1,196 @@
+"""Eight-lane Montgomery arithmetic on AVX-512 IFMA, generated as LLVM for any modulus below 2^254.
+
+A vector element is eight field elements at once: five 52-bit limbs, each a row of eight uint64 lanes, in five
+consecutive rows of a (rows, 8) uint64 array. Values are in Montgomery form with radix 2^260 and only loosely
+reduced: with ``p < 2^254`` there is room for 64p, and a product of values below ``A p`` and ``B p`` is below
+``(A B / 64 + 1) p``. The names of the bounds are in each caller. Packed elements, four rows of 64-bit limbs in the
+radix 2^256 of montgomery.py, come in and go out through ``unpack`` and ``pack``.
+
+The functions here return Numba intrinsics taking row numbers; they need a CPU with ``AVAILABLE`` true.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.extending import intrinsic
+
+from .montgomery import Intrinsic
+
+LANES = 8
+VECTOR_ROWS = 5
+PACKED_ROWS = 4
+RADIX_BITS = 260
+
+_LIMB_BITS = 52
+_MASK = (1 << _LIMB_BITS) - 1
+_I64 = ir.IntType(64)
+_VECTOR = ir.VectorType(_I64, LANES)
+
+
+def _host_has_ifma() -> bool:
+    features = binding.get_host_cpu_features()
+    return bool(features.get("avx512f") and features.get("avx512ifma"))
+
+
+AVAILABLE = _host_has_ifma()
+"""Whether this machine can run the kernels."""
+
+
+def vector_limbs(value: int) -> list[int]:
+    """Five 52-bit limbs of an integer below 2^260."""
+    return [(value >> (_LIMB_BITS * limb)) & _MASK for limb in range(VECTOR_ROWS)]
+
+
+def _constant(value: int) -> ir.Constant:
+    return ir.Constant(_VECTOR, [value] * LANES)
+
+
+def _multiply_accumulate(builder: ir.IRBuilder, high: bool, total: Any, a: Any, b: Any) -> Any:
+    """``total + (low or high 52 bits of a * b)`` per lane; operands are read modulo 2^52."""
+    name = f"llvm.x86.avx512.vpmadd52{'h' if high else 'l'}.uq.512"
+    function_type = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
+    return builder.call(function, [total, a, b])
+
+
+def _row(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, row: Any, offset: int) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    position = builder.mul(builder.add(row, _I64(offset)), _I64(LANES))
+    return builder.bitcast(builder.gep(data, [position]), _VECTOR.as_pointer())
+
+
+def _emit(body: Callable[..., list[Any]], input_rows: tuple[int, ...]) -> Callable[..., Any]:
+    """Code generator: load each operand's rows, run the body, store what it returns from row ``out`` on."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        array_type, array = signature.args[0], arguments[0]
+        operands = []
+        for register, count in zip(arguments[2:], input_rows, strict=True):
+            pointers = [_row(context, builder, array_type, array, register, k) for k in range(count)]
+            operands.append([builder.load(pointer, align=8) for pointer in pointers])
+        for offset, value in enumerate(body(builder, *operands)):
+            builder.store(value, _row(context, builder, array_type, array, arguments[1], offset), align=8)
+        return context.get_dummy_value()
+
+    return generate
+
+
+def _check_rows(array: Any) -> None:
+    if not (isinstance(array, types.Array) and array.dtype == types.uint64 and array.layout == "C"):
+        raise TypeError(f"vector kernels address C-contiguous uint64 arrays of shape (rows, 8), not {array}")
+
+
+def _binary(body: Callable[..., list[Any]]) -> Intrinsic:
+    generate = _emit(body, (VECTOR_ROWS, VECTOR_ROWS))
+
+    @intrinsic
+    def operation(typing_context: Any, array: Any, out: Any, a: Any, b: Any) -> Any:
+        _check_rows(array)
+        return types.void(array, types.int64, types.int64, types.int64), generate
+
+    return operation
+
+
+def _unary(body: Callable[..., list[Any]], rows: int) -> Intrinsic:
+    generate = _emit(body, (rows,))
+
+    @intrinsic
+    def operation(typing_context: Any, array: Any, out: Any, a: Any) -> Any:
+        _check_rows(array)
+        return types.void(array, types.int64, types.int64), generate
+
+    return operation
+
+
+def _carry(builder: ir.IRBuilder, limbs: list[Any]) -> list[Any]:
+    """Signed carries resolved: limbs in [0, 2^52) but the last, which keeps what is left."""
+    carried = list(limbs)
+    for limb in range(VECTOR_ROWS - 1):
+        overflow = builder.ashr(carried[limb], _constant(_LIMB_BITS))
+        carried[limb] = builder.and_(carried[limb], _constant(_MASK))
+        carried[limb + 1] = builder.add(carried[limb + 1], overflow)
+    return carried
+
+
+def _product(builder: ir.IRBuilder, a: list[Any], b: list[Any], modulus: int) -> list[Any]:
+    """``a b / 2^260 mod p``. Sums of 20 products' halves stay below 2^57, so carries can wait until the end."""
+    modulus_limbs = [_constant(limb) for limb in vector_limbs(modulus)]
+    negative_inverse = _constant(-pow(modulus, -1, 1 << _LIMB_BITS) & _MASK)
+    zero = _constant(0)
+    total = [zero] * VECTOR_ROWS
+    for i in range(VECTOR_ROWS):
+        for j in range(VECTOR_ROWS):
+            total[j] = _multiply_accumulate(builder, False, total[j], a[j], b[i])
+        quotient = _multiply_accumulate(builder, False, zero, total[0], negative_inverse)
+        for j in range(VECTOR_ROWS):
+            total[j] = _multiply_accumulate(builder, False, total[j], quotient, modulus_limbs[j])
+        carry = builder.lshr(total[0], _constant(_LIMB_BITS))
+        total = [builder.add(total[1], carry), *total[2:], zero]
+        for j in range(VECTOR_ROWS):
+            total[j] = _multiply_accumulate(builder, True, total[j], a[j], b[i])
+            total[j] = _multiply_accumulate(builder, True, total[j], quotient, modulus_limbs[j])
+    return _carry(builder, total)
+
+
+def make_vector_multiply(modulus: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a, b)``: ``out = a b / 2^260``, below ``(A B / 64 + 1) p``."""
+    return _binary(lambda builder, a, b: _product(builder, a, b, modulus))
+
+
+def make_vector_subtract(modulus: int, multiple: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a, b)``: ``out = a - b + multiple * p``; needs ``b < multiple * p``."""
+    offsets = [_constant(limb) for limb in vector_limbs(multiple * modulus)]
+
+    def body(builder: ir.IRBuilder, a: list[Any], b: list[Any]) -> list[Any]:
+        lifted = [builder.add(x, offset) for x, offset in zip(a, offsets, strict=True)]
+        return _carry(builder, [builder.sub(x, y) for x, y in zip(lifted, b, strict=True)])
+
+    return _binary(body)
+
+
+def _unpack_body(builder: ir.IRBuilder, words: list[Any]) -> list[Any]:
+    """Times 2^4 (from radix 2^256 to 2^260) and cut into 52-bit limbs: the result is below 16p."""
+
+    def left(word: Any, bits: int) -> Any:
+        return builder.shl(word, _constant(bits))
+
+    def right(word: Any, bits: int) -> Any:
+        return builder.lshr(word, _constant(bits))
+
+    w0, w1, w2, w3 = words
+    limbs = [
+        left(w0, 4),
+        builder.or_(right(w0, 48), left(w1, 16)),
+        builder.or_(right(w1, 36), left(w2, 28)),
+        builder.or_(right(w2, 24), left(w3, 40)),
+        right(w3, 12),
+    ]
+    return [builder.and_(limb, _constant(_MASK)) for limb in limbs]
+
+
+unpack = _unary(_unpack_body, PACKED_ROWS)
+"""Intrinsic ``(array, out, a)``: the four packed rows from ``a`` as a vector element below 16p."""
+
+
+def make_pack(modulus: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a)``: a vector element below 64p as four packed rows, fully reduced."""
+    to_radix_256 = [_constant(limb) for limb in vector_limbs((1 << 256) % modulus)]
+    minus_modulus = [_constant(-limb) for limb in vector_limbs(modulus)]
+
+    def body(builder: ir.IRBuilder, a: list[Any]) -> list[Any]:
+        # The product with a constant below p is below 2p: at most one subtraction is left.
+        value = _product(builder, a, to_radix_256, modulus)
+        lowered = [builder.add(x, minus) for x, minus in zip(value, minus_modulus, strict=True)]
+        lowered = _carry(builder, lowered)
+        negative = builder.icmp_signed("<", lowered[-1], _constant(0))
+        l0, l1, l2, l3, l4 = (builder.select(negative, x, y) for x, y in zip(value, lowered, strict=True))
+        return [
+            builder.or_(l0, builder.shl(l1, _constant(52))),
+            builder.or_(builder.lshr(l1, _constant(12)), builder.shl(l2, _constant(40))),
+            builder.or_(builder.lshr(l2, _constant(24)), builder.shl(l3, _constant(28))),
+            builder.or_(builder.lshr(l3, _constant(36)), builder.shl(l4, _constant(16))),
+        ]
+
+    return _unary(body, VECTOR_ROWS)

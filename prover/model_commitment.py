@@ -1,0 +1,224 @@
+"""The public commitment of a model: step keys, embedding rows, and the Merkle trees over both.
+
+    step key leaf   keccak(keccak(abi.encode(step, keccak(key))))
+    token row leaf  keccak(keccak(abi.encode(token, E.x, E.y, H.x, H.y)))   E embedding row, H head row
+
+Made once per model and SRS (committing all weights), then cached in one file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from eth_hash.auto import keccak
+
+from .curve.g1 import Point, point_from_bytes, point_to_bytes
+from .curve.msm import commit_rows
+from .curve.srs import SRS
+from .errors import BadInputError
+from .merkle import MerkleTree, leaf_hash
+from .model.weights import IntegerModel
+from .proof_system import ProofSystem
+from .statement import StepKey, commit_step_key, weight_table
+
+Progress = Callable[[str, int, int], None]
+DEFAULT_CACHE = Path(".gainsay") / "commitments"
+FORMAT = 1
+_ROWS_AT_ONCE = 4096
+
+
+def step_kind(step: int) -> str:
+    """Step 2l is the attention of layer l, step 2l + 1 its MLP."""
+    return "mlp" if step % 2 else "attention"
+
+
+def step_key_leaf(step: int, key: bytes) -> bytes:
+    """Leaf of one step key."""
+    return leaf_hash(step.to_bytes(32, "big") + keccak(key))
+
+
+def token_row_leaf(token: int, embedding: bytes, head: bytes) -> bytes:
+    """Leaf of one token's row commitments, each 64 bytes."""
+    return leaf_hash(token.to_bytes(32, "big") + embedding + head)
+
+
+@dataclass(frozen=True)
+class ModelCommitment:
+    """What is public about a model. `rows` holds 128 bytes per token: E then H."""
+
+    architecture_digest: bytes
+    tokenizer_digest: bytes
+    srs_digest: bytes
+    max_positions: int
+    end_tokens: tuple[int, ...]
+    step_keys: list[bytes]
+    rows: bytes
+    step_tree: MerkleTree
+    row_tree: MerkleTree
+
+    @property
+    def step_count(self) -> int:
+        """2L."""
+        return len(self.step_keys)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        return len(self.rows) // 128
+
+    @property
+    def step_keys_root(self) -> bytes:
+        """Root over the step keys."""
+        return self.step_tree.root
+
+    @property
+    def embedding_rows_root(self) -> bytes:
+        """Root over the token rows."""
+        return self.row_tree.root
+
+    def step_key_path(self, step: int) -> list[bytes]:
+        """Merkle path of a step key."""
+        return self.step_tree.path(step)
+
+    def row(self, token: int) -> tuple[Point, Point]:
+        """(E, H): commitments of the token's embedding row and head row."""
+        if not 0 <= token < self.vocabulary:
+            raise BadInputError(f"token id {token} is outside the vocabulary of {self.vocabulary}")
+        offset = 128 * token
+        return point_from_bytes(self.rows[offset : offset + 64]), point_from_bytes(self.rows[offset + 64 : offset + 128])
+
+    def row_path(self, token: int) -> list[bytes]:
+        """Merkle path of a token's row commitments."""
+        return self.row_tree.path(token)
+
+
+def commit_model(
+    model: IntegerModel, srs: SRS, progress: Progress | None = None, cache_dir: Path | str | None = DEFAULT_CACHE
+) -> ModelCommitment:
+    """Commit all weights of a model, or read the cached commitment of the same model and SRS.
+
+    progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache.
+    """
+    report = progress or (lambda stage, done, total: None)
+    system = ProofSystem(model.config, srs)
+    path = None if cache_dir is None else Path(cache_dir) / f"{model.name}-{_cache_name(model, system)}.npz"
+    if path is not None and path.exists():
+        cached = _load(path, model, system)
+        if cached is not None:
+            report("commit", 1, 1)
+            return cached
+    keys = [_commit_step(model, system, step, report) for step in range(2 * model.config.layers)]
+    rows = _commit_rows(model, srs, report)
+    report("merkle", 0, 1)
+    row_tree = MerkleTree([token_row_leaf(v, r[:64], r[64:]) for v, r in enumerate(_split(rows, 128))])
+    commitment = _assemble(model, system, keys, rows, row_tree)
+    report("merkle", 1, 1)
+    if path is not None:
+        _save(path, commitment)
+    return commitment
+
+
+def _cache_name(model: IntegerModel, system: ProofSystem) -> str:
+    """Names everything that the commitment depends on."""
+    return keccak(model.digest + system.architecture_digest + system.srs.digest).hex()[:24]
+
+
+def _commit_step(model: IntegerModel, system: ProofSystem, step: int, report: Progress) -> bytes:
+    kind = step_kind(step)
+    report("step keys", step, 2 * model.config.layers)
+    return commit_step_key(
+        system.verifying_key(kind).plan,
+        system.srs,
+        model.layer_parameters(step // 2, kind),  # type: ignore[arg-type]
+        padded_weights(model, step),
+    ).encode()
+
+
+def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
+    """The weights of a step as the padded tensors of its program."""
+    kind = step_kind(step)
+    program = model.config.programs[kind]
+    unpadded = model.layer_weights(step // 2, kind)  # type: ignore[arg-type]
+    return {tensor.name: weight_table(program, tensor, unpadded[tensor.name]) for tensor in program.weights}
+
+
+def _commit_rows(model: IntegerModel, srs: SRS, report: Progress) -> bytes:
+    """E and H of every token, 128 bytes each."""
+    bases = srs.g1[: model.config.hidden]
+    total = 2 * model.config.vocabulary
+    columns: list[list[bytes]] = []
+    for index, matrix in enumerate((model.embedding, model.head)):
+        encoded: list[bytes] = []
+        for start in range(0, len(matrix), _ROWS_AT_ONCE):
+            report("token rows", index * len(matrix) + start, total)
+            block = np.asarray(matrix[start : start + _ROWS_AT_ONCE], dtype=np.int64)
+            encoded += [point_to_bytes(point) for point in commit_rows(bases, block)]
+        columns.append(encoded)
+    return b"".join(e + h for e, h in zip(*columns, strict=True))
+
+
+def _assemble(
+    model: IntegerModel, system: ProofSystem, keys: Sequence[bytes], rows: bytes, row_tree: MerkleTree
+) -> ModelCommitment:
+    return ModelCommitment(
+        architecture_digest=system.architecture_digest,
+        tokenizer_digest=model.tokenizer.digest,
+        srs_digest=system.srs.digest,
+        max_positions=model.config.max_positions,
+        end_tokens=tuple(model.end_tokens),
+        step_keys=list(keys),
+        rows=rows,
+        step_tree=MerkleTree([step_key_leaf(step, key) for step, key in enumerate(keys)]),
+        row_tree=row_tree,
+    )
+
+
+def _split(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def _save(path: Path, commitment: ModelCommitment) -> None:
+    """One file, in one rename; its own Keccak guards it against truncation and bit rot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keys = b"".join(len(key).to_bytes(4, "big") + key for key in commitment.step_keys)
+    nodes = b"".join(node for level in commitment.row_tree.levels for node in level)
+    digest = keccak(keys + commitment.rows + nodes)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        arrays = {name: np.frombuffer(value, np.uint8) for name, value in (("keys", keys), ("rows", commitment.rows))}
+        np.savez(file, **arrays, nodes=np.frombuffer(nodes, np.uint8), digest=np.frombuffer(digest, np.uint8))
+    os.replace(file.name, path)
+
+
+def _load(path: Path, model: IntegerModel, system: ProofSystem) -> ModelCommitment | None:
+    """The cached commitment, or None when the file is not intact (it is then made again)."""
+    try:
+        with np.load(path) as file:
+            keys, rows, nodes, digest = (file[name].tobytes() for name in ("keys", "rows", "nodes", "digest"))
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    if keccak(keys + rows + nodes) != digest or len(rows) != 128 * model.config.vocabulary:
+        return None
+    decoded: list[bytes] = []
+    while keys:
+        length = int.from_bytes(keys[:4], "big")
+        decoded.append(keys[4 : 4 + length])
+        keys = keys[4 + length :]
+    levels, count, hashes = [], model.config.vocabulary, _split(nodes, 32)
+    while True:
+        levels.append(hashes[:count])
+        hashes = hashes[count:]
+        if count == 1:
+            break
+        count = (count + 1) // 2
+    return _assemble(model, system, decoded, rows, MerkleTree.from_levels(levels))
+
+
+def decode_step_key(system: ProofSystem, commitment: ModelCommitment, step: int) -> StepKey:
+    """The parsed step key of a step."""
+    key = system.verifying_key(step_kind(step))
+    return StepKey.decode(commitment.step_keys[step], key.plan, key.chunk_bits)

@@ -1,0 +1,137 @@
+"""A proof with its statement, as a JSON file that anyone can check without the model.
+
+The file names the architecture (from which the verifier rebuilds all relations), the SRS, the statement
+(step key, public integers, commitments) and the proof. `model` and `about` are labels for people; the checksum
+only detects accidents.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from eth_hash.auto import keccak
+
+from .architectures.llama import LlamaConfig
+from .curve.g1 import Point
+from .curve.srs import SRS
+from .embedding import verify_embedding
+from .errors import BadInputError, NotFoundError, ProofRejectedError
+from .program import WINDOW_ROWS
+from .proof_system import PROGRAM_KINDS, ProofSystem
+from .statement import Statement, StepKey
+from .verify import verify
+
+FORMAT = "gainsay-proof/1"
+KINDS = (*PROGRAM_KINDS, "embedding")
+
+
+@dataclass(frozen=True)
+class ProofFile:
+    """kind: mlp, attention, head or embedding. inputs: commitments in the verifier's order. key: encoded step key."""
+
+    kind: str
+    architecture: LlamaConfig
+    srs: str
+    publics: Mapping[str, int]
+    inputs: tuple[Point, ...]
+    key: bytes
+    proof: bytes
+    model: str
+    about: str
+
+    def verify(self, srs: SRS) -> None:
+        """Raise ProofRejectedError unless the proof proves the statement under this SRS."""
+        if srs.digest.hex() != self.srs:
+            raise ProofRejectedError(
+                f"the proof is for the SRS {self.srs[:16]}…, not for {srs.digest.hex()[:16]}…; pass its file with --srs"
+            )
+        try:
+            system = ProofSystem(self.architecture, srs)
+            if self.kind == "embedding":
+                if len(self.inputs) != WINDOW_ROWS + 1 or self.publics or self.key:
+                    raise BadInputError(f"an embedding statement has {WINDOW_ROWS} rows, one window and nothing else")
+                verify_embedding(system.embedding_key, self.inputs[:-1], self.inputs[-1], self.proof)
+                return
+            verifying_key = system.verifying_key(self.kind)
+        except (ValueError, ZeroDivisionError, OverflowError, MemoryError) as error:
+            raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
+        key = StepKey.decode(self.key, verifying_key.plan, verifying_key.chunk_bits)
+        verify(verifying_key, Statement(key, self.publics, self.inputs), self.proof)
+
+    def save(self, path: Path) -> None:
+        """Write atomically."""
+        body = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "model": self.model,
+            "about": self.about,
+            "architecture": {k: v for k, v in asdict(self.architecture).items() if k != "family"},
+            "srs": self.srs,
+            "publics": dict(self.publics),
+            "inputs": [[hex(c) for c in point] for point in self.inputs],
+            "key": self.key.hex(),
+            "proof": self.proof.hex(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+            json.dump(body | {"checksum": _checksum(body)}, file, indent=1)
+        os.replace(file.name, path)
+
+    @classmethod
+    def load(cls, path: Path) -> ProofFile:
+        """Parse strictly; every problem is one BadInputError that names the field."""
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise NotFoundError(f"there is no proof file {path}; write one with `gainsay prove --out {path}`") from error
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise BadInputError(f"{path} is not a proof file: {error}") from error
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise BadInputError(f"{path} is not a proof file: its format must be {FORMAT!r}")
+        checksum = body.pop("checksum", None)
+        if checksum != _checksum(body):
+            raise BadInputError(f"{path} is damaged: its checksum does not match; make or copy it again")
+        try:
+            if body["kind"] not in KINDS:
+                raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+            return cls(
+                kind=body["kind"],
+                architecture=_architecture(body["architecture"]),
+                srs=str(body["srs"]),
+                publics={str(name): _integer(value) for name, value in body["publics"].items()},
+                inputs=tuple((int(x, 16), int(y, 16)) for x, y in body["inputs"]),
+                key=bytes.fromhex(body["key"]),
+                proof=bytes.fromhex(body["proof"]),
+                model=str(body["model"]),
+                about=str(body["about"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInputError(f"{path} is not a proof file: {type(error).__name__}: {error}") from error
+
+
+def _checksum(body: Mapping[str, Any]) -> str:
+    return keccak(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hex()
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is not an integer")
+    return value
+
+
+def _architecture(facts: Mapping[str, Any]) -> LlamaConfig:
+    names = {field.name for field in fields(LlamaConfig) if field.init}
+    if set(facts) != names:
+        raise ValueError(f"architecture must have exactly {sorted(names)}")
+    limits = {"norm_epsilon": 1.0, "hidden": 8192, "feed_forward": 65536, "max_positions": 1 << 16, "activation_bits": 20}
+    for name, value in facts.items():
+        kind = (int, float) if name == "norm_epsilon" else int
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= limits.get(name, 1 << 24):
+            raise ValueError(f"architecture.{name} is {value!r}")
+    return LlamaConfig(**facts)

@@ -1,0 +1,115 @@
+"""Complete games on a real chain, told as a story: a provider posts, a challenger opens, both play."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
+from contracts.bindings.events import GameOpened
+from contracts.bindings.moves import call_of, move_key, read_game_state
+from contracts.bindings.registration import register_model
+from contracts.bindings.sender import Sender
+from contracts.protocol.actions import Action
+from contracts.protocol.game import Game, ModelRules, Phase, Side
+from contracts.protocol.honest_player import next_action
+from contracts.protocol.merkle import MerkleTree
+from contracts.protocol.parameters import DEVNET
+from contracts.protocol.response import ResponseFields, response_leaf
+from contracts.protocol.trace import OwnTrace
+from tests.contracts.local_chain import LocalChain
+from tests.contracts.synthetic import NotProvable, SyntheticModel, seal_verifier_sources
+
+
+@dataclass
+class PostedBatch:
+    batch_id: int
+    salt: bytes
+    tree: MerkleTree
+    fields: list[ResponseFields]
+
+
+@dataclass
+class Arena:
+    """A provider with a registered synthetic model, and a challenger."""
+
+    local_chain: LocalChain
+    contracts: ProtocolContracts
+    model: SyntheticModel
+    model_id: bytes
+    provider: Sender
+    challenger: Sender
+    moves: list[tuple[Side, Action]] = field(default_factory=list)
+
+    @classmethod
+    def prepare(cls, local_chain: LocalChain, contracts: ProtocolContracts, model: SyntheticModel) -> Arena:
+        provider, challenger = local_chain.sender(1), local_chain.sender(2)
+        verifiers = verifier_artifacts(seal_verifier_sources())
+        model_id = register_model(provider, contracts, model, verifiers)
+        provider.send(contracts.stake.deposit(100 * 10**18), key=f"stake {model_id.hex()}")
+        return cls(local_chain, contracts, model, model_id, provider, challenger)
+
+    @property
+    def rules(self) -> ModelRules:
+        model = self.model
+        return ModelRules(model.step_count, model.vocabulary, model.end_tokens, DEVNET.arity)
+
+    def post(self, fields: Sequence[ResponseFields]) -> PostedBatch:
+        salt = secrets.token_bytes(32)
+        leaves = [
+            response_leaf(
+                self.contracts.chain.chain_id,
+                self.contracts.ledger.address,
+                self.provider.address,
+                self.model_id,
+                salt,
+                index,
+                item,
+            )
+            for index, item in enumerate(fields)
+        ]
+        tree = MerkleTree(leaves)
+        call = self.contracts.ledger.post_batch(tree.root, salt, self.model_id, len(fields))
+        self.provider.send(call, key=f"batch {salt.hex()}")
+        batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)
+        return PostedBatch(batch_id, salt, tree, list(fields))
+
+    def open(self, batch: PostedBatch, index: int, *, reveal_requested: bool = False) -> int:
+        call = self.contracts.game.open(
+            batch.batch_id,
+            index,
+            batch.fields[index],
+            batch.tree.path(index),
+            reveal_requested=reveal_requested,
+            bond_wei=DEVNET.challenger_bond,
+        )
+        mined = self.challenger.send(call, key=f"open {batch.batch_id} {index} {secrets.token_hex(4)}")
+        opened = self.contracts.events.decode(mined.receipt.logs)
+        return next(event.game_id for event in opened if isinstance(event, GameOpened))
+
+    def play(
+        self, game_id: int, provider: OwnTrace | None, challenger: OwnTrace | None, moves: int = 40
+    ) -> Game:
+        """Both sides by the honest player until the game is over."""
+        sides = {Side.PROVIDER: (self.provider, provider), Side.CHALLENGER: (self.challenger, challenger)}
+        for _ in range(moves):
+            moved = False
+            for side, (sender, trace) in sides.items():
+                state = read_game_state(self.contracts, game_id, self.rules)
+                if state.game.phase is Phase.RESOLVED:
+                    return state.game
+                now = self.contracts.chain.head().timestamp
+                action = next_action(state, side, trace, now)
+                if action is None:
+                    continue
+                try:
+                    call = call_of(action, state, self.contracts, trace, self.model)
+                except NotProvable:
+                    continue
+                sender.send(call, key=move_key(state, action))
+                self.moves.append((side, action))
+                moved = True
+            if not moved:
+                self.local_chain.pass_time(DEVNET.clock + 1)
+        raise AssertionError(f"the game does not end: {self.moves}")

@@ -1,0 +1,191 @@
+"""The dispute game on paper: the contract's rules without a chain, for tests of the honest player."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from contracts.protocol import actions
+from contracts.protocol.bisection import cuts
+from contracts.protocol.game import (
+    Game,
+    GameState,
+    ModelRules,
+    Outcome,
+    Phase,
+    Reason,
+    RevealedWindows,
+    Side,
+    Target,
+)
+from contracts.protocol.honest_player import next_action
+from contracts.protocol.model import boundary_hash
+from contracts.protocol.response import ResponseFields
+from contracts.protocol.trace import ProvingTrace, is_truncated
+from tests.contracts.synthetic import NotProvable, SyntheticModel
+
+TURN_S = 20
+
+
+class PaperGame:
+    """One game; `moves` keeps what was played."""
+
+    def __init__(
+        self, model: SyntheticModel, fields: ResponseFields, *, arity: int = 8, reveal_requested: bool = False
+    ) -> None:
+        self.now = 1_000
+        self.moves: list[actions.Action] = []
+        game = Game(
+            batch_id=1,
+            index=0,
+            provider="0x" + "aa" * 20,
+            challenger="0x" + "bb" * 20,
+            model_id=b"\0" * 32,
+            prompt_hash=fields.prompt_hash,
+            output_hash=fields.output_hash,
+            prompt_length=fields.prompt_length,
+            output_length=fields.output_length,
+            max_tokens=fields.max_tokens,
+            phase=Phase.AWAIT_REVEAL if reveal_requested else Phase.AWAIT_BOUNDARIES,
+            target=Target.NONE,
+            outcome=Outcome.UNDECIDED,
+            reason=Reason.NONE,
+            deadline=self.now + TURN_S,
+            turn_started_at=self.now,
+            provider_clock=0,
+            challenger_clock=0,
+            round=1,
+            range_start=0,
+            range_end=model.step_count,
+            window=0,
+            position=0,
+            chosen_id=0,
+            rival_id=0,
+            bond=1,
+            start_hash=b"",
+            end_hash=b"",
+            boundaries=(),
+        )
+        rules = ModelRules(model.step_count, model.vocabulary, model.end_tokens, arity)
+        self.state = GameState(1, game, rules)
+
+    @property
+    def game(self) -> Game:
+        return self.state.game
+
+    def play(self, provider: ProvingTrace | None, challenger: ProvingTrace | None) -> Outcome:
+        """Both sides by the honest player, each on its own trace, until somebody won."""
+        traces = {Side.PROVIDER: provider, Side.CHALLENGER: challenger}
+        for _ in range(100):
+            for side, trace in traces.items():
+                action = next_action(self.state, side, trace, self.now)
+                if action is None:
+                    continue
+                try:
+                    self.apply(action, side, trace)
+                except NotProvable:
+                    continue
+                self.moves.append(action)
+                if self.game.phase is Phase.RESOLVED:
+                    return self.game.outcome
+                break
+            else:
+                self.now += TURN_S  # nobody moves: time passes
+        raise AssertionError(f"the game does not end: {self.moves}")
+
+    def apply(self, action: actions.Action, side: Side, trace: ProvingTrace | None) -> None:
+        game = self.game
+        match action:
+            case actions.Timeout():
+                assert self.now > game.deadline
+                assert game.mover is not None
+                return self._resolve(game.mover.other, Reason.TIMED_OUT)
+            case actions.Concede():
+                return self._resolve(side.other, Reason.CONCEDED)
+            case actions.ResolveVoid():
+                assert self.state.response_void
+                return self._change(phase=Phase.RESOLVED, outcome=Outcome.RESPONSE_VOIDED)
+            case actions.ClaimTruncated():
+                assert trace is not None
+                assert is_truncated(trace.output_ids, game.max_tokens, self.state.rules.end_tokens)
+                return self._resolve(side, Reason.TRUNCATED)
+        assert game.mover is side
+        assert self.now <= game.deadline
+        assert trace is not None
+        match action:
+            case actions.RevealTokens(prompt_ids, output_ids):
+                assert game.phase is Phase.AWAIT_REVEAL
+                fields = ResponseFields.of(prompt_ids, output_ids, 0, 0)
+                assert (fields.prompt_hash, fields.output_hash) == (game.prompt_hash, game.output_hash)
+                self._turn(Phase.AWAIT_BOUNDARIES)
+            case actions.PostBoundaries(hashes):
+                assert game.phase is Phase.AWAIT_BOUNDARIES
+                ends = () if game.round == 1 else (game.start_hash, game.end_hash)
+                boundaries = hashes if not ends else (ends[0], *hashes, ends[1])
+                assert len(boundaries) == len(self.state.cuts)
+                self._turn(Phase.AWAIT_CHALLENGE, boundaries=boundaries)
+            case actions.ChallengeInput():
+                assert game.phase is Phase.AWAIT_CHALLENGE
+                assert game.round == 1
+                self._turn(
+                    Phase.AWAIT_WINDOWS, target=Target.EMBEDDING, range_end=0, start_hash=game.boundaries[0]
+                )
+            case actions.ChallengePart(part):
+                assert game.phase is Phase.AWAIT_CHALLENGE
+                limits = cuts(game.range_start, game.range_end, self.state.rules.arity)
+                start, end = limits[part], limits[part + 1]
+                single = end - start == 1
+                self._turn(
+                    Phase.AWAIT_WINDOWS if single else Phase.AWAIT_BOUNDARIES,
+                    target=Target.STEP if single else Target.NONE,
+                    round=game.round + (not single),
+                    range_start=start,
+                    range_end=end,
+                    start_hash=game.boundaries[part],
+                    end_hash=game.boundaries[part + 1],
+                )
+            case actions.ChallengeHead(position, rival):
+                assert game.phase is Phase.AWAIT_CHALLENGE
+                assert game.round == 1
+                assert game.prompt_length - 1 <= position < game.positions
+                self._turn(
+                    Phase.AWAIT_PROOF,
+                    target=Target.HEAD,
+                    position=position,
+                    chosen_id=trace.output_ids[position + 1 - game.prompt_length],
+                    rival_id=rival,
+                    range_start=game.range_end,
+                    start_hash=game.boundaries[-1],
+                )
+            case actions.RevealWindows(before, after):
+                assert game.phase is Phase.AWAIT_WINDOWS
+                assert boundary_hash(before) == game.start_hash
+                if game.target is Target.STEP:
+                    assert boundary_hash(after) == game.end_hash
+                self.state = replace(self.state, revealed=RevealedWindows(before, after))
+                self._turn(Phase.AWAIT_CHOICE)
+            case actions.ChooseWindow(window):
+                assert game.phase is Phase.AWAIT_CHOICE
+                assert 0 <= window < game.windows
+                self._turn(Phase.AWAIT_PROOF, window=window)
+            case actions.ProveStep(step, window):
+                assert (game.target, step, window) == (Target.STEP, game.range_start, game.window)
+                trace.prove_step(step, window)
+                self._resolve(side, Reason.PROVEN)
+            case actions.ProveEmbedding(window):
+                assert (game.target, window) == (Target.EMBEDDING, game.window)
+                trace.prove_embedding(window)
+                self._resolve(side, Reason.PROVEN)
+            case actions.ProveHead(position, _, rival):
+                assert (game.target, position, rival) == (Target.HEAD, game.position, game.rival_id)
+                trace.prove_head(position, rival)
+                self._resolve(side, Reason.PROVEN)
+
+    def _turn(self, phase: Phase, **changes: object) -> None:
+        self._change(phase=phase, deadline=self.now + TURN_S, turn_started_at=self.now, **changes)
+
+    def _resolve(self, winner: Side, reason: Reason) -> None:
+        outcome = Outcome.PROVIDER_WON if winner is Side.PROVIDER else Outcome.CHALLENGER_WON
+        self._change(phase=Phase.RESOLVED, outcome=outcome, reason=reason)
+
+    def _change(self, **changes: object) -> None:
+        self.state = replace(self.state, game=replace(self.game, **changes))  # type: ignore[arg-type]

@@ -1,0 +1,182 @@
+"""The honest player wins every game it should win, on paper: every step, every window, every lie."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.protocol import actions
+from contracts.protocol.bisection import cuts, rounds_at_most
+from contracts.protocol.game import Outcome, Phase, Reason, Side
+from contracts.protocol.honest_player import next_action
+from contracts.protocol.response import ResponseFields
+from contracts.protocol.trace import IdsOnly
+from tests.contracts.paper_game import TURN_S, PaperGame
+from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
+
+_PROMPT = [(7 * position) % 20 for position in range(70)]
+_MODELS = {steps: SyntheticModel(step_count=steps) for steps in (2, 4, 8, 60)}
+
+
+def fields_of(trace: SyntheticTrace | IdsOnly, max_tokens: int = 8) -> ResponseFields:
+    return ResponseFields.of(trace.prompt_ids, trace.output_ids, max_tokens, 0)
+
+
+def honest(steps: int = 4) -> SyntheticTrace:
+    model = _MODELS[steps]
+    return SyntheticTrace(model, _PROMPT, model.generate(_PROMPT, 8))
+
+
+def lying(steps: int, wrong_from: tuple[int, int]) -> SyntheticTrace:
+    truth = honest(steps)
+    return SyntheticTrace(truth.model, truth.prompt_ids, truth.output_ids, wrong_from)
+
+
+@pytest.mark.parametrize("window", [0, 1, 2])
+@pytest.mark.parametrize("boundary", range(1, 9))
+def test_a_lie_at_any_step_and_window_loses(boundary: int, window: int) -> None:
+    truth = honest(8)
+    game = PaperGame(truth.model, fields_of(truth), arity=3)
+    assert game.play(lying(8, (boundary, window)), truth) is Outcome.CHALLENGER_WON
+    assert game.game.range_start == boundary - 1
+    assert game.game.window == window
+    assert game.game.reason is Reason.TIMED_OUT
+
+
+@pytest.mark.parametrize("window", [0, 1, 2])
+def test_a_lie_about_the_input_loses(window: int) -> None:
+    truth = honest()
+    game = PaperGame(truth.model, fields_of(truth))
+    assert game.play(lying(4, (0, window)), truth) is Outcome.CHALLENGER_WON
+    assert actions.ChallengeInput() in game.moves
+    assert actions.ChooseWindow(window) in game.moves
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 7])
+def test_a_wrong_token_loses_at_the_head(wrong: int) -> None:
+    truth = honest()
+    output = list(truth.output_ids)
+    wrong = min(wrong, len(output) - 1)
+    output[wrong] = (output[wrong] + 1) % truth.model.vocabulary
+    liar = SyntheticTrace(truth.model, _PROMPT, output)
+    game = PaperGame(truth.model, fields_of(liar, len(output)))
+    # The challenger computes the same trace over the same ids; only the token is not the argmax.
+    assert game.play(liar, SyntheticTrace(truth.model, _PROMPT, output)) is Outcome.CHALLENGER_WON
+    assert game.game.position == len(_PROMPT) - 1 + wrong
+    assert game.game.reason is Reason.CONCEDED
+
+
+@pytest.mark.parametrize("boundary", range(5))
+@pytest.mark.parametrize("window", [0, 1, 2])
+def test_a_challenger_who_computes_wrongly_loses(boundary: int, window: int) -> None:
+    truth = honest()
+    game = PaperGame(truth.model, fields_of(truth))
+    assert game.play(truth, lying(4, (boundary, window))) is Outcome.PROVIDER_WON
+    assert game.game.reason is Reason.PROVEN
+
+
+def test_a_challenger_who_agrees_after_all_gives_up() -> None:
+    game = PaperGame(_MODELS[4], fields_of(honest()), reveal_requested=True)
+    assert game.play(honest(), honest()) is Outcome.PROVIDER_WON
+    assert [type(move) for move in game.moves] == [
+        actions.RevealTokens,
+        actions.PostBoundaries,
+        actions.Concede,
+    ]
+
+
+def test_silence_loses_for_either_side() -> None:
+    provider_silent = PaperGame(_MODELS[4], fields_of(honest()), reveal_requested=True)
+    assert provider_silent.play(None, honest()) is Outcome.CHALLENGER_WON
+    challenger_silent = PaperGame(_MODELS[4], fields_of(honest()))
+    assert challenger_silent.play(honest(), None) is Outcome.PROVIDER_WON
+    assert provider_silent.game.reason is challenger_silent.game.reason is Reason.TIMED_OUT
+
+
+def test_an_output_cut_short_loses_at_once() -> None:
+    truth = honest()
+    short = SyntheticTrace(truth.model, _PROMPT, [t for t in truth.output_ids if t not in (2,)][:2])
+    game = PaperGame(truth.model, fields_of(short, max_tokens=8))
+    assert game.play(short, short) is Outcome.CHALLENGER_WON
+    assert game.moves[-1] == actions.ClaimTruncated()
+
+
+def test_an_id_outside_the_vocabulary_is_challenged_as_input() -> None:
+    ids = IdsOnly([*_PROMPT[:40], 999, *_PROMPT[:5]], [1])
+    game = PaperGame(_MODELS[4], fields_of(ids, 1))
+    game.apply(actions.PostBoundaries((b"",) * 5), Side.PROVIDER, ids)  # type: ignore[arg-type]
+    assert next_action(game.state, Side.CHALLENGER, ids, game.now) == actions.ChallengeInput()
+    game.apply(actions.ChallengeInput(), Side.CHALLENGER, ids)  # type: ignore[arg-type]
+    game.state = replace(game.state, game=replace(game.game, phase=Phase.AWAIT_CHOICE))
+    assert next_action(game.state, Side.CHALLENGER, ids, game.now) is None  # nothing revealed yet
+    game.state = replace(game.state, revealed=lying_windows())
+    assert next_action(game.state, Side.CHALLENGER, ids, game.now) == actions.ChooseWindow(1)
+
+
+def lying_windows():  # type: ignore[no-untyped-def]
+    from contracts.protocol.game import RevealedWindows
+
+    return RevealedWindows(((1, 2), (3, 4)), ())
+
+
+def test_a_void_response_is_resolved_before_anything_else() -> None:
+    game = PaperGame(_MODELS[4], fields_of(honest()))
+    game.state = replace(game.state, response_void=True)
+    for side in Side:
+        assert next_action(game.state, side, honest(), game.now) == actions.ResolveVoid()
+
+
+def test_move_and_timeout_exclude_each_other_at_every_second() -> None:
+    game = PaperGame(_MODELS[4], fields_of(honest()))
+    for second in range(TURN_S + 3):
+        now = game.game.turn_started_at + second
+        move = next_action(game.state, Side.PROVIDER, honest(), now)
+        answer = next_action(game.state, Side.CHALLENGER, honest(), now)
+        assert (move is None) == (now > game.game.deadline)
+        assert (answer == actions.Timeout()) == (now > game.game.deadline)
+
+
+def test_a_provider_that_finds_foreign_boundaries_gives_up() -> None:
+    truth = honest()
+    game = PaperGame(truth.model, fields_of(truth))
+    game.apply(actions.PostBoundaries((b"\0" * 32,) * 5), Side.PROVIDER, truth)
+    game.apply(actions.ChallengePart(0), Side.CHALLENGER, truth)
+    assert isinstance(next_action(game.state, Side.PROVIDER, truth, game.now), actions.Concede)
+
+
+def test_a_resolved_game_needs_nothing() -> None:
+    game = PaperGame(_MODELS[4], fields_of(honest()))
+    game.apply(actions.Concede(""), Side.CHALLENGER, None)
+    assert next_action(game.state, Side.PROVIDER, honest(), game.now) is None
+
+
+def test_the_reference_model_needs_two_rounds() -> None:
+    assert rounds_at_most(60, 8) == 2
+    truth = honest(60)
+    game = PaperGame(truth.model, fields_of(truth), arity=8)
+    assert game.play(lying(60, (38, 2)), truth) is Outcome.CHALLENGER_WON
+    assert game.game.round == 2
+    assert (game.game.range_start, game.game.range_end) == (37, 38)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([2, 4, 8, 60]), st.integers(2, 64), st.data())
+def test_any_lie_is_found_within_the_rounds_promised(steps: int, arity: int, data: st.DataObject) -> None:
+    boundary, window = data.draw(st.integers(1, steps)), data.draw(st.integers(0, 2))
+    truth = honest(steps)
+    game = PaperGame(truth.model, fields_of(truth), arity=arity)
+    assert game.play(lying(steps, (boundary, window)), truth) is Outcome.CHALLENGER_WON
+    assert (game.game.range_start, game.game.window) == (boundary - 1, window)
+    assert game.game.round <= rounds_at_most(steps, arity)
+
+
+@given(st.integers(0, 100), st.integers(1, 200), st.integers(2, 128))
+def test_every_part_has_a_step_and_none_is_left_out(start: int, length: int, arity: int) -> None:
+    limits = cuts(start, start + length, arity)
+    assert (limits[0], limits[-1]) == (start, start + length)
+    assert all(later > earlier for earlier, later in pairwise(limits))
+    assert len(limits) - 1 == min(arity, length)

@@ -1,0 +1,232 @@
+"""One intent, one effect: whatever is killed, dropped, replaced or reorganised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from contracts.bindings.chain import Chain
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.errors import ContractError, InsufficientFunds, TransactionTimedOut
+from contracts.bindings.journal import IntentStatus, SqlJournal
+from contracts.bindings.keys import UnlockedSigner
+from contracts.bindings.sender import FeePolicy, Sender
+from tests.contracts.local_chain import LocalChain
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Fuse:
+    """Burns with every request and every write; at zero the process is killed, before or after the act."""
+
+    def __init__(self, steps: int, *, after: bool) -> None:
+        self.steps = steps
+        self.after = after
+
+    def burn(self, act: Callable[[], Any]) -> Any:
+        self.steps -= 1
+        if self.steps == 0 and not self.after:
+            raise Killed
+        result = act()
+        if self.steps == 0 and self.after:
+            raise Killed
+        return result
+
+
+class KillableChain(Chain):
+    def __init__(self, rpc_url: str, fuse: Fuse) -> None:
+        self.fuse = Fuse(0, after=False)
+        super().__init__(rpc_url)
+        self.fuse = fuse
+
+    def request(self, method: str, parameters: Any) -> Any:
+        return self.fuse.burn(lambda: super(KillableChain, self).request(method, parameters))
+
+
+class KillableJournal:
+    def __init__(self, journal: SqlJournal, fuse: Fuse) -> None:
+        self._journal = journal
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._journal, name)
+        return lambda *arguments: self._fuse.burn(lambda: method(*arguments))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+
+@pytest.fixture
+def manual_mining(local_chain: LocalChain) -> Iterator[None]:
+    local_chain.chain.request("evm_setAutomine", [False])
+    yield
+    local_chain.chain.request("evm_setAutomine", [True])
+    local_chain.mine()
+
+
+def make_sender(
+    local_chain: LocalChain, engine: Engine, account: int, fuse: Fuse | None = None, **options: Any
+) -> Sender:
+    chain = local_chain.chain
+    signer = UnlockedSigner(chain, chain.unlocked_accounts()[account])
+    journal = SqlJournal(engine, f"test {account}")
+    if fuse is None:
+        return Sender(chain, signer, journal, poll_s=0.01, **options)
+    killable = KillableChain(chain.rpc_url, fuse)
+    return Sender(killable, signer, KillableJournal(journal, fuse), poll_s=0.01, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_at_any_point_repeats_and_loses_nothing(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, after: bool
+) -> None:
+    call = contracts.stake.deposit(1)
+    owner = local_chain.chain.unlocked_accounts()[6]
+    kills = 0
+    while True:
+        fuse = Fuse(kills + 1, after=after)
+        before = contracts.stake.account(owner).total
+        key = f"deposit {after} {kills}"
+        with suppress(Killed):
+            make_sender(local_chain, engine, 6, fuse).send(call, key)
+        make_sender(local_chain, engine, 6).send(call, key)
+        assert contracts.stake.account(owner).total == before + 1, f"killed at step {kills}"
+        if fuse.steps > 0:
+            break
+        kills += 1
+    assert kills > 10
+
+
+def test_recovery_alone_finishes_what_was_written_down(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine
+) -> None:
+    owner = local_chain.chain.unlocked_accounts()[6]
+    before = contracts.stake.account(owner).total
+    for step in range(2, 10):
+        with suppress(Killed):
+            killed = make_sender(local_chain, engine, 6, Fuse(step, after=True))
+            killed.submit(contracts.stake.deposit(1), f"lost {step}")
+    recovered = make_sender(local_chain, engine, 6)
+    while recovered.recover():
+        pass
+    assert contracts.stake.account(owner).total == before + 8
+
+
+def test_the_same_key_is_sent_once(local_chain: LocalChain, contracts: ProtocolContracts) -> None:
+    sender = local_chain.sender(7)
+    first = sender.send(contracts.stake.deposit(5), "once")
+    assert sender.send(contracts.stake.deposit(5), "once") == first
+
+
+def test_a_waiting_transaction_is_replaced_at_a_higher_fee(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, manual_mining: None
+) -> None:
+    sender = make_sender(local_chain, engine, 7, fees=FeePolicy(bump_after_s=0.0))
+    before = contracts.stake.account(sender.address).total
+    intent = sender.submit(contracts.stake.deposit(3), "slow")
+    sender.recover()
+    sender.recover()
+    attempts = sender.journal.get(intent).attempts
+    assert len(attempts) >= 3
+    assert all(newer.max_fee_wei * 8 >= older.max_fee_wei * 9 for older, newer in pairwise(attempts))
+    local_chain.mine()
+    sender.wait(intent)
+    assert contracts.stake.account(sender.address).total == before + 3
+    with pytest.raises(TransactionTimedOut, match="stays in the journal"):
+        sender.send(contracts.stake.deposit(3), "never mined", timeout_s=0.05)
+    local_chain.mine()
+    sender.send(contracts.stake.deposit(3), "never mined")
+    assert contracts.stake.account(sender.address).total == before + 6
+
+
+def test_a_nonce_used_by_another_program_is_given_up(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, manual_mining: None
+) -> None:
+    sender = make_sender(local_chain, engine, 7)
+    before = contracts.stake.account(sender.address).total
+    intent = sender.submit(contracts.stake.deposit(3), "crossed")
+    planned = sender.journal.get(intent)
+    local_chain.chain.request("anvil_dropTransaction", ["0x" + planned.attempts[0].hash.hex()])
+    foreign = {"from": sender.address, "to": sender.address, "value": "0x1", "nonce": hex(planned.nonce or 0)}
+    local_chain.chain.request("eth_sendTransaction", [foreign])
+    local_chain.mine()
+    sender.recover()
+    local_chain.mine()
+    assert sender.wait(intent).gas_used > 0
+    assert contracts.stake.account(sender.address).total == before + 3
+
+
+def test_a_reorganised_transaction_is_sent_again(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine
+) -> None:
+    sender = make_sender(local_chain, engine, 7, confirmations=2)
+    before = contracts.stake.account(sender.address).total
+    snapshot = local_chain.chain.request("evm_snapshot", [])
+    intent = sender.submit(contracts.stake.deposit(3), "reorganised")
+    sender.recover()
+    assert sender.journal.get(intent).status is IntentStatus.MINED
+    local_chain.chain.request("evm_revert", [snapshot])
+    assert contracts.stake.account(sender.address).total == before
+    sender.recover()
+    assert sender.journal.get(intent).status is IntentStatus.SIGNED
+    sender.recover()
+    local_chain.mine(2)
+    assert sender.wait(intent).gas_used > 0
+    assert contracts.stake.account(sender.address).total == before + 3
+
+
+def test_a_refusal_is_explained_and_nothing_is_sent(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine
+) -> None:
+    sender = make_sender(local_chain, engine, 8)
+    nonce = local_chain.chain.nonce(sender.address)
+    with pytest.raises(ContractError, match="There are no credits to withdraw") as refused:
+        sender.send(contracts.stake.withdraw(), "withdraw")
+    assert refused.value.name == "NothingToWithdraw"
+    with pytest.raises(ContractError) as unknown:
+        sender.send(contracts.ledger.finalise_batch(999), "finalise")
+    assert (unknown.value.name, unknown.value.arguments) == ("BatchUnknown", {"batchId": 999})
+    with pytest.raises(ContractError, match="NothingSent"):
+        sender.send(contracts.stake.deposit(0), "deposit")
+    assert local_chain.chain.nonce(sender.address) == nonce
+    # The same key may be tried again once the reason is gone.
+    assert sender.send(contracts.stake.deposit(1), "deposit").gas_used > 0
+
+
+def test_a_transaction_that_reverts_when_mined_is_explained(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, manual_mining: None
+) -> None:
+    sender = make_sender(local_chain, engine, 8)
+    stake = sender.submit(contracts.stake.deposit(10**18), "stake")
+    exit_ = sender.submit(contracts.stake.request_exit(10**18), "exit")
+    # Another program takes the deposit's place, so that the exit no longer fits when it is mined.
+    nonce = hex(sender.journal.get(stake).nonce or 0)
+    fee = hex(10**12)
+    foreign = {"from": sender.address, "to": sender.address, "nonce": nonce, "gasPrice": fee}
+    local_chain.chain.request("eth_sendTransaction", [foreign])
+    local_chain.mine()
+    with pytest.raises(ContractError, match="deposit more") as reverted:
+        sender.wait(exit_)
+    assert reverted.value.name == "InsufficientStake"
+    assert sender.journal.get(exit_).status is IntentStatus.REVERTED
+
+
+def test_an_account_without_ether_is_named(local_chain: LocalChain, contracts: ProtocolContracts) -> None:
+    sender = local_chain.sender(2, journal="poor")
+    balance = local_chain.chain.balance_wei(sender.address)
+    try:
+        local_chain.chain.request("anvil_setBalance", [sender.address, "0x1"])
+        with pytest.raises(InsufficientFunds, match="send it some ether"):
+            sender.send(contracts.stake.deposit(1), "poor")
+    finally:
+        local_chain.chain.request("anvil_setBalance", [sender.address, hex(balance)])

@@ -1,0 +1,98 @@
+"""A node over the built-in tiny model: real executor, real database, real signatures; no chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from contracts.bindings.keys import SignedTransaction
+from node.api.application import create_application
+from node.inference import InferenceQueue
+from node.metrics import Metrics
+from node.receipts import Issuer, ReceiptDesk
+from node.records import Records
+from node.service import AnswerService, ServedModel
+from node.store import Journal, open_engine
+from node.store.journal import BatchTerms
+from prover.model.execute import Executor
+from prover.model.library import load_model
+from prover.model.weights import IntegerModel
+
+CHAIN_ID = 31337
+LEDGER = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+MODEL_ID = bytes(range(32))
+
+
+class LocalSigner:
+    """A key in memory."""
+
+    def __init__(self) -> None:
+        self._account = Account.create()
+
+    @property
+    def address(self) -> str:
+        return str(self._account.address)
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> SignedTransaction:
+        signed = self._account.sign_transaction(transaction)
+        return SignedTransaction(bytes(signed.raw_transaction), bytes(signed.hash))
+
+    def sign_typed_data(self, message: dict[str, Any]) -> bytes:
+        return bytes(self._account.sign_typed_data(full_message=message).signature)
+
+
+@dataclass
+class LocalNode:
+    """Everything behind the API."""
+
+    app: FastAPI
+    service: AnswerService
+    journal: Journal
+    issuer: Issuer
+    unready: list[str]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> IntegerModel:
+    return load_model("tiny")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(open_engine(f"sqlite:///{tmp_path}/node.db"))
+
+
+def build_node(model: IntegerModel, journal: Journal, *, generator: Any = None, capacity: int = 4) -> LocalNode:
+    signer = LocalSigner()
+    issuer = Issuer(CHAIN_ID, LEDGER, signer.address, MODEL_ID)
+    terms = BatchTerms(interval_s=30, posting_window_s=60, largest=100)
+    unready: list[str] = []
+    service = AnswerService(
+        served=ServedModel("tiny", MODEL_ID, model.tokenizer, model.config.max_positions, int(time.time())),
+        queue=InferenceQueue(generator or Executor(model), capacity),
+        desk=ReceiptDesk(journal, signer, issuer, terms, now=lambda: int(time.time())),
+        metrics=Metrics(),
+        default_max_tokens=16,
+        readiness=lambda: unready[0] if unready else None,
+    )
+    app = create_application(service, Records(journal, issuer, "tiny"), lambda: {"batches": []})
+    return LocalNode(app, service, journal, issuer, unready)
+
+
+@pytest.fixture
+def node(tiny: IntegerModel, journal: Journal) -> LocalNode:
+    return build_node(tiny, journal)
+
+
+@pytest.fixture
+def client(node: LocalNode) -> Iterator[TestClient]:
+    with TestClient(node.app, raise_server_exceptions=False) as client:
+        yield client

@@ -1,0 +1,179 @@
+"""What OpenAI clients get: answers, streams, receipts, and refusals in their own error shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from contracts.bindings.receipts import receipt_signer
+from node.receipts import receipt_of
+from prover.model.execute import Executor
+from prover.model.weights import IntegerModel
+
+from .conftest import CHAIN_ID, LEDGER, LocalNode
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def events(text: str) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_chat_answers_greedily_and_signs_a_receipt(
+    client: TestClient, node: LocalNode, tiny: IntegerModel
+) -> None:
+    answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO, "max_tokens": 7})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    prompt = tiny.tokenizer.encode_chat(HELLO)
+    expected = Executor(tiny).generate(prompt, 7)
+    assert body["object"] == "chat.completion"
+    assert body["choices"][0]["message"]["content"] == tiny.tokenizer.decode(expected.ids)
+    assert body["choices"][0]["finish_reason"] == expected.finish_reason
+    assert body["usage"] == {
+        "prompt_tokens": len(prompt),
+        "completion_tokens": len(expected.ids),
+        "total_tokens": len(prompt) + len(expected.ids),
+    }
+    receipt_id = answer.headers["x-gainsay-receipt"]
+    row = node.journal.find_response(receipt_id)
+    assert row is not None and row.id == body["id"] and row.signature is not None
+    batch = node.journal.batch(row.batch_id)
+    assert batch is not None
+    receipt = receipt_of(node.issuer.provider, batch, row)
+    signature = bytes.fromhex(row.signature[2:])
+    assert receipt_signer(receipt, signature, CHAIN_ID, LEDGER) == node.issuer.provider
+    assert receipt.max_tokens == 7 and receipt.output_length == len(expected.ids)
+
+
+def test_text_and_token_prompts_give_the_same_answer(client: TestClient, tiny: IntegerModel) -> None:
+    text = client.post("/v1/completions", json={"model": "tiny", "prompt": "ab", "max_tokens": 4}).json()
+    ids = client.post(
+        "/v1/completions", json={"model": "tiny", "prompt": tiny.tokenizer.encode("ab"), "max_tokens": 4}
+    ).json()
+    assert text["object"] == "text_completion"
+    assert text["choices"][0]["text"] == ids["choices"][0]["text"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_stream_carries_the_same_text_and_the_receipt(client: TestClient, node: LocalNode, path: str) -> None:
+    body: dict[str, Any] = {"model": "tiny", "max_tokens": 9}
+    body |= {"messages": HELLO} if "chat" in path else {"prompt": "Hello"}
+    whole = client.post(path, json=body).json()["choices"][0]
+    streamed = client.post(path, json=body | {"stream": True, "stream_options": {"include_usage": True}})
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    chunks = events(streamed.text)
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    if "chat" in path:
+        pieces = [choice["delta"].get("content") or "" for choice in choices]
+        assert choices[0]["delta"]["role"] == "assistant"
+        assert "".join(pieces) == whole["message"]["content"]
+    else:
+        assert "".join(choice["text"] for choice in choices) == whole["text"]
+    assert choices[-1]["finish_reason"] == whole["finish_reason"]
+    assert [choice["finish_reason"] for choice in choices[:-1]] == [None] * (len(choices) - 1)
+    assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] >= 1
+    row = node.journal.find_response(chunks[-1]["x_gainsay_receipt"])
+    assert row is not None and row.signature is not None
+    assert len({chunk["id"] for chunk in chunks}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "param"),
+    [
+        ({"temperature": 0.7}, 400, "temperature"),
+        ({"n": 2}, 400, "n"),
+        ({"stop": ["\n"]}, 400, "stop"),
+        ({"logprobs": True}, 400, "logprobs"),
+        ({"tools": [{"type": "function"}]}, 400, "tools"),
+        ({"max_tokens": 0}, 400, "max_tokens"),
+        ({"max_tokens": "5"}, 400, "max_tokens"),
+        ({"top_p": 0}, 400, "top_p"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, 400, None),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, 400, "max_completion_tokens"),
+        ({"frobnicate": 1}, 400, "frobnicate"),
+        ({"model": "gpt-4"}, 404, "model"),
+        ({"max_tokens": 100_000}, 413, None),
+        ({"messages": [{"role": "user", "content": "x" * 400}]}, 413, None),
+    ],
+)
+def test_refusals_name_the_field(client: TestClient, change: dict[str, Any], status: int, param: str | None) -> None:
+    answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO} | change)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) >= {"message", "type", "param", "code"} and error["message"]
+    if param is not None:
+        assert error["param"] == param
+
+
+def test_neutral_options_are_accepted(client: TestClient) -> None:
+    neutral = {
+        "temperature": 0, "top_p": 1, "n": 1, "stop": None, "presence_penalty": 0, "frequency_penalty": 0,
+        "seed": 7, "user": "me", "logprobs": False, "tools": [], "response_format": {"type": "text"},
+        "logit_bias": {}, "max_completion_tokens": 2,
+    }  # fmt: skip
+    answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO} | neutral)
+    assert answer.status_code == 200, answer.text
+
+
+def test_malformed_bodies_are_400(client: TestClient) -> None:
+    for body in (b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"model": "tiny"}'):
+        answer = client.post(
+            "/v1/chat/completions", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400, (body, answer.text)
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("prompt", ["", [], [[]], ["a", "b"], [300], [-1], [True], ["a", 3], 5, None])
+def test_bad_prompts_are_400(client: TestClient, prompt: Any) -> None:
+    answer = client.post("/v1/completions", json={"model": "tiny", "prompt": prompt, "max_tokens": 1})
+    assert answer.status_code == 400, answer.text
+
+
+def test_huge_body_is_413(client: TestClient) -> None:
+    answer = client.post("/v1/completions", content=b" " * (3 * 1024 * 1024))
+    assert answer.status_code == 413 and answer.json()["error"]["code"] == "body_too_long"
+    chunks = (b" " * 65536 for _ in range(48))
+    assert client.post("/v1/completions", content=chunks).status_code == 413
+
+
+def test_an_answer_may_fill_all_positions(client: TestClient, tiny: IntegerModel) -> None:
+    limit = tiny.config.max_positions
+    full = {"model": "tiny", "prompt": [65] * limit, "max_tokens": 1}
+    answer = client.post("/v1/completions", json=full)
+    assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] == 1
+    assert client.post("/v1/completions", json=full | {"max_tokens": 2}).status_code == 413
+    assert client.post("/v1/completions", json={"model": "tiny", "prompt": [65] * (limit + 1)}).status_code == 413
+
+
+def test_models_are_listed(client: TestClient) -> None:
+    listing = client.get("/v1/models").json()
+    assert [card["id"] for card in listing["data"]] == ["tiny"]
+    assert client.get("/v1/models/tiny").json()["object"] == "model"
+    assert client.get("/v1/models/none").status_code == 404
+
+
+def test_unready_node_answers_503(client: TestClient, node: LocalNode) -> None:
+    node.unready.append("the chain does not answer")
+    answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO})
+    assert answer.status_code == 503 and "chain" in answer.json()["error"]["message"]
+    assert client.get("/readyz").status_code == 503 and client.get("/healthz").status_code == 200
+
+
+def test_explorer_and_metrics_are_served(client: TestClient) -> None:
+    page = client.get("/")
+    assert "settlement explorer" in page.text and "default-src 'none'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text and "https://" not in page.text
+    snapshot = client.get("/v1/settlement")
+    again = client.get("/v1/settlement", headers={"If-None-Match": snapshot.headers["etag"]})
+    assert again.status_code == 304
+    figures = client.get("/metrics").text
+    assert 'gainsay_http_requests_total{route="/",status="200"} 1.0' in figures

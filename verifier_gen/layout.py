@@ -1,0 +1,284 @@
+"""Where everything lies: calldata offsets, and the memory plan of a generated verifier.
+
+Nothing else in the generator knows a number that is an address. Memory regions get names that become constants
+of the contract. The verifier owns memory from 0x80 on: it is entered with Solidity's free memory pointer there,
+checks that, and moves the pointer behind its last region.
+
+Sizes are known when the verifier is generated, except those that depend on t (context bits): such a size is a
+`Bits`, regions are made for the largest t, and Yul computes the actual size from the local `t`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from prover.plan import Evaluation, PointPart, Slice
+from prover.program import WINDOW_BITS, Kind
+from prover.relations import Bits, PublicBits
+from prover.statement import VerifyingKey
+
+WORD = 32
+POINT = 2 * WORD
+MEMORY_START = 0x80
+
+# Words of the opening, relative to its start (prover.argument.mercury.MercuryOpening, in field order).
+OPENING = {
+    "h": 0,
+    "q": POINT,
+    "g": 2 * POINT,
+    "s": 3 * POINT,
+    "d": 4 * POINT,
+    "scalars": 5 * POINT,
+    "quotient": 5 * POINT + 6 * WORD,
+    "w": 6 * POINT + 6 * WORD,
+    "w_prime": 7 * POINT + 6 * WORD,
+}
+OPENING_BYTES = 8 * POINT + 6 * WORD
+
+
+def width(bits: Bits) -> str:
+    """Yul for fixed + context * t."""
+    if bits.context == 0:
+        return str(bits.fixed)
+    scaled = "t" if abs(bits.context) == 1 else f"mul({abs(bits.context)}, t)"
+    if bits.context > 0:
+        if bits.fixed == 0:
+            return scaled
+        return f"add({scaled}, {bits.fixed})" if bits.fixed > 0 else f"sub({scaled}, {-bits.fixed})"
+    return f"sub({bits.fixed}, {scaled})"
+
+
+def words_after(base: int | str, bits: Bits) -> str:
+    """Yul for base + 32 * bits."""
+    if bits.context == 0 and isinstance(base, int):
+        return hex(base + WORD * bits.fixed)
+    return f"add({base}, shl(5, {width(bits)}))"
+
+
+def words_before(base: str, bits: Bits) -> str:
+    """Yul for base - 32 * bits."""
+    return f"sub({base}, {hex(WORD * bits.fixed)})" if bits.context == 0 else f"sub({base}, shl(5, {width(bits)}))"
+
+
+def largest(widths: Sequence[Bits]) -> str:
+    """Yul for the maximum of widths."""
+    best: dict[int, int] = {}
+    for bits in widths:
+        best[bits.context] = max(bits.fixed, best.get(bits.context, bits.fixed))
+    texts = [width(Bits(fixed, context)) for context, fixed in sorted(best.items())]
+    result = texts[0]
+    for text in texts[1:]:
+        result = f"maximum({result}, {text})"
+    return result
+
+
+@dataclass(frozen=True)
+class Region:
+    """A named piece of memory."""
+
+    name: str
+    address: int
+    words: int
+    meaning: str
+
+    def at(self, index: int) -> int:
+        """Address of a word."""
+        return self.address + WORD * index
+
+    @property
+    def end(self) -> int:
+        """Address behind the last word."""
+        return self.at(self.words)
+
+
+@dataclass
+class Memory:
+    """Allocates regions one behind the other."""
+
+    regions: list[Region] = field(default_factory=list)
+    end: int = MEMORY_START
+
+    def allocate(self, name: str, words: int, meaning: str) -> Region:
+        """A region of so many words."""
+        region = Region(name, self.end, words, meaning)
+        self.regions.append(region)
+        self.end += WORD * words
+        return region
+
+    def temporary(self) -> str:
+        """The address of one more word, as Yul. Temporaries come behind all regions."""
+        self.end += WORD
+        return hex(self.end - WORD)
+
+    def constants(self) -> str:
+        """The contract's constants, one per region."""
+        return "\n".join(
+            f"    uint256 private constant {region.name} = {region.address:#06x}; // {region.meaning}"
+            for region in self.regions
+        )
+
+
+class StepLayout:
+    """The memory plan of the verifier of one layer program."""
+
+    def __init__(self, key: VerifyingKey) -> None:
+        plan, mu = key.plan, key.chunk_bits
+        program = plan.program
+        self.mu = mu
+        t = self.largest_context_bits = plan.axes["position"].fixed if program.has_context else WINDOW_BITS
+        self.memory = Memory()
+        allocate = self.memory.allocate
+        rounds = plan.variables(t)
+        longest = max((c.slot_bits + c.width.resolve(t) for c in plan.classes), default=0)
+        slots = mu + max(0, longest - mu)
+        claims = len(plan.classes) + len(plan.single_evaluations)
+        windows = 1 << (t - WINDOW_BITS)
+
+        # --- scalars of the statement and of the protocol
+        for name, meaning in _SCALARS:
+            allocate(name, 1, meaning)
+        self.publics = {name: allocate(f"PUBLIC_{name.upper()}", 1, "public integer") for name in program.public_scalars}
+        self.parameters = {
+            name: allocate(f"PARAMETER_{name.upper()}", 1, "of the step key") for name in program.parameters
+        }
+        # --- challenges
+        self.alpha_powers = allocate("ALPHA_POWERS", plan.powers, "alpha^0, alpha^1, ...")
+        self.eta_powers = allocate("ETA_POWERS", claims, "eta^0, eta^1, ...")
+        self.rho = allocate("RHO", rounds, "rho, ends at RHO_END")
+        self.rho_end = allocate("RHO_END", 0, "")
+        self.point = allocate("POINT", rounds, "r, ends at POINT_END")
+        self.point_end = allocate("POINT_END", 0, "")
+        self.slots = allocate("SLOTS", slots, "slot challenges (extra, S), end at SLOTS_END")
+        self.slots_end = allocate("SLOTS_END", 0, "")
+        self.reduced = allocate("REDUCED", mu, "q, ends at REDUCED_END")
+        self.reduced_end = allocate("REDUCED_END", 0, "")
+        # --- products over coordinates, indexed by the number n of coordinates behind or in front
+        self.padding = allocate("PADDING", rounds + 1, "[n]: prod (1 - r_j) over all but the last n coordinates")
+        self.eq_rho = allocate("EQ_RHO", rounds + 1, "[n]: prod eq(rho_j, r_j) over the last n coordinates")
+        self.slot_front = allocate("SLOT_FRONT", mu + 1, "[n]: prod (1 - S_j) over all but the last n coordinates")
+        self.eq_slots = allocate("EQ_SLOTS", mu + 1, "[n]: prod eq(S_j, q_j) over all but the last n coordinates")
+        self.eq_zero = allocate("EQ_ZERO", mu + 1, "[n]: prod (1 - q_j) over all but the last n coordinates")
+        self.eq_point = allocate("EQ_POINT", min(mu, rounds) + 1, "[n]: prod eq(r_j, q_j) over the last n coordinates")
+        # --- coefficients of the commitments
+        self.coefficients = allocate("COEFFICIENTS", 0, "of every commitment, from here to COEFFICIENTS_END")
+        self.weight_coefficients = {
+            tensor.name: allocate(f"C_{tensor.name.upper()}", plan.weight_chunks(tensor, mu), "step key")
+            for tensor in program.weights
+        }
+        self.input_coefficients = {
+            tensor.name: allocate(f"C_{tensor.name.upper()}", windows if "context" in tensor.axes else 1, "public input")
+            for tensor in program.inputs
+        }
+        self.constant_coefficients = {
+            name: allocate(f"C_{name.upper()}", 1, "public table") for name, _ in key.constants
+        }
+        self.class_coefficients = {
+            index: allocate(f"C_CLASS_{index}", c.chunks(t, mu), f"committed: {', '.join(c.tensors)}")
+            for index, c in enumerate(plan.classes)
+            if c.phase
+        }
+        self.coefficients_end = allocate("COEFFICIENTS_END", 0, "")
+        # --- the point of one claim, and scratch
+        lengths = [self._claim_length(key, evaluation, t) for evaluation in plan.single_evaluations]
+        allocate("CLAIM_POINT", max([longest, mu, *lengths]), "coordinates of the claim at hand")
+        tables = [longest - mu, *(n - chunk_variables(key, e) for n, e in zip(lengths, plan.single_evaluations, strict=True))]
+        tensors = max((len(c.tensors) for c in plan.classes), default=0) + 1
+        allocate("SCRATCH", max(tensors, 1 << max(0, *tables)), "tables of eq, folded stacks")
+        # --- precompiles
+        allocate("SUM", 2, "the running combination; SUM and TERM are the input of ecAdd")
+        allocate("TERM", 2, "")
+        allocate("FACTOR", 3, "point and scalar: the input of ecMul")
+        allocate("PAIRING", 12, "input of the pairing; of modexp before")
+        # --- evaluations that the proof sends
+        self.evaluations = allocate("EVALUATIONS", 0, "from here to EVALUATIONS_END, in the order of the proof")
+        self.evaluation_regions = self._evaluation_regions(key)
+        allocate("EVALUATIONS_END", 0, "")
+        # --- transcript, last because its longest absorption is long
+        points = sum(c.chunks(t, mu) for c in plan.classes if c.phase)
+        inputs = len(program.public_scalars) + 2 * sum(region.words for region in self.input_coefficients.values())
+        allocate("STATE", 1, "transcript: state, label, absorbed words")
+        allocate("LABEL", 1, "")
+        allocate("WORDS", max(8, 2 * points, 3 + inputs, len(plan.evaluations)), "")
+
+    def _claim_length(self, key: VerifyingKey, evaluation: Evaluation, t: int) -> int:
+        """Coordinates of a single claim, its slot included."""
+        tensor_class = key.plan.class_of(evaluation.tensor)
+        slot_bits = tensor_class.slot_bits if tensor_class else 0
+        return slot_bits + sum(part.width.resolve(t) for part in evaluation.parts)
+
+    def _evaluation_regions(self, key: VerifyingKey) -> list[Region]:
+        """One named word per evaluation: E_<tensor>, numbered when a tensor is evaluated more than once."""
+        seen: dict[str, int] = {}
+        regions = []
+        for evaluation in key.plan.evaluations:
+            count = seen[evaluation.tensor] = seen.get(evaluation.tensor, 0) + 1
+            name = f"E_{evaluation.tensor.upper()}" + (f"_{count}" if count > 1 else "")
+            regions.append(self.memory.allocate(name, 1, describe(evaluation.parts)))
+        return regions
+
+
+def chunk_variables(key: VerifyingKey, evaluation: Evaluation) -> int:
+    """Variables of one chunk of the tensor: windows are chunks of their own."""
+    tensor = key.plan.tensors[evaluation.tensor]
+    if tensor.kind is Kind.BOUNDARY and "context" in tensor.axes and key.plan.class_of(tensor.name) is None:
+        return WINDOW_BITS + key.plan.axes["channel"].fixed
+    return key.chunk_bits
+
+
+def describe(parts: Sequence[PointPart]) -> str:
+    """A symbolic point for a comment, such as (r[15:10], rho[11:0]) counted from the end."""
+    texts = []
+    for part in parts:
+        if isinstance(part, Slice):
+            last = part.start - part.width
+            flip = " flipped" if part.flip else ""
+            texts.append(f"{part.vector}[{_bits(part.start)}:{_bits(last)}]{flip}")
+        elif isinstance(part, PublicBits):
+            texts.append(f"bits of {part.name}")
+        else:
+            texts.append(f"bits of {part.value}")
+    return "at (" + ", ".join(texts) + ")"
+
+
+def _bits(bits: Bits) -> str:
+    if bits.context == 0:
+        return str(bits.fixed)
+    return "t" if bits.fixed == 0 and bits.context == 1 else f"{bits.context}t+{bits.fixed}".replace("1t", "t", 1)
+
+
+_SCALARS = (
+    ("KEY_DATA", "calldata offset of the step key"),
+    ("INPUT_DATA", "calldata offset of the public inputs"),
+    ("PROOF_DATA", "calldata offset of the proof"),
+    ("ROUND_DATA", "calldata offset of the rounds of the batched sumcheck"),
+    ("EVALUATION_DATA", "calldata offset of the evaluations"),
+    ("REDUCTION_DATA", "calldata offset of the rounds of the claim reduction"),
+    ("OPENING_DATA", "calldata offset of the opening"),
+    ("CONTEXT_BITS", "t"),
+    ("ROUNDS", "N, rounds of the batched sumcheck"),
+    ("FIRST_POINTS", "number of commitments before beta and gamma"),
+    ("SECOND_POINTS", "number of commitments after them"),
+    ("SLOT_COUNT", "number of slot challenges"),
+    ("BETA", "challenge"),
+    ("GAMMA", "challenge"),
+    ("MERCURY_ALPHA", "challenge"),
+    ("MERCURY_GAMMA", "challenge"),
+    ("MERCURY_ZETA", "challenge"),
+    ("MERCURY_BETA", "challenge"),
+    ("MERCURY_Z", "challenge"),
+    ("MERCURY_D", "challenge"),
+    ("G_ZETA", "opening: g(zeta)"),
+    ("G_INVERSE", "opening: g(1/zeta)"),
+    ("H_ZETA", "opening: h(zeta)"),
+    ("H_INVERSE", "opening: h(1/zeta)"),
+    ("S_ZETA", "opening: S(zeta)"),
+    ("S_INVERSE", "opening: S(1/zeta)"),
+    ("ZETA_INVERSE", "1/zeta"),
+    ("INVERSE_A", "1/(zeta - 1/zeta)"),
+    ("INVERSE_B", "1/(zeta - alpha)"),
+    ("INVERSE_C", "1/(1/zeta - alpha)"),
+    ("ZETA_POWER", "zeta^b"),
+    ("H_ALPHA", "h(alpha)"),
+    ("BATCH_CONSTANT", "sum of weights times interpolations at z"),
+)

@@ -1,0 +1,122 @@
+/// The stack of count tensors at the slot challenges: values folded by one slot coordinate after the other, the
+/// last one first, times prod (1 - S_j) over the coordinates in front of the stack.
+function class_value(values, count, slot_bits, variables) -> value {
+    let r := R
+    mcopy(SCRATCH, values, shl(5, count))
+    let slot := sub(SLOTS_END, shl(5, minimum(variables, MU)))
+    let total := add(slot_bits, variables)
+    for {} slot_bits { slot_bits := sub(slot_bits, 1) } {
+        slot := sub(slot, 0x20)
+        mstore(add(SCRATCH, shl(5, count)), 0)
+        count := shr(1, add(count, 1))
+        let s := mload(slot)
+        for { let i := 0 } lt(i, count) { i := add(i, 1) } {
+            let pair := add(SCRATCH, shl(6, i))
+            let even := mload(pair)
+            let difference := add(mload(add(pair, 0x20)), sub(r, even))
+            mstore(add(SCRATCH, shl(5, i)), addmod(even, mulmod(s, difference, r), r))
+        }
+    }
+    value := mload(SCRATCH)
+    if lt(total, MU) { value := mulmod(value, mload(add(SLOT_FRONT, shl(5, total))), r) }
+}
+
+/// sum_i factor_i * value_i.
+function dot(factors, values, count) -> sum {
+    for { let end := add(factors, shl(5, count)) } lt(factors, end) { factors := add(factors, 0x20) } {
+        sum := addmod(sum, mulmod(mload(factors), mload(values), R), R)
+        values := add(values, 0x20)
+    }
+}
+
+/// What all claims share once q is known: eq with slots in front, with zeros in front, with r behind.
+function multiply_reduced_products(rounds) {
+    front_products(REDUCED, MU, EQ_ZERO)
+    back_eq_products(POINT_END, REDUCED_END, minimum(rounds, MU), EQ_POINT)
+    let product := 1
+    let place := add(EQ_SLOTS, $mu_bytes)
+    mstore(place, 1)
+    let slot := sub(SLOTS_END, $mu_bytes)
+    for { let q := REDUCED } lt(q, REDUCED_END) { q := add(q, 0x20) } {
+        place := sub(place, 0x20)
+        product := times_eq(product, mload(slot), mload(q))
+        mstore(place, product)
+        slot := add(slot, 0x20)
+    }
+}
+
+/// A class at (slots, r): its low coordinates are slots in front of r's last ones; the rest selects chunks.
+function class_claim(power, slot_bits, variables, chunks, coefficients) {
+    let low := minimum(variables, MU)
+    let weight := mulmod(power, mulmod(mload(add(EQ_SLOTS, shl(5, low))), mload(add(EQ_POINT, shl(5, low))), R), R)
+    let top := add(slot_bits, variables)
+    switch gt(top, MU)
+    case 1 {
+        top := sub(top, MU)
+        mcopy(CLAIM_POINT, sub(SLOTS_END, shl(5, add(low, slot_bits))), shl(5, slot_bits))
+        mcopy(add(CLAIM_POINT, shl(5, slot_bits)), sub(POINT_END, shl(5, variables)), shl(5, sub(variables, low)))
+    }
+    default { top := 0 }
+    spread(weight, top, chunks, coefficients)
+}
+
+/// coefficients[i] += weight * eq(first `top` coordinates of the claim's point, i) for i < count.
+function spread(weight, top, count, coefficients) {
+    let r := R
+    mstore(SCRATCH, weight)
+    let size := 1
+    let coordinate := CLAIM_POINT
+    for {} top { top := sub(top, 1) } {
+        let u := mload(coordinate)
+        for { let i := size } i {} {
+            i := sub(i, 1)
+            let value := mload(add(SCRATCH, shl(5, i)))
+            let one := mulmod(value, u, r)
+            let pair := add(SCRATCH, shl(6, i))
+            mstore(pair, addmod(value, sub(r, one), r))
+            mstore(add(pair, 0x20), one)
+        }
+        size := add(size, size)
+        coordinate := add(coordinate, 0x20)
+    }
+    let source := SCRATCH
+    for { let end := add(coefficients, shl(5, count)) } lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
+        mstore(coefficients, addmod(mload(coefficients), mload(source), r))
+        source := add(source, 0x20)
+    }
+}
+
+/// Appends count coordinates to the claim's point, which ends at place.
+function append(place, coordinates, count) -> next {
+    let size := shl(5, count)
+    mcopy(place, coordinates, size)
+    next := add(place, size)
+}
+
+/// Appends the last `count` bits of a number, most significant first.
+function append_bits(place, number, count) -> next {
+    for {} count {} {
+        count := sub(count, 1)
+        mstore(place, and(1, shr(count, number)))
+        place := add(place, 0x20)
+    }
+    next := place
+}
+
+/// Replaces the last coordinate x by 1 - x.
+function flip_last(end) {
+    let place := sub(end, 0x20)
+    mstore(place, addmod(1, sub(R, mload(place)), R))
+}
+
+/// The claim's point ends at `end`; its last chunk_variables coordinates are those of a chunk, padded by zeros in
+/// front; the others (`top` of them) select chunks. The last `shared` coordinates are the last ones of r.
+function claim_eq(end, chunk_variables, shared) -> product, top {
+    let length := shr(5, sub(end, CLAIM_POINT))
+    let low := minimum(length, chunk_variables)
+    top := sub(length, low)
+    shared := minimum(shared, low)
+    product := mulmod(mload(add(EQ_POINT, shl(5, shared))), mload(add(EQ_ZERO, shl(5, low))), R)
+    let rest := eq_slices(add(CLAIM_POINT, shl(5, top)), sub(REDUCED_END, shl(5, low)), sub(low, shared))
+    product := mulmod(product, rest, R)
+}

@@ -1,0 +1,50 @@
+/// The range table's tag and value at n coordinates, least significant first:
+/// row 2^k + v holds (k, v), so T_(k+1) = x k + (1 - x) T_k and V_(k+1) = x (v mod 2^k) + (1 - x) V_k.
+function range_extension(coordinates, n, target) {
+    let r := R
+    let tag := 0
+    let value := 0
+    let low := 0
+    for { let k := 0 } lt(k, n) { k := add(k, 1) } {
+        let x := mload(add(coordinates, shl(5, sub(sub(n, 1), k))))
+        tag := addmod(tag, mulmod(x, add(k, sub(r, tag)), r), r)
+        value := addmod(value, mulmod(x, add(low, sub(r, value)), r), r)
+        low := addmod(low, mulmod(x, shl(k, 1), r), r)
+    }
+    mstore(target, tag)
+    mstore(add(target, 0x20), value)
+}
+
+/// The number that n coordinates form, most significant first.
+function counter(coordinates, n) -> value {
+    for { let end := add(coordinates, shl(5, n)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
+        value := addmod(add(value, value), mload(coordinates), R)
+    }
+}
+
+/// [index > 0] = 1 - prod (1 - x_j).
+function non_zero(coordinates, n) -> value {
+    let r := R
+    let product := 1
+    for { let end := add(coordinates, shl(5, n)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
+        product := mulmod(product, sub(add(r, 1), mload(coordinates)), r)
+    }
+    value := addmod(1, sub(r, product), r)
+}
+
+/// [context index > 2^row_bits * window + row]: compare bit by bit, most significant first.
+function causal_mask(rows, row_bits, columns, column_bits, window) -> greater {
+    let r := R
+    let equal := 1
+    for { let bit := column_bits } bit {} {
+        bit := sub(bit, 1)
+        let left := mload(columns)
+        let right := 0
+        switch lt(bit, row_bits)
+        case 1 { right := mload(add(rows, shl(5, sub(sub(row_bits, 1), bit)))) }
+        default { right := and(1, shr(sub(bit, row_bits), window)) }
+        greater := addmod(greater, mulmod(equal, mulmod(left, sub(add(r, 1), right), r), r), r)
+        equal := times_eq(equal, left, right)
+        columns := add(columns, 0x20)
+    }
+}

@@ -1,0 +1,29 @@
+/// SUM += coefficient * FACTOR, whose two coordinates are in place.
+function accumulate_factor(coefficient) {
+    mstore(add(FACTOR, 0x40), coefficient)
+    if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject($invalid_point) }
+    if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject($invalid_point) }
+}
+
+/// SUM += sum_i coefficients[i] * (point i of calldata); returns the offset behind the last point.
+function accumulate(data, coefficients, count) -> next {
+    for { let end := add(coefficients, shl(5, count)) } lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
+        calldatacopy(FACTOR, data, 0x40)
+        accumulate_factor(mload(coefficients))
+        data := add(data, 0x40)
+    }
+    next := data
+}
+
+/// SUM += coefficient * (x, y).
+function accumulate_point(x, y, coefficient) {
+    mstore(FACTOR, x)
+    mstore(add(FACTOR, 0x20), y)
+    accumulate_factor(coefficient)
+}
+
+/// SUM += coefficient * (point of calldata).
+function accumulate_calldata(data, coefficient) {
+    calldatacopy(FACTOR, data, 0x40)
+    accumulate_factor(coefficient)
+}
