@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from prover.errors import EnvironmentMissingError
 
-class DevnetError(RuntimeError):
+
+class DevnetError(EnvironmentMissingError):
     """Base of all errors of the devnet."""
 
 

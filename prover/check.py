@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from .field.arrays import MODULUS
-from .program import Program, broadcast, gather
+from .program import Program, broadcast, gather, relation_expressions
 from .relations import (
     Constant,
     Contraction,
@@ -25,7 +25,9 @@ from .relations import (
     Product,
     Public,
     Ref,
+    Relation,
     Sum,
+    references,
 )
 
 
@@ -66,7 +68,23 @@ class Checker:
         self._parameters, self._publics, self._context_bits = parameters, publics, context_bits
         self._rows = self._table_rows()
 
-    def violation(self, relation: object) -> Violation | None:
+    def violations_with(self, name: str, array: np.ndarray) -> list[Violation]:
+        """Violations when one tensor is replaced; only relations that mention it are evaluated again."""
+        before = self._tensors[name]
+        self._tensors[name] = np.asarray(array).astype(object)
+        try:
+            return [v for r in self._mentions(name) if (v := self.violation(r))]
+        finally:
+            self._tensors[name] = before
+
+    def _mentions(self, name: str) -> list[Relation]:
+        return [
+            relation
+            for relation in self._program.relations
+            if any(ref.tensor == name for e in relation_expressions(relation) for ref in references(e))
+        ]
+
+    def violation(self, relation: Relation) -> Violation | None:
         """The violation of one relation, or None."""
         match relation:
             case Pointwise():
@@ -82,8 +100,6 @@ class Checker:
                 flat = [np.broadcast_to(c, shape).reshape(-1) % MODULUS for c in columns]
                 member = [row in self._rows for row in zip(*flat, strict=True)]
                 residue = np.array([not m for m in member], dtype=object).reshape(shape)
-            case _:
-                raise TypeError(f"not a relation: {relation!r}")
         failing = np.argwhere(np.asarray(residue, dtype=object) % MODULUS != 0)
         if len(failing) == 0:
             return None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prover.errors import BadInputError, ChainError, EnvironmentMissingError
 
-class BindingsError(RuntimeError):
+
+class BindingsError(ChainError):
     """Base of all errors of the bindings."""
 
 
 class CompilerNotFound(BindingsError):
     """There is no Solidity compiler of the right version."""
+
+    exit_code = EnvironmentMissingError.exit_code
 
 
 class CompilationFailed(BindingsError):
@@ -65,9 +69,13 @@ class CodeMismatch(BindingsError):
 class DeploymentInvalid(BindingsError):
     """A deployment file is missing, unreadable or incomplete."""
 
+    exit_code = BadInputError.exit_code
+
 
 class KeyUnavailable(BindingsError):
     """The signing key cannot be used: no file, wrong password, or an account that is not unlocked."""
+
+    exit_code = BadInputError.exit_code
 
 
 class InsufficientFunds(BindingsError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -34,9 +34,15 @@ def open_engine(url: str) -> Engine:
         options = {"connect_args": {"timeout": 30, "check_same_thread": False}}
     try:
         engine = create_engine(parsed, **options)
+        migrating = engine
         if parsed.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)
-        _migrate(engine)
+            migrating = create_engine(parsed, **options)
+            event.listen(migrating, "connect", _without_implicit_commits)
+            event.listen(migrating, "begin", _begin_at_once)
+        _migrate(migrating)
+        if migrating is not engine:
+            migrating.dispose()
     except NoSuchModuleError as error:
         raise DatabaseError(f"{parsed.drivername!r} is no known database; use sqlite or postgresql") from error
     except (SQLAlchemyError, OSError) as error:
@@ -53,6 +59,15 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _without_implicit_commits(connection: Any, _record: Any) -> None:
+    """Python's driver commits before every CREATE TABLE; a migration must happen wholly or not at all."""
+    connection.isolation_level = None
+
+
+def _begin_at_once(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _migrate(engine: Engine) -> None:

@@ -13,7 +13,7 @@ from ..field.base_kernels import fq_add, fq_equal, fq_inverse, fq_load, fq_mul, 
 ON_1_REGISTERS, ON_2_REGISTERS, ON_3_REGISTERS, ON_4_REGISTERS = (
     f"void(uint64[:, ::1]{', int64' * count})" for count in range(1, 5)
 )
-"""Signatures, stated because Numba would otherwise compile every function anew for every constant register."""
+"""Signatures, stated because Numba would otherwise compile anew for every constant register."""
 _ON_7_REGISTERS = f"void(uint64[:, ::1]{', int64' * 7})"
 _TESTS_REGISTERS = "boolean(uint64[:, ::1], int64, int64, int64)"
 

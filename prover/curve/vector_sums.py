@@ -1,8 +1,8 @@
 """The block of batch-affine additions of segment_sums.py on eight AVX-512 IFMA lanes.
 
-Same inputs and outputs as the portable block, bit for bit. Pairs that need a slope are gathered into lanes; the
-others (an odd one out, infinities, opposite points) are settled at once, and a block with a doubling is left to
-the portable code. The bound of each loosely reduced value is in the comments, as a multiple of p (see ifma.py).
+Same inputs and outputs as the portable block, bit for bit. Pairs that need a slope are gathered into lanes;
+the others (an odd one out, infinities, opposite points) are settled at once, and a block with a doubling is
+left to the portable code. Comments give the bound of each loosely reduced value as a multiple of p (ifma.py).
 """
 
 import numpy as np

@@ -3,8 +3,8 @@
 A vector element is eight field elements at once: five 52-bit limbs, each a row of eight uint64 lanes, in five
 consecutive rows of a (rows, 8) uint64 array. Values are in Montgomery form with radix 2^260 and only loosely
 reduced: with ``p < 2^254`` there is room for 64p, and a product of values below ``A p`` and ``B p`` is below
-``(A B / 64 + 1) p``. The names of the bounds are in each caller. Packed elements, four rows of 64-bit limbs in the
-radix 2^256 of montgomery.py, come in and go out through ``unpack`` and ``pack``.
+``(A B / 64 + 1) p``; callers note the bounds. Packed elements, four rows of 64-bit limbs in the radix 2^256
+of montgomery.py, come in and go out through ``unpack`` and ``pack``.
 
 The functions here return Numba intrinsics taking row numbers; they need a CPU with ``AVAILABLE`` true.
 """
@@ -115,7 +115,7 @@ def _carry(builder: ir.IRBuilder, limbs: list[Any]) -> list[Any]:
 
 
 def _product(builder: ir.IRBuilder, a: list[Any], b: list[Any], modulus: int) -> list[Any]:
-    """``a b / 2^260 mod p``. Sums of 20 products' halves stay below 2^57, so carries can wait until the end."""
+    """``a b / 2^260 mod p``. Sums of 20 halves stay below 2^57, so carries wait until the end."""
     modulus_limbs = [_constant(limb) for limb in vector_limbs(modulus)]
     negative_inverse = _constant(-pow(modulus, -1, 1 << _LIMB_BITS) & _MASK)
     zero = _constant(0)

@@ -113,8 +113,8 @@ def fidelity_command(
         result = measure_fidelity(floats, model, text=source, tokens=tokens, progress=report)
     lines = [
         f"text: {result.tokens} tokens of {result.origin}, SHA-256 {result.sha256}",
-        f"perplexity: float {result.float_perplexity:.4f}, integer {result.integer_perplexity:.4f} "
-        f"({100 * result.perplexity_change:+.4f} %)",
+        f"perplexity: float {result.float_perplexity:.4f}, integer {result.integer_perplexity:.4f}",
+        f"perplexity change: {100 * result.perplexity_change:+.4f} %",
         f"argmax agreement: {100 * result.argmax_agreement:.2f} %",
         f"largest |logit difference|: {result.largest_logit_difference:.4f}",
         *(_range_line(entry) for entry in result.worst_ranges),

@@ -60,9 +60,10 @@ class Executor:
     def embed(self, ids: Sequence[int]) -> np.ndarray:
         """Rows of boundary 0, (T, hidden) int64. Raises TokenError for ids outside the vocabulary."""
         indices = np.asarray(ids, dtype=np.int64)
-        if indices.size and not (0 <= indices.min() and indices.max() < self.model.config.vocabulary):
-            bad = next(i for i in ids if not 0 <= i < self.model.config.vocabulary)
-            raise TokenError(f"token id {bad} is outside the vocabulary of {self.model.config.vocabulary}")
+        vocabulary = self.model.config.vocabulary
+        if indices.size and (indices.min() < 0 or indices.max() >= vocabulary):
+            bad = next(i for i in ids if not 0 <= i < vocabulary)
+            raise TokenError(f"token id {bad} is outside the vocabulary of {vocabulary}")
         return self.model.weights.embedding[indices].astype(np.int64)
 
     def run_step(self, step: int, before: np.ndarray, decoding: Decoding) -> np.ndarray:

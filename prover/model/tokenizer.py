@@ -241,18 +241,24 @@ def _build_encoder(specification: TokenizerSpecification) -> BytePairTokenizer:
     encoder.add_special_tokens(
         [
             AddedToken(t, special=True, normalized=False)
-            for t, k in zip(specification.tokens, kinds)
+            for t, k in zip(specification.tokens, kinds, strict=True)
             if k == CONTROL
         ]
     )
     encoder.add_tokens(
-        [AddedToken(t, normalized=False) for t, k in zip(specification.tokens, kinds) if k == USER_DEFINED]
+        [
+            AddedToken(t, normalized=False)
+            for t, k in zip(specification.tokens, kinds, strict=True)
+            if k == USER_DEFINED
+        ]
     )
     return encoder
 
 
 def _unknown(specification: TokenizerSpecification) -> str | None:
-    unknown = [t for t, kind in zip(specification.tokens, specification.token_types) if kind == UNKNOWN]
+    unknown = [
+        t for t, kind in zip(specification.tokens, specification.token_types, strict=True) if kind == UNKNOWN
+    ]
     return unknown[0] if unknown else None
 
 
@@ -276,7 +282,7 @@ def _token_bytes(specification: TokenizerSpecification) -> list[bytes]:
     """The bytes each token stands for. Control and user-defined tokens are literal text."""
     to_byte = {symbol: byte for byte, symbol in byte_alphabet().items()}
     table = []
-    for token, kind in zip(specification.tokens, specification.token_types):
+    for token, kind in zip(specification.tokens, specification.token_types, strict=True):
         if kind in (CONTROL, USER_DEFINED) or any(symbol not in to_byte for symbol in token):
             table.append(token.encode("utf-8"))
         else:

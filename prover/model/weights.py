@@ -27,7 +27,7 @@ from safetensors.numpy import save_file
 from ..architectures.llama import LlamaConfig
 from .errors import ModelError, ModelFileError, ModelHashError, ModelNotFoundError
 from .gguf_import import FloatModel, matrix_shapes
-from .quantise import IntegerMatrix, QuantisedWeights, quantise
+from .quantise import MATRIX_RULES, IntegerMatrix, QuantisedWeights, quantise
 from .tokenizer import Tokenizer, TokenizerSpecification
 
 FORMAT = "gainsay-integer-model/1"
@@ -174,7 +174,11 @@ def _assemble(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Integ
         matrices = {}
         for name, shape in matrix_shapes(config).items():
             values = _expect(tensors, f"layers.{layer}.{name}", shape)
-            entry = scales["layers"][layer][name]
+            entry, rule = scales["layers"][layer][name], MATRIX_RULES[name]
+            if entry["shift"] != entry["scale"] + rule.input_scale - rule.output_scale:
+                raise ModelFileError(
+                    f"{name} was quantised for other scales than this version's; import the model again"
+                )
             matrices[name] = IntegerMatrix(values, entry["scale"], entry["shift"])
         layers.append(matrices)
     shape = (config.vocabulary, config.hidden)

@@ -96,3 +96,7 @@ def node(tiny: IntegerModel, journal: Journal) -> LocalNode:
 def client(node: LocalNode) -> Iterator[TestClient]:
     with TestClient(node.app, raise_server_exceptions=False) as client:
         yield client
+
+
+from tests.contracts.local_chain import contracts, deployment, local_chain  # noqa: E402, F401
+from tests.node.chain import house, serving  # noqa: E402, F401

@@ -93,11 +93,11 @@ function append(place, coordinates, count) -> next {
     next := add(place, size)
 }
 
-/// Appends the last `count` bits of a number, most significant first.
-function append_bits(place, number, count) -> next {
+/// Appends the last `count` bits of an integer, most significant first.
+function append_bits(place, integer, count) -> next {
     for {} count {} {
         count := sub(count, 1)
-        mstore(place, and(1, shr(count, number)))
+        mstore(place, and(1, shr(count, integer)))
         place := add(place, 0x20)
     }
     next := place

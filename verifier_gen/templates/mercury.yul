@@ -1,11 +1,11 @@
 /// Mercury (ePrint 2025/385): SUM opens at q = (u2, u1) to value.
-function verify_opening(value) -> accepted {
+function verify_opening(value) -> holds {
     let opening := mload(OPENING_DATA)
     draw_opening_challenges(opening)
     invert_opening_challenges()
     multiply_opening_products(value)
     interpolate_opening()
-    accepted := check_opening(opening)
+    holds := check_opening(opening)
 }
 
 /// Every message into the transcript; scalars of the opening to G_ZETA .. S_INVERSE.
@@ -124,7 +124,7 @@ function interpolate_opening() {
 }
 
 /// e(L1 + d L2, [1]_2) = e([H] + d [W'], [tau]_2), where SUM already holds the opened commitment.
-function check_opening(opening) -> accepted {
+function check_opening(opening) -> holds {
     let r := R
     let zeta := mload(MERCURY_ZETA)
     let d := mload(MERCURY_D)
@@ -151,11 +151,11 @@ function check_opening(opening) -> accepted {
     // [H] + d [W']
     calldatacopy(SUM, add(opening, $offset_quotient), 0x40)
     accumulate_calldata(add(opening, $offset_w_prime), d)
-    accepted := check_pairing()
+    holds := check_pairing()
 }
 
 /// e(left, [1]_2) * e(-SUM, [tau]_2) = 1, where left lies at PAIRING.
-function check_pairing() -> accepted {
+function check_pairing() -> holds {
     mstore(add(PAIRING, 0x40), $g2_one_0)
     mstore(add(PAIRING, 0x60), $g2_one_1)
     mstore(add(PAIRING, 0x80), $g2_one_2)
@@ -167,5 +167,5 @@ function check_pairing() -> accepted {
     mstore(add(PAIRING, 0x140), $g2_tau_2)
     mstore(add(PAIRING, 0x160), $g2_tau_3)
     if iszero(staticcall(gas(), 8, PAIRING, 0x180, PAIRING, 0x20)) { reject($invalid_point) }
-    accepted := eq(mload(PAIRING), 1)
+    holds := eq(mload(PAIRING), 1)
 }

@@ -66,22 +66,22 @@ $labels
             // 1. - 3. Statement and commitments into the transcript; challenges; the batched sumcheck.
             absorb_statement(key.length)
             draw_challenges()
-            let claim := batched_sumcheck(mload(ROUNDS))
+            let running := batched_sumcheck(mload(ROUNDS))
 
             // 4. The evaluations that the final check needs.
             load_evaluations()
             multiply_point_products(mload(ROUNDS))
-            if eq(final_value(), claim) {
+            if eq(final_value(), running) {
                 // 5. Claim reduction.
                 draw_slots()
-                claim := reduction_sumcheck(combine_values())
+                running := reduction_sumcheck(combine_values())
                 multiply_reduced_products(mload(ROUNDS))
                 // 6. One combination of all commitments.
                 combine_class_claims()
                 combine_single_claims()
                 combine_commitments()
                 // 7. Its opening.
-                accepted := verify_opening(claim)
+                accepted := verify_opening(running)
             }
 
             // --- statement ---------------------------------------------------------------------------------

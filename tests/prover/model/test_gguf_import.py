@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def test_an_unsupported_encoding_names_tensor_and_type(tmp_path: Path) -> None:
     writer.close()
     with (
         GgufFile(tmp_path / "iq.gguf") as file,
-        pytest.raises(UnsupportedTensorError, match="attn_q.*IQ4_NL"),
+        pytest.raises(UnsupportedTensorError, match=r"attn_q.*IQ4_NL"),
     ):
         file.read("blk.0.attn_q.weight", (2, block))
 
@@ -205,7 +206,5 @@ def test_flipped_header_bytes_never_escape_as_untyped_errors(tmp_path: Path, sou
         changed = bytearray(content)
         changed[offset] ^= int(generator.integers(1, 256))
         path.write_bytes(changed)
-        try:
+        with contextlib.suppress(GgufError):
             GgufFile(path).close()
-        except GgufError:
-            pass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,13 @@ from prover.model.weights import MANIFEST, WEIGHTS, IntegerModel, ObservedRange,
 from .gguf_files import write_gguf
 
 TINY_DIGEST = "62c1c49e51fa5d4f98b4aeabe32f6d5c968965b69054b9e592cee8994bea5ee4"
+
+
+def other_scales(scales: dict[str, Any]) -> dict[str, Any]:
+    """The scales of a model that was quantised when a tensor of the layer program had another scale."""
+    changed = copy.deepcopy(scales)
+    changed["layers"][0]["w_query"]["shift"] += 1
+    return changed
 
 
 @pytest.fixture
@@ -78,6 +87,7 @@ def test_absent_and_inconsistent_models_are_refused(saved: Path, tmp_path: Path)
         {"config": {"layers": 2}},
         {"tokenizer": manifest["tokenizer"] | {"tokens": ["a"]}},
         {"scales": {}},
+        {"scales": other_scales(manifest["scales"])},
     ):
         (saved / MANIFEST).write_text(json.dumps(manifest | change))
         with pytest.raises(ModelFileError):

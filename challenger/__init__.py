@@ -1,0 +1,1 @@
+"""The challenger: watches batches, re-runs responses, and disputes the wrong ones."""

@@ -1,0 +1,21 @@
+"""What a challenger's user meets: each is one sentence that says what to do."""
+
+from __future__ import annotations
+
+from prover.errors import EnvironmentMissingError, GainsayError, UsageError
+
+
+class SettingsError(UsageError):
+    """A setting is missing, malformed or contradicts another one."""
+
+
+class PolicyError(UsageError):
+    """The policy's text is not one that the challenger knows."""
+
+
+class StoreError(EnvironmentMissingError):
+    """The challenger's database cannot be used."""
+
+
+class ProviderUnreachable(GainsayError):
+    """A provider did not answer, or not with what it should; try again later."""

@@ -1,0 +1,94 @@
+"""The models that this machine can re-run, matched with registered ones by their commitments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from contracts.bindings.errors import ContractError
+from contracts.bindings.model_registry import ModelRegistry
+from contracts.protocol.game import ModelRules
+from contracts.protocol.model import CommittedModel, ModelSpec, end_tokens_digest
+from contracts.protocol.trace import OwnTrace
+
+Replayer = Callable[[Sequence[int], Sequence[int]], OwnTrace]
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this machine. `replay(prompt_ids, output_ids)` gives the own trace of a response."""
+
+    name: str
+    commitment: CommittedModel
+    replay: Replayer
+
+    def rules(self, arity: int) -> ModelRules:
+        c = self.commitment
+        return ModelRules(c.step_count, c.vocabulary, tuple(sorted(c.end_tokens)), arity)
+
+    def difference(self, spec: ModelSpec) -> str | None:
+        """The first field in which a registered spec is not this model; None when it is."""
+        own, c = spec, self.commitment
+        pairs = {
+            "architecture": (own.architecture_digest, c.architecture_digest),
+            "step keys": (own.step_keys_root, c.step_keys_root),
+            "embedding rows": (own.embedding_rows_root, c.embedding_rows_root),
+            "tokenizer": (own.tokenizer_digest, c.tokenizer_digest),
+            "SRS": (own.srs_digest, c.srs_digest),
+            "step count": (own.step_count, c.step_count),
+            "vocabulary": (own.vocab_size, c.vocabulary),
+            "longest sequence": (own.max_positions, c.max_positions),
+            "end tokens": (own.end_tokens_digest, end_tokens_digest(c.end_tokens)),
+        }
+        return next((name for name, (theirs, ours) in pairs.items() if theirs != ours), None)
+
+
+class ModelFinder(Protocol):
+    def find(self, model_id: bytes) -> LocalModel | None: ...
+
+
+class LocalModels:
+    """Finds the local model behind a registered id.
+
+    A registered model with the right weights could still name a verifier that accepts anything, so an id
+    counts only when it is in `trusted_ids` (`gainsay model register` prints it; the id contains the verifiers'
+    code hashes). Without that list every id with equal commitments counts: for development chains only.
+    """
+
+    def __init__(
+        self, models: Sequence[LocalModel], registry: ModelRegistry, trusted_ids: Collection[bytes] | None
+    ) -> None:
+        self._models = list(models)
+        self._registry = registry
+        self._trusted = None if trusted_ids is None else frozenset(trusted_ids)
+        self._found: dict[bytes, LocalModel | None] = {}
+
+    def find(self, model_id: bytes) -> LocalModel | None:
+        if self._trusted is not None and model_id not in self._trusted:
+            return None
+        if model_id not in self._found:
+            try:
+                spec = self._registry.spec(model_id)
+            except ContractError:
+                return None
+            self._found[model_id] = next((m for m in self._models if m.difference(spec) is None), None)
+        return self._found[model_id]
+
+
+def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
+    """Load, commit (cached) and wrap one model. Takes seconds to minutes the first time."""
+    from prover.curve.srs import SRS
+    from prover.model.library import load_model
+    from prover.model_commitment import commit_model
+    from prover.replay import Replay
+
+    model = load_model(name)
+    srs = SRS.devnet() if srs_file is None else SRS.load(srs_file)
+    commitment = commit_model(model, srs)
+    return LocalModel(
+        name=name,
+        commitment=commitment,
+        replay=lambda prompt_ids, output_ids: Replay(model, commitment, srs, prompt_ids, output_ids),
+    )

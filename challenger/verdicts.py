@@ -1,0 +1,72 @@
+"""Is a response right? valid, invalid, or unknown; and no bond is ever staked on unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.protocol.game import ModelRules
+from contracts.protocol.response import SAMPLING_GREEDY, ResponseFields
+from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id, is_truncated
+from prover.errors import GainsayError
+
+_LARGEST = 2**32 - 1
+
+
+class Judgement(StrEnum):
+    VALID = "valid"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    judgement: Judgement
+    why: str
+
+
+def malformed(fields: ResponseFields, max_positions: int) -> str | None:
+    """Why the contract itself voids such a response when a game is opened; None when it is well formed."""
+    if not 1 <= fields.prompt_length <= _LARGEST:
+        return f"the prompt has {fields.prompt_length} tokens"
+    if not 1 <= fields.output_length <= _LARGEST:
+        return f"the output has {fields.output_length} tokens"
+    if not fields.output_length <= fields.max_tokens <= _LARGEST:
+        return f"{fields.output_length} tokens were returned for a limit of {fields.max_tokens}"
+    if fields.sampling_hash != SAMPLING_GREEDY:
+        return "the sampling rule is not greedy"
+    if fields.positions > max_positions:
+        return f"{fields.positions} positions are more than the model's {max_positions}"
+    return None
+
+
+def judge(
+    fields: ResponseFields,
+    prompt_ids: Sequence[int],
+    output_ids: Sequence[int],
+    rules: ModelRules,
+    max_positions: int,
+    replay: Callable[[Sequence[int], Sequence[int]], OwnTrace],
+) -> Verdict:
+    """Re-run a well-formed response whose ids are known.
+
+    Invalid only for what the honest player can win a game about; anything that this machine cannot decide
+    (out of memory, a value out of the provable range) is unknown.
+    """
+    if (why := malformed(fields, max_positions)) is not None:
+        return Verdict(Judgement.INVALID, why)
+    if not fields.matches(prompt_ids, output_ids):
+        return Verdict(Judgement.UNKNOWN, "these are not the token ids that the leaf commits to")
+    if is_truncated(output_ids, fields.max_tokens, rules.end_tokens):
+        return Verdict(Judgement.INVALID, "the output stops early without an end token")
+    unknown = first_unknown_fed_id(IdsOnly(prompt_ids, output_ids), rules.vocab_size)
+    if unknown is not None:
+        return Verdict(Judgement.INVALID, f"the id at position {unknown} is not in the vocabulary")
+    try:
+        wrong = replay(prompt_ids, output_ids).first_wrong_output()
+    except (GainsayError, MemoryError, ArithmeticError) as error:
+        return Verdict(Judgement.UNKNOWN, f"it cannot be re-run here: {error or type(error).__name__}")
+    if wrong is None:
+        return Verdict(Judgement.VALID, "every token is the model's")
+    return Verdict(Judgement.INVALID, f"after position {wrong[0]} the model says {wrong[1]}")

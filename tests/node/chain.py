@@ -1,0 +1,113 @@
+"""A provider on a real local chain. Its four verifiers accept every non-empty proof: the generated ones are tested
+by the scenarios; here the matter is what the node posts, when, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contracts.bindings.deployment import (
+    Deployment,
+    ProtocolContracts,
+    deploy_verifiers,
+    verifier_artifacts,
+    verifier_code_hashes,
+)
+from contracts.bindings.keys import Signer, UnlockedSigner
+from contracts.bindings.sender import Sender
+from contracts.protocol.model import ModelSpec, StepKind
+from node.chain_access import ChainAccess, find_model_id
+from node.provider import CommittedServing, Provider
+from node.settings import ProviderSettings, load_settings
+from prover.curve.srs import SRS
+from prover.model.weights import IntegerModel
+from prover.model_commitment import commit_model
+from tests.contracts.local_chain import LocalChain
+
+PROVIDER, CHALLENGER, CLIENT = 1, 2, 3
+_STAKE_ETHER = 500
+
+
+def accepting_verifiers() -> dict[str, str]:
+    body = (
+        "function verify(bytes calldata, uint256[] calldata, bytes calldata proof) external pure returns (bool) "
+        "{ return proof.length != 0; }"
+    )
+    return {
+        f"{kind.verifier_name}.sol": (
+            "// SPDX-License-Identifier: Apache-2.0\npragma solidity ^0.8.28;\n"
+            f"contract {kind.verifier_name} {{ uint256 private constant KIND = {int(kind)}; {body} }}\n"
+        )
+        for kind in StepKind
+    }
+
+
+@pytest.fixture(scope="session")
+def serving(tiny: IntegerModel, local_chain: LocalChain, contracts: ProtocolContracts) -> CommittedServing:
+    """The tiny model, committed and registered."""
+    srs = SRS.devnet(18)
+    commitment = commit_model(tiny, srs, cache_dir=None)
+    sender = local_chain.sender(0)
+    artifacts = verifier_artifacts(accepting_verifiers())
+    addresses = deploy_verifiers(sender, artifacts)
+    spec = ModelSpec.of(commitment, verifier_code_hashes(artifacts))
+    sender.send(contracts.registry.register(spec, [addresses[kind] for kind in StepKind]), "register tiny")
+    assert find_model_id(contracts, commitment, None) == spec.model_id
+    return CommittedServing("tiny", tiny, commitment, srs, spec.model_id)
+
+
+@dataclass
+class ProviderHouse:
+    """Makes providers over one database, as often as it takes: a second one is a restart."""
+
+    local: LocalChain
+    contracts: ProtocolContracts
+    serving: CommittedServing
+    settings: ProviderSettings
+    signer: Signer
+
+    def start(self) -> Provider:
+        access = ChainAccess(self.contracts.chain, self.contracts, self.contracts.stake.parameters(), 0, None)
+        provider = Provider(self.settings, access, self.serving, self.signer)
+        provider.prepare()
+        return provider
+
+    def other(self, account: int) -> Sender:
+        """A sender of somebody else."""
+        return self.local.sender(account)
+
+    def pass_time(self, seconds: int) -> None:
+        self.local.pass_time(seconds)
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, local_chain: LocalChain, contracts: ProtocolContracts, serving: CommittedServing
+) -> ProviderHouse:
+    return make_house(tmp_path / "node.sqlite", local_chain, contracts, serving)
+
+
+def make_house(
+    database: Path, local: LocalChain, contracts: ProtocolContracts, serving: CommittedServing
+) -> ProviderHouse:
+    address = local.chain.unlocked_accounts()[PROVIDER]
+    if contracts.stake.free_stake(address) < 50 * 10**18:
+        sender = local.sender(PROVIDER, journal=f"stake-{database.parent.name}")
+        sender.send(contracts.stake.deposit(_STAKE_ETHER * 10**18), f"stake at {sender.chain.nonce(address)}")
+    settings = load_settings(
+        model="tiny", rpc_url=local.chain.rpc_url, account=address, batch_interval_s=5,
+        database_url=f"sqlite:///{database}",
+    )  # fmt: skip
+    return ProviderHouse(local, contracts, serving, settings, UnlockedSigner(local.chain, address))
+
+
+def play(step: Callable[[], object], rounds: int = 3) -> None:
+    """Repeat a step."""
+    for _ in range(rounds):
+        step()
+
+
+__all__ = ["CHALLENGER", "CLIENT", "Deployment", "ProviderHouse", "house", "make_house", "play", "serving"]

@@ -1,0 +1,133 @@
+"""Answers reach the chain by their deadline, exactly once, and become final."""
+
+from __future__ import annotations
+
+from contracts.bindings.inference_ledger import ResponseStatus
+from contracts.protocol.merkle import verify_path
+from node.records import Records
+from node.store import BatchState, ResponseState
+from prover.model.execute import Executor
+
+from .chain import CLIENT, ProviderHouse
+
+
+def answer(provider, house: ProviderHouse, text: str, max_tokens: int = 3):  # type: ignore[no-untyped-def]
+    """Generate greedily and commit, as the API does."""
+    prompt = house.serving.model.tokenizer.encode(text)
+    generation = Executor(house.serving.model).generate(prompt, max_tokens)
+    return provider.desk.issue(prompt, generation.ids, max_tokens, generation.finish_reason)
+
+
+def test_a_batch_is_posted_by_its_deadline_and_becomes_final(house: ProviderHouse) -> None:
+    provider = house.start()
+    issued = [answer(provider, house, text) for text in ("one", "two", "three")]
+    locked_before = house.contracts.stake.account(provider.address).locked
+    provider.committer.step()
+    assert provider.journal.batches()[0].state == BatchState.OPEN  # it waits for more answers
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    batch = provider.journal.batches()[0]
+    assert batch.state == BatchState.POSTED and batch.chain_batch_id is not None
+    assert batch.posted_at is not None and batch.posted_at <= batch.posting_deadline
+    lock = house.contracts.stake.parameters().lock_per_response
+    assert house.contracts.stake.account(provider.address).locked == locked_before + 3 * lock
+
+    posted = house.contracts.ledger.batch(batch.chain_batch_id)
+    for index, receipt in enumerate(issued):
+        row = provider.journal.find_response(receipt.receipt_id)
+        assert row is not None and row.index_in_batch == index
+        record = provider_records(provider, house).receipt(receipt.receipt_id)
+        assert record is not None
+        path = [bytes.fromhex(node[2:]) for node in record["path"]]
+        assert verify_path(posted.root, bytes.fromhex(row.leaf[2:]), path)
+
+    house.pass_time(61)
+    provider.follower.step()
+    provider.committer.step()
+    assert provider.journal.batches()[0].state == BatchState.FINAL
+    assert house.contracts.stake.account(provider.address).locked == locked_before
+    rows = provider.journal.responses_of(batch.id or 0)
+    assert [row.state for row in rows] == [ResponseState.FINAL] * 3
+    provider.committer.step()  # nothing is left to do
+
+
+def provider_records(provider, house: ProviderHouse) -> Records:  # type: ignore[no-untyped-def]
+    from node.receipts import Issuer
+
+    contracts = house.contracts
+    issuer = Issuer(
+        contracts.chain.chain_id, contracts.ledger.address, provider.address, house.serving.model_id
+    )
+    return Records(provider.journal, issuer, "tiny")
+
+
+def test_a_challenger_finds_every_response_of_a_batch(house: ProviderHouse) -> None:
+    provider = house.start()
+    issued = [answer(provider, house, text) for text in ("red", "green")]
+    records = provider_records(provider, house)
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    posted = provider.journal.batches()[0]
+    for key in (str(posted.chain_batch_id), posted.root, posted.salt):
+        batch = records.batch(key)
+        assert batch is not None and batch["state"] == "posted"
+        assert [entry["receipt_id"] for entry in batch["responses"]] == [i.receipt_id for i in issued]
+    assert records.batch("999999") is None and records.batch("0x12") is None and records.batch("nonsense") is None
+
+
+def test_a_paid_fee_is_claimed_once_the_response_is_final(house: ProviderHouse) -> None:
+    house.settings = house.settings.model_copy(update={"fee_wei": 10**15})
+    provider = house.start()
+    issued = answer(provider, house, "fee")
+    row = provider.journal.find_response(issued.receipt_id)
+    assert row is not None and row.signature is not None
+    batch = provider.journal.batch(row.batch_id)
+    assert batch is not None
+    client, receipt = house.other(CLIENT), provider.desk.receipt(batch, row)
+    client.send(
+        house.contracts.ledger.pay_fee(receipt, bytes.fromhex(row.signature[2:])), f"pay {row.receipt_id}"
+    )
+    credits = house.contracts.stake.credits(provider.address)
+    for seconds in (6, 61):
+        house.pass_time(seconds)
+        provider.follower.step()
+        provider.committer.step()
+    assert house.contracts.stake.credits(provider.address) == credits + 10**15
+    provider.committer.step()
+    stored = provider.journal.find_response(row.receipt_id)
+    assert stored is not None and stored.fee_claimed
+    posted = provider.journal.batches()[0]
+    assert posted.chain_batch_id is not None
+    assert house.contracts.ledger.response_status(posted.chain_batch_id, 0) is ResponseStatus.FINAL
+
+
+def test_a_reorganisation_makes_it_post_again(house: ProviderHouse) -> None:
+    provider = house.start()
+    answer(provider, house, "fork")
+    house.pass_time(6)
+    provider.follower.step()
+    snapshot = house.contracts.chain.request("evm_snapshot", [])
+    provider.committer.step()
+    first = provider.journal.batches()[0]
+    assert first.state == BatchState.POSTED
+    house.contracts.chain.request("evm_revert", [snapshot])
+    house.local.mine(3)
+    provider.follower.step()
+    provider.committer.step()
+    assert provider.journal.batches()[0].state == BatchState.SEALED
+    provider.committer.step()
+    again = provider.journal.batches()[0]
+    assert again.state == BatchState.POSTED and again.root == first.root
+    assert house.contracts.ledger.batch_of(provider.address, bytes.fromhex(again.salt[2:])) == again.chain_batch_id
+
+
+def test_full_batches_are_sealed_early(house: ProviderHouse) -> None:
+    house.settings = house.settings.model_copy(update={"batch_size": 2})
+    provider = house.start()
+    for text in ("a", "b", "c"):
+        answer(provider, house, text)
+    assert [batch.count for batch in provider.journal.batches()] == [2, 1]
+    provider.committer.step()
+    assert [batch.state for batch in provider.journal.batches()] == [BatchState.POSTED, BatchState.OPEN]

@@ -1,0 +1,177 @@
+"""The node defends right answers to the end, gives up wrong ones, and answers false claims about receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contracts.bindings.contract import Call
+from contracts.bindings.sender import Sender
+from contracts.protocol.game import Game, Outcome, Phase, Reason
+from contracts.protocol.parameters import DEVNET
+from node.provider import Provider
+from node.receipts import fields_of
+from node.records import batch_tree
+from node.store import ResponseState, ResponseRow
+from prover.model.execute import Executor
+
+from .chain import CHALLENGER, ProviderHouse
+
+Move = Callable[[Game], Call]
+
+
+class Dispute:
+    """A posted response and somebody who disputes it by hand."""
+
+    def __init__(self, house: ProviderHouse, output: list[int] | None = None) -> None:
+        self.house, self.games = house, house.contracts.game
+        self.provider: Provider = house.start()
+        self.challenger: Sender = house.other(CHALLENGER)
+        prompt = house.serving.model.tokenizer.encode("dispute this")
+        ids = output or Executor(house.serving.model).generate(prompt, 3, end_ids=()).ids
+        self.issued = self.provider.desk.issue(prompt, ids, len(ids), "length")
+        house.pass_time(6)
+        self.provider.follower.step()
+        self.provider.committer.step()
+
+    @property
+    def row(self) -> ResponseRow:
+        row = self.provider.journal.find_response(self.issued.receipt_id)
+        assert row is not None
+        return row
+
+    def open(self, reveal: bool = False) -> None:
+        batch = self.provider.journal.batch(self.row.batch_id)
+        assert batch is not None and batch.chain_batch_id is not None
+        rows = self.provider.journal.responses_of(self.row.batch_id)
+        path = batch_tree(rows).path(self.row.index_in_batch)
+        self.move(
+            self.games.open(
+                batch.chain_batch_id, self.row.index_in_batch, fields_of(self.row), path,
+                reveal_requested=reveal, bond_wei=DEVNET.challenger_bond,
+            )
+        )  # fmt: skip
+        self.game_id = self.games.game_count()
+
+    @property
+    def game(self) -> Game:
+        return self.games.game(self.game_id)
+
+    def move(self, call: Call) -> None:
+        """The challenger sends a transaction."""
+        self.challenger.send(call, f"{call.description} {self.challenger.chain.head().number} {id(call)}")
+
+    def defend(self) -> None:
+        """One round of the node."""
+        self.provider.follower.step()
+        self.provider.defender.step()
+
+    def settle(self) -> str:
+        """Let the challenge window pass; the response's last state."""
+        self.house.pass_time(200)
+        for _ in range(2):
+            self.provider.follower.step()
+            self.provider.committer.step()
+        return self.row.state
+
+
+def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> None:
+    dispute = Dispute(house)
+    dispute.open(reveal=True)
+    dispute.defend()
+    assert dispute.game.phase is Phase.AWAIT_BOUNDARIES
+    dispute.defend()
+    assert dispute.game.phase is Phase.AWAIT_CHALLENGE
+    dispute.defend()  # the challenger is to move: nothing happens
+    dispute.move(dispute.games.challenge_part(dispute.game_id, 2))
+    dispute.defend()
+    assert dispute.game.phase is Phase.AWAIT_CHOICE
+    dispute.move(dispute.games.choose_window(dispute.game_id, 0))
+    dispute.defend()
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
+    assert dispute.settle() == ResponseState.FINAL
+    story = dispute_story(dispute)
+    assert [move["by"] for move in story["moves"]][-3:] == ["provider", "challenger", "provider"]
+    assert story["ranges"][-1] == {"start": 2, "end": 3} and story["outcome"] == "provider_won"
+    assert story["gas"]["provider"] > 100_000 and story["window"] == 0
+
+
+def dispute_story(dispute: Dispute) -> dict[str, Any]:
+    from fastapi.testclient import TestClient
+
+    client = TestClient(dispute.provider.app)  # without its lifespan: no background workers
+    snapshot = client.get("/v1/settlement").json()
+    return next(game for game in snapshot["games"] if game["game_id"] == dispute.game_id)
+
+
+@pytest.mark.parametrize("target", ["input", "head"])
+def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: str) -> None:
+    dispute = Dispute(house)
+    dispute.open()
+    dispute.defend()
+    if target == "input":
+        dispute.move(dispute.games.challenge_input(dispute.game_id))
+        dispute.defend()
+        dispute.move(dispute.games.choose_window(dispute.game_id, 0))
+    else:
+        output = [int.from_bytes(dispute.row.output_ids[i : i + 4]) for i in (0, 4, 8)]
+        rival = next(token for token in range(10) if token != output[1])
+        position = dispute.row.prompt_length
+        dispute.move(dispute.games.challenge_head(dispute.game_id, position, rival, output))
+    dispute.defend()
+    assert dispute.game.outcome is Outcome.PROVIDER_WON
+
+
+def test_a_challenger_that_stalls_is_timed_out(house: ProviderHouse) -> None:
+    dispute = Dispute(house)
+    dispute.open()
+    dispute.defend()
+    house.pass_time(300)
+    dispute.defend()
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.TIMED_OUT)
+
+
+def test_a_wrong_answer_is_given_up(house: ProviderHouse) -> None:
+    dispute = Dispute(house, output=[1, 2, 3])
+    right = Executor(house.serving.model).generate(house.serving.model.tokenizer.encode("dispute this"), 1)
+    assert right.ids[0] != 1
+    dispute.open()
+    dispute.defend()
+    position = dispute.row.prompt_length - 1
+    dispute.move(dispute.games.challenge_head(dispute.game_id, position, right.ids[0], [1, 2, 3]))
+    dispute.defend()
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.CHALLENGER_WON, Reason.CONCEDED)
+    assert dispute.settle() == ResponseState.VOID
+
+
+def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> None:
+    dispute = Dispute(house)
+    dispute.open()
+    dispute.defend()
+    dispute.move(dispute.games.challenge_part(dispute.game_id, 0))
+    dispute.provider = house.start()
+    dispute.defend()
+    dispute.provider = house.start()
+    dispute.defend()
+    dispute.move(dispute.games.choose_window(dispute.game_id, 0))
+    dispute.provider = house.start()
+    dispute.defend()
+    assert dispute.game.outcome is Outcome.PROVIDER_WON
+
+
+def test_a_false_claim_that_a_receipt_was_not_posted_is_answered(house: ProviderHouse) -> None:
+    dispute = Dispute(house)
+    ledger = house.contracts.ledger
+    batch = dispute.provider.journal.batch(dispute.row.batch_id)
+    assert batch is not None and dispute.row.signature is not None
+    receipt = dispute.provider.desk.receipt(batch, dispute.row)
+    house.pass_time(61)
+    signature = bytes.fromhex(dispute.row.signature[2:])
+    dispute.move(ledger.claim_unposted(receipt, signature, DEVNET.receipt_claim_bond))
+    credits = house.contracts.stake.credits(dispute.provider.address)
+    dispute.defend()
+    assert ledger.receipt_claim(bytes.fromhex(dispute.row.receipt_id[2:])).status.name == "ANSWERED"
+    assert house.contracts.stake.credits(dispute.provider.address) > credits
+    dispute.defend()

@@ -1,0 +1,59 @@
+"""Proven statements on small random layers, shared by the tests of provers and verifiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from prover.argument.commitment import commit_chunks
+from prover.architectures.llama import LlamaConfig
+from prover.curve.srs import SRS
+from prover.proof import Proof
+from prover.prove import prove
+from prover.statement import Statement, VerifyingKey, boundary_chunks, commit_step_key
+
+from .operators.random_layers import SMALL, random_statement
+
+MU = 18
+CASES = (("mlp", 0), ("attention", 0), ("attention", 1), ("attention", 2), ("head", 0))
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A statement with an accepted proof, and the integers behind it."""
+
+    verifying_key: VerifyingKey
+    statement: Statement
+    proof: Proof
+    tensors: dict[str, np.ndarray]
+
+
+@cache
+def srs() -> SRS:
+    return SRS.devnet(MU)
+
+
+@cache
+def verifying_key(kind: str, config: LlamaConfig = SMALL) -> VerifyingKey:
+    return VerifyingKey.create(config.programs[kind], srs())
+
+
+@cache
+def proven(kind: str, window: int = 0, seed: int = 1) -> Proven:
+    key, public, tensors = public_statement(kind, window, seed)
+    return Proven(key, public, prove(key, srs(), public, tensors), tensors)
+
+
+def public_statement(kind: str, window: int = 0, seed: int = 1) -> tuple[VerifyingKey, Statement, dict[str, np.ndarray]]:
+    """The statement that a random layer makes true, with its witness."""
+    case = random_statement(kind, window, seed)
+    key = verifying_key(kind)
+    tensors = case.witness()
+    points = []
+    for tensor in case.program.inputs:
+        count = window + 1 if "context" in tensor.axes else 1
+        points += commit_chunks(srs().g1, boundary_chunks(tensor, tensors[tensor.name], count))
+    step_key = commit_step_key(key.plan, srs(), case.parameters, case.tensors)
+    return key, Statement(step_key, case.publics, tuple(points)), tensors

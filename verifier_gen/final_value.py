@@ -1,0 +1,225 @@
+"""Step 4: closed forms and the final value of the batched sumcheck, as straight-line Yul.
+
+    sum over groups of    padding * (eq(rho, r) * sum_i alpha^i expression_i + alpha^s * sum +-inverse)
+    minus over products   padding * alpha^i * coefficient * eq(rho_batch, r_batch) * prod factors
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prover.field.arrays import MODULUS
+from prover.plan import Evaluation, Group, Plan, ProductSum, Slice
+from prover.program import Kind
+from prover.relations import Bits, Lookup, Ref
+from prover.tables import CausalMask, Counter, NonZero, RangeTag, RangeValue, Weighted
+
+from .errors import GeneratorError
+from .expressions import Graph, Node, Printer, Scalars
+from .layout import StepLayout, describe, width, words_after, words_before
+
+INDENT = " " * 12
+
+
+@dataclass
+class Function:
+    """A Yul function in the making."""
+
+    head: str
+    meaning: str
+    needs_context: bool
+    lines: list[str] = field(default_factory=list)
+
+    def render(self) -> str:
+        """The function, indented for the assembly block."""
+        body = ["let r := R", *self.lines]
+        if self.needs_context and any(_uses_t(line) for line in self.lines):
+            body.insert(1, "let t := mload(CONTEXT_BITS)")
+        return "\n".join(
+            [f"{INDENT}/// {self.meaning}", f"{INDENT}function {self.head} {{", *(f"{INDENT}    {x}" for x in body), f"{INDENT}}}"]
+        )
+
+
+def _uses_t(line: str) -> bool:
+    code = line.split("//")[0].replace("(", " ").replace(")", " ").replace(",", " ")
+    return "t" in code.split()
+
+
+def vector_end(part: Slice) -> str:
+    """The constant behind the vector of a slice."""
+    return "POINT_END" if part.vector == "r" else "RHO_END"
+
+
+def slice_start(part: Slice) -> str:
+    """Yul for the address of a slice's first coordinate."""
+    return words_before(vector_end(part), part.start)
+
+
+class FinalValue:
+    """Emits the functions `compute_closed_forms` and `final_value`."""
+
+    def __init__(self, plan: Plan, layout: StepLayout) -> None:
+        self.plan, self.layout = plan, layout
+        self.graph = Graph()
+        self.scalars = Scalars(
+            parameter=lambda name: f"mload({layout.parameters[name].name})",
+            public=lambda name: f"mload({layout.publics[name].name})",
+            challenge=lambda name: f"mload({name.upper()})",
+        )
+        self.closed: dict[Evaluation, Node] = {}
+        self.closed_function = Function("compute_closed_forms()", "Public tensors at the points where relations use them.", True)
+        self._ranges: dict[tuple[object, ...], str] = {}
+        self._names = _power_names(plan)
+
+    # --- evaluations ------------------------------------------------------------------------------------
+
+    def at(self, evaluation: Evaluation) -> Node:
+        """The node of a tensor's evaluation: sent by the prover, or a closed form."""
+        if self.plan.tensors[evaluation.tensor].kind is not Kind.CLOSED_FORM:
+            index = self.plan.evaluations.index(evaluation)
+            return self.graph.leaf(f"mload({self.layout.evaluation_regions[index].name})")
+        if evaluation not in self.closed:
+            self.closed[evaluation] = self._closed_form(evaluation)
+        return self.closed[evaluation]
+
+    def _slices(self, evaluation: Evaluation) -> list[Slice]:
+        """One slice per axis."""
+        tensor = self.plan.tensors[evaluation.tensor]
+        slices = [part for part in evaluation.parts if isinstance(part, Slice) and not part.flip]
+        widths = [self.plan.axes[axis] for axis in tensor.axes]
+        if len(slices) != len(evaluation.parts) or [part.width for part in slices] != widths:
+            raise GeneratorError(
+                f"closed form {tensor.name} is evaluated {describe(evaluation.parts)}; give each of its axes one slice"
+            )
+        return slices
+
+    def _closed_form(self, evaluation: Evaluation) -> Node:
+        form = self.plan.tensors[evaluation.tensor].closed_form
+        slices = self._slices(evaluation)
+        start, count = slice_start(slices[0]), width(slices[0].width)
+        lines = self.closed_function.lines
+        match form:
+            case Weighted(weights):
+                return self._weighted([w % MODULUS for w in weights], slices[0])
+            case RangeTag() | RangeValue():
+                key = evaluation.parts
+                if key not in self._ranges:
+                    self._ranges[key] = self.layout.memory.temporary()
+                    self.layout.memory.temporary()
+                    lines.append(f"range_extension({start}, {count}, {self._ranges[key]}) // range_tag, range_value")
+                offset = 0 if isinstance(form, RangeTag) else 32
+                return self.graph.leaf(f"mload({hex(int(self._ranges[key], 16) + offset)})")
+            case Counter():
+                if form.bit_count is None:
+                    bits = slices[0].width - Bits(form.first_bit)
+                else:
+                    bits = Bits(form.bit_count)
+                start = words_before(vector_end(slices[0]), slices[0].start - Bits(form.first_bit))
+                node = self._stored(evaluation, f"counter({start}, {width(bits)})")
+                return self.graph.add(node, self.graph.constant(form.offset))
+            case NonZero():
+                return self._stored(evaluation, f"non_zero({start}, {count})")
+            case CausalMask():
+                second = f"{slice_start(slices[1])}, {width(slices[1].width)}"
+                window = self.scalars.public("window")
+                return self._stored(evaluation, f"causal_mask({start}, {count}, {second}, {window})")
+        raise GeneratorError(f"closed form {form!r} of {evaluation.tensor} has no Yul; add it to templates/closed_forms.yul")
+
+    def _stored(self, evaluation: Evaluation, text: str) -> Node:
+        address = self.layout.memory.temporary()
+        self.closed_function.lines.append(f"mstore({address}, {text}) // {evaluation.tensor}")
+        return self.graph.leaf(f"mload({address})")
+
+    def _weighted(self, weights: list[int], part: Slice) -> Node:
+        """A short constant vector: folded in the graph, the first coordinate halves it first."""
+        if part.width.context or 1 << part.width.fixed != len(weights):
+            raise GeneratorError(f"a weighted vector of {len(weights)} entries needs an axis of that size")
+        graph = self.graph
+        layer = [graph.constant(weight) for weight in weights]
+        for index in range(part.width.fixed):
+            coordinate = graph.leaf(f"mload({words_before(vector_end(part), part.start - Bits(index))})")
+            half = len(layer) // 2
+            layer = [
+                graph.add(a, graph.multiply(coordinate, graph.subtract(b, a)))
+                for a, b in zip(layer[:half], layer[half:], strict=True)
+            ]
+        return layer[0]
+
+    # --- the sum ----------------------------------------------------------------------------------------
+
+    def _alpha(self, power: int) -> str:
+        return f"mload({hex(self.layout.alpha_powers.at(power))})"
+
+    def _padding(self, variables: Bits) -> str:
+        return f"mload({words_after(self.layout.padding.address, variables)})"
+
+    def emit(self) -> tuple[str, str]:
+        """(closed forms, final value) as Yul functions."""
+        groups = [(group, self._group_nodes(group)) for group in self.plan.groups]
+        products = [(product, self._product_node(product)) for product in self.plan.products]
+        roots = [node for _, (expressions, inverses) in groups for node in (*expressions, inverses)]
+        roots += [node for _, node in products]
+        printer = Printer(roots, self.layout.memory.temporary)
+        functions = [self._emit_group(i, group, nodes, printer) for i, (group, nodes) in enumerate(groups)]
+        functions.append(self._emit_products(products, printer))
+        calls = [f"final_value_of_group_{i}()" for i in range(len(groups))]
+        total = Function("final_value() -> total", "What the final claim must be.", False)
+        total.lines.append("compute_closed_forms()")
+        total.lines += [f"total := addmod(total, {call}, r)" for call in calls]
+        total.lines.append("total := addmod(total, sub(r, final_value_of_products()), r)")
+        rendered = "\n\n".join(function.render() for function in [total, *functions])
+        return self.closed_function.render(), rendered
+
+    def _group_nodes(self, group: Group) -> tuple[list[Node], Node]:
+        graph = self.graph
+        refs = {ref: self.at(self.plan.group_evaluation(group, ref)) for ref in group.refs}
+        expressions = [graph.translate(expression, self.scalars, refs) for _, expression in group.expressions]
+        inverses = graph.total([graph.multiply(graph.constant(s), refs[Ref(name)]) for s, name in group.inverses])
+        return expressions, inverses
+
+    def _product_node(self, product: ProductSum) -> Node:
+        node = self.graph.translate(product.coefficient, self.scalars, {})
+        for factor in product.factors:
+            node = self.graph.multiply(node, self.at(self.plan.factor_evaluation(product, factor)))
+        return node
+
+    def _emit_group(self, index: int, group: Group, nodes: tuple[list[Node], Node], printer: Printer) -> Function:
+        expressions, inverses = nodes
+        function = Function(
+            f"final_value_of_group_{index}() -> sum", f"Relations over ({', '.join(group.domain)}).", True
+        )
+        lines = function.lines
+        for (power, _), node in zip(group.expressions, expressions, strict=True):
+            lines.append(f"// {self._names[power]}")
+            statements, text = printer.print(node)
+            lines += statements
+            lines.append(f"sum := addmod(sum, mulmod({self._alpha(power)}, {text}, r), r)")
+        lines.append(f"sum := mulmod(sum, mload({words_after(self.layout.eq_rho.address, group.width)}), r)")
+        if group.inverses:
+            lines.append("// the lookups' sum")
+            statements, text = printer.print(inverses)
+            lines += statements
+            lines.append(f"sum := addmod(sum, mulmod({self._alpha(self.plan.sum_power)}, {text}, r), r)")
+        lines.append(f"sum := mulmod(sum, {self._padding(group.width)}, r)")
+        return function
+
+    def _emit_products(self, products: list[tuple[ProductSum, Node]], printer: Printer) -> Function:
+        function = Function("final_value_of_products() -> sum", "Sums of products of the contractions.", True)
+        lines = function.lines
+        lines.append("let term := 0")
+        for product, node in products:
+            lines.append(f"// {self._names[product.power]}: sum over ({', '.join(product.summed)})")
+            statements, text = printer.print(node)
+            lines += statements
+            lines.append(f"term := mulmod({self._alpha(product.power)}, {text}, r)")
+            for rho, r in self.plan.batch_slices(product):
+                lines.append(f"term := mulmod(term, eq_slices({slice_start(rho)}, {slice_start(r)}, {width(r.width)}), r)")
+            padding = self._padding(self.plan.width(product.domain))
+            lines.append(f"sum := addmod(sum, mulmod(term, {padding}, r), r)")
+        return function
+
+
+def _power_names(plan: Plan) -> dict[int, str]:
+    """The relation behind every power of alpha."""
+    relations = [relation.name for relation in plan.program.relations if not isinstance(relation, Lookup)]
+    return dict(enumerate([*relations, *plan.inverse_of]))

@@ -1,0 +1,206 @@
+"""From a model's shape and an SRS to the sources of its verifiers.
+
+Every source is one self-contained file. It depends on the architecture (LlamaConfig) and the SRS only: step keys
+arrive as calldata, so models of one architecture share their verifiers byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+from eth_hash.auto import keccak
+
+from prover.architectures.llama import LlamaConfig
+from prover.argument.transcript import label_word
+from prover.curve.g2 import point_g2_to_bytes
+from prover.curve.srs import SRS
+from prover.embedding import TRANSCRIPT_DOMAIN as EMBEDDING_DOMAIN
+from prover.embedding import EmbeddingKey
+from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
+from prover.program import WINDOW_ROWS
+from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey
+
+from .claim_sections import ClaimSections
+from .errors import GeneratorError
+from .final_value import INDENT, FinalValue
+from .layout import MEMORY_START, OPENING, StepLayout
+from .statement_section import statement_functions
+
+SOLIDITY_VERSION = "0.8.34"
+TEMPLATES = Path(__file__).parent / "templates"
+
+CONTRACTS = {
+    "mlp": "MlpVerifier",
+    "attention": "AttentionVerifier",
+    "head": "HeadVerifier",
+    "embedding": "EmbeddingVerifier",
+}
+"""Statement kind -> contract (the file is named after it)."""
+
+_TITLES = {
+    "mlp": "The gated feed-forward step of one window",
+    "attention": "The attention step of one window, over all windows up to it",
+    "head": "The chosen token's logit beats the rival's at one row",
+}
+_INPUTS = {
+    "mlp": "[before.x, before.y, after.x, after.y]",
+    "attention": "[w, x_0.x, x_0.y, ..., x_w.x, x_w.y, after.x, after.y]",
+    "head": "[row, strict, chosen.x, chosen.y, rival.x, rival.y, window.x, window.y]",
+}
+_LABELS = (
+    "statement",
+    "beta",
+    "gamma",
+    "alpha",
+    "rho",
+    "round",
+    "evaluations",
+    "slot",
+    "reduction.eta",
+    "reduction.round",
+    "mercury.alpha",
+    "mercury.gamma",
+    "mercury.zeta",
+    "mercury.beta",
+    "mercury.z",
+    "mercury.d",
+)
+_ERRORS = ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "DegenerateChallenge")
+
+
+def generate_sources(config: LlamaConfig, srs: SRS) -> dict[str, str]:
+    """File name -> Solidity source of the four verifiers of an architecture under an SRS.
+
+    Raises GeneratorError when the shape is one that generated verifiers do not support.
+    """
+    sources = {
+        f"{CONTRACTS[kind]}.sol": step_verifier(VerifyingKey.create(program, srs))
+        for kind, program in config.programs.items()
+    }
+    embedding = embedding_verifier(EmbeddingKey.create(config.channel_bits, srs))
+    return {**sources, f"{CONTRACTS['embedding']}.sol": embedding}
+
+
+def step_verifier(key: VerifyingKey) -> str:
+    """The source for one layer program."""
+    program = key.plan.program
+    if key.chunk_bits % 2:
+        raise GeneratorError(f"the opening needs an even mu, the SRS has {key.chunk_bits}: truncate it by one")
+    layout = StepLayout(key)
+    sections = ClaimSections(key, layout)
+    selectors = {_snake(name): "0x" + keccak(f"{name}()".encode())[:4].hex() for name in _ERRORS}
+    final = FinalValue(key.plan, layout)
+    closed_forms, final_value = final.emit()
+    functions = statement_functions(key, layout, sections, selectors)
+    half_bytes = 32 * (key.chunk_bits // 2)
+    values: dict[str, object] = {
+        **selectors,
+        **{f"offset_{name}": hex(offset) for name, offset in OPENING.items()},
+        **_srs_words(key.g2_one, key.g2_tau),
+        "solidity_version": SOLIDITY_VERSION,
+        "program": program.name,
+        "key_digest": "0x" + key.digest.hex(),
+        "srs_digest": "0x" + key.srs_digest.hex(),
+        "mu": key.chunk_bits,
+        "mu_bytes": hex(32 * key.chunk_bits),
+        "half_bytes": hex(half_bytes),
+        "interface": _template("interface.sol", {}),
+        "title": _TITLES[program.name],
+        "contract": CONTRACTS[program.name],
+        "inputs_layout": _INPUTS[program.name],
+        "key_layout": _key_layout(key),
+        "proof_layout": "commitments, rounds, evaluations, reduction rounds, opening (prover/proof.py)",
+        "scalar_modulus": hex(SCALAR_MODULUS),
+        "base_modulus": hex(BASE_MODULUS),
+        "half": hex(pow(2, -1, SCALAR_MODULUS)),
+        "memory": layout.memory.constants(),
+        "memory_end": hex(layout.memory.end),
+        "memory_start": hex(MEMORY_START),
+        "labels": _labels(TRANSCRIPT_DOMAIN, key.digest, key.srs_digest),
+        "power_count": key.plan.powers,
+        "claim_count": len(key.plan.classes) + len(key.plan.single_evaluations),
+    }
+    parts = {
+        "statement": "\n\n".join(function.render() for function in functions) + "\n",
+        "final_value": final_value + "\n",
+        "claim_sections": "\n\n".join(
+            f.render() for f in (sections.values(), sections.class_claims(), sections.single_claims())
+        )
+        + "\n",
+        "combine_commitments": sections.commitments().render() + "\n",
+        "closed_forms": _yul("closed_forms", values) + "\n" + closed_forms + "\n",
+        **{name: _yul(name, values) for name in ("transcript", "sumcheck", "claims", "commitments", "mercury")},
+    }
+    return _template("step_verifier.sol", {**values, **parts})
+
+
+def embedding_verifier(key: EmbeddingKey) -> str:
+    """The source for the embedding statement, which is no layer program."""
+    values: dict[str, object] = {
+        **_srs_words(key.g2_one, key.g2_tau),
+        "solidity_version": SOLIDITY_VERSION,
+        "interface": _template("interface.sol", {}),
+        "contract": CONTRACTS["embedding"],
+        "key_digest": "0x" + key.digest.hex(),
+        "srs_digest": "0x" + key.srs_digest.hex(),
+        "mu": key.chunk_bits,
+        "rows": WINDOW_ROWS,
+        "input_count": 2 * (WINDOW_ROWS + 1),
+        "input_bytes": hex(64 * (WINDOW_ROWS + 1)),
+        "absorbed_bytes": hex(32 * 4 + 64 * (WINDOW_ROWS + 1)),
+        "window_offset": hex(64 * WINDOW_ROWS),
+        "memory_end": hex(0x360 + 64 * (WINDOW_ROWS + 1)),
+        "channel_bits": key.channel_bits,
+        "scalar_modulus": hex(SCALAR_MODULUS),
+        "base_modulus": hex(BASE_MODULUS),
+        "initial_state": "0x" + keccak(EMBEDDING_DOMAIN.encode()).hex(),
+        "label": f"{label_word('embedding.z'):#066x}",
+        **{_snake(name): "0x" + keccak(f"{name}()".encode())[:4].hex() for name in _ERRORS},
+    }
+    return _template("embedding_verifier.sol", values)
+
+
+def _srs_words(one: tuple[tuple[int, int], tuple[int, int]], tau: tuple[tuple[int, int], tuple[int, int]]) -> dict[str, str]:
+    """[1]_2 and [tau]_2 as the words that the pairing precompile takes."""
+    result = {}
+    for name, point in (("one", one), ("tau", tau)):
+        encoded = point_g2_to_bytes(point)
+        for index in range(4):
+            result[f"g2_{name}_{index}"] = "0x" + encoded[32 * index : 32 * index + 32].hex()
+    return result
+
+
+def _labels(domain: str, key_digest: bytes, srs_digest: bytes) -> str:
+    """Label words and what the transcript starts with, as constants."""
+    constants = {
+        "INITIAL_STATE": keccak(domain.encode("ascii")).hex(),
+        "VERIFYING_KEY_DIGEST": key_digest.hex(),
+        "SRS_DIGEST": srs_digest.hex(),
+        **{f"LABEL_{label.replace('.', '_').upper()}": f"{label_word(label):064x}" for label in _LABELS},
+    }
+    return "\n".join(f"    uint256 private constant {name} = 0x{value};" for name, value in constants.items())
+
+
+def _key_layout(key: VerifyingKey) -> str:
+    """The step key's words, for the contract's documentation."""
+    program = key.plan.program
+    if not program.weights:
+        return "empty"
+    points = [f"{tensor.name} ({key.plan.weight_chunks(tensor, key.chunk_bits)} points)" for tensor in program.weights]
+    return ", ".join([*program.parameters, *points])
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+def _template(name: str, values: Mapping[str, object]) -> str:
+    return Template((TEMPLATES / name).read_text(encoding="utf-8")).substitute(values)
+
+
+def _yul(name: str, values: Mapping[str, object]) -> str:
+    """A file of Yul functions, indented for the assembly block."""
+    text = _template(f"{name}.yul", values)
+    return "\n".join(INDENT + line if line else "" for line in text.splitlines()) + "\n"

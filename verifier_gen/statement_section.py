@@ -1,0 +1,95 @@
+"""Step 0: lengths, ranges, and the transcript's first absorption."""
+
+from __future__ import annotations
+
+from prover.argument.reduction import REDUCTION_DEGREE
+from prover.plan import ROUND_DEGREE
+from prover.program import WINDOW_BITS
+from prover.relations import Bits
+from prover.statement import LARGEST_SHIFT, VerifyingKey
+
+from .claim_sections import ClaimSections
+from .final_value import Function
+from .layout import OPENING_BYTES, StepLayout, largest
+
+
+def public_limit(key: VerifyingKey, name: str) -> int:
+    """Exclusive upper bound of a public integer, as in prover.verify."""
+    axes = key.plan.axes
+    limits = {"row": 1 << axes["row"].fixed, "strict": 2}
+    if "position" in axes:
+        limits["window"] = 1 << (axes["position"] - axes["row"]).fixed
+    return limits[name]
+
+
+def statement_functions(
+    key: VerifyingKey, layout: StepLayout, sections: ClaimSections, selectors: dict[str, str]
+) -> list[Function]:
+    """plan_statement, plan_proof and absorb_statement."""
+    plan, mu = key.plan, key.chunk_bits
+    program = plan.program
+    scalars = len(program.public_scalars)
+
+    statement = Function(
+        "plan_statement(key_length, input_count)", "Lengths and ranges of the key and the inputs.", False
+    )
+    lines = statement.lines
+    key_bytes = 32 * len(program.parameters) + 64 * sum(plan.weight_chunks(w, mu) for w in program.weights)
+    lines.append(f"if iszero(eq(key_length, {key_bytes})) {{ reject({selectors['wrong_length']}) }}")
+    fixed_inputs = sum(1 for tensor in program.inputs if "context" not in tensor.axes)
+    moving_inputs = len(program.inputs) - fixed_inputs
+    if program.has_context:
+        lines.append(f"if lt(input_count, {scalars}) {{ reject({selectors['wrong_length']}) }}")
+        count = f"add({scalars + 2 * fixed_inputs}, mul({2 * moving_inputs}, {sections.windows}))"
+    else:
+        count = str(scalars + 2 * fixed_inputs)
+        lines.append(f"if iszero(eq(input_count, {count})) {{ reject({selectors['wrong_length']}) }}")
+    for index, name in enumerate(program.public_scalars):
+        place = layout.publics[name].name
+        lines.append(f"mstore({place}, calldataload(add(mload(INPUT_DATA), {hex(32 * index)})))")
+        lines.append(f"if iszero(lt(mload({place}), {public_limit(key, name)})) {{ reject({selectors['out_of_range']}) }}")
+    if program.has_context:
+        lines.append(f"if iszero(eq(input_count, {count})) {{ reject({selectors['wrong_length']}) }}")
+    for index, name in enumerate(program.parameters):
+        place = layout.parameters[name].name
+        lines.append(f"mstore({place}, calldataload(add(mload(KEY_DATA), {hex(32 * index)})))")
+        # 1 <= shift <= LARGEST_SHIFT; zero wraps around
+        lines.append(f"if gt(sub(mload({place}), 1), {LARGEST_SHIFT - 1}) {{ reject({selectors['out_of_range']}) }}")
+
+    proof = Function("plan_proof(proof_length)", "Sizes that depend on t, and the offsets of the proof's parts.", False)
+    lines = proof.lines
+    lines.append(f"let t := {WINDOW_BITS}")
+    if program.has_context:
+        lines.append("for { let rest := mload(PUBLIC_WINDOW) } rest { rest := shr(1, rest) } { t := add(t, 1) }")
+    lines.append("mstore(CONTEXT_BITS, t)")
+    widths = [group.width for group in plan.groups] + [plan.width(p.domain) for p in plan.products]
+    lines.append(f"mstore(ROUNDS, {largest(plan.all_widths(widths))})")
+    lines.append(f"mstore(FIRST_POINTS, {sections.chunks(1)})")
+    lines.append(f"mstore(SECOND_POINTS, {sections.chunks(2)})")
+    stacks = [c.width + Bits(c.slot_bits) for c in plan.classes]
+    lines.append(f"mstore(SLOT_COUNT, maximum({mu}, {largest(stacks)}))")
+    lines.append("let data := add(mload(PROOF_DATA), shl(6, add(mload(FIRST_POINTS), mload(SECOND_POINTS))))")
+    lines.append("mstore(ROUND_DATA, data)")
+    lines.append(f"data := add(data, mul({32 * ROUND_DEGREE}, mload(ROUNDS)))")
+    lines.append("mstore(EVALUATION_DATA, data)")
+    lines.append(f"data := add(data, {32 * len(plan.evaluations)})")
+    lines.append("mstore(REDUCTION_DATA, data)")
+    lines.append(f"data := add(data, {32 * REDUCTION_DEGREE * mu})")
+    lines.append("mstore(OPENING_DATA, data)")
+    lines.append(f"data := add(data, {OPENING_BYTES})")
+    lines.append(
+        f"if iszero(eq(sub(data, mload(PROOF_DATA)), proof_length)) {{ reject({selectors['wrong_length']}) }}"
+    )
+
+    absorb = Function("absorb_statement(key_length)", "Digests, key, public integers and input commitments.", False)
+    lines = absorb.lines
+    lines.append("mstore(STATE, INITIAL_STATE)")
+    lines.append("mstore(WORDS, VERIFYING_KEY_DIGEST)")
+    lines.append("mstore(add(WORDS, 0x20), SRS_DIGEST)")
+    lines.append("calldatacopy(MEMORY_END, mload(KEY_DATA), key_length)")
+    lines.append("mstore(add(WORDS, 0x40), keccak256(MEMORY_END, key_length))")
+    lines.append(f"let size := shl(5, {count})")
+    lines.append("calldatacopy(add(WORDS, 0x60), mload(INPUT_DATA), size)")
+    lines.append("pop(challenge(LABEL_STATEMENT, add(size, 0x60)))")
+    return [statement, proof, absorb]
+
