@@ -120,7 +120,9 @@ class Challenger:
                 row.problem, row.next_try_at = str(error), time.time() + _RETRY_S
                 self._store.save_batch(row)
                 continue
-            row.problem = None if len(known) == row.count else f"only {len(known)} of {row.count} responses are shown"
+            row.problem = (
+                None if len(known) == row.count else f"only {len(known)} of {row.count} responses are shown"
+            )
             complete = len(known) == row.count
             row.state = "listed" if complete else "new"
             row.next_try_at = 0.0 if complete else time.time() + _RETRY_S
@@ -173,7 +175,9 @@ class Challenger:
                 model.commitment.max_positions,
                 model.replay,
             )
-        log.info("verdict", batch=row.batch_id, index=row.index, verdict=str(verdict.judgement), why=verdict.why)
+        log.info(
+            "verdict", batch=row.batch_id, index=row.index, verdict=str(verdict.judgement), why=verdict.why
+        )
         unknown = verdict.judgement is Judgement.UNKNOWN
         invalid = verdict.judgement is Judgement.INVALID
         # The verdict is written down as one to dispute before the bond is staked.

@@ -13,6 +13,9 @@ from contracts.protocol.game import ModelRules
 from contracts.protocol.model import CommittedModel, ModelSpec, end_tokens_digest
 from contracts.protocol.trace import OwnTrace
 
+#: 2^18 powers: enough for every supported model.
+_DEVNET_SRS_BITS = 18
+
 Replayer = Callable[[Sequence[int], Sequence[int]], OwnTrace]
 
 
@@ -85,7 +88,7 @@ def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
     from prover.replay import Replay
 
     model = load_model(name)
-    srs = SRS.devnet() if srs_file is None else SRS.load(srs_file)
+    srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
     commitment = commit_model(model, srs)
     return LocalModel(
         name=name,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields, response_leaf
@@ -89,7 +89,9 @@ class ProviderClient:
         try:
             prompt_ids = tuple(int(token) for token in entry["prompt_ids"])
             output_ids = tuple(int(token) for token in entry["output_ids"])
-            fields = ResponseFields.of(prompt_ids, output_ids, int(entry["max_tokens"]), int(entry["fee_wei"]))
+            fields = ResponseFields.of(
+                prompt_ids, output_ids, int(entry["max_tokens"]), int(entry["fee_wei"])
+            )
         except (KeyError, TypeError, ValueError):
             return None, None
         return fields, (prompt_ids, output_ids)
@@ -117,7 +119,9 @@ class ProviderClient:
             answer.raise_for_status()
             body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise ProviderUnreachable(f"{self.base_url}{path} cannot be read ({error}); trying again later") from error
+            raise ProviderUnreachable(
+                f"{self.base_url}{path} cannot be read ({error}); trying again later"
+            ) from error
         if not isinstance(body, dict):
             raise self._wrong(path)
         return body
@@ -128,7 +132,7 @@ class ProviderClient:
 
 def provider_urls(texts: list[str]) -> dict[str, str]:
     """`0xADDRESS=URL` pairs; a bare URL is for every provider without its own (key "")."""
-    urls = {}
+    urls: dict[str, str] = {}
     for text in texts:
         address, separator, url = text.partition("=")
         if separator and address.startswith("0x"):

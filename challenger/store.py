@@ -69,8 +69,11 @@ class ResponseRow(SQLModel, table=True):
 
     @property
     def fields(self) -> ResponseFields:
-        stored = json.loads(self.fields_json)
-        return ResponseFields(**{k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in stored.items()})
+        stored: dict[str, Any] = {
+            name: bytes.fromhex(value) if isinstance(value, str) else value
+            for name, value in json.loads(self.fields_json).items()
+        }
+        return ResponseFields(**stored)
 
     @property
     def path(self) -> list[bytes]:
@@ -78,7 +81,10 @@ class ResponseRow(SQLModel, table=True):
 
     @property
     def ids(self) -> tuple[list[int], list[int]] | None:
-        return None if self.ids_json is None else tuple(json.loads(self.ids_json))  # type: ignore[return-value]
+        if self.ids_json is None:
+            return None
+        prompt_ids, output_ids = json.loads(self.ids_json)
+        return prompt_ids, output_ids
 
 
 class GameRow(SQLModel, table=True):
@@ -103,7 +109,8 @@ class FactRow(SQLModel, table=True):
     value: bytes = Field(sa_type=LargeBinary)
 
 
-_TABLES = [row.__table__ for row in (CursorRow, BatchRow, ResponseRow, GameRow, FactRow)]  # type: ignore[attr-defined]
+_ROWS: tuple[Any, ...] = (CursorRow, BatchRow, ResponseRow, GameRow, FactRow)
+_TABLES = [row.__table__ for row in _ROWS]
 
 
 def encode_fields(fields: ResponseFields) -> str:
@@ -130,7 +137,9 @@ def open_engine(path: Path | None) -> Engine:
     try:
         SQLModel.metadata.create_all(engine, tables=_TABLES)
     except SQLAlchemyError as error:
-        raise StoreError(f"{path} cannot be used as the challenger's database ({error}); move it away") from error
+        raise StoreError(
+            f"{path} cannot be used as the challenger's database ({error}); move it away"
+        ) from error
     return engine
 
 
@@ -157,7 +166,11 @@ class Store:
             return [Cursor(row.number, row.hash) for row in rows]
 
     def advance(
-        self, cursor: Cursor, rewound_to: int | None, rows: Sequence[BatchRow | GameRow], ended: dict[int, tuple[str, str]]
+        self,
+        cursor: Cursor,
+        rewound_to: int | None,
+        rows: Sequence[BatchRow | GameRow],
+        ended: dict[int, tuple[str, str]],
     ) -> None:
         """Take over what one reading of the chain said, together with its cursor."""
         with Session(self.engine) as session:
@@ -171,7 +184,9 @@ class Store:
             session.merge(CursorRow(number=cursor.number, hash=cursor.hash))
             oldest = cursor.number - _KEPT_CURSORS
             # Keep the oldest cursor too: a deep reorganisation then costs a re-reading, not a mistake.
-            session.exec(delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0))
+            session.exec(
+                delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0)
+            )
             session.commit()
 
     def _drop_after(self, session: Session, block_number: int) -> None:
@@ -196,7 +211,9 @@ class Store:
     def save_batch(self, batch: BatchRow, responses: Sequence[ResponseRow] = ()) -> None:
         """Update a batch and add the responses that are new."""
         with Session(self.engine) as session:
-            known = set(session.exec(select(ResponseRow.index).where(ResponseRow.batch_id == batch.batch_id)).all())
+            known = set(
+                session.exec(select(ResponseRow.index).where(ResponseRow.batch_id == batch.batch_id)).all()
+            )
             session.merge(batch)
             session.add_all(row for row in responses if row.index not in known)
             session.commit()
@@ -204,8 +221,14 @@ class Store:
     def responses(self, states: Sequence[str], due: float) -> list[ResponseRow]:
         """Responses in these states whose next try is due, oldest first."""
         with Session(self.engine) as session:
-            query = select(ResponseRow).where(col(ResponseRow.state).in_(states), ResponseRow.next_try_at <= due)
+            query = select(ResponseRow).where(
+                col(ResponseRow.state).in_(states), ResponseRow.next_try_at <= due
+            )
             return list(session.exec(query.order_by(col(ResponseRow.id))).all())
+
+    def all_responses(self) -> list[ResponseRow]:
+        with Session(self.engine) as session:
+            return list(session.exec(select(ResponseRow).order_by(col(ResponseRow.id))).all())
 
     def response(self, batch_id: int, index: int) -> ResponseRow | None:
         with Session(self.engine) as session:

@@ -93,9 +93,14 @@ class Checker:
                 residue = self._evaluate(relation.expression, relation.output)
                 for term in relation.terms:
                     coefficient = self._scalar(term.coefficient)
-                    residue = residue - coefficient * self._contract(term.factors, term.summed, relation.output)
+                    residue = residue - coefficient * self._contract(
+                        term.factors, term.summed, relation.output
+                    )
             case Lookup():
-                columns = [self._evaluate(e, relation.domain) for e in (relation.tag, relation.first, relation.second)]
+                columns = [
+                    self._evaluate(e, relation.domain)
+                    for e in (relation.tag, relation.first, relation.second)
+                ]
                 shape = self._program.shape(relation.domain, self._context_bits)
                 flat = [np.broadcast_to(c, shape).reshape(-1) % MODULUS for c in columns]
                 member = [row in self._rows for row in zip(*flat, strict=True)]
@@ -125,7 +130,11 @@ class Checker:
                 return reduce(lambda a, b: a * b, (self._evaluate(f, domain) for f in factors))
             case Ref():
                 array, axes = gather(
-                    self._tensors[expression.tensor], self._program, expression, self._publics, self._context_bits
+                    self._tensors[expression.tensor],
+                    self._program,
+                    expression,
+                    self._publics,
+                    self._context_bits,
                 )
                 return broadcast(array, axes, domain)
             case _:
@@ -138,7 +147,14 @@ class Checker:
         shape = product.shape
         # a summed axis that no factor has still repeats the product
         missing = reduce(
-            lambda count, axis: count * (self._program.shape((axis,), self._context_bits)[0] if shape[domain.index(axis)] == 1 else 1),
+            lambda count, axis: (
+                count
+                * (
+                    self._program.shape((axis,), self._context_bits)[0]
+                    if shape[domain.index(axis)] == 1
+                    else 1
+                )
+            ),
             summed,
             1,
         )

@@ -87,7 +87,9 @@ class Point:
         return tensor.closed_form.evaluate(points, dict(self.statement.publics), MODULUS)
 
 
-def scalar_in_field(expression: Expression, statement: Statement, plan: Plan, challenges: Challenges) -> int | None:
+def scalar_in_field(
+    expression: Expression, statement: Statement, plan: Plan, challenges: Challenges
+) -> int | None:
     """The field element of a scalar leaf; None for anything that is not one."""
     parameters = dict(zip(plan.program.parameters, statement.key.parameters, strict=True))
     match expression:
@@ -137,11 +139,16 @@ def final_value(point: Point, sent: Mapping[Evaluation, int]) -> int:
         start = len(challenges.r) - variables
         pointwise = sum(powers[power] * value(expression, refs) for power, expression in group.expressions)
         inverses = sum(sign * refs[Ref(name)] for sign, name in group.inverses)
-        summed = eq_value(challenges.rho[start:], challenges.r[start:]) * pointwise + powers[plan.sum_power] * inverses
+        summed = (
+            eq_value(challenges.rho[start:], challenges.r[start:]) * pointwise
+            + powers[plan.sum_power] * inverses
+        )
         total += point.padding(variables) * summed
     for product in plan.products:
         variables = plan.width(product.domain).resolve(point.context_bits)
-        factors = reduce(lambda a, f: a * at(plan.factor_evaluation(product, f)) % MODULUS, product.factors, 1)
+        factors = reduce(
+            lambda a, f: a * at(plan.factor_evaluation(product, f)) % MODULUS, product.factors, 1
+        )
         for rho, r in plan.batch_slices(product):
             factors = factors * eq_value(point.slice(rho), point.slice(r)) % MODULUS
         coefficient = value(product.coefficient, {})
@@ -176,7 +183,11 @@ def _weights(source: Hashable, coordinates: Sequence[int], count: int) -> tuple[
 
 
 def _class_claim(
-    verifying_key: VerifyingKey, point: Point, index: int, sent: Mapping[Evaluation, int], slots: Sequence[int]
+    verifying_key: VerifyingKey,
+    point: Point,
+    index: int,
+    sent: Mapping[Evaluation, int],
+    slots: Sequence[int],
 ) -> Claim:
     """The stack of a class at (slot challenges, r). Front coordinates are random, which binds short chunks.
 

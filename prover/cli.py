@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INSECURE = "INSECURE devnet SRS: its secret is public, so proofs under it convince nobody outside a test"
 
 
-class StepName(str, Enum):
+class StepName(StrEnum):
     """The four statements."""
 
     mlp = "mlp"
@@ -46,8 +46,12 @@ def prove(
     window: Annotated[int | None, typer.Option(help="Window of 32 positions, for mlp and attention.")] = None,
     position: Annotated[int | None, typer.Option(help="Token position, for embedding and head.")] = None,
     rival: Annotated[int | None, typer.Option(help="Rival token id, for head.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Length of the answer that is part of the sequence.")] = 16,
-    raw: Annotated[bool, typer.Option("--raw", help="Do not put the prompt into the model's chat template.")] = False,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Length of the answer that is part of the sequence.")
+    ] = 16,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Do not put the prompt into the model's chat template.")
+    ] = False,
     srs: SrsOption = None,
     as_json: Json = False,
 ) -> None:
@@ -118,7 +122,9 @@ def verify(
     if as_json:
         typer.echo(json.dumps(facts))
         return
-    typer.echo(f"valid: {proof.about} ({len(proof.proof)} bytes, checked in {elapsed * 1000:.0f} ms with set-up)")
+    typer.echo(
+        f"valid: {proof.about} ({len(proof.proof)} bytes, checked in {elapsed * 1000:.0f} ms with set-up)"
+    )
     if reference.insecure:
         typer.echo(INSECURE)
 
@@ -182,7 +188,9 @@ def _replay(
         assert position is not None
         sequence = [*ids, *answer]
         if position >= len(sequence):
-            raise BadInputError(f"--position {position} is beyond the sequence of {len(sequence)} tokens; see --max-tokens")
+            raise BadInputError(
+                f"--position {position} is beyond the sequence of {len(sequence)} tokens; see --max-tokens"
+            )
         ids = sequence[: position + 1]
         answer = executor.generate(ids, 1).ids
     return Replay(model, commit_model(model, srs, report), srs, ids, answer, report)
@@ -205,7 +213,9 @@ def _prove(
     if step in (StepName.mlp, StepName.attention):
         assert layer is not None and window is not None
         if layer >= model.config.layers:
-            raise BadInputError(f"--layer {layer} does not exist; {model.name} has layers 0..{model.config.layers - 1}")
+            raise BadInputError(
+                f"--layer {layer} does not exist; {model.name} has layers 0..{model.config.layers - 1}"
+            )
         index = 2 * layer + (step is StepName.mlp)
         statement = replay.step_statement(index, window)
         about = f"{step.value} of layer {layer}, window {window}, of {model.name}"
@@ -218,7 +228,9 @@ def _prove(
     else:
         assert position is not None
         if position >= replay.positions:
-            raise BadInputError(f"--position {position} is not fed to the model; positions are 0..{replay.positions - 1}")
+            raise BadInputError(
+                f"--position {position} is not fed to the model; positions are 0..{replay.positions - 1}"
+            )
         rows, boundary = replay.embedding_inputs(position // WINDOW_ROWS)
         about = f"embedding of window {position // WINDOW_ROWS} (position {position}) of {model.name}"
         proof = replay.prove_embedding(position // WINDOW_ROWS)

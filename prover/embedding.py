@@ -55,7 +55,9 @@ class EmbeddingKey:
     @property
     def digest(self) -> bytes:
         """Keccak of a canonical description of the statement."""
-        return keccak(f"{TRANSCRIPT_DOMAIN}\nrows={WINDOW_ROWS} channel_bits={self.channel_bits} mu={self.chunk_bits}".encode())
+        return keccak(
+            f"{TRANSCRIPT_DOMAIN}\nrows={WINDOW_ROWS} channel_bits={self.channel_bits} mu={self.chunk_bits}".encode()
+        )
 
     def challenge(self, rows: Sequence[Point], window: Point) -> int:
         """z, from everything that the equation uses."""
@@ -68,7 +70,12 @@ class EmbeddingKey:
 
 
 def prove_embedding(
-    key: EmbeddingKey, srs: SRS, rows: Sequence[Point], window: Point, row_values: np.ndarray, window_values: np.ndarray
+    key: EmbeddingKey,
+    srs: SRS,
+    rows: Sequence[Point],
+    window: Point,
+    row_values: np.ndarray,
+    window_values: np.ndarray,
 ) -> bytes:
     """The quotient's commitment, 64 bytes. row_values (32, d) and window_values (32, padded_d) are integers."""
     z = key.challenge(rows, window)
@@ -94,7 +101,9 @@ def verify_embedding(key: EmbeddingKey, rows: Sequence[Point], window: Point, en
         check_point(point, f"input {index}")
     if len(encoded) != PROOF_BYTES:
         raise ProofRejectedError(f"the proof has {len(encoded)} bytes; an embedding proof has {PROOF_BYTES}")
-    quotient = check_point((int.from_bytes(encoded[:32], "big"), int.from_bytes(encoded[32:], "big")), "quotient")
+    quotient = check_point(
+        (int.from_bytes(encoded[:32], "big"), int.from_bytes(encoded[32:], "big")), "quotient"
+    )
     z = key.challenge(rows, window)
     step = pow(z, 1 << key.channel_bits, MODULUS)
     scalars, power = [], MODULUS - 1

@@ -90,7 +90,9 @@ class ModelCommitment:
         if not 0 <= token < self.vocabulary:
             raise BadInputError(f"token id {token} is outside the vocabulary of {self.vocabulary}")
         offset = 128 * token
-        return point_from_bytes(self.rows[offset : offset + 64]), point_from_bytes(self.rows[offset + 64 : offset + 128])
+        return point_from_bytes(self.rows[offset : offset + 64]), point_from_bytes(
+            self.rows[offset + 64 : offset + 128]
+        )
 
     def row_path(self, token: int) -> list[bytes]:
         """Merkle path of a token's row commitments."""
@@ -98,7 +100,10 @@ class ModelCommitment:
 
 
 def commit_model(
-    model: IntegerModel, srs: SRS, progress: Progress | None = None, cache_dir: Path | str | None = DEFAULT_CACHE
+    model: IntegerModel,
+    srs: SRS,
+    progress: Progress | None = None,
+    cache_dir: Path | str | None = DEFAULT_CACHE,
 ) -> ModelCommitment:
     """Commit all weights of a model, or read the cached commitment of the same model and SRS.
 
@@ -189,7 +194,10 @@ def _save(path: Path, commitment: ModelCommitment) -> None:
     nodes = b"".join(node for level in commitment.row_tree.levels for node in level)
     digest = keccak(keys + commitment.rows + nodes)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        arrays = {name: np.frombuffer(value, np.uint8) for name, value in (("keys", keys), ("rows", commitment.rows))}
+        arrays = {
+            name: np.frombuffer(value, np.uint8)
+            for name, value in (("keys", keys), ("rows", commitment.rows))
+        }
         np.savez(file, **arrays, nodes=np.frombuffer(nodes, np.uint8), digest=np.frombuffer(digest, np.uint8))
     os.replace(file.name, path)
 

@@ -197,12 +197,17 @@ class Plan:
         phases: dict[tuple[int, tuple[str, ...]], list[str]] = {}
         for tensor in self.tensors.values():
             if tensor.kind is Kind.WITNESS:
-                phases.setdefault((2 if tensor.name in self.inverse_of else 1, tensor.axes), []).append(tensor.name)
+                phases.setdefault((2 if tensor.name in self.inverse_of else 1, tensor.axes), []).append(
+                    tensor.name
+                )
         classes = [
-            TensorClass(axes, self.width(axes), tuple(names), phase) for (phase, axes), names in phases.items()
+            TensorClass(axes, self.width(axes), tuple(names), phase)
+            for (phase, axes), names in phases.items()
         ]
         output = [
-            TensorClass(t.axes, self.width(t.axes), (t.name,), 0) for t in self.program.inputs if t.name == "after"
+            TensorClass(t.axes, self.width(t.axes), (t.name,), 0)
+            for t in self.program.inputs
+            if t.name == "after"
         ]
         return tuple(sorted([*output, *classes], key=lambda c: c.phase))
 
@@ -250,7 +255,8 @@ class Plan:
     def batch_slices(self, product: ProductSum) -> list[tuple[Slice, Slice]]:
         """(rho, r) slices whose eq multiplies a product with batch axes."""
         return [
-            (self.slice("rho", product.output, axis), self.slice("r", product.domain, axis)) for axis in product.batch
+            (self.slice("rho", product.output, axis), self.slice("r", product.domain, axis))
+            for axis in product.batch
         ]
 
     def _evaluations(self) -> tuple[Evaluation, ...]:

@@ -92,7 +92,9 @@ class RunContext:
         if values.size and (values.min() < low or values.max() >= high):
             flat = values.reshape(values.shape[0], -1)
             row, column = np.argwhere((flat < low) | (flat >= high))[0]
-            raise OutOfRange(name, int(self.positions[row]), int(flat[row, column]), f"[{low}, {high})", self.layer)
+            raise OutOfRange(
+                name, int(self.positions[row]), int(flat[row, column]), f"[{low}, {high})", self.layer
+            )
 
 
 @dataclass
@@ -314,17 +316,17 @@ def relation_expressions(relation: Relation) -> tuple[Expression, ...]:
 
 __all__ = [
     "CONTEXT_BITS",
+    "ROW_BITS",
+    "WINDOW_BITS",
+    "WINDOW_ROW",
+    "WINDOW_ROWS",
     "Kind",
     "Operator",
     "OperatorBase",
     "OutOfRange",
     "Program",
-    "ROW_BITS",
     "RunContext",
     "Tensor",
-    "WINDOW_BITS",
-    "WINDOW_ROW",
-    "WINDOW_ROWS",
     "WitnessContext",
     "broadcast",
     "gather",

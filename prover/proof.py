@@ -77,14 +77,18 @@ class ProofShape:
     def decode(self, encoded: bytes) -> Proof:
         """Parse strictly: exact length, canonical scalars, canonical points on the curve."""
         if len(encoded) != self.words * WORD:
-            raise ProofRejectedError(f"the proof has {len(encoded)} bytes; this statement needs {self.words * WORD}")
+            raise ProofRejectedError(
+                f"the proof has {len(encoded)} bytes; this statement needs {self.words * WORD}"
+            )
         stream = (int.from_bytes(encoded[i : i + WORD], "big") for i in range(0, len(encoded), WORD))
         commitments = _points(stream, self.commitments, "commitments")
         inverses = _points(stream, self.inverses, "inverses")
         rounds = tuple(_scalars(stream, ROUND_DEGREE, "rounds") for _ in range(self.rounds))
         evaluations = _scalars(stream, self.evaluations, "evaluations")
         reduction = tuple(_scalars(stream, REDUCTION_DEGREE, "reduction") for _ in range(self.reduction))
-        opening = MercuryOpening.from_words([next(stream) for _ in range(2 * OPENING_POINTS + OPENING_SCALARS)])
+        opening = MercuryOpening.from_words(
+            [next(stream) for _ in range(2 * OPENING_POINTS + OPENING_SCALARS)]
+        )
         check_opening(opening)
         return Proof(commitments, inverses, rounds, evaluations, reduction, opening)
 

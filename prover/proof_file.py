@@ -55,7 +55,9 @@ class ProofFile:
             system = ProofSystem(self.architecture, srs)
             if self.kind == "embedding":
                 if len(self.inputs) != WINDOW_ROWS + 1 or self.publics or self.key:
-                    raise BadInputError(f"an embedding statement has {WINDOW_ROWS} rows, one window and nothing else")
+                    raise BadInputError(
+                        f"an embedding statement has {WINDOW_ROWS} rows, one window and nothing else"
+                    )
                 verify_embedding(system.embedding_key, self.inputs[:-1], self.inputs[-1], self.proof)
                 return
             verifying_key = system.verifying_key(self.kind)
@@ -89,7 +91,9 @@ class ProofFile:
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise NotFoundError(f"there is no proof file {path}; write one with `gainsay prove --out {path}`") from error
+            raise NotFoundError(
+                f"there is no proof file {path}; write one with `gainsay prove --out {path}`"
+            ) from error
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise BadInputError(f"{path} is not a proof file: {error}") from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -129,9 +133,19 @@ def _architecture(facts: Mapping[str, Any]) -> LlamaConfig:
     names = {field.name for field in fields(LlamaConfig) if field.init}
     if set(facts) != names:
         raise ValueError(f"architecture must have exactly {sorted(names)}")
-    limits = {"norm_epsilon": 1.0, "hidden": 8192, "feed_forward": 65536, "max_positions": 1 << 16, "activation_bits": 20}
+    limits = {
+        "norm_epsilon": 1.0,
+        "hidden": 8192,
+        "feed_forward": 65536,
+        "max_positions": 1 << 16,
+        "activation_bits": 20,
+    }
     for name, value in facts.items():
         kind = (int, float) if name == "norm_epsilon" else int
-        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= limits.get(name, 1 << 24):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, kind)
+            or not 0 < value <= limits.get(name, 1 << 24)
+        ):
             raise ValueError(f"architecture.{name} is {value!r}")
     return LlamaConfig(**facts)

@@ -200,7 +200,9 @@ class _Prover:
 
     def _count_multiplicities(self, views: Mapping[str, list[_IntegerView]]) -> None:
         """How often each table row is looked up. Rows of one tag are contiguous and count up in `first`."""
-        places: dict[int, tuple[str, int, int, int]] = {}  # tag -> (table, row of first value, first value, rows)
+        places: dict[
+            int, tuple[str, int, int, int]
+        ] = {}  # tag -> (table, row of first value, first value, rows)
         counts: dict[str, np.ndarray] = {}
         for table in self.plan.program.tables:
             view = views[f"{table.name}_inverse"][0]
@@ -219,7 +221,9 @@ class _Prover:
                         raise StatementFalseError(f"lookup {lookup.name}: no table has tag {int(tag)}")
                     table_name, start, low, rows_of_tag = places[int(tag)]
                     if values.min() < low or values.max() >= low + rows_of_tag:
-                        raise StatementFalseError(f"lookup {lookup.name}: a value is not in table {table_name}")
+                        raise StatementFalseError(
+                            f"lookup {lookup.name}: a value is not in table {table_name}"
+                        )
                     counts[table_name] += np.bincount(values - low + start, minlength=len(counts[table_name]))
         for table_name, count in counts.items():
             self.integers[f"{table_name}_multiplicity"] = count
@@ -268,17 +272,25 @@ class _Prover:
         return to_field(np.broadcast_to(broadcast(array, axes, domain), shape))
 
     def _emit(
-        self, builder: TapeBuilder, expression: Expression, position: Mapping[Ref, int], challenges: Challenges
+        self,
+        builder: TapeBuilder,
+        expression: Expression,
+        position: Mapping[Ref, int],
+        challenges: Challenges,
     ) -> tuple[str, int]:
         match expression:
             case Sum(terms):
                 return reduce(builder.add, (self._emit(builder, t, position, challenges) for t in terms))
             case Product(factors):
-                return reduce(builder.multiply, (self._emit(builder, f, position, challenges) for f in factors))
+                return reduce(
+                    builder.multiply, (self._emit(builder, f, position, challenges) for f in factors)
+                )
             case Ref():
                 return builder.column(position[expression])
         scalar = scalar_in_field(expression, self.statement, self.plan, challenges)
-        assert scalar is not None, f"unknown challenge {expression}" if isinstance(expression, Challenge) else ""
+        assert scalar is not None, (
+            f"unknown challenge {expression}" if isinstance(expression, Challenge) else ""
+        )
         return builder.constant(scalar)
 
     def _product_term(self, product: ProductSum, challenges: Challenges) -> Term:
@@ -350,7 +362,9 @@ def _folded(view: _IntegerView, rows: np.ndarray | None, beta: int, gamma: int) 
     if second.any():
         result = arrays.add(result, arrays.scale(to_field(second), beta))
     if (tag == tag[:1]).all():
-        return arrays.add_scalar(result, beta * beta % MODULUS * int(tag[0]) % MODULUS) if len(tag) else result
+        return (
+            arrays.add_scalar(result, beta * beta % MODULUS * int(tag[0]) % MODULUS) if len(tag) else result
+        )
     return arrays.add(result, arrays.scale(to_field(tag), beta * beta % MODULUS))
 
 

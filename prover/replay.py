@@ -23,8 +23,8 @@ from .model.trace import Trace
 from .model.weights import IntegerModel
 from .model_commitment import ModelCommitment, decode_step_key, padded_weights, step_kind
 from .operators.head_pair import RivalWins
-from .proof_system import ProofSystem
 from .program import WINDOW_BITS, WINDOW_ROWS
+from .proof_system import ProofSystem
 from .prove import prove
 from .statement import Statement, StepKey
 
@@ -86,7 +86,9 @@ class Replay:
         """The model's next token after `position`, ties to the smaller id."""
         first = len(self.prompt_ids) - 1
         if not first <= position < self.positions:
-            raise BadInputError(f"position {position} predicts no output token; they are {first}..{self.positions - 1}")
+            raise BadInputError(
+                f"position {position} predicts no output token; they are {first}..{self.positions - 1}"
+            )
         return self.predictions[position - first]
 
     def first_wrong_output(self) -> tuple[int, int] | None:
@@ -124,7 +126,9 @@ class Replay:
         """The public claim about one window of a step."""
         self._check_window(window)
         if not 0 <= step < self.commitment.step_count:
-            raise BadInputError(f"step {step} does not exist; the model has steps 0..{self.commitment.step_count - 1}")
+            raise BadInputError(
+                f"step {step} does not exist; the model has steps 0..{self.commitment.step_count - 1}"
+            )
         before, after = self.boundary_points(step), self.boundary_points(step + 1)
         key = decode_step_key(self.system, self.commitment, step)
         if step_kind(step) == "mlp":
@@ -145,7 +149,10 @@ class Replay:
             before[:rows, : self.model.config.hidden] = self.trace.boundary(step)[:rows]
         parameters = self.model.layer_parameters(step // 2, kind)  # type: ignore[arg-type]
         tensors = verifying_key.plan.program.witness(
-            {"before": before, **padded_weights(self.model, step)}, parameters, statement.publics, context_bits
+            {"before": before, **padded_weights(self.model, step)},
+            parameters,
+            statement.publics,
+            context_bits,
         )
         return prove(verifying_key, self.srs, statement, tensors, self._phase).encode()
 
@@ -154,7 +161,9 @@ class Replay:
         window, row = divmod(position, WINDOW_ROWS)
         self._check_window(window)
         if position + 1 >= len(self.sequence):
-            raise BadInputError(f"position {position} has no next token; positions are 0..{self.positions - 1}")
+            raise BadInputError(
+                f"position {position} has no next token; positions are 0..{self.positions - 1}"
+            )
         chosen = self.sequence[position + 1]
         if chosen == rival:
             raise BadInputError(f"the rival {rival} is the committed token itself; name another one")
@@ -202,7 +211,9 @@ class Replay:
 
     def _check_window(self, window: int) -> None:
         if not 0 <= window < self.windows:
-            raise BadInputError(f"window {window} does not exist; the response has windows 0..{self.windows - 1}")
+            raise BadInputError(
+                f"window {window} does not exist; the response has windows 0..{self.windows - 1}"
+            )
 
     def _phase(self, phase: str) -> None:
         if self._progress is not None:

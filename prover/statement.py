@@ -43,13 +43,17 @@ class StepKey:
         count = len(plan.program.parameters)
         points = sum(plan.weight_chunks(tensor, chunk_bits) for tensor in plan.program.weights)
         if len(encoded) != WORD * (count + 2 * points):
-            raise BadInputError(f"the step key has {len(encoded)} bytes; this step needs {WORD * (count + 2 * points)}")
+            raise BadInputError(
+                f"the step key has {len(encoded)} bytes; this step needs {WORD * (count + 2 * points)}"
+            )
         parameters = tuple(int.from_bytes(encoded[WORD * i : WORD * (i + 1)], "big") for i in range(count))
         if any(not 1 <= p <= LARGEST_SHIFT for p in parameters):
             raise BadInputError(f"the step key has a shift outside 1..{LARGEST_SHIFT}: {parameters}")
         offset = WORD * count
         try:
-            decoded = tuple(point_from_bytes(encoded[offset + 64 * i : offset + 64 * (i + 1)]) for i in range(points))
+            decoded = tuple(
+                point_from_bytes(encoded[offset + 64 * i : offset + 64 * (i + 1)]) for i in range(points)
+            )
         except PointError as error:
             raise BadInputError(f"the step key has an invalid point: {error}") from error
         return cls(parameters, decoded)
@@ -94,7 +98,9 @@ class VerifyingKey:
             assert tensor.values is not None
             values = tensor.values().reshape(-1)
             if len(values) > 1 << srs.mu:
-                raise BadInputError(f"table {tensor.name} has {len(values)} entries; the SRS supports {1 << srs.mu}")
+                raise BadInputError(
+                    f"table {tensor.name} has {len(values)} entries; the SRS supports {1 << srs.mu}"
+                )
             constants.append((tensor.name, commit_integers(srs.g1, values)))
         return cls(plan, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
 
@@ -154,9 +160,7 @@ class Statement:
 
 def input_count(program: Program, publics: Mapping[str, int]) -> int:
     """Number of commitments among the public inputs."""
-    return sum(
-        publics["window"] + 1 if "context" in tensor.axes else 1 for tensor in program.inputs
-    )
+    return sum(publics["window"] + 1 if "context" in tensor.axes else 1 for tensor in program.inputs)
 
 
 def input_chunks(program: Program, publics: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -172,4 +176,8 @@ def boundary_chunks(tensor: Tensor, values: np.ndarray, count: int) -> Sequence[
     """The flat window chunks of a boundary tensor (one chunk for a row)."""
     if tensor.kind is Kind.ROW or "context" not in tensor.axes:
         return [values.reshape(-1)]
-    return list(values.reshape(-1, 1 << WINDOW_BITS, values.shape[-1]).reshape(-1, (1 << WINDOW_BITS) * values.shape[-1])[:count])
+    return list(
+        values.reshape(-1, 1 << WINDOW_BITS, values.shape[-1]).reshape(
+            -1, (1 << WINDOW_BITS) * values.shape[-1]
+        )[:count]
+    )

@@ -5,7 +5,7 @@ All lookups of a statement go into one logUp argument over rows (tag, first, sec
     range       tag = k in 0..16,  first = v for 0 <= v < 2^k          2^17 rows, row 2^k + v (row 0 repeats row 1)
     activation  tag = 32, first = g, second = silu(g)                  2^bits rows, row g + 2^(bits-1)
     exponential tag = 33 + saturated, first = z < 2^16, second = e     2^17 rows, row 2^16 * saturated + z
-    saturation  tag = 40, first = z_hi, second = [z_hi > 0]            2^12 rows, row = first
+    saturation  tag = 40, first = z_hi, second = [z_hi > 0]            2^16 rows, row = first
 
 The range and saturation tables and every `first` are closed forms that a verifier evaluates; `second` of
 the function tables is committed once and its commitment is part of the verifier.
@@ -28,7 +28,7 @@ SATURATION_TAG = 40
 EXPONENTIAL_ONE = 65535
 EXPONENTIAL_SCALE = 12
 EXPONENTIAL_DIGIT_BITS = 16
-SATURATION_BITS = 12
+SATURATION_BITS = 16
 
 
 class ClosedForm(Protocol):
@@ -175,7 +175,9 @@ class Weighted:
         layer = [w % modulus for w in self.weights]
         for coordinate in points[0]:
             half = len(layer) // 2
-            layer = [(a + coordinate * (b - a)) % modulus for a, b in zip(layer[:half], layer[half:], strict=True)]
+            layer = [
+                (a + coordinate * (b - a)) % modulus for a, b in zip(layer[:half], layer[half:], strict=True)
+            ]
         return layer[0]
 
 

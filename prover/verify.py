@@ -76,19 +76,27 @@ def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
     """Public inputs are the caller's, but may come from a file: reject what is not a statement at all."""
     program = verifying_key.plan.program
     if set(statement.publics) != set(program.public_scalars):
-        raise BadInputError(f"a {program.name} statement needs exactly the public integers {program.public_scalars}")
+        raise BadInputError(
+            f"a {program.name} statement needs exactly the public integers {program.public_scalars}"
+        )
     for name, value in statement.publics.items():
-        limit = {"row": 1 << program.axes["row"].fixed, "strict": 2, "window": _window_limit(verifying_key)}[name]
+        limit = {"row": 1 << program.axes["row"].fixed, "strict": 2, "window": _window_limit(verifying_key)}[
+            name
+        ]
         if not 0 <= value < limit:
             raise BadInputError(f"public integer {name} is {value}; it must be in 0..{limit - 1}")
     if len(statement.inputs) != input_count(program, statement.publics):
-        raise BadInputError(f"a {program.name} statement has {len(statement.inputs)} commitments; check the window")
+        raise BadInputError(
+            f"a {program.name} statement has {len(statement.inputs)} commitments; check the window"
+        )
     for index, point in enumerate(statement.inputs):
         check_point(point, f"input {index}")
     if len(statement.key.parameters) != len(program.parameters) or any(
         not 1 <= shift <= LARGEST_SHIFT for shift in statement.key.parameters
     ):
-        raise BadInputError(f"the step key must have the shifts {program.parameters}, each in 1..{LARGEST_SHIFT}")
+        raise BadInputError(
+            f"the step key must have the shifts {program.parameters}, each in 1..{LARGEST_SHIFT}"
+        )
 
 
 def _window_limit(verifying_key: VerifyingKey) -> int:

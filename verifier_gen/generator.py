@@ -31,6 +31,8 @@ from .statement_section import statement_functions
 SOLIDITY_VERSION = "0.8.34"
 TEMPLATES = Path(__file__).parent / "templates"
 
+INSECURE_WARNING = "\n// INSECURE: the secret of this SRS is public. For tests only; anybody can forge proofs."
+
 CONTRACTS = {
     "mlp": "MlpVerifier",
     "attention": "AttentionVerifier",
@@ -76,14 +78,14 @@ def generate_sources(config: LlamaConfig, srs: SRS) -> dict[str, str]:
     Raises GeneratorError when the shape is one that generated verifiers do not support.
     """
     sources = {
-        f"{CONTRACTS[kind]}.sol": step_verifier(VerifyingKey.create(program, srs))
+        f"{CONTRACTS[kind]}.sol": step_verifier(VerifyingKey.create(program, srs), insecure=srs.insecure)
         for kind, program in config.programs.items()
     }
-    embedding = embedding_verifier(EmbeddingKey.create(config.channel_bits, srs))
+    embedding = embedding_verifier(EmbeddingKey.create(config.channel_bits, srs), insecure=srs.insecure)
     return {**sources, f"{CONTRACTS['embedding']}.sol": embedding}
 
 
-def step_verifier(key: VerifyingKey) -> str:
+def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     """The source for one layer program."""
     program = key.plan.program
     if key.chunk_bits % 2:
@@ -104,6 +106,7 @@ def step_verifier(key: VerifyingKey) -> str:
         "key_digest": "0x" + key.digest.hex(),
         "srs_digest": "0x" + key.srs_digest.hex(),
         "mu": key.chunk_bits,
+        "srs_warning": INSECURE_WARNING if insecure else "",
         "mu_bytes": hex(32 * key.chunk_bits),
         "half_bytes": hex(half_bytes),
         "interface": _template("interface.sol", {}),
@@ -136,7 +139,7 @@ def step_verifier(key: VerifyingKey) -> str:
     return _template("step_verifier.sol", {**values, **parts})
 
 
-def embedding_verifier(key: EmbeddingKey) -> str:
+def embedding_verifier(key: EmbeddingKey, *, insecure: bool) -> str:
     """The source for the embedding statement, which is no layer program."""
     values: dict[str, object] = {
         **_srs_words(key.g2_one, key.g2_tau),
@@ -146,6 +149,7 @@ def embedding_verifier(key: EmbeddingKey) -> str:
         "key_digest": "0x" + key.digest.hex(),
         "srs_digest": "0x" + key.srs_digest.hex(),
         "mu": key.chunk_bits,
+        "srs_warning": INSECURE_WARNING if insecure else "",
         "rows": WINDOW_ROWS,
         "input_count": 2 * (WINDOW_ROWS + 1),
         "input_bytes": hex(64 * (WINDOW_ROWS + 1)),

@@ -9,10 +9,10 @@ from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from typing import Any
 
-from eth_abi import decode, encode
+from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_hash.auto import keccak
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from .compiler import Artifact
 from .errors import BindingsMismatch, ContractError

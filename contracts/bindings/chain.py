@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from eth_hash.auto import keccak
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from .abi import ErrorDecoder
@@ -96,7 +96,7 @@ class Chain:
         from web3.exceptions import Web3Exception
 
         try:
-            answer = self._provider.make_request(method, parameters)  # type: ignore[arg-type]
+            answer = self._provider.make_request(method, parameters)
         except (RequestException, OSError, Web3Exception) as error:
             raise _Transient(str(error)) from error
         except ValueError as error:  # not JSON: a proxy's error page

@@ -98,8 +98,8 @@ def call_of(
         case actions.ChooseWindow(window):
             return game.choose_window(game_id, window)
         case actions.ClaimTruncated():
-            output_ids = _need(trace, "trace").output_ids
-            return game.claim_truncated(game_id, output_ids, state.rules.end_tokens)
+            ids = _need(trace, "trace").output_ids
+            return game.claim_truncated(game_id, ids, state.rules.end_tokens)
         case actions.Timeout():
             return game.timeout(game_id)
         case actions.Concede():

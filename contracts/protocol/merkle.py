@@ -1,4 +1,4 @@
-"""Merkle trees of batches: the same ones that commit a model, see `prover.merkle`."""
+"""Merkle trees as OpenZeppelin checks them: the same trees that model commitments use."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Protocol
 
-from eth_abi import encode
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from .merkle import leaf_hash
@@ -31,15 +31,32 @@ class StepKind(IntEnum):
 class CommittedModel(Protocol):
     """What the bindings need from a model's commitment (`prover.model_commitment.ModelCommitment`)."""
 
-    architecture_digest: bytes
-    step_keys: list[bytes]
-    step_keys_root: bytes
-    embedding_rows_root: bytes
-    tokenizer_digest: bytes
-    srs_digest: bytes
-    step_count: int
-    vocabulary: int
-    max_positions: int
+    @property
+    def architecture_digest(self) -> bytes: ...
+
+    @property
+    def step_keys(self) -> Sequence[bytes]: ...
+
+    @property
+    def step_keys_root(self) -> bytes: ...
+
+    @property
+    def embedding_rows_root(self) -> bytes: ...
+
+    @property
+    def tokenizer_digest(self) -> bytes: ...
+
+    @property
+    def srs_digest(self) -> bytes: ...
+
+    @property
+    def step_count(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def max_positions(self) -> int: ...
 
     @property
     def end_tokens(self) -> Iterable[int]: ...

@@ -29,13 +29,13 @@ def open_engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         options = {"connect_args": {"timeout": 30, "check_same_thread": False}}
     try:
         engine = create_engine(parsed, **options)
         migrating = engine
         if parsed.get_backend_name() == "sqlite":
+            if parsed.database and parsed.database != ":memory:":
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             event.listen(engine, "connect", _configure_sqlite)
             migrating = create_engine(parsed, **options)
             event.listen(migrating, "connect", _without_implicit_commits)

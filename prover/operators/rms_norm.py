@@ -2,7 +2,7 @@
 
 MEANING    ms = sum_j x_j^2 + epsilon;  y = floor(sqrt(2^(2k) * d / ms));  n_j = requantise_half_up(x_j * y, s)
            with epsilon = d * eps * 2^(2 * scale(x)) as an integer and s = scale(x) + (k - scale(x)) - scale(n).
-BOUNDS     |x| < 2^27, ms < 2^62 (refused otherwise), y < 2^32, |n| < 2^15 (|n| <= sqrt(d) * 2^scale(n)).
+BOUNDS     |x| < 2^30, ms < 2^62 (refused otherwise), y < 2^32, |n| < 2^15 (|n| <= sqrt(d) * 2^scale(n)).
 RELATIONS  ms        Contraction ms - epsilon = sum_j x_j^2
            y         limbs: y = l_0 + 2^16 l_1
            y exact   2^(2k) d - y^2 ms = sum of 7 limbs >= 0;  (y+1)^2 ms - 1 - 2^(2k) d = sum of 7 limbs >= 0.
@@ -77,7 +77,12 @@ class RmsNorm(OperatorBase):
             Tensor(f"{name}_limbs", (*self.rows, "limb"), Kind.WITNESS),
             Tensor("root_weights", ("limb",), Kind.CLOSED_FORM, _limb_weights(0, ROOT_LIMBS)),
             Tensor("below_weights", ("limb",), Kind.CLOSED_FORM, _limb_weights(ROOT_LIMBS, SLACK_LIMBS)),
-            Tensor("above_weights", ("limb",), Kind.CLOSED_FORM, _limb_weights(ROOT_LIMBS + SLACK_LIMBS, SLACK_LIMBS)),
+            Tensor(
+                "above_weights",
+                ("limb",),
+                Kind.CLOSED_FORM,
+                _limb_weights(ROOT_LIMBS + SLACK_LIMBS, SLACK_LIMBS),
+            ),
             Tensor(name, self._domain, Kind.WITNESS),
             *self._requantisation.tensors(),
             *self._range.check.tensors(),
@@ -93,7 +98,11 @@ class RmsNorm(OperatorBase):
         if squares.size and squares.max() >= 2.0**62:
             row = int(squares.argmax())
             raise OutOfRange(
-                f"{self.output}_mean_square", int(context.positions[row]), int(squares[row]), "[0, 2^62)", context.layer
+                f"{self.output}_mean_square",
+                int(context.positions[row]),
+                int(squares[row]),
+                "[0, 2^62)",
+                context.layer,
             )
         mean_square = np.einsum("ij,ij->i", x, x) + self.epsilon
         root = np.array([self._root(int(value)) for value in mean_square], dtype=np.int64)
@@ -109,7 +118,9 @@ class RmsNorm(OperatorBase):
         context.tensors[f"{self.output}_mean_square"] = mean_square
         context.tensors[f"{self.output}_root"] = root
         rows = [self._limbs(int(v), r) for v, r in zip(mean_square.reshape(-1), roots, strict=True)]
-        context.tensors[f"{self.output}_limbs"] = np.array(rows, dtype=np.int64).reshape(*mean_square.shape, -1)
+        context.tensors[f"{self.output}_limbs"] = np.array(rows, dtype=np.int64).reshape(
+            *mean_square.shape, -1
+        )
         accumulator = x * root[..., None]
         context.tensors[self.output] = self._requantisation.witness(context, accumulator)
         self._range.witness(context)

@@ -141,7 +141,10 @@ class Rotary(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         x, flipped, cosine, sine = (
-            broadcast(*gather(context.tensors[r.tensor], context.program, r, context.publics, context.context_bits), self.domain)
+            broadcast(
+                *gather(context.tensors[r.tensor], context.program, r, context.publics, context.context_bits),
+                self.domain,
+            )
             for r in self._refs()
         )
         context.tensors[self.output] = self._requantisation.witness(context, x * cosine + flipped * sine)

@@ -92,24 +92,26 @@ class Arena:
         self, game_id: int, provider: OwnTrace | None, challenger: OwnTrace | None, moves: int = 40
     ) -> Game:
         """Both sides by the honest player until the game is over."""
-        sides = {Side.PROVIDER: (self.provider, provider), Side.CHALLENGER: (self.challenger, challenger)}
+        traces = {Side.PROVIDER: provider, Side.CHALLENGER: challenger}
         for _ in range(moves):
-            moved = False
-            for side, (sender, trace) in sides.items():
-                state = read_game_state(self.contracts, game_id, self.rules)
-                if state.game.phase is Phase.RESOLVED:
-                    return state.game
-                now = self.contracts.chain.head().timestamp
-                action = next_action(state, side, trace, now)
-                if action is None:
-                    continue
-                try:
-                    call = call_of(action, state, self.contracts, trace, self.model)
-                except NotProvable:
-                    continue
-                sender.send(call, key=move_key(state, action))
-                self.moves.append((side, action))
-                moved = True
-            if not moved:
+            moved = [self.move(game_id, side, trace) for side, trace in traces.items()]
+            if (game := self.contracts.game.game(game_id)).phase is Phase.RESOLVED:
+                return game
+            if not any(moved):
                 self.local_chain.pass_time(DEVNET.clock + 1)
         raise AssertionError(f"the game does not end: {self.moves}")
+
+    def move(self, game_id: int, side: Side, trace: OwnTrace | None) -> bool:
+        """One side's move, if it has one that it can make."""
+        sender = self.provider if side is Side.PROVIDER else self.challenger
+        state = read_game_state(self.contracts, game_id, self.rules)
+        action = next_action(state, side, trace, self.contracts.chain.head().timestamp)
+        if action is None:
+            return False
+        try:
+            call = call_of(action, state, self.contracts, trace, self.model)
+        except NotProvable:
+            return False
+        sender.send(call, key=move_key(state, action))
+        self.moves.append((side, action))
+        return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 
-from eth_abi import encode
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from py_ecc.bn128 import G1, multiply
 

@@ -1,5 +1,4 @@
-"""A provider on a real local chain. Its four verifiers accept every non-empty proof: the generated ones are tested
-by the scenarios; here the matter is what the node posts, when, and what a kill leaves behind."""
+"""A provider on a real local chain, serving the tiny model with its generated verifiers."""
 
 from __future__ import annotations
 
@@ -26,23 +25,10 @@ from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
 from prover.model_commitment import commit_model
 from tests.contracts.local_chain import LocalChain
+from verifier_gen import generate_sources
 
 PROVIDER, CHALLENGER, CLIENT = 1, 2, 3
 _STAKE_ETHER = 500
-
-
-def accepting_verifiers() -> dict[str, str]:
-    body = (
-        "function verify(bytes calldata, uint256[] calldata, bytes calldata proof) external pure returns (bool) "
-        "{ return proof.length != 0; }"
-    )
-    return {
-        f"{kind.verifier_name}.sol": (
-            "// SPDX-License-Identifier: Apache-2.0\npragma solidity ^0.8.28;\n"
-            f"contract {kind.verifier_name} {{ uint256 private constant KIND = {int(kind)}; {body} }}\n"
-        )
-        for kind in StepKind
-    }
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +37,7 @@ def serving(tiny: IntegerModel, local_chain: LocalChain, contracts: ProtocolCont
     srs = SRS.devnet(18)
     commitment = commit_model(tiny, srs, cache_dir=None)
     sender = local_chain.sender(0)
-    artifacts = verifier_artifacts(accepting_verifiers())
+    artifacts = verifier_artifacts(generate_sources(tiny.config, srs))
     addresses = deploy_verifiers(sender, artifacts)
     spec = ModelSpec.of(commitment, verifier_code_hashes(artifacts))
     sender.send(contracts.registry.register(spec, [addresses[kind] for kind in StepKind]), "register tiny")

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from prover.argument.commitment import commit_chunks
 from prover.architectures.llama import LlamaConfig
+from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
 from prover.proof import Proof
 from prover.prove import prove
@@ -46,7 +46,9 @@ def proven(kind: str, window: int = 0, seed: int = 1) -> Proven:
     return Proven(key, public, prove(key, srs(), public, tensors), tensors)
 
 
-def public_statement(kind: str, window: int = 0, seed: int = 1) -> tuple[VerifyingKey, Statement, dict[str, np.ndarray]]:
+def public_statement(
+    kind: str, window: int = 0, seed: int = 1
+) -> tuple[VerifyingKey, Statement, dict[str, np.ndarray]]:
     """The statement that a random layer makes true, with its witness."""
     case = random_statement(kind, window, seed)
     key = verifying_key(kind)

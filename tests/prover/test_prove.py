@@ -56,7 +56,10 @@ def test_a_proof_is_bound_to_its_window_key_and_kind() -> None:
     for statement in (
         replace(case.statement, key=other.key),
         replace(case.statement, inputs=other.inputs[:2] + case.statement.inputs[2:]),
-        replace(case.statement, inputs=(case.statement.inputs[1], case.statement.inputs[0], case.statement.inputs[2])),
+        replace(
+            case.statement,
+            inputs=(case.statement.inputs[1], case.statement.inputs[0], case.statement.inputs[2]),
+        ),
     ):
         with pytest.raises(ProofRejectedError):
             verify(case.verifying_key, statement, case.proof.encode())
@@ -70,7 +73,11 @@ def test_a_proof_is_bound_to_its_window_key_and_kind() -> None:
 def test_a_malformed_statement_is_bad_input(publics: dict[str, int]) -> None:
     case = proven("attention", 0)
     with pytest.raises(BadInputError):
-        verify(case.verifying_key, Statement(case.statement.key, publics, case.statement.inputs), case.proof.encode())
+        verify(
+            case.verifying_key,
+            Statement(case.statement.key, publics, case.statement.inputs),
+            case.proof.encode(),
+        )
 
 
 def _sites(kind: str, window: int) -> list[str]:

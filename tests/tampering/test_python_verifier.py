@@ -73,7 +73,15 @@ def _tamper(case: Proven, field: str, share: int) -> None:
     encoded = case.proof.encode()
     for index in _sampled(_layout(case)[field], share):
         word = int.from_bytes(encoded[WORD * index : WORD * (index + 1)], "big")
-        for changed in (word + 1, word - 1, word ^ 1 << 200, word + MODULUS, word + BASE_MODULUS, 0, MODULUS - word):
+        for changed in (
+            word + 1,
+            word - 1,
+            word ^ 1 << 200,
+            word + MODULUS,
+            word + BASE_MODULUS,
+            0,
+            MODULUS - word,
+        ):
             if changed % (1 << 256) != word:
                 assert _is_rejected(case, _with_word(encoded, index, changed)), (field, index, changed)
 
@@ -95,7 +103,14 @@ def test_points_cannot_be_replaced(kind: str, window: int) -> None:
 def test_wrong_lengths_are_rejected(kind: str, window: int) -> None:
     case = proven(kind, window)
     encoded = case.proof.encode()
-    for changed in (b"", encoded[:-1], encoded[:-WORD], encoded + b"\0", encoded + bytes(WORD), encoded[WORD:]):
+    for changed in (
+        b"",
+        encoded[:-1],
+        encoded[:-WORD],
+        encoded + b"\0",
+        encoded + bytes(WORD),
+        encoded[WORD:],
+    ):
         assert _is_rejected(case, changed)
 
 
@@ -106,9 +121,14 @@ def test_changed_public_inputs_are_rejected(kind: str, window: int) -> None:
     changed = []
     for index, point in enumerate(statement.inputs):
         for other in (negate(point), (0, 0), (1, 2)):
-            changed.append(replace(statement, inputs=(*statement.inputs[:index], other, *statement.inputs[index + 1 :])))
+            changed.append(
+                replace(statement, inputs=(*statement.inputs[:index], other, *statement.inputs[index + 1 :]))
+            )
     for index, point in enumerate(statement.key.points):
-        key = replace(statement.key, points=(*statement.key.points[:index], negate(point), *statement.key.points[index + 1 :]))
+        key = replace(
+            statement.key,
+            points=(*statement.key.points[:index], negate(point), *statement.key.points[index + 1 :]),
+        )
         changed.append(replace(statement, key=key))
     for index, shift in enumerate(statement.key.parameters):
         for other in (shift - 1, 0, 17):

@@ -1,5 +1,6 @@
 """Multi-scalar multiplication against the plain-integer group."""
 
+import itertools
 import random
 
 import numpy as np
@@ -180,7 +181,7 @@ def _random_segments(points, count, seed):
 
 def _segment_totals(points, entries, starts):
     totals = []
-    for first, last in zip(starts[:-1], starts[1:], strict=True):
+    for first, last in itertools.pairwise(starts):
         total = g1.INFINITY
         for entry in entries[first:last]:
             point = points[entry >> 1]

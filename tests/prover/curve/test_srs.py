@@ -4,6 +4,7 @@ Origin of vectors/powers_of_tau_4.ptau: snarkjs 0.7.6, ``powersoftau new bn128 4
 ``beacon``; ``snarkjs powersoftau verify`` accepts it.
 """
 
+import itertools
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_devnet_powers(devnet):
     powers = point_arrays.to_points(devnet.g1)
     assert len(powers) == 32 and powers[0] == g1.GENERATOR
     assert devnet.insecure and "INSECURE" in devnet.description
-    for lower, upper in zip(powers[:3], powers[1:4], strict=True):
+    for lower, upper in itertools.pairwise(powers):
         assert pairing_check([(upper, g2.GENERATOR_G2), (g1.negate(lower), devnet.g2_tau)])
     devnet.check_consistency()
 

@@ -18,7 +18,7 @@ from prover.model.weights import MANIFEST, WEIGHTS, IntegerModel, ObservedRange,
 
 from .gguf_files import write_gguf
 
-TINY_DIGEST = "62c1c49e51fa5d4f98b4aeabe32f6d5c968965b69054b9e592cee8994bea5ee4"
+TINY_DIGEST = "5fb636899daf8dc3d40174666a761cd4f7d19ef273f31bd34b72296aa1085699"
 
 
 def other_scales(scales: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,16 @@ def test_every_reference_is_declared(kind: str) -> None:
 @pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 0), ("attention", 2), ("head", 0)])
 def test_valid_witness_has_no_violation(kind: str, window: int) -> None:
     statement = random_statement(kind, window)
-    assert check(statement.program, statement.witness(), statement.parameters, statement.publics, statement.context_bits) == []
+    assert (
+        check(
+            statement.program,
+            statement.witness(),
+            statement.parameters,
+            statement.publics,
+            statement.context_bits,
+        )
+        == []
+    )
 
 
 # --- the under-constraint hunt -----------------------------------------------------------------------------
@@ -57,7 +66,14 @@ def test_no_changed_witness_value_survives(kind: str, window: int, name: str, ch
     places = {0, original.size - 1, *(int(i) for i in generator.integers(0, original.size, 2))}
     for place in places:
         value = int(original.reshape(-1)[place])
-        for changed in (value + 1, value - 1, value + (1 << 16), value - (1 << 16), MODULUS - 1 - value, 1 << 200):
+        for changed in (
+            value + 1,
+            value - 1,
+            value + (1 << 16),
+            value - (1 << 16),
+            MODULUS - 1 - value,
+            1 << 200,
+        ):
             if (changed - value) % MODULUS == 0:
                 continue
             mutated = original.copy()

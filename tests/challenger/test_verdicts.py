@@ -1,0 +1,61 @@
+"""valid, invalid or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from challenger.verdicts import Judgement, Verdict, judge
+from contracts.protocol.game import ModelRules
+from contracts.protocol.response import ResponseFields
+from contracts.protocol.trace import OwnTrace
+from prover.errors import OutOfRangeError
+from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
+
+_MODEL = SyntheticModel()
+_RULES = ModelRules(_MODEL.step_count, _MODEL.vocabulary, _MODEL.end_tokens, 8)
+_PROMPT = [3, 5, 8]
+_OUTPUT = _MODEL.generate(_PROMPT, 6)
+
+
+def verdict(
+    prompt: Sequence[int] = _PROMPT,
+    output: Sequence[int] = _OUTPUT,
+    fields: ResponseFields | None = None,
+    broken: Exception | None = None,
+) -> Verdict:
+    def replay(prompt_ids: Sequence[int], output_ids: Sequence[int]) -> OwnTrace:
+        if broken is not None:
+            raise broken
+        return SyntheticTrace(_MODEL, prompt_ids, output_ids)
+
+    fields = fields or ResponseFields.of(prompt, output, 6, 0)
+    return judge(fields, prompt, output, _RULES, _MODEL.max_positions, replay)
+
+
+def test_the_models_own_answer_is_valid() -> None:
+    assert verdict().judgement is Judgement.VALID
+
+
+def test_a_wrong_token_is_invalid() -> None:
+    wrong = [*_OUTPUT[:-1], (_OUTPUT[-1] + 1) % 20]
+    assert verdict(output=wrong, fields=ResponseFields.of(_PROMPT, wrong, len(wrong), 0)) == Verdict(
+        Judgement.INVALID, f"after position {len(_PROMPT) + len(_OUTPUT) - 2} the model says {_OUTPUT[-1]}"
+    )
+
+
+def test_a_short_answer_an_unknown_id_and_broken_rules_are_invalid() -> None:
+    short = [token for token in _OUTPUT if token not in _MODEL.end_tokens][:1]
+    assert "stops early" in verdict(output=short).why
+    assert "vocabulary" in verdict(prompt=[1, 999, 2]).why
+    assert "for a limit of 1" in verdict(fields=ResponseFields.of(_PROMPT, _OUTPUT, 1, 0)).why
+    sampled = replace(ResponseFields.of(_PROMPT, _OUTPUT, 6, 0), sampling_hash=b"\0" * 32)
+    assert "greedy" in verdict(fields=sampled).why
+    assert "positions" in verdict(prompt=[1] * 600).why
+
+
+def test_what_cannot_be_decided_is_unknown() -> None:
+    for error in (OutOfRangeError("a value left its range"), MemoryError()):
+        assert verdict(broken=error).judgement is Judgement.UNKNOWN
+    other = ResponseFields.of([4], _OUTPUT, 6, 0)
+    assert verdict(fields=other).judgement is Judgement.UNKNOWN

@@ -1,0 +1,52 @@
+"""One SRS, one Anvil, and every statement proven at most once per session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from contracts.bindings.compiler import Artifact, compile_sources
+from devnet.anvil import free_port, start_anvil, stop_process
+from prover.curve.srs import SRS
+from tests.prover.operators.random_layers import SMALL
+from tests.verifier_gen.evm import Evm, Verifier
+from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding
+from verifier_gen import CONTRACTS, generate_sources
+
+
+@pytest.fixture(scope="session")
+def srs() -> SRS:
+    return SRS.devnet(18)
+
+
+@pytest.fixture(scope="session")
+def evm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evm]:
+    anvil = start_anvil(free_port(), tmp_path_factory.mktemp("anvil") / "anvil.log", block_time_s=None)
+    client = Evm(anvil.rpc_url)
+    yield client
+    client.close()
+    stop_process(anvil.pid)
+
+
+@pytest.fixture(scope="session")
+def artifacts(srs: SRS) -> dict[str, Artifact]:
+    return compile_sources(generate_sources(SMALL, srs))
+
+
+@pytest.fixture(scope="session")
+def verifier_of(evm: Evm, artifacts: dict[str, Artifact]) -> Callable[[str], Verifier]:
+    """The deployed verifier of a statement kind."""
+    return cache(lambda kind: evm.deploy(artifacts[CONTRACTS[kind]].creation_code))
+
+
+@pytest.fixture(scope="session")
+def proven(srs: SRS) -> Callable[[str, int], Proven]:
+    """A true statement of a kind (and window)."""
+
+    @cache
+    def make(kind: str, window: int = 0) -> Proven:
+        return prove_random_embedding(srs) if kind == "embedding" else prove_random(kind, srs, window)
+
+    return make

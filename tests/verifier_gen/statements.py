@@ -1,0 +1,98 @@
+"""Random true statements with proofs, in the words that the contracts take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prover.architectures.llama import LlamaConfig
+from prover.argument.commitment import commit_chunks
+from prover.curve.srs import SRS
+from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
+from prover.errors import GainsayError
+from prover.program import WINDOW_ROWS
+from prover.prove import prove
+from prover.statement import Statement, StepKey, VerifyingKey, boundary_chunks, commit_step_key, input_count
+from prover.verify import verify
+from tests.prover.operators.random_layers import SMALL, random_statement
+
+REAL = LlamaConfig(
+    layers=30,
+    hidden=576,
+    heads=9,
+    kv_heads=3,
+    head_size=64,
+    feed_forward=1536,
+    vocabulary=49152,
+    rope_base=100_000,
+    norm_epsilon=1e-5,
+    max_positions=2048,
+)
+"""The shape of SmolLM2-135M."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A statement as calldata: key, inputs, proof."""
+
+    kind: str
+    verifying_key: VerifyingKey | EmbeddingKey
+    key: bytes
+    inputs: list[int]
+    proof: bytes
+
+    def python_accepts(self, key: bytes, inputs: Sequence[int], proof: bytes) -> bool:
+        """The reference verifier's verdict on the same calldata."""
+        try:
+            if isinstance(self.verifying_key, EmbeddingKey):
+                points = _points(inputs)
+                verify_embedding(self.verifying_key, points[:-1], points[-1], proof)
+            else:
+                self._verify_step(self.verifying_key, key, inputs, proof)
+        except GainsayError:
+            return False
+        return True
+
+    def _verify_step(self, verifying_key: VerifyingKey, key: bytes, inputs: Sequence[int], proof: bytes) -> None:
+        program = verifying_key.plan.program
+        scalars = len(program.public_scalars)
+        publics = dict(zip(program.public_scalars, inputs[:scalars], strict=True))
+        step_key = StepKey.decode(key, verifying_key.plan, verifying_key.chunk_bits)
+        statement = Statement(step_key, publics, tuple(_points(inputs[scalars:])))
+        verify(verifying_key, statement, proof)
+
+
+def _points(words: Sequence[int]) -> list[tuple[int, int]]:
+    return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
+
+
+def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig = SMALL) -> Proven:
+    """A random statement of a layer program, proven."""
+    random = random_statement(kind, window, config=config)
+    verifying_key = VerifyingKey.create(random.program, srs)
+    tensors = random.witness()
+    key = commit_step_key(verifying_key.plan, srs, random.parameters, random.tensors)
+    inputs = []
+    for tensor in random.program.inputs:
+        count = window + 1 if "context" in tensor.axes else 1
+        inputs += commit_chunks(srs.g1, boundary_chunks(tensor, tensors[tensor.name], count))
+    statement = Statement(key, random.publics, tuple(inputs))
+    assert len(inputs) == input_count(random.program, random.publics)
+    proof = prove(verifying_key, srs, statement, tensors).encode()
+    words = [random.publics[name] for name in random.program.public_scalars]
+    words += [coordinate for point in inputs for coordinate in point]
+    return Proven(kind, verifying_key, key.encode(), words, proof)
+
+
+def prove_random_embedding(srs: SRS, config: LlamaConfig = SMALL) -> Proven:
+    """A window of 29 tokens and three padded positions."""
+    key = EmbeddingKey.create(config.channel_bits, srs)
+    rows = np.zeros((WINDOW_ROWS, 1 << config.channel_bits), dtype=np.int64)
+    rows[:29, : config.hidden] = np.random.default_rng(7).integers(-30000, 30000, (29, config.hidden))
+    row_points = commit_chunks(srs.g1, list(rows))
+    window = commit_chunks(srs.g1, [rows.reshape(-1)])[0]
+    proof = prove_embedding(key, srs, row_points, window, rows[:, : config.hidden], rows)
+    words = [coordinate for point in (*row_points, window) for coordinate in point]
+    return Proven("embedding", key, b"", words, proof)

@@ -1,0 +1,114 @@
+"""`gainsay verifier`: generate the Solidity verifiers of an architecture.
+
+Heavy packages are imported inside the commands, so that help stays instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from prover.architectures.llama import LlamaConfig
+    from prover.curve.srs import SRS
+
+app = typer.Typer(no_args_is_help=True, help="Generate the Solidity verifiers of an architecture.")
+
+INSECURE = "INSECURE devnet SRS: its secret is public, so these verifiers convince nobody outside a test"
+
+
+@app.callback()
+def root() -> None:
+    """Generate the Solidity verifiers of an architecture."""
+
+
+@app.command("generate")
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder to write the Solidity files to.")],
+    model: Annotated[
+        str | None, typer.Option(help="Name or directory of a model; `tiny` is built in.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="JSON file with a model's shape (the fields of LlamaConfig), instead of a model.")
+    ] = None,
+    srs: Annotated[
+        Path | None,
+        typer.Option("--srs", envvar="GAINSAY_SRS", help="SRS file; without it the INSECURE devnet SRS is used."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Write one Solidity file per statement kind: MLP, attention, head and embedding.
+
+    The files depend on the model's shape and the SRS only; weights arrive as step keys when a proof is verified.
+    """
+    from prover.errors import UsageError
+
+    from .generator import SOLIDITY_VERSION, generate_sources
+
+    if (model is None) == (config is None):
+        raise UsageError("give either --model NAME or --config FILE, the shape to generate verifiers for")
+    shape = _model_shape(model) if model is not None else _read_shape(config or Path())
+    reference = _srs(srs)
+    if reference.insecure:
+        sys.stderr.write(f"gainsay: warning: {INSECURE}\n")
+    files = {name: _write(out / name, source) for name, source in generate_sources(shape, reference).items()}
+    facts = {
+        "out": str(out),
+        "srs_digest": "0x" + reference.digest.hex(),
+        "srs_insecure": reference.insecure,
+        "solidity": SOLIDITY_VERSION,
+        "files": files,
+    }
+    lines = [f"{out / name}  SHA-256 {digest}" for name, digest in files.items()]
+    typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
+
+
+def _model_shape(name: str) -> LlamaConfig:
+    from prover.model.library import load_model
+
+    return load_model(name).config
+
+
+def _read_shape(path: Path) -> LlamaConfig:
+    """A shape from JSON. Raises NotFoundError or BadInputError."""
+    from prover.architectures.llama import LlamaConfig
+    from prover.errors import BadInputError, NotFoundError
+
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}; give --config a JSON file with the fields of LlamaConfig") from error
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path} is not a readable JSON file: {error}") from error
+    known = {field.name for field in dataclasses.fields(LlamaConfig) if field.init}
+    if not isinstance(fields, dict) or not set(fields) <= known:
+        raise BadInputError(f"{path} must be one JSON object with the fields {', '.join(sorted(known))}")
+    try:
+        return LlamaConfig(**fields)
+    except TypeError as error:
+        raise BadInputError(f"{path} does not describe a shape: {error}") from error
+
+
+def _srs(path: Path | None) -> SRS:
+    from prover.curve.srs import SRS
+
+    return SRS.devnet(18) if path is None else SRS.load(path)
+
+
+def _write(path: Path, text: str) -> str:
+    """Write atomically; returns the SHA-256 of the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+    return hashlib.sha256(text.encode()).hexdigest()
