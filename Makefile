@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.installed node_modules/.installed
 
-.PHONY: setup demo test test-long check bench clean
+.PHONY: setup demo test test-long check clean
 
 setup: $(STAMPS)
 
@@ -34,9 +34,6 @@ check: setup
 	$(BIN)/mypy contracts/bindings contracts/protocol verifier_gen node challenger
 	$(BIN)/lint-imports
 	npx --no-install forge fmt --check
-
-bench: setup
-	$(BIN)/gainsay bench
 
 clean:
 	rm -rf .venv node_modules out cache .gainsay build *.egg-info

@@ -28,24 +28,26 @@ from prover.errors import EnvironmentMissingError, GainsayError
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a sub-command lives: `module:attribute` names a Typer app, or a function that becomes a command."""
+    """Where a sub-command lives: `module:attribute` names a Typer app, or a function that becomes a command.
+
+    `more` names apps of packages further up whose commands appear beside those of `target`.
+    """
 
     target: str
     help: str
+    more: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
         return self.target.partition(":")[0]
 
-    @property
-    def attribute(self) -> str:
-        return self.target.partition(":")[2]
-
 
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("devnet.demo_cli:demo", "Answer, cheat, dispute and settle on a local chain with the real model."),
     "devnet": Entry("devnet.cli:app", "Start, inspect and stop a local chain with the contracts deployed."),
-    "model": Entry("prover.model.cli:app", "From a GGUF file to a registered model."),
+    "model": Entry(
+        "prover.model.cli:app", "From a GGUF file to a registered model.", more=("devnet.model_cli:app",)
+    ),
     "provider": Entry("node.cli:app", "Serve a model: HTTP API, committer and defender."),
     "challenger": Entry("challenger.cli:app", "Re-run responses and dispute the wrong ones."),
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),
@@ -77,19 +79,34 @@ def load(name: str) -> Any:
     """
     entry = COMMANDS[name]
     try:
-        target = getattr(importlib.import_module(entry.module), entry.attribute)
+        target = _attribute(entry.target)
+        if not isinstance(target, typer.Typer):
+            target = _single_command(name, target)
+        command = typer.main.get_command(target)
+        for other in entry.more:
+            command.commands |= typer.main.get_command(_attribute(other)).commands  # type: ignore[attr-defined]
     except ModuleNotFoundError as error:
         raise EnvironmentMissingError(
             f"`gainsay {name}` needs the Python module {error.name!r}, which is not installed; run `make install`"
         ) from error
-    if not isinstance(target, typer.Typer):
-        target = _single_command(name, target)
-    command = typer.main.get_command(target)
     command.name = name
     command.short_help = entry.help
     command.help = command.help or entry.help
     command.params = [option for option in command.params if option.name not in _COMPLETION_OPTIONS]
+    _use_plain_help(command)
     return command
+
+
+def _attribute(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _use_plain_help(command: Any) -> None:
+    """The same plain help everywhere: it is what the README quotes."""
+    command.rich_markup_mode = None
+    for below in getattr(command, "commands", {}).values():
+        _use_plain_help(below)
 
 
 def _single_command(name: str, function: Callable[..., Any]) -> typer.Typer:

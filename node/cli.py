@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .command_settings import settings_of
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake.")
 
 Model = Annotated[str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")]
@@ -45,7 +47,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Serve a model over an OpenAI-compatible API, post batches and defend them."""
-    settings = _settings(
+    settings = settings_of(
         devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei,
     )  # fmt: skip
@@ -122,27 +124,6 @@ def status(
     _print_account(access, outbox.address, as_json)
 
 
-def _settings(
-    devnet: bool,
-    rpc: str | None,
-    deployment: Path | None,
-    keystore: Path | None,
-    account: str | None,
-    **flags: Any,
-) -> Any:
-    from .settings import load_settings
-
-    given = {"rpc_url": rpc, "deployment": deployment, "keystore": keystore, "account": account, **flags}
-    if devnet:
-        from .devnet_file import devnet_values
-
-        values = devnet_values(deployment)
-        if keystore is not None:
-            values.pop("account", None)
-        given |= {name: value for name, value in values.items() if given.get(name) is None}
-    return load_settings(**given)
-
-
 def _chain_side(
     devnet: bool, rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None
 ) -> Any:
@@ -154,7 +135,7 @@ def _chain_side(
     from .settings import STATE
     from .store import open_engine
 
-    settings = _settings(devnet, rpc, deployment, keystore, account)
+    settings = settings_of(devnet, rpc, deployment, keystore, account)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     url = settings.database_url or default_database(
@@ -171,18 +152,9 @@ def _deposit(outbox: Any, contracts: Any, amount_wei: int) -> None:
 
 
 def _print_account(access: Any, address: str, as_json: bool) -> None:
-    stake = access.contracts.stake
-    account = stake.account(address)
-    values = {
-        "address": address,
-        "stake_wei": str(account.total),
-        "locked_wei": str(account.locked),
-        "exiting_wei": str(account.exiting),
-        "exit_available_at": account.exit_available_at,
-        "free_wei": str(stake.free_stake(address)),
-        "credits_wei": str(stake.credits(address)),
-        "balance_wei": str(access.chain.balance_wei(address)),
-    }
+    from .settlements import account_facts
+
+    values = account_facts(access.contracts, address)
     if as_json:
         typer.echo(json.dumps(values))
         return

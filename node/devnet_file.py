@@ -12,14 +12,17 @@ from .settings import STATE
 _FILE = STATE / "devnet.json"
 
 
-def devnet_values(path: Path | None = None) -> dict[str, Any]:
-    """Settings that follow from a devnet file: rpc_url, deployment, account. Raises SettingsError."""
+def devnet_values(path: Path | None = None, role: str = "provider") -> dict[str, Any]:
+    """Settings that follow from a devnet file: rpc_url, deployment, and a role's account. Raises SettingsError."""
     path = path or _FILE
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read ({error}); run `gainsay devnet up` first") from error
-    accounts = stored.get("accounts") if isinstance(stored, dict) else None
-    if not isinstance(stored.get("rpc_url"), str) or not isinstance(accounts, dict) or "provider" not in accounts:
-        raise SettingsError(f"{path} is not a devnet file of this version; run `gainsay devnet up` again")
-    return {"rpc_url": stored["rpc_url"], "deployment": path, "account": accounts["provider"]}
+        accounts = stored["accounts"]
+        rpc_url = stored["rpc_url"]
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); run `gainsay devnet up` first") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path} is not a devnet file; run `gainsay devnet up` again") from error
+    if role not in accounts:
+        raise SettingsError(f"the devnet has no account for {role!r}; it has {', '.join(accounts)}")
+    return {"rpc_url": rpc_url, "deployment": path, "account": accounts[role]}

@@ -33,6 +33,9 @@ class UnknownReceiptError(NotFoundError):
     """No receipt or response has this id."""
 
 
+class UnknownSettlementError(NotFoundError):
+    """The chain has no batch or dispute of this number."""
+
 
 class QueueFullError(GainsayError):
     """As many requests wait as the queue may hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ ERRORS = {
     for name in ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "DegenerateChallenge")
 }
 ACCEPTED, FALSE = "accepted", "false"
-GAS_LIMIT = 20_000_000
+GAS_LIMIT = 1 << 24  # a transaction's limit (EIP-7825)
 
 
 class Evm:
@@ -33,9 +34,14 @@ class Evm:
     def send(self, transaction: dict[str, str]) -> dict[str, Any]:
         """The receipt of a mined transaction."""
         sent = self._request("eth_sendTransaction", {"from": self._account, **transaction})
-        receipt = self._request("eth_getTransactionReceipt", sent["result"])["result"]
-        assert receipt["status"] == "0x1", receipt
-        return dict(receipt)
+        assert "result" in sent, sent
+        for _ in range(600):
+            receipt = self._request("eth_getTransactionReceipt", sent["result"])["result"]
+            if receipt is not None:
+                assert receipt["status"] == "0x1", receipt
+                return dict(receipt)
+            time.sleep(0.02)
+        raise TimeoutError("the transaction was not mined within 12 s")
 
     def deploy(self, creation_code: bytes) -> Verifier:
         """A verifier at a fresh address."""

@@ -1,0 +1,110 @@
+"""`gainsay model commit` and `gainsay model register`: the parts of `model` that need curve, compiler and chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Commit a model's weights and register it.")
+
+Name = Annotated[str, typer.Argument(help="Name or directory of an imported model; 'tiny' is built in.")]
+Models = Annotated[Path, typer.Option(help="Where imported models are.")]
+Commitments = Annotated[Path, typer.Option(help="Where commitments are cached.")]
+Reference = Annotated[Path | None, typer.Option("--srs", help="Reference string file (default: the devnet's).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_MODELS = Path(".gainsay") / "models"
+_COMMITMENTS = Path(".gainsay") / "commitments"
+
+
+@app.command()
+def commit(
+    name: Name = "smollm2-135m",
+    models: Models = _MODELS,
+    commitments: Commitments = _COMMITMENTS,
+    srs: Reference = None,
+    as_json: AsJson = False,
+) -> None:
+    """Commit all weights of a model, once; later uses read the cache."""
+    from node.progress import show_progress
+
+    with show_progress() as report:
+        _, commitment, string = _committed(name, models, commitments, srs, report)
+    facts = {
+        "model": name,
+        "steps": commitment.step_count,
+        "vocabulary": commitment.vocabulary,
+        "architecture_digest": "0x" + commitment.architecture_digest.hex(),
+        "step_keys_root": "0x" + commitment.step_keys_root.hex(),
+        "embedding_rows_root": "0x" + commitment.embedding_rows_root.hex(),
+        "tokenizer_digest": "0x" + commitment.tokenizer_digest.hex(),
+        "srs_digest": "0x" + commitment.srs_digest.hex(),
+        "srs_insecure": string.insecure,
+    }
+    _print(facts, as_json)
+
+
+@app.command()
+def register(
+    name: Name = "smollm2-135m",
+    models: Models = _MODELS,
+    commitments: Commitments = _COMMITMENTS,
+    srs: Reference = None,
+    rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
+    deployment: Annotated[Path | None, typer.Option(help="JSON file with the contracts' addresses.")] = None,
+    keystore: Annotated[Path | None, typer.Option(help="Encrypted keystore of the account that pays.")] = None,
+    account: Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")] = None,
+    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy a model's generated verifiers and register it."""
+    from contracts.bindings.sender import open_sender
+    from node.chain_access import open_chain, open_signer
+    from node.command_settings import settings_of
+    from node.progress import show_progress
+
+    from .model_registration import register_model
+
+    settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer")
+    access = open_chain(settings)
+    signer = open_signer(settings, access.chain)
+    journal = Path(".gainsay") / f"register-{access.chain.genesis_hash.hex()[:8]}-{signer.address[2:10].lower()}.sqlite"
+    journal.parent.mkdir(exist_ok=True)
+    sender = open_sender(access.chain, signer, f"sqlite:///{journal}", confirmations=access.confirmations)
+    with show_progress() as report:
+        model, commitment, string = _committed(name, models, commitments, srs, report)
+        done = register_model(access.contracts, sender, model.config, commitment, string, report)
+    facts = {
+        "model": name,
+        "model_id": "0x" + done.model_id.hex(),
+        "mlp_verifier": done.verifiers[0],
+        "attention_verifier": done.verifiers[1],
+        "embedding_verifier": done.verifiers[2],
+        "head_verifier": done.verifiers[3],
+        "gas_used": done.gas_used,
+    }
+    _print(facts, as_json)
+
+
+def _committed(name: str, models: Path, commitments: Path, srs: Path | None, report: Any) -> tuple[Any, Any, Any]:
+    from node.model_loading import DEVNET_SRS_BITS
+    from prover.curve.srs import SRS
+    from prover.model.library import load_model
+    from prover.model_commitment import commit_model
+
+    report("load model", 0, 1)
+    model = load_model(name, models=models)
+    report("load reference string", 0, 1)
+    string = SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_SRS_BITS)
+    return model, commit_model(model, string, progress=report, cache_dir=commitments), string
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key.replace('_', ' '):<22}{value}")

@@ -1,0 +1,109 @@
+"""What the chain says about batches, disputes and accounts, read without a database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.errors import ContractError
+from contracts.protocol.game import Game
+
+from .errors import UnknownSettlementError
+from .game_story import step_name
+
+
+def list_batches(contracts: ProtocolContracts, provider: str | None = None, last: int = 50) -> list[dict[str, Any]]:
+    """The newest batches, oldest first; of one provider if named."""
+    count = contracts.ledger.batch_count()
+    batches = [batch_facts(contracts, number) for number in range(max(1, count - last + 1), count + 1)]
+    return [batch for batch in batches if provider is None or batch["provider"].lower() == provider.lower()]
+
+
+def list_games(contracts: ProtocolContracts, account: str | None = None, last: int = 50) -> list[dict[str, Any]]:
+    """The newest disputes, oldest first; those in which an account is one of the sides if named."""
+    count = contracts.game.game_count()
+    games = [game_facts(contracts, number) for number in range(max(1, count - last + 1), count + 1)]
+    return [
+        game
+        for game in games
+        if account is None or account.lower() in (game["provider"].lower(), game["challenger"].lower())
+    ]
+
+
+def batch_facts(contracts: ProtocolContracts, batch_id: int) -> dict[str, Any]:
+    """One batch. Raises UnknownSettlementError."""
+    if not 1 <= batch_id <= contracts.ledger.batch_count():
+        raise UnknownSettlementError(f"there is no batch {batch_id}; `gainsay settlements list` shows them")
+    batch = contracts.ledger.batch(batch_id)
+    over = contracts.chain.head().timestamp > batch.deadline
+    return {
+        "batch_id": batch_id,
+        "provider": batch.provider,
+        "model_id": "0x" + batch.model_id.hex(),
+        "root": "0x" + batch.root.hex(),
+        "salt": "0x" + batch.salt.hex(),
+        "responses": batch.count,
+        "disputed": batch.disputed_count,
+        "posted_at": batch.posted_at,
+        "challenge_deadline": batch.deadline,
+        "state": "final" if batch.finalised else "waits to be finalised" if over else "can be disputed",
+    }
+
+
+def response_states(contracts: ProtocolContracts, batch_id: int) -> list[str]:
+    """Status of every response of a batch, by index."""
+    count = contracts.ledger.batch(batch_id).count
+    return [contracts.ledger.response_status(batch_id, index).name.lower() for index in range(count)]
+
+
+def game_facts(contracts: ProtocolContracts, game_id: int) -> dict[str, Any]:
+    """One dispute. Raises UnknownSettlementError."""
+    try:
+        game = contracts.game.game(game_id)
+    except ContractError as error:
+        raise UnknownSettlementError(
+            f"there is no dispute {game_id}; `gainsay settlements list` shows them"
+        ) from error
+    return {
+        "game_id": game_id,
+        "batch_id": game.batch_id,
+        "index": game.index,
+        "provider": game.provider,
+        "challenger": game.challenger,
+        "phase": game.phase.name.lower(),
+        "round": game.round,
+        "disputed": _disputed(game),
+        "deadline": game.deadline,
+        "provider_clock_s": game.provider_clock,
+        "challenger_clock_s": game.challenger_clock,
+        "bond_wei": str(game.bond),
+        "outcome": game.outcome.name.lower(),
+        "reason": game.reason.name.lower(),
+    }
+
+
+def account_facts(contracts: ProtocolContracts, address: str) -> dict[str, Any]:
+    """Stake, locks, credits and balance of an account."""
+    account = contracts.stake.account(address)
+    return {
+        "address": address,
+        "stake_wei": str(account.total),
+        "locked_wei": str(account.locked),
+        "exiting_wei": str(account.exiting),
+        "exit_available_at": account.exit_available_at,
+        "free_wei": str(contracts.stake.free_stake(address)),
+        "credits_wei": str(contracts.stake.credits(address)),
+        "balance_wei": str(contracts.chain.balance_wei(address)),
+    }
+
+
+def _disputed(game: Game) -> str:
+    match game.target.name:
+        case "EMBEDDING":
+            return f"embedding, window {game.window}"
+        case "HEAD":
+            return f"output token after position {game.position}: {game.chosen_id} or {game.rival_id}"
+    if game.range_end - game.range_start == 1:
+        where = step_name(game.range_start)
+        return f"{where}, window {game.window}" if game.phase.name == "AWAIT_PROOF" else where
+    return f"steps {game.range_start} to {game.range_end - 1}"

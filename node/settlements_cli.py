@@ -1,0 +1,146 @@
+"""`gainsay settlements`: batches, disputes, stakes and credits as the chain has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .command_settings import settings_of
+
+if TYPE_CHECKING:
+    from .chain_access import ChainAccess
+
+app = typer.Typer(no_args_is_help=True, help="Batches, disputes, stakes, bonds and credits as the chain has them.")
+
+Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")]
+DeploymentFile = Annotated[Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")]
+Account = Annotated[str | None, typer.Option(help="Only what concerns this address.")]
+Devnet = Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_command(
+    account: Account = None,
+    last: Annotated[int, typer.Option(help="How many batches and disputes to look back.", min=1)] = 50,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """List batches and disputes."""
+    from .settlements import list_batches, list_games
+
+    contracts = _open(devnet, rpc, deployment).contracts
+    batches, games = list_batches(contracts, account, last), list_games(contracts, account, last)
+    if as_json:
+        typer.echo(json.dumps({"batches": batches, "disputes": games}))
+        return
+    for batch in batches:
+        typer.echo(
+            f"batch {batch['batch_id']:<5} {batch['responses']:>5} responses, {batch['disputed']} disputed, "
+            f"{batch['state']}, by {batch['provider']}"
+        )
+    for game in games:
+        state = game["phase"] if game["outcome"] == "undecided" else f"{game['outcome']} ({game['reason']})"
+        typer.echo(
+            f"dispute {game['game_id']:<3} of batch {game['batch_id']} response {game['index']}: "
+            f"{game['disputed']}: {state.replace('_', ' ')}"
+        )
+    if not batches and not games:
+        typer.echo("nothing on chain yet")
+
+
+@app.command()
+def show(
+    batch: Annotated[int | None, typer.Option(help="Number of a batch.")] = None,
+    dispute: Annotated[int | None, typer.Option(help="Number of a dispute.")] = None,
+    account: Annotated[str | None, typer.Option(help="An address: its stake, locks and credits.")] = None,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Show one batch, one dispute or one account."""
+    from .errors import SettingsError
+    from .settlements import account_facts, batch_facts, game_facts, response_states
+
+    if sum(choice is not None for choice in (batch, dispute, account)) != 1:
+        raise SettingsError("name one of --batch, --dispute and --account")
+    contracts = _open(devnet, rpc, deployment).contracts
+    if batch is not None:
+        facts: dict[str, Any] = batch_facts(contracts, batch)
+        facts["states"] = response_states(contracts, batch)
+    elif dispute is not None:
+        facts = game_facts(contracts, dispute)
+    else:
+        facts = account_facts(contracts, _checksum(str(account)))
+    _print(facts, as_json)
+
+
+@app.command()
+def withdraw(
+    role: Annotated[str, typer.Option("--as", help="Whose credits, of the devnet's roles.")] = "provider",
+    account: Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")] = None,
+    keystore: Annotated[Path | None, typer.Option(help="Encrypted keystore of the account.")] = None,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Send an account's credits to it: fees, won bonds, finished exits."""
+    from contracts.bindings.sender import sender_on_engine
+
+    from .chain_access import default_database, open_chain, open_signer
+    from .outbox import Outbox
+    from .settings import STATE
+    from .store import open_engine
+
+    settings = settings_of(devnet, rpc, deployment, keystore, account, role=role)
+    access = open_chain(settings)
+    signer = open_signer(settings, access.chain)
+    stake = access.contracts.stake
+    credits = stake.credits(signer.address)
+    if credits:
+        url = settings.database_url or default_database(
+            access.chain, access.contracts.ledger.address, signer.address, STATE / "provider"
+        )
+        sender = sender_on_engine(access.chain, signer, open_engine(url), create_tables=False)
+        Outbox(sender).send(stake.withdraw(), f"withdraw at {access.chain.nonce(signer.address)}")
+    facts = {"address": signer.address, "withdrawn_wei": str(credits)}
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(
+            f"withdrew {credits / 10**18:.6g} ETH to {signer.address}" if credits else "there are no credits"
+        )
+
+
+def _open(devnet: bool, rpc: str | None, deployment: Path | None) -> ChainAccess:
+    from .chain_access import open_chain
+
+    return open_chain(settings_of(devnet, rpc, deployment, None, None))
+
+
+def _checksum(address: str) -> str:
+    from eth_utils import is_address, to_checksum_address
+
+    from .errors import SettingsError
+
+    if not is_address(address):
+        raise SettingsError(f"{address!r} is no address; give 0x and 40 hexadecimal digits")
+    return str(to_checksum_address(address))
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        if name.endswith("_wei"):
+            name, value = name.removesuffix("_wei"), f"{int(value) / 10**18:.6g} ETH"
+        shown = ", ".join(f"{i} {state}" for i, state in enumerate(value)) if isinstance(value, list) else value
+        typer.echo(f"{name.replace('_', ' '):<20}{shown}")
