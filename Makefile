@@ -33,7 +33,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy contracts/bindings contracts/protocol verifier_gen node challenger
 	$(BIN)/lint-imports
-	npx --no-install forge fmt --check
+	node contracts/solc/forge.js fmt --check
 
 clean:
 	rm -rf .venv node_modules out cache .gainsay build *.egg-info

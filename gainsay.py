@@ -43,7 +43,9 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
-    "demo": Entry("devnet.demo_cli:demo", "Answer, cheat, dispute and settle on a local chain with the real model."),
+    "demo": Entry(
+        "devnet.demo_cli:demo", "Answer, cheat, dispute and settle on a local chain with the real model."
+    ),
     "devnet": Entry("devnet.cli:app", "Start, inspect and stop a local chain with the contracts deployed."),
     "model": Entry(
         "prover.model.cli:app", "From a GGUF file to a registered model.", more=("devnet.model_cli:app",)
@@ -128,7 +130,9 @@ def _exists(module: str) -> bool:
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"gainsay {importlib.metadata.version('gainsay')}" if _installed() else "gainsay (not installed)")
+        typer.echo(
+            f"gainsay {importlib.metadata.version('gainsay')}" if _installed() else "gainsay (not installed)"
+        )
         raise typer.Exit
 
 

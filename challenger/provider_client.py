@@ -6,6 +6,8 @@ is in the tree whose root is on chain.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,8 @@ from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields, response_leaf
 
 from .errors import ProviderUnreachable
+
+_LARGEST_ANSWER = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class ProviderClient:
                     fields=fields,
                     path=tuple(tree.path(index)),
                     ids=ids,
-                    latency_s=float(latency) if isinstance(latency, int | float) else None,
+                    latency_s=float(latency)
+                    if isinstance(latency, int | float) and math.isfinite(latency)
+                    else None,
                 )
             )
         return known
@@ -115,9 +121,14 @@ class ProviderClient:
 
     def _get(self, path: str) -> dict[str, Any]:
         try:
-            answer = self._client.get(self.base_url + path)
-            answer.raise_for_status()
-            body = answer.json()
+            with self._client.stream("GET", self.base_url + path) as answer:
+                answer.raise_for_status()
+                received = bytearray()
+                for chunk in answer.iter_bytes():
+                    received += chunk
+                    if len(received) > _LARGEST_ANSWER:
+                        raise self._wrong(f"{path} in less than {_LARGEST_ANSWER} bytes")
+            body = json.loads(received)
         except (httpx.HTTPError, ValueError) as error:
             raise ProviderUnreachable(
                 f"{self.base_url}{path} cannot be read ({error}); trying again later"

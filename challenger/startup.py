@@ -18,7 +18,7 @@ from .errors import SettingsError
 from .local_models import LocalModels, load_local_model
 from .policies import parse_policy
 from .provider_client import ProviderClient, provider_urls
-from .settings import ChallengerSettings
+from .settings import STATE, ChallengerSettings
 from .store import Store, open_engine
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
 def database_path(chain: Chain, deployment: Deployment, address: str) -> Path:
     """One file per chain (told apart by its first block), game and account."""
     name = f"{chain.genesis_hash.hex()[:8]}-{deployment.game[2:10].lower()}-{address[2:10].lower()}.sqlite"
-    return Path(".gainsay") / "challenger" / name
+    return STATE / "challenger" / name
 
 
 def _open_signer(settings: ChallengerSettings, chain: Chain) -> Signer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ class GameRow(SQLModel, table=True):
     index: int
     outcome: str | None = None
     reason: str | None = None
+    ended_block: int | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a game ended, and in which block."""
+
+    outcome: str
+    reason: str
+    block_number: int
 
 
 class FactRow(SQLModel, table=True):
@@ -170,7 +181,7 @@ class Store:
         cursor: Cursor,
         rewound_to: int | None,
         rows: Sequence[BatchRow | GameRow],
-        ended: dict[int, tuple[str, str]],
+        ended: dict[int, Ending],
     ) -> None:
         """Take over what one reading of the chain said, together with its cursor."""
         with Session(self.engine) as session:
@@ -178,9 +189,10 @@ class Store:
                 self._drop_after(session, rewound_to)
             for row in rows:
                 session.merge(row)
-            for game_id, (outcome, reason) in ended.items():
+            for game_id, ending in ended.items():
                 if (game := session.get(GameRow, game_id)) is not None:
-                    game.outcome, game.reason = outcome, reason
+                    game.outcome, game.reason = ending.outcome, ending.reason
+                    game.ended_block = ending.block_number
             session.merge(CursorRow(number=cursor.number, hash=cursor.hash))
             oldest = cursor.number - _KEPT_CURSORS
             # Keep the oldest cursor too: a deep reorganisation then costs a re-reading, not a mistake.
@@ -195,9 +207,8 @@ class Store:
         session.exec(delete(BatchRow).where(col(BatchRow.block_number) > block_number))
         session.exec(delete(GameRow).where(col(GameRow.block_number) > block_number))
         session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
-        # A game may have ended in a block that is gone: look at all of them again.
-        for game in session.exec(select(GameRow).where(col(GameRow.outcome).is_not(None))).all():
-            game.outcome = game.reason = None
+        for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
+            game.outcome = game.reason = game.ended_block = None
 
     def batches(self, state: str, due: float) -> list[BatchRow]:
         with Session(self.engine) as session:

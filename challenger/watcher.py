@@ -8,7 +8,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.events import BatchPosted, GameOpened, GameResolved
 from contracts.bindings.log_reader import LogReader
 
-from .store import BatchRow, GameRow, Store
+from .store import BatchRow, Ending, GameRow, Store
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ class Watcher:
         handled = 0
         while (reading := self._reader.read(self._store.history())) is not None:
             rows: list[BatchRow | GameRow] = []
-            ended: dict[int, tuple[str, str]] = {}
+            ended: dict[int, Ending] = {}
             for event in reading.events:
                 match event:
                     case BatchPosted():
@@ -36,7 +36,9 @@ class Watcher:
                     case GameOpened() if event.challenger == self._own_address:
                         rows.append(_game_row(event))
                     case GameResolved():
-                        ended[event.game_id] = (event.outcome.name.lower(), event.reason.name.lower())
+                        ended[event.game_id] = Ending(
+                            event.outcome.name.lower(), event.reason.name.lower(), event.at.block_number
+                        )
             if reading.rewound_to is not None:
                 log.warning("chain reorganised", back_to_block=reading.rewound_to)
             self._store.advance(reading.cursor, reading.rewound_to, rows, ended)

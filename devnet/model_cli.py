@@ -13,7 +13,9 @@ app = typer.Typer(no_args_is_help=True, help="Commit a model's weights and regis
 Name = Annotated[str, typer.Argument(help="Name or directory of an imported model; 'tiny' is built in.")]
 Models = Annotated[Path, typer.Option(help="Where imported models are.")]
 Commitments = Annotated[Path, typer.Option(help="Where commitments are cached.")]
-Reference = Annotated[Path | None, typer.Option("--srs", help="Reference string file (default: the devnet's).")]
+Reference = Annotated[
+    Path | None, typer.Option("--srs", help="Reference string file (default: the devnet's).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _MODELS = Path(".gainsay") / "models"
@@ -55,8 +57,12 @@ def register(
     srs: Reference = None,
     rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
     deployment: Annotated[Path | None, typer.Option(help="JSON file with the contracts' addresses.")] = None,
-    keystore: Annotated[Path | None, typer.Option(help="Encrypted keystore of the account that pays.")] = None,
-    account: Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")] = None,
+    keystore: Annotated[
+        Path | None, typer.Option(help="Encrypted keystore of the account that pays.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
+    ] = None,
     devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +77,10 @@ def register(
     settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer")
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
-    journal = Path(".gainsay") / f"register-{access.chain.genesis_hash.hex()[:8]}-{signer.address[2:10].lower()}.sqlite"
+    journal = (
+        Path(".gainsay")
+        / f"register-{access.chain.genesis_hash.hex()[:8]}-{signer.address[2:10].lower()}.sqlite"
+    )
     journal.parent.mkdir(exist_ok=True)
     sender = open_sender(access.chain, signer, f"sqlite:///{journal}", confirmations=access.confirmations)
     with show_progress() as report:
@@ -89,7 +98,9 @@ def register(
     _print(facts, as_json)
 
 
-def _committed(name: str, models: Path, commitments: Path, srs: Path | None, report: Any) -> tuple[Any, Any, Any]:
+def _committed(
+    name: str, models: Path, commitments: Path, srs: Path | None, report: Any
+) -> tuple[Any, Any, Any]:
     from node.model_loading import DEVNET_SRS_BITS
     from prover.curve.srs import SRS
     from prover.model.library import load_model

@@ -88,7 +88,9 @@ def find_model_id(contracts: ProtocolContracts, commitment: CommittedModel, want
     if wanted is not None:
         identity = bytes.fromhex(wanted[2:])
         if not contracts.registry.is_registered(identity):
-            raise ModelNotRegisteredError(f"no model {wanted} is registered; run `gainsay model register` first")
+            raise ModelNotRegisteredError(
+                f"no model {wanted} is registered; run `gainsay model register` first"
+            )
         if (field := _difference(contracts.registry.spec(identity), commitment)) is not None:
             raise ChainMismatchError(
                 f"model {wanted} on chain has another {field} than the model on this machine; "

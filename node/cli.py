@@ -11,17 +11,25 @@ import typer
 
 from .command_settings import settings_of
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake."
+)
 
-Model = Annotated[str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")]
+Model = Annotated[
+    str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")
+]
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")]
-DeploymentFile = Annotated[Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")]
+DeploymentFile = Annotated[
+    Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
+]
 Keystore = Annotated[
     Path | None,
     typer.Option(help="Encrypted keystore (JSON); its password comes from GAINSAY_KEYSTORE_PASSWORD[_FILE]."),
 ]
 Account = Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")]
-Devnet = Annotated[bool, typer.Option("--devnet", help="Use the chain and the account of `gainsay devnet up`.")]
+Devnet = Annotated[
+    bool, typer.Option("--devnet", help="Use the chain and the account of `gainsay devnet up`.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _DEVNET_DEPOSIT_ETHER = 100
@@ -89,7 +97,9 @@ def deposit(
 
 @app.command("exit")
 def request_exit(
-    ether: Annotated[float | None, typer.Argument(help="Amount to take out (default: all free stake).")] = None,
+    ether: Annotated[
+        float | None, typer.Argument(help="Amount to take out (default: all free stake).")
+    ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Finish an exit whose delay is over.")] = False,
     rpc: Rpc = None,
     deployment: DeploymentFile = None,
@@ -175,7 +185,9 @@ def _require_free_port(host: str, port: int) -> None:
     except socket.gaierror as error:
         raise SettingsError(f"host {host!r} cannot be resolved; use an address such as 127.0.0.1") from error
     except OSError as error:
-        raise PortInUseError(f"{host}:{port} cannot be used ({error.strerror}); choose another --port") from error
+        raise PortInUseError(
+            f"{host}:{port} cannot be used ({error.strerror}); choose another --port"
+        ) from error
 
 
 def _ready_line(provider: Any, serving: Any, settings: Any) -> str:

@@ -44,6 +44,7 @@ class Committer:
     ) -> None:
         self._ledger = contracts.ledger
         self._journal, self._outbox, self._metrics, self._now = journal, outbox, metrics, now
+        self._fees_done: set[str] = set()  # leaves; only saves look-ups
 
     def step(self) -> None:
         """One round over all batches that are not final. A failing batch does not hold up the others."""
@@ -161,7 +162,10 @@ class Committer:
 
     def _claim_fees(self) -> None:
         for event in self._journal.events(names=["FeePaid"]):
-            row = self._journal.find_response(json.loads(event.arguments)["leaf"])
+            leaf = json.loads(event.arguments)["leaf"]
+            row = None if leaf in self._fees_done else self._journal.find_response(leaf)
+            if row is None or row.fee_claimed:
+                self._fees_done.add(leaf)
             if row is None or row.fee_claimed or row.state != ResponseState.FINAL:
                 continue
             batch = self._journal.batch(row.batch_id)

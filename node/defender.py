@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.inference_ledger import ReceiptStatus
@@ -46,38 +47,42 @@ class Defender:
         journal: Journal,
         outbox: Outbox,
         metrics: Metrics,
-        now: Callable[[], int],
         *,
+        confirmations: int,
         rules: ModelRules,
         commitment: Callable[[], CommittedModel],
         trace: TraceFactory,
     ) -> None:
-        """`trace(prompt_ids, output_ids)` starts a lazy replay; `commitment()` gives the model's keys and rows."""
+        """`trace(prompt_ids, output_ids)` starts a lazy replay; `commitment()` gives the model's keys and rows.
+
+        Only blocks with `confirmations` blocks on top are acted on, and their time decides what is late.
+        """
         self._contracts, self._journal, self._outbox = contracts, journal, outbox
-        self._metrics, self._now, self._rules = metrics, now, rules
+        self._metrics, self._confirmations, self._rules = metrics, confirmations, rules
         self._commitment, self._start_trace = commitment, trace
         self._traces: OrderedDict[str, ProvingTrace] = OrderedDict()
 
     def step(self) -> None:
         """One round over all open games, the most urgent first. A failing game does not hold up the others."""
-        failure = self._answer_claims()
+        head = self._contracts.chain.confirmed_head(self._confirmations)
+        failure = self._answer_claims(head)
         states = []
         for event in self._journal.open_games():
             if json.loads(event.arguments)["provider"] == self._outbox.address:
                 assert event.game_id is not None
-                states.append(read_game_state(self._contracts, event.game_id, self._rules))
+                states.append(read_game_state(self._contracts, event.game_id, self._rules, head))
         for state in sorted(states, key=lambda state: state.game.deadline):
             try:
-                self._play(state)
+                self._play(state, head)
             except Exception as error:
                 log.warning("move failed", game=state.game_id, error=" ".join(str(error).split()))
                 failure = failure or error
         if failure is not None:
             raise failure
 
-    def _play(self, state: GameState) -> None:
+    def _play(self, state: GameState, head: Block) -> None:
         trace = self._trace_of(state)
-        action = next_action(state, Side.PROVIDER, trace, self._now())
+        action = next_action(state, Side.PROVIDER, trace, head.timestamp)
         if action is None:
             return
         if isinstance(action, Concede):
@@ -99,7 +104,9 @@ class Defender:
         """The replay of the game's response; None for a response that this database does not hold."""
         found = self._journal.response_at(state.game.batch_id, state.game.index)
         if found is None:
-            log.error("disputed response is not in the database", game=state.game_id, batch=state.game.batch_id)
+            log.error(
+                "disputed response is not in the database", game=state.game_id, batch=state.game.batch_id
+            )
             return None
         _, row = found
         trace = self._traces.get(row.id)
@@ -113,7 +120,7 @@ class Defender:
 
     # --- claims that a receipt was not posted
 
-    def _answer_claims(self) -> Exception | None:
+    def _answer_claims(self, head: Block) -> Exception | None:
         failure: Exception | None = None
         closed = {
             json.loads(event.arguments)["receipt_id"]
@@ -123,20 +130,19 @@ class Defender:
             claim = json.loads(event.arguments)
             if claim["provider"] == self._outbox.address and claim["receipt_id"] not in closed:
                 try:
-                    self._answer_claim(claim["receipt_id"], claim["leaf"])
+                    self._answer_claim(claim["receipt_id"], claim["leaf"], head)
                 except Exception as error:
                     failure = failure or error
         return failure
 
-    def _answer_claim(self, receipt_id: str, leaf: str) -> None:
+    def _answer_claim(self, receipt_id: str, leaf: str, head: Block) -> None:
         row = self._journal.find_response(leaf)
         if row is None:
             log.error("claimed receipt is not in the database", receipt=receipt_id)
             return
         ledger, identity = self._contracts.ledger, bytes.fromhex(receipt_id[2:])
         claim = ledger.receipt_claim(identity)
-        if claim.status is not ReceiptStatus.CLAIMED or self._now() > claim.answer_deadline:
+        if claim.status is not ReceiptStatus.CLAIMED or head.timestamp > claim.answer_deadline:
             return
         path = batch_tree(self._journal.responses_of(row.batch_id)).path(row.index_in_batch)
         self._outbox.send(ledger.answer_claim(identity, path), f"answer:{receipt_id}")
-

@@ -20,7 +20,9 @@ def devnet_values(path: Path | None = None, role: str = "provider") -> dict[str,
         accounts = stored["accounts"]
         rpc_url = stored["rpc_url"]
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error.strerror}); run `gainsay devnet up` first") from error
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}); run `gainsay devnet up` first"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} is not a devnet file; run `gainsay devnet up` again") from error
     if role not in accounts:

@@ -16,7 +16,9 @@ class Metrics:
             "gainsay_http_requests", "HTTP requests", ["route", "status"], registry=self.registry
         )
         self._responses = Counter("gainsay_responses", "Answers with a receipt", registry=self.registry)
-        self._tokens = Counter("gainsay_tokens", "Tokens of answered requests", ["kind"], registry=self.registry)
+        self._tokens = Counter(
+            "gainsay_tokens", "Tokens of answered requests", ["kind"], registry=self.registry
+        )
         self._generation = Histogram(
             "gainsay_generation_seconds", "Time of one generation", registry=self.registry,
             buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
@@ -26,7 +28,9 @@ class Metrics:
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
         )  # fmt: skip
         self.batches_posted = Counter("gainsay_batches_posted", "Batches posted", registry=self.registry)
-        self.moves = Counter("gainsay_defence_moves", "Moves sent in disputes", ["move"], registry=self.registry)
+        self.moves = Counter(
+            "gainsay_defence_moves", "Moves sent in disputes", ["move"], registry=self.registry
+        )
         self.failures = Counter(
             "gainsay_background_failures", "Failed rounds of a background worker", ["worker"],
             registry=self.registry,

@@ -97,7 +97,7 @@ class Provider:
             self.journal,
             self.outbox,
             self.metrics,
-            clock.now,
+            confirmations=access.confirmations,
             rules=ModelRules(
                 step_count=serving.commitment.step_count,
                 vocab_size=serving.commitment.vocabulary,
@@ -116,7 +116,11 @@ class Provider:
         config = serving.model.config
         self.service = AnswerService(
             served=ServedModel(
-                serving.name, serving.model_id, serving.model.tokenizer, config.max_positions, int(time.time())
+                serving.name,
+                serving.model_id,
+                serving.model.tokenizer,
+                config.max_positions,
+                int(time.time()),
             ),
             queue=InferenceQueue(Executor(serving.model), settings.queue_size),
             desk=self.desk,
@@ -149,6 +153,8 @@ class Provider:
         self.outbox.recover()
         state = self.follower.state
         assert state is not None
+        if state.account.locked:
+            return  # earlier answers may have to be defended, whatever is left for new ones
         lock = self._access.parameters.lock_per_response
         if state.free_stake_wei < lock:
             raise StakeMissingError(
@@ -170,7 +176,9 @@ class Provider:
         if limit is not None and time.time() - state.head.timestamp > limit:
             return "the chain's newest block is too old"
         lock = self._access.parameters.lock_per_response
-        if state.free_stake_wei < lock * (self.journal.pending_response_count() + 1):
+        queue = self.service.queue
+        promised = self.journal.pending_response_count() + queue.waiting + queue.busy
+        if state.free_stake_wei < lock * (promised + 1):
             return "its free stake is used up until earlier answers are final"
         if state.balance_wei < _LEAST_BALANCE_WEI:
             return "its account has too little ether for gas"
@@ -207,14 +215,18 @@ class Provider:
         gauge("gainsay_responses_unposted", "Answers not on chain yet", self.journal.pending_response_count)
         gauge("gainsay_ready", "1 when answers can be backed", lambda: float(self.readiness() is None))
         gauge(
-            "gainsay_chain_head", "Newest block", of_state(lambda: follower.state.head.number)  # type: ignore[union-attr]
+            "gainsay_chain_head",
+            "Newest block",
+            of_state(lambda: follower.state.head.number),  # type: ignore[union-attr]
         )
         gauge(
             "gainsay_free_stake_ether", "Stake for new answers",
             of_state(lambda: follower.state.free_stake_wei / 1e18),  # type: ignore[union-attr]
         )  # fmt: skip
         gauge(
-            "gainsay_open_disputes", "Open games", of_state(lambda: len(follower.state.games))  # type: ignore[union-attr]
+            "gainsay_open_disputes",
+            "Open games",
+            of_state(lambda: len(follower.state.games)),  # type: ignore[union-attr]
         )
 
 

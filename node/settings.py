@@ -57,7 +57,9 @@ class ProviderSettings(BaseSettings):
     keystore_password_file: Path | None = None
 
     database_url: str | None = None  # None: SQLite, one file per deployment and account
-    batch_interval_s: Annotated[int, Field(ge=1)] | None = None  # None: a sixth of the posting window, 300 at most
+    batch_interval_s: Annotated[int, Field(ge=1)] | None = (
+        None  # None: a sixth of the posting window, 300 at most
+    )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     fee_wei: Annotated[int, Field(ge=0)] = 0
 
@@ -94,7 +96,9 @@ class _TomlSource(PydanticBaseSettingsSource):
         if not isinstance(table, dict):
             raise SettingsError(f"'provider' in {CONFIGURATION_FILE} must be a table: write [provider]")
         if unknown := sorted(table.keys() - self.settings_cls.model_fields):
-            raise SettingsError(f"{CONFIGURATION_FILE} has the unknown provider setting {unknown[0]!r}; remove it")
+            raise SettingsError(
+                f"{CONFIGURATION_FILE} has the unknown provider setting {unknown[0]!r}; remove it"
+            )
         shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
         return shared | table
 

@@ -79,7 +79,8 @@ class Settlement:
                 "steps": self._steps,
             },
             "parameters": {
-                name: str(value) if name in _WEI else value for name, value in asdict(self._parameters).items()
+                name: str(value) if name in _WEI else value
+                for name, value in asdict(self._parameters).items()
             },
             "totals": {
                 "responses": answers,

@@ -12,14 +12,18 @@ from .errors import UnknownSettlementError
 from .game_story import step_name
 
 
-def list_batches(contracts: ProtocolContracts, provider: str | None = None, last: int = 50) -> list[dict[str, Any]]:
+def list_batches(
+    contracts: ProtocolContracts, provider: str | None = None, last: int = 50
+) -> list[dict[str, Any]]:
     """The newest batches, oldest first; of one provider if named."""
     count = contracts.ledger.batch_count()
     batches = [batch_facts(contracts, number) for number in range(max(1, count - last + 1), count + 1)]
     return [batch for batch in batches if provider is None or batch["provider"].lower() == provider.lower()]
 
 
-def list_games(contracts: ProtocolContracts, account: str | None = None, last: int = 50) -> list[dict[str, Any]]:
+def list_games(
+    contracts: ProtocolContracts, account: str | None = None, last: int = 50
+) -> list[dict[str, Any]]:
     """The newest disputes, oldest first; those in which an account is one of the sides if named."""
     count = contracts.game.game_count()
     games = [game_facts(contracts, number) for number in range(max(1, count - last + 1), count + 1)]

@@ -13,10 +13,14 @@ from .command_settings import settings_of
 if TYPE_CHECKING:
     from .chain_access import ChainAccess
 
-app = typer.Typer(no_args_is_help=True, help="Batches, disputes, stakes, bonds and credits as the chain has them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Batches, disputes, stakes, bonds and credits as the chain has them."
+)
 
 Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")]
-DeploymentFile = Annotated[Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")]
+DeploymentFile = Annotated[
+    Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
+]
 Account = Annotated[str | None, typer.Option(help="Only what concerns this address.")]
 Devnet = Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -84,7 +88,9 @@ def show(
 @app.command()
 def withdraw(
     role: Annotated[str, typer.Option("--as", help="Whose credits, of the devnet's roles.")] = "provider",
-    account: Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")
+    ] = None,
     keystore: Annotated[Path | None, typer.Option(help="Encrypted keystore of the account.")] = None,
     rpc: Rpc = None,
     deployment: DeploymentFile = None,
@@ -126,7 +132,7 @@ def _open(devnet: bool, rpc: str | None, deployment: Path | None) -> ChainAccess
 
 
 def _checksum(address: str) -> str:
-    from eth_utils import is_address, to_checksum_address
+    from eth_utils.address import is_address, to_checksum_address
 
     from .errors import SettingsError
 
@@ -142,5 +148,7 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     for name, value in facts.items():
         if name.endswith("_wei"):
             name, value = name.removesuffix("_wei"), f"{int(value) / 10**18:.6g} ETH"
-        shown = ", ".join(f"{i} {state}" for i, state in enumerate(value)) if isinstance(value, list) else value
+        shown = (
+            ", ".join(f"{i} {state}" for i, state in enumerate(value)) if isinstance(value, list) else value
+        )
         typer.echo(f"{name.replace('_', ' '):<20}{shown}")

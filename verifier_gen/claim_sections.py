@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from prover.claims import class_source
-from prover.plan import Evaluation, Plan, Slice
+from prover.plan import Evaluation, Plan, PointPart, Slice
 from prover.program import Kind
 from prover.relations import Bits, PublicBits
 from prover.statement import VerifyingKey
 
 from .final_value import Function, slice_start
-from .layout import Region, StepLayout, chunk_variables, describe, width
+from .layout import Region, StepLayout, chunk_variables, describe, width, words_after
 
 
 def chunk_count(entries: int, variables: Bits, chunk_bits: int) -> str:
@@ -40,7 +40,7 @@ class ClaimSections:
         return result
 
     def _eta(self, claim: int) -> str:
-        return f"mload({hex(self.layout.eta_powers.at(claim))})"
+        return f"mload({words_after(self.layout.eta_powers.name, Bits(claim))})"
 
     def values(self) -> Function:
         """sum_k eta^k v_k."""
@@ -57,7 +57,7 @@ class ClaimSections:
         singles = len(self.plan.single_evaluations)
         if singles:
             first = self.layout.evaluation_regions[position].name
-            factors = hex(self.layout.eta_powers.at(len(self.plan.classes)))
+            factors = words_after(self.layout.eta_powers.name, Bits(len(self.plan.classes)))
             lines.append("// evaluations that are claimed one by one")
             lines.append(f"sum := addmod(sum, dot({factors}, {first}, {singles}), r)")
         return function
@@ -65,7 +65,9 @@ class ClaimSections:
     def class_claims(self) -> Function:
         """Coefficients from the stacks."""
         head = "combine_class_claims()"
-        function = Function(head, "Coefficients of the classes' commitments: each stack at its slots and r.", self.has_context)
+        function = Function(
+            head, "Coefficients of the classes' commitments: each stack at its slots and r.", self.has_context
+        )
         for index, c in enumerate(self.plan.classes):
             region, count = self._class_commitments(index)
             function.lines.append(f"// {', '.join(c.tensors)}")
@@ -97,22 +99,27 @@ class ClaimSections:
     def single_claims(self) -> Function:
         """Coefficients from single evaluations; those at the same point share their eq."""
         function = Function(
-            "combine_single_claims()", "Coefficients from the evaluations that are claimed one by one.", self.has_context
+            "combine_single_claims()",
+            "Coefficients from the evaluations that are claimed one by one.",
+            self.has_context,
         )
         lines = function.lines
         lines += ["let end", "let weight", "let top"]
-        known: dict[tuple[object, ...], list[tuple[int, Evaluation]]] = {}
+        known: dict[tuple[tuple[int, int], tuple[PointPart, ...], int], list[tuple[int, Evaluation]]] = {}
         for index, evaluation in enumerate(self.plan.single_evaluations):
             tensor_class = self.plan.class_of(evaluation.tensor)
-            slot = (tensor_class.tensors.index(evaluation.tensor), tensor_class.slot_bits) if tensor_class else (0, 0)
-            key = (slot, evaluation.parts, chunk_variables(self.key, evaluation))
-            known.setdefault(key, []).append((len(self.plan.classes) + index, evaluation))
-        for key, members in known.items():
-            slot, _, limit = key
+            slot = (
+                (tensor_class.tensors.index(evaluation.tensor), tensor_class.slot_bits)
+                if tensor_class
+                else (0, 0)
+            )
+            place = (slot, evaluation.parts, chunk_variables(self.key, evaluation))
+            known.setdefault(place, []).append((len(self.plan.classes) + index, evaluation))
+        for (slot, _, limit), members in known.items():
             first = members[0][1]
             names = ", ".join(evaluation.tensor for _, evaluation in members)
             lines.append(f"// {names} {describe(first.parts)}")
-            lines += self._point(slot, first)  # type: ignore[arg-type]
+            lines += self._point(slot, first)
             lines.append(f"weight, top := claim_eq(end, {limit}, {width(self._shared(first))})")
             for claim, evaluation in members:
                 region, count = self._commitments(evaluation)
@@ -132,7 +139,11 @@ class ClaimSections:
                 if part.flip:
                     lines.append("flip_last(end)")
             else:
-                number = f"mload({self.layout.publics[part.name].name})" if isinstance(part, PublicBits) else part.value
+                number = (
+                    f"mload({self.layout.publics[part.name].name})"
+                    if isinstance(part, PublicBits)
+                    else part.value
+                )
                 lines.append(f"end := append_bits({place}, {number}, {count})")
             place = "end"
         return lines or ["end := CLAIM_POINT"]
@@ -142,8 +153,12 @@ class ClaimSections:
         """How many coordinates at the end are the last ones of r."""
         shared = Bits()
         for part in reversed(evaluation.parts):
-            aligned = isinstance(part, Slice) and part.vector == "r" and not part.flip
-            if not aligned or part.start != shared + part.width:  # type: ignore[union-attr]
+            if (
+                not isinstance(part, Slice)
+                or part.vector != "r"
+                or part.flip
+                or part.start != shared + part.width
+            ):
                 break
             shared = shared + part.width
         return shared
@@ -151,7 +166,9 @@ class ClaimSections:
     def commitments(self) -> Function:
         """The combination itself."""
         function = Function(
-            "combine_commitments()", "SUM = sum of all commitments times their coefficients.", self.has_context
+            "combine_commitments()",
+            "SUM = sum of all commitments times their coefficients.",
+            self.has_context,
         )
         lines = function.lines
         program = self.plan.program
@@ -159,13 +176,17 @@ class ClaimSections:
         lines.append(f"let data := add(mload(INPUT_DATA), {hex(32 * len(program.public_scalars))})")
         for tensor in program.inputs:
             count = self.windows if "context" in tensor.axes else "1"
-            lines.append(f"data := accumulate(data, {self.layout.input_coefficients[tensor.name].name}, {count}) // {tensor.name}")
+            lines.append(
+                f"data := accumulate(data, {self.layout.input_coefficients[tensor.name].name}, {count}) // {tensor.name}"
+            )
         if program.weights:
             lines.append("// step key")
             lines.append(f"data := add(mload(KEY_DATA), {hex(32 * len(program.parameters))})")
             for tensor in program.weights:
                 count = str(self.plan.weight_chunks(tensor, self.mu))
-                lines.append(f"data := accumulate(data, {self.layout.weight_coefficients[tensor.name].name}, {count}) // {tensor.name}")
+                lines.append(
+                    f"data := accumulate(data, {self.layout.weight_coefficients[tensor.name].name}, {count}) // {tensor.name}"
+                )
         lines.append("// the prover's commitments, in the order of the proof")
         lines.append("data := mload(PROOF_DATA)")
         for index, c in enumerate(self.plan.classes):
@@ -180,20 +201,19 @@ class ClaimSections:
         return function
 
 
-def _merged(evaluation: Evaluation) -> list[object]:
+def _merged(evaluation: Evaluation) -> list[PointPart]:
     """Parts, with neighbouring slices of one vector joined."""
-    merged: list[object] = []
+    merged: list[PointPart] = []
     for part in evaluation.parts:
         last = merged[-1] if merged else None
-        joins = (
+        if (
             isinstance(part, Slice)
             and isinstance(last, Slice)
             and last.vector == part.vector
             and not last.flip
             and last.start - last.width == part.start
-        )
-        if joins:
-            merged[-1] = Slice(part.vector, last.start, last.width + part.width, part.flip)  # type: ignore[union-attr]
+        ):
+            merged[-1] = Slice(part.vector, last.start, last.width + part.width, part.flip)
         else:
             merged.append(part)
     return merged

@@ -37,11 +37,14 @@ def generate(
         str | None, typer.Option(help="Name or directory of a model; `tiny` is built in.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="JSON file with a model's shape (the fields of LlamaConfig), instead of a model.")
+        Path | None,
+        typer.Option(help="JSON file with a model's shape (the fields of LlamaConfig), instead of a model."),
     ] = None,
     srs: Annotated[
         Path | None,
-        typer.Option("--srs", envvar="GAINSAY_SRS", help="SRS file; without it the INSECURE devnet SRS is used."),
+        typer.Option(
+            "--srs", envvar="GAINSAY_SRS", help="SRS file; without it the INSECURE devnet SRS is used."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
@@ -85,7 +88,9 @@ def _read_shape(path: Path) -> LlamaConfig:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}; give --config a JSON file with the fields of LlamaConfig") from error
+        raise NotFoundError(
+            f"there is no file {path}; give --config a JSON file with the fields of LlamaConfig"
+        ) from error
     except (OSError, ValueError) as error:
         raise BadInputError(f"{path} is not a readable JSON file: {error}") from error
     known = {field.name for field in dataclasses.fields(LlamaConfig) if field.init}

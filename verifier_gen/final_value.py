@@ -1,7 +1,7 @@
 """Step 4: closed forms and the final value of the batched sumcheck, as straight-line Yul.
 
-    sum over groups of    padding * (eq(rho, r) * sum_i alpha^i expression_i + alpha^s * sum +-inverse)
-    minus over products   padding * alpha^i * coefficient * eq(rho_batch, r_batch) * prod factors
+sum over groups of    padding * (eq(rho, r) * sum_i alpha^i expression_i + alpha^s * sum +-inverse)
+minus over products   padding * alpha^i * coefficient * eq(rho_batch, r_batch) * prod factors
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ class Function:
         if self.needs_context and any(_uses_t(line) for line in self.lines):
             body.insert(1, "let t := mload(CONTEXT_BITS)")
         return "\n".join(
-            [f"{INDENT}/// {self.meaning}", f"{INDENT}function {self.head} {{", *(f"{INDENT}    {x}" for x in body), f"{INDENT}}}"]
+            [
+                f"{INDENT}/// {self.meaning}",
+                f"{INDENT}function {self.head} {{",
+                *(f"{INDENT}    {x}" for x in body),
+                f"{INDENT}}}",
+            ]
         )
 
 
@@ -67,7 +72,9 @@ class FinalValue:
             challenge=lambda name: f"mload({name.upper()})",
         )
         self.closed: dict[Evaluation, Node] = {}
-        self.closed_function = Function("compute_closed_forms()", "Public tensors at the points where relations use them.", True)
+        self.closed_function = Function(
+            "compute_closed_forms()", "Public tensors at the points where relations use them.", True
+        )
         self._ranges: dict[tuple[object, ...], str] = {}
         self._names = _power_names(plan)
 
@@ -106,7 +113,9 @@ class FinalValue:
                 if key not in self._ranges:
                     self._ranges[key] = self.layout.memory.temporary()
                     self.layout.memory.temporary()
-                    lines.append(f"range_extension({start}, {count}, {self._ranges[key]}) // range_tag, range_value")
+                    lines.append(
+                        f"range_extension({start}, {count}, {self._ranges[key]}) // range_tag, range_value"
+                    )
                 offset = 0 if isinstance(form, RangeTag) else 32
                 return self.graph.leaf(f"mload({hex(int(self._ranges[key], 16) + offset)})")
             case Counter():
@@ -123,7 +132,9 @@ class FinalValue:
                 second = f"{slice_start(slices[1])}, {width(slices[1].width)}"
                 window = self.scalars.public("window")
                 return self._stored(evaluation, f"causal_mask({start}, {count}, {second}, {window})")
-        raise GeneratorError(f"closed form {form!r} of {evaluation.tensor} has no Yul; add it to templates/closed_forms.yul")
+        raise GeneratorError(
+            f"closed form {form!r} of {evaluation.tensor} has no Yul; add it to templates/closed_forms.yul"
+        )
 
     def _stored(self, evaluation: Evaluation, text: str) -> Node:
         address = self.layout.memory.temporary()
@@ -148,10 +159,10 @@ class FinalValue:
     # --- the sum ----------------------------------------------------------------------------------------
 
     def _alpha(self, power: int) -> str:
-        return f"mload({hex(self.layout.alpha_powers.at(power))})"
+        return f"mload({words_after(self.layout.alpha_powers.name, Bits(power))})"
 
     def _padding(self, variables: Bits) -> str:
-        return f"mload({words_after(self.layout.padding.address, variables)})"
+        return f"mload({words_after(self.layout.padding.name, variables)})"
 
     def emit(self) -> tuple[str, str]:
         """(closed forms, final value) as Yul functions."""
@@ -174,7 +185,9 @@ class FinalValue:
         graph = self.graph
         refs = {ref: self.at(self.plan.group_evaluation(group, ref)) for ref in group.refs}
         expressions = [graph.translate(expression, self.scalars, refs) for _, expression in group.expressions]
-        inverses = graph.total([graph.multiply(graph.constant(s), refs[Ref(name)]) for s, name in group.inverses])
+        inverses = graph.total(
+            [graph.multiply(graph.constant(s), refs[Ref(name)]) for s, name in group.inverses]
+        )
         return expressions, inverses
 
     def _product_node(self, product: ProductSum) -> Node:
@@ -183,7 +196,9 @@ class FinalValue:
             node = self.graph.multiply(node, self.at(self.plan.factor_evaluation(product, factor)))
         return node
 
-    def _emit_group(self, index: int, group: Group, nodes: tuple[list[Node], Node], printer: Printer) -> Function:
+    def _emit_group(
+        self, index: int, group: Group, nodes: tuple[list[Node], Node], printer: Printer
+    ) -> Function:
         expressions, inverses = nodes
         function = Function(
             f"final_value_of_group_{index}() -> sum", f"Relations over ({', '.join(group.domain)}).", True
@@ -194,7 +209,7 @@ class FinalValue:
             statements, text = printer.print(node)
             lines += statements
             lines.append(f"sum := addmod(sum, mulmod({self._alpha(power)}, {text}, r), r)")
-        lines.append(f"sum := mulmod(sum, mload({words_after(self.layout.eq_rho.address, group.width)}), r)")
+        lines.append(f"sum := mulmod(sum, mload({words_after(self.layout.eq_rho.name, group.width)}), r)")
         if group.inverses:
             lines.append("// the lookups' sum")
             statements, text = printer.print(inverses)
@@ -213,7 +228,9 @@ class FinalValue:
             lines += statements
             lines.append(f"term := mulmod({self._alpha(product.power)}, {text}, r)")
             for rho, r in self.plan.batch_slices(product):
-                lines.append(f"term := mulmod(term, eq_slices({slice_start(rho)}, {slice_start(r)}, {width(r.width)}), r)")
+                lines.append(
+                    f"term := mulmod(term, eq_slices({slice_start(rho)}, {slice_start(r)}, {width(r.width)}), r)"
+                )
             padding = self._padding(self.plan.width(product.domain))
             lines.append(f"sum := addmod(sum, mulmod(term, {padding}, r), r)")
         return function

@@ -31,7 +31,9 @@ from .statement_section import statement_functions
 SOLIDITY_VERSION = "0.8.34"
 TEMPLATES = Path(__file__).parent / "templates"
 
-INSECURE_WARNING = "\n// INSECURE: the secret of this SRS is public. For tests only; anybody can forge proofs."
+INSECURE_WARNING = (
+    "\n// INSECURE: the secret of this SRS is public. For tests only; anybody can forge proofs."
+)
 
 CONTRACTS = {
     "mlp": "MlpVerifier",
@@ -51,7 +53,7 @@ _INPUTS = {
     "attention": "[w, x_0.x, x_0.y, ..., x_w.x, x_w.y, after.x, after.y]",
     "head": "[row, strict, chosen.x, chosen.y, rival.x, rival.y, window.x, window.y]",
 }
-_LABELS = (
+LABELS = (
     "statement",
     "beta",
     "gamma",
@@ -89,7 +91,9 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     """The source for one layer program."""
     program = key.plan.program
     if key.chunk_bits % 2:
-        raise GeneratorError(f"the opening needs an even mu, the SRS has {key.chunk_bits}: truncate it by one")
+        raise GeneratorError(
+            f"the opening needs an even mu, the SRS has {key.chunk_bits}: truncate it by one"
+        )
     layout = StepLayout(key)
     sections = ClaimSections(key, layout)
     selectors = {_snake(name): "0x" + keccak(f"{name}()".encode())[:4].hex() for name in _ERRORS}
@@ -134,7 +138,10 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         + "\n",
         "combine_commitments": sections.commitments().render() + "\n",
         "closed_forms": _yul("closed_forms", values) + "\n" + closed_forms + "\n",
-        **{name: _yul(name, values) for name in ("transcript", "sumcheck", "claims", "commitments", "mercury")},
+        **{
+            name: _yul(name, values)
+            for name in ("transcript", "sumcheck", "claims", "commitments", "mercury")
+        },
     }
     return _template("step_verifier.sol", {**values, **parts})
 
@@ -166,7 +173,9 @@ def embedding_verifier(key: EmbeddingKey, *, insecure: bool) -> str:
     return _template("embedding_verifier.sol", values)
 
 
-def _srs_words(one: tuple[tuple[int, int], tuple[int, int]], tau: tuple[tuple[int, int], tuple[int, int]]) -> dict[str, str]:
+def _srs_words(
+    one: tuple[tuple[int, int], tuple[int, int]], tau: tuple[tuple[int, int], tuple[int, int]]
+) -> dict[str, str]:
     """[1]_2 and [tau]_2 as the words that the pairing precompile takes."""
     result = {}
     for name, point in (("one", one), ("tau", tau)):
@@ -182,7 +191,7 @@ def _labels(domain: str, key_digest: bytes, srs_digest: bytes) -> str:
         "INITIAL_STATE": keccak(domain.encode("ascii")).hex(),
         "VERIFYING_KEY_DIGEST": key_digest.hex(),
         "SRS_DIGEST": srs_digest.hex(),
-        **{f"LABEL_{label.replace('.', '_').upper()}": f"{label_word(label):064x}" for label in _LABELS},
+        **{f"LABEL_{label.replace('.', '_').upper()}": f"{label_word(label):064x}" for label in LABELS},
     }
     return "\n".join(f"    uint256 private constant {name} = 0x{value};" for name, value in constants.items())
 
@@ -192,7 +201,10 @@ def _key_layout(key: VerifyingKey) -> str:
     program = key.plan.program
     if not program.weights:
         return "empty"
-    points = [f"{tensor.name} ({key.plan.weight_chunks(tensor, key.chunk_bits)} points)" for tensor in program.weights]
+    points = [
+        f"{tensor.name} ({key.plan.weight_chunks(tensor, key.chunk_bits)} points)"
+        for tensor in program.weights
+    ]
     return ", ".join([*program.parameters, *points])
 
 

@@ -49,16 +49,24 @@ def width(bits: Bits) -> str:
     return f"sub({bits.fixed}, {scaled})"
 
 
-def words_after(base: int | str, bits: Bits) -> str:
+def words_after(base: str, bits: Bits) -> str:
     """Yul for base + 32 * bits."""
-    if bits.context == 0 and isinstance(base, int):
-        return hex(base + WORD * bits.fixed)
-    return f"add({base}, shl(5, {width(bits)}))"
+    if bits == Bits():
+        return base
+    return (
+        f"add({base}, {hex(WORD * bits.fixed)})"
+        if bits.context == 0
+        else f"add({base}, shl(5, {width(bits)}))"
+    )
 
 
 def words_before(base: str, bits: Bits) -> str:
     """Yul for base - 32 * bits."""
-    return f"sub({base}, {hex(WORD * bits.fixed)})" if bits.context == 0 else f"sub({base}, shl(5, {width(bits)}))"
+    return (
+        f"sub({base}, {hex(WORD * bits.fixed)})"
+        if bits.context == 0
+        else f"sub({base}, shl(5, {width(bits)}))"
+    )
 
 
 def largest(widths: Sequence[Bits]) -> str:
@@ -138,7 +146,9 @@ class StepLayout:
         # --- scalars of the statement and of the protocol
         for name, meaning in _SCALARS:
             allocate(name, 1, meaning)
-        self.publics = {name: allocate(f"PUBLIC_{name.upper()}", 1, "public integer") for name in program.public_scalars}
+        self.publics = {
+            name: allocate(f"PUBLIC_{name.upper()}", 1, "public integer") for name in program.public_scalars
+        }
         self.parameters = {
             name: allocate(f"PARAMETER_{name.upper()}", 1, "of the step key") for name in program.parameters
         }
@@ -154,12 +164,20 @@ class StepLayout:
         self.reduced = allocate("REDUCED", mu, "q, ends at REDUCED_END")
         self.reduced_end = allocate("REDUCED_END", 0, "")
         # --- products over coordinates, indexed by the number n of coordinates behind or in front
-        self.padding = allocate("PADDING", rounds + 1, "[n]: prod (1 - r_j) over all but the last n coordinates")
+        self.padding = allocate(
+            "PADDING", rounds + 1, "[n]: prod (1 - r_j) over all but the last n coordinates"
+        )
         self.eq_rho = allocate("EQ_RHO", rounds + 1, "[n]: prod eq(rho_j, r_j) over the last n coordinates")
-        self.slot_front = allocate("SLOT_FRONT", mu + 1, "[n]: prod (1 - S_j) over all but the last n coordinates")
-        self.eq_slots = allocate("EQ_SLOTS", mu + 1, "[n]: prod eq(S_j, q_j) over all but the last n coordinates")
+        self.slot_front = allocate(
+            "SLOT_FRONT", mu + 1, "[n]: prod (1 - S_j) over all but the last n coordinates"
+        )
+        self.eq_slots = allocate(
+            "EQ_SLOTS", mu + 1, "[n]: prod eq(S_j, q_j) over all but the last n coordinates"
+        )
         self.eq_zero = allocate("EQ_ZERO", mu + 1, "[n]: prod (1 - q_j) over all but the last n coordinates")
-        self.eq_point = allocate("EQ_POINT", min(mu, rounds) + 1, "[n]: prod eq(r_j, q_j) over the last n coordinates")
+        self.eq_point = allocate(
+            "EQ_POINT", min(mu, rounds) + 1, "[n]: prod eq(r_j, q_j) over the last n coordinates"
+        )
         # --- coefficients of the commitments
         self.coefficients = allocate("COEFFICIENTS", 0, "of every commitment, from here to COEFFICIENTS_END")
         self.weight_coefficients = {
@@ -167,7 +185,9 @@ class StepLayout:
             for tensor in program.weights
         }
         self.input_coefficients = {
-            tensor.name: allocate(f"C_{tensor.name.upper()}", windows if "context" in tensor.axes else 1, "public input")
+            tensor.name: allocate(
+                f"C_{tensor.name.upper()}", windows if "context" in tensor.axes else 1, "public input"
+            )
             for tensor in program.inputs
         }
         self.constant_coefficients = {
@@ -182,7 +202,10 @@ class StepLayout:
         # --- the point of one claim, and scratch
         lengths = [self._claim_length(key, evaluation, t) for evaluation in plan.single_evaluations]
         allocate("CLAIM_POINT", max([longest, mu, *lengths]), "coordinates of the claim at hand")
-        tables = [longest - mu, *(n - chunk_variables(key, e) for n, e in zip(lengths, plan.single_evaluations, strict=True))]
+        tables = [
+            longest - mu,
+            *(n - chunk_variables(key, e) for n, e in zip(lengths, plan.single_evaluations, strict=True)),
+        ]
         tensors = max((len(c.tensors) for c in plan.classes), default=0) + 1
         allocate("SCRATCH", max(tensors, 1 << max(0, *tables)), "tables of eq, folded stacks")
         # --- precompiles
@@ -191,12 +214,16 @@ class StepLayout:
         allocate("FACTOR", 3, "point and scalar: the input of ecMul")
         allocate("PAIRING", 12, "input of the pairing; of modexp before")
         # --- evaluations that the proof sends
-        self.evaluations = allocate("EVALUATIONS", 0, "from here to EVALUATIONS_END, in the order of the proof")
+        self.evaluations = allocate(
+            "EVALUATIONS", 0, "from here to EVALUATIONS_END, in the order of the proof"
+        )
         self.evaluation_regions = self._evaluation_regions(key)
         allocate("EVALUATIONS_END", 0, "")
         # --- transcript, last because its longest absorption is long
         points = sum(c.chunks(t, mu) for c in plan.classes if c.phase)
-        inputs = len(program.public_scalars) + 2 * sum(region.words for region in self.input_coefficients.values())
+        inputs = len(program.public_scalars) + 2 * sum(
+            region.words for region in self.input_coefficients.values()
+        )
         allocate("STATE", 1, "transcript: state, label, absorbed words")
         allocate("LABEL", 1, "")
         allocate("WORDS", max(8, 2 * points, 3 + inputs, len(plan.evaluations)), "")
@@ -244,7 +271,11 @@ def describe(parts: Sequence[PointPart]) -> str:
 def _bits(bits: Bits) -> str:
     if bits.context == 0:
         return str(bits.fixed)
-    return "t" if bits.fixed == 0 and bits.context == 1 else f"{bits.context}t+{bits.fixed}".replace("1t", "t", 1)
+    return (
+        "t"
+        if bits.fixed == 0 and bits.context == 1
+        else f"{bits.context}t+{bits.fixed}".replace("1t", "t", 1)
+    )
 
 
 _SCALARS = (

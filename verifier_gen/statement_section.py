@@ -47,20 +47,28 @@ def statement_functions(
     for index, name in enumerate(program.public_scalars):
         place = layout.publics[name].name
         lines.append(f"mstore({place}, calldataload(add(mload(INPUT_DATA), {hex(32 * index)})))")
-        lines.append(f"if iszero(lt(mload({place}), {public_limit(key, name)})) {{ reject({selectors['out_of_range']}) }}")
+        lines.append(
+            f"if iszero(lt(mload({place}), {public_limit(key, name)})) {{ reject({selectors['out_of_range']}) }}"
+        )
     if program.has_context:
         lines.append(f"if iszero(eq(input_count, {count})) {{ reject({selectors['wrong_length']}) }}")
     for index, name in enumerate(program.parameters):
         place = layout.parameters[name].name
         lines.append(f"mstore({place}, calldataload(add(mload(KEY_DATA), {hex(32 * index)})))")
         # 1 <= shift <= LARGEST_SHIFT; zero wraps around
-        lines.append(f"if gt(sub(mload({place}), 1), {LARGEST_SHIFT - 1}) {{ reject({selectors['out_of_range']}) }}")
+        lines.append(
+            f"if gt(sub(mload({place}), 1), {LARGEST_SHIFT - 1}) {{ reject({selectors['out_of_range']}) }}"
+        )
 
-    proof = Function("plan_proof(proof_length)", "Sizes that depend on t, and the offsets of the proof's parts.", False)
+    proof = Function(
+        "plan_proof(proof_length)", "Sizes that depend on t, and the offsets of the proof's parts.", False
+    )
     lines = proof.lines
     lines.append(f"let t := {WINDOW_BITS}")
     if program.has_context:
-        lines.append("for { let rest := mload(PUBLIC_WINDOW) } rest { rest := shr(1, rest) } { t := add(t, 1) }")
+        lines.append(
+            "for { let rest := mload(PUBLIC_WINDOW) } rest { rest := shr(1, rest) } { t := add(t, 1) }"
+        )
     lines.append("mstore(CONTEXT_BITS, t)")
     widths = [group.width for group in plan.groups] + [plan.width(p.domain) for p in plan.products]
     lines.append(f"mstore(ROUNDS, {largest(plan.all_widths(widths))})")
@@ -81,7 +89,9 @@ def statement_functions(
         f"if iszero(eq(sub(data, mload(PROOF_DATA)), proof_length)) {{ reject({selectors['wrong_length']}) }}"
     )
 
-    absorb = Function("absorb_statement(key_length)", "Digests, key, public integers and input commitments.", False)
+    absorb = Function(
+        "absorb_statement(key_length)", "Digests, key, public integers and input commitments.", False
+    )
     lines = absorb.lines
     lines.append("mstore(STATE, INITIAL_STATE)")
     lines.append("mstore(WORDS, VERIFYING_KEY_DIGEST)")
@@ -92,4 +102,3 @@ def statement_functions(
     lines.append("calldatacopy(add(WORDS, 0x60), mload(INPUT_DATA), size)")
     lines.append("pop(challenge(LABEL_STATEMENT, add(size, 0x60)))")
     return [statement, proof, absorb]
-

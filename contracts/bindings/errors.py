@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prover.errors import BadInputError, ChainError, EnvironmentMissingError
+from prover.errors import BadInputError, ChainError, EnvironmentMissingError, UsageError
 
 
 class BindingsError(ChainError):
@@ -75,7 +75,7 @@ class DeploymentInvalid(BindingsError):
 class KeyUnavailable(BindingsError):
     """The signing key cannot be used: no file, wrong password, or an account that is not unlocked."""
 
-    exit_code = BadInputError.exit_code
+    exit_code = UsageError.exit_code
 
 
 class InsufficientFunds(BindingsError):

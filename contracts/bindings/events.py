@@ -221,7 +221,6 @@ class ReceiptClaimed(Event):
 class ReceiptAnswered(Event):
     receipt_id: bytes
     batch_id: int
-    index: int
 
 
 @dataclass(frozen=True)

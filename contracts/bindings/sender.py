@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -59,7 +60,7 @@ class Sender:
         *,
         confirmations: int = 0,
         fees: FeePolicy | None = None,
-        poll_s: float = 0.1,
+        poll_s: float = 0.05,
     ) -> None:
         self.chain = chain
         self.signer = signer
@@ -92,7 +93,7 @@ class Sender:
 
     def wait(self, intent_id: int, *, timeout_s: float = 120.0) -> Mined:
         """Until mined and confirmed, bumping the fee now and then."""
-        until = time.monotonic() + timeout_s
+        until, pause = time.monotonic() + timeout_s, self._poll_s
         while True:
             with self._lock:
                 intent = self.journal.get(intent_id)
@@ -105,7 +106,8 @@ class Sender:
                     f"{intent.call.description} was not mined within {timeout_s:.0f} s; it stays in the "
                     "journal and is carried on later. Check the fee limit and the RPC endpoint."
                 )
-            time.sleep(self._poll_s)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 20 * self._poll_s)
 
     def recover(self) -> list[Intent]:
         """Carry every unfinished intent one step on; call it at start and now and then.
@@ -191,10 +193,7 @@ class Sender:
             if any(text in reason for text in _UNDERPRICED) and may_bump:
                 return self._replace(intent)
             if any(text in reason for text in _NO_FUNDS):
-                raise InsufficientFunds(
-                    f"{self.address} cannot pay for {intent.call.description}; send it some ether. "
-                    "The transaction stays in the journal."
-                ) from error
+                raise self._too_poor(intent.call) from error
             raise
         return intent
 
@@ -271,10 +270,25 @@ class Sender:
         return ContractError("Reverted", {}, "it no longer fitted when it was mined", call.description)
 
     def _estimate_gas(self, call: Call) -> int:
-        gas = self.chain.estimate_gas(
-            call.to, call.data, sender=self.address, value_wei=call.value_wei, description=call.description
-        )
+        try:
+            gas = self.chain.estimate_gas(
+                call.to,
+                call.data,
+                sender=self.address,
+                value_wei=call.value_wei,
+                description=call.description,
+            )
+        except RpcRefused as error:
+            if any(text in error.rpc_message.lower() for text in _NO_FUNDS):
+                raise self._too_poor(call) from error
+            raise
         return gas * _GAS_MARGIN_PERCENT // 100
+
+    def _too_poor(self, call: Call) -> InsufficientFunds:
+        return InsufficientFunds(
+            f"{self.address} cannot pay for {call.description}; send it some ether. "
+            "The transaction stays in the journal."
+        )
 
     def _bumped(self, fee_wei: int) -> int:
         return fee_wei * self._fees.bump_percent // 100 + 1
@@ -284,11 +298,30 @@ def open_sender(
     chain: Chain, signer: Signer, database_url: str, *, confirmations: int = 0, fees: FeePolicy | None = None
 ) -> Sender:
     """A sender whose journal is in this database (`sqlite:///...`, `postgresql+psycopg://...`)."""
-    from sqlalchemy import create_engine
+    return sender_on_engine(chain, signer, _open_engine(database_url), confirmations=confirmations, fees=fees)
 
-    return sender_on_engine(
-        chain, signer, create_engine(database_url), confirmations=confirmations, fees=fees
+
+def _open_engine(database_url: str) -> Engine:
+    """SQLite with a write-ahead log that reaches the disk before a commit returns."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import StaticPool
+
+    if not database_url.startswith("sqlite"):
+        return create_engine(database_url)
+    in_memory = database_url in ("sqlite://", "sqlite:///:memory:")
+    engine = create_engine(
+        database_url,
+        connect_args={"check_same_thread": False, "timeout": 30},
+        # One connection for all threads: each connection to ":memory:" would be a database of its own.
+        **({"poolclass": StaticPool} if in_memory else {}),
     )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    return engine
 
 
 def sender_on_engine(

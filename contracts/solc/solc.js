@@ -17,13 +17,15 @@ const RELEASE = require(require.resolve("solc/package.json", SEARCH)).version;
 /** Runs the compiler that GAINSAY_SOLC names; undefined when there is none. */
 function runNative(flags) {
   const native = process.env.GAINSAY_SOLC;
-  if (!native || fs.realpathSync(native) === fs.realpathSync(__filename)) return undefined;
-  const version = spawnSync(native, ["--version"], { encoding: "utf8" }).stdout ?? "";
+  if (!native) return undefined;
+  // Without the setting, a script that ends up here again does not call itself for ever.
+  const { GAINSAY_SOLC: _, ...env } = process.env;
+  const version = spawnSync(native, ["--version"], { encoding: "utf8", env }).stdout ?? "";
   if (!version.includes(`Version: ${RELEASE}+`)) {
     process.stderr.write(`GAINSAY_SOLC=${native} is not solc ${RELEASE}: unset it or install that release.\n`);
     return 2;
   }
-  return spawnSync(native, flags, { stdio: "inherit" }).status ?? 1;
+  return spawnSync(native, flags, { stdio: "inherit", env }).status ?? 1;
 }
 
 function runJavaScript(flags) {

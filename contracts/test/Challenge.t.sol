@@ -69,6 +69,8 @@ contract ChallengeTest is Scenario {
         Game memory g = game.game(gameId);
         vm.assertTrue(g.phase == Phase.AwaitWindows && g.target == Target.Embedding);
         vm.assertEq(g.startHash, boundaryHash(0, 5, 0));
+        vm.assertEq(g.rangeStart, 0);
+        vm.assertEq(g.rangeEnd, 0); // no step is disputed
     }
 
     function test_attack_the_input_was_agreed_in_round_two() external {

@@ -47,6 +47,8 @@ contract FeesTest is Scenario {
         game.concede(gameId);
         ledger.refundFee(leaf);
         vm.assertEq(stake.credits(requester), receipt.feeWei);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.NoFee.selector, leaf));
+        ledger.refundFee(leaf);
         vm.warp(ledger.batch(batchId).deadline + 1);
         vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);
         claim();

@@ -196,6 +196,20 @@ contract Actors is Scenario {
         vm.assertLe(expected, stake.account(provider).total);
     }
 
+    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims.
+    function checkFees() external view {
+        uint256 expected = 0;
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            expected += ledger.feeEscrow(leaves[i]).amount;
+        }
+        for (uint256 i = 0; i < receiptIds.length; ++i) {
+            if (ledger.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
+                expected += ledger.receiptClaim(receiptIds[i]).bond;
+            }
+        }
+        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees");
+    }
+
     /// @dev Bonds in escrow = open games; and no response with an open game is final.
     function checkGames() external view {
         uint256 bonds = 0;
@@ -256,5 +270,6 @@ contract SolvencyTest is Scenario {
         actors.checkBalance();
         actors.checkLocks();
         actors.checkGames();
+        actors.checkFees();
     }
 }

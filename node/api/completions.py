@@ -112,7 +112,9 @@ async def _answer(
     request: Request,
 ) -> Response:
     if not prompt:
-        raise ApiProblem(400, "invalid_prompt", "the prompt is empty; send at least one token", param="prompt")
+        raise ApiProblem(
+            400, "invalid_prompt", "the prompt is empty; send at least one token", param="prompt"
+        )
     vocabulary = len(service.served.tokenizer)
     if (bad := next((token for token in prompt if token >= vocabulary), None)) is not None:
         message = f"token id {bad} is outside the vocabulary of {vocabulary}"

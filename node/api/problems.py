@@ -125,7 +125,9 @@ class BodyLimit:
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     break
         if size > self._limit:
-            problem = ApiProblem(413, "body_too_long", f"the body is longer than {self._limit} bytes; send less")
+            problem = ApiProblem(
+                413, "body_too_long", f"the body is longer than {self._limit} bytes; send less"
+            )
             await JSONResponse(problem.body(), 413)(scope, receive, send)
             return
         messages.reverse()

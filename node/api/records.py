@@ -16,7 +16,9 @@ def router(records: Records) -> APIRouter:
 
     def found(entry: dict[str, Any] | None, kind: str, key: str) -> dict[str, Any]:
         if entry is None:
-            raise ApiProblem(404, f"{kind}_not_found", f"this provider has no {kind} {key[:80]!r}", param="id")
+            raise ApiProblem(
+                404, f"{kind}_not_found", f"this provider has no {kind} {key[:80]!r}", param="id"
+            )
         return entry
 
     @routes.get("/receipts/{key}")

@@ -24,7 +24,9 @@ def open_engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise DatabaseError(f"{url!r} is not a database URL; use sqlite:///file.db or postgresql://…") from error
+        raise DatabaseError(
+            f"{url!r} is not a database URL; use sqlite:///file.db or postgresql://…"
+        ) from error
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {"pool_pre_ping": True}
@@ -44,7 +46,9 @@ def open_engine(url: str) -> Engine:
         if migrating is not engine:
             migrating.dispose()
     except NoSuchModuleError as error:
-        raise DatabaseError(f"{parsed.drivername!r} is no known database; use sqlite or postgresql") from error
+        raise DatabaseError(
+            f"{parsed.drivername!r} is no known database; use sqlite or postgresql"
+        ) from error
     except (SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0]
         safe = parsed.render_as_string(hide_password=True)

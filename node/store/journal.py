@@ -144,7 +144,9 @@ class Journal:
     def find_response(self, key: str) -> ResponseRow | None:
         """A response by its id, its receipt's id or its leaf."""
         with self._session() as session:
-            columns = (ResponseRow.receipt_id, ResponseRow.leaf) if key.startswith("0x") else (ResponseRow.id,)
+            columns = (
+                (ResponseRow.receipt_id, ResponseRow.leaf) if key.startswith("0x") else (ResponseRow.id,)
+            )
             for column in columns:
                 if row := session.exec(select(ResponseRow).where(column == key)).first():
                     return row
@@ -250,7 +252,12 @@ class Journal:
     def update_batch(self, batch_id: int, **changes: object) -> None:
         """Change columns of a batch. Never touches its salt, its count or what its receipts promise."""
         forbidden = changes.keys() - {
-            "state", "root", "chain_batch_id", "posted_at", "challenge_deadline", "failure"
+            "state",
+            "root",
+            "chain_batch_id",
+            "posted_at",
+            "challenge_deadline",
+            "failure",
         }
         assert not forbidden, forbidden
         with self._session() as session:
@@ -291,7 +298,9 @@ class Journal:
             session.merge(CursorRow(block_number=number, block_hash=block_hash))
             session.flush()
             kept = session.exec(
-                select(CursorRow.block_number).order_by(col(CursorRow.block_number).desc()).limit(_CURSORS_KEPT)
+                select(CursorRow.block_number)
+                .order_by(col(CursorRow.block_number).desc())
+                .limit(_CURSORS_KEPT)
             ).all()
             session.execute(delete(CursorRow).where(col(CursorRow.block_number) < kept[-1]))
             session.commit()

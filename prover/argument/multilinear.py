@@ -13,8 +13,10 @@ from numba import njit, prange
 from ..field import arrays
 from ..field.arrays import MODULUS
 from ..field.scalar_kernels import FR_ZERO, fr_add, fr_from_i64, fr_load, fr_mul, fr_store, fr_sub
+from ..field.threads import threads_for
 
-_CHUNK = 1 << 12
+_PARALLEL_FROM = 1 << 13
+"""Elements below which waking another thread costs more than it saves."""
 
 
 @njit(cache=True, nogil=True)
@@ -61,14 +63,6 @@ def _fold(table: np.ndarray, challenge: tuple, result: np.ndarray) -> None:
         fr_store(result, i, fr_add(low, fr_mul(challenge, fr_sub(fr_load(table, i + half), low))))
 
 
-@njit(cache=True, nogil=True)
-def _fold_small(table: np.ndarray, challenge: tuple, result: np.ndarray) -> None:
-    half = result.shape[0]
-    for i in range(half):
-        low = fr_load(table, i)
-        fr_store(result, i, fr_add(low, fr_mul(challenge, fr_sub(fr_load(table, i + half), low))))
-
-
 def as_tuple(element: np.ndarray) -> tuple:
     """A (4,) element as the tuple that kernels take."""
     return (element[0], element[1], element[2], element[3])
@@ -78,8 +72,8 @@ def fold(table: np.ndarray, challenge: int) -> np.ndarray:
     """Bind the first variable: table_0 + challenge * (table_1 - table_0)."""
     half = table.shape[0] // 2
     result = np.empty((half, 4), dtype=np.uint64)
-    kernel = _fold if half >= _CHUNK else _fold_small
-    kernel(table, as_tuple(arrays.scalar(challenge)), result)
+    with threads_for(half, _PARALLEL_FROM):
+        _fold(table, as_tuple(arrays.scalar(challenge)), result)
     return result
 
 
@@ -122,7 +116,8 @@ def _bind_first(matrix: np.ndarray, weights: np.ndarray, result: np.ndarray) -> 
 def bind_integers(matrix: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     """Contract one axis of a contiguous int64 matrix (A, B) with field weights; returns a field array."""
     result = np.empty((matrix.shape[1 - axis], 4), dtype=np.uint64)
-    (_bind_first if axis == 0 else _bind_last)(matrix, weights, result)
+    with threads_for(matrix.size, _PARALLEL_FROM):
+        (_bind_first if axis == 0 else _bind_last)(matrix, weights, result)
     return result
 
 
@@ -142,7 +137,8 @@ def _accumulate_field(target: np.ndarray, values: np.ndarray, weight: tuple) -> 
 def accumulate(target: np.ndarray, values: np.ndarray, weight: int) -> None:
     """target[:len(values)] += weight * values, where values are int64 or field elements."""
     kernel = _accumulate_integers if values.ndim == 1 else _accumulate_field
-    kernel(target, np.ascontiguousarray(values), as_tuple(arrays.scalar(weight)))
+    with threads_for(len(values), _PARALLEL_FROM):
+        kernel(target, np.ascontiguousarray(values), as_tuple(arrays.scalar(weight)))
 
 
 def to_field(values: np.ndarray) -> np.ndarray:

@@ -18,8 +18,13 @@ from numba import get_num_threads, njit, prange
 from ..field import arrays
 from ..field.arrays import MODULUS
 from ..field.scalar_kernels import FR_ZERO, fr_add, fr_load, fr_mul, fr_store, fr_sub
+from ..field.threads import threads_for
+from .multilinear import as_tuple
 from .tape import ADD, MULTIPLY, Tape
 from .transcript import Transcript
+
+_PARALLEL_FROM = 1 << 15
+"""Field multiplications below which waking another thread costs more than it saves."""
 
 
 class SumcheckError(ValueError):
@@ -118,10 +123,10 @@ class RunningTerm:
 
     def _sums(self) -> list[int]:
         pairs = self.stack.shape[1] // 2
-        parts = min(pairs, 4 * get_num_threads()) if pairs >= 64 else 1
-        sums = _round_sums(
-            self.stack, self.tape.constants, self.tape.code, max(2, self.tape.degree + 1), parts
-        )
+        points = max(2, self.tape.degree + 1)
+        with threads_for(pairs * len(self.tape.code) * points, _PARALLEL_FROM):
+            parts = 4 * get_num_threads() if get_num_threads() > 1 else 1
+            sums = _round_sums(self.stack, self.tape.constants, self.tape.code, points, parts)
         return arrays.to_ints(_combine_parts(sums))
 
     def _initial_claim(self) -> int:
@@ -143,7 +148,8 @@ class RunningTerm:
     def bind(self, challenge: int) -> None:
         result = np.empty((self.stack.shape[0], self.stack.shape[1] // 2, 4), dtype=np.uint64)
         element = arrays.scalar(challenge)
-        _fold_stack(self.stack, (element[0], element[1], element[2], element[3]), result)
+        with threads_for(result.shape[0] * result.shape[1], _PARALLEL_FROM):
+            _fold_stack(self.stack, as_tuple(element), result)
         self.stack = result
 
     def values(self) -> list[int]:

@@ -201,6 +201,24 @@ def test_responses_that_are_not_drawn_are_left_alone(make_scene, arena: Arena) -
     assert scene.store.games() == []
 
 
+def test_a_dispute_waits_until_the_bond_can_be_paid(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("challenger.bot._RETRY_S", 0.0)
+    scene = make_scene()
+    chain = arena.contracts.chain
+    balance = chain.balance_wei(scene.address)
+    chain.request("anvil_setBalance", [scene.address, hex(10**16)])
+    batch = scene.post(wrong(arena, 0))
+    scene.run(5)
+    assert scene.state(batch, 0) == "invalid"
+    assert scene.store.games() == []
+    chain.request("anvil_setBalance", [scene.address, hex(balance)])
+    scene.run(5)
+    scene.run(5)
+    scene.the_game(batch, 0)
+
+
 def test_a_restart_goes_on_where_it_was(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
     scene = make_scene()
     batch = scene.post(wrong(arena, 0))

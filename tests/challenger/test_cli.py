@@ -111,7 +111,7 @@ def test_mistakes_are_named(devnet: tuple[Devnet, Path], monkeypatch: pytest.Mon
 
 def test_help_is_light() -> None:
     program = (
-        "import sys, challenger.cli, devnet.cli;"
+        "import sys, challenger.cli, challenger.dispute_cli, devnet.cli;"
         "heavy = {'web3', 'torch', 'numba', 'sqlalchemy', 'httpx'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -70,7 +70,9 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(open_engine(f"sqlite:///{tmp_path}/node.db"))
 
 
-def build_node(model: IntegerModel, journal: Journal, *, generator: Any = None, capacity: int = 4) -> LocalNode:
+def build_node(
+    model: IntegerModel, journal: Journal, *, generator: Any = None, capacity: int = 4
+) -> LocalNode:
     signer = LocalSigner()
     issuer = Issuer(CHAIN_ID, LEDGER, signer.address, MODEL_ID)
     terms = BatchTerms(interval_s=30, posting_window_s=60, largest=100)

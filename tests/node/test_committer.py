@@ -74,7 +74,11 @@ def test_a_challenger_finds_every_response_of_a_batch(house: ProviderHouse) -> N
         batch = records.batch(key)
         assert batch is not None and batch["state"] == "posted"
         assert [entry["receipt_id"] for entry in batch["responses"]] == [i.receipt_id for i in issued]
-    assert records.batch("999999") is None and records.batch("0x12") is None and records.batch("nonsense") is None
+    assert (
+        records.batch("999999") is None
+        and records.batch("0x12") is None
+        and records.batch("nonsense") is None
+    )
 
 
 def test_a_paid_fee_is_claimed_once_the_response_is_final(house: ProviderHouse) -> None:
@@ -120,7 +124,10 @@ def test_a_reorganisation_makes_it_post_again(house: ProviderHouse) -> None:
     provider.committer.step()
     again = provider.journal.batches()[0]
     assert again.state == BatchState.POSTED and again.root == first.root
-    assert house.contracts.ledger.batch_of(provider.address, bytes.fromhex(again.salt[2:])) == again.chain_batch_id
+    assert (
+        house.contracts.ledger.batch_of(provider.address, bytes.fromhex(again.salt[2:]))
+        == again.chain_batch_id
+    )
 
 
 def test_full_batches_are_sealed_early(house: ProviderHouse) -> None:

@@ -104,7 +104,9 @@ def test_stream_carries_the_same_text_and_the_receipt(client: TestClient, node: 
         ({"messages": [{"role": "user", "content": "x" * 400}]}, 413, None),
     ],
 )
-def test_refusals_name_the_field(client: TestClient, change: dict[str, Any], status: int, param: str | None) -> None:
+def test_refusals_name_the_field(
+    client: TestClient, change: dict[str, Any], status: int, param: str | None
+) -> None:
     answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO} | change)
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
@@ -151,7 +153,10 @@ def test_an_answer_may_fill_all_positions(client: TestClient, tiny: IntegerModel
     answer = client.post("/v1/completions", json=full)
     assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] == 1
     assert client.post("/v1/completions", json=full | {"max_tokens": 2}).status_code == 413
-    assert client.post("/v1/completions", json={"model": "tiny", "prompt": [65] * (limit + 1)}).status_code == 413
+    assert (
+        client.post("/v1/completions", json={"model": "tiny", "prompt": [65] * (limit + 1)}).status_code
+        == 413
+    )
 
 
 def test_models_are_listed(client: TestClient) -> None:
@@ -170,7 +175,9 @@ def test_unready_node_answers_503(client: TestClient, node: LocalNode) -> None:
 
 def test_explorer_and_metrics_are_served(client: TestClient) -> None:
     page = client.get("/")
-    assert "settlement explorer" in page.text and "default-src 'none'" in page.headers["content-security-policy"]
+    assert (
+        "settlement explorer" in page.text and "default-src 'none'" in page.headers["content-security-policy"]
+    )
     assert "http://" not in page.text and "https://" not in page.text
     snapshot = client.get("/v1/settlement")
     again = client.get("/v1/settlement", headers={"If-None-Match": snapshot.headers["etag"]})

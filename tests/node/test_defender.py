@@ -14,7 +14,7 @@ from contracts.protocol.parameters import DEVNET
 from node.provider import Provider
 from node.receipts import fields_of
 from node.records import batch_tree
-from node.store import ResponseState, ResponseRow
+from node.store import ResponseRow, ResponseState
 from prover.model.execute import Executor
 
 from .chain import CHALLENGER, ProviderHouse

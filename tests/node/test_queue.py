@@ -51,7 +51,9 @@ class HeldExecutor:
                     break
 
         try:
-            result = self._executor.generate(prompt, max_tokens, on_token=wait, cancelled=cancelled, end_ids=())
+            result = self._executor.generate(
+                prompt, max_tokens, on_token=wait, cancelled=cancelled, end_ids=()
+            )
             self.ended.append("finished")
             return result
         except GenerationCancelledError:
@@ -107,7 +109,9 @@ def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
 BODY = {"model": "tiny", "prompt": "hello", "max_tokens": 5}
 
 
-def test_a_full_queue_is_429_with_retry_after(tiny: IntegerModel, journal: Journal, held: HeldExecutor) -> None:
+def test_a_full_queue_is_429_with_retry_after(
+    tiny: IntegerModel, journal: Journal, held: HeldExecutor
+) -> None:
     node = build_node(tiny, journal, generator=held, capacity=2)
 
     async def story() -> None:

@@ -81,7 +81,7 @@ def place(journal: Journal, name: str, now: int) -> ResponseRow:
         id=name, batch_id=0, index_in_batch=0, receipt_id="", leaf="", prompt_ids=b"\0\0\0\1",
         output_ids=b"\0\0\0\2", max_tokens=1, finish_reason="length", answered_at=now,
     )  # fmt: skip
-    batch, placed = journal.place(
+    _batch, placed = journal.place(
         row, model_id=MODEL_ID, now=now, terms=TERMS, draw_salt=lambda: f"0x{name:0>64}",
         name=lambda batch, response: ReceiptNames(f"0xleaf{name}", f"0xreceipt{name}"),
     )  # fmt: skip

@@ -33,7 +33,9 @@ Statements = Callable[..., Proven]
         *(pytest.param("attention", window, marks=pytest.mark.long) for window in (1, 2, 4, 7)),
     ],
 )
-def test_a_true_statement_is_accepted(verifier_of: Verifiers, proven: Statements, kind: str, window: int) -> None:
+def test_a_true_statement_is_accepted(
+    verifier_of: Verifiers, proven: Statements, kind: str, window: int
+) -> None:
     statement = proven(kind, window)
     assert statement.python_accepts(statement.key, statement.inputs, statement.proof)
     verifier = verifier_of(kind)
@@ -79,5 +81,7 @@ def test_gas_of_the_real_shape(srs: SRS, evm: Evm, capsys: pytest.CaptureFixture
         gas = verifier.gas_used(statement.key, statement.inputs, statement.proof)
         with capsys.disabled():
             size = len(artifacts[CONTRACTS[kind]].runtime_code)
-            print(f"\n{kind} window {window}: {gas} gas, {size} bytes of code, {len(statement.proof)} bytes of proof")
+            print(
+                f"\n{kind} window {window}: {gas} gas, {size} bytes of code, {len(statement.proof)} bytes of proof"
+            )
         assert gas < LARGEST_GAS

@@ -2,23 +2,32 @@
 /// last one first, times prod (1 - S_j) over the coordinates in front of the stack.
 function class_value(values, count, slot_bits, variables) -> value {
     let r := R
-    mcopy(SCRATCH, values, shl(5, count))
-    let slot := sub(SLOTS_END, shl(5, minimum(variables, MU)))
+    value := mload(values)
     let total := add(slot_bits, variables)
-    for {} slot_bits { slot_bits := sub(slot_bits, 1) } {
-        slot := sub(slot, 0x20)
+    if slot_bits { value := folded_stack(values, count, slot_bits, sub(SLOTS_END, shl(5, minimum(variables, MU)))) }
+    if lt(total, MU) { value := mulmod(value, mload(add(SLOT_FRONT, shl(5, total))), r) }
+}
+
+/// The stack itself: `end` is the end of its slot coordinates.
+function folded_stack(values, count, slot_bits, end) -> value {
+    let r := R
+    mcopy(SCRATCH, values, shl(5, count))
+    let target
+    for { let slot := sub(end, shl(5, slot_bits)) } lt(slot, end) {} {
+        end := sub(end, 0x20)
+        let s := mload(end)
+        // an odd last entry is stacked with zero
         mstore(add(SCRATCH, shl(5, count)), 0)
         count := shr(1, add(count, 1))
-        let s := mload(slot)
-        for { let i := 0 } lt(i, count) { i := add(i, 1) } {
-            let pair := add(SCRATCH, shl(6, i))
-            let even := mload(pair)
-            let difference := add(mload(add(pair, 0x20)), sub(r, even))
-            mstore(add(SCRATCH, shl(5, i)), addmod(even, mulmod(s, difference, r), r))
+        target := SCRATCH
+        let source := SCRATCH
+        for { let limit := add(SCRATCH, shl(5, count)) } lt(target, limit) { target := add(target, 0x20) } {
+            let even := mload(source)
+            mstore(target, addmod(even, mulmod(s, add(mload(add(source, 0x20)), sub(r, even)), r), r))
+            source := add(source, 0x40)
         }
     }
     value := mload(SCRATCH)
-    if lt(total, MU) { value := mulmod(value, mload(add(SLOT_FRONT, shl(5, total))), r) }
 }
 
 /// sum_i factor_i * value_i.
@@ -63,24 +72,30 @@ function class_claim(power, slot_bits, variables, chunks, coefficients) {
 /// coefficients[i] += weight * eq(first `top` coordinates of the claim's point, i) for i < count.
 function spread(weight, top, count, coefficients) {
     let r := R
+    if iszero(top) {
+        mstore(coefficients, addmod(mload(coefficients), weight, r))
+        leave
+    }
     mstore(SCRATCH, weight)
-    let size := 1
-    let coordinate := CLAIM_POINT
-    for {} top { top := sub(top, 1) } {
+    let size := 0x20
+    let end := add(CLAIM_POINT, shl(5, top))
+    for { let coordinate := CLAIM_POINT } lt(coordinate, end) { coordinate := add(coordinate, 0x20) } {
         let u := mload(coordinate)
-        for { let i := size } i {} {
-            i := sub(i, 1)
-            let value := mload(add(SCRATCH, shl(5, i)))
+        // from the back, so that no entry is overwritten before it is read
+        let pair := add(SCRATCH, add(size, size))
+        for { let place := add(SCRATCH, size) } gt(place, SCRATCH) {} {
+            place := sub(place, 0x20)
+            pair := sub(pair, 0x40)
+            let value := mload(place)
             let one := mulmod(value, u, r)
-            let pair := add(SCRATCH, shl(6, i))
-            mstore(pair, addmod(value, sub(r, one), r))
             mstore(add(pair, 0x20), one)
+            mstore(pair, addmod(value, sub(r, one), r))
         }
         size := add(size, size)
-        coordinate := add(coordinate, 0x20)
     }
     let source := SCRATCH
-    for { let end := add(coefficients, shl(5, count)) } lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
+    end := add(coefficients, shl(5, count))
+    for {} lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
         mstore(coefficients, addmod(mload(coefficients), mload(source), r))
         source := add(source, 0x20)
     }

@@ -7,12 +7,14 @@ function accumulate_factor(coefficient) {
 
 /// SUM += sum_i coefficients[i] * (point i of calldata); returns the offset behind the last point.
 function accumulate(data, coefficients, count) -> next {
-    for { let end := add(coefficients, shl(5, count)) } lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
+    next := add(data, shl(6, count))
+    for {} lt(data, next) { data := add(data, 0x40) } {
         calldatacopy(FACTOR, data, 0x40)
-        accumulate_factor(mload(coefficients))
-        data := add(data, 0x40)
+        mstore(add(FACTOR, 0x40), mload(coefficients))
+        if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject($invalid_point) }
+        if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject($invalid_point) }
+        coefficients := add(coefficients, 0x20)
     }
-    next := data
 }
 
 /// SUM += coefficient * (x, y).

@@ -52,12 +52,17 @@ function times_eq(factor, a, b) -> product {
     product := mulmod(factor, sub(add(add(r, r), add(1, add(twice, twice))), add(a, b)), r)
 }
 
-/// prod eq(left_j, right_j) over count coordinates.
+/// prod eq(left_j, right_j) over count coordinates (times_eq in place, for speed).
 function eq_slices(left, right, count) -> product {
     product := 1
+    let r := R
+    let offset := add(add(r, r), 1)
+    let distance := sub(right, left)
     for { let end := add(left, shl(5, count)) } lt(left, end) { left := add(left, 0x20) } {
-        product := times_eq(product, mload(left), mload(right))
-        right := add(right, 0x20)
+        let a := mload(left)
+        let b := mload(add(left, distance))
+        let ab := mulmod(a, b, r)
+        product := mulmod(product, sub(add(offset, add(ab, ab)), add(a, b)), r)
     }
 }
 
@@ -77,13 +82,18 @@ function front_products(coordinates, count, table) {
 
 /// table[n] = prod eq(left_j, right_j) over the last n coordinates, n <= count; both pointers are ends.
 function back_eq_products(left, right, count, table) {
+    let r := R
+    let offset := add(add(r, r), 1)
+    let distance := sub(right, left)
     let product := 1
     mstore(table, 1)
     for { let end := add(table, shl(5, count)) } lt(table, end) {} {
         left := sub(left, 0x20)
-        right := sub(right, 0x20)
         table := add(table, 0x20)
-        product := times_eq(product, mload(left), mload(right))
+        let a := mload(left)
+        let b := mload(add(left, distance))
+        let ab := mulmod(a, b, r)
+        product := mulmod(product, sub(add(offset, add(ab, ab)), add(a, b)), r)
         mstore(table, product)
     }
 }

@@ -1,0 +1,78 @@
+"""A provider that sells one model and runs a cheaper one: 4-bit copies of some weights, from some layer on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from prover.model.quantise import MATRIX_RULES, IntegerMatrix
+from prover.model.weights import IntegerModel
+
+from .hosted_provider import Answered, HostedProvider
+from .result import RefusedProof, ScenarioResult
+from .stage import Posted, Stage
+
+BITS = 4
+MAX_TOKENS = 20
+#: The cheap copy may happen to give the right answer, which harms nobody; then the client asks on.
+PROMPTS = (
+    "Explain in one sentence why the sea is salty.",
+    "Write a short line about autumn.",
+    "Give me a tip for learning to cook.",
+    "What should I pack for a trip to the mountains?",
+)
+
+
+def requantised(
+    model: IntegerModel, first_layer: int, matrices: Collection[str] = tuple(MATRIX_RULES), bits: int = BITS
+) -> IntegerModel:
+    """The model with some matrices of `first_layer` and all later layers rounded to `bits` bits per weight.
+
+    One step size per output row, as the largest weight needs; scales stay, so the copy runs on the same program.
+    """
+    layers = list(model.weights.layers)
+    for layer in range(first_layer, len(layers)):
+        layers[layer] = {
+            name: _rounded(matrix, bits) if name in matrices else matrix
+            for name, matrix in layers[layer].items()
+        }
+    return replace(model, weights=replace(model.weights, layers=layers))
+
+
+def _rounded(matrix: IntegerMatrix, bits: int) -> IntegerMatrix:
+    values = matrix.values.astype(np.float64)
+    step = np.maximum(np.abs(values).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1), 1.0)
+    return replace(matrix, values=np.rint(np.rint(values / step) * step).astype(np.int16))
+
+
+def cheap_weights(stage: Stage) -> ScenarioResult:
+    """Must end `challenger_wins`, narrowed to the first cheap layer's attention."""
+    first = stage.prepared.model.config.layers // 2
+    house = stage.hire("spare 0", model=requantised(stage.prepared.model, first))
+    stage.tell(f"a provider serves {BITS}-bit weights from layer {first} on under the honest model's id")
+    book = stage.open_book(provider="spare 0", challenger="challenger")
+    answered, posted = ask_until_wrong(stage, house)
+    stage.play(lambda: stage.game_of(posted) is not None)
+    game_id = stage.game_of(posted)
+    assert game_id is not None
+    game = stage.play_out(game_id, lambda _: bool(house.refused_moves))
+    result = stage.dispute_result("cheap-weights", answered, game, book, house)
+    result.refused_proofs = [
+        RefusedProof("its own proof, over the cheap weights", error.name, 0)
+        for error in house.refused_moves[:1]
+    ]
+    stage.tell(f"{result.outcome}: {game.reason.name.lower()}, narrowed to layer {game.range_start // 2}")
+    if game.range_start != 2 * first:
+        result.outcome = "undecided"
+    return result
+
+
+def ask_until_wrong(stage: Stage, house: HostedProvider) -> tuple[Answered, Posted]:
+    """Ask until the challenger finds an answer wrong (the last question's answer if it never does)."""
+    for prompt in PROMPTS:
+        answered, posted = stage.ask(house, prompt, MAX_TOKENS)
+        if stage.await_verdict(posted) == "invalid":
+            break
+    return answered, posted

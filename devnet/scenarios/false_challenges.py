@@ -1,0 +1,135 @@
+"""A malicious challenger disputes a right answer. The provider proves the one step that it points at, and is paid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from challenger.provider_client import BatchOnChain
+from contracts.bindings.contract import Call
+from contracts.protocol.bisection import cuts
+from contracts.protocol.game import Game, Phase, Target
+from prover.model.execute import Executor
+
+from .result import ScenarioResult
+from .stage import Posted, Stage
+
+MAX_TOKENS = 16
+MALICIOUS = "spare 4"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the liar pretends is wrong: a window of a step, or (step None) a head pair."""
+
+    step: int | None
+    window: int = 0
+    position: int = 0
+    rival: int = 0
+
+
+class FalseChallenger:
+    """Opens a game about a right response and steers it to its aim, whatever the provider posts."""
+
+    def __init__(self, stage: Stage, posted: Posted, url_of_provider: str, aim: Aim) -> None:
+        self._stage, self._posted, self._aim = stage, posted, aim
+        self._sender = stage.sender(MALICIOUS)
+        contracts = stage.contracts
+        batch = contracts.ledger.batch(posted.batch_id)
+        on_chain = BatchOnChain(
+            posted.batch_id, batch.provider, batch.model_id, batch.root, batch.salt, batch.count
+        )
+        shown = stage.providers[batch.provider].responses(
+            on_chain, stage.chain.chain_id, contracts.ledger.address
+        )
+        self._response = shown[posted.index]
+        self._moves = 0
+        self._send(
+            contracts.game.open(
+                posted.batch_id,
+                posted.index,
+                self._response.fields,
+                self._response.path,
+                reveal_requested=False,
+                bond_wei=contracts.stake.parameters().challenger_bond,
+            )
+        )
+        self.game_id = contracts.game.game_count()
+
+    def step(self) -> None:
+        """Move if it is its turn."""
+        game = self._stage.contracts.game.game(self.game_id)
+        if game.phase is Phase.AWAIT_CHALLENGE:
+            self._send(self._challenge(game))
+        elif game.phase is Phase.AWAIT_CHOICE:
+            self._send(self._stage.contracts.game.choose_window(self.game_id, self._aim.window))
+
+    def _challenge(self, game: Game) -> Call:
+        moves, aim = self._stage.contracts.game, self._aim
+        if aim.step is None:
+            assert self._response.ids is not None
+            return moves.challenge_head(self.game_id, aim.position, aim.rival, self._response.ids[1])
+        ends = cuts(game.range_start, game.range_end, self._stage.contracts.stake.parameters().arity)
+        part = next(number for number, end in enumerate(ends[1:]) if aim.step < end)
+        return moves.challenge_part(self.game_id, part)
+
+    def _send(self, call: Call) -> None:
+        self._moves += 1
+        self._sender.send(call, key=f"batch {self._posted.batch_id} move {self._moves}")
+
+
+def mlp(stage: Stage) -> ScenarioResult:
+    """Must end `provider_wins`, with an MLP step proven."""
+    layers = stage.prepared.model.config.layers
+    return _false_challenge(
+        stage, "false-challenge-mlp", "Name three primary colours.", 2 * (layers // 2) + 1
+    )
+
+
+def attention(stage: Stage) -> ScenarioResult:
+    """Must end `provider_wins`, with an attention step of the last window proven."""
+    layers = stage.prepared.model.config.layers
+    return _false_challenge(stage, "false-challenge-attention", "Why is the sky blue?", 2 * (layers // 3))
+
+
+def head(stage: Stage) -> ScenarioResult:
+    """Must end `provider_wins`, with the token proven to beat the runner-up."""
+    return _false_challenge(stage, "false-challenge-head", "Which planet is closest to the sun?", None)
+
+
+def _false_challenge(stage: Stage, name: str, prompt: str, step: int | None) -> ScenarioResult:
+    house = stage.honest_provider()
+    book = stage.open_book(provider="provider", challenger=MALICIOUS)
+    answered, posted = stage.ask(house, prompt, MAX_TOKENS)
+    aim = _aim(stage, posted, step)
+    liar = FalseChallenger(stage, posted, house.url, aim)
+    stage.tell("a malicious challenger disputes it")
+    game = stage.play_out(liar.game_id, lambda _: False, liar)
+    result = stage.dispute_result(name, answered, game, book, house)
+    stage.tell(f"{result.outcome}: {game.reason.name.lower()}")
+    if game.target is not (Target.HEAD if step is None else Target.STEP):
+        result.outcome = "undecided"
+    return result
+
+
+def _aim(stage: Stage, posted: Posted, step: int | None) -> Aim:
+    """The last window of a step, or the middle output token against the model's second choice."""
+    shown = stage.store.response(posted.batch_id, posted.index)
+    if shown is None or shown.ids is None:
+        stage.play(
+            lambda: (row := stage.store.response(posted.batch_id, posted.index)) is not None and bool(row.ids)
+        )
+        shown = stage.store.response(posted.batch_id, posted.index)
+    assert shown is not None and shown.ids is not None
+    prompt_ids, output_ids = shown.ids
+    replay = stage.replay(prompt_ids, output_ids)
+    if step is not None:
+        return Aim(step, window=replay.windows - 1)
+    offset = len(output_ids) // 2
+    position = len(prompt_ids) - 1 + offset
+    executor = Executor(stage.prepared.model)
+    row = replay.trace.boundary(replay.trace.steps)[position : position + 1]
+    order = np.argsort(-executor.logits(row, position)[0], kind="stable")
+    rival = next(int(token) for token in order if int(token) != output_ids[offset])
+    return Aim(None, position=position, rival=rival)

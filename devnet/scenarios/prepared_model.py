@@ -1,0 +1,127 @@
+"""A model that is ready for the chain: fetched, imported, committed, its fidelity measured; each once and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.bindings.compiler import Artifact
+from contracts.bindings.deployment import verifier_artifacts
+from contracts.protocol.model import StepKind
+from prover.curve.srs import SRS
+from prover.model.errors import ModelFileError, ModelNotFoundError
+from prover.model.fetch import DEFAULT_CACHE, fetch
+from prover.model.fidelity import measure_fidelity
+from prover.model.gguf_import import import_gguf
+from prover.model.library import SMOLLM2, TINY, import_model, load_model
+from prover.model.tiny import tiny_model
+from prover.model.weights import IntegerModel
+from prover.model_commitment import ModelCommitment, commit_model
+from prover.replay import Replay
+from verifier_gen import generate_sources
+
+Report = Callable[[str, int, int], None]
+STATE = Path(".gainsay")
+SRS_BITS = 18
+_FIDELITY_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The integer model beside its float reference on real text."""
+
+    perplexity_float: float
+    perplexity_integer: float
+    argmax_agreement: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """Everything that serving, defending and registering a model needs."""
+
+    model: IntegerModel
+    commitment: ModelCommitment
+    srs: SRS
+    verifiers: dict[StepKind, Artifact]
+    fidelity: Fidelity
+
+
+def prepare_model(name: str, report: Report, state: Path = STATE) -> PreparedModel:
+    """Do what is missing of fetch, import, commit, generate and compile verifiers, and measure fidelity.
+
+    Raises the errors of these steps.
+    """
+    report("load model", 0, 1)
+    model = _imported(name, report, state / DEFAULT_CACHE.name)
+    srs = SRS.devnet(SRS_BITS)
+    warm_up(srs, report)
+    commitment = commit_model(model, srs, progress=report, cache_dir=state / "commitments")
+    report("generate and compile the verifiers", 0, 1)
+    verifiers = verifier_artifacts(generate_sources(model.config, srs))
+    report("generate and compile the verifiers", 1, 1)
+    fidelity = _fidelity(name, model, report, state)
+    return PreparedModel(model, commitment, srs, verifiers, fidelity)
+
+
+def warm_up(srs: SRS, report: Report) -> None:
+    """Compile the prover's kernels now (a minute on a fresh machine, nothing later): no clock runs yet."""
+    report("compile the kernels (once per machine)", 0, 4)
+    tiny = load_model(TINY)
+    commitment = commit_model(tiny, srs, cache_dir=None)
+    prompt = list(range(40))
+    first = Replay(tiny, commitment, srs, prompt, [0]).argmax(len(prompt) - 1)
+    replay = Replay(tiny, commitment, srs, prompt, [first])
+    proofs = (
+        lambda: replay.prove_step(1, 1),
+        lambda: replay.prove_step(0, 1),
+        lambda: replay.prove_head(len(prompt) - 1, (first + 1) % tiny.config.vocabulary),
+        lambda: replay.prove_embedding(0),
+    )
+    for done, prove in enumerate(proofs):
+        prove()
+        report("compile the kernels (once per machine)", done + 1, 4)
+
+
+def _imported(name: str, report: Report, models: Path) -> IntegerModel:
+    """The model; the reference model is fetched and imported when it is missing or of an older format."""
+    try:
+        return load_model(name, models=models)
+    except (ModelNotFoundError, ModelFileError):
+        if name != SMOLLM2:
+            raise
+    gguf = fetch(models, progress=report)
+    return import_model(gguf, name=name, models=models, progress=report)
+
+
+def _fidelity(name: str, model: IntegerModel, report: Report, state: Path) -> Fidelity:
+    """Measured once per model, then read from a file named after the model's digest."""
+    kept = state / "fidelity" / f"{model.name}-{model.digest.hex()[:24]}.json"
+    try:
+        return Fidelity(**json.loads(kept.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        pass
+    if name == TINY:
+        floats = tiny_model()
+    else:
+        floats = import_gguf(fetch(state / DEFAULT_CACHE.name, progress=report), progress=report)
+    measured = measure_fidelity(floats, model, tokens=_FIDELITY_TOKENS, progress=report)
+    fidelity = Fidelity(
+        measured.float_perplexity, measured.integer_perplexity, measured.argmax_agreement, measured.tokens
+    )
+    write_atomically(kept, json.dumps(vars(fidelity)) + "\n")
+    return fidelity
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The whole text or nothing under `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)

@@ -1,0 +1,66 @@
+"""What a scenario ended with: one entry of the report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from contracts.protocol.game import Game, Outcome, Target
+
+OUTCOMES = {
+    Outcome.UNDECIDED: "undecided",
+    Outcome.PROVIDER_WON: "provider_wins",
+    Outcome.CHALLENGER_WON: "challenger_wins",
+    Outcome.RESPONSE_VOIDED: "response_voided",
+}
+
+
+@dataclass(frozen=True)
+class RefusedProof:
+    """A proof that the contract did not take: what it was, the error, and the gas it cost its sender."""
+
+    what: str
+    refused_with: str
+    gas: int
+
+
+@dataclass
+class ScenarioResult:
+    """`prove_s`, `proof_bytes`, `verify_gas` and `verifier_call_gas` are those of the proof that was accepted."""
+
+    name: str
+    prompt: str
+    answer: str
+    outcome: str
+    contested: dict[str, Any] | None = None
+    rounds: int = 0
+    prove_s: float | None = None
+    proof_bytes: int | None = None
+    verify_gas: int | None = None
+    verifier_call_gas: int | None = None
+    dispute_gas: int = 0
+    bond_changes_wei: dict[str, int] = field(default_factory=dict)
+    refused_proofs: list[RefusedProof] = field(default_factory=list)
+    reason: str = ""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def contested(game: Game) -> dict[str, Any] | None:
+    """What a game was narrowed to."""
+    if game.target is Target.STEP:
+        kind = "mlp" if game.range_start % 2 else "attention"
+        return {
+            "step": kind,
+            "layer": game.range_start // 2,
+            "window": game.window,
+            "number": game.range_start,
+        }
+    if game.target is Target.EMBEDDING:
+        return {"step": "embedding", "window": game.window}
+    if game.target is Target.HEAD:
+        ids = {"chosen": game.chosen_id, "rival": game.rival_id}
+        return {"step": "head", "position": game.position, **ids}
+    return None

@@ -1,0 +1,116 @@
+"""Answers that are not the model's: one token swapped, or the answer of another prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from prover.model.execute import Executor, Generation
+from prover.model.weights import IntegerModel
+
+from .hosted_provider import Answered, HostedProvider
+from .result import ScenarioResult
+from .stage import Posted, Stage
+
+MAX_TOKENS = 16
+
+
+class TokenSwapper:
+    """Replaces the middle token by the model's second choice and goes on from there."""
+
+    def __init__(self, model: IntegerModel) -> None:
+        self._executor = Executor(model)
+        self._ends = model.end_tokens
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        on_token: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Generation:
+        """What the node's queue calls."""
+        right = self._executor.generate(prompt, max_tokens, cancelled=cancelled).ids
+        kept = right[: len(right) // 2]
+        ids = [*kept, self._second_choice([*prompt, *kept])]
+        reason = "length"
+        if len(ids) < max_tokens:
+            rest = self._executor.generate([*prompt, *ids], max_tokens - len(ids), cancelled=cancelled)
+            ids, reason = [*ids, *rest.ids], rest.finish_reason
+        for token in ids:
+            if on_token:
+                on_token(token)
+        return Generation(ids, reason)  # type: ignore[arg-type]
+
+    def _second_choice(self, ids: list[int]) -> int:
+        rows = self._executor.feed(ids, self._executor.start())
+        order = np.argsort(-self._executor.logits(rows[-1:], len(ids) - 1)[0], kind="stable")
+        return next(int(token) for token in order[1:] if int(token) not in self._ends)
+
+
+class AnswerCache:
+    """Runs the model once and gives everybody that answer."""
+
+    def __init__(self, model: IntegerModel) -> None:
+        self._executor = Executor(model)
+        self._kept: Generation | None = None
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        on_token: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Generation:
+        """What the node's queue calls."""
+        if self._kept is None:
+            self._kept = self._executor.generate(prompt, max_tokens, cancelled=cancelled)
+        for token in self._kept.ids:
+            if on_token:
+                on_token(token)
+        return self._kept
+
+
+def swapped_token(stage: Stage) -> ScenarioResult:
+    """Must end `challenger_wins`, with a head pair contested."""
+    house = stage.hire("spare 1", generator=TokenSwapper(stage.prepared.model))
+    stage.tell("a provider swaps one token of every answer")
+    return _judged_wrong(stage, house, "swapped-token", "spare 1", "Who wrote Romeo and Juliet?")
+
+
+def cached_answer(stage: Stage) -> ScenarioResult:
+    """Must end `challenger_wins`, with a head pair contested; the first, right answer stays undisputed."""
+    house = stage.hire("spare 2", generator=AnswerCache(stage.prepared.model))
+    stage.tell("a provider answers every prompt with the first prompt's answer")
+    _, first = stage.ask(house, "What do bees make?", MAX_TOKENS)
+    honest_verdict = stage.await_verdict(first)
+    result = _judged_wrong(stage, house, "cached-answer", "spare 2", "How many legs does a spider have?")
+    if honest_verdict != "valid":
+        result.outcome = "undecided"
+    return result
+
+
+def _judged_wrong(
+    stage: Stage, house: HostedProvider, name: str, account: str, prompt: str
+) -> ScenarioResult:
+    """Ask, and watch the honest challenger deal with the answer."""
+    book = stage.open_book(provider=account, challenger="challenger")
+    answered, posted = _asked(stage, house, prompt)
+    stage.play(lambda: stage.game_of(posted) is not None)
+    game_id = stage.game_of(posted)
+    assert game_id is not None
+    game = stage.play_out(game_id, lambda _: bool(house.refused_moves))
+    result = stage.dispute_result(name, answered, game, book, house)
+    stage.tell(f"{result.outcome}: {game.reason.name.lower()}")
+    if (result.contested or {}).get("step") != "head":
+        result.outcome = "undecided"
+    return result
+
+
+def _asked(stage: Stage, house: HostedProvider, prompt: str) -> tuple[Answered, Posted]:
+    answered, posted = stage.ask(house, prompt, MAX_TOKENS)
+    stage.await_verdict(posted)
+    return answered, posted

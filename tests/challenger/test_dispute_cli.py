@@ -1,0 +1,109 @@
+"""`gainsay dispute` by hand, for both sides, on a devnet with the tiny model."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from challenger.dispute_cli import app
+from challenger.dispute_desk import GameNotFound, NothingToDo
+from challenger.local_models import load_local_model
+from contracts.bindings.deployment import verifier_artifacts
+from contracts.bindings.registration import register_model
+from contracts.protocol.merkle import MerkleTree
+from contracts.protocol.parameters import DEVNET
+from contracts.protocol.response import ResponseFields, response_leaf
+from devnet.anvil import free_port
+from devnet.lifecycle import Devnet, down, state_file, up
+from tests.challenger.listing_server import ListingServer
+from tests.contracts.chain_game import PostedBatch
+from tests.contracts.synthetic import seal_verifier_sources
+
+_PROMPT = [72, 105, 33]
+
+
+class Table:
+    """The command line as each side types it."""
+
+    def __init__(self, net: Devnet, folder: Path, server: ListingServer, batch: PostedBatch) -> None:
+        self.net, self.folder, self.server, self.batch = net, folder, server, batch
+
+    def type(self, *words: str, side: str | None = None) -> Any:
+        options = ["--deployment", str(state_file(self.folder)), "--rpc-url", self.net.rpc_url, "--json"]
+        if side is not None:
+            options += ["--account", self.net.accounts[side]]
+        result = CliRunner().invoke(app, [*words, *options])
+        if result.exception is not None:
+            raise result.exception
+        return json.loads(result.output)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+    folder = tmp_path_factory.mktemp("state")
+    net = up(folder, port=free_port(), block_time_s=None)
+    server = ListingServer()
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("challenger.startup.STATE", folder)
+    chain = net.chain()
+    contracts, provider = net.contracts(chain), net.sender("provider", chain=chain)
+    tiny = load_local_model("tiny")
+    provider.send(contracts.stake.deposit(10**19), key="stake")
+    model_id = register_model(
+        provider, contracts, tiny.commitment, verifier_artifacts(seal_verifier_sources())
+    )
+    token = tiny.replay(_PROMPT, [0]).argmax(len(_PROMPT) - 1)
+    fields, salt = ResponseFields.of(_PROMPT, [token], 1, 0), secrets.token_bytes(32)
+    leaf = response_leaf(
+        chain.chain_id, contracts.ledger.address, provider.address, model_id, salt, 0, fields
+    )
+    tree = MerkleTree([leaf])
+    provider.send(contracts.ledger.post_batch(tree.root, salt, model_id, 1), key="batch")
+    batch = PostedBatch(contracts.ledger.batch_of(provider.address, salt), salt, tree, [fields])
+    server.show(batch, [(_PROMPT, [token])])
+    yield Table(net, folder, server, batch)
+    monkeypatch.undo()
+    server.close()
+    down(folder)
+
+
+def test_a_dispute_by_hand(table: Table) -> None:
+    batch, url = str(table.batch.batch_id), ["--provider", table.server.url]
+    opened = table.type("open", batch, "0", *url, side="challenger")
+    game = str(opened["game"])
+    assert table.type("show", game)["phase"] == "await_boundaries"
+    with pytest.raises(NothingToDo, match="provider's move"):
+        table.type("move", game, side="challenger")
+    posted = table.type("move", game, "--model", "tiny", *url, side="provider")
+    assert posted["move"] == "PostBoundaries"
+    # The challenger is wrong about part 1; both go on by hand.
+    assert table.type("move", game, "--part", "1", side="challenger")["move"] == "ChallengePart"
+    assert table.type("move", game, "--model", "tiny", *url, side="provider")["move"] == "RevealWindows"
+    assert table.type("move", game, "--window", "0", side="challenger")["move"] == "ChooseWindow"
+    shown = table.type("show", game)
+    assert (shown["phase"], shown["target"], shown["steps"]) == ("await_proof", "step", [1, 2])
+    with pytest.raises(NothingToDo, match="s left"):
+        table.type("resolve", game, side="client")
+    table.net.chain().request("evm_increaseTime", [DEVNET.clock + DEVNET.prove_extension + 1])
+    table.net.chain().request("anvil_mine", ["0x1"])
+    assert table.type("resolve", game, side="client")["move"] == "Timeout"
+    (listed,) = table.type("list")
+    assert (listed["outcome"], listed["reason"]) == ("challenger_won", "timed_out")
+    assert table.type("list", "--running") == []
+    with pytest.raises(NothingToDo, match="over already"):
+        table.type("resolve", game, side="client")
+
+
+def test_what_does_not_exist_is_named(table: Table) -> None:
+    with pytest.raises(GameNotFound, match="no game 99"):
+        table.type("show", "99")
+    with pytest.raises(GameNotFound, match="no batch 99"):
+        table.type("open", "99", "0", side="challenger")
+    with pytest.raises(NothingToDo, match="does not wait for a proof"):
+        table.type("prove", "1", "--model", "tiny", side="provider")

@@ -1,0 +1,85 @@
+"""Games that end with a real proof: the tiny model, its generated verifiers, all four kinds of step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
+from contracts.bindings.registration import expected_spec, register_model
+from contracts.protocol.game import ModelRules, Outcome, Reason
+from contracts.protocol.model import Point, boundary_hash
+from contracts.protocol.response import ResponseFields
+from prover.curve.srs import SRS
+from prover.model.library import load_model
+from prover.model_commitment import commit_model
+from prover.replay import Replay
+from tests.contracts.chain_game import Arena
+from tests.contracts.local_chain import LocalChain
+from verifier_gen import generate_sources
+
+_PROMPT = [72, 101, 108, 108, 111] * 14
+
+
+class Mistaken:
+    """A challenger whose own computation differs from boundary s, window w on (or about the last token)."""
+
+    def __init__(
+        self, truth: Replay, wrong_from: tuple[int, int] | None, head: tuple[int, int] | None
+    ) -> None:
+        self.prompt_ids, self.output_ids = truth.prompt_ids, truth.output_ids
+        self._truth, self._wrong_from, self._head = truth, wrong_from, head
+
+    def boundary_points(self, s: int) -> Sequence[Point]:
+        points = list(self._truth.boundary_points(s))
+        if self._wrong_from is not None and s >= self._wrong_from[0]:
+            window = self._wrong_from[1]
+            points[window:] = [(1, 2)] * (len(points) - window)
+        return points
+
+    def boundary_hash(self, s: int) -> bytes:
+        return boundary_hash(self.boundary_points(s))
+
+    def argmax(self, position: int) -> int:
+        return self._truth.argmax(position)
+
+    def first_wrong_output(self) -> tuple[int, int] | None:
+        return self._head
+
+
+@pytest.fixture(scope="module")
+def arena_and_truth(local_chain: LocalChain, contracts: ProtocolContracts) -> tuple[Arena, Replay]:
+    model, srs = load_model("tiny"), SRS.devnet(18)
+    commitment = commit_model(model, srs)
+    artifacts = verifier_artifacts(generate_sources(model.config, srs))
+    provider, challenger = local_chain.sender(1), local_chain.sender(2)
+    model_id = register_model(provider, contracts, commitment, artifacts)
+    assert contracts.registry.spec(model_id) == expected_spec(commitment, artifacts)
+    assert register_model(provider, contracts, commitment, artifacts) == model_id
+    provider.send(contracts.stake.deposit(10 * 10**18), key=f"stake {model_id.hex()}")
+    first = Replay(model, commitment, srs, _PROMPT, [0]).argmax(len(_PROMPT) - 1)
+    truth = Replay(model, commitment, srs, _PROMPT, [first])
+    arena = Arena(local_chain, contracts, commitment, model_id, provider, challenger)  # type: ignore[arg-type]
+    return arena, truth
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong_from"), [("embedding", (0, 2)), ("attention", (1, 2)), ("mlp", (4, 1)), ("head", None)]
+)
+def test_an_honest_provider_proves_every_kind_of_step(
+    arena_and_truth: tuple[Arena, Replay], kind: str, wrong_from: tuple[int, int] | None
+) -> None:
+    arena, truth = arena_and_truth
+    (token,) = truth.output_ids
+    head = None if wrong_from else (len(_PROMPT) - 1, (token + 1) % 200)
+    batch = arena.post([ResponseFields.of(_PROMPT, [token], 1, 0)])
+    game = arena.play(arena.open(batch, 0), truth, Mistaken(truth, wrong_from, head))
+    assert (game.outcome, game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN), kind
+
+
+def test_the_rules_of_a_model_come_from_its_commitment(arena_and_truth: tuple[Arena, Replay]) -> None:
+    arena, truth = arena_and_truth
+    assert arena.rules == ModelRules(
+        truth.commitment.step_count, truth.commitment.vocabulary, truth.commitment.end_tokens, 8
+    )
