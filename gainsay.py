@@ -89,7 +89,7 @@ def load(name: str) -> Any:
             command.commands |= typer.main.get_command(_attribute(other)).commands  # type: ignore[attr-defined]
     except ModuleNotFoundError as error:
         raise EnvironmentMissingError(
-            f"`gainsay {name}` needs the Python module {error.name!r}, which is not installed; run `make install`"
+            f"`gainsay {name}` needs the Python module {error.name!r}, which is not installed; run `make setup`"
         ) from error
     command.name = name
     command.short_help = entry.help

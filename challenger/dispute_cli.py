@@ -1,4 +1,4 @@
-"""`gainsay dispute`: open, inspect and play disputes by hand, for either side."""
+"""`gainsay dispute`: open, inspect and play disputes by hand; what the bots do, one move at a time."""
 
 from __future__ import annotations
 
@@ -9,196 +9,273 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from contracts.bindings.sender import Mined
+    from contracts.bindings.sender import Sender
     from contracts.protocol.actions import Action
 
-    from .dispute_desk import DisputeDesk
+    from .disputes_by_hand import DisputeTable, Sent
+    from .local_models import LocalModel
+    from .settings import ChallengerSettings
 
 app = typer.Typer(no_args_is_help=True, help="Open, inspect and play disputes by hand.")
 
-GameId = Annotated[int, typer.Argument(metavar="GAME", min=1, help="Number of the game.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[str | None, typer.Option("--model", help="The model on this machine to compute with.")]
-Provider = Annotated[list[str] | None, typer.Option("--provider", help="Provider URL, or 0xADDRESS=URL.")]
 RpcUrl = Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")]
 DeploymentFile = Annotated[
     Path | None, typer.Option("--deployment", help="File with the contracts' addresses.")
 ]
-Account = Annotated[str | None, typer.Option("--account", help="An unlocked account (devnets only).")]
-Keystore = Annotated[Path | None, typer.Option("--keystore", help="Encrypted keystore of the account's key.")]
+Account = Annotated[
+    str | None, typer.Option("--account", help="An unlocked account to move for (devnets only).")
+]
+Keystore = Annotated[
+    Path | None, typer.Option("--keystore", help="Encrypted keystore of the key to move with.")
+]
+Database = Annotated[
+    Path | None, typer.Option("--database", help="SQLite file that journals the transactions.")
+]
+Providers = Annotated[
+    list[str] | None, typer.Option("--provider", help="URL of a provider, or 0xADDRESS=URL; several times.")
+]
+Models = Annotated[list[str] | None, typer.Option("--model", help="A model on this machine; several times.")]
+GameId = Annotated[int, typer.Argument(help="Number of the game.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("open")
-def open_game(
-    batch: Annotated[int, typer.Argument(help="Number of the batch.")],
-    index: Annotated[int, typer.Argument(help="Index of the response in it.")],
+def open_command(
+    batch: Annotated[int, typer.Argument(help="Batch that holds the response.")],
+    index: Annotated[int, typer.Argument(help="The response's place in it, from 0.")] = 0,
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="Make the provider put the ids on chain first.")
+        bool, typer.Option("--reveal", help="Make the provider show the token ids on chain first.")
     ] = False,
-    as_json: AsJson = False,
-    provider: Provider = None,
+    provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     account: Account = None,
     keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Stake the bond and open a dispute about one response."""
-    desk = _desk(provider, rpc_url, deployment, account, keystore)
-    game_id, mined = desk.open(batch, index, reveal_requested=reveal)
-    _say(as_json, {"game": game_id, **_transaction(mined)}, f"game {game_id} opened ({mined.gas_used} gas)")
+    """Dispute a response; stakes the bond."""
+    settings = _settings(rpc_url, deployment, account, keystore, database, providers=provider or None)
+    table, sender = _sit_down(settings)
+    _print_sent(table.open(sender, batch, index, reveal_requested=reveal), as_json)
 
 
 @app.command("list")
-def list_games(
-    running: Annotated[bool, typer.Option("--running", help="Leave out games that are over.")] = False,
-    as_json: AsJson = False,
+def list_command(
+    open_only: Annotated[bool, typer.Option("--open", help="Only games that are not resolved.")] = False,
+    of: Annotated[str | None, typer.Option("--of", help="Only games of this address.")] = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Every dispute: whose move, how long, how it ended."""
-    games = _desk(None, rpc_url, deployment, None, None, watch=True).games()
-    games = [game for game in games if not running or game["outcome"] == "undecided"]
+    """All games, or an account's."""
+    table, _ = _look(_settings(rpc_url, deployment, watch_only=True))
+    games = [table.describe(number, game) for number, game in table.games(open_only=open_only, account=of)]
     if as_json:
         typer.echo(json.dumps(games))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("game", "response", "phase", "round", "steps", "to move", "seconds left", "outcome")
+    if not games:
+        typer.echo("no disputes")
     for game in games:
-        steps = f"{game['steps'][0]}..{game['steps'][1]}"
-        ended = f"{game['outcome']} ({game['reason']})" if game["mover"] is None else "-"
-        left = "-" if game["seconds_left"] is None else str(game["seconds_left"])
-        response = f"{game['batch']}/{game['index']}"
-        cells = [
-            game["game"],
-            response,
-            game["phase"],
-            game["round"],
-            steps,
-            game["mover"] or "-",
-            left,
-            ended,
-        ]
-        table.add_row(*map(str, cells))
-    Console().print(table)
+        state = f"{game['outcome']} ({game['reason']})" if game["phase"] == "resolved" else _turn(game)
+        typer.echo(
+            f"game {game['game']:<4} batch {game['batch']} response {game['index']}: "
+            f"{state}{_where(game['contested'])}".replace("_", " ")
+        )
 
 
 @app.command()
 def show(
-    game: GameId, as_json: AsJson = False, rpc_url: RpcUrl = None, deployment: DeploymentFile = None
+    game_id: GameId, rpc_url: RpcUrl = None, deployment: DeploymentFile = None, as_json: AsJson = False
 ) -> None:
-    """All about one dispute."""
-    found = _desk(None, rpc_url, deployment, None, None, watch=True).describe(game)
-    text = "\n".join(f"{name:13} {value}" for name, value in found.items() if value not in (None, []))
-    _say(as_json, found, text)
+    """One game: whose turn it is, until when, and what is contested."""
+    table, _ = _look(_settings(rpc_url, deployment, watch_only=True))
+    facts = table.describe(game_id, table.game(game_id))
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict) and name == "boundaries":
+            for step, posted in value.items():
+                typer.echo(f"{'boundary ' + step:<14}{posted}")
+        elif value is not None:
+            typer.echo(f"{name.replace('_', ' '):<14}{_plain(value)}")
 
 
 @app.command()
 def move(
-    game: GameId,
+    game_id: GameId,
     part: Annotated[
-        int | None, typer.Option("--part", min=0, help="Challenger: this part's end is wrong.")
+        int | None, typer.Option("--part", min=0, help="Challenge this part of the range.")
     ] = None,
-    window: Annotated[
-        int | None, typer.Option("--window", min=0, help="Challenger: this window is wrong.")
+    window: Annotated[int | None, typer.Option("--window", min=0, help="Choose this window.")] = None,
+    embedding: Annotated[bool, typer.Option("--input", help="Challenge b_0, the embedding.")] = False,
+    position: Annotated[
+        int | None, typer.Option("--position", min=0, help="Challenge the token after this position ...")
     ] = None,
-    input_: Annotated[bool, typer.Option("--input", help="Challenger: b_0 is wrong.")] = False,
+    rival: Annotated[int | None, typer.Option("--rival", min=0, help="... with this token id.")] = None,
     concede: Annotated[bool, typer.Option("--concede", help="Give up.")] = False,
-    as_json: AsJson = False,
-    model: Model = None,
-    provider: Provider = None,
+    model: Models = None,
+    provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     account: Account = None,
     keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Make one move: the one named, or with --model the one that an honest player would make."""
+    """Make a move for either side: the named one, or the honest player's (then the model is run)."""
+    named = _named_move(part, window, embedding, position, rival, concede)
+    settings = _settings(
+        rpc_url, deployment, account, keystore, database, providers=provider or None, models=model or None
+    )
+    table, sender = _sit_down(settings)
+    if named is not None:
+        _print_sent(table.send(sender, game_id, named), as_json)
+        return
+    table.require_turn(sender.address, game_id)
+    _print_sent(table.honest_move(sender, game_id, _models(settings)), as_json)
+
+
+@app.command()
+def prove(
+    game_id: GameId,
+    model: Models = None,
+    provider: Providers = None,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove the contested step, as the provider."""
+    settings = _settings(
+        rpc_url, deployment, account, keystore, database, providers=provider or None, models=model or None
+    )
+    table, sender = _sit_down(settings)
+    _print_sent(table.honest_move(sender, game_id, _models(settings), proof_only=True), as_json)
+
+
+@app.command()
+def resolve(
+    game_id: GameId,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a game whose turn has run out, or whose response is void; anyone may."""
+    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    _print_sent(table.resolve(sender, game_id), as_json)
+
+
+# --- behind the commands
+
+
+def _settings(
+    rpc_url: str | None,
+    deployment: Path | None,
+    account: str | None = None,
+    keystore: Path | None = None,
+    database: Path | None = None,
+    **more: Any,
+) -> ChallengerSettings:
+    from .settings import load_settings
+
+    return load_settings(
+        rpc_url=rpc_url,
+        deployment=deployment,
+        account=account,
+        keystore=keystore,
+        challenger_database=database,
+        **more,
+    )
+
+
+def _look(settings: ChallengerSettings) -> tuple[DisputeTable, Sender | None]:
+    from .disputes_by_hand import DisputeTable
+    from .provider_client import ProviderClient, provider_urls
+    from .startup import connect
+
+    connection = connect(settings)
+    clients = {address: ProviderClient(url) for address, url in provider_urls(settings.providers).items()}
+    return DisputeTable(connection.contracts, clients), connection.sender
+
+
+def _sit_down(settings: ChallengerSettings) -> tuple[DisputeTable, Sender]:
+    from .errors import SettingsError
+
+    table, sender = _look(settings)
+    if sender is None:
+        raise SettingsError(
+            "a move needs a key; name one with --account or --keystore, and turn watch_only off"
+        )
+    return table, sender
+
+
+def _models(settings: ChallengerSettings) -> list[LocalModel]:
+    from .local_models import load_local_model
+
+    return [load_local_model(name, settings.srs) for name in settings.models]
+
+
+def _named_move(
+    part: int | None,
+    window: int | None,
+    embedding: bool,
+    position: int | None,
+    rival: int | None,
+    concede: bool,
+) -> Action | None:
     from contracts.protocol import actions
     from prover.errors import UsageError
 
+    if (position is None) != (rival is None):
+        raise UsageError("--position and --rival belong together")
     named: list[Action] = []
     if part is not None:
         named.append(actions.ChallengePart(part))
     if window is not None:
         named.append(actions.ChooseWindow(window))
-    if input_:
+    if embedding:
         named.append(actions.ChallengeInput())
+    if position is not None and rival is not None:
+        named.append(actions.ChallengeHead(position, rival))
     if concede:
-        named.append(actions.Concede("asked for on the command line"))
+        named.append(actions.Concede("by hand"))
     if len(named) > 1:
-        raise UsageError("name one move, not several")
-    desk = _desk(provider, rpc_url, deployment, account, keystore, model)
-    _report(as_json, game, *desk.play(game, named[0] if named else None))
+        raise UsageError("name one move only, or none for the honest player's")
+    return named[0] if named else None
 
 
-@app.command()
-def prove(
-    game: GameId,
-    model: Annotated[str, typer.Option("--model", help="The model on this machine to prove with.")],
-    as_json: AsJson = False,
-    provider: Provider = None,
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    account: Account = None,
-    keystore: Keystore = None,
-) -> None:
-    """Provider: compute and send the proof that the game waits for."""
-    _report(as_json, game, *_desk(provider, rpc_url, deployment, account, keystore, model).prove(game))
-
-
-@app.command()
-def resolve(
-    game: GameId,
-    as_json: AsJson = False,
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    account: Account = None,
-    keystore: Keystore = None,
-) -> None:
-    """End a dispute whose mover is out of time, or whose response is void already."""
-    _report(as_json, game, *_desk(None, rpc_url, deployment, account, keystore).resolve(game))
-
-
-def _desk(
-    provider: list[str] | None,
-    rpc_url: str | None,
-    deployment: Path | None,
-    account: str | None,
-    keystore: Path | None,
-    model: str | None = None,
-    *,
-    watch: bool = False,
-) -> DisputeDesk:
-    from .dispute_desk import DisputeDesk
-    from .local_models import load_local_model
-    from .provider_client import ProviderClient, provider_urls
-    from .settings import load_settings
-    from .startup import connect
-
-    settings = load_settings(
-        providers=provider or None,
-        rpc_url=rpc_url,
-        deployment=deployment,
-        account=account,
-        keystore=keystore,
-        watch_only=watch or None,
+def _print_sent(sent: Sent, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(sent.as_json()))
+        return
+    typer.echo(
+        f"game {sent.game_id}: {sent.move}, {sent.mined.gas_used:,} gas, block {sent.mined.block_number}"
     )
-    connection = connect(settings)
-    clients = {address: ProviderClient(url) for address, url in provider_urls(settings.providers).items()}
-    local = None if model is None else load_local_model(model, settings.srs)
-    return DisputeDesk(connection, clients, local)
 
 
-def _report(as_json: bool, game: int, action: Action, mined: Mined) -> None:
-    name = type(action).__name__
-    _say(as_json, {"game": game, "move": name, **_transaction(mined)}, f"{name} sent ({mined.gas_used} gas)")
+def _turn(game: dict[str, Any]) -> str:
+    left = game["seconds_left"]
+    time = f"{left} s left" if left >= 0 else f"over since {-left} s"
+    return f"{game['mover']} to move ({game['phase']}), {time}"
 
 
-def _transaction(mined: Mined) -> dict[str, Any]:
-    hash_ = "0x" + mined.transaction_hash.hex()
-    return {"transaction": hash_, "block": mined.block_number, "gas_used": mined.gas_used}
+def _where(contested: dict[str, Any] | None) -> str:
+    if contested is None:
+        return ""
+    rest = ", ".join(f"{name} {value}" for name, value in contested.items() if name != "step")
+    return f", about {contested['step']}, {rest}"
 
 
-def _say(as_json: bool, body: dict[str, Any], text: str) -> None:
-    typer.echo(json.dumps(body) if as_json else text)
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list):
+        return " .. ".join(str(item) for item in value)
+    return str(value)

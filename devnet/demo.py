@@ -76,6 +76,8 @@ def run_demo(
                 report.failures.append(
                     f"{scenario.name} ended {result.outcome}{why} instead of {scenario.expected}"
                 )
+            elif result.problem:
+                report.failures.append(f"{scenario.name} ended {result.outcome}, but {result.problem}")
     report.seconds = time.monotonic() - started
     write_atomically(state / "demo" / "report.json", json.dumps(report.as_json(), indent=2) + "\n")
     return report

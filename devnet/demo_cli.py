@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
     from rich.table import Table
 
     from .demo import DemoReport
     from .scenarios.result import ScenarioResult
 
 _STATE = Path(".gainsay")
+_WIDTHS = (190, 150)  # a table with all columns, and one without the answers
+_ANSWER = 40
 
 
 def demo(
@@ -66,7 +70,7 @@ def demo(
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
-        Console(width=None if Console().is_terminal else 160).print(_table(result))
+        _print_table(result)
     if result.failures:
         raise ScenarioFailed("; ".join(result.failures))
 
@@ -76,38 +80,56 @@ def _leave(*_: Any) -> NoReturn:
     raise SystemExit(143)
 
 
-def _table(report: DemoReport) -> Table:
+def _print_table(report: DemoReport) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTHS[0])
+    console.print(_table(report, _omitted(console.width)))
+
+
+def _omitted(width: int) -> tuple[str, ...]:
+    """The columns that a terminal of this width goes without."""
+    if width >= _WIDTHS[0]:
+        return ()
+    return ("answer",) if width >= _WIDTHS[1] else ("answer", "rounds", "dispute gas")
+
+
+def _table(report: DemoReport, omitted: Container[str]) -> Table:
+    """One row per scenario."""
     from rich import box
     from rich.table import Table
 
     fidelity = report.fidelity
     title = (
-        f"{report.model} {report.model_id[:10]}…   perplexity float {fidelity.perplexity_float:.3f}, "
-        f"integer {fidelity.perplexity_integer:.3f}; same next token {100 * fidelity.argmax_agreement:.1f} %"
+        f"{report.model} {report.model_id[:10]}…: perplexity {fidelity.perplexity_float:.3f} as float, "
+        f"{fidelity.perplexity_integer:.3f} as integers; same next token {100 * fidelity.argmax_agreement:.1f} %"
     )
-    table = Table(title=title, box=box.ROUNDED, caption=f"{report.seconds:.0f} s; .gainsay/demo/report.json")
-    table.add_column("scenario", no_wrap=True)
-    table.add_column("answer", max_width=30, overflow="ellipsis", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    table.add_column("contested", no_wrap=True)
-    for name in ("rounds", "prove s", "proof B", "verify gas", "dispute gas"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("who gained or lost (ETH)")
+    caption = f"{report.seconds:.0f} s in all; written to {_STATE / 'demo' / 'report.json'}"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1))
     failed = {failure.split(" ", 1)[0] for failure in report.failures}
+    columns: dict[str, Callable[[ScenarioResult], str]] = {
+        "scenario": lambda r: r.name,
+        "answer": lambda r: _printable(r.answer),
+        "outcome": lambda r: f"[{'red' if r.name in failed else 'green'}]{r.outcome.replace('_', ' ')}[/]",
+        "contested": _place,
+        "rounds": lambda r: str(r.rounds or ""),
+        "prove s": lambda r: "" if r.prove_s is None else f"{r.prove_s:.2f}",
+        "proof": _proof,
+        "verify gas": lambda r: "" if r.verify_gas is None else f"{r.verify_gas:,}",
+        "dispute gas": lambda r: f"{r.dispute_gas:,}" if r.dispute_gas else "",
+        "provider ETH": lambda r: _ether(r, "provider"),
+        "challenger ETH": lambda r: _ether(r, "challenger"),
+    }
+    for name in columns:
+        if name in omitted:
+            continue
+        left = name in ("scenario", "answer", "outcome", "contested")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "answer")
+    shown = [str(column.header) for column in table.columns]
     for result in report.scenarios:
-        colour = "red" if result.name in failed else "green"
-        table.add_row(
-            result.name,
-            _printable(result.answer),
-            f"[{colour}]{result.outcome}[/{colour}]{_refusals(result)}",
-            _place(result),
-            str(result.rounds or ""),
-            "" if result.prove_s is None else f"{result.prove_s:.2f}",
-            "" if result.proof_bytes is None else f"{result.proof_bytes:,}",
-            "" if result.verify_gas is None else f"{result.verify_gas:,}",
-            f"{result.dispute_gas:,}" if result.dispute_gas else "",
-            ", ".join(f"{role} {wei / 1e18:+.4g}" for role, wei in result.bond_changes_wei.items() if wei),
-        )
+        table.add_row(*(columns[name](result) for name in shown))
     return table
 
 
@@ -117,16 +139,23 @@ def _place(result: ScenarioResult) -> str:
         return ""
     if place["step"] == "head":
         return f"head, position {place['position']}"
-    where = f"layer {place['layer']}, " if "layer" in place else ""
-    return f"{place['step']}, {where}window {place['window']}"
+    layer = f" {place['layer']}" if "layer" in place else ""
+    return f"{place['step']}{layer}, window {place['window']}"
 
 
-def _refusals(result: ScenarioResult) -> str:
-    count = len(result.refused_proofs)
-    return f"\n{count} proof{'s' if count > 1 else ''} refused" if count else ""
+def _proof(result: ScenarioResult) -> str:
+    if result.proof_bytes is not None:
+        return f"{result.proof_bytes:,} B"
+    return f"{len(result.refused_proofs)} refused" if result.refused_proofs else ""
+
+
+def _ether(result: ScenarioResult, role: str) -> str:
+    wei = result.bond_changes_wei.get(role, 0)
+    return f"{wei / 10**18:+.4g}" if wei else ""
 
 
 def _printable(text: str) -> str:
     from rich.markup import escape
 
-    return escape("".join(letter if letter.isprintable() else "·" for letter in text.strip()))
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return escape(text if len(text) <= _ANSWER else text[: _ANSWER - 1] + "…")

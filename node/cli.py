@@ -59,14 +59,15 @@ def run(
         devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei,
     )  # fmt: skip
-    _configure_logging(verbose)
     _require_free_port(settings.host, settings.port)
 
     from .chain_access import open_chain, open_signer
+    from .log_setup import configure_logging
     from .model_loading import load_serving
     from .progress import show_progress
     from .provider import Provider
 
+    configure_logging(verbose)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     with show_progress() as report:
@@ -212,15 +213,3 @@ def _serve(application: Any, host: str, port: int, ready: str) -> None:
     AnnouncingServer(
         uvicorn.Config(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
     ).run()
-
-
-def _configure_logging(verbose: bool) -> None:
-    import logging
-    import sys
-
-    import structlog
-
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

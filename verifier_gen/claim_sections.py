@@ -8,7 +8,8 @@ from prover.program import Kind
 from prover.relations import Bits, PublicBits
 from prover.statement import VerifyingKey
 
-from .final_value import Function, slice_start
+from .final_value import slice_start
+from .function import Function
 from .layout import Region, StepLayout, chunk_variables, describe, width, words_after
 
 
@@ -29,22 +30,20 @@ class ClaimSections:
         self.has_context = self.plan.program.has_context
         self.windows = "add(mload(PUBLIC_WINDOW), 1)"
 
-    def chunks(self, phase: int) -> str:
-        """Yul for the number of commitments of a phase."""
-        result = "0"
-        for tensor_class in self.plan.classes:
-            if tensor_class.phase == phase:
-                count = chunk_count(len(tensor_class.tensors), tensor_class.width, self.mu)
-                both_numbers = result.isdigit() and count.isdigit()
-                result = str(int(result) + int(count)) if both_numbers else f"add({result}, {count})"
-        return result
+    def chunks(self, phase: int) -> list[tuple[str, str]]:
+        """(Yul for the number of commitments, tensors) of every class of a phase."""
+        return [
+            (chunk_count(len(c.tensors), c.width, self.mu), ", ".join(c.tensors))
+            for c in self.plan.classes
+            if c.phase == phase
+        ]
 
     def _eta(self, claim: int) -> str:
         return f"mload({words_after(self.layout.eta_powers.name, Bits(claim))})"
 
     def values(self) -> Function:
         """sum_k eta^k v_k."""
-        function = Function("combine_values() -> sum", "sum_k eta^k v_k over all claims.", self.has_context)
+        function = Function("combine_values() -> sum", "sum_k eta^k v_k over all claims.")
         lines = function.lines
         lines.append("front_products(sub(SLOTS_END, shl(5, MU)), MU, SLOT_FRONT)")
         position = 0
@@ -65,9 +64,10 @@ class ClaimSections:
     def class_claims(self) -> Function:
         """Coefficients from the stacks."""
         head = "combine_class_claims()"
-        function = Function(
-            head, "Coefficients of the classes' commitments: each stack at its slots and r.", self.has_context
-        )
+        function = Function(head, "Coefficients of the classes' commitments: each stack at its slots and r.")
+        # memory behind the free memory pointer need not be zero
+        size = "sub(COEFFICIENTS_END, COEFFICIENTS)"
+        function.lines.append(f"calldatacopy(COEFFICIENTS, calldatasize(), {size}) // zeros")
         for index, c in enumerate(self.plan.classes):
             region, count = self._class_commitments(index)
             function.lines.append(f"// {', '.join(c.tensors)}")
@@ -99,9 +99,7 @@ class ClaimSections:
     def single_claims(self) -> Function:
         """Coefficients from single evaluations; those at the same point share their eq."""
         function = Function(
-            "combine_single_claims()",
-            "Coefficients from the evaluations that are claimed one by one.",
-            self.has_context,
+            "combine_single_claims()", "Coefficients from the evaluations that are claimed one by one."
         )
         lines = function.lines
         lines += ["let end", "let weight", "let top"]
@@ -120,7 +118,8 @@ class ClaimSections:
             names = ", ".join(evaluation.tensor for _, evaluation in members)
             lines.append(f"// {names} {describe(first.parts)}")
             lines += self._point(slot, first)
-            lines.append(f"weight, top := claim_eq(end, {limit}, {width(self._shared(first))})")
+            variables = "MU" if limit == self.mu else limit
+            lines.append(f"weight, top := claim_eq(end, {variables}, {width(self._shared(first))})")
             for claim, evaluation in members:
                 region, count = self._commitments(evaluation)
                 lines.append(f"spread(mulmod(weight, {self._eta(claim)}, r), top, {count}, {region.name})")
@@ -165,13 +164,10 @@ class ClaimSections:
 
     def commitments(self) -> Function:
         """The combination itself."""
-        function = Function(
-            "combine_commitments()",
-            "SUM = sum of all commitments times their coefficients.",
-            self.has_context,
-        )
+        function = Function("combine_commitments()", "SUM = sum of all commitments times their coefficients.")
         lines = function.lines
         program = self.plan.program
+        lines += ["mstore(SUM, 0)", "mstore(add(SUM, 0x20), 0)"]
         lines.append("// public inputs")
         lines.append(f"let data := add(mload(INPUT_DATA), {hex(32 * len(program.public_scalars))})")
         for tensor in program.inputs:

@@ -6,8 +6,6 @@ minus over products   padding * alpha^i * coefficient * eq(rho_batch, r_batch) *
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from prover.field.arrays import MODULUS
 from prover.plan import Evaluation, Group, Plan, ProductSum, Slice
 from prover.program import Kind
@@ -16,38 +14,8 @@ from prover.tables import CausalMask, Counter, NonZero, RangeTag, RangeValue, We
 
 from .errors import GeneratorError
 from .expressions import Graph, Node, Printer, Scalars
+from .function import Function
 from .layout import StepLayout, describe, width, words_after, words_before
-
-INDENT = " " * 12
-
-
-@dataclass
-class Function:
-    """A Yul function in the making."""
-
-    head: str
-    meaning: str
-    needs_context: bool
-    lines: list[str] = field(default_factory=list)
-
-    def render(self) -> str:
-        """The function, indented for the assembly block."""
-        body = ["let r := R", *self.lines]
-        if self.needs_context and any(_uses_t(line) for line in self.lines):
-            body.insert(1, "let t := mload(CONTEXT_BITS)")
-        return "\n".join(
-            [
-                f"{INDENT}/// {self.meaning}",
-                f"{INDENT}function {self.head} {{",
-                *(f"{INDENT}    {x}" for x in body),
-                f"{INDENT}}}",
-            ]
-        )
-
-
-def _uses_t(line: str) -> bool:
-    code = line.split("//")[0].replace("(", " ").replace(")", " ").replace(",", " ")
-    return "t" in code.split()
 
 
 def vector_end(part: Slice) -> str:
@@ -73,7 +41,7 @@ class FinalValue:
         )
         self.closed: dict[Evaluation, Node] = {}
         self.closed_function = Function(
-            "compute_closed_forms()", "Public tensors at the points where relations use them.", True
+            "compute_closed_forms()", "Public tensors at the points where relations use them."
         )
         self._ranges: dict[tuple[object, ...], str] = {}
         self._names = _power_names(plan)
@@ -174,7 +142,7 @@ class FinalValue:
         functions = [self._emit_group(i, group, nodes, printer) for i, (group, nodes) in enumerate(groups)]
         functions.append(self._emit_products(products, printer))
         calls = [f"final_value_of_group_{i}()" for i in range(len(groups))]
-        total = Function("final_value() -> total", "What the final claim must be.", False)
+        total = Function("final_value() -> total", "What the final claim must be.")
         total.lines.append("compute_closed_forms()")
         total.lines += [f"total := addmod(total, {call}, r)" for call in calls]
         total.lines.append("total := addmod(total, sub(r, final_value_of_products()), r)")
@@ -201,7 +169,7 @@ class FinalValue:
     ) -> Function:
         expressions, inverses = nodes
         function = Function(
-            f"final_value_of_group_{index}() -> sum", f"Relations over ({', '.join(group.domain)}).", True
+            f"final_value_of_group_{index}() -> sum", f"Relations over ({', '.join(group.domain)})."
         )
         lines = function.lines
         for (power, _), node in zip(group.expressions, expressions, strict=True):
@@ -219,7 +187,7 @@ class FinalValue:
         return function
 
     def _emit_products(self, products: list[tuple[ProductSum, Node]], printer: Printer) -> Function:
-        function = Function("final_value_of_products() -> sum", "Sums of products of the contractions.", True)
+        function = Function("final_value_of_products() -> sum", "Sums of products of the contractions.")
         lines = function.lines
         lines.append("let term := 0")
         for product, node in products:

@@ -6,6 +6,7 @@ arrive as calldata, so models of one architecture share their verifiers byte for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -24,7 +25,8 @@ from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey
 
 from .claim_sections import ClaimSections
 from .errors import GeneratorError
-from .final_value import INDENT, FinalValue
+from .final_value import FinalValue
+from .function import INDENT
 from .layout import MEMORY_START, OPENING, StepLayout
 from .statement_section import statement_functions
 
@@ -96,13 +98,12 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         )
     layout = StepLayout(key)
     sections = ClaimSections(key, layout)
-    selectors = {_snake(name): "0x" + keccak(f"{name}()".encode())[:4].hex() for name in _ERRORS}
     final = FinalValue(key.plan, layout)
     closed_forms, final_value = final.emit()
-    functions = statement_functions(key, layout, sections, selectors)
+    functions = statement_functions(key, layout, sections)
     half_bytes = 32 * (key.chunk_bits // 2)
     values: dict[str, object] = {
-        **selectors,
+        "selectors": _selectors(),
         **{f"offset_{name}": hex(offset) for name, offset in OPENING.items()},
         **_srs_words(key.g2_one, key.g2_tau),
         "solidity_version": SOLIDITY_VERSION,
@@ -168,7 +169,7 @@ def embedding_verifier(key: EmbeddingKey, *, insecure: bool) -> str:
         "base_modulus": hex(BASE_MODULUS),
         "initial_state": "0x" + keccak(EMBEDDING_DOMAIN.encode()).hex(),
         "label": f"{label_word('embedding.z'):#066x}",
-        **{_snake(name): "0x" + keccak(f"{name}()".encode())[:4].hex() for name in _ERRORS},
+        "invalid_point": _selector("InvalidPoint"),
     }
     return _template("embedding_verifier.sol", values)
 
@@ -208,8 +209,16 @@ def _key_layout(key: VerifyingKey) -> str:
     return ", ".join([*program.parameters, *points])
 
 
-def _snake(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+def _selector(error: str) -> str:
+    return "0x" + keccak(f"{error}()".encode())[:4].hex()
+
+
+def _selectors() -> str:
+    """Selectors of the custom errors as constants: WrongLength -> WRONG_LENGTH."""
+    names = {error: re.sub(r"(?<!^)(?=[A-Z])", "_", error).upper() for error in _ERRORS}
+    return "\n".join(
+        f"    uint256 private constant {name} = {_selector(error)};" for error, name in names.items()
+    )
 
 
 def _template(name: str, values: Mapping[str, object]) -> str:

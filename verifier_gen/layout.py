@@ -122,7 +122,8 @@ class Memory:
     def constants(self) -> str:
         """The contract's constants, one per region."""
         return "\n".join(
-            f"    uint256 private constant {region.name} = {region.address:#06x}; // {region.meaning}"
+            f"    uint256 private constant {region.name} = {region.address:#06x};"
+            + (f" // {region.meaning}" if region.meaning else "")
             for region in self.regions
         )
 

@@ -9,7 +9,7 @@ from prover.relations import Bits
 from prover.statement import LARGEST_SHIFT, VerifyingKey
 
 from .claim_sections import ClaimSections
-from .final_value import Function
+from .function import Function
 from .layout import OPENING_BYTES, StepLayout, largest
 
 
@@ -22,46 +22,40 @@ def public_limit(key: VerifyingKey, name: str) -> int:
     return limits[name]
 
 
-def statement_functions(
-    key: VerifyingKey, layout: StepLayout, sections: ClaimSections, selectors: dict[str, str]
-) -> list[Function]:
+def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSections) -> list[Function]:
     """plan_statement, plan_proof and absorb_statement."""
     plan, mu = key.plan, key.chunk_bits
     program = plan.program
     scalars = len(program.public_scalars)
 
     statement = Function(
-        "plan_statement(key_length, input_count)", "Lengths and ranges of the key and the inputs.", False
+        "plan_statement(key_length, input_count)", "Lengths and ranges of the key and the inputs."
     )
     lines = statement.lines
     key_bytes = 32 * len(program.parameters) + 64 * sum(plan.weight_chunks(w, mu) for w in program.weights)
-    lines.append(f"if iszero(eq(key_length, {key_bytes})) {{ reject({selectors['wrong_length']}) }}")
+    lines.append(f"if iszero(eq(key_length, {key_bytes})) {{ reject(WRONG_LENGTH) }}")
     fixed_inputs = sum(1 for tensor in program.inputs if "context" not in tensor.axes)
     moving_inputs = len(program.inputs) - fixed_inputs
     if program.has_context:
-        lines.append(f"if lt(input_count, {scalars}) {{ reject({selectors['wrong_length']}) }}")
+        lines.append(f"if lt(input_count, {scalars}) {{ reject(WRONG_LENGTH) }}")
         count = f"add({scalars + 2 * fixed_inputs}, mul({2 * moving_inputs}, {sections.windows}))"
     else:
         count = str(scalars + 2 * fixed_inputs)
-        lines.append(f"if iszero(eq(input_count, {count})) {{ reject({selectors['wrong_length']}) }}")
+        lines.append(f"if iszero(eq(input_count, {count})) {{ reject(WRONG_LENGTH) }}")
     for index, name in enumerate(program.public_scalars):
         place = layout.publics[name].name
         lines.append(f"mstore({place}, calldataload(add(mload(INPUT_DATA), {hex(32 * index)})))")
-        lines.append(
-            f"if iszero(lt(mload({place}), {public_limit(key, name)})) {{ reject({selectors['out_of_range']}) }}"
-        )
+        lines.append(f"if iszero(lt(mload({place}), {public_limit(key, name)})) {{ reject(OUT_OF_RANGE) }}")
     if program.has_context:
-        lines.append(f"if iszero(eq(input_count, {count})) {{ reject({selectors['wrong_length']}) }}")
+        lines.append(f"if iszero(eq(input_count, {count})) {{ reject(WRONG_LENGTH) }}")
     for index, name in enumerate(program.parameters):
         place = layout.parameters[name].name
         lines.append(f"mstore({place}, calldataload(add(mload(KEY_DATA), {hex(32 * index)})))")
         # 1 <= shift <= LARGEST_SHIFT; zero wraps around
-        lines.append(
-            f"if gt(sub(mload({place}), 1), {LARGEST_SHIFT - 1}) {{ reject({selectors['out_of_range']}) }}"
-        )
+        lines.append(f"if gt(sub(mload({place}), 1), {LARGEST_SHIFT - 1}) {{ reject(OUT_OF_RANGE) }}")
 
     proof = Function(
-        "plan_proof(proof_length)", "Sizes that depend on t, and the offsets of the proof's parts.", False
+        "plan_proof(proof_length)", "Sizes that depend on t, and the offsets of the proof's parts."
     )
     lines = proof.lines
     lines.append(f"let t := {WINDOW_BITS}")
@@ -72,10 +66,15 @@ def statement_functions(
     lines.append("mstore(CONTEXT_BITS, t)")
     widths = [group.width for group in plan.groups] + [plan.width(p.domain) for p in plan.products]
     lines.append(f"mstore(ROUNDS, {largest(plan.all_widths(widths))})")
-    lines.append(f"mstore(FIRST_POINTS, {sections.chunks(1)})")
-    lines.append(f"mstore(SECOND_POINTS, {sections.chunks(2)})")
+    lines.append("let count := 0")
+    for place, phase in (("FIRST_POINTS", 1), ("SECOND_POINTS", 2)):
+        lines += [
+            f"count := {'add(count, ' if i else ''}{n}{')' if i else ''} // {names}"
+            for i, (n, names) in enumerate(sections.chunks(phase))
+        ]
+        lines.append(f"mstore({place}, count)")
     stacks = [c.width + Bits(c.slot_bits) for c in plan.classes]
-    lines.append(f"mstore(SLOT_COUNT, maximum({mu}, {largest(stacks)}))")
+    lines.append(f"mstore(SLOT_COUNT, maximum(MU, {largest(stacks)}))")
     lines.append("let data := add(mload(PROOF_DATA), shl(6, add(mload(FIRST_POINTS), mload(SECOND_POINTS))))")
     lines.append("mstore(ROUND_DATA, data)")
     lines.append(f"data := add(data, mul({32 * ROUND_DEGREE}, mload(ROUNDS)))")
@@ -85,13 +84,9 @@ def statement_functions(
     lines.append(f"data := add(data, {32 * REDUCTION_DEGREE * mu})")
     lines.append("mstore(OPENING_DATA, data)")
     lines.append(f"data := add(data, {OPENING_BYTES})")
-    lines.append(
-        f"if iszero(eq(sub(data, mload(PROOF_DATA)), proof_length)) {{ reject({selectors['wrong_length']}) }}"
-    )
+    lines.append("if iszero(eq(sub(data, mload(PROOF_DATA)), proof_length)) { reject(WRONG_LENGTH) }")
 
-    absorb = Function(
-        "absorb_statement(key_length)", "Digests, key, public integers and input commitments.", False
-    )
+    absorb = Function("absorb_statement(key_length)", "Digests, key, public integers and input commitments.")
     lines = absorb.lines
     lines.append("mstore(STATE, INITIAL_STATE)")
     lines.append("mstore(WORDS, VERIFYING_KEY_DIGEST)")

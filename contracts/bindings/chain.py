@@ -51,6 +51,12 @@ class TransactionReceipt:
     logs: tuple[RawLog, ...]
 
 
+@dataclass(frozen=True)
+class MinedTransaction:
+    hash: bytes
+    block_number: int
+
+
 class Chain:
     """Typed JSON-RPC. Transport failures are retried with growing pauses, then raise `RpcUnavailable`;
     answers that are errors raise `RpcRefused`, reverts `ContractError`."""
@@ -222,6 +228,36 @@ class Chain:
     def nonce_at(self, address: str, block_number: int) -> int:
         """Number of transactions mined from an account up to a block."""
         return int(self.request("eth_getTransactionCount", [address, hex(block_number)]), 16)
+
+    def transaction_at_nonce(self, address: str, nonce: int) -> MinedTransaction | None:
+        """The mined transaction of an account with this nonce; None when there is none yet.
+
+        Looks for the block in which the account's nonce passed it, from the head backwards. Raises
+        `RpcRefused` when the node no longer has the states of that time.
+        """
+        after = self.head().number
+        if self.nonce_at(address, after) <= nonce:
+            return None
+        step, before = 1, after
+        while before > 0 and self.nonce_at(address, before) > nonce:
+            after, before = before, max(0, before - step)
+            step *= 2
+        while after - before > 1:
+            middle = (before + after) // 2
+            if self.nonce_at(address, middle) > nonce:
+                after = middle
+            else:
+                before = middle
+        body = self.request("eth_getBlockByNumber", [hex(after), True])
+        for transaction in (body or {}).get("transactions", []):
+            same_sender = transaction["from"].lower() == address.lower()
+            if same_sender and int(transaction["nonce"], 16) == nonce:
+                return MinedTransaction(_bytes(transaction["hash"]), after)
+        return None
+
+    def knows(self, transaction_hash: bytes) -> bool:
+        """Whether the node has this transaction, mined or waiting."""
+        return self.request("eth_getTransactionByHash", [_hex(transaction_hash)]) is not None
 
     def priority_fee_wei(self) -> int:
         try:

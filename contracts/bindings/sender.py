@@ -20,6 +20,7 @@ _TRANSFERABLE = ("already known", "known transaction", "already imported", "alre
 _NONCE_USED = ("nonce too low", "nonce is too low", "already been used", "oldnonce")
 _UNDERPRICED = ("underpriced", "fee too low", "max fee per gas less than block base fee", "gas price below")
 _NO_FUNDS = ("insufficient funds",)
+_INDEX_LAG_S = 600
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,6 @@ class Sender:
         if intent.status is IntentStatus.MINED:
             return self._confirm(intent)
         if intent.status is IntentStatus.SIGNED:
-            # Read before the receipts: a nonce used up by our own transaction has its receipt by then.
             used = self.chain.nonce(self.address)
             if (receipt := self._find_receipt(intent)) is not None:
                 mined = self.journal.set_mined(intent.id, receipt.transaction_hash, receipt.block_number)
@@ -207,12 +207,23 @@ class Sender:
         return self._sign(intent, intent.nonce, gas, minimum=intent.attempts[-1])
 
     def _take_new_nonce(self, intent: Intent) -> Intent:
-        """Another program used the nonce. Only once that is confirmed can ours never be mined any more."""
+        """The nonce is used, but no receipt is known. A node may count a transaction before it shows its
+        receipt, so the intent starts afresh only when a foreign transaction is seen in its place, deep enough
+        that no reorganisation brings ours back."""
         assert intent.nonce is not None
-        if self._confirmations:
-            settled = self.chain.confirmed_head(self._confirmations).number
-            if self.chain.nonce_at(self.address, settled) <= intent.nonce:
-                return intent
+        try:
+            taker = self.chain.transaction_at_nonce(self.address, intent.nonce)
+        except RpcRefused:
+            # The node has forgotten the states of that time. An index does not lag by minutes: if it still
+            # does not know our transactions, they were never mined.
+            forgotten = time.time() - intent.attempts[-1].signed_at > _INDEX_LAG_S
+            if forgotten and not any(self.chain.knows(attempt.hash) for attempt in intent.attempts):
+                return self._sign_first(self.journal.release_nonce(intent.id))
+            return intent
+        if taker is None or taker.hash in {attempt.hash for attempt in intent.attempts}:
+            return intent  # ours: its receipt will show up
+        if self._confirmations and self.chain.head().number < taker.block_number + self._confirmations:
+            return intent
         return self._sign_first(self.journal.release_nonce(intent.id))
 
     def _confirm(self, intent: Intent) -> Intent:
@@ -232,10 +243,11 @@ class Sender:
         if intent.status is IntentStatus.REFUSED:
             raise ContractError("Refused", {}, intent.error or "", intent.call.description)
         assert intent.mined_hash is not None
-        receipt = self.chain.receipt(intent.mined_hash)
+        receipt = self._receipt_of(intent.mined_hash)
         if receipt is None:
             raise TransactionTimedOut(
-                f"{intent.call.description} was confirmed, but the RPC endpoint no longer has its receipt."
+                f"{intent.call.description} was confirmed, but the RPC endpoint no longer has its receipt; "
+                "send it again under the same key once the endpoint has caught up."
             )
         if intent.status is IntentStatus.REVERTED:
             raise self._why_reverted(intent, receipt)
@@ -247,6 +259,14 @@ class Sender:
             contract_address=receipt.contract_address,
             receipt=receipt,
         )
+
+    def _receipt_of(self, transaction_hash: bytes) -> TransactionReceipt | None:
+        """Asked a few times: behind one URL there may be nodes that lag."""
+        for _ in range(20):
+            if (receipt := self.chain.receipt(transaction_hash)) is not None:
+                return receipt
+            time.sleep(self._poll_s)
+        return None
 
     def _find_receipt(self, intent: Intent) -> TransactionReceipt | None:
         receipts = (self.chain.receipt(attempt.hash) for attempt in reversed(intent.attempts))

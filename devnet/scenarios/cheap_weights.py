@@ -10,11 +10,13 @@ import numpy as np
 from prover.model.quantise import MATRIX_RULES, IntegerMatrix
 from prover.model.weights import IntegerModel
 
+from .errors import ScenarioFailed
 from .hosted_provider import Answered, HostedProvider
 from .result import RefusedProof, ScenarioResult
 from .stage import Posted, Stage
 
 BITS = 4
+GROUP = 32
 MAX_TOKENS = 20
 #: The cheap copy may happen to give the right answer, which harms nobody; then the client asks on.
 PROMPTS = (
@@ -30,7 +32,8 @@ def requantised(
 ) -> IntegerModel:
     """The model with some matrices of `first_layer` and all later layers rounded to `bits` bits per weight.
 
-    One step size per output row, as the largest weight needs; scales stay, so the copy runs on the same program.
+    One step size per group of weights of a row, as the largest of them needs; scales stay, so the copy runs on
+    the same program.
     """
     layers = list(model.weights.layers)
     for layer in range(first_layer, len(layers)):
@@ -42,9 +45,11 @@ def requantised(
 
 
 def _rounded(matrix: IntegerMatrix, bits: int) -> IntegerMatrix:
-    values = matrix.values.astype(np.float64)
-    step = np.maximum(np.abs(values).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1), 1.0)
-    return replace(matrix, values=np.rint(np.rint(values / step) * step).astype(np.int16))
+    rows, columns = matrix.values.shape
+    groups = matrix.values.astype(np.float64).reshape(rows, columns // GROUP, GROUP)
+    step = np.maximum(np.abs(groups).max(axis=2, keepdims=True) / (2 ** (bits - 1) - 1), 1.0)
+    rounded = np.rint(np.rint(groups / step) * step).astype(np.int16)
+    return replace(matrix, values=rounded.reshape(rows, columns))
 
 
 def cheap_weights(stage: Stage) -> ScenarioResult:
@@ -54,25 +59,22 @@ def cheap_weights(stage: Stage) -> ScenarioResult:
     stage.tell(f"a provider serves {BITS}-bit weights from layer {first} on under the honest model's id")
     book = stage.open_book(provider="spare 0", challenger="challenger")
     answered, posted = ask_until_wrong(stage, house)
-    stage.play(lambda: stage.game_of(posted) is not None)
-    game_id = stage.game_of(posted)
-    assert game_id is not None
-    game = stage.play_out(game_id, lambda _: bool(house.refused_moves))
+    game = stage.play_out(stage.await_game(posted), lambda: bool(house.refused_moves))
     result = stage.dispute_result("cheap-weights", answered, game, book, house)
     result.refused_proofs = [
-        RefusedProof("its own proof, over the cheap weights", error.name, 0)
+        RefusedProof("its own proof, over the cheap weights", error.name, None)
         for error in house.refused_moves[:1]
     ]
     stage.tell(f"{result.outcome}: {game.reason.name.lower()}, narrowed to layer {game.range_start // 2}")
     if game.range_start != 2 * first:
-        result.outcome = "undecided"
+        result.problem = f"it was narrowed to step {game.range_start} instead of {2 * first}"
     return result
 
 
 def ask_until_wrong(stage: Stage, house: HostedProvider) -> tuple[Answered, Posted]:
-    """Ask until the challenger finds an answer wrong (the last question's answer if it never does)."""
+    """Ask until the challenger finds an answer wrong. Raises `ScenarioFailed` when it never does."""
     for prompt in PROMPTS:
         answered, posted = stage.ask(house, prompt, MAX_TOKENS)
         if stage.await_verdict(posted) == "invalid":
-            break
-    return answered, posted
+            return answered, posted
+    raise ScenarioFailed("the cheap weights gave the right answer to every question")

@@ -105,11 +105,13 @@ def _false_challenge(stage: Stage, name: str, prompt: str, step: int | None) -> 
     aim = _aim(stage, posted, step)
     liar = FalseChallenger(stage, posted, house.url, aim)
     stage.tell("a malicious challenger disputes it")
-    game = stage.play_out(liar.game_id, lambda _: False, liar)
+    game = stage.play_out(liar.game_id, None, liar)
     result = stage.dispute_result(name, answered, game, book, house)
     stage.tell(f"{result.outcome}: {game.reason.name.lower()}")
-    if game.target is not (Target.HEAD if step is None else Target.STEP):
-        result.outcome = "undecided"
+    if (game.target, game.range_start) != (
+        (Target.HEAD, game.range_start) if step is None else (Target.STEP, step)
+    ):
+        result.problem = f"it was narrowed to {result.contested}"
     return result
 
 

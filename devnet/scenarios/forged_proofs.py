@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from contracts.bindings.contract import Call
 from contracts.bindings.dispute_game import StepProof, flat_points
 from contracts.bindings.errors import ContractError
-from contracts.protocol.game import Game, Phase, Target
+from contracts.protocol.game import Game, Phase, Reason, Target
+from contracts.protocol.token_ids import unpack_token_ids
 from prover.model.weights import IntegerModel
 from prover.model_commitment import padded_weights, step_kind
 from prover.proof_system import ProofSystem
@@ -73,10 +74,7 @@ class Forger(HostedProvider):
         found = self.provider.journal.response_at(game.batch_id, game.index)
         assert found is not None
         row = found[1]
-        ids = [
-            [int.from_bytes(packed[at : at + 4]) for at in range(0, len(packed), 4)]
-            for packed in (row.prompt_ids, row.output_ids)
-        ]
+        ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
         honest = stage.replay(*ids)
         cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *ids)
         other_layer = step - 2 if step >= 2 else step + 2
@@ -154,13 +152,12 @@ def forged_proof(stage: Stage) -> ScenarioResult:
     stage.tell(f"a provider with cheap MLP weights from layer {first} on will forge proofs")
     book = stage.open_book(provider="spare 3", challenger="challenger")
     answered, posted = ask_until_wrong(stage, house)
-    stage.play(lambda: stage.game_of(posted) is not None)
-    game_id = stage.game_of(posted)
-    assert game_id is not None
-    game = stage.play_out(game_id, lambda _: bool(house.refused))
+    game = stage.play_out(stage.await_game(posted), lambda: bool(house.refused))
     result = stage.dispute_result("forged-proof", answered, game, book, house)
     result.refused_proofs = house.refused
     stage.tell(f"{result.outcome}: {len(house.refused)} forged proofs refused, {game.reason.name.lower()}")
-    if house.accepted or game.range_start != 2 * first + 1 or game.reason.name != "TIMED_OUT":
-        result.outcome = "undecided"
+    if house.accepted:
+        result.problem = f"a forged proof was accepted: {house.accepted[0]}"
+    elif game.range_start != 2 * first + 1 or game.reason is not Reason.TIMED_OUT:
+        result.problem = f"it ended {result.reason} at step {game.range_start}"
     return result

@@ -28,13 +28,15 @@ def honest(stage: Stage) -> ScenarioResult:
     changes = book.close()
     stage.tell("its challenge window is over: final, and the fee is paid")
     paid = changes["provider"] == receipt.fee_wei == -changes["client"]
+    problem = "" if verdict == "valid" else "the challenger found it invalid"
     return ScenarioResult(
         name="honest",
         prompt=answered.prompt,
         answer=answered.text,
-        outcome="final" if status is ResponseStatus.FINAL and verdict == "valid" and paid else "undecided",
+        outcome=status.name.lower(),
         bond_changes_wei=changes,
         reason="not disputed",
+        problem=problem if paid else f"the fee of {receipt.fee_wei} wei was not paid",
     )
 
 

@@ -22,7 +22,6 @@ from contracts.protocol.response import Receipt
 from contracts.protocol.trace import ProvingTrace
 from node.inference import Generator, InferenceQueue
 from node.provider import Provider
-from prover.errors import GainsayError
 from prover.replay import Replay
 
 from .errors import AnswerMissing
@@ -136,7 +135,7 @@ class HostedProvider:
         for work in (self.provider.follower.step, self.provider.committer.step, self.defend):
             try:
                 work()
-            except GainsayError as error:
+            except Exception as error:
                 self.troubles.append(error)
 
     def defend(self) -> None:

@@ -17,16 +17,22 @@ OUTCOMES = {
 
 @dataclass(frozen=True)
 class RefusedProof:
-    """A proof that the contract did not take: what it was, the error, and the gas it cost its sender."""
+    """A proof that the contract did not take: what it was, the error, and what it cost its sender.
+
+    `gas` is None when the sender asked beforehand and then did not send it.
+    """
 
     what: str
     refused_with: str
-    gas: int
+    gas: int | None
 
 
 @dataclass
 class ScenarioResult:
-    """`prove_s`, `proof_bytes`, `verify_gas` and `verifier_call_gas` are those of the proof that was accepted."""
+    """`prove_s`, `proof_bytes`, `verify_gas` and `verifier_call_gas` are those of the proof that was accepted.
+
+    `problem` says what beside the outcome is not as it must be.
+    """
 
     name: str
     prompt: str
@@ -42,6 +48,7 @@ class ScenarioResult:
     bond_changes_wei: dict[str, int] = field(default_factory=dict)
     refused_proofs: list[RefusedProof] = field(default_factory=list)
     reason: str = ""
+    problem: str = ""
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:

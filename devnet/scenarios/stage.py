@@ -22,7 +22,7 @@ from contracts.bindings.errors import BindingsError
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.registration import deposit_stake, register_model
 from contracts.bindings.sender import Sender, sender_on_engine
-from contracts.protocol.game import Game, Phase
+from contracts.protocol.game import Game, Outcome, Phase
 from contracts.protocol.parameters import DEVNET
 from node.chain_access import ChainAccess
 from node.inference import Generator
@@ -56,7 +56,7 @@ STAGE_PARAMETERS = replace(
     receipt_answer_window=600,
 )
 _STAKE_WEI = 50 * ETHER
-_LONGEST_S = 900.0
+_LONGEST_S = 600.0
 _KEPT_REPLAYS = 3
 
 Tell = Callable[[str], None]
@@ -111,6 +111,11 @@ class Stage:
             parse_policy("all"),
             Options(),
         )
+
+    def close(self) -> None:
+        """Stop all providers."""
+        for house in self.houses.values():
+            house.stop()
 
     # --- the cast
 
@@ -189,7 +194,10 @@ class Stage:
                 self.tell(f"the challenger could not act ({error})")
                 busy = False
             if time.monotonic() > until:
-                raise ScenarioStuck(f"nothing was decided within {_LONGEST_S:.0f} s; see {self.folder}")
+                troubles = [str(house.troubles[-1]) for house in self.houses.values() if house.troubles]
+                raise ScenarioStuck(
+                    f"nothing was decided within {_LONGEST_S:.0f} s; last troubles: {'; '.join(troubles) or 'none'}"
+                )
             if not busy:
                 time.sleep(0.02)
 
@@ -228,16 +236,22 @@ class Stage:
         self.tell(f"the challenger re-executed it: {verdict}" + (f" ({row.why})" if row is not None else ""))
         return verdict
 
-    def game_of(self, posted: Posted) -> int | None:
-        """The honest challenger's game about a response."""
-        for row in self.store.games():
-            if (row.batch_id, row.index) == (posted.batch_id, posted.index):
-                return row.game_id
-        return None
+    def await_game(self, posted: Posted) -> int:
+        """Until the honest challenger has opened a game about a response; its number."""
+        found: list[int] = []
 
-    def play_out(
-        self, game_id: int, gave_up: Callable[[Game], bool] = lambda game: False, *actors: Actor
-    ) -> Game:
+        def opened() -> bool:
+            found.extend(
+                row.game_id
+                for row in self.store.games()
+                if (row.batch_id, row.index) == (posted.batch_id, posted.index)
+            )
+            return bool(found)
+
+        self.play(opened)
+        return found[0]
+
+    def play_out(self, game_id: int, gave_up: Callable[[], bool] | None = None, *actors: Actor) -> Game:
         """Until the game is resolved. Once the provider's turn is hopeless (`gave_up`), time is passed for it."""
         pushed = told = -1
 
@@ -247,7 +261,8 @@ class Stage:
             if game.round != told and game.phase is Phase.AWAIT_CHALLENGE:
                 told = game.round
                 self.tell(f"round {game.round}: steps {game.range_start}..{game.range_end - 1} are cut")
-            if game.phase is Phase.AWAIT_PROOF and pushed != game.turn_started_at and gave_up(game):
+            hopeless = game.phase is Phase.AWAIT_PROOF and gave_up is not None and gave_up()
+            if hopeless and pushed != game.turn_started_at:
                 pushed = game.turn_started_at
                 self.pass_time(max(1, game.deadline + 1 - self.chain.head().timestamp))
                 self.tell("the provider has no proof; its time runs out")
@@ -281,6 +296,7 @@ class Stage:
             dispute_gas=book.dispute_gas(),
             bond_changes_wei=changes,
             reason=game.reason.name.lower(),
+            problem=_bond_problem(game, changes),
         )
 
 
@@ -299,5 +315,17 @@ def open_stage(prepared: PreparedModel, folder: Path, tell: Tell) -> Iterator[St
         model_id = register_model(deployer, contracts, prepared.commitment, prepared.verifiers)
         tell(f"model {prepared.model.name} is registered as 0x{model_id.hex()}")
         stage = Stage(devnet, chain, contracts, prepared, model_id, folder, tell)
-        stack.callback(lambda: [house.stop() for house in stage.houses.values()])
+        stack.callback(stage.close)
         yield stage
+
+
+def _bond_problem(game: Game, changes: dict[str, int]) -> str:
+    """The loser pays; the winner gets something; what is left is burned; nothing appears or vanishes."""
+    winner, loser = (
+        ("provider", "challenger") if game.outcome is Outcome.PROVIDER_WON else ("challenger", "provider")
+    )
+    if not changes[loser] < 0 < changes[winner]:
+        return f"the {loser}'s wealth changed by {changes[loser]} wei, the {winner}'s by {changes[winner]}"
+    if sum(changes.values()) != 0:
+        return f"{sum(changes.values())} wei appeared from nowhere"
+    return ""

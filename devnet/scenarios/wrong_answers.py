@@ -9,9 +9,9 @@ import numpy as np
 from prover.model.execute import Executor, Generation
 from prover.model.weights import IntegerModel
 
-from .hosted_provider import Answered, HostedProvider
+from .hosted_provider import HostedProvider
 from .result import ScenarioResult
-from .stage import Posted, Stage
+from .stage import Stage
 
 MAX_TOKENS = 16
 
@@ -89,7 +89,7 @@ def cached_answer(stage: Stage) -> ScenarioResult:
     honest_verdict = stage.await_verdict(first)
     result = _judged_wrong(stage, house, "cached-answer", "spare 2", "How many legs does a spider have?")
     if honest_verdict != "valid":
-        result.outcome = "undecided"
+        result.problem = "the first answer, which was right, was found invalid"
     return result
 
 
@@ -98,19 +98,11 @@ def _judged_wrong(
 ) -> ScenarioResult:
     """Ask, and watch the honest challenger deal with the answer."""
     book = stage.open_book(provider=account, challenger="challenger")
-    answered, posted = _asked(stage, house, prompt)
-    stage.play(lambda: stage.game_of(posted) is not None)
-    game_id = stage.game_of(posted)
-    assert game_id is not None
-    game = stage.play_out(game_id, lambda _: bool(house.refused_moves))
+    answered, posted = stage.ask(house, prompt, MAX_TOKENS)
+    stage.await_verdict(posted)
+    game = stage.play_out(stage.await_game(posted), lambda: bool(house.refused_moves))
     result = stage.dispute_result(name, answered, game, book, house)
     stage.tell(f"{result.outcome}: {game.reason.name.lower()}")
     if (result.contested or {}).get("step") != "head":
-        result.outcome = "undecided"
+        result.problem = f"it was narrowed to {result.contested}"
     return result
-
-
-def _asked(stage: Stage, house: HostedProvider, prompt: str) -> tuple[Answered, Posted]:
-    answered, posted = stage.ask(house, prompt, MAX_TOKENS)
-    stage.await_verdict(posted)
-    return answered, posted

@@ -56,6 +56,25 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def relaxed_engine(engine: Engine) -> Engine:
+    """An engine on the same database whose commits survive a kill, but perhaps not a power cut.
+
+    Five times faster; only for what can be made again.
+    """
+    if engine.url.get_backend_name() == "sqlite":
+        relaxed = create_engine(engine.url, connect_args={"timeout": 30, "check_same_thread": False})
+        event.listen(relaxed, "connect", _configure_sqlite)
+        event.listen(relaxed, "connect", _do_not_wait_for_the_disk)
+        return relaxed
+    return create_engine(
+        engine.url, pool_pre_ping=True, connect_args={"options": "-c synchronous_commit=off"}
+    )
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     """WAL lets readers work beside the writer; FULL makes a commit survive a power cut, not only a kill."""
     cursor = connection.cursor()

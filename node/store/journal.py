@@ -14,6 +14,7 @@ from sqlalchemy import Engine, delete, func
 from sqlmodel import Session, col, select
 
 from ..errors import DatabaseError, UnknownReceiptError
+from .database import relaxed_engine
 from .tables import (
     BatchRow,
     BatchState,
@@ -50,7 +51,7 @@ class Journal:
     """Reads and writes of one database. Safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._relaxed = engine, relaxed_engine(engine)
         self._placing = threading.Lock()
 
     def _session(self) -> Session:
@@ -122,8 +123,8 @@ class Journal:
             return batch, response
 
     def sign(self, response_id: str, signature: str) -> None:
-        """Write the signature of a placed response."""
-        with self._session() as session:
+        """Write the signature of a placed response. One lost in a power cut is made again at the next start."""
+        with Session(self._relaxed, expire_on_commit=False) as session:
             row = session.get(ResponseRow, response_id)
             if row is None:
                 raise UnknownReceiptError(f"no response {response_id} is stored")

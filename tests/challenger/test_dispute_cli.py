@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from challenger.dispute_cli import app
-from challenger.dispute_desk import GameNotFound, NothingToDo
+from challenger.disputes_by_hand import NothingToDo
 from challenger.local_models import load_local_model
 from contracts.bindings.deployment import verifier_artifacts
 from contracts.bindings.registration import register_model
@@ -21,6 +21,7 @@ from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields, response_leaf
 from devnet.anvil import free_port
 from devnet.lifecycle import Devnet, down, state_file, up
+from prover.errors import NotFoundError
 from tests.challenger.listing_server import ListingServer
 from tests.contracts.chain_game import PostedBatch
 from tests.contracts.synthetic import seal_verifier_sources
@@ -87,7 +88,7 @@ def test_a_dispute_by_hand(table: Table) -> None:
     assert table.type("move", game, "--model", "tiny", *url, side="provider")["move"] == "RevealWindows"
     assert table.type("move", game, "--window", "0", side="challenger")["move"] == "ChooseWindow"
     shown = table.type("show", game)
-    assert (shown["phase"], shown["target"], shown["steps"]) == ("await_proof", "step", [1, 2])
+    assert (shown["phase"], shown["contested"]) == ("await_proof", {"step": "mlp", "layer": 0, "window": 0})
     with pytest.raises(NothingToDo, match="s left"):
         table.type("resolve", game, side="client")
     table.net.chain().request("evm_increaseTime", [DEVNET.clock + DEVNET.prove_extension + 1])
@@ -95,15 +96,15 @@ def test_a_dispute_by_hand(table: Table) -> None:
     assert table.type("resolve", game, side="client")["move"] == "Timeout"
     (listed,) = table.type("list")
     assert (listed["outcome"], listed["reason"]) == ("challenger_won", "timed_out")
-    assert table.type("list", "--running") == []
+    assert table.type("list", "--open") == []
     with pytest.raises(NothingToDo, match="over already"):
         table.type("resolve", game, side="client")
 
 
 def test_what_does_not_exist_is_named(table: Table) -> None:
-    with pytest.raises(GameNotFound, match="no game 99"):
+    with pytest.raises(NotFoundError, match="no game 99"):
         table.type("show", "99")
-    with pytest.raises(GameNotFound, match="no batch 99"):
+    with pytest.raises(NotFoundError, match="no batch 99"):
         table.type("open", "99", "0", side="challenger")
-    with pytest.raises(NothingToDo, match="does not wait for a proof"):
+    with pytest.raises(NothingToDo, match="no proof is due"):
         table.type("prove", "1", "--model", "tiny", side="provider")

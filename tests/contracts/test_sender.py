@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from contracts.bindings.chain import Chain
+from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, InsufficientFunds, TransactionTimedOut
 from contracts.bindings.journal import IntentStatus, SqlJournal
@@ -164,6 +165,47 @@ def test_a_nonce_used_by_another_program_is_given_up(
     local_chain.mine()
     assert sender.wait(intent).gas_used > 0
     assert contracts.stake.account(sender.address).total == before + 3
+
+
+class LaggingChain(Chain):
+    """A node that counts a transaction before it shows its receipt."""
+
+    lag = 6
+
+    def receipt(self, transaction_hash: bytes) -> Any:
+        found = super().receipt(transaction_hash)
+        if found is not None and self.lag > 0:
+            self.lag -= 1
+            return None
+        return found
+
+
+def test_a_receipt_that_comes_late_is_waited_for(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine
+) -> None:
+    owner = local_chain.chain.unlocked_accounts()[7]
+    before, nonce = contracts.stake.account(owner).total, local_chain.chain.nonce(owner)
+    journal = SqlJournal(engine, "lagging")
+    lagging = LaggingChain(local_chain.chain.rpc_url)
+    sender = Sender(lagging, UnlockedSigner(lagging, owner), journal, poll_s=0.01)
+    assert sender.send(contracts.stake.deposit(3), "late receipt").gas_used > 0
+    assert contracts.stake.account(owner).total == before + 3
+    assert local_chain.chain.nonce(owner) == nonce + 1
+
+
+def test_the_transaction_behind_a_nonce_is_found(local_chain: LocalChain) -> None:
+    sender, chain = local_chain.sender(8, journal="nonces"), local_chain.chain
+    first = chain.nonce(sender.address)
+    sent = []
+    for number in range(3):
+        mined = sender.send(Call(sender.address, b"", 1, "to itself"), key=f"nonce {number}")
+        sent.append(mined)
+        local_chain.mine(number + 2)
+    for number, mined in enumerate(sent):
+        found = chain.transaction_at_nonce(sender.address, first + number)
+        assert found is not None
+        assert (found.hash, found.block_number) == (mined.transaction_hash, mined.block_number)
+    assert chain.transaction_at_nonce(sender.address, first + 3) is None
 
 
 def test_a_reorganised_transaction_is_sent_again(

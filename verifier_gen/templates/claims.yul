@@ -70,16 +70,43 @@ function class_claim(power, slot_bits, variables, chunks, coefficients) {
 }
 
 /// coefficients[i] += weight * eq(first `top` coordinates of the claim's point, i) for i < count.
+/// Leading coordinates that are bits (slots, windows) only say where the others' table starts.
 function spread(weight, top, count, coefficients) {
     let r := R
     if iszero(top) {
         mstore(coefficients, addmod(mload(coefficients), weight, r))
         leave
     }
+    let coordinate := CLAIM_POINT
+    let end := add(coordinate, shl(5, top))
+    let index := 0
+    for {} lt(coordinate, end) { coordinate := add(coordinate, 0x20) } {
+        let bit := mload(coordinate)
+        if gt(bit, 1) { break }
+        index := add(add(index, index), bit)
+    }
+    let size := shl(shr(5, sub(end, coordinate)), 1)
+    index := mul(index, size)
+    coefficients := add(coefficients, shl(5, index))
+    if eq(size, 1) {
+        if lt(index, count) { mstore(coefficients, addmod(mload(coefficients), weight, r)) }
+        leave
+    }
+    fill_eq_table(weight, coordinate, end)
+    let source := SCRATCH
+    end := add(coefficients, shl(5, minimum(size, sub(maximum(count, index), index))))
+    for {} lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
+        mstore(coefficients, addmod(mload(coefficients), mload(source), r))
+        source := add(source, 0x20)
+    }
+}
+
+/// SCRATCH[i] = weight * eq(coordinates, i).
+function fill_eq_table(weight, coordinate, end) {
+    let r := R
     mstore(SCRATCH, weight)
     let size := 0x20
-    let end := add(CLAIM_POINT, shl(5, top))
-    for { let coordinate := CLAIM_POINT } lt(coordinate, end) { coordinate := add(coordinate, 0x20) } {
+    for {} lt(coordinate, end) { coordinate := add(coordinate, 0x20) } {
         let u := mload(coordinate)
         // from the back, so that no entry is overwritten before it is read
         let pair := add(SCRATCH, add(size, size))
@@ -92,12 +119,6 @@ function spread(weight, top, count, coefficients) {
             mstore(pair, addmod(value, sub(r, one), r))
         }
         size := add(size, size)
-    }
-    let source := SCRATCH
-    end := add(coefficients, shl(5, count))
-    for {} lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
-        mstore(coefficients, addmod(mload(coefficients), mload(source), r))
-        source := add(source, 0x20)
     }
 }
 

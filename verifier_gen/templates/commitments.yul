@@ -1,8 +1,8 @@
 /// SUM += coefficient * FACTOR, whose two coordinates are in place.
 function accumulate_factor(coefficient) {
     mstore(add(FACTOR, 0x40), coefficient)
-    if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject($invalid_point) }
-    if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject($invalid_point) }
+    if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject(INVALID_POINT) }
+    if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject(INVALID_POINT) }
 }
 
 /// SUM += sum_i coefficients[i] * (point i of calldata); returns the offset behind the last point.
@@ -11,8 +11,8 @@ function accumulate(data, coefficients, count) -> next {
     for {} lt(data, next) { data := add(data, 0x40) } {
         calldatacopy(FACTOR, data, 0x40)
         mstore(add(FACTOR, 0x40), mload(coefficients))
-        if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject($invalid_point) }
-        if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject($invalid_point) }
+        if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject(INVALID_POINT) }
+        if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject(INVALID_POINT) }
         coefficients := add(coefficients, 0x20)
     }
 }

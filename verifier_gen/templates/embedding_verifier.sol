@@ -29,6 +29,8 @@ contract $contract is ILayerVerifier {
     uint256 private constant WORDS = 0x320; // two digests, then the inputs
     uint256 private constant MEMORY_END = $memory_end;
 
+    uint256 private constant INVALID_POINT = $invalid_point; // selector of InvalidPoint
+
     /// @notice The key, the inputs or the proof does not have the length that the statement needs.
     error WrongLength();
     /// @notice A precompile refused its input: a coordinate is too large or a point is not on the curve.
@@ -57,6 +59,8 @@ contract $contract is ILayerVerifier {
             let step := z
             for { let i := 0 } lt(i, $channel_bits) { i := add(i, 1) } { step := mulmod(step, step, R) }
 
+            mstore(SUM, 0)
+            mstore(add(SUM, 0x20), 0)
             // SUM = window + z quotient - sum_i step^i E_i
             accumulate(add(inputs.offset, $window_offset), 1)
             accumulate(proof.offset, z)
@@ -80,7 +84,7 @@ contract $contract is ILayerVerifier {
             mstore(add(PAIRING, 0x120), $g2_tau_1)
             mstore(add(PAIRING, 0x140), $g2_tau_2)
             mstore(add(PAIRING, 0x160), $g2_tau_3)
-            if iszero(staticcall(gas(), 8, PAIRING, 0x180, PAIRING, 0x20)) { reject($invalid_point) }
+            if iszero(staticcall(gas(), 8, PAIRING, 0x180, PAIRING, 0x20)) { reject(INVALID_POINT) }
             accepted := eq(mload(PAIRING), 1)
 
             /// Leaves with a custom error.
@@ -94,8 +98,8 @@ contract $contract is ILayerVerifier {
                 calldatacopy(FACTOR, place, 0x40)
                 if iszero(or(mload(FACTOR), mload(add(FACTOR, 0x20)))) { leave }
                 mstore(add(FACTOR, 0x40), scalar)
-                if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject($invalid_point) }
-                if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject($invalid_point) }
+                if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject(INVALID_POINT) }
+                if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject(INVALID_POINT) }
             }
         }
     }

@@ -24,7 +24,7 @@ function draw_opening_challenges(opening) {
     calldatacopy(WORDS, add(opening, $offset_w_prime), 0x40) // W'
     mstore(MERCURY_D, challenge(LABEL_MERCURY_D, 0x40))
     for { let place := G_ZETA } iszero(gt(place, S_INVERSE)) { place := add(place, 0x20) } {
-        if iszero(lt(mload(place), R)) { reject($not_canonical) }
+        if iszero(lt(mload(place), R)) { reject(NOT_CANONICAL) }
     }
 }
 
@@ -43,10 +43,10 @@ function invert_opening_challenges() {
     mstore(add(PAIRING, 0x20), 0x20)
     mstore(add(PAIRING, 0x40), 0x20)
     mstore(add(PAIRING, 0x60), mulmod(left, right, r))
-    if iszero(mload(add(PAIRING, 0x60))) { reject($degenerate_challenge) }
+    if iszero(mload(add(PAIRING, 0x60))) { reject(DEGENERATE_CHALLENGE) }
     mstore(add(PAIRING, 0x80), sub(r, 2))
     mstore(add(PAIRING, 0xa0), r)
-    if iszero(staticcall(gas(), 5, PAIRING, 0xc0, PAIRING, 0x20)) { reject($invalid_point) }
+    if iszero(staticcall(gas(), 5, PAIRING, 0xc0, PAIRING, 0x20)) { reject(INVALID_POINT) }
     let inverse := mload(PAIRING)
     right := mulmod(inverse, right, r) // 1/(zeta (zeta^2 - 1))
     left := mulmod(inverse, left, r) // 1/((zeta - alpha) (1 - alpha zeta))
@@ -166,6 +166,6 @@ function check_pairing() -> holds {
     mstore(add(PAIRING, 0x120), $g2_tau_1)
     mstore(add(PAIRING, 0x140), $g2_tau_2)
     mstore(add(PAIRING, 0x160), $g2_tau_3)
-    if iszero(staticcall(gas(), 8, PAIRING, 0x180, PAIRING, 0x20)) { reject($invalid_point) }
+    if iszero(staticcall(gas(), 8, PAIRING, 0x180, PAIRING, 0x20)) { reject(INVALID_POINT) }
     holds := eq(mload(PAIRING), 1)
 }

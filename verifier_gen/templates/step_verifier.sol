@@ -24,7 +24,9 @@ contract $contract is ILayerVerifier {
     uint256 private constant HALF = $half; // 1/2 modulo R
     uint256 private constant MU = $mu; // variables of a chunk
 
-    // --- memory plan, from the free memory pointer's first value on ----------------------------------------
+    // --- memory plan, from the free memory pointer's first value on; one word or an array of words each ------
+    // Addresses behind STATE's words and below MEMORY_END that appear as numbers are temporaries: each is written
+    // once, at the first use of a subexpression that occurs again.
 
 $memory
     uint256 private constant MEMORY_END = $memory_end;
@@ -33,7 +35,9 @@ $memory
 
 $labels
 
-    // --- rejections ----------------------------------------------------------------------------------------
+    // --- rejections: errors, and the selectors that assembly reverts with ------------------------------------
+
+$selectors
 
     /// @notice The key, the inputs or the proof does not have the length that the statement needs.
     error WrongLength();

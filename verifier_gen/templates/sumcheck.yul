@@ -11,7 +11,7 @@ function batched_sumcheck(rounds) -> claim {
         let c2 := mload(add(WORDS, 0x20))
         let c3 := mload(add(WORDS, 0x40))
         let c4 := mload(add(WORDS, 0x60))
-        if iszero(and(and(lt(c0, r), lt(c2, r)), and(lt(c3, r), lt(c4, r)))) { reject($not_canonical) }
+        if iszero(and(and(lt(c0, r), lt(c2, r)), and(lt(c3, r), lt(c4, r)))) { reject(NOT_CANONICAL) }
         // 5 r is below 2^256
         let c1 := addmod(claim, sub(mul(5, r), add(add(add(c0, c0), c2), add(c3, c4))), r)
         claim := addmod(mulmod(c4, x, r), c3, r)
@@ -35,7 +35,7 @@ function reduction_sumcheck(value) -> claim {
         mstore(place, x)
         let c0 := mload(WORDS)
         let c2 := mload(add(WORDS, 0x20))
-        if iszero(and(lt(c0, r), lt(c2, r))) { reject($not_canonical) }
+        if iszero(and(lt(c0, r), lt(c2, r))) { reject(NOT_CANONICAL) }
         let c1 := addmod(claim, sub(mul(3, r), add(add(c0, c0), c2)), r)
         claim := addmod(mulmod(c2, x, r), c1, r)
         claim := addmod(mulmod(claim, x, r), c0, r)

@@ -56,7 +56,7 @@ function draw_challenges() {
 function load_evaluations() {
     calldatacopy(EVALUATIONS, mload(EVALUATION_DATA), sub(EVALUATIONS_END, EVALUATIONS))
     for { let place := EVALUATIONS } lt(place, EVALUATIONS_END) { place := add(place, 0x20) } {
-        if iszero(lt(mload(place), R)) { reject($not_canonical) }
+        if iszero(lt(mload(place), R)) { reject(NOT_CANONICAL) }
     }
 }
 

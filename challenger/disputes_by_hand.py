@@ -1,0 +1,272 @@
+"""Disputes played by hand: the same moves as the bots', one at a time and for either side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.bindings.chain import Block
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.errors import ContractError
+from contracts.bindings.moves import call_of, move_key, read_game_state, revealed_tokens
+from contracts.bindings.sender import Mined, Sender
+from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
+from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
+from contracts.protocol.honest_player import next_action
+from contracts.protocol.model import StepKind
+from contracts.protocol.token_ids import unpack_token_ids
+from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
+from prover.errors import NotFoundError, UsageError
+
+from .errors import ProviderUnreachable
+from .local_models import LocalModel
+from .provider_client import BatchOnChain, KnownResponse, ProviderClient
+
+Ids = tuple[list[int], list[int]]
+
+
+class NothingToDo(UsageError):
+    """The rules leave this account no such move now."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A move that is on chain."""
+
+    game_id: int
+    move: str
+    mined: Mined
+
+    def as_json(self) -> dict[str, Any]:
+        transaction = "0x" + self.mined.transaction_hash.hex()
+        return {
+            "game": self.game_id,
+            "move": self.move,
+            "transaction": transaction,
+            "gas": self.mined.gas_used,
+        }
+
+
+class DisputeTable:
+    """The games of one deployment. `providers` are asked for what the chain does not hold."""
+
+    def __init__(self, contracts: ProtocolContracts, providers: Mapping[str, ProviderClient]) -> None:
+        self._contracts, self._providers = contracts, providers
+
+    # --- looking
+
+    def games(self, *, open_only: bool = False, account: str | None = None) -> list[tuple[int, Game]]:
+        """All games, oldest first; only an account's own when one is named."""
+        games = self._contracts.game
+        found = [(number, games.game(number)) for number in range(1, games.game_count() + 1)]
+        return [
+            (number, game)
+            for number, game in found
+            if not (open_only and game.phase is Phase.RESOLVED)
+            and (account is None or account.lower() in (game.provider.lower(), game.challenger.lower()))
+        ]
+
+    def game(self, game_id: int) -> Game:
+        """Raises `NotFoundError`."""
+        try:
+            return self._contracts.game.game(game_id)
+        except ContractError as error:
+            raise NotFoundError(f"there is no game {game_id}; `gainsay dispute list` shows all") from error
+
+    def head(self) -> Block:
+        return self._contracts.chain.head()
+
+    # --- opening
+
+    def open(self, sender: Sender, batch_id: int, index: int, *, reveal_requested: bool) -> Sent:
+        """Stake a bond on a response being wrong. Raises `NotFoundError`, `ProviderUnreachable`, `ContractError`."""
+        response = self._response(batch_id, index)
+        contracts = self._contracts
+        call = contracts.game.open(
+            batch_id,
+            index,
+            response.fields,
+            response.path,
+            reveal_requested=reveal_requested,
+            bond_wei=contracts.stake.parameters().challenger_bond,
+        )
+        # One account may open several games about a response: the number of games so far names this one.
+        mined = sender.send(
+            call, key=f"open {response.leaf.hex()} by hand after {contracts.game.game_count()} games"
+        )
+        opened = [
+            number
+            for number, game in self.games(account=sender.address)
+            if (game.batch_id, game.index, game.challenger) == (batch_id, index, sender.address)
+        ]
+        return Sent(opened[-1], "Open", mined)
+
+    def _response(self, batch_id: int, index: int) -> KnownResponse:
+        try:
+            batch = self._contracts.ledger.batch(batch_id)
+        except ContractError as error:
+            raise NotFoundError(f"there is no batch {batch_id} on this ledger") from error
+        client = self._providers.get(batch.provider) or self._providers.get("")
+        if client is None:
+            raise UsageError(f"no URL of {batch.provider} is known; name it with --provider")
+        on_chain = BatchOnChain(batch_id, batch.provider, batch.model_id, batch.root, batch.salt, batch.count)
+        known = client.responses(on_chain, self._contracts.chain.chain_id, self._contracts.ledger.address)
+        found = next((response for response in known if response.index == index), None)
+        if found is None:
+            raise NotFoundError(f"the provider shows no response {index} in batch {batch_id}")
+        return found
+
+    # --- moving
+
+    def state(self, game_id: int, rules: ModelRules | None = None) -> GameState:
+        """The game at the newest block. Without the model's rules only moves that need none can be made."""
+        game = self.game(game_id)
+        arity = self._contracts.stake.parameters().arity
+        spec = self._contracts.registry.spec(game.model_id)
+        return read_game_state(
+            self._contracts, game_id, rules or ModelRules(spec.step_count, spec.vocab_size, (), arity)
+        )
+
+    def side(self, game: Game, account: str) -> Side:
+        """Raises `UsageError` when the account is none of the two."""
+        if account == game.challenger:
+            return Side.CHALLENGER
+        if account == game.provider:
+            return Side.PROVIDER
+        raise UsageError(
+            f"{account} is neither side of this game; use the key of {game.challenger} or {game.provider}"
+        )
+
+    def send(self, sender: Sender, game_id: int, action: Action) -> Sent:
+        """Make a named move. Raises `ContractError` when the game does not allow it."""
+        state = self.state(game_id)
+        trace = None if (ids := self._ids(game_id, state.game)) is None else IdsOnly(*ids)
+        if trace is None and type(action).__name__ == "ChallengeHead":
+            raise NotFoundError(
+                "the token ids are not known; start the game with --reveal, or name --provider"
+            )
+        call = call_of(action, state, self._contracts, trace, None)
+        return Sent(game_id, type(action).__name__, sender.send(call, key=move_key(state, action)))
+
+    def require_turn(self, account: str, game_id: int) -> None:
+        """Raises `NothingToDo` when the other side has to move and still has time: cheap, before a model is loaded."""
+        game = self.game(game_id)
+        late = game.mover is not None and self.head().timestamp > game.deadline
+        if game.mover is not self.side(game, account) and not late:
+            raise NothingToDo(self._why_waiting(game_id, game))
+
+    def honest_move(
+        self, sender: Sender, game_id: int, models: Sequence[LocalModel], *, proof_only: bool = False
+    ) -> Sent:
+        """Make the move that an honest player would make now.
+
+        With `proof_only` anything but a proof is refused. Raises `NothingToDo`, and `NotFoundError` without the
+        model.
+        """
+        game = self.game(game_id)
+        side = self.side(game, sender.address)
+        spec = self._contracts.registry.spec(game.model_id)
+        model = next((model for model in models if model.difference(spec) is None), None)
+        if model is None:
+            raise NotFoundError(
+                f"model 0x{game.model_id.hex()} is not among the named ones; name it with --model"
+            )
+        state = self.state(game_id, model.rules(self._contracts.stake.parameters().arity))
+        trace = self._trace(game_id, game, model)
+        action = next_action(state, side, trace, self.head().timestamp)
+        if proof_only and not isinstance(action, ProveStep | ProveEmbedding | ProveHead):
+            raise NothingToDo(
+                f"no proof is due in game {game_id} (phase {game.phase.name.lower()}"
+                + (f", the honest move is {type(action).__name__})" if action else ")")
+            )
+        if action is None:
+            raise NothingToDo(self._why_waiting(game_id, game, needs_ids=trace is None))
+        call = call_of(action, state, self._contracts, trace, model.commitment)
+        return Sent(game_id, type(action).__name__, sender.send(call, key=move_key(state, action)))
+
+    def resolve(self, sender: Sender, game_id: int) -> Sent:
+        """End a void response's game, or one whose turn is over. Raises `NothingToDo` while neither is so."""
+        state = self.state(game_id)
+        action: Action
+        if state.response_void and not state.resolved:
+            action = ResolveVoid()
+        elif not state.resolved and self.head().timestamp > state.game.deadline:
+            action = Timeout()
+        else:
+            raise NothingToDo(self._why_waiting(game_id, state.game))
+        return self.send(sender, game_id, action)
+
+    def _why_waiting(self, game_id: int, game: Game, *, needs_ids: bool = False) -> str:
+        if game.mover is None:
+            outcome = f"{game.outcome.name} ({game.reason.name})".lower().replace("_", " ")
+            return f"game {game_id} is over already: {outcome}"
+        left = game.deadline - self.head().timestamp
+        waiting = f"game {game_id} waits for the {game.mover.name.lower()}'s move"
+        hint = "; the token ids are needed for it: name --provider" if needs_ids else ""
+        return f"{waiting} ({game.phase.name.lower()}, {left} s left){hint}"
+
+    def _trace(self, game_id: int, game: Game, model: LocalModel) -> OwnTrace | None:
+        ids = self._ids(game_id, game)
+        if ids is None:
+            return None
+        known: OwnTrace = IdsOnly(*ids)
+        return (
+            known
+            if first_unknown_fed_id(known, model.commitment.vocabulary) is not None
+            else model.replay(*ids)
+        )
+
+    def _ids(self, game_id: int, game: Game) -> Ids | None:
+        """Token ids that were revealed in the game, or that the provider shows."""
+        revealed = revealed_tokens(self._contracts, game_id, self.head().number)
+        if revealed is not None:
+            return unpack_token_ids(revealed[0]), unpack_token_ids(revealed[1])
+        try:
+            shown = self._response(game.batch_id, game.index).ids
+        except (ProviderUnreachable, NotFoundError, UsageError):
+            return None
+        return None if shown is None else (list(shown[0]), list(shown[1]))
+
+    # --- showing
+
+    def describe(self, game_id: int, game: Game) -> dict[str, Any]:
+        """A game as JSON."""
+        resolved = game.phase is Phase.RESOLVED
+        facts: dict[str, Any] = {
+            "game": game_id,
+            "batch": game.batch_id,
+            "index": game.index,
+            "provider": game.provider,
+            "challenger": game.challenger,
+            "model_id": "0x" + game.model_id.hex(),
+            "phase": game.phase.name.lower(),
+            "mover": None if game.mover is None else game.mover.name.lower(),
+            "deadline": None if resolved else game.deadline,
+            "seconds_left": None if resolved else game.deadline - self.head().timestamp,
+            "round": game.round,
+            "steps": [game.range_start, game.range_end],
+            "contested": self._contested(game),
+            "bond_wei": str(game.bond),
+            "outcome": game.outcome.name.lower(),
+            "reason": game.reason.name.lower(),
+        }
+        if game.phase is Phase.AWAIT_CHALLENGE:
+            hashes = ["0x" + boundary.hex() for boundary in game.boundaries]
+            facts["boundaries"] = dict(zip(map(str, self._contracts.game.cuts(game_id)), hashes, strict=True))
+        return facts
+
+    def _contested(self, game: Game) -> dict[str, Any] | None:
+        if game.target is Target.STEP:
+            kind = StepKind.MLP if game.range_start % 2 else StepKind.ATTENTION
+            return {"step": kind.name.lower(), "layer": game.range_start // 2, "window": game.window}
+        if game.target is Target.EMBEDDING:
+            return {"step": "embedding", "window": game.window}
+        if game.target is Target.HEAD:
+            return {
+                "step": "head",
+                "position": game.position,
+                "chosen": game.chosen_id,
+                "rival": game.rival_id,
+            }
+        return None

@@ -1,0 +1,148 @@
+"""What is checked before the node serves, and what the chain's side of the commands shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from contracts.bindings.deployment import Deployment, ProtocolContracts
+from contracts.bindings.errors import BindingsError
+from contracts.bindings.keys import KeystoreSigner, create_keystore
+from node.chain_access import find_model_id, open_chain, open_signer
+from node.cli import app as provider_app
+from node.command_settings import settings_of
+from node.errors import ChainMismatchError, ModelNotRegisteredError, SettingsError, UnknownSettlementError
+from node.provider import CommittedServing
+from node.settings import ProviderSettings, load_settings
+from node.settlements_cli import app as settlements_app
+from tests.contracts.local_chain import LocalChain
+
+from .chain import ProviderHouse
+
+
+@pytest.fixture
+def deployment_file(tmp_path: Path, deployment: Deployment, local_chain: LocalChain) -> Path:
+    accounts = dict(zip(("deployer", "provider"), local_chain.chain.unlocked_accounts(), strict=False))
+    content = deployment.as_json() | {"rpc_url": local_chain.chain.rpc_url, "accounts": accounts}
+    (tmp_path / "devnet.json").write_text(json.dumps(content))
+    return tmp_path / "devnet.json"
+
+
+def settings(deployment_file: Path, local_chain: LocalChain, **changes: Any) -> ProviderSettings:
+    return load_settings(deployment=deployment_file, rpc_url=local_chain.chain.rpc_url, **changes)
+
+
+def test_the_chain_is_checked(deployment_file: Path, local_chain: LocalChain) -> None:
+    access = open_chain(settings(deployment_file, local_chain))
+    assert access.is_devnet and access.confirmations == 0 and access.parameters.arity == 8
+    with pytest.raises(ChainMismatchError, match="chain_id is set to 5"):
+        open_chain(settings(deployment_file, local_chain, chain_id=5))
+    wrong = json.loads(deployment_file.read_text())
+    wrong["registry"] = wrong["stake"]
+    deployment_file.write_text(json.dumps(wrong))
+    with pytest.raises(BindingsError, match="ModelRegistry"):
+        open_chain(settings(deployment_file, local_chain))
+
+
+def test_the_model_must_be_the_registered_one(
+    contracts: ProtocolContracts, serving: CommittedServing
+) -> None:
+    wanted = "0x" + serving.model_id.hex()
+    assert find_model_id(contracts, serving.commitment, wanted) == serving.model_id
+    other = replace(serving.commitment, tokenizer_digest=bytes(32))
+    with pytest.raises(ModelNotRegisteredError, match="gainsay model register"):
+        find_model_id(contracts, other, None)
+    with pytest.raises(ChainMismatchError, match="another tokenizer digest"):
+        find_model_id(contracts, other, wanted)
+    with pytest.raises(ModelNotRegisteredError):
+        find_model_id(contracts, serving.commitment, "0x" + "77" * 32)
+
+
+def test_the_key_is_a_keystore_or_an_unlocked_account(
+    tmp_path: Path, deployment_file: Path, local_chain: LocalChain
+) -> None:
+    chain = local_chain.chain
+    with pytest.raises(SettingsError, match="--keystore"):
+        open_signer(settings(deployment_file, local_chain), chain)
+    address = create_keystore(tmp_path / "key.json", "secret words")
+    with pytest.raises(SettingsError, match="GAINSAY_KEYSTORE_PASSWORD"):
+        open_signer(settings(deployment_file, local_chain, keystore=tmp_path / "key.json"), chain)
+    (tmp_path / "password").write_text("secret words\n")
+    chosen = settings(
+        deployment_file,
+        local_chain,
+        keystore=tmp_path / "key.json",
+        keystore_password_file=tmp_path / "password",
+    )
+    signer = open_signer(chosen, chain)
+    assert isinstance(signer, KeystoreSigner) and signer.address == address
+    assert "secret" not in repr(load_settings(keystore_password="secret words"))
+
+
+def test_devnet_values_give_way_to_flags(deployment_file: Path, local_chain: LocalChain) -> None:
+    chosen = settings_of(True, None, deployment_file, None, None, port=9000)
+    assert chosen.account == local_chain.chain.unlocked_accounts()[1] and chosen.port == 9000
+    flagged = settings_of(True, "http://other", deployment_file, None, "0x" + "ab" * 20)
+    assert flagged.rpc_url == "http://other" and flagged.account == "0x" + "ab" * 20
+    with pytest.raises(SettingsError, match="no account for 'nobody'"):
+        settings_of(True, None, deployment_file, None, None, role="nobody")
+    with pytest.raises(SettingsError, match="devnet up"):
+        settings_of(True, None, deployment_file.with_name("none.json"), None, None)
+
+
+@pytest.fixture
+def command(deployment_file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a sub-command in this process; its JSON."""
+    monkeypatch.chdir(deployment_file.parent)
+
+    def run(app: Any, *arguments: str) -> Any:
+        result = CliRunner().invoke(
+            app,
+            [*arguments, "--devnet", "--deployment", str(deployment_file), "--json"],
+            catch_exceptions=False,
+        )
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+def test_settlements_show_what_is_on_chain(house: ProviderHouse, command: Any) -> None:
+    provider = house.start()
+    provider.desk.issue([65, 66], [67], 1, "length")
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    number = provider.journal.batches()[0].chain_batch_id
+    listed = command(settlements_app, "list", "--account", provider.address)
+    assert listed["batches"][-1]["batch_id"] == number
+    shown = command(settlements_app, "show", "--batch", str(number))
+    assert shown["state"] == "can be disputed" and shown["states"] == ["pending"]
+    account = command(settlements_app, "show", "--account", provider.address)
+    assert int(account["locked_wei"]) > 0
+    with pytest.raises(UnknownSettlementError):
+        command(settlements_app, "show", "--dispute", "99999")
+    with pytest.raises(SettingsError, match="one of"):
+        command(settlements_app, "show")
+
+
+def test_stake_goes_in_and_comes_back_as_credits(house: ProviderHouse, command: Any) -> None:
+    before = command(provider_app, "status")
+    after = command(provider_app, "deposit", "2.5")
+    assert int(after["stake_wei"]) - int(before["stake_wei"]) == 25 * 10**17
+    again = command(provider_app, "deposit", "2.5")  # the same amount twice is two deposits
+    assert int(again["stake_wei"]) - int(after["stake_wei"]) == 25 * 10**17
+    leaving = command(provider_app, "exit", "5")
+    assert int(leaving["exiting_wei"]) == 5 * 10**18
+    house.pass_time(301)
+    gone = command(provider_app, "exit", "--complete")
+    assert int(gone["credits_wei"]) >= 5 * 10**18
+    paid = command(settlements_app, "withdraw")
+    assert paid["withdrawn_wei"] == gone["credits_wei"]
+    assert command(provider_app, "status")["credits_wei"] == "0"
+    assert command(settlements_app, "withdraw")["withdrawn_wei"] == "0"
