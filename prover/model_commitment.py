@@ -110,7 +110,7 @@ def commit_model(
     progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache.
     """
     report = progress or (lambda stage, done, total: None)
-    system = ProofSystem(model.config, srs)
+    system = ProofSystem.shared(model.config, srs)
     path = None if cache_dir is None else Path(cache_dir) / f"{model.name}-{_cache_name(model, system)}.npz"
     if path is not None and path.exists():
         cached = _load(path, model, system)

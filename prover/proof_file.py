@@ -52,7 +52,7 @@ class ProofFile:
                 f"the proof is for the SRS {self.srs[:16]}…, not for {srs.digest.hex()[:16]}…; pass its file with --srs"
             )
         try:
-            system = ProofSystem(self.architecture, srs)
+            system = ProofSystem.shared(self.architecture, srs)
             if self.kind == "embedding":
                 if len(self.inputs) != WINDOW_ROWS + 1 or self.publics or self.key:
                     raise BadInputError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
 
 from eth_hash.auto import keccak
 
@@ -21,14 +22,21 @@ class ProofSystem:
 
     config: LlamaConfig
     srs: SRS
+    _keys: dict[str, VerifyingKey] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @classmethod
+    def shared(cls, config: LlamaConfig, srs: SRS) -> ProofSystem:
+        """The one instance of this process for an architecture and an SRS."""
+        with _SHARED_LOCK:
+            return _SHARED.setdefault((config, srs.digest), cls(config, srs))
 
     def verifying_key(self, kind: str) -> VerifyingKey:
         """The key of a layer program: "mlp", "attention" or "head"."""
-        return self._keys(kind)
-
-    @cached_property
-    def _keys(self):  # type: ignore[no-untyped-def]
-        return cache(lambda kind: VerifyingKey.create(self.config.programs[kind], self.srs))
+        with self._lock:
+            if kind not in self._keys:
+                self._keys[kind] = VerifyingKey.create(self.config.programs[kind], self.srs)
+            return self._keys[kind]
 
     @cached_property
     def embedding_key(self) -> EmbeddingKey:
@@ -40,3 +48,7 @@ class ProofSystem:
         """Keccak over the digests of the four verifiers, mlp, attention, head, embedding."""
         digests = [self.verifying_key(kind).digest for kind in PROGRAM_KINDS]
         return keccak(b"".join([*digests, self.embedding_key.digest]))
+
+
+_SHARED: dict[tuple[LlamaConfig, bytes], ProofSystem] = {}
+_SHARED_LOCK = Lock()

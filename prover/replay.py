@@ -48,7 +48,7 @@ class Replay:
             raise BadInputError("a response needs at least one prompt token and one output token")
         self.model, self.commitment, self.srs = model, commitment, srs
         self.prompt_ids, self.output_ids = list(prompt_ids), list(output_ids)
-        self.system = ProofSystem(model.config, srs)
+        self.system = ProofSystem.shared(model.config, srs)
         self._progress = progress
         self._points: dict[int, list[Point]] = {}
         self._executor = Executor(model)
