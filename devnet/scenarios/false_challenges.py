@@ -21,9 +21,10 @@ MALICIOUS = "spare 4"
 
 @dataclass(frozen=True)
 class Aim:
-    """What the liar pretends is wrong: a window of a step, or (step None) a head pair."""
+    """What the liar pretends is wrong: a window of a step or of the embedding, or a head pair."""
 
-    step: int | None
+    target: Target
+    step: int = 0
     window: int = 0
     position: int = 0
     rival: int = 0
@@ -32,7 +33,7 @@ class Aim:
 class FalseChallenger:
     """Opens a game about a right response and steers it to its aim, whatever the provider posts."""
 
-    def __init__(self, stage: Stage, posted: Posted, url_of_provider: str, aim: Aim) -> None:
+    def __init__(self, stage: Stage, posted: Posted, aim: Aim) -> None:
         self._stage, self._posted, self._aim = stage, posted, aim
         self._sender = stage.sender(MALICIOUS)
         contracts = stage.contracts
@@ -67,7 +68,9 @@ class FalseChallenger:
 
     def _challenge(self, game: Game) -> Call:
         moves, aim = self._stage.contracts.game, self._aim
-        if aim.step is None:
+        if aim.target is Target.EMBEDDING:
+            return moves.challenge_input(self.game_id)
+        if aim.target is Target.HEAD:
             assert self._response.ids is not None
             return moves.challenge_head(self.game_id, aim.position, aim.rival, self._response.ids[1])
         ends = cuts(game.range_start, game.range_end, self._stage.contracts.stake.parameters().arity)
@@ -103,14 +106,12 @@ def _false_challenge(stage: Stage, name: str, prompt: str, step: int | None) -> 
     book = stage.open_book(provider="provider", challenger=MALICIOUS)
     answered, posted = stage.ask(house, prompt, MAX_TOKENS)
     aim = _aim(stage, posted, step)
-    liar = FalseChallenger(stage, posted, house.url, aim)
+    liar = FalseChallenger(stage, posted, aim)
     stage.tell("a malicious challenger disputes it")
     game = stage.play_out(liar.game_id, None, liar)
     result = stage.dispute_result(name, answered, game, book, house)
     stage.tell(f"{result.outcome}: {game.reason.name.lower()}")
-    if (game.target, game.range_start) != (
-        (Target.HEAD, game.range_start) if step is None else (Target.STEP, step)
-    ):
+    if game.target is not aim.target or (step is not None and game.range_start != step):
         result.problem = f"it was narrowed to {result.contested}"
     return result
 
@@ -127,11 +128,11 @@ def _aim(stage: Stage, posted: Posted, step: int | None) -> Aim:
     prompt_ids, output_ids = shown.ids
     replay = stage.replay(prompt_ids, output_ids)
     if step is not None:
-        return Aim(step, window=replay.windows - 1)
+        return Aim(Target.STEP, step, replay.windows - 1)
     offset = len(output_ids) // 2
     position = len(prompt_ids) - 1 + offset
     executor = Executor(stage.prepared.model)
     row = replay.trace.boundary(replay.trace.steps)[position : position + 1]
     order = np.argsort(-executor.logits(row, position)[0], kind="stable")
     rival = next(int(token) for token in order if int(token) != output_ids[offset])
-    return Aim(None, position=position, rival=rival)
+    return Aim(Target.HEAD, position=position, rival=rival)
