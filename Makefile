@@ -23,10 +23,10 @@ demo: setup
 	$(BIN)/gainsay demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadscope --durations=15
 
 test-long: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'long or not long' --timeout=3600
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'long or not long' --timeout=3600
 
 check: setup
 	$(BIN)/ruff format --check .

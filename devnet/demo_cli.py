@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _STATE = Path(".gainsay")
 _WIDTHS = (190, 150)  # a table with all columns, and one without the answers
-_ANSWER = 40
+_ANSWER = 32
 
 
 def demo(
@@ -126,7 +126,7 @@ def _table(report: DemoReport, omitted: Container[str]) -> Table:
         if name in omitted:
             continue
         left = name in ("scenario", "answer", "outcome", "contested")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "answer")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     shown = [str(column.header) for column in table.columns]
     for result in report.scenarios:
         table.add_row(*(columns[name](result) for name in shown))

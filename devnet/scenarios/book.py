@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils import to_checksum_address
-
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.events import ProofAccepted
 
@@ -76,16 +74,14 @@ class Book:
         return [
             receipt
             for receipt in self._receipts
-            if receipt.get("to")
-            and to_checksum_address(receipt["to"]) == to
-            and int(receipt["status"], 16) == 1
+            if (receipt.get("to") or "").lower() == to.lower() and int(receipt["status"], 16) == 1
         ]
 
     def _gas_fees(self) -> dict[str, int]:
-        names = {address: name for name, address in self._roles.items()}
+        names = {address.lower(): name for name, address in self._roles.items()}
         fees: dict[str, int] = {}
         for receipt in self._receipts:
-            name = names.get(to_checksum_address(receipt["from"]))
+            name = names.get(receipt["from"].lower())
             if name is not None:
                 fee = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
                 fees[name] = fees.get(name, 0) + fee

@@ -152,27 +152,27 @@ class HostedProvider:
     def ask(self, prompt: str, max_tokens: int) -> Answered:
         """A chat question through the official client, or plain HTTP where that is not installed."""
         self.provider.follower.step()
-        messages = [{"role": "user", "content": prompt}]
         try:
             import openai
         except ImportError:
-            return self._ask_plainly(prompt, messages, max_tokens)
+            return self._ask_plainly(prompt, max_tokens)
         try:
             with openai.OpenAI(
                 base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=_ANSWER_TIMEOUT_S
             ) as client:
                 raw = client.chat.completions.with_raw_response.create(
                     model=self.model_name,
-                    messages=messages,
+                    messages=[{"role": "user", "content": prompt}],
                     max_tokens=max_tokens,
-                    temperature=0,  # type: ignore[arg-type]
+                    temperature=0,
                 )
         except openai.OpenAIError as error:
             raise AnswerMissing(f"the provider did not answer ({error})") from error
         text = raw.parse().choices[0].message.content or ""
         return self._answered(prompt, text, raw.headers)
 
-    def _ask_plainly(self, prompt: str, messages: list[dict[str, str]], max_tokens: int) -> Answered:
+    def _ask_plainly(self, prompt: str, max_tokens: int) -> Answered:
+        messages = [{"role": "user", "content": prompt}]
         body = {"model": self.model_name, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
         try:
             response = self._http.post("/v1/chat/completions", json=body)

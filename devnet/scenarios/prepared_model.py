@@ -76,7 +76,7 @@ def warm_up(srs: SRS, report: Report) -> None:
     prompt = list(range(40))
     first = Replay(tiny, commitment, srs, prompt, [0]).argmax(len(prompt) - 1)
     replay = Replay(tiny, commitment, srs, prompt, [first])
-    proofs = (
+    proofs: tuple[Callable[[], bytes], ...] = (
         lambda: replay.prove_step(1, 1),
         lambda: replay.prove_step(0, 1),
         lambda: replay.prove_head(len(prompt) - 1, (first + 1) % tiny.config.vocabulary),

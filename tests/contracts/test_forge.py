@@ -7,8 +7,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 FORGE = ROOT / "contracts" / "solc" / "forge.js"  # npm's own launcher loses the exit status
 CODE_SIZE_LIMIT = 24_576
@@ -22,7 +20,6 @@ def _forge(*arguments: str) -> str:
     return finished.stdout
 
 
-@pytest.mark.xdist_group("forge")
 def test_every_solidity_test_passes() -> None:
     output = _forge("test")
     total = re.search(r"(\d+) tests passed, (\d+) failed, (\d+) skipped", output)
@@ -31,7 +28,6 @@ def test_every_solidity_test_passes() -> None:
     assert passed > 100 and failed == 0 and skipped == 0
 
 
-@pytest.mark.xdist_group("forge")
 def test_protocol_contracts_fit_the_code_size_limit() -> None:
     sizes = json.loads(_forge("build", "--sizes", "--json", "--skip", "test"))
     for name in ("ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame"):
