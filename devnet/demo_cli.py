@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .scenarios.result import ScenarioResult
 
 _STATE = Path(".gainsay")
-_WIDTHS = (190, 150)  # a table with all columns, and one without the answers
+_BOUNDLESS = 1000
 _ANSWER = 32
 
 
@@ -81,19 +81,18 @@ def _leave(*_: Any) -> NoReturn:
 
 
 def _print_table(report: DemoReport) -> None:
+    """With as many columns as the terminal has room for; all of them where it is none."""
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTHS[0])
-    console.print(_table(report, _omitted(console.width)))
-
-
-def _omitted(width: int) -> tuple[str, ...]:
-    """The columns that a terminal of this width goes without."""
-    if width >= _WIDTHS[0]:
-        return ()
-    return ("answer",) if width >= _WIDTHS[1] else ("answer", "rounds", "dispute gas")
+    console, boundless = Console(), Console(width=_BOUNDLESS)
+    for omitted in ((), ("answer",), ("answer", "rounds", "dispute gas")):
+        table = _table(report, omitted)
+        width = boundless.measure(table).maximum
+        if not console.is_terminal:
+            console = Console(width=width)
+        if width <= console.width:
+            break
+    console.print(table)
 
 
 def _table(report: DemoReport, omitted: Container[str]) -> Table:
