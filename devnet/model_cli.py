@@ -31,9 +31,9 @@ def commit(
     as_json: AsJson = False,
 ) -> None:
     """Commit all weights of a model, once; later uses read the cache."""
-    from node.progress import show_progress
+    from prover.progress import reporting
 
-    with show_progress() as report:
+    with reporting() as report:
         _, commitment, string = _committed(name, models, commitments, srs, report)
     facts = {
         "model": name,
@@ -70,7 +70,7 @@ def register(
     from contracts.bindings.sender import open_sender
     from node.chain_access import open_chain, open_signer
     from node.command_settings import settings_of
-    from node.progress import show_progress
+    from prover.progress import reporting
 
     from .model_registration import register_model
 
@@ -83,7 +83,7 @@ def register(
     )
     journal.parent.mkdir(exist_ok=True)
     sender = open_sender(access.chain, signer, f"sqlite:///{journal}", confirmations=access.confirmations)
-    with show_progress() as report:
+    with reporting() as report:
         model, commitment, string = _committed(name, models, commitments, srs, report)
         done = register_model(access.contracts, sender, model.config, commitment, string, report)
     facts = {

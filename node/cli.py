@@ -61,16 +61,17 @@ def run(
     )  # fmt: skip
     _require_free_port(settings.host, settings.port)
 
+    from prover.progress import reporting
+
     from .chain_access import open_chain, open_signer
     from .log_setup import configure_logging
     from .model_loading import load_serving
-    from .progress import show_progress
     from .provider import Provider
 
     configure_logging(verbose)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
-    with show_progress() as report:
+    with reporting() as report:
         serving = load_serving(settings, access, report)
     provider = Provider(settings, access, serving, signer)
     wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_ETHER if devnet else 0)

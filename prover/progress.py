@@ -12,25 +12,32 @@ Report = Callable[[str, int, int], None]
 @contextmanager
 def reporting() -> Iterator[Report]:
     """Yields report(stage, done, total)."""
-    if not sys.stderr.isatty():
-        seen: set[str] = set()
-
-        def line(stage: str, done: int, total: int) -> None:
-            if stage not in seen:
-                seen.add(stage)
-                print(stage, file=sys.stderr, flush=True)
-
-        yield line
+    if sys.stderr.isatty():
+        with _bars() as report:
+            yield report
         return
+    seen: set[str] = set()
+
+    def line(stage: str, done: int, total: int) -> None:
+        if stage not in seen:
+            seen.add(stage)
+            print(f"{stage} …", file=sys.stderr, flush=True)
+
+    yield line
+
+
+@contextmanager
+def _bars() -> Iterator[Report]:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
 
-        def bar(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total or None)
-            bars.update(tasks[stage], completed=done, total=total or None)
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=max(total, 1))
 
-        yield bar
+        yield report

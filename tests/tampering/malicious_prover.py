@@ -1,0 +1,192 @@
+"""A prover that follows the protocol on a false statement and never stops by itself.
+
+It commits to whatever witness it is given, counts the lookups that some table row matches, sends the true round
+polynomials of a sum that is not zero, and then repairs what it still can:
+
+    truthful   sends the evaluations as they are: the final check of the sumcheck must notice
+    adjusted   changes one evaluation so that the final check passes: the opening must notice
+    bent       also changes one scalar of the opening so that its linear equation holds: the pairing must notice
+
+With `balance_inverses` it spoils one logUp inverse so that the sum of all inverses is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import prover.prove
+import prover.verify
+from prover.argument.mercury import MercuryOpening, open_mercury
+from prover.argument.multilinear import evaluate, to_field
+from prover.argument.sumcheck import RunningTerm, SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
+from prover.argument.transcript import Transcript
+from prover.claims import Point as SymbolicPoint
+from prover.claims import build_claims, final_value
+from prover.curve.srs import SRS
+from prover.field import arrays
+from prover.field.arrays import MODULUS
+from prover.plan import Evaluation, TensorClass
+from prover.proof import Proof
+from prover.prove import _IntegerView, _Prover
+from prover.relations import LookupTable
+from prover.statement import Statement, VerifyingKey
+
+Tensors = Mapping[str, np.ndarray]
+
+
+class MaliciousProver(_Prover):
+    """See the module. `spoil` may change the multiplicities after they were counted."""
+
+    def __init__(
+        self,
+        verifying_key: VerifyingKey,
+        srs: SRS,
+        statement: Statement,
+        tensors: Tensors,
+        *,
+        balance_inverses: bool = False,
+        spoil: Callable[[dict[str, np.ndarray]], None] | None = None,
+    ) -> None:
+        super().__init__(verifying_key, srs, statement, tensors, lambda _: None)
+        self._balance_inverses, self._spoil = balance_inverses, spoil
+        self._claim = 0  # the verifier's running claim after the rounds
+        self._truth: dict[Evaluation, int] = {}
+        self._opened: tuple[Any, ...] = ()
+        self._state = b""
+
+    def cheat(self) -> dict[str, Proof]:
+        """The truthful and the adjusted proof (they share everything before the evaluations)."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(prover.prove, "prove_sumcheck", self._true_rounds)
+            patch.setattr(prover.prove, "build_claims", self._true_claims)
+            patch.setattr(prover.prove, "open_mercury", self._opening)
+            adjusted = self.prove()
+        truthful = replace(adjusted, evaluations=tuple(self._truth[e] for e in self.plan.evaluations))
+        return {"truthful": truthful, "adjusted": adjusted}
+
+    def bend(self, adjusted: Proof) -> Proof:
+        """The adjusted proof with an opening whose S(zeta) makes up for the wrong value."""
+        wanted = self._value_at_the_verifier(adjusted)
+        bases, combination, point, value = self._opened
+        transcript = _BendingTranscript(self._state, (wanted - value) % MODULUS)
+        opening: MercuryOpening = open_mercury(bases, combination, point, value, transcript)
+        return replace(adjusted, opening=replace(opening, s_zeta=transcript.s_zeta))
+
+    # --- where the honest prover would stop ---------------------------------------------------------------
+
+    def _count_multiplicities(self, views: Mapping[str, list[_IntegerView]]) -> None:
+        """Leaves out what no table row matches; the honest prover refuses it."""
+        known: set[tuple[int, int]] = set()
+        for name, source in self.plan.inverse_of.items():
+            if isinstance(source, LookupTable):
+                known.update(zip(views[name][0].tag.tolist(), views[name][0].first.tolist(), strict=True))
+
+        def countable(view: _IntegerView) -> _IntegerView:
+            rows = zip(view.tag.tolist(), view.first.tolist(), strict=True)
+            kept = np.array([row in known for row in rows], dtype=bool)
+            return _IntegerView(*(c[kept].astype(np.int64) for c in (view.tag, view.first, view.second)))
+
+        tables = {name for name, source in self.plan.inverse_of.items() if isinstance(source, LookupTable)}
+        super()._count_multiplicities(
+            {n: v if n in tables else [countable(view) for view in v] for n, v in views.items()}
+        )
+        if self._spoil is not None:
+            self._spoil(self.integers)
+
+    def _invert(self, views: Mapping[str, list[_IntegerView]], beta: int, gamma: int) -> None:
+        super()._invert(views, beta, gamma)
+        if not self._balance_inverses:
+            return
+        total, column = 0, ""
+        for name, source in self.plan.inverse_of.items():
+            table = isinstance(source, LookupTable)
+            column = column if table or column else name
+            total += (-1 if table else 1) * _sum(self.fields[name])
+        first = (arrays.to_int(self.fields[column][0]) - total) % MODULUS
+        self.fields[column][0] = arrays.scalar(first)
+
+    def _true_rounds(
+        self, terms: Sequence[Term], variables: int, degree: int, _: int, transcript: Transcript, label: str
+    ) -> SumcheckResult:
+        """The rounds of the sum that there really is; the verifier starts from zero."""
+        total = sum(RunningTerm(term).claim for term in terms) % MODULUS
+        result = prove_sumcheck(terms, variables, degree, total, transcript, label)
+        claim = 0
+        for sent, challenge in zip(result.rounds, result.point, strict=True):
+            linear = (claim - 2 * sent[0] - sum(sent[1:])) % MODULUS
+            claim = evaluate_coefficients([sent[0], linear, *sent[1:]], challenge)
+        self._claim = claim
+        return result
+
+    def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
+        """The true evaluations, but for one that makes the final check pass."""
+        self._truth = super()._evaluations(point, values)
+        for changed in self._truth:
+            low, middle, high = (final_value(point, {**self._truth, changed: x}) for x in (0, 1, 2))
+            slope = (middle - low) % MODULUS
+            if slope and (high - middle - slope) % MODULUS == 0:
+                solution = (self._claim - low) * pow(slope, -1, MODULUS) % MODULUS
+                return {**self._truth, changed: solution}
+        raise AssertionError("no evaluation enters the final check linearly")
+
+    def _true_claims(
+        self, key: VerifyingKey, point: SymbolicPoint, _: Mapping[Evaluation, int], slots: Sequence[int]
+    ) -> Any:
+        """The reduction runs on what was committed, whatever was said about it."""
+        return build_claims(key, point, self._truth, slots)
+
+    def _opening(
+        self, bases: Any, combination: np.ndarray, point: Sequence[int], value: int, transcript: Transcript
+    ) -> MercuryOpening:
+        self._opened, self._state = (bases, combination, point, value), transcript.state
+        return open_mercury(bases, combination, point, value, transcript)
+
+    # --- field elements where the honest prover has integers ----------------------------------------------
+
+    def _stack(self, tensor_class: TensorClass) -> np.ndarray:
+        stacked = super()._stack(tensor_class)
+        return to_field(stacked) if stacked.dtype == object else stacked
+
+    # --- the bent opening -----------------------------------------------------------------------------------
+
+    def _value_at_the_verifier(self, adjusted: Proof) -> int:
+        """The value that the verifier expects the opening to have."""
+        seen: list[int] = []
+
+        def listen(commitment: object, point: object, value: int, *rest: object) -> None:
+            seen.append(value)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(prover.verify, "verify_mercury", listen)
+            prover.verify.verify(self.verifying_key, self.statement, adjusted.encode())
+        return seen[0]
+
+
+class _BendingTranscript(Transcript):
+    """Absorbs a changed S(zeta): h(alpha) is derived from line 3, so 2 gamma (v' - v) / zeta less repairs it."""
+
+    def __init__(self, state: bytes, excess: int) -> None:
+        super().__init__("")
+        self.state, self.excess, self.s_zeta = state, excess, 0
+        self.known: dict[str, int] = {}
+
+    def challenge(self, label: str, words: Iterable[int] = (), index: int = 0) -> int:
+        listed = list(words)
+        if label == "mercury.beta":  # g, h, S at zeta and 1/zeta, then [H]
+            repair = 2 * self.known["mercury.gamma"] * self.excess * pow(self.known["mercury.zeta"], -1, MODULUS)
+            self.s_zeta = listed[4] = (listed[4] - repair) % MODULUS
+        self.known[label] = super().challenge(label, listed, index)
+        return self.known[label]
+
+
+def _sum(column: np.ndarray) -> int:
+    """Sum of a column of 2^n entries: 2^n times its extension at (1/2, ..., 1/2)."""
+    variables = len(column).bit_length() - 1
+    return len(column) * evaluate(column, [pow(2, -1, MODULUS)] * variables) % MODULUS
+
+
