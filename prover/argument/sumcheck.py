@@ -15,16 +15,21 @@ from dataclasses import dataclass
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from ..field import arrays
+from ..field import arrays, ifma
 from ..field.arrays import MODULUS
 from ..field.scalar_kernels import FR_ZERO, fr_add, fr_load, fr_mul, fr_store, fr_sub
 from ..field.threads import threads_for
-from .multilinear import as_tuple
+from .lanes import SHORTEST, LaneStack
+from .multilinear import as_tuple, to_field
 from .tape import ADD, MULTIPLY, Tape
 from .transcript import Transcript
 
 _PARALLEL_FROM = 1 << 15
 """Field multiplications below which waking another thread costs more than it saves."""
+
+
+_LANES_FROM = 64
+"""Entries from which eight lanes beat one, conversion included."""
 
 
 class SumcheckError(ValueError):
@@ -33,7 +38,10 @@ class SumcheckError(ValueError):
 
 @dataclass
 class Term:
-    """One summand: tables of equal length 2^n and the tape that combines them."""
+    """One summand: tables of equal length 2^n and the tape that combines them.
+
+    A table holds field elements (2^n, 4) or int64 integers (2^n,) of magnitude below 2^51.
+    """
 
     tables: list[np.ndarray]
     tape: Tape
@@ -111,27 +119,44 @@ def _fold_stack(stack: np.ndarray, challenge: tuple, result: np.ndarray) -> None
 
 
 class RunningTerm:
-    """A term while the sumcheck runs: its tables, folded as challenges arrive."""
+    """A term while the sumcheck runs: its tables, folded as challenges arrive.
+
+    The running claim gives the value at X = 1 in every round but the first, whose values give the claim.
+    """
 
     def __init__(self, term: Term) -> None:
         self.tape = term.tape
         self.variables = term.variables
-        self.stack = np.ascontiguousarray(np.stack(term.tables))
-        self.first = self._sums() if self.variables else None
+        self.lanes: LaneStack | None = None
+        if ifma.AVAILABLE and len(term.tables[0]) >= _LANES_FROM:
+            self.lanes = LaneStack(term.tables, term.tape)
+            self.stack = np.empty((len(term.tables), 0, 4), dtype=np.uint64)
+        else:
+            self.stack = np.stack([t if t.ndim == 2 else to_field(t) for t in term.tables])
+        self._values = self._sums(None) if self.variables else None
+        self._running_claim: int | None = None
         self.claim = self._initial_claim()
         self.front = 1  # prod (1 - r_j) over the padding rounds, once they are over
 
-    def _sums(self) -> list[int]:
-        pairs = self.stack.shape[1] // 2
+    def _sums(self, claim: int | None) -> list[int]:
+        """Values at X = 0 .. degree; the one at 1 comes from the claim if that is known."""
         points = max(2, self.tape.degree + 1)
-        with threads_for(pairs * len(self.tape.code) * points, _PARALLEL_FROM):
-            parts = 4 * get_num_threads() if get_num_threads() > 1 else 1
-            sums = _round_sums(self.stack, self.tape.constants, self.tape.code, points, parts)
-        return arrays.to_ints(_combine_parts(sums))
+        skip_one = claim is not None
+        if self.lanes is not None:
+            sums = self.lanes.sums(points, skip_one)
+        else:
+            pairs = self.stack.shape[1] // 2
+            with threads_for(pairs * len(self.tape.code) * points, _PARALLEL_FROM):
+                parts = 4 * get_num_threads() if get_num_threads() > 1 else 1
+                sums = _round_sums(self.stack, self.tape.constants, self.tape.code, points, parts)
+        values = arrays.to_ints(_combine_parts(sums))
+        if claim is not None:
+            values[1] = (claim - values[0]) % MODULUS
+        return values
 
     def _initial_claim(self) -> int:
-        if self.first is not None:
-            return (self.first[0] + self.first[1]) % MODULUS
+        if self._values is not None:
+            return (self._values[0] + self._values[1]) % MODULUS
         # no variables: the tape's value itself, read off a doubled table
         doubled = np.ascontiguousarray(np.concatenate([self.stack, self.stack], axis=1))
         return arrays.to_ints(
@@ -140,12 +165,18 @@ class RunningTerm:
 
     def round(self) -> list[int]:
         """Evaluations at 0 .. degree of this round's polynomial, not counting front padding."""
-        if self.first is not None:
-            first, self.first = self.first, None
-            return first
-        return self._sums()
+        if self._values is None:
+            self._values = self._sums(self._running_claim)
+        return self._values
 
     def bind(self, challenge: int) -> None:
+        self._running_claim = evaluate_coefficients(interpolate(self.round()), challenge)
+        self._values = None
+        if self.lanes is not None:
+            self.lanes.fold(challenge)
+            if self.lanes.length < SHORTEST:
+                self.stack, self.lanes = self.lanes.packed(), None
+            return
         result = np.empty((self.stack.shape[0], self.stack.shape[1] // 2, 4), dtype=np.uint64)
         element = arrays.scalar(challenge)
         with threads_for(result.shape[0] * result.shape[1], _PARALLEL_FROM):

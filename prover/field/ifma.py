@@ -150,6 +150,36 @@ def make_vector_subtract(modulus: int, multiple: int) -> Intrinsic:
     return _binary(body)
 
 
+def _select_nonnegative(builder: ir.IRBuilder, lowered: list[Any], otherwise: list[Any]) -> list[Any]:
+    """Per lane ``lowered`` if its (signed, carried) value is not negative, else ``otherwise``."""
+    negative = builder.icmp_signed("<", lowered[-1], _constant(0))
+    return [builder.select(negative, x, y) for x, y in zip(otherwise, lowered, strict=True)]
+
+
+def make_vector_add_reduced(modulus: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a, b)``: ``out = a + b`` modulo p, below 2p if both operands are."""
+    double = [_constant(limb) for limb in vector_limbs(2 * modulus)]
+
+    def body(builder: ir.IRBuilder, a: list[Any], b: list[Any]) -> list[Any]:
+        total = [builder.add(x, y) for x, y in zip(a, b, strict=True)]
+        lowered = _carry(builder, [builder.sub(x, y) for x, y in zip(total, double, strict=True)])
+        return _select_nonnegative(builder, lowered, _carry(builder, total))
+
+    return _binary(body)
+
+
+def make_vector_subtract_reduced(modulus: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a, b)``: ``out = a - b`` modulo p, below 2p if both operands are."""
+    double = [_constant(limb) for limb in vector_limbs(2 * modulus)]
+
+    def body(builder: ir.IRBuilder, a: list[Any], b: list[Any]) -> list[Any]:
+        difference = [builder.sub(x, y) for x, y in zip(a, b, strict=True)]
+        raised = _carry(builder, [builder.add(x, y) for x, y in zip(difference, double, strict=True)])
+        return _select_nonnegative(builder, _carry(builder, difference), raised)
+
+    return _binary(body)
+
+
 def _unpack_body(builder: ir.IRBuilder, words: list[Any]) -> list[Any]:
     """Times 2^4 (from radix 2^256 to 2^260) and cut into 52-bit limbs: the result is below 16p."""
 
