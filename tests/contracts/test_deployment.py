@@ -18,7 +18,6 @@ from tests.contracts.local_chain import LocalChain
 def test_a_deployment_is_wired_and_recognised(contracts: ProtocolContracts) -> None:
     contracts.check()
     assert contracts.stake.parameters() == DEVNET
-    assert contracts.ledger.batch_count() == 0
 
 
 def test_repeating_a_deployment_gives_the_same_contracts(
