@@ -16,7 +16,9 @@ import typer
 if TYPE_CHECKING:
     from .curve.srs import SRS
     from .model.weights import IntegerModel
+    from .proof_file import ProofFile
     from .replay import Progress, Replay
+    from .soundness import Soundness
 
 INSECURE = "INSECURE devnet SRS: its secret is public, so proofs under it convince nobody outside a test"
 
@@ -92,6 +94,9 @@ def verify(
     model: Annotated[
         str | None, typer.Option(help="Also check that step key and token rows are those of this model.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also print how likely a false statement is to pass, by cause.")
+    ] = False,
     srs: SrsOption = None,
     as_json: Json = False,
 ) -> None:
@@ -119,12 +124,15 @@ def verify(
         "proof_bytes": len(proof.proof),
         "srs_insecure": reference.insecure,
     }
+    soundness = _soundness(proof, reference) if explain else None
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(facts | ({"soundness": soundness.facts()} if soundness else {})))
         return
     typer.echo(
         f"valid: {proof.about} ({len(proof.proof)} bytes, checked in {elapsed * 1000:.0f} ms with set-up)"
     )
+    if soundness:
+        typer.echo("\n".join(soundness.lines()))
     if reference.insecure:
         typer.echo(INSECURE)
 
@@ -148,6 +156,20 @@ def _check_options(step: StepName, **given: int | None) -> None:
             raise UsageError(f"--{name} has no meaning with --step {step.value}; leave it out")
         if value is not None and value < 0:
             raise UsageError(f"--{name} must not be negative")
+
+
+def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
+    """The error terms of the statement in a verified proof file."""
+    from .program import WINDOW_BITS
+    from .proof_system import ProofSystem
+    from .soundness import embedding_soundness, step_soundness
+
+    system = ProofSystem.shared(proof.architecture, srs)
+    if proof.kind == "embedding":
+        return embedding_soundness(system.embedding_key.channel_bits, srs.mu)
+    plan = system.verifying_key(proof.kind).plan
+    windows = int(proof.publics["window"]).bit_length() if plan.program.has_context else 0
+    return step_soundness(plan, WINDOW_BITS + windows, srs.mu)
 
 
 def _srs(path: Path | None) -> SRS:

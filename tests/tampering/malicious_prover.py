@@ -23,7 +23,7 @@ import prover.prove
 import prover.verify
 from prover.argument.mercury import MercuryOpening, open_mercury
 from prover.argument.multilinear import evaluate, to_field
-from prover.argument.sumcheck import RunningTerm, SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
+from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
 from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
 from prover.claims import build_claims, final_value
@@ -31,6 +31,7 @@ from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.plan import Evaluation, TensorClass
+from prover.program import WINDOW_ROWS, Kind
 from prover.proof import Proof
 from prover.prove import _IntegerView, _Prover
 from prover.relations import LookupTable
@@ -55,7 +56,8 @@ class MaliciousProver(_Prover):
         super().__init__(verifying_key, srs, statement, tensors, lambda _: None)
         self._balance_inverses, self._spoil = balance_inverses, spoil
         self._claim = 0  # the verifier's running claim after the rounds
-        self._truth: dict[Evaluation, int] = {}
+        self._truth: dict[Evaluation, int] = {}  # what the tables say
+        self._committed: dict[Evaluation, int] = {}  # what the commitments say
         self._opened: tuple[Any, ...] = ()
         self._state = b""
 
@@ -114,8 +116,7 @@ class MaliciousProver(_Prover):
         self, terms: Sequence[Term], variables: int, degree: int, _: int, transcript: Transcript, label: str
     ) -> SumcheckResult:
         """The rounds of the sum that there really is; the verifier starts from zero."""
-        total = sum(RunningTerm(term).claim for term in terms) % MODULUS
-        result = prove_sumcheck(terms, variables, degree, total, transcript, label)
+        result = prove_sumcheck(terms, variables, degree, _AnySum(), transcript, label)
         claim = 0
         for sent, challenge in zip(result.rounds, result.point, strict=True):
             linear = (claim - 2 * sent[0] - sum(sent[1:])) % MODULUS
@@ -126,6 +127,7 @@ class MaliciousProver(_Prover):
     def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
         """The true evaluations, but for one that makes the final check pass."""
         self._truth = super()._evaluations(point, values)
+        self._committed = {e: self._of_the_chunks(e, point, value) for e, value in self._truth.items()}
         for changed in self._truth:
             low, middle, high = (final_value(point, {**self._truth, changed: x}) for x in (0, 1, 2))
             slope = (middle - low) % MODULUS
@@ -134,11 +136,20 @@ class MaliciousProver(_Prover):
                 return {**self._truth, changed: solution}
         raise AssertionError("no evaluation enters the final check linearly")
 
+    def _of_the_chunks(self, evaluation: Evaluation, point: SymbolicPoint, value: int) -> int:
+        """An evaluation of what is committed: a boundary has no chunks after the statement's own window."""
+        tensor = self.plan.tensors[evaluation.tensor]
+        if tensor.kind is not Kind.BOUNDARY or "context" not in tensor.axes:
+            return value
+        rows = np.array(self.integers[tensor.name])
+        rows[WINDOW_ROWS * (self.statement.publics["window"] + 1) :] = 0
+        return evaluate(to_field(rows), point.resolve(evaluation))
+
     def _true_claims(
         self, key: VerifyingKey, point: SymbolicPoint, _: Mapping[Evaluation, int], slots: Sequence[int]
     ) -> Any:
         """The reduction runs on what was committed, whatever was said about it."""
-        return build_claims(key, point, self._truth, slots)
+        return build_claims(key, point, self._committed, slots)
 
     def _opening(
         self, bases: Any, combination: np.ndarray, point: Sequence[int], value: int, transcript: Transcript
@@ -167,6 +178,16 @@ class MaliciousProver(_Prover):
         return seen[0]
 
 
+class _AnySum(int):
+    """Equal to whatever the sum is, so that the honest rounds start."""
+
+    def __mod__(self, modulus: int) -> _AnySum:
+        return self
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
 class _BendingTranscript(Transcript):
     """Absorbs a changed S(zeta): h(alpha) is derived from line 3, so 2 gamma (v' - v) / zeta less repairs it."""
 
@@ -178,7 +199,9 @@ class _BendingTranscript(Transcript):
     def challenge(self, label: str, words: Iterable[int] = (), index: int = 0) -> int:
         listed = list(words)
         if label == "mercury.beta":  # g, h, S at zeta and 1/zeta, then [H]
-            repair = 2 * self.known["mercury.gamma"] * self.excess * pow(self.known["mercury.zeta"], -1, MODULUS)
+            repair = (
+                2 * self.known["mercury.gamma"] * self.excess * pow(self.known["mercury.zeta"], -1, MODULUS)
+            )
             self.s_zeta = listed[4] = (listed[4] - repair) % MODULUS
         self.known[label] = super().challenge(label, listed, index)
         return self.known[label]
@@ -188,5 +211,3 @@ def _sum(column: np.ndarray) -> int:
     """Sum of a column of 2^n entries: 2^n times its extension at (1/2, ..., 1/2)."""
     variables = len(column).bit_length() - 1
     return len(column) * evaluate(column, [pow(2, -1, MODULUS)] * variables) % MODULUS
-
-

@@ -1,413 +1,24 @@
 """A prover that goes on with a false statement, or with a forged witness of a true one, is always rejected.
 
-Every lie below is the best that its liar can do: what follows from the lie is computed honestly, so that as few
-relations as possible notice. `malicious_prover.py` then cheats wherever the argument leaves it a choice.
+What is claimed is in `lies.py`; `malicious_prover.py` cheats wherever the argument leaves it a choice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pytest
 
 from prover.argument.commitment import commit_chunks
-from prover.check import Checker
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import ProofRejectedError
-from prover.field.arrays import MODULUS
-from prover.operators.attend import Attend
-from prover.operators.rounding import requantise_half_up
-from prover.program import Program, WitnessContext
-from prover.relations import FixedBits
-from prover.statement import Statement, StepKey, VerifyingKey, boundary_chunks
-from prover.tables import exponential_table
 from prover.verify import verify
 
 from ..prover.operators.random_layers import SMALL, padded
-from ..prover.statements import public_statement, srs
+from ..prover.statements import srs
+from .lies import LIES, Case, Tensors, rival_wins, saturation_flag_flipped, wrong_output
 from .malicious_prover import MaliciousProver
-
-Tensors = dict[str, np.ndarray]
-NORM, GATE, ACTIVATION, MULTIPLY = 0, 1, 3, 4  # operators of an MLP step
-ATTEND, OUTPUT = 6, 7  # operators of an attention step
-
-
-@dataclass
-class Case:
-    """A true statement with its witness, about to be falsified in place."""
-
-    key: VerifyingKey
-    statement: Statement
-    tensors: Tensors
-
-    @classmethod
-    def true(cls, kind: str, window: int = 0, seed: int = 1) -> Case:
-        key, statement, tensors = public_statement(kind, window, seed)
-        return cls(key, statement, {name: array.copy() for name, array in tensors.items()})
-
-    @property
-    def program(self) -> Program:
-        return self.key.plan.program
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        return dict(zip(self.program.parameters, self.statement.key.parameters, strict=True))
-
-    def compute(
-        self,
-        first: int = 0,
-        program: Program | None = None,
-        parameters: dict[str, int] | None = None,
-        publics: dict[str, int] | None = None,
-    ) -> None:
-        """Recompute everything from operator `first` on, as the honest prover would."""
-        program = program or self.program
-        context = WitnessContext(
-            program,
-            self.tensors,
-            parameters or self.parameters,
-            publics or self.statement.publics,
-            self.statement.context_bits(self.key.plan),
-        )
-        for operator in program.operators[first:]:
-            operator.witness(context)
-
-    def claim_output(self) -> None:
-        """Make the statement speak of the output that is in `tensors`."""
-        self.claim_input(len(self.statement.inputs) - 1, self.tensors["after"])
-
-    def claim_input(self, index: int, values: np.ndarray) -> None:
-        point = commit_chunks(srs().g1, [values.reshape(-1)])[0]
-        inputs = list(self.statement.inputs)
-        inputs[index] = point
-        self.statement = replace(self.statement, inputs=tuple(inputs))
-
-    def claim_key(self, key: StepKey) -> None:
-        self.statement = replace(self.statement, key=key)
-
-
-# --- lies about any step ------------------------------------------------------------------------------------
-
-
-def _shift_output(case: Case, row: int, channel: int, by: int) -> None:
-    """Another output; the summand's remainder takes up the difference, so only its range notices."""
-    after = case.tensors["after"]
-    after[row, channel] += by
-    shift = case.parameters["down_shift" if case.program.name == "mlp" else "output_shift"]
-    case.tensors["summand_remainder"][row, channel] -= by << shift
-    case.tensors["after_high"] = (after + (1 << 30)) >> 16
-    case.claim_output()
-
-
-def wrong_output(case: Case) -> None:
-    _shift_output(case, 3, 5, 1)
-
-
-def data_in_a_padded_channel(case: Case) -> None:
-    """Channels 24..31 of the window are padding."""
-    _shift_output(case, 0, 30, -7)
-
-
-def wrong_weight(case: Case) -> None:
-    """One weight differs from the step key's; everything else follows from it."""
-    name, first = ("w_up", GATE) if case.program.name == "mlp" else ("w_value", 1)
-    case.tensors[name].reshape(-1)[:4] += 9_000
-    case.compute(first)
-    case.claim_output()
-
-
-def key_of_another_layer(case: Case) -> None:
-    """The computation of one layer, claimed for another one."""
-    case.claim_key(Case.true(case.program.name, _window(case), seed=2).statement.key)
-
-
-def rows_of_another_input(case: Case) -> None:
-    """The computation on other rows than those that both sides agreed on."""
-    other = Case.true(case.program.name, _window(case), seed=2)
-    case.statement = replace(
-        case.statement, inputs=(*other.statement.inputs[:-1], case.statement.inputs[-1])
-    )
-
-
-def wrong_shift(case: Case) -> None:
-    """Requantised with another shift than the step key's."""
-    name = "up_shift" if case.program.name == "mlp" else "value_shift"
-    case.compute(1, parameters={**case.parameters, name: case.parameters[name] - 1})
-    case.claim_output()
-
-
-def wrong_root(case: Case) -> None:
-    """y of the norm one too large in row 0; the slack below it is negative in its top limb only."""
-    norm = case.program.operators[NORM]
-    name = norm.output
-    root = int(case.tensors[f"{name}_root"].reshape(-1)[0]) + 1
-    mean_square = int(case.tensors[f"{name}_mean_square"].reshape(-1)[0])
-    limbs = norm._limbs(mean_square, root)
-    limbs[8] = (norm._numerator - root * root * mean_square) >> 96
-    case.tensors[f"{name}_root"].reshape(-1)[0] = root
-    case.tensors[f"{name}_limbs"].reshape(-1, 16)[0] = limbs
-    x = case.tensors["before"][:1]
-    case.tensors[name][:1] = requantise_half_up(x * root, norm.shift)
-    case.tensors[f"{name}_remainder"][:1] = (x * root + (1 << (norm.shift - 1))) - (
-        case.tensors[name][:1] << norm.shift
-    )
-    case.compute(1)
-    case.claim_output()
-
-
-# --- lies about an MLP step -----------------------------------------------------------------------------------
-
-
-def rounded_the_other_way(case: Case) -> None:
-    case.tensors["gate"][0, 0] += 1
-    case.tensors["gate_remainder"][0, 0] -= 1 << case.parameters["gate_shift"]
-    case.compute(ACTIVATION)
-    case.claim_output()
-
-
-def wrong_activation(case: Case) -> None:
-    """An activation that is in no row of the table (logUp must notice, whatever the multiplicities)."""
-    case.tensors["activated"][1, 2] += 5_000
-    case.compute(MULTIPLY)
-    case.claim_output()
-
-
-def division_in_the_field(case: Case) -> None:
-    """2^16 y + remainder - 2^15 = 0 with remainder 2^15 + 1, in a padded channel whose product is zero anyway."""
-    up = case.tensors["up"].astype(object)
-    inverse = pow(1 << case.parameters["up_shift"], -1, MODULUS)
-    up[0, 60] = -inverse % MODULUS
-    high = case.tensors["up_high"].astype(object)
-    high[0, 60] = (up[0, 60] + (1 << 20)) * pow(1 << 16, -1, MODULUS) % MODULUS  # low limb 0
-    case.tensors["up"], case.tensors["up_high"] = up, high
-    case.tensors["up_remainder"][0, 60] += 1
-
-
-# --- lies about an attention step ---------------------------------------------------------------------------
-
-
-def _window(case: Case) -> int:
-    return case.statement.publics.get("window", 0)
-
-
-def sees_the_future(case: Case) -> None:
-    """The mask is off by one: row t also attends to t + 1."""
-    mask = case.tensors["causal_mask"]
-    case.tensors["causal_mask"] = np.concatenate([np.zeros_like(mask[:, :1]), mask[:, :-1]], axis=1)
-    case.compute(ATTEND)
-    case.claim_output()
-
-
-def forgets_the_first_position(case: Case) -> None:
-    """A row that hides a key which it must see."""
-    case.tensors["causal_mask"][5:, 0] = 1
-    case.compute(ATTEND)
-    case.claim_output()
-
-
-def mask_of_another_window(case: Case) -> None:
-    """Window 1 computed as if its rows were those of window 0."""
-    case.compute(publics={"window": 0})
-    case.claim_output()
-
-
-def wrong_rotary_position(case: Case) -> None:
-    """Queries rotated as if they stood one window later."""
-    program = case.program
-    operators = list(program.operators)
-    query = operators[4]
-    window = query.position[0]
-    later = FixedBits(_window(case) + 1, window.width)
-    operators[4] = replace(query, position=(later, *query.position[1:]))
-    case.compute(1, program=replace(program, operators=tuple(operators)))
-    case.claim_output()
-
-
-def windows_swapped(case: Case) -> None:
-    """The agreed windows in another order."""
-    first, second, *rest = case.statement.inputs
-    case.statement = replace(case.statement, inputs=(second, first, *rest))
-
-
-def rows_beyond_the_window(case: Case) -> None:
-    """Rows after the statement's own window carry data and are seen."""
-    rows = 32 * (_window(case) + 1)
-    case.tensors["before"][rows:, :24] = 12_345
-    case.tensors["causal_mask"][:, rows:] = 0
-    case.compute()
-    case.claim_output()
-
-
-def padded_head_speaks(case: Case) -> None:
-    """The output matrix has entries for query head 3, which does not exist."""
-    case.tensors["w_output"][0, 3, :, :24] = 15_000
-    case.compute(OUTPUT)
-    case.claim_output()
-
-
-def _from_weights(case: Case) -> None:
-    """Everything after the attention weights, from the weights that are there."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
-    total = tensors["weight"].sum(axis=-1)
-    mixed = np.einsum("ghtu,ugc->ghtc", tensors["weight"], tensors["value"])
-    numerator = 2 * mixed + total[..., None]
-    tensors["weight_sum"] = total
-    tensors["attended"] = numerator // (2 * total[..., None])
-    remainder = numerator - 2 * total[..., None] * tensors["attended"]
-    _attended_remainder(case, attend, remainder)
-    case.compute(OUTPUT)
-    case.claim_output()
-
-
-def _attended_remainder(case: Case, attend: Attend, remainder: np.ndarray) -> None:
-    context = WitnessContext(case.program, case.tensors, case.parameters, case.statement.publics)
-    complement = 2 * case.tensors["weight_sum"][..., None] - 1 - remainder
-    case.tensors["attended_remainder"] = remainder
-    for check, values in zip(attend._remainder_checks, (remainder, complement), strict=True):
-        check.witness(context, values)
-    attend._range.witness(context)
-
-
-FAR = (0, 0, 0, 1)
-"""A masked pair: row 0 of window 0 must not see position 1."""
-
-
-def digit_outside_its_half(case: Case) -> None:
-    """z_hi one larger, z_lo negative: together the same distance, with the weight of another key."""
-    tensors = case.tensors
-    tensors["distance_high"][FAR] += 1
-    tensors["distance_low"][FAR] -= 1 << 16
-    tensors["weight"][FAR] = exponential_table()[0]
-    _from_weights(case)
-
-
-def saturation_flag_flipped(case: Case) -> None:
-    """A far key counts as near."""
-    tensors = case.tensors
-    tensors["saturated"][FAR] = 0
-    tensors["weight"][FAR] = exponential_table()[tensors["distance_low"][FAR]]
-    _from_weights(case)
-
-
-def near_key_saturated(case: Case) -> None:
-    """A near key counts as far."""
-    tensors = case.tensors
-    pair = tuple(np.argwhere(tensors["distance_high"][:, :3, 5:] == 0)[0] + (0, 0, 5, 0))
-    tensors["saturated"][pair] = 1
-    tensors["weight"][pair] = 0
-    tensors["weight"][pair[:3]][0] += tensors["weight"][pair[:3]].sum() == 0  # never divide by zero
-    _from_weights(case)
-
-
-def _shift_max(case: Case, by: int) -> None:
-    attend, tensors = case.program.operators[ATTEND], case.tensors
-    index = (1 << 16) * tensors["distance_high"] + tensors["distance_low"]
-    distance = (index << attend.shift) + tensors["distance_remainder"] + by
-    tensors["score_max"] = tensors["score_max"] + by
-    tensors["distance_remainder"] = distance & ((1 << attend.shift) - 1)
-    index = distance >> attend.shift
-    tensors["distance_low"], tensors["distance_high"] = index & 0xFFFF, index >> 16
-    tensors["saturated"] = (tensors["distance_high"] > 0).astype(np.int64)
-    near = tensors["saturated"] * (1 << 16) + tensors["distance_low"]
-    tensors["weight"] = exponential_table()[near]
-    _from_weights(case)
-
-
-def max_not_attained(case: Case) -> None:
-    """A maximum above every score: all distances grow, and the selector points at one that is not zero."""
-    _shift_max(case, 40_000)
-
-
-def max_too_small(case: Case) -> None:
-    """A maximum below the largest score: that pair's distance is negative."""
-    _shift_max(case, -3_000)
-
-
-def quotient_off_by_one(case: Case) -> None:
-    attended = case.tensors["attended"]
-    attended[0, 0, 7, 0] += 1
-    remainder = case.tensors["attended_remainder"]
-    remainder[0, 0, 7, 0] -= 2 * case.tensors["weight_sum"][0, 0, 7]
-    _attended_remainder(case, case.program.operators[ATTEND], remainder)
-    case.compute(OUTPUT)
-    case.claim_output()
-
-
-# --- lies about the head ------------------------------------------------------------------------------------
-
-
-def _exchange_tokens(case: Case) -> int:
-    """Chosen and rival change places; returns the margin, which is negative now."""
-    chosen, rival, window = case.statement.inputs
-    case.statement = replace(case.statement, inputs=(rival, chosen, window))
-    case.tensors["chosen"], case.tensors["rival"] = case.tensors["rival"], case.tensors["chosen"]
-    difference = case.tensors["chosen"] - case.tensors["rival"]
-    return int(np.sum(case.tensors["normalised"] * difference)) - case.statement.publics["strict"]
-
-
-def rival_wins(case: Case) -> None:
-    """The margin is negative in its top limb."""
-    margin = _exchange_tokens(case)
-    limbs = [margin >> 16 * i & 0xFFFF for i in range(3)]
-    case.tensors["margin_limbs"] = np.array([*limbs, margin >> 48], dtype=np.int64)
-
-
-def margin_modulo_its_width(case: Case) -> None:
-    """All limbs in range, of the margin plus 2^64."""
-    margin = _exchange_tokens(case)
-    case.tensors["margin_limbs"] = np.array([margin >> 16 * i & 0xFFFF for i in range(4)], dtype=np.int64)
-
-
-def another_row_of_the_window(case: Case) -> None:
-    """The margin at row 6, claimed for row 5."""
-    case.tensors["chosen"], case.tensors["rival"] = case.tensors["rival"], case.tensors["chosen"]
-    case.tensors["window"][[5, 6]] = case.tensors["window"][[6, 5]]
-    case.tensors["chosen"], case.tensors["rival"] = case.tensors["rival"], case.tensors["chosen"]
-    case.compute(publics={**case.statement.publics, "strict": 0}) if _margin(case) >= 0 else None
-
-
-def _margin(case: Case) -> int:
-    """Sign of the margin for the row that is at row 5 now (the norm is a positive factor)."""
-    return int(np.sum(case.tensors["window"][5] * (case.tensors["chosen"] - case.tensors["rival"])))
-
-
-def tie_against_the_smaller_id(case: Case) -> None:
-    """Equal logits and a rival with the smaller id: the margin is -1."""
-    case.tensors["rival"] = case.tensors["chosen"].copy()
-    case.statement = replace(
-        case.statement, inputs=(case.statement.inputs[0], case.statement.inputs[0], case.statement.inputs[2])
-    )
-    case.tensors["margin_limbs"] = np.array([-1, 0, 0, 0], dtype=np.int64)
-
-
-# --- the verdicts -------------------------------------------------------------------------------------------
-
-ANY = (wrong_output, data_in_a_padded_channel, wrong_weight, key_of_another_layer, rows_of_another_input)
-MLP = (wrong_shift, wrong_root, rounded_the_other_way, wrong_activation, division_in_the_field)
-ATTENTION = (
-    sees_the_future,
-    forgets_the_first_position,
-    wrong_rotary_position,
-    padded_head_speaks,
-    digit_outside_its_half,
-    saturation_flag_flipped,
-    near_key_saturated,
-    max_not_attained,
-    max_too_small,
-    quotient_off_by_one,
-)
-HEAD = (rival_wins, margin_modulo_its_width, another_row_of_the_window, tie_against_the_smaller_id)
-LIES = [
-    *(("mlp", 0, lie) for lie in (*ANY, *MLP)),
-    *(("attention", 0, lie) for lie in (*ANY[1:3], *ATTENTION)),
-    *(("attention", 1, lie) for lie in (mask_of_another_window, windows_swapped)),
-    ("attention", 2, rows_beyond_the_window),
-    *(("head", 0, lie) for lie in HEAD),
-]
-"""Lies about wrong tables, keys and rows change public tensors: their witness is consistent in itself."""
 
 
 def _rejection(case: Case, encoded: bytes) -> str:
@@ -416,7 +27,7 @@ def _rejection(case: Case, encoded: bytes) -> str:
     return str(rejected.value)
 
 
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 1), ("head", 0)])
+@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 2), ("head", 0)])
 def test_the_malicious_prover_proves_what_is_true(kind: str, window: int) -> None:
     """The control: without a lie there is nothing to repair, and the same machinery is accepted."""
     case = Case.true(kind, window)
@@ -424,7 +35,8 @@ def test_the_malicious_prover_proves_what_is_true(kind: str, window: int) -> Non
     proofs = liar.cheat()
     assert proofs["truthful"] == proofs["adjusted"]
     verify(case.key, case.statement, proofs["adjusted"].encode())
-    assert liar.bend(proofs["adjusted"]) == proofs["adjusted"]
+    if kind == "head":
+        assert liar.bend(proofs["adjusted"]) == proofs["adjusted"]
 
 
 @pytest.mark.parametrize(("kind", "window", "lie"), LIES, ids=lambda value: getattr(value, "__name__", None))
@@ -442,26 +54,26 @@ def test_a_lie_is_rejected(kind: str, window: int, lie: Callable[[Case], None]) 
 
 @pytest.mark.parametrize(
     ("kind", "window", "lie"),
-    [("mlp", 0, wrong_output), ("mlp", 0, key_of_another_layer), ("head", 0, rival_wins)],
+    [("attention", 0, wrong_output), ("head", 0, rival_wins)],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_each_repair_only_moves_the_contradiction(kind: str, window: int, lie: Callable[[Case], None]) -> None:
+def test_each_repair_only_moves_the_contradiction(
+    kind: str, window: int, lie: Callable[[Case], None]
+) -> None:
     """The final check, then the opening's values, then its pairing."""
     case = Case.true(kind, window)
     lie(case)
     liar = MaliciousProver(case.key, srs(), case.statement, case.tensors)
     proofs = liar.cheat()
-    if proofs["truthful"] != proofs["adjusted"]:
-        assert "final claim" in _rejection(case, proofs["truthful"].encode())
+    assert "final claim" in _rejection(case, proofs["truthful"].encode())
     assert "pairing" in _rejection(case, proofs["adjusted"].encode())
     assert "pairing" in _rejection(case, liar.bend(proofs["adjusted"]).encode())
 
 
-@pytest.mark.parametrize("lie", [wrong_output, wrong_activation, division_in_the_field], ids=lambda f: f.__name__)
-def test_balanced_inverses_do_not_help(lie: Callable[[Case], None]) -> None:
+def test_balanced_inverses_do_not_help() -> None:
     """The sum of all inverses is zero again, but one of them is no inverse any more."""
-    case = Case.true("mlp")
-    lie(case)
+    case = Case.true("attention")
+    saturation_flag_flipped(case)
     liar = MaliciousProver(case.key, srs(), case.statement, case.tensors, balance_inverses=True)
     for proof in liar.cheat().values():
         _rejection(case, proof.encode())
@@ -477,10 +89,10 @@ def _moved(tensors: Tensors) -> None:
     tensors["range_multiplicity"][70_001] -= 1
 
 
-@pytest.mark.parametrize("spoil", [_one_more, _moved], ids=["one more", "moved"])
-@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize(("spoil", "balanced"), [(_one_more, True), (_moved, False)], ids=["more", "moved"])
 def test_multiplicities_must_match(spoil: Callable[[Tensors], None], balanced: bool) -> None:
-    case = Case.true("mlp")
+    """Of a true statement: whoever may choose multiplicities freely may look up what is in no table."""
+    case = Case.true("head")
     liar = MaliciousProver(
         case.key, srs(), case.statement, case.tensors, balance_inverses=balanced, spoil=spoil
     )
@@ -518,7 +130,9 @@ def _moved_on(window: np.ndarray) -> None:
     window[:] = np.roll(window, 1)
 
 
-@pytest.mark.parametrize("lie", [_swapped, _one_value, _padding, _rotated, _moved_on], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "lie", [_swapped, _one_value, _padding, _rotated, _moved_on], ids=lambda f: f.__name__
+)
 def test_a_wrong_embedding_window_is_rejected(lie: Callable[[np.ndarray], None]) -> None:
     rows, window = _embedding()
     key = EmbeddingKey.create(SMALL.channel_bits, srs())

@@ -1,0 +1,205 @@
+"""How likely a false statement is to be accepted, term by term.
+
+The argument is a sequence of random checks. Each one fails to notice a lie only if a challenge is a root of a
+non-zero polynomial that was fixed before the challenge was drawn: for degree D that is D values out of r
+(Schwartz-Zippel). A term below is such a D, summed over everything that the challenge has to catch; the total is
+the union bound. Counts are upper bounds: where one lie would be enough to bound, all are added.
+
+Commitments are binding, and a KZG opening means what it says, as long as BN254 and the SRS hold (about 100 bits,
+in the algebraic group model); that is a matter of computation, stated beside the total and no part of it.
+Sources: Thaler, sections 3 and 4; logUp (ePrint 2022/1530); Mercury (ePrint 2025/385); BDFG20 (ePrint 2020/081).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import log2, log10
+
+from .argument.reduction import REDUCTION_DEGREE
+from .field.arrays import MODULUS
+from .plan import ROUND_DEGREE, Plan
+from .program import WINDOW_ROWS
+
+COMPUTATIONAL_BITS = 100
+"""log2 of the work of the best known attack on BN254 (tower number field sieve in the target group)."""
+HASH_VALUES = 1 << 256
+GRINDING_BITS = 80
+"""log2 of the hash evaluations of an adversary who retries its messages until a challenge suits it."""
+
+
+@dataclass(frozen=True)
+class SoundnessTerm:
+    """One cause of error: a probability of roots / r. `why` says what the roots are of."""
+
+    name: str
+    roots: Fraction
+    why: str
+
+    @property
+    def log2(self) -> float:
+        """log2 of the probability."""
+        return _log2(self.roots)
+
+    @property
+    def log10(self) -> float:
+        """log10 of the probability."""
+        return self.log2 * log10(2)
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """The terms for one statement, and their sum."""
+
+    statement: str
+    terms: tuple[SoundnessTerm, ...]
+
+    @property
+    def total(self) -> SoundnessTerm:
+        """The union bound."""
+        return SoundnessTerm("total", sum((t.roots for t in self.terms), Fraction(0)), "sum of the terms")
+
+    @property
+    def probability(self) -> float:
+        """The total as a float."""
+        return float(self.total.roots / MODULUS)
+
+    def facts(self) -> dict[str, object]:
+        """For JSON output."""
+        return {
+            "statement": self.statement,
+            "terms": [
+                {"name": t.name, "log2": round(t.log2, 2), "log10": round(t.log10, 2), "why": t.why}
+                for t in self.terms
+            ],
+            "total_log2": round(self.total.log2, 2),
+            "total_log10": round(self.total.log10, 2),
+            "grinding_bits": GRINDING_BITS,
+            "total_log2_with_grinding": round(self.total.log2 + GRINDING_BITS, 2),
+            "computational_bits": COMPUTATIONAL_BITS,
+        }
+
+    def lines(self) -> list[str]:
+        """A table for people."""
+        width = max(len(t.name) for t in self.terms)
+        rows = [
+            f"soundness error, {self.statement}:",
+            f"  {'cause':<{width}}  {'log2':>8}  {'log10':>7}  roots of",
+        ]
+        rows += [f"  {t.name:<{width}}  {t.log2:8.2f}  {t.log10:7.2f}  {t.why}" for t in self.terms]
+        total = self.total
+        rows.append(f"  {total.name:<{width}}  {total.log2:8.2f}  {total.log10:7.2f}  {total.why}")
+        rows.append(
+            f"after 2^{GRINDING_BITS} hash evaluations spent on retries: 2^{total.log2 + GRINDING_BITS:.0f};"
+            f" breaking BN254 takes about 2^{COMPUTATIONAL_BITS} operations and is what limits the whole"
+        )
+        return rows
+
+
+def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
+    """The terms of a layer program's statement: t = context_bits, mu = chunk_bits."""
+    variables = plan.variables(context_bits)
+    tables = sum(1 << table.width.resolve(context_bits) for table in plan.program.tables)
+    lookups = sum(
+        len(relations) << plan.width(domain).resolve(context_bits)
+        for domain, relations in plan.lookups.items()
+    )
+    claims = len(plan.classes) + len(plan.single_evaluations)
+    terms = [
+        _term("beta: lookup rows as one number", 2 * tables, f"2 x {tables} table rows"),
+        _term(
+            "gamma: logUp",
+            2 * (lookups + tables),
+            f"sum and denominators of {lookups} lookups, {tables} rows",
+        ),
+        _term("alpha: relations into one", plan.powers - 1, f"{plan.powers} powers of alpha"),
+        _term("rho: points of a domain into one", variables, f"{variables} coordinates"),
+        _term(
+            "r: batched sumcheck",
+            ROUND_DEGREE * variables,
+            f"{variables} rounds of degree {ROUND_DEGREE}",
+        ),
+        *_class_terms(plan, context_bits, chunk_bits),
+        _term("eta: claims into one", claims - 1, f"{claims} claims"),
+        _term(
+            "q: claim reduction",
+            REDUCTION_DEGREE * chunk_bits,
+            f"{chunk_bits} rounds of degree {REDUCTION_DEGREE}",
+        ),
+        *_opening_terms(chunk_bits),
+    ]
+    return _with_bias(f"{plan.program.name} statement with 2^{context_bits} context rows", terms)
+
+
+def embedding_soundness(channel_bits: int, chunk_bits: int) -> Soundness:
+    """The one term of the embedding statement: W(z) = sum_i z^(i * padded_d) E_i(z)."""
+    degree = (1 << chunk_bits) - 1 + ((WINDOW_ROWS - 1) << channel_bits)
+    terms = [_term("z: embedding rows", degree, f"degree below 2^{chunk_bits} + {WINDOW_ROWS - 1} rows")]
+    return _with_bias("embedding statement", terms)
+
+
+def _class_terms(plan: Plan, context_bits: int, chunk_bits: int) -> list[SoundnessTerm]:
+    """Slot and front coordinates of the class claims.
+
+    A class's stack has slot_bits + n variables. Wrong evaluations meet slot_bits random coordinates. What a chunk
+    holds beyond the stack survives r with probability n / r and meets mu - slot_bits - n random front coordinates.
+    """
+    slots = beyond = 0
+    for tensor_class in plan.classes:
+        width = tensor_class.width.resolve(context_bits)
+        slots += tensor_class.slot_bits
+        if tensor_class.slot_bits + width < chunk_bits:
+            beyond += chunk_bits
+    return [
+        _term("slots: tensors of a class into one", slots, f"slot bits of {len(plan.classes)} classes"),
+        _term(
+            "slots: nothing beyond a short chunk",
+            beyond,
+            f"{beyond // chunk_bits} short chunks, {chunk_bits} variables",
+        ),
+    ]
+
+
+def _opening_terms(chunk_bits: int) -> list[SoundnessTerm]:
+    """Mercury on 2^mu coefficients, b = 2^ceil(mu / 2); every committed polynomial may have degree 2^mu - 1."""
+    size, root = 1 << chunk_bits, 1 << -(-chunk_bits // 2)
+    # line 3 (span of powers 2 size), D = X^(b-1) g(1/X) (2 size), the division by X^b - alpha (size + b)
+    identities = 2 * size + 2 * size + size + root
+    return [
+        _term("Mercury alpha: h", size, "degree of h"),
+        _term("Mercury gamma: two claims", 1, "two claims"),
+        _term("Mercury zeta: identities", identities, "three identities between committed polynomials"),
+        _term("Mercury beta, z, d: batch", 3 + size + 3 + 1, "four polynomials on three points, one pairing"),
+    ]
+
+
+def _term(name: str, roots: int, why: str) -> SoundnessTerm:
+    return SoundnessTerm(name, Fraction(roots), why)
+
+
+def _with_bias(statement: str, terms: list[SoundnessTerm]) -> Soundness:
+    """Adds what Keccak modulo r costs.
+
+    A challenge is a 256-bit number modulo r, so some values have probability ceil(2^256 / r) / 2^256 instead of
+    1 / r. That is no small statistical distance, but every value's probability, and with it every term, grows by
+    at most this factor.
+    """
+    terms = [term for term in terms if term.roots]
+    factor = Fraction(-(-HASH_VALUES // MODULUS) * MODULUS, HASH_VALUES)
+    biased = (factor - 1) * sum((t.roots for t in terms), Fraction(0))
+    bias = SoundnessTerm("Fiat-Shamir: hash modulo r", biased, f"{float(factor):.3f} times all of the above")
+    return Soundness(statement, (*terms, bias))
+
+
+def _log2(roots: Fraction) -> float:
+    return log2(roots.numerator) - log2(roots.denominator) - log2(MODULUS)
+
+
+__all__ = [
+    "COMPUTATIONAL_BITS",
+    "GRINDING_BITS",
+    "Soundness",
+    "SoundnessTerm",
+    "embedding_soundness",
+    "step_soundness",
+]

@@ -1,0 +1,117 @@
+"""The soundness error of real shapes is far below what the design promises, and the command prints it."""
+
+from __future__ import annotations
+
+import json
+from math import log2
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from prover.architectures.llama import LlamaConfig
+from prover.cli import prove, verify
+from prover.field.arrays import MODULUS
+from prover.plan import Plan
+from prover.soundness import GRINDING_BITS, Soundness, embedding_soundness, step_soundness
+
+MU = 18
+SMOLLM2_135M = LlamaConfig(
+    layers=30,
+    hidden=576,
+    heads=9,
+    kv_heads=3,
+    head_size=64,
+    feed_forward=1536,
+    vocabulary=49_152,
+    rope_base=100_000,
+    norm_epsilon=1e-5,
+    max_positions=2048,
+)
+PROMISED = 1e-60
+
+
+def _of(kind: str, context_bits: int) -> Soundness:
+    if kind == "embedding":
+        return embedding_soundness(SMOLLM2_135M.channel_bits, MU)
+    return step_soundness(Plan(SMOLLM2_135M.programs[kind]), context_bits, MU)
+
+
+@pytest.mark.parametrize(
+    ("kind", "context_bits"),
+    [("mlp", 5), ("attention", 5), ("attention", 11), ("head", 5), ("embedding", 5)],
+)
+def test_the_real_model_keeps_the_promise(kind: str, context_bits: int) -> None:
+    soundness = _of(kind, context_bits)
+    assert all(term.roots > 0 for term in soundness.terms)
+    assert 0 < soundness.probability < PROMISED
+    assert sum(2**term.log2 for term in soundness.terms) == pytest.approx(soundness.probability)
+    assert len({term.name for term in soundness.terms}) == len(soundness.terms)
+
+
+def test_known_terms_of_an_mlp_step() -> None:
+    """Counted by hand: 18 rounds of degree 4; 2 x (range 2^17 + activation 2^18) rows; 2^9 + 6 * 2^15 + 8 * 2^16."""
+    terms = {term.name.split(":")[0]: term for term in _of("mlp", 5).terms}
+    assert terms["r"].roots == 4 * 18
+    assert terms["beta"].roots == 2 * (2**17 + 2**18)
+    assert terms["gamma"].roots == 2 * (2**9 + 6 * 2**15 + 8 * 2**16 + 2**17 + 2**18)
+    assert terms["r"].log2 == pytest.approx(log2(72) - log2(MODULUS))
+
+
+def test_longer_contexts_and_larger_chunks_cost_soundness() -> None:
+    attention = Plan(SMOLLM2_135M.programs["attention"])
+    errors = [step_soundness(attention, t, MU).probability for t in range(5, 12)]
+    assert errors == sorted(errors)
+    assert step_soundness(attention, 5, 20).probability > errors[0]
+
+
+def test_the_hash_costs_less_than_a_bit() -> None:
+    """Keccak modulo r: 2^256 / r = 5.29, so the likeliest challenges have 6 / 5.29 times their share."""
+    soundness = _of("mlp", 5)
+    *terms, bias = soundness.terms
+    assert float(bias.roots / sum(term.roots for term in terms)) == pytest.approx(0.1341, abs=1e-4)
+
+
+def test_verify_explains(tmp_path: Path) -> None:
+    file = tmp_path / "proof.json"
+    app = typer.Typer()
+    app.command()(prove)
+    app.command()(verify)
+    runner = CliRunner()
+    made = runner.invoke(
+        app,
+        [
+            *[
+                "prove",
+                "--prompt",
+                "hi",
+                "--raw",
+                "--step",
+                "embedding",
+                "--position",
+                "0",
+                "--max-tokens",
+                "1",
+                "--out",
+            ],
+            str(file),
+        ],
+    )
+    assert made.exit_code == 0, made.output
+    text = runner.invoke(app, ["verify", str(file), "--explain"]).output
+    assert "soundness error, embedding statement" in text and "BN254" in text
+    facts = json.loads(runner.invoke(app, ["verify", str(file), "--explain", "--json"]).output)
+    assert facts["soundness"]["total_log10"] < -60
+    assert "soundness" not in json.loads(runner.invoke(app, ["verify", str(file), "--json"]).output)
+
+
+def test_the_figures_in_the_security_page_are_current() -> None:
+    page = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    columns = [_of("mlp", 5), _of("attention", 5), _of("attention", 11), _of("head", 5)]
+    for terms in zip(*(soundness.terms for soundness in columns), strict=True):
+        assert f"| {terms[0].name} | {' | '.join(f'{term.log10:.1f}' for term in terms)} |" in page
+    totals = [soundness.total for soundness in columns]
+    assert f"| **total** | {' | '.join(f'**{total.log10:.1f}**' for total in totals)} |" in page
+    assert f"error 10^{_of('embedding', 5).total.log10:.1f}" in page
+    assert f"at most 2^{max(total.log2 for total in totals) + GRINDING_BITS:.0f}" in page
