@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref,
 from .statement import Statement, VerifyingKey, boundary_chunks
 
 Progress = Callable[[str], None]
+
+_SMALL = 1 << 51
+"""Integers below this enter the sumcheck as they are."""
 
 
 class StatementFalseError(GainsayError):
@@ -95,14 +99,18 @@ class _Prover:
         gamma = transcript.challenge("gamma")
         self.progress("logup")
         self._invert(views, beta, gamma)
+        del views
         inverses = self._commit(2)
         alpha = transcript.challenge("alpha", _coordinates(inverses))
         variables = plan.variables(self.context_bits)
         rho = transcript.challenges("rho", variables)
         challenges = Challenges(beta, gamma, alpha, rho, [])
         self.progress("sumcheck")
-        terms = [self._group_term(group, challenges) for group in plan.groups]
-        terms += [self._product_term(product, challenges) for product in plan.products]
+        # made one by one: the sumcheck drops a term's tables once it has them in its own form
+        terms = chain(
+            (self._group_term(group, challenges) for group in plan.groups),
+            (self._product_term(product, challenges) for product in plan.products),
+        )
         try:
             summed = prove_sumcheck(terms, variables, ROUND_DEGREE, 0, transcript, "round")
         except SumcheckError as error:
@@ -116,6 +124,8 @@ class _Prover:
         slots = transcript.challenges("slot", slot_challenge_count(plan, self.context_bits, self.srs.mu))
         claims = build_claims(self.verifying_key, point, sent, slots)
         reduced, combination = prove_reduction(claims, self.chunks, self.srs.mu, transcript)
+        self.chunks.clear()
+        self.fields.clear()
         self.progress("opening")
         opening = open_mercury(self.srs.g1, combination, reduced.point, reduced.claim, transcript)
         return Proof(
@@ -264,12 +274,14 @@ class _Prover:
         return Term(tables, builder.finish(total))
 
     def _table(self, ref: Ref, domain: Sequence[str]) -> np.ndarray:
-        """A reference over the whole domain, as a flat field array."""
+        """A reference over the whole domain, flat: field elements, or integers below 2^51."""
         shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in domain)
         if ref.tensor in self.fields:
             return self.fields[ref.tensor]
         array, axes = self._gathered(ref)
-        return to_field(np.broadcast_to(broadcast(array, axes, domain), shape))
+        small = array.dtype == np.int64 and array.min() > -_SMALL and array.max() < _SMALL
+        table = np.broadcast_to(broadcast(array, axes, domain), shape)
+        return np.ascontiguousarray(table).reshape(-1) if small else to_field(table)
 
     def _emit(
         self,
@@ -316,15 +328,18 @@ class _Prover:
         array, axes = self._gathered(factor)
         kept = [axis for axis in product.domain if axis in axes]
         bound = [axis for axis in axes if axis not in kept]
-        ordered = np.transpose(array, [axes.index(axis) for axis in (*bound, *kept)])
+        bound_last = axes == (*kept, *bound)  # then binding reads the array as it lies, without a copy
+        order = axes if bound_last else (*bound, *kept)
+        ordered = np.transpose(array, [axes.index(axis) for axis in order])
         sizes = [1 << self.plan.axes[axis].resolve(self.context_bits) for axis in kept]
         if not bound:
             values = to_field(ordered)
         else:
             slices = [self.plan.slice("rho", product.output, axis) for axis in bound]
             weights = eq_table([c for part in slices for c in point.slice(part)])
-            matrix = np.ascontiguousarray(ordered.reshape(len(weights), -1), dtype=np.int64)
-            values = bind_integers(matrix, weights, axis=0)
+            shape_2d = (-1, len(weights)) if bound_last else (len(weights), -1)
+            matrix = np.ascontiguousarray(ordered.reshape(shape_2d), dtype=np.int64)
+            values = bind_integers(matrix, weights, axis=1 if bound_last else 0)
         if len(kept) == len(product.domain):
             return values
         full = broadcast(values.reshape(*sizes, 4), (*kept, "limbs"), (*product.domain, "limbs"))

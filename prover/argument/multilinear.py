@@ -14,6 +14,7 @@ from ..field import arrays
 from ..field.arrays import MODULUS
 from ..field.scalar_kernels import FR_ZERO, fr_add, fr_from_i64, fr_load, fr_mul, fr_store, fr_sub
 from ..field.threads import threads_for
+from .integer_sums import LANES, MOST_TERMS, bind_columns, bind_rows, combine_integers, suits
 
 _PARALLEL_FROM = 1 << 13
 """Elements below which waking another thread costs more than it saves."""
@@ -115,6 +116,8 @@ def _bind_first(matrix: np.ndarray, weights: np.ndarray, result: np.ndarray) -> 
 
 def bind_integers(matrix: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     """Contract one axis of a contiguous int64 matrix (A, B) with field weights; returns a field array."""
+    if matrix.shape[axis] <= MOST_TERMS and suits(matrix):
+        return (bind_rows if axis == 0 else bind_columns)(matrix, arrays.to_ints(weights))
     result = np.empty((matrix.shape[1 - axis], 4), dtype=np.uint64)
     with threads_for(matrix.size, _PARALLEL_FROM):
         (_bind_first if axis == 0 else _bind_last)(matrix, weights, result)
@@ -139,6 +142,18 @@ def accumulate(target: np.ndarray, values: np.ndarray, weight: int) -> None:
     kernel = _accumulate_integers if values.ndim == 1 else _accumulate_field
     with threads_for(len(values), _PARALLEL_FROM):
         kernel(target, np.ascontiguousarray(values), as_tuple(arrays.scalar(weight)))
+
+
+def combine_tables(tables: Sequence[np.ndarray], weights: Sequence[int], length: int) -> np.ndarray:
+    """sum_k weights[k] * tables[k], each (int64 or field elements) padded with zeros to `length`."""
+    fast = [k for k, table in enumerate(tables) if table.ndim == 1 and suits(table)][:MOST_TERMS]
+    if fast and length % LANES == 0:
+        result = combine_integers([tables[k] for k in fast], [weights[k] for k in fast], length)
+    else:
+        fast, result = [], arrays.zeros(length)
+    for k in sorted(set(range(len(tables))) - set(fast)):
+        accumulate(result, tables[k], weights[k])
+    return result
 
 
 def to_field(values: np.ndarray) -> np.ndarray:

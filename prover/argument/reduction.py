@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..field import arrays
 from ..field.arrays import MODULUS
-from .multilinear import accumulate, eq_table, eq_value
+from .multilinear import combine_tables, eq_table, eq_value
 from .sumcheck import RunningTerm, SumcheckResult, Term, evaluate_coefficients, interpolate
 from .tape import TapeBuilder
 from .transcript import Transcript
@@ -115,10 +114,11 @@ def prove_reduction(
     for point, members in by_point.items():
         longest = max(len(chunks[key]) for _, claim in members for key, _ in claim.weights)
         variables = (longest - 1).bit_length()
-        table = arrays.zeros(1 << variables)
+        weights: dict[Hashable, int] = {}
         for factor, claim in members:
             for key, weight in claim.weights:
-                accumulate(table, chunks[key], factor * weight % MODULUS)
+                weights[key] = (weights.get(key, 0) + factor * weight) % MODULUS
+        table = combine_tables([chunks[key] for key in weights], list(weights.values()), 1 << variables)
         terms.append(_Padded(point, table, variables))
     claim_value = combined_value(claims, eta)
     if sum(term.claim for term in terms) % MODULUS != claim_value:
@@ -135,7 +135,7 @@ def prove_reduction(
         claim_value = evaluate_coefficients(coefficients, challenge)
         q.append(challenge)
         rounds.append(sent)
-    combination = arrays.zeros(1 << chunk_bits)
-    for key, coefficient in chunk_coefficients(claims, eta, q).items():
-        accumulate(combination, chunks[key], coefficient)
+    coefficients_of = chunk_coefficients(claims, eta, q)
+    tables = [chunks[key] for key in coefficients_of]
+    combination = combine_tables(tables, list(coefficients_of.values()), 1 << chunk_bits)
     return SumcheckResult(q, rounds, claim_value, []), combination

@@ -9,7 +9,7 @@ g(0) + g(1) = claim, so c_1 = claim - 2 c_0 - c_2 - ... - c_D. Source: Thaler, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,7 +198,7 @@ class SumcheckResult:
 
 
 def prove_sumcheck(
-    terms: Sequence[Term], variables: int, degree: int, claim: int, transcript: Transcript, label: str
+    terms: Iterable[Term], variables: int, degree: int, claim: int, transcript: Transcript, label: str
 ) -> SumcheckResult:
     """Run the prover; raises SumcheckError when the terms do not sum to `claim`."""
     running = [RunningTerm(term) for term in terms]

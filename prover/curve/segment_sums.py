@@ -26,7 +26,7 @@ from .affine_cases import ADD, INFINITY_SUM, LEFT, RIGHT, classify, load_point, 
 from .point_arrays import PointArray
 from .vector_sums import add_block_vector
 
-_BLOCK = 512
+_BLOCK = 1024
 """Additions that share one inversion; prefix products and indices of a block stay in the L2 cache."""
 
 _VECTOR_FROM = 16

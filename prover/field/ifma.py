@@ -104,6 +104,38 @@ def _unary(body: Callable[..., list[Any]], rows: int) -> Intrinsic:
     return operation
 
 
+@intrinsic
+def accumulate_integers(
+    typing_context: Any, array: Any, out: Any, address: Any, offset: Any, factors: Any, factor: Any
+) -> Any:
+    """Intrinsic ``(array, out, address, offset, factors, factor)``: six rows += (integer + offset) * factor.
+
+    The eight int64 integers lie at a memory address; offset makes them non-negative and below 2^52. The factor is
+    five rows of 52-bit limbs of the array ``factors``. Sums are not carried: callers bound their number.
+    """
+    _check_rows(array)
+    _check_rows(factors)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        rows = [_row(context, builder, signature.args[0], arguments[0], arguments[1], k) for k in range(6)]
+        source = builder.inttoptr(arguments[2], _VECTOR.as_pointer())
+        lifted = ir.Constant(_VECTOR, ir.Undefined)
+        for lane in range(LANES):
+            lifted = builder.insert_element(lifted, arguments[3], ir.IntType(32)(lane))
+        value = builder.add(builder.load(source, align=8), lifted)
+        total = [builder.load(row, align=8) for row in rows]
+        for k in range(VECTOR_ROWS):
+            pointer = _row(context, builder, signature.args[4], arguments[4], arguments[5], k)
+            limb = builder.load(pointer, align=8)
+            total[k] = _multiply_accumulate(builder, False, total[k], value, limb)
+            total[k + 1] = _multiply_accumulate(builder, True, total[k + 1], value, limb)
+        for row, limb in zip(rows, total, strict=True):
+            builder.store(limb, row, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, types.int64, factors, types.int64), generate
+
+
 def _carry(builder: ir.IRBuilder, limbs: list[Any]) -> list[Any]:
     """Signed carries resolved: limbs in [0, 2^52) but the last, which keeps what is left."""
     carried = list(limbs)

@@ -1,0 +1,1 @@
+"""What `gainsay bench` measures, one file per subject."""

@@ -1,0 +1,103 @@
+"""Eight-lane kernels of the argument against plain Python integers and the portable kernels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from prover.argument import integer_sums, sumcheck
+from prover.argument.multilinear import combine_tables
+from prover.argument.sumcheck import Term, prove_sumcheck
+from prover.argument.tape import Tape, TapeBuilder
+from prover.argument.transcript import Transcript
+from prover.field import arrays, ifma
+from prover.field.arrays import MODULUS
+
+pytestmark = pytest.mark.skipif(not ifma.AVAILABLE, reason="needs a CPU with AVX-512 IFMA")
+
+LARGEST = (1 << 40) - 1
+
+
+def _weights(count: int) -> list[int]:
+    generator = random.Random(count)
+    return [0, 1, MODULUS - 1, *(generator.randrange(MODULUS) for _ in range(count - 3))]
+
+
+def _integers(shape: tuple[int, ...], largest: int) -> np.ndarray:
+    values = np.random.default_rng(len(shape)).integers(-largest, largest, shape, endpoint=True)
+    values.reshape(-1)[:3] = -largest, largest, 0
+    return values
+
+
+def test_tables_of_unequal_lengths_combine() -> None:
+    tables = [_integers((length,), LARGEST) for length in (64, 512, 8, 256, 512)]
+    weights = _weights(len(tables))
+    combined = arrays.to_ints(integer_sums.combine_integers(tables, weights, 512))
+    for i, value in enumerate(combined):
+        assert (
+            value == sum(w * int(t[i]) for t, w in zip(tables, weights, strict=True) if i < len(t)) % MODULUS
+        )
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_most_terms_at_their_largest_fit(axis: int) -> None:
+    terms, kept = integer_sums.MOST_TERMS, 24
+    matrix = np.full((terms, kept), LARGEST, dtype=np.int64)
+    matrix[:, ::2] *= -1
+    weights = [MODULUS - 1 - (k % 7) for k in range(terms)]
+    bound = (
+        integer_sums.bind_rows(matrix, weights)
+        if axis == 0
+        else integer_sums.bind_columns(np.ascontiguousarray(matrix.T), weights)
+    )
+    total = LARGEST * sum(weights)
+    assert arrays.to_ints(bound) == [(-total if b % 2 == 0 else total) % MODULUS for b in range(kept)]
+
+
+def test_what_does_not_suit_is_combined_all_the_same() -> None:
+    large = np.full(16, 1 << 50, dtype=np.int64)
+    short = np.array([5, -6, 7], dtype=np.int64)
+    field = arrays.from_ints(range(16))
+    assert not integer_sums.suits(large) and not integer_sums.suits(short)
+    combined = arrays.to_ints(combine_tables([large, short, field], [3, MODULUS - 1, 2], 16))
+    expected = [(3 << 50) + 2 * i - (int(short[i]) if i < 3 else 0) for i in range(16)]
+    assert combined == [value % MODULUS for value in expected]
+
+
+def _tape() -> Tape:
+    """(c0 * c1 + 5 c2) * c3 - c0."""
+    builder = TapeBuilder(4)
+    c0, c1, c2, c3 = (builder.column(i) for i in range(4))
+    inner = builder.add(builder.multiply(c0, c1), builder.multiply(builder.constant(5), c2))
+    minus = builder.multiply(builder.constant(-1), c0)
+    return builder.finish(builder.add(builder.multiply(inner, c3), minus))
+
+
+@pytest.fixture
+def portable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(ifma, "AVAILABLE", False)
+        yield
+
+
+def _rounds(variables: int) -> tuple[list[list[int]], list[list[int]]]:
+    generator = random.Random(variables)
+    size = 1 << variables
+    field = [arrays.from_ints(generator.choices([0, 1, MODULUS - 1], k=size)) for _ in range(2)]
+    field[1] = arrays.from_ints(generator.randrange(MODULUS) for _ in range(size))
+    tables = [field[0], _integers((size,), (1 << 51) - 1), field[1], _integers((size,), 3)]
+    ints = [t.tolist() if t.ndim == 1 else arrays.to_ints(t) for t in tables]
+    claim = sum((a * b + 5 * c) * d - a for a, b, c, d in zip(*ints, strict=True))
+    result = prove_sumcheck([Term(tables, _tape())], variables + 2, 3, claim, Transcript("test"), "round")
+    return result.rounds, result.values
+
+
+@pytest.mark.parametrize("variables", [6, 9])
+def test_lanes_send_what_the_portable_kernels_send(variables: int, request: pytest.FixtureRequest) -> None:
+    assert 1 << variables >= sumcheck._LANES_FROM
+    fast = _rounds(variables)
+    request.getfixturevalue("portable")
+    assert _rounds(variables) == fast
