@@ -67,7 +67,7 @@ def proof(
                     typer.echo(
                         "  " + "  ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
                     )
-    _finish({"proofs": rows}, as_json)
+    _finish(rows, as_json)
 
 
 @app.command()
@@ -86,7 +86,7 @@ def model(
     facts = measure_model(name, models, tokens, commit)
     if not as_json:
         typer.echo(_line(facts))
-    _finish({"model": facts}, as_json)
+    _finish(facts, as_json)
 
 
 @app.command()
@@ -105,18 +105,17 @@ def serve(
     facts = measure_serving(name, models, answers, tokens)
     if not as_json:
         typer.echo(_line(facts))
-    _finish({"serve": facts}, as_json)
+    _finish(facts, as_json)
 
 
 def _line(facts: dict[str, Any], *omitted: str) -> str:
     return "  ".join(f"{key}={value}" for key, value in facts.items() if key not in omitted)
 
 
-def _finish(facts: dict[str, Any], as_json: bool) -> None:
+def _finish(results: list[dict[str, Any]] | dict[str, Any], as_json: bool) -> None:
+    """Results on standard output, the machine that they were measured on beside them on standard error."""
     from .benchmarks.machine import describe_machine
 
-    machine = describe_machine()
     if as_json:
-        typer.echo(json.dumps({**facts, "machine": machine}, indent=2))
-        return
-    typer.echo(_line(machine))
+        typer.echo(json.dumps(results, indent=2))
+    typer.echo(_line(describe_machine()), err=as_json)
