@@ -206,7 +206,7 @@ def _look(settings: ChallengerSettings) -> tuple[DisputeTable, Sender | None]:
 
 
 def _sit_down(settings: ChallengerSettings) -> tuple[DisputeTable, Sender]:
-    from .errors import SettingsError
+    from contracts.bindings.settings import SettingsError
 
     table, sender = _look(settings)
     if sender is None:

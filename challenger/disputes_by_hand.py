@@ -167,7 +167,7 @@ class DisputeTable:
         game = self.game(game_id)
         side = self.side(game, sender.address)
         spec = self._contracts.registry.spec(game.model_id)
-        model = next((model for model in models if model.difference(spec) is None), None)
+        model = next((model for model in models if spec.difference(model.commitment) is None), None)
         if model is None:
             raise NotFoundError(
                 f"model 0x{game.model_id.hex()} is not among the named ones; name it with --model"

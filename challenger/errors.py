@@ -5,10 +5,6 @@ from __future__ import annotations
 from prover.errors import EnvironmentMissingError, GainsayError, UsageError
 
 
-class SettingsError(UsageError):
-    """A setting is missing, malformed or contradicts another one."""
-
-
 class PolicyError(UsageError):
     """The policy's text is not one that the challenger knows."""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from contracts.bindings.errors import ContractError
 from contracts.bindings.model_registry import ModelRegistry
 from contracts.protocol.game import ModelRules
-from contracts.protocol.model import CommittedModel, ModelSpec, end_tokens_digest
+from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
 
 #: 2^18 powers: enough for every supported model.
@@ -30,22 +30,6 @@ class LocalModel:
     def rules(self, arity: int) -> ModelRules:
         c = self.commitment
         return ModelRules(c.step_count, c.vocabulary, tuple(sorted(c.end_tokens)), arity)
-
-    def difference(self, spec: ModelSpec) -> str | None:
-        """The first field in which a registered spec is not this model; None when it is."""
-        own, c = spec, self.commitment
-        pairs = {
-            "architecture": (own.architecture_digest, c.architecture_digest),
-            "step keys": (own.step_keys_root, c.step_keys_root),
-            "embedding rows": (own.embedding_rows_root, c.embedding_rows_root),
-            "tokenizer": (own.tokenizer_digest, c.tokenizer_digest),
-            "SRS": (own.srs_digest, c.srs_digest),
-            "step count": (own.step_count, c.step_count),
-            "vocabulary": (own.vocab_size, c.vocabulary),
-            "longest sequence": (own.max_positions, c.max_positions),
-            "end tokens": (own.end_tokens_digest, end_tokens_digest(c.end_tokens)),
-        }
-        return next((name for name, (theirs, ours) in pairs.items() if theirs != ours), None)
 
 
 class ModelFinder(Protocol):
@@ -76,7 +60,9 @@ class LocalModels:
                 spec = self._registry.spec(model_id)
             except ContractError:
                 return None
-            self._found[model_id] = next((m for m in self._models if m.difference(spec) is None), None)
+            self._found[model_id] = next(
+                (m for m in self._models if spec.difference(m.commitment) is None), None
+            )
         return self._found[model_id]
 
 

@@ -11,86 +11,34 @@ gainsay.toml holds shared settings at its top and the challenger's own in a [cha
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError
 
-from .errors import SettingsError
-
-CONFIGURATION_FILE = Path("gainsay.toml")
-STATE = Path(".gainsay")
-
-HexId = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+from contracts.bindings.settings import (
+    CONFIGURATION_FILE,
+    ChainSettings,
+    HexId,
+    SettingsError,
+)
 
 
-class ChallengerSettings(BaseSettings):
+class ChallengerSettings(ChainSettings):
     """Everything that `gainsay challenger` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="GAINSAY_", extra="ignore", frozen=True)
+    table: ClassVar[str] = "challenger"
 
-    models: list[str] = ["smollm2-135m"]
+    models: Annotated[list[str], Field(default_factory=lambda: ["smollm2-135m"])]
     trusted_models: list[HexId] | None = None  # None: any equal commitments, devnets only
-    srs: Path | None = None  # None: the public devnet string, which is insecure
-    providers: list[str] = ["http://127.0.0.1:8000"]  # URL, or 0xADDRESS=URL
+    # URL, or 0xADDRESS=URL
+    providers: Annotated[list[str], Field(default_factory=lambda: ["http://127.0.0.1:8000"])]
 
     policy: str = "all"
     watch_only: bool = False
     force_reveal: bool = False
 
-    rpc_url: str = "http://127.0.0.1:8545"
-    deployment: Path = STATE / "devnet.json"
-    confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
-    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    max_head_age_s: Annotated[float, Field(gt=0)] | None = None  # None: unlimited on a devnet, else 120
-
-    account: Address | None = None  # an account that the RPC endpoint itself holds: devnets only
-    keystore: Path | None = None
-    keystore_password: SecretStr | None = None
-    keystore_password_file: Path | None = None
     challenger_database: Path | None = None  # None: one file per deployment and account
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _TomlSource(settings_cls)
-
-
-class _TomlSource(PydanticBaseSettingsSource):
-    """Top-level values of gainsay.toml, overridden by those of its [challenger] table."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self._values().get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        known = self.settings_cls.model_fields
-        return {name: value for name, value in self._values().items() if name in known}
-
-    def _values(self) -> dict[str, Any]:
-        try:
-            content = tomllib.loads(CONFIGURATION_FILE.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{CONFIGURATION_FILE} cannot be read: {error}") from error
-        table = content.get("challenger", {})
-        if not isinstance(table, dict):
-            raise SettingsError(f"'challenger' in {CONFIGURATION_FILE} must be a table: write [challenger]")
-        if unknown := sorted(table.keys() - self.settings_cls.model_fields):
-            raise SettingsError(
-                f"{CONFIGURATION_FILE} has the unknown challenger setting {unknown[0]!r}; remove it"
-            )
-        return {name: value for name, value in content.items() if not isinstance(value, dict)} | table
 
 
 def load_settings(**flags: Any) -> ChallengerSettings:

@@ -12,13 +12,13 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
 from contracts.bindings.sender import Sender, sender_on_engine
+from contracts.bindings.settings import STATE, SettingsError
 
 from .bot import Challenger, Options
-from .errors import SettingsError
 from .local_models import LocalModels, load_local_model
 from .policies import parse_policy
 from .provider_client import ProviderClient, provider_urls
-from .settings import STATE, ChallengerSettings
+from .settings import ChallengerSettings
 from .store import Store, open_engine
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,7 @@ def database_path(chain: Chain, deployment: Deployment, address: str) -> Path:
 
 def _open_signer(settings: ChallengerSettings, chain: Chain) -> Signer:
     if settings.keystore is not None:
-        return KeystoreSigner(settings.keystore, _password(settings))
+        return KeystoreSigner(settings.keystore, settings.password())
     account = settings.account or _devnet_account(settings.deployment)
     if account is None:
         raise SettingsError(
@@ -118,17 +118,3 @@ def _devnet_account(deployment: Path) -> str | None:
     """The account that a devnet's state file sets aside for the challenger."""
     account = json.loads(deployment.read_text(encoding="utf-8")).get("accounts", {}).get("challenger")
     return account if isinstance(account, str) else None
-
-
-def _password(settings: ChallengerSettings) -> str:
-    if settings.keystore_password is not None:
-        return settings.keystore_password.get_secret_value()
-    if settings.keystore_password_file is not None:
-        try:
-            return settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise SettingsError(f"the password file cannot be read: {error}") from error
-    raise SettingsError(
-        "the keystore needs its password: set GAINSAY_KEYSTORE_PASSWORD, or name a file with "
-        "GAINSAY_KEYSTORE_PASSWORD_FILE"
-    )

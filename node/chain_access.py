@@ -9,10 +9,11 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.events import ModelRegistered
 from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
-from contracts.protocol.model import CommittedModel, ModelSpec, end_tokens_digest
+from contracts.bindings.settings import SettingsError
+from contracts.protocol.model import CommittedModel
 from contracts.protocol.parameters import ProtocolParameters
 
-from .errors import ChainMismatchError, ModelNotRegisteredError, SettingsError
+from .errors import ChainMismatchError, ModelNotRegisteredError
 from .settings import ProviderSettings
 
 DEVNET_CHAIN_ID = 31337
@@ -55,7 +56,7 @@ def open_chain(settings: ProviderSettings) -> ChainAccess:
 def open_signer(settings: ProviderSettings, chain: Chain, fallback: str | None = None) -> Signer:
     """The provider's key: a keystore, or an unlocked account (`fallback` if none is named). Raises SettingsError."""
     if settings.keystore is not None:
-        return KeystoreSigner(settings.keystore, _password(settings))
+        return KeystoreSigner(settings.keystore, settings.password())
     account = settings.account or fallback
     if account is None:
         raise SettingsError(
@@ -63,20 +64,6 @@ def open_signer(settings: ProviderSettings, chain: Chain, fallback: str | None =
             "devnet an unlocked account with --account"
         )
     return UnlockedSigner(chain, account)
-
-
-def _password(settings: ProviderSettings) -> str:
-    if settings.keystore_password is not None:
-        return settings.keystore_password.get_secret_value()
-    if settings.keystore_password_file is not None:
-        try:
-            return settings.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise SettingsError(f"the password file cannot be read: {error}") from error
-    raise SettingsError(
-        "the keystore needs its password: set GAINSAY_KEYSTORE_PASSWORD, or name a file with "
-        "GAINSAY_KEYSTORE_PASSWORD_FILE"
-    )
 
 
 def find_model_id(contracts: ProtocolContracts, commitment: CommittedModel, wanted: str | None) -> bytes:
@@ -91,13 +78,13 @@ def find_model_id(contracts: ProtocolContracts, commitment: CommittedModel, want
             raise ModelNotRegisteredError(
                 f"no model {wanted} is registered; run `gainsay model register` first"
             )
-        if (field := _difference(contracts.registry.spec(identity), commitment)) is not None:
+        if (field := contracts.registry.spec(identity).difference(commitment)) is not None:
             raise ChainMismatchError(
                 f"model {wanted} on chain has another {field} than the model on this machine; "
                 "import the same weights and use the same SRS, or correct GAINSAY_MODEL_ID"
             )
         return identity
-    found = [event for event in _registrations(contracts) if _difference(event.spec, commitment) is None]
+    found = [event for event in _registrations(contracts) if event.spec.difference(commitment) is None]
     if not found:
         raise ModelNotRegisteredError(
             "this model is not registered on the chain, so nobody could dispute its answers; "
@@ -115,22 +102,6 @@ def _registrations(contracts: ProtocolContracts) -> list[ModelRegistered]:
     chain = contracts.chain
     logs = chain.logs([contracts.registry.address], contracts.deployment.first_block, chain.head().number)
     return [event for event in contracts.events.decode(logs) if isinstance(event, ModelRegistered)]
-
-
-def _difference(spec: ModelSpec, commitment: CommittedModel) -> str | None:
-    """The first field in which a registered spec is not this commitment; None when they agree."""
-    own = {
-        "architecture digest": (spec.architecture_digest, commitment.architecture_digest),
-        "step keys root": (spec.step_keys_root, commitment.step_keys_root),
-        "embedding rows root": (spec.embedding_rows_root, commitment.embedding_rows_root),
-        "tokenizer digest": (spec.tokenizer_digest, commitment.tokenizer_digest),
-        "SRS digest": (spec.srs_digest, commitment.srs_digest),
-        "step count": (spec.step_count, commitment.step_count),
-        "vocabulary": (spec.vocab_size, commitment.vocabulary),
-        "number of positions": (spec.max_positions, commitment.max_positions),
-        "list of end tokens": (spec.end_tokens_digest, end_tokens_digest(commitment.end_tokens)),
-    }
-    return next((name for name, (theirs, ours) in own.items() if theirs != ours), None)
 
 
 def default_database(chain: Chain, ledger: str, provider: str, folder: Path) -> str:

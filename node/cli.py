@@ -141,10 +141,10 @@ def _chain_side(
 ) -> Any:
     """(ChainAccess, Outbox) of the provider's account, with the database that the running node uses."""
     from contracts.bindings.sender import sender_on_engine
+    from contracts.bindings.settings import STATE
 
     from .chain_access import default_database, open_chain, open_signer
     from .outbox import Outbox
-    from .settings import STATE
     from .store import open_engine
 
     settings = settings_of(devnet, rpc, deployment, keystore, account)
@@ -177,7 +177,9 @@ def _print_account(access: Any, address: str, as_json: bool) -> None:
 
 def _require_free_port(host: str, port: int) -> None:
     """Before the model is loaded, which takes seconds. Raises PortInUseError."""
-    from .errors import PortInUseError, SettingsError
+    from contracts.bindings.settings import SettingsError
+
+    from .errors import PortInUseError
 
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import SettingsError
-from .settings import STATE
+from contracts.bindings.settings import STATE, SettingsError
 
 _FILE = STATE / "devnet.json"
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError, UsageError
-
-
-class SettingsError(UsageError):
-    """A setting is missing, malformed or contradicts another one."""
+from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError
 
 
 class ChainMismatchError(ChainError):

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from contracts.bindings.keys import Signer
 from contracts.bindings.sender import sender_on_engine
+from contracts.bindings.settings import STATE
 from contracts.protocol.game import ModelRules
 from contracts.protocol.trace import ProvingTrace
 from prover.curve.srs import SRS
@@ -32,7 +33,7 @@ from .outbox import Outbox
 from .receipts import Issuer, ReceiptDesk
 from .records import Records
 from .service import AnswerService, ServedModel
-from .settings import STATE, ProviderSettings
+from .settings import ProviderSettings
 from .settlement import Settlement
 from .store import Journal, open_engine
 from .store.journal import BatchTerms

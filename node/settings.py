@@ -11,32 +11,28 @@ gainsay.toml holds shared settings at its top and the provider's own in a [provi
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError
 
-from .errors import SettingsError
-
-CONFIGURATION_FILE = Path("gainsay.toml")
-STATE = Path(".gainsay")
-
-HexId = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+from contracts.bindings.settings import (
+    CONFIGURATION_FILE,
+    STATE,
+    ChainSettings,
+    HexId,
+    SettingsError,
+)
 
 
-class ProviderSettings(BaseSettings):
+class ProviderSettings(ChainSettings):
     """Everything that `gainsay provider` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="GAINSAY_", extra="ignore", frozen=True)
+    table: ClassVar[str] = "provider"
 
     model: str = "smollm2-135m"
     models_dir: Path = STATE / "models"
     commitments_dir: Path = STATE / "commitments"
-    srs: Path | None = None  # None: the public devnet string, which is insecure
     model_id: HexId | None = None  # None: the registered model with this model's commitments
 
     host: str = "127.0.0.1"
@@ -44,17 +40,7 @@ class ProviderSettings(BaseSettings):
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32
     default_max_tokens: Annotated[int, Field(ge=1)] = 256
 
-    rpc_url: str = "http://127.0.0.1:8545"
-    deployment: Path = STATE / "devnet.json"
     chain_id: Annotated[int, Field(ge=1)] | None = None
-    confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
-    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    max_head_age_s: Annotated[float, Field(gt=0)] | None = None  # None: unlimited on a devnet, else 120
-
-    account: Address | None = None  # an account that the RPC endpoint itself holds: devnets only
-    keystore: Path | None = None
-    keystore_password: SecretStr | None = None
-    keystore_password_file: Path | None = None
 
     database_url: str | None = None  # None: SQLite, one file per deployment and account
     batch_interval_s: Annotated[int, Field(ge=1)] | None = (
@@ -62,45 +48,6 @@ class ProviderSettings(BaseSettings):
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     fee_wei: Annotated[int, Field(ge=0)] = 0
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _TomlSource(settings_cls)
-
-
-class _TomlSource(PydanticBaseSettingsSource):
-    """Top-level values of gainsay.toml, overridden by those of its [provider] table."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self._values().get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        known = self.settings_cls.model_fields
-        return {name: value for name, value in self._values().items() if name in known}
-
-    def _values(self) -> dict[str, Any]:
-        try:
-            content = tomllib.loads(CONFIGURATION_FILE.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{CONFIGURATION_FILE} cannot be read: {error}") from error
-        table = content.get("provider", {})
-        if not isinstance(table, dict):
-            raise SettingsError(f"'provider' in {CONFIGURATION_FILE} must be a table: write [provider]")
-        if unknown := sorted(table.keys() - self.settings_cls.model_fields):
-            raise SettingsError(
-                f"{CONFIGURATION_FILE} has the unknown provider setting {unknown[0]!r}; remove it"
-            )
-        shared = {name: value for name, value in content.items() if not isinstance(value, dict)}
-        return shared | table
 
 
 def load_settings(**flags: Any) -> ProviderSettings:

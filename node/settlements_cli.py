@@ -69,7 +69,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one batch, one dispute or one account."""
-    from .errors import SettingsError
+    from contracts.bindings.settings import SettingsError
+
     from .settlements import account_facts, batch_facts, game_facts, response_states
 
     if sum(choice is not None for choice in (batch, dispute, account)) != 1:
@@ -99,10 +100,10 @@ def withdraw(
 ) -> None:
     """Send an account's credits to it: fees, won bonds, finished exits."""
     from contracts.bindings.sender import sender_on_engine
+    from contracts.bindings.settings import STATE
 
     from .chain_access import default_database, open_chain, open_signer
     from .outbox import Outbox
-    from .settings import STATE
     from .store import open_engine
 
     settings = settings_of(devnet, rpc, deployment, keystore, account, role=role)
@@ -134,7 +135,7 @@ def _open(devnet: bool, rpc: str | None, deployment: Path | None) -> ChainAccess
 def _checksum(address: str) -> str:
     from eth_utils.address import is_address, to_checksum_address
 
-    from .errors import SettingsError
+    from contracts.bindings.settings import SettingsError
 
     if not is_address(address):
         raise SettingsError(f"{address!r} is no address; give 0x and 40 hexadecimal digits")

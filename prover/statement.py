@@ -96,12 +96,10 @@ class VerifyingKey:
         constants = []
         for tensor in plan.constants:
             assert tensor.values is not None
-            values = tensor.values().reshape(-1)
-            if len(values) > 1 << srs.mu:
-                raise BadInputError(
-                    f"table {tensor.name} has {len(values)} entries; the SRS supports {1 << srs.mu}"
-                )
-            constants.append((tensor.name, commit_integers(srs.g1, values)))
+            bits = plan.width(tensor.axes).resolve(WINDOW_BITS)
+            if bits > srs.mu:  # before the table is made: the architecture may come from a hostile file
+                raise BadInputError(f"table {tensor.name} has 2^{bits} entries; the SRS supports 2^{srs.mu}")
+            constants.append((tensor.name, commit_integers(srs.g1, tensor.values().reshape(-1))))
         return cls(plan, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
 
     @cached_property

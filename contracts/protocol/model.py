@@ -105,6 +105,21 @@ class ModelSpec:
             head_verifier_code_hash=code_hashes[StepKind.HEAD],
         )
 
+    def difference(self, commitment: CommittedModel) -> str | None:
+        """The first thing in which this spec is not the commitment's; None when they agree."""
+        pairs = {
+            "architecture digest": (self.architecture_digest, commitment.architecture_digest),
+            "step keys root": (self.step_keys_root, commitment.step_keys_root),
+            "embedding rows root": (self.embedding_rows_root, commitment.embedding_rows_root),
+            "tokenizer digest": (self.tokenizer_digest, commitment.tokenizer_digest),
+            "SRS digest": (self.srs_digest, commitment.srs_digest),
+            "step count": (self.step_count, commitment.step_count),
+            "vocabulary": (self.vocab_size, commitment.vocabulary),
+            "number of positions": (self.max_positions, commitment.max_positions),
+            "list of end tokens": (self.end_tokens_digest, end_tokens_digest(commitment.end_tokens)),
+        }
+        return next((name for name, (theirs, ours) in pairs.items() if theirs != ours), None)
+
     @property
     def model_id(self) -> bytes:
         """keccak256(abi.encode(spec)), 32 bytes."""

@@ -3,7 +3,7 @@
 MEANING    score[t,u] = q[t] . k[u];  m[t] = max over visible u (u <= t);  z = m - score
            digits: z >> shift = 2^16 * z_hi + z_lo;  e = EXP[z_lo] if z_hi = 0 else 0  (e = 65535 at z = 0)
            S[t] = sum_u e;  context = floor((2 sum_u e v + S) / (2 S))
-BOUNDS     |q|, |k|, |v| < 2^15, so |score| < 2^offset_bits / 4 where OFFSET = 2^offset_bits; |context| < 2^15.
+BOUNDS     |q|, |k| < 2^15, so |score| <= OFFSET / 4 where OFFSET = 2^offset_bits; |v|, |context| < 2^(bits-1).
 RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSET * mask = - sum_c q k, with all
                       digits in range: z >= 0 everywhere, and a masked pair has z >= OFFSET / 2, so z_hi > 0
            saturated  Lookup (z_hi, saturated) with saturated = [z_hi > 0]

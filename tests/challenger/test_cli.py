@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from challenger.cli import app
-from challenger.errors import SettingsError
 from challenger.local_models import LocalModel, load_local_model
 from contracts.bindings.deployment import verifier_artifacts
 from contracts.bindings.moves import call_of, move_key, read_game_state
 from contracts.bindings.registration import register_model
+from contracts.bindings.settings import SettingsError
 from contracts.protocol.game import Outcome, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.merkle import MerkleTree

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.errors import BindingsError
 from contracts.bindings.keys import KeystoreSigner, create_keystore
+from contracts.bindings.settings import SettingsError
 from node.chain_access import find_model_id, open_chain, open_signer
 from node.cli import app as provider_app
 from node.command_settings import settings_of
-from node.errors import ChainMismatchError, ModelNotRegisteredError, SettingsError, UnknownSettlementError
+from node.errors import ChainMismatchError, ModelNotRegisteredError, UnknownSettlementError
 from node.provider import CommittedServing
 from node.settings import ProviderSettings, load_settings
 from node.settlements_cli import app as settlements_app

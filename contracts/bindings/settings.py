@@ -1,0 +1,105 @@
+"""What the settings of every program that talks to the chain share: flag > environment GAINSAY_* > gainsay.toml > default.
+
+gainsay.toml holds shared settings at its top and each program's own in a table of its name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from prover.errors import UsageError
+
+CONFIGURATION_FILE = Path("gainsay.toml")
+STATE = Path(".gainsay")
+
+HexId = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+class SettingsError(UsageError):
+    """A setting is missing, malformed or contradicts another one."""
+
+
+class ChainSettings(BaseSettings):
+    """The settings that reach the chain and sign for an account; `table` names the program's own table."""
+
+    model_config = SettingsConfigDict(env_prefix="GAINSAY_", extra="ignore", frozen=True)
+
+    table: ClassVar[str]
+
+    srs: Path | None = None  # None: the public devnet string, which is insecure
+
+    rpc_url: str = "http://127.0.0.1:8545"
+    deployment: Path = STATE / "devnet.json"
+    confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    max_head_age_s: Annotated[float, Field(gt=0)] | None = None  # None: unlimited on a devnet, else 120
+
+    account: Address | None = None  # an account that the RPC endpoint itself holds: devnets only
+    keystore: Path | None = None
+    keystore_password: SecretStr | None = None
+    keystore_password_file: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _TomlSource(settings_cls, cls.table)
+
+    def password(self) -> str:
+        """The keystore's password. Raises SettingsError when none is given or its file cannot be read."""
+        if self.keystore_password is not None:
+            return self.keystore_password.get_secret_value()
+        if self.keystore_password_file is not None:
+            try:
+                return self.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            except OSError as error:
+                raise SettingsError(f"the password file cannot be read: {error}") from error
+        raise SettingsError(
+            "the keystore needs its password: set GAINSAY_KEYSTORE_PASSWORD, or name a file with "
+            "GAINSAY_KEYSTORE_PASSWORD_FILE"
+        )
+
+
+class _TomlSource(PydanticBaseSettingsSource):
+    """Top-level values of gainsay.toml, overridden by those of the program's table."""
+
+    def __init__(self, settings_cls: type[BaseSettings], table: str) -> None:
+        super().__init__(settings_cls)
+        self._table = table
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._values().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        known = self.settings_cls.model_fields
+        return {name: value for name, value in self._values().items() if name in known}
+
+    def _values(self) -> dict[str, Any]:
+        name = self._table
+        try:
+            content = tomllib.loads(CONFIGURATION_FILE.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{CONFIGURATION_FILE} cannot be read: {error}") from error
+        table = content.get(name, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"{name!r} in {CONFIGURATION_FILE} must be a table: write [{name}]")
+        if unknown := sorted(table.keys() - self.settings_cls.model_fields):
+            raise SettingsError(
+                f"{CONFIGURATION_FILE} has the unknown {name} setting {unknown[0]!r}; remove it"
+            )
+        shared = {key: value for key, value in content.items() if not isinstance(value, dict)}
+        return shared | table
