@@ -5,15 +5,15 @@ Used alike by prover and verifier, so that the two cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from .argument.multilinear import eq_table, eq_value, index_bits
 from .argument.reduction import Claim
 from .field import arrays
 from .field.arrays import MODULUS
-from .plan import Evaluation, Plan, Slice, TensorClass
+from .plan import Evaluation, Plan, Slice
 from .program import WINDOW_BITS, Kind
 from .relations import (
     Challenge,
@@ -108,139 +108,133 @@ def scalar_in_field(
     return None
 
 
-def final_value(point: Point, sent: Mapping[Evaluation, int]) -> int:
-    """What the batched sumcheck's final claim must be, from the sent evaluations."""
+@dataclass(frozen=True)
+class LinearForm:
+    """constant + sum_e coefficients[e] * e over evaluations e that nobody sends."""
+
+    constant: int
+    coefficients: Mapping[Evaluation, int]
+
+
+def final_form(point: Point, sent: Mapping[Evaluation, int]) -> LinearForm:
+    """What the batched sumcheck's final claim must be, given the sent evaluations: linear in the opened ones."""
     plan, challenges = point.plan, point.challenges
     powers = [1]
     for _ in range(plan.powers - 1):
         powers.append(powers[-1] * challenges.alpha % MODULUS)
+    constant = 0
+    coefficients = dict.fromkeys(plan.opened, 0)
 
-    def at(evaluation: Evaluation) -> int:
-        if plan.tensors[evaluation.tensor].kind is Kind.CLOSED_FORM:
-            return point.closed_form(evaluation)
-        return sent[evaluation]
+    def add(scale: int, expression: Expression, evaluate: Callable[[Ref], Evaluation]) -> None:
+        nonlocal constant
+        known, linear = plan.affine(expression, evaluate)
+        constant = (constant + scale * value(known, evaluate)) % MODULUS
+        for evaluation, factor in linear.items():
+            total = coefficients[evaluation] + scale * value(factor, evaluate)
+            coefficients[evaluation] = total % MODULUS
 
-    def value(expression: Expression, refs: Mapping[Ref, int]) -> int:
+    def value(expression: Expression, evaluate: Callable[[Ref], Evaluation]) -> int:
         match expression:
             case Sum(terms):
-                return sum(value(t, refs) for t in terms) % MODULUS
+                return sum(value(t, evaluate) for t in terms) % MODULUS
             case Product(factors):
-                return reduce(lambda a, f: a * value(f, refs) % MODULUS, factors, 1)
+                return reduce(lambda a, f: a * value(f, evaluate) % MODULUS, factors, 1)
             case Ref():
-                return refs[expression]
+                evaluation = evaluate(expression)
+                if plan.tensors[evaluation.tensor].kind is Kind.CLOSED_FORM:
+                    return point.closed_form(evaluation)
+                return sent[evaluation]
         scalar = scalar_in_field(expression, point.statement, plan, challenges)
         assert scalar is not None
         return scalar
 
-    total = 0
     for group in plan.groups:
         variables = group.width.resolve(point.context_bits)
-        refs = {ref: at(plan.group_evaluation(group, ref)) for ref in group.refs}
+        evaluate = partial(plan.group_evaluation, group)
+        padding = point.padding(variables)
         start = len(challenges.r) - variables
-        pointwise = sum(powers[power] * value(expression, refs) for power, expression in group.expressions)
-        inverses = sum(sign * refs[Ref(name)] for sign, name in group.inverses)
-        summed = (
-            eq_value(challenges.rho[start:], challenges.r[start:]) * pointwise
-            + powers[plan.sum_power] * inverses
-        )
-        total += point.padding(variables) * summed
+        equal = padding * eq_value(challenges.rho[start:], challenges.r[start:]) % MODULUS
+        for power, expression in group.expressions:
+            add(equal * powers[power] % MODULUS, expression, evaluate)
+        for sign, name in group.inverses:
+            add(sign * padding * powers[plan.sum_power] % MODULUS, Ref(name), evaluate)
     for product in plan.products:
         variables = plan.width(product.domain).resolve(point.context_bits)
-        factors = reduce(
-            lambda a, f: a * at(plan.factor_evaluation(product, f)) % MODULUS, product.factors, 1
-        )
+        scale = -point.padding(variables) * powers[product.power] % MODULUS
         for rho, r in plan.batch_slices(product):
-            factors = factors * eq_value(point.slice(rho), point.slice(r)) % MODULUS
-        coefficient = value(product.coefficient, {})
-        total -= point.padding(variables) * powers[product.power] * coefficient % MODULUS * factors
-    return total % MODULUS
+            scale = scale * eq_value(point.slice(rho), point.slice(r)) % MODULUS
+        expression = Product((product.coefficient, *product.factors))
+        add(scale, expression, partial(plan.factor_evaluation, product))
+    return LinearForm(constant, coefficients)
 
 
 # --- claims ---------------------------------------------------------------------------------------------
 
 
-def slot_challenge_count(plan: Plan, context_bits: int, chunk_bits: int) -> int:
-    """mu coordinates, and more when a class has more variables than a chunk."""
-    longest = max((c.slot_bits + c.width.resolve(context_bits) for c in plan.classes), default=0)
-    return chunk_bits + max(0, longest - chunk_bits)
+def combine_claims(
+    verifying_key: VerifyingKey, point: Point, final: int, sent: Mapping[Evaluation, int], eta: int
+) -> tuple[list[Claim], int]:
+    """Claims about committed chunks with their coefficients, and the value of their sum.
 
+        final - constant = sum_e coefficient_e * e                  the final check itself, over opened evaluations
+        eta^(k+1) v_k = eta^(k+1) * e_k                             every sent evaluation
+        0 = eta^(s+1) (F(f, r) - prod (1 - f_j) F(0, r))            the output's chunk F is zero beyond its length
 
-def build_claims(
-    verifying_key: VerifyingKey, point: Point, sent: Mapping[Evaluation, int], slots: Sequence[int]
-) -> list[Claim]:
-    """One claim per class (its tensors stacked at a random slot), then one per single evaluation."""
-    plan = verifying_key.plan
-    claims = [_class_claim(verifying_key, point, index, sent, slots) for index in range(len(plan.classes))]
-    return claims + [_single_claim(verifying_key, point, e, sent[e]) for e in plan.single_evaluations]
-
-
-def _weights(source: Hashable, coordinates: Sequence[int], count: int) -> tuple[tuple[Hashable, int], ...]:
-    """(chunk key, eq weight) of the existing chunks, for the coordinates that select a chunk."""
-    if not coordinates:
-        return (((source, 0), 1),)
-    table = arrays.to_ints(eq_table(coordinates)[:count])
-    return tuple(((source, index), weight) for index, weight in enumerate(table))
-
-
-def _class_claim(
-    verifying_key: VerifyingKey,
-    point: Point,
-    index: int,
-    sent: Mapping[Evaluation, int],
-    slots: Sequence[int],
-) -> Claim:
-    """The stack of a class at (slot challenges, r). Front coordinates are random, which binds short chunks.
-
-    slots = (extra ‖ S) where S has one coordinate per variable of a chunk.
+    f are the first coordinates of rho, which nobody could predict when the output was committed.
     """
     plan, mu = point.plan, verifying_key.chunk_bits
-    tensor_class = plan.classes[index]
-    variables = tensor_class.width.resolve(point.context_bits)
-    extra = slots[: len(slots) - mu]
-    inner = list(slots[len(slots) - mu : len(slots) - min(variables, mu)])
-    prefix = [*extra, *inner]  # everything in front of the class's own variables, within its padded length
-    slot_bits = tensor_class.slot_bits
-    slot = prefix[len(prefix) - slot_bits :] if slot_bits else []
-    coordinates = [*slot, *point.challenges.r[len(point.challenges.r) - variables :]] if variables else slot
-    values = [sent[plan.natural(name)] for name in tensor_class.tensors]
-    weights = arrays.to_ints(eq_table(slot)[: len(values)])
-    value = sum(w * v for w, v in zip(weights, values, strict=True)) % MODULUS
-    total = slot_bits + variables
-    if total >= mu:
-        top, low = coordinates[: total - mu], coordinates[total - mu :]
-    else:
-        front = slots[len(slots) - mu : len(slots) - total]
-        value = reduce(lambda a, x: a * (1 - x) % MODULUS, front, value)
-        top, low = [], [*front, *coordinates]
-    count = tensor_class.chunks(point.context_bits, mu)
-    return Claim(tuple(low), value, _weights(class_source(plan, tensor_class), top, count))
+    form = final_form(point, sent)
+    value = final - form.constant
+    claims: list[Claim] = []
+    power = 1
+    for evaluation in plan.sent:
+        power = power * eta % MODULUS
+        value += power * sent[evaluation]
+        claims.append(_claim(verifying_key, point, evaluation, power))
+    for evaluation in plan.opened:
+        claims.append(_claim(verifying_key, point, evaluation, form.coefficients[evaluation]))
+    if plan.output is not None:
+        power = power * eta % MODULUS
+        zeros = _claim(verifying_key, point, plan.output, power)
+        length = len(point.resolve(plan.output))
+        front = point.challenges.rho[: mu - length]
+        own = zeros.point[mu - length :]
+        claims.append(Claim(power, (*front, *own), zeros.weights))
+        missing = reduce(lambda a, x: a * (1 - x) % MODULUS, front, power)
+        claims.append(Claim(-missing % MODULUS, zeros.point, zeros.weights))
+    return claims, value % MODULUS
 
 
-def class_source(plan: Plan, tensor_class: TensorClass) -> Hashable:
-    """The key of a class's chunks: the tensor itself for a public output, else the class index."""
-    if tensor_class.phase == 0:
-        return tensor_class.tensors[0]
-    return plan.classes.index(tensor_class)
-
-
-def _single_claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, value: int) -> Claim:
-    """One tensor at one point, zero-padded in front."""
+def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, coefficient: int) -> Claim:
+    """One tensor at one point, as a combination of chunks at a point of mu coordinates, zeros in front."""
     plan, mu, t = point.plan, verifying_key.chunk_bits, point.context_bits
     tensor = plan.tensors[evaluation.tensor]
     coordinates = point.resolve(evaluation)
-    tensor_class = plan.class_of(evaluation.tensor)
     chunk_variables = mu
-    if tensor_class is not None:
-        slot = tensor_class.tensors.index(evaluation.tensor)
-        coordinates = [*index_bits(slot, tensor_class.slot_bits), *coordinates]
-        source, count = class_source(plan, tensor_class), tensor_class.chunks(t, mu)
+    source: Hashable = tensor.name
+    zone = plan.zone_of(evaluation.tensor)
+    if zone is not None:
+        coordinates = [*index_bits(*plan.zones[zone].slot(evaluation.tensor)), *coordinates]
+        source, count = zone, plan.zones[zone].chunks(t, mu)
     elif tensor.kind is Kind.WEIGHT:
-        source, count = tensor.name, plan.weight_chunks(tensor, mu)
+        count = plan.weight_chunks(tensor, mu)
     elif tensor.kind is Kind.BOUNDARY and "context" in tensor.axes:
         chunk_variables = WINDOW_BITS + plan.axes["channel"].fixed
-        source, count = tensor.name, point.statement.publics["window"] + 1
+        count = point.statement.publics["window"] + 1
     else:
-        source, count = tensor.name, 1
+        count = 1
     split = max(0, len(coordinates) - chunk_variables)
     top, low = coordinates[:split], coordinates[split:]
-    return Claim((*[0] * (mu - len(low)), *low), value, _weights(source, top, count))
+    return Claim(coefficient, (*[0] * (mu - len(low)), *low), _weights(source, top, count))
+
+
+def _weights(source: Hashable, coordinates: Sequence[int], count: int) -> tuple[tuple[Hashable, int], ...]:
+    """(chunk key, eq weight) of the existing chunks that coordinates select with a weight that is not zero."""
+    known = len(coordinates)
+    for index, coordinate in enumerate(coordinates):
+        if coordinate not in (0, 1):
+            known = index
+            break
+    first = reduce(lambda number, bit: 2 * number + bit, coordinates[:known], 0) << (len(coordinates) - known)
+    table = arrays.to_ints(eq_table(coordinates[known:])[: max(0, count - first)])
+    return tuple(((source, first + index), weight) for index, weight in enumerate(table))

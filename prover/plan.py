@@ -6,15 +6,16 @@ verifier and Solidity generator walk the same plan; none of them orders anything
     groups      all pointwise expressions over one domain:   eq(rho, x) * sum_i alpha^i expression_i(x)
                 plus the logUp inverses of that domain       + alpha^s * sum +-H(x)
     products    the sums of contractions:                    - alpha^i * coefficient * eq(rho_batch, x_batch) * prod factors
-    classes     committed tensors with the same axes, stacked along slot bits, committed as one polynomial
-    evaluations tensor values at symbolic points that the final sumcheck check needs
+    zones       witness tensors packed one behind the other into as few chunks as possible
+    evaluations tensor values at symbolic points that the final check of the sumcheck needs: `sent` by the prover, or
+                `opened`: the check is linear in those, so it becomes one claim about committed tensors instead
 
 rho and r are vectors of N coordinates; a domain of n variables uses the last n of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,9 +31,11 @@ from .relations import (
     Lookup,
     LookupTable,
     Pointwise,
+    Product,
     PublicBits,
     Ref,
     Relation,
+    Sum,
     references,
 )
 
@@ -63,22 +66,39 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class TensorClass:
-    """Committed tensors with the same axes. phase 1: before beta and gamma; 2: after; 0: public inputs."""
+class Zone:
+    """Witness tensors of one phase in one array of entries, each at a multiple of its own size.
 
-    axes: tuple[str, ...]
-    width: Bits
-    tensors: tuple[str, ...]
+    phase 1: committed before beta and gamma; 2: after. The tensors of a `moving` zone all have one context axis,
+    so that places and sizes count in units of 2^t; elsewhere the unit is one entry.
+    """
+
     phase: int
+    moving: bool
+    places: tuple[tuple[str, int, int], ...]  # (tensor, first unit, log2 of its units)
 
     @property
-    def slot_bits(self) -> int:
-        """Index bits that select a tensor of the class."""
-        return (len(self.tensors) - 1).bit_length()
+    def units(self) -> int:
+        """Length of the array."""
+        return max(first + (1 << bits) for _, first, bits in self.places)
+
+    @property
+    def unit_bits(self) -> int:
+        """Index bits of a unit."""
+        return (self.units - 1).bit_length()
+
+    def variables(self, context_bits: int) -> int:
+        """Index bits of an entry."""
+        return self.unit_bits + (context_bits if self.moving else 0)
+
+    def slot(self, tensor: str) -> tuple[int, int]:
+        """(value, number) of the leading index bits that select a tensor."""
+        first, bits = next((first, bits) for name, first, bits in self.places if name == tensor)
+        return first >> bits, self.unit_bits - bits
 
     def chunks(self, context_bits: int, chunk_bits: int) -> int:
-        """Number of chunk commitments; chunks beyond the last tensor are absent (zero)."""
-        entries = len(self.tensors) << self.width.resolve(context_bits)
+        """Number of chunk commitments; what a last chunk holds beyond the last tensor is never referred to."""
+        entries = self.units << (context_bits if self.moving else 0)
         return -(-entries // (1 << chunk_bits))
 
 
@@ -136,8 +156,9 @@ class Plan:
         for tensor, source in self.inverse_of.items():
             sign = -1 if isinstance(source, LookupTable) else 1
             self._group(self.tensors[tensor].axes).inverses.append((sign, tensor))
-        self.classes = self._classes()
-        self.evaluations = self._evaluations()
+        self.zones = self._zones()
+        self.sent, self.opened = split_evaluations(self._monomials())
+        self.evaluations = (*self.sent, *self.opened)
 
     # --- relations --------------------------------------------------------------------------------------
 
@@ -192,32 +213,39 @@ class Plan:
 
     # --- commitments ------------------------------------------------------------------------------------
 
-    def _classes(self) -> tuple[TensorClass, ...]:
-        """Phase 0: the last input (the output window), whose chunk must be bound beyond its own length."""
-        phases: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-        for tensor in self.tensors.values():
-            if tensor.kind is Kind.WITNESS:
-                phases.setdefault((2 if tensor.name in self.inverse_of else 1, tensor.axes), []).append(
-                    tensor.name
-                )
-        classes = [
-            TensorClass(axes, self.width(axes), tuple(names), phase)
-            for (phase, axes), names in phases.items()
-        ]
-        output = [
-            TensorClass(t.axes, self.width(t.axes), (t.name,), 0)
-            for t in self.program.inputs
-            if t.name == "after"
-        ]
-        return tuple(sorted([*output, *classes], key=lambda c: c.phase))
+    def _zones(self) -> tuple[Zone, ...]:
+        """Two phases, tensors without and with a context axis; the largest come first, so no place is wasted."""
+        zones = []
+        for phase, moving in ((1, False), (1, True), (2, False), (2, True)):
+            members = [
+                (tensor.name, self.width(tensor.axes))
+                for tensor in self.tensors.values()
+                if tensor.kind is Kind.WITNESS
+                and (tensor.name in self.inverse_of) == (phase == 2)
+                and (self.width(tensor.axes).context == 1) == moving
+            ]
+            places, first = [], 0
+            for name, width in sorted(members, key=lambda member: -member[1].fixed):
+                places.append((name, first, width.fixed))
+                first += 1 << width.fixed
+            if places:
+                zones.append(Zone(phase, moving, tuple(places)))
+        return tuple(zones)
+
+    def zone_of(self, tensor: str) -> int | None:
+        """Index of the zone that a witness tensor lies in."""
+        return next(
+            (i for i, zone in enumerate(self.zones) if any(name == tensor for name, _, _ in zone.places)), None
+        )
+
+    @cached_property
+    def output(self) -> Evaluation | None:
+        """The output window, whose chunk must be bound to zero beyond its own length, at r."""
+        return self.natural("after") if "after" in self.tensors else None
 
     def width(self, axes: Sequence[str]) -> Bits:
         """Variables of a product of axes."""
         return sum((self.axes[axis] for axis in axes), Bits())
-
-    def class_of(self, tensor: str) -> TensorClass | None:
-        """The class that a committed tensor belongs to."""
-        return next((c for c in self.classes if tensor in c.tensors), None)
 
     # --- evaluations ------------------------------------------------------------------------------------
 
@@ -259,22 +287,33 @@ class Plan:
             for axis in product.batch
         ]
 
-    def _evaluations(self) -> tuple[Evaluation, ...]:
-        """What the prover sends: every class at its natural point, then whatever else is needed, once."""
-        wanted: dict[Evaluation, None] = {}
-        for tensor_class in self.classes:
-            wanted.update(dict.fromkeys(self.natural(name) for name in tensor_class.tensors))
+    def _monomials(self) -> list[tuple[Evaluation, ...]]:
+        """Products of evaluations in the final value, each with the evaluations that the verifier cannot compute."""
+        found: dict[tuple[Evaluation, ...], None] = {}
+
+        def add(evaluations: Iterable[Evaluation]) -> None:
+            unknown = [e for e in evaluations if self.tensors[e.tensor].kind is not Kind.CLOSED_FORM]
+            found[tuple(unknown)] = None
+
         for group in self.groups:
-            wanted.update(dict.fromkeys(self.group_evaluation(group, ref) for ref in group.refs))
+            for _, expression in group.expressions:
+                for refs in monomials(expression):
+                    add(self.group_evaluation(group, ref) for ref in refs)
+            for _, name in group.inverses:
+                add([self.group_evaluation(group, Ref(name))])
         for product in self.products:
-            wanted.update(dict.fromkeys(self.factor_evaluation(product, ref) for ref in product.factors))
-        return tuple(e for e in wanted if self.tensors[e.tensor].kind is not Kind.CLOSED_FORM)
+            add(self.factor_evaluation(product, factor) for factor in product.factors)
+        return list(found)
+
+    def affine(
+        self, expression: Expression, evaluate: Callable[[Ref], Evaluation]
+    ) -> tuple[Expression, dict[Evaluation, Expression]]:
+        """expression = first + sum_e second[e] * e over opened evaluations e."""
+        return affine(expression, lambda ref: (e := evaluate(ref)) in self._opened and e or None)
 
     @cached_property
-    def single_evaluations(self) -> tuple[Evaluation, ...]:
-        """Evaluations that are claimed one by one, not through the stack of their class."""
-        stacked = {self.natural(name) for tensor_class in self.classes for name in tensor_class.tensors}
-        return tuple(e for e in self.evaluations if e not in stacked)
+    def _opened(self) -> frozenset[Evaluation]:
+        return frozenset(self.opened)
 
     # --- sizes ------------------------------------------------------------------------------------------
 
@@ -299,6 +338,105 @@ class Plan:
     def constants(self) -> tuple[Tensor, ...]:
         """Tensors whose commitments are baked into the verifier."""
         return tuple(t for t in self.tensors.values() if t.kind is Kind.CONSTANT)
+
+
+def monomials(expression: Expression) -> tuple[tuple[Ref, ...], ...]:
+    """The products of references that an expression is a combination of, in order of appearance."""
+    match expression:
+        case Sum(terms):
+            return tuple(dict.fromkeys(product for term in terms for product in monomials(term)))
+        case Product(factors):
+            result: tuple[tuple[Ref, ...], ...] = ((),)
+            for factor in factors:
+                result = tuple((*left, *right) for left in result for right in monomials(factor))
+            return tuple(dict.fromkeys(result))
+        case Ref():
+            return ((expression,),)
+    return ((),)
+
+
+def affine(
+    expression: Expression, opened: Callable[[Ref], Evaluation | None]
+) -> tuple[Expression, dict[Evaluation, Expression]]:
+    """The constant part, and the coefficient of every opened evaluation, of an expression linear in them."""
+    match expression:
+        case Sum(terms):
+            parts = [affine(term, opened) for term in terms]
+            coefficients: dict[Evaluation, Expression] = {}
+            for _, found in parts:
+                for evaluation, value in found.items():
+                    known = coefficients.get(evaluation)
+                    coefficients[evaluation] = value if known is None else known + value
+            constants = tuple(constant for constant, _ in parts if constant != Constant(0))
+            return Sum(constants) if constants else Constant(0), coefficients
+        case Product(factors):
+            parts = [affine(factor, opened) for factor in factors]
+            moving = [i for i, (_, found) in enumerate(parts) if found]
+            if len(moving) > 1:
+                raise ValueError("an expression is not linear in the opened evaluations")
+            constants = tuple(constant for constant, _ in parts)
+            whole = Constant(0) if Constant(0) in constants else Product(constants)
+            if not moving:
+                return whole, {}
+            others = tuple(constant for i, constant in enumerate(constants) if i != moving[0])
+            return whole, {e: Product((*others, value)) for e, value in parts[moving[0]][1].items()}
+        case Ref():
+            evaluation = opened(expression)
+            if evaluation is not None:
+                return Constant(0), {evaluation: Constant(1)}
+    return expression, {}
+
+
+def split_evaluations(
+    products: Sequence[tuple[Evaluation, ...]],
+) -> tuple[tuple[Evaluation, ...], tuple[Evaluation, ...]]:
+    """(sent, opened): as many opened as possible, such that no product has two of them. In order of appearance.
+
+    Opened evaluations are a largest independent set of the graph that joins two evaluations of one product.
+    """
+    order = list(dict.fromkeys(evaluation for product in products for evaluation in product))
+    number = {evaluation: index for index, evaluation in enumerate(order)}
+    neighbours: dict[int, set[int]] = {index: set() for index in range(len(order))}
+    for product in products:
+        indices = [number[evaluation] for evaluation in product]
+        for i, left in enumerate(indices):
+            for right in indices[i + 1 :]:
+                neighbours[left].add(right)
+                neighbours[right].add(left)
+    squared = {index for index, others in neighbours.items() if index in others}
+    free = {index: others - squared for index, others in neighbours.items() if index not in squared}
+    chosen = independent_set(free)
+    sent = tuple(evaluation for index, evaluation in enumerate(order) if index not in chosen)
+    return sent, tuple(evaluation for index, evaluation in enumerate(order) if index in chosen)
+
+
+def independent_set(neighbours: dict[int, set[int]]) -> set[int]:
+    """A largest set of vertices without neighbours in it: branch on the busiest vertex, component by component."""
+    chosen: set[int] = set()
+    graph = {vertex: set(others) for vertex, others in neighbours.items()}
+    while graph:
+        vertex = min(graph, key=lambda v: (len(graph[v]), v))
+        if len(graph[vertex]) > 1:
+            break
+        chosen.add(vertex)  # an isolated vertex or a leaf is in some largest set
+        graph = _without(graph, {vertex, *graph[vertex]})
+    if not graph:
+        return chosen
+    component = {min(graph)}
+    while grown := set().union(*(graph[v] for v in component)) - component:
+        component |= grown
+    if len(component) < len(graph):
+        for part in (component, set(graph) - component):
+            chosen |= independent_set({v: graph[v] for v in sorted(part)})
+        return chosen
+    busiest = max(graph, key=lambda v: (len(graph[v]), -v))
+    without = independent_set(_without(graph, {busiest}))
+    with_it = {busiest} | independent_set(_without(graph, {busiest, *graph[busiest]}))
+    return chosen | (with_it if len(with_it) > len(without) else without)
+
+
+def _without(graph: dict[int, set[int]], removed: set[int]) -> dict[int, set[int]]:
+    return {vertex: others - removed for vertex, others in graph.items() if vertex not in removed}
 
 
 def along_axes(tensors: dict[str, Tensor], ref: Ref) -> list[str]:

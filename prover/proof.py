@@ -22,7 +22,7 @@ WORD = 32
 @dataclass(frozen=True)
 class Proof:
     """commitments: phase-1 chunks in plan order; inverses: phase-2 chunks; rounds: of the batched sumcheck;
-    evaluations: in plan order; reduction: rounds of the claim reduction; opening: Mercury."""
+    evaluations: those that the plan has sent; reduction: rounds of the claim reduction; opening: Mercury."""
 
     commitments: tuple[Point, ...]
     inverses: tuple[Point, ...]
@@ -58,9 +58,9 @@ class ProofShape:
         """The shape for a plan, t and mu."""
 
         def chunks(phase: int) -> int:
-            return sum(c.chunks(context_bits, chunk_bits) for c in plan.classes if c.phase == phase)
+            return sum(z.chunks(context_bits, chunk_bits) for z in plan.zones if z.phase == phase)
 
-        return cls(chunks(1), chunks(2), plan.variables(context_bits), len(plan.evaluations), chunk_bits)
+        return cls(chunks(1), chunks(2), plan.variables(context_bits), len(plan.sent), chunk_bits)
 
     @property
     def words(self) -> int:

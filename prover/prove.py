@@ -11,18 +11,18 @@ import numpy as np
 
 from .argument.commitment import Point, commit_chunks, split_chunks
 from .argument.mercury import open_mercury
-from .argument.multilinear import bind_integers, eq_table, evaluate, to_field
+from .argument.multilinear import bind_integers, eq_table, to_field
 from .argument.reduction import prove_reduction
 from .argument.sumcheck import SumcheckError, Term, prove_sumcheck
 from .argument.tape import TapeBuilder
 from .argument.transcript import Transcript
-from .claims import Challenges, build_claims, class_source, scalar_in_field, slot_challenge_count
+from .claims import Challenges, combine_claims, scalar_in_field
 from .claims import Point as SymbolicPoint
 from .curve.srs import SRS
 from .errors import GainsayError
 from .field import arrays
 from .field.arrays import MODULUS
-from .plan import ROUND_DEGREE, Evaluation, Group, Plan, ProductSum, TensorClass
+from .plan import ROUND_DEGREE, Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
@@ -119,11 +119,10 @@ class _Prover:
         point = SymbolicPoint(plan, self.statement, self.context_bits, challenges)
         self.progress("reduction")
         sent = self._evaluations(point, summed.values)
-        evaluations = [sent[e] for e in plan.evaluations]
-        transcript.challenge("evaluations", evaluations)
-        slots = transcript.challenges("slot", slot_challenge_count(plan, self.context_bits, self.srs.mu))
-        claims = build_claims(self.verifying_key, point, sent, slots)
-        reduced, combination = prove_reduction(claims, self.chunks, self.srs.mu, transcript)
+        evaluations = [sent[e] for e in plan.sent]
+        eta = transcript.challenge("eta", evaluations)
+        claims, value = combine_claims(self.verifying_key, point, summed.claim, sent, eta)
+        reduced, combination = prove_reduction(claims, value, self.chunks, self.srs.mu, transcript)
         self.chunks.clear()
         self.fields.clear()
         self.progress("opening")
@@ -141,22 +140,19 @@ class _Prover:
 
     def _commit(self, phase: int) -> list[Point]:
         points: list[Point] = []
-        for tensor_class in self.plan.classes:
-            if tensor_class.phase != phase:
+        for number, zone in enumerate(self.plan.zones):
+            if zone.phase != phase:
                 continue
-            chunks = split_chunks(self._stack(tensor_class), self._chunk_count(tensor_class), self.srs.mu)
-            source = class_source(self.plan, tensor_class)
-            self.chunks.update({(source, index): chunk for index, chunk in enumerate(chunks)})
+            chunks = split_chunks(self._pack(zone), zone.chunks(self.context_bits, self.srs.mu), self.srs.mu)
+            self.chunks.update({(number, index): chunk for index, chunk in enumerate(chunks)})
             points += commit_chunks(self.srs.g1, chunks)
         return points
 
-    def _chunk_count(self, tensor_class: TensorClass) -> int:
-        return tensor_class.chunks(self.context_bits, self.srs.mu)
-
-    def _stack(self, tensor_class: TensorClass) -> np.ndarray:
-        if tensor_class.phase == 2:
-            return np.concatenate([self.fields[name] for name in tensor_class.tensors])
-        return np.concatenate([self.integers[name].reshape(-1) for name in tensor_class.tensors])
+    def _pack(self, zone: Zone) -> np.ndarray:
+        """The zone's tensors one behind the other: their places leave no gaps."""
+        source = self.fields if zone.phase == 2 else self.integers
+        shape = (-1, 4) if zone.phase == 2 else (-1,)
+        return np.concatenate([source[name].reshape(shape) for name, _, _ in zone.places])
 
     def _public_chunks(self) -> None:
         """Chunks behind the inputs, the step key and the constants."""
@@ -348,7 +344,7 @@ class _Prover:
     # --- evaluations ------------------------------------------------------------------------------------
 
     def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
-        """What the sumcheck left in its tables; whatever no table holds is evaluated directly."""
+        """What the sumcheck left in its tables: every relation's references are among them."""
         plan = self.plan
         known: dict[Evaluation, int] = {}
         for group, row in zip(plan.groups, values, strict=False):
@@ -357,12 +353,6 @@ class _Prover:
         for product, row in zip(plan.products, values[len(plan.groups) :], strict=True):
             for factor, value in zip(product.factors, row, strict=False):
                 known[plan.factor_evaluation(product, factor)] = value
-        for evaluation in plan.evaluations:
-            if evaluation not in known:
-                table = self.fields.get(evaluation.tensor)
-                if table is None:
-                    table = to_field(self.integers[evaluation.tensor])
-                known[evaluation] = evaluate(table, point.resolve(evaluation))
         return {evaluation: known[evaluation] for evaluation in plan.evaluations}
 
 

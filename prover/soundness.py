@@ -104,7 +104,7 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
         len(relations) << plan.width(domain).resolve(context_bits)
         for domain, relations in plan.lookups.items()
     )
-    claims = len(plan.classes) + len(plan.single_evaluations)
+    powers = len(plan.sent) + (plan.output is not None)
     terms = [
         _term("beta: lookup rows as one number", 2 * tables, f"2 x {tables} table rows"),
         _term(
@@ -119,8 +119,8 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
             ROUND_DEGREE * variables,
             f"{variables} rounds of degree {ROUND_DEGREE}",
         ),
-        *_class_terms(plan, context_bits, chunk_bits),
-        _term("eta: claims into one", claims - 1, f"{claims} claims"),
+        *_output_terms(plan, chunk_bits),
+        _term("eta: claims into one", powers, f"{powers} claims besides the final check"),
         _term(
             "q: claim reduction",
             REDUCTION_DEGREE * chunk_bits,
@@ -138,26 +138,12 @@ def embedding_soundness(channel_bits: int, chunk_bits: int) -> Soundness:
     return _with_bias("embedding statement", terms)
 
 
-def _class_terms(plan: Plan, context_bits: int, chunk_bits: int) -> list[SoundnessTerm]:
-    """Slot and front coordinates of the class claims.
-
-    A class's stack has slot_bits + n variables. Wrong evaluations meet slot_bits random coordinates. What a chunk
-    holds beyond the stack survives r with probability n / r and meets mu - slot_bits - n random front coordinates.
-    """
-    slots = beyond = 0
-    for tensor_class in plan.classes:
-        width = tensor_class.width.resolve(context_bits)
-        slots += tensor_class.slot_bits
-        if tensor_class.slot_bits + width < chunk_bits:
-            beyond += chunk_bits
-    return [
-        _term("slots: tensors of a class into one", slots, f"slot bits of {len(plan.classes)} classes"),
-        _term(
-            "slots: nothing beyond a short chunk",
-            beyond,
-            f"{beyond // chunk_bits} short chunks, {chunk_bits} variables",
-        ),
-    ]
+def _output_terms(plan: Plan, chunk_bits: int) -> list[SoundnessTerm]:
+    """What the output's chunk holds beyond its length: a multilinear polynomial of mu variables at (rho, r)."""
+    if plan.output is None:
+        return []
+    why = f"{chunk_bits} variables of the output's chunk"
+    return [_term("rho, r: nothing beyond the output", chunk_bits, why)]
 
 
 def _opening_terms(chunk_bits: int) -> list[SoundnessTerm]:

@@ -117,6 +117,8 @@ class VerifyingKey:
             *(f"input {tensor.name}" for tensor in program.inputs),
             f"{program.public_scalars} {program.parameters} {sorted(program.real_sizes.items())}",
             *(f"constant {name} {point}" for name, point in self.constants),
+            *(f"zone {zone}" for zone in self.plan.zones),
+            *(f"sent {evaluation}" for evaluation in self.plan.sent),
         ]
         return keccak("\n".join(description).encode())
 

@@ -9,9 +9,9 @@ from collections.abc import Hashable
 
 from .argument.commitment import Point, combine
 from .argument.mercury import MercuryRejected, verify_mercury
-from .argument.reduction import chunk_coefficients, combined_value
+from .argument.reduction import chunk_coefficients
 from .argument.sumcheck import verify_sumcheck
-from .claims import Challenges, build_claims, class_source, final_value, slot_challenge_count
+from .claims import Challenges, combine_claims
 from .claims import Point as SymbolicPoint
 from .errors import BadInputError, ProofRejectedError
 from .proof import ProofShape, check_point
@@ -32,16 +32,11 @@ def verify(verifying_key: VerifyingKey, statement: Statement, encoded: bytes) ->
     rho = transcript.challenges("rho", plan.variables(context_bits))
     r, claim = verify_sumcheck(proof.rounds, 0, transcript, "round")
     point = SymbolicPoint(plan, statement, context_bits, Challenges(beta, gamma, alpha, rho, r))
-    sent = dict(zip(plan.evaluations, proof.evaluations, strict=True))
-    if final_value(point, sent) != claim:
-        raise ProofRejectedError("the evaluations do not match the final claim of the sumcheck")
-
-    transcript.challenge("evaluations", proof.evaluations)
-    slots = transcript.challenges("slot", slot_challenge_count(plan, context_bits, mu))
-    claims = build_claims(verifying_key, point, sent, slots)
-    eta = transcript.challenge("reduction.eta")
-    q, value = verify_sumcheck(proof.reduction, combined_value(claims, eta), transcript, "reduction.round")
-    coefficients = chunk_coefficients(claims, eta, q)
+    sent = dict(zip(plan.sent, proof.evaluations, strict=True))
+    eta = transcript.challenge("eta", proof.evaluations)
+    claims, value = combine_claims(verifying_key, point, claim, sent, eta)
+    q, value = verify_sumcheck(proof.reduction, value, transcript, "reduction.round")
+    coefficients = chunk_coefficients(claims, q)
     commitments = chunk_commitments(verifying_key, statement, proof.commitments, proof.inverses)
     combination = combine([commitments[key] for key in coefficients], list(coefficients.values()))
     try:
@@ -65,10 +60,9 @@ def chunk_commitments(
         for index in range(plan.weight_chunks(tensor, mu)):
             result[tensor.name, index] = next(key_points)
     streams = {1: iter(first), 2: iter(second)}
-    for tensor_class in plan.classes:
-        if tensor_class.phase:
-            for index in range(tensor_class.chunks(context_bits, mu)):
-                result[class_source(plan, tensor_class), index] = next(streams[tensor_class.phase])
+    for number, zone in enumerate(plan.zones):
+        for index in range(zone.chunks(context_bits, mu)):
+            result[number, index] = next(streams[zone.phase])
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from prover.claims import class_source
 from prover.plan import Evaluation, Plan, PointPart, Slice
 from prover.program import Kind
 from prover.relations import Bits, PublicBits
@@ -10,7 +9,7 @@ from prover.statement import VerifyingKey
 
 from .final_value import slice_start
 from .function import Function
-from .layout import Region, StepLayout, chunk_variables, describe, width, words_after
+from .layout import TOP_BITS, Region, StepLayout, chunk_variables, describe, width, words_after
 
 
 def chunk_count(entries: int, variables: Bits, chunk_bits: int) -> str:
@@ -21,7 +20,7 @@ def chunk_count(entries: int, variables: Bits, chunk_bits: int) -> str:
 
 
 class ClaimSections:
-    """Emits combine_values, combine_class_claims, combine_single_claims and combine_commitments."""
+    """Emits combined_value, combine_packed_claims, combine_single_claims and combine_commitments."""
 
     def __init__(self, key: VerifyingKey, layout: StepLayout) -> None:
         self.key, self.layout = key, layout
@@ -31,65 +30,97 @@ class ClaimSections:
         self.windows = "add(mload(PUBLIC_WINDOW), 1)"
 
     def chunks(self, phase: int) -> list[tuple[str, str]]:
-        """(Yul for the number of commitments, tensors) of every class of a phase."""
+        """(Yul for the number of commitments, its zone) of every zone of a phase."""
         return [
-            (chunk_count(len(c.tensors), c.width, self.mu), ", ".join(c.tensors))
-            for c in self.plan.classes
-            if c.phase == phase
+            (self._zone_chunks(index), f"zone {index}")
+            for index, zone in enumerate(self.plan.zones)
+            if zone.phase == phase
         ]
 
-    def _eta(self, claim: int) -> str:
-        return f"mload({words_after(self.layout.eta_powers.name, Bits(claim))})"
+    def _zone_chunks(self, index: int) -> str:
+        zone = self.plan.zones[index]
+        return chunk_count(zone.units, Bits(0, 1) if zone.moving else Bits(), self.mu)
 
-    def values(self) -> Function:
-        """sum_k eta^k v_k."""
-        function = Function("combine_values() -> sum", "sum_k eta^k v_k over all claims.")
-        lines = function.lines
-        lines.append("front_products(sub(SLOTS_END, shl(5, MU)), MU, SLOT_FRONT)")
-        position = 0
-        for index, c in enumerate(self.plan.classes):
-            lines.append(f"// {', '.join(c.tensors)}")
-            first = self.layout.evaluation_regions[position].name
-            value = f"class_value({first}, {len(c.tensors)}, {c.slot_bits}, {width(c.width)})"
-            lines.append(f"sum := addmod(sum, mulmod({self._eta(index)}, {value}, r), r)")
-            position += len(c.tensors)
-        singles = len(self.plan.single_evaluations)
-        if singles:
-            first = self.layout.evaluation_regions[position].name
-            factors = words_after(self.layout.eta_powers.name, Bits(len(self.plan.classes)))
-            lines.append("// evaluations that are claimed one by one")
-            lines.append(f"sum := addmod(sum, dot({factors}, {first}, {singles}), r)")
+    def _factor(self, evaluation: Evaluation) -> str:
+        """The coefficient of a claim."""
+        if evaluation in self.plan.sent:
+            index = self.plan.sent.index(evaluation) + 1
+            return f"mload({words_after(self.layout.eta_powers.name, Bits(index))})"
+        return f"mload({words_after(self.layout.opened.name, Bits(self.plan.opened.index(evaluation)))})"
+
+    def _packed(self) -> list[Evaluation]:
+        """Witness tensors at the last coordinates of r, each within a chunk or of a moving size."""
+        result = []
+        for evaluation in self.plan.evaluations:
+            zone = self.plan.zone_of(evaluation.tensor)
+            if zone is None or evaluation != self.plan.natural(evaluation.tensor):
+                continue
+            variables = self.plan.width(self.plan.tensors[evaluation.tensor].axes)
+            if self.plan.zones[zone].moving or variables.fixed <= self.mu:
+                result.append(evaluation)
+        return result
+
+    def value(self) -> Function:
+        """The value of the combined claim."""
+        function = Function(
+            "combined_value(claim) -> value", "final claim - its constant part + sum_k eta^(k+1) v_k."
+        )
+        first = words_after(self.layout.eta_powers.name, Bits(1))
+        function.lines += [
+            "value := addmod(claim, sub(r, final_value()), r)",
+            f"value := addmod(value, dot({first}, EVALUATIONS, {len(self.plan.sent)}), r)",
+        ]
         return function
 
-    def class_claims(self) -> Function:
-        """Coefficients from the stacks."""
-        head = "combine_class_claims()"
-        function = Function(head, "Coefficients of the classes' commitments: each stack at its slots and r.")
+    def packed_claims(self) -> Function:
+        """Coefficients of the witness commitments, from tensors at the last coordinates of r."""
+        function = Function("combine_packed_claims()", "Coefficients of the witness: its tensors at r, in their places.")
+        lines = function.lines
         # memory behind the free memory pointer need not be zero
         size = "sub(COEFFICIENTS_END, COEFFICIENTS)"
-        function.lines.append(f"calldatacopy(COEFFICIENTS, calldatasize(), {size}) // zeros")
-        for index, c in enumerate(self.plan.classes):
-            region, count = self._class_commitments(index)
-            function.lines.append(f"// {', '.join(c.tensors)}")
-            function.lines.append(
-                f"class_claim({self._eta(index)}, {c.slot_bits}, {width(c.width)}, {count}, {region.name})"
-            )
+        lines.append(f"calldatacopy(COEFFICIENTS, calldatasize(), {size}) // zeros")
+        fixed: dict[tuple[int, int], dict[int, list[tuple[int, Evaluation]]]] = {}
+        for evaluation in self._packed():
+            number = self.plan.zone_of(evaluation.tensor)
+            assert number is not None
+            zone = self.plan.zones[number]
+            first, own = next((f, b) for name, f, b in zone.places if name == evaluation.tensor)
+            if zone.moving:
+                region = self.layout.zone_coefficients[number].name
+                lines.append(
+                    f"place_moving({self._factor(evaluation)}, {own}, {first}, {region}) // {evaluation.tensor}"
+                )
+                continue
+            chunk, slot = first >> self.mu, (first & ((1 << self.mu) - 1)) >> own
+            fixed.setdefault((number, chunk), {}).setdefault(own, []).append((slot, evaluation))
+        if fixed:
+            lines.append("let sum, inner")
+        for (number, chunk), by_size in fixed.items():
+            lines.append(f"// zone {number}, chunk {chunk}")
+            lines.append("sum := 0")
+            for own, members in by_size.items():
+                lines.append("inner := 0")
+                for slot, evaluation in members:
+                    product = f"mulmod({self._factor(evaluation)}, {self._slot_eq(slot, self.mu - own)}, r)"
+                    lines.append(f"inner := addmod(inner, {product}, r) // {evaluation.tensor}")
+                behind = words_after(self.layout.eq_point.name, Bits(own))
+                lines.append(f"sum := addmod(sum, mulmod(inner, mload({behind}), r), r)")
+            place = words_after(self.layout.zone_coefficients[number].name, Bits(chunk))
+            lines.append(f"mstore({place}, sum)")
         return function
 
-    def _class_commitments(self, index: int) -> tuple[Region, str]:
-        """(coefficients, Yul for the number of commitments) of a class."""
-        tensor_class = self.plan.classes[index]
-        if tensor_class.phase == 0:
-            return self.layout.input_coefficients[str(class_source(self.plan, tensor_class))], "1"
-        count = chunk_count(len(tensor_class.tensors), tensor_class.width, self.mu)
-        return self.layout.class_coefficients[index], count
+    def _slot_eq(self, slot: int, bits: int) -> str:
+        """Yul for eq of the first coordinates of q and the bits of a slot."""
+        if bits <= TOP_BITS:
+            return f"mload({words_after(self.layout.eq_top.name, Bits((1 << bits) + slot))})"
+        return f"slot_eq({slot}, {bits})"
 
     def _commitments(self, evaluation: Evaluation) -> tuple[Region, str]:
-        """The same for the tensor of a single evaluation."""
+        """(coefficients, Yul for the number of commitments) of a tensor."""
         tensor = self.plan.tensors[evaluation.tensor]
-        tensor_class = self.plan.class_of(tensor.name)
-        if tensor_class is not None:
-            return self._class_commitments(self.plan.classes.index(tensor_class))
+        zone = self.plan.zone_of(tensor.name)
+        if zone is not None:
+            return self.layout.zone_coefficients[zone], self._zone_chunks(zone)
         if tensor.kind is Kind.WEIGHT:
             return self.layout.weight_coefficients[tensor.name], str(self.plan.weight_chunks(tensor, self.mu))
         if tensor.kind is Kind.CONSTANT:
@@ -97,33 +128,57 @@ class ClaimSections:
         return self.layout.input_coefficients[tensor.name], self.windows if "context" in tensor.axes else "1"
 
     def single_claims(self) -> Function:
-        """Coefficients from single evaluations; those at the same point share their eq."""
+        """Coefficients from the other evaluations; those at the same point share their eq."""
         function = Function(
-            "combine_single_claims()", "Coefficients from the evaluations that are claimed one by one."
+            "combine_single_claims()", "Coefficients from the evaluations at points of their own, and of the output."
         )
         lines = function.lines
         lines += ["let end", "let weight", "let top"]
-        known: dict[tuple[tuple[int, int], tuple[PointPart, ...], int], list[tuple[int, Evaluation]]] = {}
-        for index, evaluation in enumerate(self.plan.single_evaluations):
-            tensor_class = self.plan.class_of(evaluation.tensor)
-            slot = (
-                (tensor_class.tensors.index(evaluation.tensor), tensor_class.slot_bits)
-                if tensor_class
-                else (0, 0)
-            )
-            place = (slot, evaluation.parts, chunk_variables(self.key, evaluation))
-            known.setdefault(place, []).append((len(self.plan.classes) + index, evaluation))
+        packed = set(self._packed())
+        known: dict[tuple[tuple[int, int], tuple[PointPart, ...], int], list[Evaluation]] = {}
+        for evaluation in self.plan.evaluations:
+            if evaluation in packed:
+                continue
+            zone = self.plan.zone_of(evaluation.tensor)
+            slot = (0, 0) if zone is None else self.plan.zones[zone].slot(evaluation.tensor)
+            known.setdefault((slot, evaluation.parts, chunk_variables(self.key, evaluation)), []).append(evaluation)
         for (slot, _, limit), members in known.items():
-            first = members[0][1]
-            names = ", ".join(evaluation.tensor for _, evaluation in members)
+            first = members[0]
+            names = ", ".join(evaluation.tensor for evaluation in members)
             lines.append(f"// {names} {describe(first.parts)}")
             lines += self._point(slot, first)
             variables = "MU" if limit == self.mu else limit
             lines.append(f"weight, top := claim_eq(end, {variables}, {width(self._shared(first))})")
-            for claim, evaluation in members:
+            for evaluation in members:
                 region, count = self._commitments(evaluation)
-                lines.append(f"spread(mulmod(weight, {self._eta(claim)}, r), top, {count}, {region.name})")
+                lines.append(
+                    f"spread(mulmod(weight, {self._factor(evaluation)}, r), top, {count}, {region.name})"
+                )
+        lines += self._output_is_short()
         return function
+
+    def _output_is_short(self) -> list[str]:
+        """eta^(s+1) (eq(f, q_front) - prod (1 - f_j) (1 - q_j)) eq(r, q): what the output's chunk holds beyond its
+        length is zero; f are the first coordinates of rho."""
+        output = self.plan.output
+        if output is None:
+            return []
+        own = self.plan.width(self.plan.tensors[output.tensor].axes).fixed
+        front = self.mu - own
+        if front <= 0:
+            return []
+        place = self.layout.input_coefficients[output.tensor].name
+        factor = f"mload({words_after(self.layout.eta_powers.name, Bits(len(self.plan.sent) + 1))})"
+        zero = f"mload({words_after(self.layout.eq_zero.name, Bits(own))})"
+        behind = f"mload({words_after(self.layout.eq_point.name, Bits(own))})"
+        return [
+            f"// {output.tensor} is zero beyond its length",
+            "end := sub(RHO_END, shl(5, mload(ROUNDS)))",
+            f"weight := mulmod(product_of_complements(end, {front}), {zero}, r)",
+            f"weight := addmod(eq_slices(end, REDUCED, {front}), sub(r, weight), r)",
+            f"weight := mulmod(mulmod(weight, {behind}, r), {factor}, r)",
+            f"mstore({place}, addmod(mload({place}), weight, r))",
+        ]
 
     def _point(self, slot: tuple[int, int], evaluation: Evaluation) -> list[str]:
         """Statements that write the coordinates of a claim."""
@@ -185,10 +240,8 @@ class ClaimSections:
                 )
         lines.append("// the prover's commitments, in the order of the proof")
         lines.append("data := mload(PROOF_DATA)")
-        for index, c in enumerate(self.plan.classes):
-            if c.phase:
-                region, count = self._class_commitments(index)
-                lines.append(f"data := accumulate(data, {region.name}, {count}) // {', '.join(c.tensors)}")
+        for index, region in enumerate(self.layout.zone_coefficients):
+            lines.append(f"data := accumulate(data, {region.name}, {self._zone_chunks(index)})")
         if self.key.constants:
             lines.append("// public tables")
         for name, (x, y) in self.key.constants:

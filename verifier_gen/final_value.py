@@ -2,14 +2,20 @@
 
 sum over groups of    padding * (eq(rho, r) * sum_i alpha^i expression_i + alpha^s * sum +-inverse)
 minus over products   padding * alpha^i * coefficient * eq(rho_batch, r_batch) * prod factors
+
+It is linear in the opened evaluations: `final_value` returns the constant part and leaves their factors at OPENED.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
 from prover.field.arrays import MODULUS
 from prover.plan import Evaluation, Group, Plan, ProductSum, Slice
 from prover.program import Kind
-from prover.relations import Bits, Lookup, Ref
+from prover.relations import Bits, Expression, Lookup, Product, Ref, references
 from prover.tables import CausalMask, Counter, NonZero, RangeTag, RangeValue, Weighted
 
 from .errors import GeneratorError
@@ -45,13 +51,14 @@ class FinalValue:
         )
         self._ranges: dict[tuple[object, ...], str] = {}
         self._names = _power_names(plan)
+        self._begun: set[Evaluation] = set()
 
     # --- evaluations ------------------------------------------------------------------------------------
 
     def at(self, evaluation: Evaluation) -> Node:
         """The node of a tensor's evaluation: sent by the prover, or a closed form."""
         if self.plan.tensors[evaluation.tensor].kind is not Kind.CLOSED_FORM:
-            index = self.plan.evaluations.index(evaluation)
+            index = self.plan.sent.index(evaluation)
             return self.graph.leaf(f"mload({self.layout.evaluation_regions[index].name})")
         if evaluation not in self.closed:
             self.closed[evaluation] = self._closed_form(evaluation)
@@ -134,74 +141,127 @@ class FinalValue:
 
     def emit(self) -> tuple[str, str]:
         """(closed forms, final value) as Yul functions."""
-        groups = [(group, self._group_nodes(group)) for group in self.plan.groups]
-        products = [(product, self._product_node(product)) for product in self.plan.products]
-        roots = [node for _, (expressions, inverses) in groups for node in (*expressions, inverses)]
-        roots += [node for _, node in products]
+        groups = [(group, self._group_form(group)) for group in self.plan.groups]
+        products = [(product, self._product_form(product)) for product in self.plan.products]
+        forms = [form for _, both in groups for form in both] + [form for _, form in products]
+        roots = [node for form in forms for node in (form.constant, *form.factors.values())]
         printer = Printer(roots, self.layout.memory.temporary)
-        functions = [self._emit_group(i, group, nodes, printer) for i, (group, nodes) in enumerate(groups)]
+        functions = [self._emit_group(i, group, both, printer) for i, (group, both) in enumerate(groups)]
         functions.append(self._emit_products(products, printer))
         calls = [f"final_value_of_group_{i}()" for i in range(len(groups))]
-        total = Function("final_value() -> total", "What the final claim must be.")
+        total = Function("final_value() -> total", "The part of the final claim that no opened evaluation has.")
         total.lines.append("compute_closed_forms()")
         total.lines += [f"total := addmod(total, {call}, r)" for call in calls]
-        total.lines.append("total := addmod(total, sub(r, final_value_of_products()), r)")
+        total.lines.append("total := addmod(total, final_value_of_products(), r)")
         rendered = "\n\n".join(function.render() for function in [total, *functions])
         return self.closed_function.render(), rendered
 
-    def _group_nodes(self, group: Group) -> tuple[list[Node], Node]:
-        graph = self.graph
-        refs = {ref: self.at(self.plan.group_evaluation(group, ref)) for ref in group.refs}
-        expressions = [graph.translate(expression, self.scalars, refs) for _, expression in group.expressions]
-        inverses = graph.total(
-            [graph.multiply(graph.constant(s), refs[Ref(name)]) for s, name in group.inverses]
-        )
-        return expressions, inverses
+    def _form(self, expression: Expression, evaluate: Callable[[Ref], Evaluation]) -> _Form:
+        """Nodes of an expression's constant part and of its factors."""
+        constant, factors = self.plan.affine(expression, evaluate)
 
-    def _product_node(self, product: ProductSum) -> Node:
-        node = self.graph.translate(product.coefficient, self.scalars, {})
-        for factor in product.factors:
-            node = self.graph.multiply(node, self.at(self.plan.factor_evaluation(product, factor)))
-        return node
+        def translate(part: Expression) -> Node:
+            refs = {ref: self.at(evaluate(ref)) for ref in references(part)}
+            return self.graph.translate(part, self.scalars, refs)
+
+        return _Form(translate(constant), {e: translate(factor) for e, factor in factors.items()})
+
+    def _group_form(self, group: Group) -> tuple[_Form, _Form]:
+        """What eq(rho, r) multiplies, and the lookups' sum."""
+        graph = self.graph
+        evaluate = partial(self.plan.group_evaluation, group)
+        weighted = [(power, self._form(e, evaluate)) for power, e in group.expressions]
+        sums = [(self.plan.sum_power, s, self._form(Ref(name), evaluate)) for s, name in group.inverses]
+        related = _Form(graph.constant(0), {})
+        for power, form in weighted:
+            related = self._plus(related, graph.leaf(self._alpha(power)), form)
+        summed = _Form(graph.constant(0), {})
+        for power, sign, form in sums:
+            factor = graph.multiply(graph.constant(sign), graph.leaf(self._alpha(power)))
+            summed = self._plus(summed, factor, form)
+        return related, summed
+
+    def _product_form(self, product: ProductSum) -> _Form:
+        evaluate = partial(self.plan.factor_evaluation, product)
+        return self._form(Product((product.coefficient, *product.factors)), evaluate)
+
+    def _plus(self, left: _Form, scale: Node, right: _Form) -> _Form:
+        """left + scale * right."""
+        graph = self.graph
+        factors = dict(left.factors)
+        for evaluation, node in right.factors.items():
+            scaled = graph.multiply(scale, node)
+            factors[evaluation] = graph.add(factors[evaluation], scaled) if evaluation in factors else scaled
+        return _Form(graph.add(left.constant, graph.multiply(scale, right.constant)), factors)
+
+    def _opened(self, evaluation: Evaluation, text: str) -> str:
+        """Add to the factor of an opened evaluation."""
+        place = words_after(self.layout.opened.name, Bits(self.plan.opened.index(evaluation)))
+        if evaluation in self._begun:
+            return f"mstore({place}, addmod(mload({place}), {text}, r)) // {evaluation.tensor}"
+        self._begun.add(evaluation)
+        return f"mstore({place}, {text}) // {evaluation.tensor}"
 
     def _emit_group(
-        self, index: int, group: Group, nodes: tuple[list[Node], Node], printer: Printer
+        self, index: int, group: Group, forms: tuple[_Form, _Form], printer: Printer
     ) -> Function:
-        expressions, inverses = nodes
+        related, summed = forms
         function = Function(
             f"final_value_of_group_{index}() -> sum", f"Relations over ({', '.join(group.domain)})."
         )
         lines = function.lines
-        for (power, _), node in zip(group.expressions, expressions, strict=True):
-            lines.append(f"// {self._names[power]}")
-            statements, text = printer.print(node)
+        names = [self._names[power] for power, _ in group.expressions]
+        lines += [f"// {', '.join(names[i : i + 4])}" for i in range(0, len(names), 4)]
+        eq = f"mload({words_after(self.layout.eq_rho.name, group.width)})"
+        lines.append(f"let padding := {self._padding(group.width)}")
+        lines.append(f"let scale := mulmod(padding, {eq}, r)")
+        statements, text = printer.print(related.constant)
+        lines += statements
+        lines.append(f"sum := mulmod(scale, {text}, r)")
+        for evaluation in dict.fromkeys((*related.factors, *summed.factors)):
+            parts = []
+            for name, form in (("scale", related), ("padding", summed)):
+                if evaluation in form.factors:
+                    statements, text = printer.print(form.factors[evaluation])
+                    lines += statements
+                    parts.append(f"mulmod({text}, {name}, r)")
+            lines.append(self._opened(evaluation, parts[0] if len(parts) == 1 else f"addmod({', '.join(parts)}, r)"))
+        if not (summed.constant.kind == "constant" and summed.constant.value == 0):
+            statements, text = printer.print(summed.constant)
             lines += statements
-            lines.append(f"sum := addmod(sum, mulmod({self._alpha(power)}, {text}, r), r)")
-        lines.append(f"sum := mulmod(sum, mload({words_after(self.layout.eq_rho.name, group.width)}), r)")
-        if group.inverses:
-            lines.append("// the lookups' sum")
-            statements, text = printer.print(inverses)
-            lines += statements
-            lines.append(f"sum := addmod(sum, mulmod({self._alpha(self.plan.sum_power)}, {text}, r), r)")
-        lines.append(f"sum := mulmod(sum, {self._padding(group.width)}, r)")
+            lines.append(f"sum := addmod(sum, mulmod(padding, {text}, r), r)")
         return function
 
-    def _emit_products(self, products: list[tuple[ProductSum, Node]], printer: Printer) -> Function:
-        function = Function("final_value_of_products() -> sum", "Sums of products of the contractions.")
+    def _emit_products(self, products: list[tuple[ProductSum, _Form]], printer: Printer) -> Function:
+        function = Function("final_value_of_products() -> sum", "Minus sums of products of the contractions.")
         lines = function.lines
-        lines.append("let term := 0")
-        for product, node in products:
+        lines.append("let scale := 0")
+        for product, form in products:
             lines.append(f"// {self._names[product.power]}: sum over ({', '.join(product.summed)})")
-            statements, text = printer.print(node)
-            lines += statements
-            lines.append(f"term := mulmod({self._alpha(product.power)}, {text}, r)")
+            padding = self._padding(self.plan.width(product.domain))
+            lines.append(f"scale := mulmod(sub(r, {self._alpha(product.power)}), {padding}, r)")
             for rho, r in self.plan.batch_slices(product):
                 lines.append(
-                    f"term := mulmod(term, eq_slices({slice_start(rho)}, {slice_start(r)}, {width(r.width)}), r)"
+                    f"scale := mulmod(scale, eq_slices({slice_start(rho)}, {slice_start(r)}, {width(r.width)}), r)"
                 )
-            padding = self._padding(self.plan.width(product.domain))
-            lines.append(f"sum := addmod(sum, mulmod(term, {padding}, r), r)")
+            if not (form.constant.kind == "constant" and form.constant.value == 0):
+                statements, text = printer.print(form.constant)
+                lines += statements
+                lines.append(f"sum := addmod(sum, mulmod(scale, {text}, r), r)")
+            for evaluation, node in form.factors.items():
+                statements, text = printer.print(node)
+                lines += statements
+                value = "scale" if node.kind == "constant" and node.value == 1 else f"mulmod(scale, {text}, r)"
+                lines.append(self._opened(evaluation, value))
         return function
+
+
+@dataclass(frozen=True)
+class _Form:
+    """constant + sum_e factors[e] * e."""
+
+    constant: Node
+    factors: Mapping[Evaluation, Node]
 
 
 def _power_names(plan: Plan) -> dict[int, str]:

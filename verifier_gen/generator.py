@@ -27,7 +27,7 @@ from .claim_sections import ClaimSections
 from .errors import GeneratorError
 from .final_value import FinalValue
 from .function import INDENT
-from .layout import MEMORY_START, OPENING, StepLayout
+from .layout import MEMORY_START, OPENING, TOP_BITS, StepLayout
 from .statement_section import statement_functions
 
 SOLIDITY_VERSION = "0.8.34"
@@ -62,9 +62,7 @@ LABELS = (
     "alpha",
     "rho",
     "round",
-    "evaluations",
-    "slot",
-    "reduction.eta",
+    "eta",
     "reduction.round",
     "mercury.alpha",
     "mercury.gamma",
@@ -128,13 +126,14 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "memory_start": hex(MEMORY_START),
         "labels": _labels(TRANSCRIPT_DOMAIN, key.digest, key.srs_digest),
         "power_count": key.plan.powers,
-        "claim_count": len(key.plan.classes) + len(key.plan.single_evaluations),
+        "eta_count": len(key.plan.sent) + 2,
+        "top_bits": TOP_BITS,
     }
     parts = {
         "statement": "\n\n".join(function.render() for function in functions) + "\n",
         "final_value": final_value + "\n",
         "claim_sections": "\n\n".join(
-            f.render() for f in (sections.values(), sections.class_claims(), sections.single_claims())
+            f.render() for f in (sections.value(), sections.packed_claims(), sections.single_claims())
         )
         + "\n",
         "combine_commitments": sections.commitments().render() + "\n",

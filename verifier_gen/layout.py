@@ -21,6 +21,8 @@ from prover.statement import VerifyingKey
 WORD = 32
 POINT = 2 * WORD
 MEMORY_START = 0x80
+TOP_BITS = 3
+"""Leading coordinates of q whose eq table is made once: tensors of 2^(mu - 3) entries and more need no other."""
 
 # Words of the opening, relative to its start (prover.argument.mercury.MercuryOpening, in field order).
 OPENING = {
@@ -139,9 +141,6 @@ class StepLayout:
         self.memory = Memory()
         allocate = self.memory.allocate
         rounds = plan.variables(t)
-        longest = max((c.slot_bits + c.width.resolve(t) for c in plan.classes), default=0)
-        slots = mu + max(0, longest - mu)
-        claims = len(plan.classes) + len(plan.single_evaluations)
         windows = 1 << (t - WINDOW_BITS)
 
         # --- scalars of the statement and of the protocol
@@ -155,13 +154,14 @@ class StepLayout:
         }
         # --- challenges
         self.alpha_powers = allocate("ALPHA_POWERS", plan.powers, "alpha^0, alpha^1, ...")
-        self.eta_powers = allocate("ETA_POWERS", claims, "eta^0, eta^1, ...")
+        self.eta_powers = allocate(
+            "ETA_POWERS", len(plan.sent) + 2, "[k + 1]: factor of evaluation k that is sent; the last: of the output"
+        )
+        self.opened = allocate("OPENED", len(plan.opened), "factors of the evaluations that are not sent")
         self.rho = allocate("RHO", rounds, "rho, ends at RHO_END")
         self.rho_end = allocate("RHO_END", 0, "")
         self.point = allocate("POINT", rounds, "r, ends at POINT_END")
         self.point_end = allocate("POINT_END", 0, "")
-        self.slots = allocate("SLOTS", slots, "slot challenges (extra, S), end at SLOTS_END")
-        self.slots_end = allocate("SLOTS_END", 0, "")
         self.reduced = allocate("REDUCED", mu, "q, ends at REDUCED_END")
         self.reduced_end = allocate("REDUCED_END", 0, "")
         # --- products over coordinates, indexed by the number n of coordinates behind or in front
@@ -169,15 +169,12 @@ class StepLayout:
             "PADDING", rounds + 1, "[n]: prod (1 - r_j) over all but the last n coordinates"
         )
         self.eq_rho = allocate("EQ_RHO", rounds + 1, "[n]: prod eq(rho_j, r_j) over the last n coordinates")
-        self.slot_front = allocate(
-            "SLOT_FRONT", mu + 1, "[n]: prod (1 - S_j) over all but the last n coordinates"
-        )
-        self.eq_slots = allocate(
-            "EQ_SLOTS", mu + 1, "[n]: prod eq(S_j, q_j) over all but the last n coordinates"
-        )
         self.eq_zero = allocate("EQ_ZERO", mu + 1, "[n]: prod (1 - q_j) over all but the last n coordinates")
         self.eq_point = allocate(
             "EQ_POINT", min(mu, rounds) + 1, "[n]: prod eq(r_j, q_j) over the last n coordinates"
+        )
+        self.eq_top = allocate(
+            "EQ_TOP", 2 << TOP_BITS, "[2^k + i]: eq of the first k coordinates of q and the bits of i"
         )
         # --- coefficients of the commitments
         self.coefficients = allocate("COEFFICIENTS", 0, "of every commitment, from here to COEFFICIENTS_END")
@@ -194,21 +191,16 @@ class StepLayout:
         self.constant_coefficients = {
             name: allocate(f"C_{name.upper()}", 1, "public table") for name, _ in key.constants
         }
-        self.class_coefficients = {
-            index: allocate(f"C_CLASS_{index}", c.chunks(t, mu), f"committed: {', '.join(c.tensors)}")
-            for index, c in enumerate(plan.classes)
-            if c.phase
-        }
+        self.zone_coefficients = [
+            allocate(f"C_ZONE_{index}", zone.chunks(t, mu), f"committed in phase {zone.phase}")
+            for index, zone in enumerate(plan.zones)
+        ]
         self.coefficients_end = allocate("COEFFICIENTS_END", 0, "")
         # --- the point of one claim, and scratch
-        lengths = [self._claim_length(key, evaluation, t) for evaluation in plan.single_evaluations]
-        allocate("CLAIM_POINT", max([longest, mu, *lengths]), "coordinates of the claim at hand")
-        tables = [
-            longest - mu,
-            *(n - chunk_variables(key, e) for n, e in zip(lengths, plan.single_evaluations, strict=True)),
-        ]
-        tensors = max((len(c.tensors) for c in plan.classes), default=0) + 1
-        allocate("SCRATCH", max(tensors, 1 << max(0, *tables)), "tables of eq, folded stacks")
+        lengths = [self._claim_length(key, evaluation, t) for evaluation in plan.evaluations]
+        allocate("CLAIM_POINT", max([mu, *lengths]), "coordinates of the claim at hand")
+        tops = [n - chunk_variables(key, e) for n, e in zip(lengths, plan.evaluations, strict=True)]
+        allocate("SCRATCH", 1 << max(0, *tops), "tables of eq")
         # --- precompiles
         allocate("SUM", 2, "the running combination; SUM and TERM are the input of ecAdd")
         allocate("TERM", 2, "")
@@ -221,25 +213,25 @@ class StepLayout:
         self.evaluation_regions = self._evaluation_regions(key)
         allocate("EVALUATIONS_END", 0, "")
         # --- transcript, last because its longest absorption is long
-        points = sum(c.chunks(t, mu) for c in plan.classes if c.phase)
+        points = sum(zone.chunks(t, mu) for zone in plan.zones)
         inputs = len(program.public_scalars) + 2 * sum(
             region.words for region in self.input_coefficients.values()
         )
         allocate("STATE", 1, "transcript: state, label, absorbed words")
         allocate("LABEL", 1, "")
-        allocate("WORDS", max(8, 2 * points, 3 + inputs, len(plan.evaluations)), "")
+        allocate("WORDS", max(8, 2 * points, 3 + inputs, len(plan.sent)), "")
 
     def _claim_length(self, key: VerifyingKey, evaluation: Evaluation, t: int) -> int:
         """Coordinates of a single claim, its slot included."""
-        tensor_class = key.plan.class_of(evaluation.tensor)
-        slot_bits = tensor_class.slot_bits if tensor_class else 0
+        zone = key.plan.zone_of(evaluation.tensor)
+        slot_bits = 0 if zone is None else key.plan.zones[zone].slot(evaluation.tensor)[1]
         return slot_bits + sum(part.width.resolve(t) for part in evaluation.parts)
 
     def _evaluation_regions(self, key: VerifyingKey) -> list[Region]:
-        """One named word per evaluation: E_<tensor>, numbered when a tensor is evaluated more than once."""
+        """One named word per evaluation that is sent: E_<tensor>, numbered when a tensor has more than one."""
         seen: dict[str, int] = {}
         regions = []
-        for evaluation in key.plan.evaluations:
+        for evaluation in key.plan.sent:
             count = seen[evaluation.tensor] = seen.get(evaluation.tensor, 0) + 1
             name = f"E_{evaluation.tensor.upper()}" + (f"_{count}" if count > 1 else "")
             regions.append(self.memory.allocate(name, 1, describe(evaluation.parts)))
@@ -249,7 +241,7 @@ class StepLayout:
 def chunk_variables(key: VerifyingKey, evaluation: Evaluation) -> int:
     """Variables of one chunk of the tensor: windows are chunks of their own."""
     tensor = key.plan.tensors[evaluation.tensor]
-    if tensor.kind is Kind.BOUNDARY and "context" in tensor.axes and key.plan.class_of(tensor.name) is None:
+    if tensor.kind is Kind.BOUNDARY and "context" in tensor.axes:
         return WINDOW_BITS + key.plan.axes["channel"].fixed
     return key.chunk_bits
 
@@ -291,7 +283,6 @@ _SCALARS = (
     ("ROUNDS", "N, rounds of the batched sumcheck"),
     ("FIRST_POINTS", "number of commitments before beta and gamma"),
     ("SECOND_POINTS", "number of commitments after them"),
-    ("SLOT_COUNT", "number of slot challenges"),
     ("BETA", "challenge"),
     ("GAMMA", "challenge"),
     ("MERCURY_ALPHA", "challenge"),

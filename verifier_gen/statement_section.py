@@ -73,13 +73,11 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
             for i, (n, names) in enumerate(sections.chunks(phase))
         ]
         lines.append(f"mstore({place}, count)")
-    stacks = [c.width + Bits(c.slot_bits) for c in plan.classes]
-    lines.append(f"mstore(SLOT_COUNT, maximum(MU, {largest(stacks)}))")
     lines.append("let data := add(mload(PROOF_DATA), shl(6, add(mload(FIRST_POINTS), mload(SECOND_POINTS))))")
     lines.append("mstore(ROUND_DATA, data)")
     lines.append(f"data := add(data, mul({32 * ROUND_DEGREE}, mload(ROUNDS)))")
     lines.append("mstore(EVALUATION_DATA, data)")
-    lines.append(f"data := add(data, {32 * len(plan.evaluations)})")
+    lines.append(f"data := add(data, {32 * len(plan.sent)})")
     lines.append("mstore(REDUCTION_DATA, data)")
     lines.append(f"data := add(data, {32 * REDUCTION_DEGREE * mu})")
     lines.append("mstore(OPENING_DATA, data)")

@@ -125,6 +125,24 @@ def bind_integers(matrix: np.ndarray, weights: np.ndarray, axis: int) -> np.ndar
 
 
 @njit(cache=True, nogil=True, parallel=True)
+def _bind_field(table: np.ndarray, weights: np.ndarray, result: np.ndarray) -> None:
+    width = weights.shape[0]
+    for a in prange(result.shape[0]):
+        total = FR_ZERO
+        for b in range(width):
+            total = fr_add(total, fr_mul(fr_load(table, a * width + b), fr_load(weights, b)))
+        fr_store(result, a, total)
+
+
+def bind_field(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """result[a] = sum_b table[a * len(weights) + b] * weights[b] for field elements."""
+    result = np.empty((len(table) // len(weights), 4), dtype=np.uint64)
+    with threads_for(len(table), _PARALLEL_FROM):
+        _bind_field(table, weights, result)
+    return result
+
+
+@njit(cache=True, nogil=True, parallel=True)
 def _accumulate_integers(target: np.ndarray, values: np.ndarray, weight: tuple) -> None:
     for i in prange(values.shape[0]):
         if values[i] != 0:

@@ -1,13 +1,15 @@
-"""Claim reduction: many claims about linear combinations of chunks become one claim at one point.
+"""Claim reduction: a sum of claims about chunks becomes one claim at one point.
 
-Claim k says: G_k(z_k) = v_k for a table G_k = sum_c weight_c * chunk_c, zero-padded in front to mu variables.
-With powers of eta, sum_k eta^k v_k = sum_x sum_k eta^k eq(z_k, x) G_k(x): a sumcheck of degree 2 over mu
-variables that ends at q. There, the verifier knows the coefficient of every chunk,
-    coefficient_c = sum_k eta^k eq(z_k, q) weight_kc,
+The sum is value = sum_k coefficient_k * G_k(z_k), where the table G_k = sum_c weight_kc * chunk_c is zero-padded in front
+to mu variables. It equals sum_x sum_k coefficient_k eq(z_k, x) G_k(x): a sumcheck of degree 2 over mu variables that ends
+at q. There, the verifier knows the coefficient of every chunk,
+    coefficient_c = sum_k coefficient_k eq(z_k, q) weight_kc,
 so the final claim is about one combination F = sum_c coefficient_c * chunk_c, opened at q.
 
-Chunks shorter than 2^mu: a claim whose front coordinates are random (and whose value carries prod (1 - z_j))
-binds the coefficients beyond the chunk's own length to zero; one with zero front coordinates ignores them.
+The prover uses what the points have in common. Most claims end in the same coordinates y (`own`), and what is in front
+of them are bits that say where in its chunk a tensor lies. Claims with equal y form a bundle:
+    sum_c sum_(a, b) W_c(a) eq(y, b) chunk_c(a, b),    W_c(a) = sum of coefficient * weight * eq(front, a)
+so the first rounds work on the short tables W_c(a) and V_c(a) = chunk_c(a, y), and the others on one table per bundle.
 Source: proof-system page, section 3, steps 5 and 6, with chunks bound early so that it takes mu rounds only.
 """
 
@@ -18,124 +20,202 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..field import arrays
 from ..field.arrays import MODULUS
-from .multilinear import combine_tables, eq_table, eq_value
+from .multilinear import bind_field, bind_integers, combine_tables, eq_table, eq_value, fold
 from .sumcheck import RunningTerm, SumcheckResult, Term, evaluate_coefficients, interpolate
-from .tape import TapeBuilder
+from .tape import Tape, TapeBuilder
 from .transcript import Transcript
 
 REDUCTION_DEGREE = 2
 
 
+SHORTEST_OWN = 6
+"""Coordinates that every bundle keeps for its own table: with fewer, the front tables would be longer than it."""
+_BLOCK_BITS = 5
+"""Front coordinates that are bound in one pass over a chunk; further ones are folded."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """sum of weights * chunks, zero-padded to mu variables, has this value at this point."""
+    """coefficient times the value at a point of (sum of weights * chunks, zero-padded to mu variables)."""
 
+    coefficient: int
     point: tuple[int, ...]
-    value: int
     weights: tuple[tuple[Hashable, int], ...]  # (chunk key, weight)
 
 
-def combined_value(claims: Sequence[Claim], eta: int) -> int:
-    """sum_k eta^k v_k."""
-    total = 0
-    for claim in reversed(claims):
-        total = (total * eta + claim.value) % MODULUS
-    return total
-
-
-def chunk_coefficients(claims: Sequence[Claim], eta: int, q: Sequence[int]) -> dict[Hashable, int]:
+def chunk_coefficients(claims: Sequence[Claim], q: Sequence[int]) -> dict[Hashable, int]:
     """coefficient_c for every chunk, in order of first appearance."""
     result: dict[Hashable, int] = {}
-    power = 1
-    known: dict[tuple[int, ...], int] = {}
     for claim in claims:
-        if claim.point not in known:
-            known[claim.point] = eq_value(claim.point, q)
-        factor = power * known[claim.point] % MODULUS
+        factor = claim.coefficient * eq_value(claim.point, q) % MODULUS
         for key, weight in claim.weights:
             result[key] = (result.get(key, 0) + factor * weight) % MODULUS
-        power = power * eta % MODULUS
     return result
 
 
-class _Padded:
-    """One distinct point: eq and G over the last variables, and a front that only the zero index meets."""
+class _Bundle:
+    """All claims whose points end in the same coordinates `own`."""
 
-    def __init__(self, point: Sequence[int], table: np.ndarray, variables: int) -> None:
-        self.front = list(point[: len(point) - variables])
-        builder = TapeBuilder(2)
-        tape = builder.finish(builder.multiply(builder.column(0), builder.column(1)))
-        self.inner = RunningTerm(Term([eq_table(point[len(point) - variables :]), table], tape))
-        self.variables = variables
-        self.scale = 1  # prod over bound front variables of eq(z_j, q_j) (1 - q_j)
-        # prod over later front variables of (1 - z_j): what eq leaves at index zero
-        self.tails = [1]
-        for coordinate in reversed(self.front):
-            self.tails.append(self.tails[-1] * (1 - coordinate) % MODULUS)
-        self.tails.reverse()
+    def __init__(self, own: tuple[int, ...], front: int, chunks: Mapping[Hashable, np.ndarray]) -> None:
+        self.own, self.front = own, front
+        self.chunks = chunks
+        self.weights: dict[Hashable, np.ndarray] = {}  # W_c
+        self.bound: list[int] = []
+        self._parts: list[tuple[Hashable, RunningTerm]] = []
+        self._inner: RunningTerm | None = None
+
+    def add(self, claim: Claim) -> None:
+        """Put a claim into the tables W_c."""
+        for key, weight in claim.weights:
+            if key not in self.weights:
+                self.weights[key] = arrays.zeros(1 << self.front)
+            self._spread(self.weights[key], claim.point[: self.front], claim.coefficient * weight % MODULUS)
+
+    @staticmethod
+    def _spread(table: np.ndarray, coordinates: Sequence[int], factor: int) -> None:
+        """table += factor * eq(coordinates, .); leading bits only say where."""
+        known = leading_bits(coordinates)
+        first = 0
+        for bit in coordinates[:known]:
+            first = 2 * first + bit
+        rest = coordinates[known:]
+        first <<= len(rest)
+        part = table[first : first + (1 << len(rest))]
+        part[:] = arrays.add(part, eq_table(rest, factor))
+
+    def start(self) -> None:
+        """Bind every chunk at `own`, which gives V_c."""
+        weights = eq_table(self.own)
+        for key, table in self.weights.items():
+            chunk = self.chunks[key]
+            values = arrays.zeros(1 << self.front)
+            bound = _bind_own(chunk, weights)
+            values[: len(bound)] = bound
+            self._parts.append((key, RunningTerm(Term([table, values], _PRODUCT))))
+        if not self.front:
+            self._finish_front()
 
     @property
     def claim(self) -> int:
-        return self.tails[0] * self.inner.claim % MODULUS
+        """The bundle's part of the sum."""
+        if self._inner is not None:
+            return self._inner.claim
+        return sum(part.claim for _, part in self._parts) % MODULUS
 
-    def coefficients(self, index: int) -> list[int]:
-        if index < len(self.front):
-            # eq(z, X) (1 - X) = ((1-z) + (2z-1) X) (1 - X)
-            z = self.front[index]
-            outer = self.scale * self.tails[index + 1] * self.inner.claim % MODULUS
-            a, b = 1 - z, 2 * z - 1
-            return [outer * a % MODULUS, outer * (b - a) % MODULUS, -outer * b % MODULUS]
-        return [self.scale * c % MODULUS for c in interpolate(self.inner.round())]
+    def coefficients(self) -> list[int]:
+        """This round's polynomial."""
+        if self._inner is not None:
+            return interpolate(self._inner.round())
+        columns = zip(*(interpolate(part.round()) for _, part in self._parts), strict=True)
+        return [sum(column) % MODULUS for column in columns]
 
-    def bind(self, index: int, challenge: int) -> None:
-        if index < len(self.front):
-            z = self.front[index]
-            factor = (1 - z - challenge + 2 * z * challenge) * (1 - challenge)
-            self.scale = self.scale * factor % MODULUS
-        else:
-            self.inner.bind(challenge)
+    def bind(self, challenge: int) -> None:
+        """Go on to the next variable."""
+        if self._inner is not None:
+            self._inner.bind(challenge)
+            return
+        for _, part in self._parts:
+            part.bind(challenge)
+        self.bound.append(challenge)
+        if len(self.bound) == self.front:
+            self._finish_front()
+
+    def _finish_front(self) -> None:
+        """One table over the own variables: sum_c W_c(q_front) * chunk_c(q_front, .)."""
+        scales = {key: part.values()[0] for key, part in self._parts}
+        table = _bind_front([self.chunks[key] for key in scales], list(scales.values()), self.bound, len(self.own))
+        self._parts = []
+        self._inner = RunningTerm(Term([eq_table(self.own), table], _PRODUCT))
+
+
+def _product_tape() -> Tape:
+    builder = TapeBuilder(2)
+    return builder.finish(builder.multiply(builder.column(0), builder.column(1)))
+
+
+_PRODUCT = _product_tape()
+
+
+def leading_bits(coordinates: Sequence[int]) -> int:
+    """How many coordinates at the start are 0 or 1."""
+    return next((i for i, x in enumerate(coordinates) if x not in (0, 1)), len(coordinates))
+
+
+def _bind_own(chunk: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """chunk(a, y) for every a, where weights = eq(y, .); the chunk may end within a row."""
+    width = len(weights)
+    rows = -(-len(chunk) // width)
+    if len(chunk) % width:
+        padded = np.zeros((rows * width, *chunk.shape[1:]), dtype=chunk.dtype)
+        padded[: len(chunk)] = chunk
+        chunk = padded
+    if chunk.ndim == 1:
+        return bind_integers(chunk.reshape(rows, width), weights, axis=1)
+    return bind_field(chunk, weights)
+
+
+def _bind_front(
+    chunks: Sequence[np.ndarray], scales: Sequence[int], front: Sequence[int], own: int
+) -> np.ndarray:
+    """sum_c scale_c * chunk_c(front, .) as 2^own field elements."""
+    folded = max(0, len(front) - _BLOCK_BITS)  # coordinates that are folded one by one afterwards
+    weights_of_blocks = arrays.to_ints(eq_table(front[: len(front) - folded]))
+    size = 1 << (own + folded)
+    tables, weights = [], []
+    for chunk, scale in zip(chunks, scales, strict=True):
+        for index in range(-(-len(chunk) // size)):
+            tables.append(np.ascontiguousarray(chunk[index * size : (index + 1) * size]))
+            weights.append(scale * weights_of_blocks[index] % MODULUS)
+    table = combine_tables(tables, weights, size)
+    for challenge in front[len(front) - folded :]:
+        table = fold(table, challenge)
+    return table
+
+
+def _bundles(claims: Sequence[Claim], chunks: Mapping[Hashable, np.ndarray], chunk_bits: int) -> list[_Bundle]:
+    """Claims by the coordinates in which their points end."""
+    bundles: dict[tuple[int, ...], _Bundle] = {}
+    for claim in claims:
+        if not claim.weights:
+            continue
+        longest = (max(len(chunks[key]) for key, _ in claim.weights) - 1).bit_length()
+        own = min(chunk_bits - leading_bits(claim.point), longest)
+        own = min(max(own, SHORTEST_OWN), chunk_bits)
+        place = claim.point[chunk_bits - own :]
+        if place not in bundles:
+            bundles[place] = _Bundle(place, chunk_bits - own, chunks)
+        bundles[place].add(claim)
+    return list(bundles.values())
 
 
 def prove_reduction(
     claims: Sequence[Claim],
+    value: int,
     chunks: Mapping[Hashable, np.ndarray],
     chunk_bits: int,
     transcript: Transcript,
 ) -> tuple[SumcheckResult, np.ndarray]:
     """Reduce; returns the rounds and the combination F as 2^mu field elements."""
-    eta = transcript.challenge("reduction.eta")
-    by_point: dict[tuple[int, ...], list[tuple[int, Claim]]] = {}
-    power = 1
-    for claim in claims:
-        by_point.setdefault(claim.point, []).append((power, claim))
-        power = power * eta % MODULUS
-    terms = []
-    for point, members in by_point.items():
-        longest = max(len(chunks[key]) for _, claim in members for key, _ in claim.weights)
-        variables = (longest - 1).bit_length()
-        weights: dict[Hashable, int] = {}
-        for factor, claim in members:
-            for key, weight in claim.weights:
-                weights[key] = (weights.get(key, 0) + factor * weight) % MODULUS
-        table = combine_tables([chunks[key] for key in weights], list(weights.values()), 1 << variables)
-        terms.append(_Padded(point, table, variables))
-    claim_value = combined_value(claims, eta)
-    if sum(term.claim for term in terms) % MODULUS != claim_value:
+    bundles = _bundles(claims, chunks, chunk_bits)
+    for bundle in bundles:
+        bundle.start()
+    if (sum(bundle.claim for bundle in bundles) - value) % MODULUS:
         raise ArithmeticError("internal: the claims to reduce are not true of the committed chunks")
     q: list[int] = []
     rounds: list[list[int]] = []
     for index in range(chunk_bits):
-        parts = [term.coefficients(index) for term in terms]
+        parts = [bundle.coefficients() for bundle in bundles]
         coefficients = [sum(column) % MODULUS for column in zip(*parts, strict=True)]
         sent = [coefficients[0], coefficients[2]]
         challenge = transcript.challenge("reduction.round", sent, index)
-        for term in terms:
-            term.bind(index, challenge)
-        claim_value = evaluate_coefficients(coefficients, challenge)
+        for bundle in bundles:
+            bundle.bind(challenge)
+        value = evaluate_coefficients(coefficients, challenge)
         q.append(challenge)
         rounds.append(sent)
-    coefficients_of = chunk_coefficients(claims, eta, q)
+    coefficients_of = chunk_coefficients(claims, q)
     tables = [chunks[key] for key in coefficients_of]
     combination = combine_tables(tables, list(coefficients_of.values()), 1 << chunk_bits)
-    return SumcheckResult(q, rounds, claim_value, []), combination
+    return SumcheckResult(q, rounds, value, []), combination

@@ -3,8 +3,8 @@
 It commits to whatever witness it is given, counts the lookups that some table row matches, sends the true round
 polynomials of a sum that is not zero, and then repairs what it still can:
 
-    truthful   sends the evaluations as they are: the final check of the sumcheck must notice
-    adjusted   changes one evaluation so that the final check passes: the opening must notice
+    truthful   sends the evaluations as they are: the final check, which the opening decides, must notice
+    adjusted   changes one evaluation so that the final check passes: its own claim must notice
     bent       also changes one scalar of the opening so that its linear equation holds: the pairing must notice
 
 With `balance_inverses` it spoils one logUp inverse so that the sum of all inverses is zero.
@@ -23,15 +23,15 @@ import prover.prove
 import prover.verify
 from prover.argument.mercury import MercuryOpening, open_mercury
 from prover.argument.multilinear import evaluate, to_field
+from prover.argument.reduction import Claim
 from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
 from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
-from prover.claims import build_claims, final_value
+from prover.claims import combine_claims, final_form
 from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.plan import Evaluation, TensorClass
-from prover.program import WINDOW_ROWS, Kind
+from prover.plan import Evaluation, Zone
 from prover.proof import Proof
 from prover.prove import _IntegerView, _Prover
 from prover.relations import LookupTable
@@ -55,21 +55,26 @@ class MaliciousProver(_Prover):
     ) -> None:
         super().__init__(verifying_key, srs, statement, tensors, lambda _: None)
         self._balance_inverses, self._spoil = balance_inverses, spoil
+        self._arguments = (verifying_key, srs, statement, tensors)
+        self._adjusts = True
         self._claim = 0  # the verifier's running claim after the rounds
-        self._truth: dict[Evaluation, int] = {}  # what the tables say
-        self._committed: dict[Evaluation, int] = {}  # what the commitments say
         self._opened: tuple[Any, ...] = ()
         self._state = b""
 
     def cheat(self) -> dict[str, Proof]:
-        """The truthful and the adjusted proof (they share everything before the evaluations)."""
+        """The adjusted and the truthful proof (they share everything before the evaluations)."""
+        other = MaliciousProver(
+            *self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil
+        )
+        other._adjusts = False
+        return {"truthful": other._complete(), "adjusted": self._complete()}
+
+    def _complete(self) -> Proof:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(prover.prove, "prove_sumcheck", self._true_rounds)
-            patch.setattr(prover.prove, "build_claims", self._true_claims)
+            patch.setattr(prover.prove, "combine_claims", self._true_claims)
             patch.setattr(prover.prove, "open_mercury", self._opening)
-            adjusted = self.prove()
-        truthful = replace(adjusted, evaluations=tuple(self._truth[e] for e in self.plan.evaluations))
-        return {"truthful": truthful, "adjusted": adjusted}
+            return self.prove()
 
     def bend(self, adjusted: Proof) -> Proof:
         """The adjusted proof with an opening whose S(zeta) makes up for the wrong value."""
@@ -126,30 +131,21 @@ class MaliciousProver(_Prover):
 
     def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
         """The true evaluations, but for one that makes the final check pass."""
-        self._truth = super()._evaluations(point, values)
-        self._committed = {e: self._of_the_chunks(e, point, value) for e, value in self._truth.items()}
-        for changed in self._truth:
-            low, middle, high = (final_value(point, {**self._truth, changed: x}) for x in (0, 1, 2))
+        truth = super()._evaluations(point, values)
+        if not self._adjusts:
+            return truth
+        for changed in self.plan.sent:
+            low, middle, high = (_final_value(point, {**truth, changed: x}) for x in (0, 1, 2))
             slope = (middle - low) % MODULUS
             if slope and (high - middle - slope) % MODULUS == 0:
                 solution = (self._claim - low) * pow(slope, -1, MODULUS) % MODULUS
-                return {**self._truth, changed: solution}
+                return {**truth, changed: solution}
         raise AssertionError("no evaluation enters the final check linearly")
 
-    def _of_the_chunks(self, evaluation: Evaluation, point: SymbolicPoint, value: int) -> int:
-        """An evaluation of what is committed: a boundary has no chunks after the statement's own window."""
-        tensor = self.plan.tensors[evaluation.tensor]
-        if tensor.kind is not Kind.BOUNDARY or "context" not in tensor.axes:
-            return value
-        rows = np.array(self.integers[tensor.name])
-        rows[WINDOW_ROWS * (self.statement.publics["window"] + 1) :] = 0
-        return evaluate(to_field(rows), point.resolve(evaluation))
-
-    def _true_claims(
-        self, key: VerifyingKey, point: SymbolicPoint, _: Mapping[Evaluation, int], slots: Sequence[int]
-    ) -> Any:
+    def _true_claims(self, *arguments: Any) -> tuple[list[Claim], int]:
         """The reduction runs on what was committed, whatever was said about it."""
-        return build_claims(key, point, self._committed, slots)
+        claims, _ = combine_claims(*arguments)
+        return claims, _AnyValue()
 
     def _opening(
         self, bases: Any, combination: np.ndarray, point: Sequence[int], value: int, transcript: Transcript
@@ -159,9 +155,9 @@ class MaliciousProver(_Prover):
 
     # --- field elements where the honest prover has integers ----------------------------------------------
 
-    def _stack(self, tensor_class: TensorClass) -> np.ndarray:
-        stacked = super()._stack(tensor_class)
-        return to_field(stacked) if stacked.dtype == object else stacked
+    def _pack(self, zone: Zone) -> np.ndarray:
+        packed = super()._pack(zone)
+        return to_field(packed) if packed.dtype == object else packed
 
     # --- the bent opening -----------------------------------------------------------------------------------
 
@@ -186,6 +182,19 @@ class _AnySum(int):
 
     def __ne__(self, other: object) -> bool:
         return False
+
+
+class _AnyValue(int):
+    """No different from what the claims add up to, so that the honest reduction starts."""
+
+    def __rsub__(self, other: int) -> int:
+        return 0
+
+
+def _final_value(point: SymbolicPoint, values: Mapping[Evaluation, int]) -> int:
+    """The final check's value when the opened evaluations are known too."""
+    form = final_form(point, values)
+    return (form.constant + sum(c * values[e] for e, c in form.coefficients.items())) % MODULUS
 
 
 class _BendingTranscript(Transcript):

@@ -1,35 +1,3 @@
-/// The stack of count tensors at the slot challenges: values folded by one slot coordinate after the other, the
-/// last one first, times prod (1 - S_j) over the coordinates in front of the stack.
-function class_value(values, count, slot_bits, variables) -> value {
-    let r := R
-    value := mload(values)
-    let total := add(slot_bits, variables)
-    if slot_bits { value := folded_stack(values, count, slot_bits, sub(SLOTS_END, shl(5, minimum(variables, MU)))) }
-    if lt(total, MU) { value := mulmod(value, mload(add(SLOT_FRONT, shl(5, total))), r) }
-}
-
-/// The stack itself: `end` is the end of its slot coordinates.
-function folded_stack(values, count, slot_bits, end) -> value {
-    let r := R
-    mcopy(SCRATCH, values, shl(5, count))
-    let target
-    for { let slot := sub(end, shl(5, slot_bits)) } lt(slot, end) {} {
-        end := sub(end, 0x20)
-        let s := mload(end)
-        // an odd last entry is stacked with zero
-        mstore(add(SCRATCH, shl(5, count)), 0)
-        count := shr(1, add(count, 1))
-        target := SCRATCH
-        let source := SCRATCH
-        for { let limit := add(SCRATCH, shl(5, count)) } lt(target, limit) { target := add(target, 0x20) } {
-            let even := mload(source)
-            mstore(target, addmod(even, mulmod(s, add(mload(add(source, 0x20)), sub(r, even)), r), r))
-            source := add(source, 0x40)
-        }
-    }
-    value := mload(SCRATCH)
-}
-
 /// sum_i factor_i * value_i.
 function dot(factors, values, count) -> sum {
     for { let end := add(factors, shl(5, count)) } lt(factors, end) { factors := add(factors, 0x20) } {
@@ -38,35 +6,59 @@ function dot(factors, values, count) -> sum {
     }
 }
 
-/// What all claims share once q is known: eq with slots in front, with zeros in front, with r behind.
+/// What all claims share once q is known: eq with zeros in front, with r behind, with leading bits.
 function multiply_reduced_products(rounds) {
+    let r := R
     front_products(REDUCED, MU, EQ_ZERO)
     back_eq_products(POINT_END, REDUCED_END, minimum(rounds, MU), EQ_POINT)
-    let product := 1
-    let place := add(EQ_SLOTS, $mu_bytes)
-    mstore(place, 1)
-    let slot := sub(SLOTS_END, $mu_bytes)
-    for { let q := REDUCED } lt(q, REDUCED_END) { q := add(q, 0x20) } {
-        place := sub(place, 0x20)
-        product := times_eq(product, mload(slot), mload(q))
-        mstore(place, product)
-        slot := add(slot, 0x20)
+    mstore(add(EQ_TOP, 0x20), 1)
+    let q := REDUCED
+    let place := add(EQ_TOP, 0x40)
+    for { let source := add(EQ_TOP, 0x20) } lt(q, add(REDUCED, shl(5, $top_bits))) { q := add(q, 0x20) } {
+        let x := mload(q)
+        for { let end := place } lt(source, end) { source := add(source, 0x20) } {
+            let value := mload(source)
+            let one := mulmod(value, x, r)
+            mstore(place, addmod(value, sub(r, one), r))
+            mstore(add(place, 0x20), one)
+            place := add(place, 0x40)
+        }
     }
 }
 
-/// A class at (slots, r): its low coordinates are slots in front of r's last ones; the rest selects chunks.
-function class_claim(power, slot_bits, variables, chunks, coefficients) {
-    let low := minimum(variables, MU)
-    let weight := mulmod(power, mulmod(mload(add(EQ_SLOTS, shl(5, low))), mload(add(EQ_POINT, shl(5, low))), R), R)
-    let top := add(slot_bits, variables)
-    switch gt(top, MU)
-    case 1 {
-        top := sub(top, MU)
-        mcopy(CLAIM_POINT, sub(SLOTS_END, shl(5, add(low, slot_bits))), shl(5, slot_bits))
-        mcopy(add(CLAIM_POINT, shl(5, slot_bits)), sub(POINT_END, shl(5, variables)), shl(5, sub(variables, low)))
+/// eq of the first `bits` coordinates of q and the bits of slot.
+function slot_eq(slot, bits) -> product {
+    let r := R
+    let known := minimum(bits, $top_bits)
+    product := mload(add(EQ_TOP, shl(5, add(shl(known, 1), shr(sub(bits, known), slot)))))
+    for {} lt(known, bits) {} {
+        let x := mload(add(REDUCED, shl(5, known)))
+        known := add(known, 1)
+        switch and(1, shr(sub(bits, known), slot))
+        case 0 { product := mulmod(product, sub(add(r, 1), x), r) }
+        default { product := mulmod(product, x, r) }
     }
-    default { top := 0 }
-    spread(weight, top, chunks, coefficients)
+}
+
+/// A tensor of own + t variables that starts at entry first * 2^t of its zone, at the last coordinates of r.
+function place_moving(factor, own, first, coefficients) {
+    let t := mload(CONTEXT_BITS)
+    let variables := add(own, t)
+    let place := shl(t, first)
+    coefficients := add(coefficients, shl(5, shr(MU, place)))
+    let low := minimum(variables, MU)
+    factor := mulmod(factor, mload(add(EQ_POINT, shl(5, low))), R)
+    switch gt(variables, MU)
+    case 1 {
+        let top := sub(variables, MU)
+        mcopy(CLAIM_POINT, sub(POINT_END, shl(5, variables)), shl(5, top))
+        spread(factor, top, shl(top, 1), coefficients)
+    }
+    default {
+        let slot := shr(variables, and(place, sub(shl(MU, 1), 1)))
+        factor := mulmod(factor, slot_eq(slot, sub(MU, variables)), R)
+        mstore(coefficients, addmod(mload(coefficients), factor, R))
+    }
 }
 
 /// coefficients[i] += weight * eq(first `top` coordinates of the claim's point, i) for i < count.

@@ -24,12 +24,7 @@ function counter(coordinates, n) -> value {
 
 /// [index > 0] = 1 - prod (1 - x_j).
 function non_zero(coordinates, n) -> value {
-    let r := R
-    let product := 1
-    for { let end := add(coordinates, shl(5, n)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
-        product := mulmod(product, sub(add(r, 1), mload(coordinates)), r)
-    }
-    value := addmod(1, sub(r, product), r)
+    value := addmod(1, sub(R, product_of_complements(coordinates, n)), R)
 }
 
 /// [context index > 2^row_bits * window + row]: compare bit by bit, most significant first.

@@ -72,21 +72,19 @@ $selectors
             draw_challenges()
             let running := batched_sumcheck(mload(ROUNDS))
 
-            // 4. The evaluations that the final check needs.
+            // 4. The evaluations that the final check needs; it becomes a claim about what is not sent.
             load_evaluations()
+            draw_eta()
             multiply_point_products(mload(ROUNDS))
-            if eq(final_value(), running) {
-                // 5. Claim reduction.
-                draw_slots()
-                running := reduction_sumcheck(combine_values())
-                multiply_reduced_products(mload(ROUNDS))
-                // 6. One combination of all commitments.
-                combine_class_claims()
-                combine_single_claims()
-                combine_commitments()
-                // 7. Its opening.
-                accepted := verify_opening(running)
-            }
+            // 5. Claim reduction.
+            running := reduction_sumcheck(combined_value(running))
+            multiply_reduced_products(mload(ROUNDS))
+            // 6. One combination of all commitments.
+            combine_packed_claims()
+            combine_single_claims()
+            combine_commitments()
+            // 7. Its opening.
+            accepted := verify_opening(running)
 
             // --- statement ---------------------------------------------------------------------------------
 $statement

@@ -80,6 +80,15 @@ function front_products(coordinates, count, table) {
     }
 }
 
+/// prod (1 - x_j) over count coordinates.
+function product_of_complements(coordinates, count) -> product {
+    let r := R
+    product := 1
+    for { let end := add(coordinates, shl(5, count)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
+        product := mulmod(product, sub(add(r, 1), mload(coordinates)), r)
+    }
+}
+
 /// table[n] = prod eq(left_j, right_j) over the last n coordinates, n <= count; both pointers are ends.
 function back_eq_products(left, right, count, table) {
     let r := R

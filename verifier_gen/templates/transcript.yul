@@ -60,12 +60,9 @@ function load_evaluations() {
     }
 }
 
-/// After the final check: absorb the evaluations; slots, eta and its powers.
-function draw_slots() {
+/// After the sumcheck: absorb the evaluations; eta and its powers.
+function draw_eta() {
     let size := sub(EVALUATIONS_END, EVALUATIONS)
     mcopy(WORDS, EVALUATIONS, size)
-    pop(challenge(LABEL_EVALUATIONS, size))
-    let count := mload(SLOT_COUNT)
-    challenges(LABEL_SLOT, count, sub(SLOTS_END, shl(5, count)))
-    powers(challenge(LABEL_REDUCTION_ETA, 0), $claim_count, ETA_POWERS)
+    powers(challenge(LABEL_ETA, size), $eta_count, ETA_POWERS)
 }
