@@ -235,7 +235,8 @@ class Plan:
     def zone_of(self, tensor: str) -> int | None:
         """Index of the zone that a witness tensor lies in."""
         return next(
-            (i for i, zone in enumerate(self.zones) if any(name == tensor for name, _, _ in zone.places)), None
+            (i for i, zone in enumerate(self.zones) if any(name == tensor for name, _, _ in zone.places)),
+            None,
         )
 
     @cached_property
@@ -309,7 +310,7 @@ class Plan:
         self, expression: Expression, evaluate: Callable[[Ref], Evaluation]
     ) -> tuple[Expression, dict[Evaluation, Expression]]:
         """expression = first + sum_e second[e] * e over opened evaluations e."""
-        return affine(expression, lambda ref: (e := evaluate(ref)) in self._opened and e or None)
+        return affine(expression, lambda ref: ((e := evaluate(ref)) in self._opened and e) or None)
 
     @cached_property
     def _opened(self) -> frozenset[Evaluation]:

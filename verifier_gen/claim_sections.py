@@ -74,7 +74,9 @@ class ClaimSections:
 
     def packed_claims(self) -> Function:
         """Coefficients of the witness commitments, from tensors at the last coordinates of r."""
-        function = Function("combine_packed_claims()", "Coefficients of the witness: its tensors at r, in their places.")
+        function = Function(
+            "combine_packed_claims()", "Coefficients of the witness: its tensors at r, in their places."
+        )
         lines = function.lines
         # memory behind the free memory pointer need not be zero
         size = "sub(COEFFICIENTS_END, COEFFICIENTS)"
@@ -130,7 +132,8 @@ class ClaimSections:
     def single_claims(self) -> Function:
         """Coefficients from the other evaluations; those at the same point share their eq."""
         function = Function(
-            "combine_single_claims()", "Coefficients from the evaluations at points of their own, and of the output."
+            "combine_single_claims()",
+            "Coefficients from the evaluations at points of their own, and of the output.",
         )
         lines = function.lines
         lines += ["let end", "let weight", "let top"]
@@ -141,7 +144,9 @@ class ClaimSections:
                 continue
             zone = self.plan.zone_of(evaluation.tensor)
             slot = (0, 0) if zone is None else self.plan.zones[zone].slot(evaluation.tensor)
-            known.setdefault((slot, evaluation.parts, chunk_variables(self.key, evaluation)), []).append(evaluation)
+            known.setdefault((slot, evaluation.parts, chunk_variables(self.key, evaluation)), []).append(
+                evaluation
+            )
         for (slot, _, limit), members in known.items():
             first = members[0]
             names = ", ".join(evaluation.tensor for evaluation in members)

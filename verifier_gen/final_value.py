@@ -149,7 +149,9 @@ class FinalValue:
         functions = [self._emit_group(i, group, both, printer) for i, (group, both) in enumerate(groups)]
         functions.append(self._emit_products(products, printer))
         calls = [f"final_value_of_group_{i}()" for i in range(len(groups))]
-        total = Function("final_value() -> total", "The part of the final claim that no opened evaluation has.")
+        total = Function(
+            "final_value() -> total", "The part of the final claim that no opened evaluation has."
+        )
         total.lines.append("compute_closed_forms()")
         total.lines += [f"total := addmod(total, {call}, r)" for call in calls]
         total.lines.append("total := addmod(total, final_value_of_products(), r)")
@@ -202,9 +204,7 @@ class FinalValue:
         self._begun.add(evaluation)
         return f"mstore({place}, {text}) // {evaluation.tensor}"
 
-    def _emit_group(
-        self, index: int, group: Group, forms: tuple[_Form, _Form], printer: Printer
-    ) -> Function:
+    def _emit_group(self, index: int, group: Group, forms: tuple[_Form, _Form], printer: Printer) -> Function:
         related, summed = forms
         function = Function(
             f"final_value_of_group_{index}() -> sum", f"Relations over ({', '.join(group.domain)})."
@@ -225,7 +225,9 @@ class FinalValue:
                     statements, text = printer.print(form.factors[evaluation])
                     lines += statements
                     parts.append(f"mulmod({text}, {name}, r)")
-            lines.append(self._opened(evaluation, parts[0] if len(parts) == 1 else f"addmod({', '.join(parts)}, r)"))
+            lines.append(
+                self._opened(evaluation, parts[0] if len(parts) == 1 else f"addmod({', '.join(parts)}, r)")
+            )
         if not (summed.constant.kind == "constant" and summed.constant.value == 0):
             statements, text = printer.print(summed.constant)
             lines += statements
@@ -251,7 +253,9 @@ class FinalValue:
             for evaluation, node in form.factors.items():
                 statements, text = printer.print(node)
                 lines += statements
-                value = "scale" if node.kind == "constant" and node.value == 1 else f"mulmod(scale, {text}, r)"
+                value = (
+                    "scale" if node.kind == "constant" and node.value == 1 else f"mulmod(scale, {text}, r)"
+                )
                 lines.append(self._opened(evaluation, value))
         return function
 

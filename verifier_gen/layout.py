@@ -155,7 +155,9 @@ class StepLayout:
         # --- challenges
         self.alpha_powers = allocate("ALPHA_POWERS", plan.powers, "alpha^0, alpha^1, ...")
         self.eta_powers = allocate(
-            "ETA_POWERS", len(plan.sent) + 2, "[k + 1]: factor of evaluation k that is sent; the last: of the output"
+            "ETA_POWERS",
+            len(plan.sent) + 2,
+            "[k + 1]: factor of evaluation k that is sent; the last: of the output",
         )
         self.opened = allocate("OPENED", len(plan.opened), "factors of the evaluations that are not sent")
         self.rho = allocate("RHO", rounds, "rho, ends at RHO_END")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from prover.argument.reduction import REDUCTION_DEGREE
 from prover.plan import ROUND_DEGREE
 from prover.program import WINDOW_BITS
-from prover.relations import Bits
 from prover.statement import LARGEST_SHIFT, VerifyingKey
 
 from .claim_sections import ClaimSections

@@ -125,7 +125,9 @@ class _Bundle:
     def _finish_front(self) -> None:
         """One table over the own variables: sum_c W_c(q_front) * chunk_c(q_front, .)."""
         scales = {key: part.values()[0] for key, part in self._parts}
-        table = _bind_front([self.chunks[key] for key in scales], list(scales.values()), self.bound, len(self.own))
+        table = _bind_front(
+            [self.chunks[key] for key in scales], list(scales.values()), self.bound, len(self.own)
+        )
         self._parts = []
         self._inner = RunningTerm(Term([eq_table(self.own), table], _PRODUCT))
 
@@ -174,7 +176,9 @@ def _bind_front(
     return table
 
 
-def _bundles(claims: Sequence[Claim], chunks: Mapping[Hashable, np.ndarray], chunk_bits: int) -> list[_Bundle]:
+def _bundles(
+    claims: Sequence[Claim], chunks: Mapping[Hashable, np.ndarray], chunk_bits: int
+) -> list[_Bundle]:
     """Claims by the coordinates in which their points end."""
     bundles: dict[tuple[int, ...], _Bundle] = {}
     for claim in claims:

@@ -37,9 +37,7 @@ def test_an_independent_set_is_independent_and_as_large_as_any(neighbours: dict[
         bin(mask).count("1")
         for mask in range(1 << len(neighbours))
         if all(
-            not (mask >> left & 1 and mask >> right & 1)
-            for left in neighbours
-            for right in neighbours[left]
+            not (mask >> left & 1 and mask >> right & 1) for left in neighbours for right in neighbours[left]
         )
     )
     assert len(chosen) == largest

@@ -63,9 +63,7 @@ class MaliciousProver(_Prover):
 
     def cheat(self) -> dict[str, Proof]:
         """The adjusted and the truthful proof (they share everything before the evaluations)."""
-        other = MaliciousProver(
-            *self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil
-        )
+        other = MaliciousProver(*self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil)
         other._adjusts = False
         return {"truthful": other._complete(), "adjusted": self._complete()}
 
