@@ -1,0 +1,274 @@
+"""Compiled kernels as plain Python.
+
+An intrinsic is LLVM from its first line and has no Python body, so `.py_func` of a kernel that uses one cannot run as
+it is. Here every intrinsic gets its meaning in Python integers (PLAIN), and `plain` rebuilds a kernel's `.py_func` on
+top of those: loops, indices, branches and buffers are the kernel's own, arithmetic is Python's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numba.core.extending import _Intrinsic as Intrinsic
+from numba.core.registry import CPUDispatcher as Kernel
+
+import prover
+from prover.argument import integer_sums, lanes
+from prover.curve import vector_sums
+from prover.field import base_kernels, ifma, montgomery, scalar_kernels
+from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
+
+WORD, LIMB = 64, 52
+RADIX, VECTOR_RADIX = 1 << 256, 1 << 260
+LANES, ROWS = ifma.LANES, ifma.VECTOR_ROWS
+_WORD_MASK, _LIMB_MASK = (1 << WORD) - 1, (1 << LIMB) - 1
+
+Element = tuple[np.uint64, ...]
+
+
+# --- four limbs -------------------------------------------------------------------------------------------
+
+
+def integer(element: Sequence[Any]) -> int:
+    """The 256-bit integer of four limbs."""
+    return sum(int(limb) << (WORD * k) for k, limb in enumerate(element))
+
+
+def element(value: int) -> Element:
+    """Four limbs of an integer modulo 2^256."""
+    return tuple(np.uint64((value >> (WORD * k)) & _WORD_MASK) for k in range(4))
+
+
+def _on_elements(operation: Callable[..., int]) -> Callable[..., Element]:
+    return lambda *operands: element(operation(*map(integer, operands)))
+
+
+def _test(predicate: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda *operands: predicate(*map(integer, operands))
+
+
+def _load(array: np.ndarray, row: int) -> Element:
+    return tuple(array[row])
+
+
+def _store(array: np.ndarray, row: int, value: Element) -> None:
+    array[row] = value
+
+
+def _field(kernels: ModuleType, prefix: str, modulus: int) -> dict[Any, Callable[..., Any]]:
+    inverse = pow(RADIX, -1, modulus)
+    meanings = {
+        "add": lambda a, b: (a + b) % modulus,
+        "sub": lambda a, b: (a - b) % modulus,
+        "mul": lambda a, b: a * b * inverse % modulus,
+        "neg": lambda a: -a % modulus,
+    }
+    return {getattr(kernels, f"{prefix}_{name}"): _on_elements(meaning) for name, meaning in meanings.items()}
+
+
+# --- eight lanes of five limbs ----------------------------------------------------------------------------
+
+
+def lane_values(rows: np.ndarray, register: int) -> list[int]:
+    """The integers of the eight lanes of a register."""
+    return [sum(int(rows[register + k, lane]) << (LIMB * k) for k in range(ROWS)) for lane in range(LANES)]
+
+
+def put_lanes(rows: np.ndarray, register: int, values: Sequence[int]) -> None:
+    """Four limbs of 52 bits; the fifth holds the rest."""
+    for lane, value in enumerate(values):
+        for k in range(ROWS):
+            rest = value >> (LIMB * k)
+            rows[register + k, lane] = (rest & _LIMB_MASK if k < ROWS - 1 else rest) & _WORD_MASK
+
+
+def _on_lanes(operation: Callable[..., int]) -> Callable[..., None]:
+    def run(rows: np.ndarray, out: int, *registers: int) -> None:
+        operands = zip(*(lane_values(rows, register) for register in registers), strict=True)
+        put_lanes(rows, out, [operation(*values) for values in operands])
+
+    return run
+
+
+def _product(a: int, b: int, modulus: int) -> int:
+    """a b / 2^260 modulo p, not reduced: (a b + m p) / 2^260 with the one m that makes it whole."""
+    a, b = a % VECTOR_RADIX, b % VECTOR_RADIX
+    multiple = -a * b * pow(modulus, -1, VECTOR_RADIX) % VECTOR_RADIX
+    return (a * b + multiple * modulus) // VECTOR_RADIX
+
+
+def _vector_multiply(modulus: int) -> Callable[..., None]:
+    return _on_lanes(lambda a, b: _product(a, b, modulus))
+
+
+def _vector_subtract(modulus: int, multiple: int) -> Callable[..., None]:
+    return _on_lanes(lambda a, b: a - b + multiple * modulus)
+
+
+def _vector_add_reduced(modulus: int) -> Callable[..., None]:
+    return _on_lanes(lambda a, b: a + b - (2 * modulus if a + b >= 2 * modulus else 0))
+
+
+def _vector_subtract_reduced(modulus: int) -> Callable[..., None]:
+    return _on_lanes(lambda a, b: a - b + (2 * modulus if a < b else 0))
+
+
+def _unpack(rows: np.ndarray, out: int, register: int) -> None:
+    """Times 16: from radix 2^256 to 2^260."""
+    packed = [integer(rows[register : register + 4, lane]) for lane in range(LANES)]
+    put_lanes(rows, out, [16 * value for value in packed])
+
+
+def _pack(modulus: int) -> Callable[..., None]:
+    def run(rows: np.ndarray, out: int, register: int) -> None:
+        for lane, value in enumerate(lane_values(rows, register)):
+            product = _product(value, RADIX % modulus, modulus)
+            rows[out : out + 4, lane] = element(product - (modulus if product >= modulus else 0))
+
+    return run
+
+
+def _accumulate_integers(
+    rows: np.ndarray, out: int, address: int, offset: int, factors: np.ndarray, factor: int
+) -> None:
+    """Low halves of (integer + offset) * limb k into row k, high halves into row k + 1."""
+    integers = (ctypes.c_int64 * LANES).from_address(int(address))
+    for lane in range(LANES):
+        for k in range(ROWS):
+            product = ((integers[lane] + offset) & _LIMB_MASK) * (int(factors[factor + k, lane]) & _LIMB_MASK)
+            for row, half in ((out + k, product & _LIMB_MASK), (out + k + 1, product >> LIMB)):
+                rows[row, lane] = (int(rows[row, lane]) + half) & _WORD_MASK
+
+
+PLAIN: dict[Any, Callable[..., Any]] = {
+    montgomery.load: _load,
+    montgomery.store: _store,
+    montgomery.prefetch: lambda array, row: None,
+    montgomery.is_zero: _test(lambda a: a == 0),
+    montgomery.is_equal: _test(lambda a, b: a == b),
+    montgomery.integer_less: _test(lambda a, b: a < b),
+    montgomery.integer_add: _on_elements(lambda a, b: a + b),
+    montgomery.integer_subtract: _on_elements(lambda a, b: a - b),
+    montgomery.integer_halve: _on_elements(lambda a: a >> 1),
+    **_field(scalar_kernels, "fr", SCALAR_MODULUS),
+    **_field(base_kernels, "fq", BASE_MODULUS),
+    ifma.unpack: _unpack,
+    ifma.accumulate_integers: _accumulate_integers,
+    vector_sums._multiply: _vector_multiply(BASE_MODULUS),
+    vector_sums._subtract_16: _vector_subtract(BASE_MODULUS, 16),
+    vector_sums._subtract_34: _vector_subtract(BASE_MODULUS, 34),
+    vector_sums._pack: _pack(BASE_MODULUS),
+}
+"""Intrinsic -> what it means."""
+for _module in (lanes, integer_sums):
+    PLAIN[_module._multiply] = _vector_multiply(SCALAR_MODULUS)
+    PLAIN[_module._add] = _vector_add_reduced(SCALAR_MODULUS)
+    PLAIN[_module._subtract] = _vector_subtract_reduced(SCALAR_MODULUS)
+    PLAIN[_module._pack] = _pack(SCALAR_MODULUS)
+
+
+# --- whole kernels ----------------------------------------------------------------------------------------
+
+
+def modules() -> Iterator[ModuleType]:
+    """Every module of the prover."""
+    for found in pkgutil.walk_packages(prover.__path__, "prover."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def defined(kind: type) -> dict[int, tuple[str, Any]]:
+    """Every kernel or intrinsic that a module of the prover names: id -> (first name, object)."""
+    found: dict[int, tuple[str, Any]] = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            if isinstance(value, kind):
+                home = getattr(getattr(value, "py_func", None), "__module__", module.__name__)
+                found.setdefault(id(value), (f"{home}.{name}", value))
+    return found
+
+
+@dataclass
+class PlainKernels:
+    """Rebuilds kernels, and remembers which of them ran."""
+
+    ran: set[int] = field(default_factory=set)
+    _built: dict[int, Callable[..., Any]] = field(default_factory=dict)
+
+    def plain(self, kernel: Any) -> Callable[..., Any]:
+        """`.py_func` with every kernel and intrinsic that it calls replaced by plain Python.
+
+        Raises KeyError for an intrinsic that has no meaning in PLAIN.
+        """
+        if id(kernel) not in self._built:
+            function = kernel.py_func
+            scope = dict(function.__globals__)
+            rebuilt = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
+
+            def run(*arguments: Any) -> Any:
+                self.ran.add(id(kernel))
+                return rebuilt(*arguments)
+
+            self._built[id(kernel)] = run
+            scope.update(
+                {name: self._meaning(scope[name]) for name in function.__code__.co_names if name in scope}
+            )
+        return self._built[id(kernel)]
+
+    def _meaning(self, value: Any) -> Any:
+        if value is prange:
+            return range
+        if isinstance(value, Kernel):
+            return self.plain(value)
+        if isinstance(value, Intrinsic):
+            return PLAIN[value]
+        return value
+
+
+class DifferenceError(AssertionError):
+    """A kernel and its plain form do not do the same."""
+
+
+@dataclass
+class Compared:
+    """A kernel that also runs plainly, on copies of its arguments, at every call from Python."""
+
+    name: str
+    kernel: Any
+    plainly: Callable[..., Any]
+
+    def __call__(self, *arguments: Any) -> Any:
+        copies = _copied(arguments)
+        result = self.kernel(*arguments)
+        with np.errstate(over="ignore"):  # 64-bit sums wrap, as they do in a register
+            expected = self.plainly(*copies)
+        if not _same(result, expected):
+            raise DifferenceError(f"{self.name} returns something else when run as plain Python")
+        if not _same(arguments, copies):
+            raise DifferenceError(f"{self.name} leaves other arrays behind when run as plain Python")
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.kernel, name)
+
+
+def _copied(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arrays copied, each once; the rest as it is."""
+    copies: dict[int, np.ndarray] = {}
+    return tuple(copies.setdefault(id(a), a.copy()) if isinstance(a, np.ndarray) else a for a in arguments)
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, np.ndarray):
+        return left.dtype == right.dtype and np.array_equal(left, right)
+    return bool(left == right)

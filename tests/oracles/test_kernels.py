@@ -1,0 +1,354 @@
+"""Every compiled kernel does what its own Python does, and every intrinsic what its integers say.
+
+Kernels are found by reflection: a new one that no run below reaches makes a test fail, and so does a new intrinsic
+without a meaning in plain_kernels.PLAIN.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from prover.argument import integer_sums, lanes, mercury, multilinear, sumcheck
+from prover.argument.integer_sums import bind_columns, combine_integers
+from prover.argument.sumcheck import Term, prove_sumcheck
+from prover.argument.tape import Tape, TapeBuilder
+from prover.argument.transcript import Transcript
+from prover.curve import g1, g2, msm, pairing, point_arrays, segment_sums, vector_sums
+from prover.curve.srs import SRS
+from prover.field import arrays, base_kernels, ifma, montgomery, scalar_kernels
+from prover.field.arrays import MODULUS
+from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS, DivisionByZeroError
+from prover.model.exact_gemm import multiply_exactly
+from tests.oracles.plain_kernels import (
+    LANES,
+    PLAIN,
+    RADIX,
+    ROWS,
+    Compared,
+    DifferenceError,
+    Intrinsic,
+    Kernel,
+    PlainKernels,
+    defined,
+    element,
+    lane_values,
+    modules,
+    put_lanes,
+)
+
+KERNELS = defined(Kernel)
+INTRINSICS = dict(defined(Intrinsic).values())
+LANE_MODULES = ("prover.argument.lanes.", "prover.argument.integer_sums.", "prover.curve.vector_sums.")
+LANE_KERNELS = ("prover.curve.segment_sums._add_neighbours_vector",)
+needs_lanes = pytest.mark.skipif(not ifma.AVAILABLE, reason="needs a CPU with AVX-512 IFMA")
+
+
+# --- kernels ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain() -> PlainKernels:
+    return PlainKernels()
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch, plain: PlainKernels) -> Callable[[], None]:
+    """From the call on, every kernel that Python code of the prover calls is compared."""
+
+    def install() -> None:
+        known = {key: Compared(name, kernel, plain.plain(kernel)) for key, (name, kernel) in KERNELS.items()}
+        for module in modules():
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Kernel):
+                    monkeypatch.setattr(module, name, known[id(value)])
+
+    return install
+
+
+def _scalars(count: int, seed: int) -> list[int]:
+    generator = random.Random(seed)
+    return ([0, 1, MODULUS - 1] + [generator.randrange(MODULUS) for _ in range(count)])[:count]
+
+
+def _field_arrays() -> None:
+    x, y = arrays.from_ints(_scalars(9, 1)), arrays.from_ints(_scalars(9, 2)[::-1])
+    arrays.to_ints(arrays.add(arrays.sub(x, y), arrays.mul(arrays.neg(x), y)))
+    arrays.add_scalar(arrays.scale(x, -3), 7)
+    arrays.batch_inverse(x[1:].copy())
+    with pytest.raises(DivisionByZeroError):
+        arrays.batch_inverse(x)
+    arrays.from_int64(np.array([0, -1, 2**63 - 1, -(2**63)]))
+    for kernels, prefix in ((scalar_kernels, "fr"), (base_kernels, "fq")):
+        for value in (0, -5, 2**62):
+            getattr(kernels, f"{prefix}_from_i64")(np.int64(value))
+        for value in (0, 1, 3**100):
+            getattr(kernels, f"{prefix}_inverse")(element(value))
+
+
+def _curve() -> None:
+    points = [g1.multiply(g1.GENERATOR, k) for k in range(1, 11)]
+    points += [g1.INFINITY, points[0], points[0], g1.negate(points[1])]
+    bases = point_arrays.from_points(points)
+    point_arrays.validate_points(bases)
+    point_arrays.to_points(bases)
+    msm.msm_field(bases, arrays.from_ints(_scalars(len(points), 3)))
+    msm.msm_int(bases, np.arange(-7, 7) * 1000)
+    msm.commit_rows(bases, np.random.default_rng(4).integers(-300, 300, (3, len(points))))
+    entries = np.arange(2 * len(points), dtype=np.uint32)
+    starts = np.array([0, 1, 1, 8, 28], np.int64)
+    segment_sums.segment_sums(bases, entries, starts)
+
+
+def _many_distinct_points() -> None:
+    """Enough plain additions in one block for the lanes."""
+    points = [g1.multiply(g1.GENERATOR, k) for k in range(1, 36)]
+    bases = point_arrays.from_points([*points, g1.INFINITY])
+    segment_sums.segment_sums(bases, np.arange(0, 72, 2, dtype=np.uint32), np.array([0, 36], np.int64))
+
+
+def _pairing() -> None:
+    g, h = g1.GENERATOR, g2.GENERATOR_G2
+    assert pairing.pairing_check([(g1.multiply(g, 6), h), (g1.negate(g), g2.multiply_g2(h, 6))])
+
+
+def _reference_string() -> None:
+    SRS.devnet(2)
+
+
+def _tape() -> Tape:
+    """(c0 c1 + 5 c2) c0 - c2."""
+    builder = TapeBuilder(3)
+    c0, c1, c2 = (builder.column(i) for i in range(3))
+    inner = builder.add(builder.multiply(c0, c1), builder.multiply(builder.constant(5), c2))
+    return builder.finish(
+        builder.add(builder.multiply(inner, c0), builder.multiply(builder.constant(-1), c2))
+    )
+
+
+def _sumcheck() -> None:
+    for size in (64, 8):
+        tables = [
+            arrays.from_ints(_scalars(size, 5)),
+            np.arange(size, dtype=np.int64) - 3,
+            arrays.from_ints(_scalars(size, 6)),
+        ]
+        a, b, c = arrays.to_ints(tables[0]), tables[1].tolist(), arrays.to_ints(tables[2])
+        claim = sum((x * y + 5 * z) * x - z for x, y, z in zip(a, b, c, strict=True))
+        prove_sumcheck([Term(tables, _tape())], size.bit_length() - 1, 3, claim, Transcript("test"), "round")
+
+
+def _multilinear() -> None:
+    point = _scalars(4, 7)
+    table = multilinear.eq_table(point)
+    multilinear.evaluate(table, point[::-1])
+    matrix = np.random.default_rng(8).integers(-(2**41), 2**41, (4, 8))  # too large for the lanes
+    matrix[0, 0] = 0
+    multilinear.bind_integers(matrix, table[:4].copy(), 0)
+    multilinear.bind_integers(matrix, table[:8].copy(), 1)
+    tables = [np.arange(5, dtype=np.int64), table[:7].copy()]
+    multilinear.combine_tables(tables, [3, MODULUS - 2], 16)
+
+
+def _integer_sums() -> None:
+    matrix = np.random.default_rng(9).integers(-(2**40) + 1, 2**40, (3, 16))
+    combine_integers([matrix[0], matrix[1, :8].copy(), matrix[2]], _scalars(3, 10), 16)
+    bind_columns(matrix, _scalars(16, 11))
+
+
+def _opening() -> None:
+    bases = point_arrays.from_points([g1.multiply(g1.GENERATOR, 3**k) for k in range(16)])
+    table = arrays.from_ints(_scalars(16, 12))
+    point = _scalars(6, 13)[2:]
+    value = multilinear.evaluate(table, point)
+    mercury.open_mercury(bases, table, point, value, Transcript("test"))
+
+
+def _exact_products() -> None:
+    weights = np.random.default_rng(14).integers(-(2**15), 2**15, (5, 7)).astype(np.int16)
+    weights.setflags(write=False)
+    multiply_exactly(weights, np.random.default_rng(15).integers(-(2**30), 2**30, (3, 7)))
+
+
+RUNS = (
+    _field_arrays,
+    _curve,
+    _many_distinct_points,
+    _pairing,
+    _reference_string,
+    _sumcheck,
+    _multilinear,
+    _integer_sums,
+    _opening,
+    _exact_products,
+)
+LANE_RUNS = (_many_distinct_points, _integer_sums)
+
+
+def test_every_kernel_does_what_its_python_does(
+    plain: PlainKernels, compared: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results and arrays left behind, at every call from Python; kernels called by kernels run inside those.
+
+    Both the portable kernels and, where the machine has them, those on eight lanes.
+    """
+    runs = [run for run in RUNS if ifma.AVAILABLE or run not in LANE_RUNS]
+    for run in runs:  # compiles, so that no kernel is compiled against a comparing stand-in
+        run()
+    portable: list[Callable[[], None]] = [_curve, _sumcheck]
+    with monkeypatch.context() as patch:
+        _take_portable(patch)
+        for run in portable:
+            run()
+    compared()
+    for run in runs:
+        run()
+    _take_portable(monkeypatch)
+    for run in portable:
+        run()
+    missed = {name for key, (name, _) in KERNELS.items() if key not in plain.ran}
+    if not ifma.AVAILABLE:
+        missed -= {name for name in missed if name.startswith(LANE_MODULES) or name in LANE_KERNELS}
+    assert not missed
+
+
+def test_a_kernel_that_does_something_else_is_noticed(plain: PlainKernels) -> None:
+    """The comparison sees results and arrays left behind."""
+    x, y = arrays.from_ints(_scalars(5, 1)), arrays.from_ints(_scalars(5, 2))
+    with pytest.raises(DifferenceError, match="returns"):
+        Compared("add", arrays._add, plain.plain(arrays._sub))(x, y)
+    quotient = arrays.zeros(5)
+    with pytest.raises(DifferenceError, match="leaves"):
+        Compared("divide", mercury._divide_linear, lambda f, root, result: result.fill(np.uint64(1)))(
+            x, element(3), quotient
+        )
+
+
+def _take_portable(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segment_sums, "_add_neighbours", segment_sums._add_neighbours_portable)
+    patch.setattr(sumcheck, "_LANES_FROM", 1 << 30)
+
+
+# --- intrinsics -------------------------------------------------------------------------------------------
+
+UNARY = {montgomery.integer_halve, montgomery.is_zero, scalar_kernels.fr_neg, base_kernels.fq_neg}
+MEMORY = {montgomery.load, montgomery.store, montgomery.prefetch}
+LANE_BOUNDS = {
+    vector_sums._multiply: ((8, 8), (2, 32), (64, 1)),
+    vector_sums._subtract_16: ((32, 16), (1, 16)),
+    vector_sums._subtract_34: ((16, 34), (1, 34)),
+    vector_sums._pack: ((64,), (1,)),
+    ifma.unpack: ((1,),),
+    **{lanes_of: ((8, 8), (2, 32), (64, 1)) for lanes_of in (lanes._multiply, integer_sums._multiply)},
+    **{module._add: ((2, 2),) for module in (lanes, integer_sums)},
+    **{module._subtract: ((2, 2),) for module in (lanes, integer_sums)},
+    **{module._pack: ((64,), (1,)) for module in (lanes, integer_sums)},
+}
+"""Operands of lane intrinsics, as multiples of the modulus that they stay below (field/ifma.py)."""
+ON_ELEMENTS = set(PLAIN) - UNARY - MEMORY - set(LANE_BOUNDS) - {ifma.accumulate_integers}
+
+
+def test_every_intrinsic_has_a_meaning() -> None:
+    assert set(INTRINSICS.values()) == set(PLAIN)
+
+
+def _edges(below: int, seed: int) -> list[int]:
+    generator = random.Random(seed)
+    edges = [0, 1, 2, below - 1, below - 2, below // 2, (1 << 64) - 1, 1 << 64, (1 << 52) - 1, (1 << 104) - 1]
+    return edges + [generator.randrange(below) for _ in range(14)]
+
+
+def _name(value: Any) -> str:
+    return next(name for name, found in INTRINSICS.items() if found is value)
+
+
+def _operands_below(intrinsic: Any) -> int:
+    if intrinsic in (montgomery.integer_less, montgomery.integer_add, montgomery.integer_subtract):
+        return RADIX
+    if intrinsic in (montgomery.is_zero, montgomery.is_equal, montgomery.integer_halve):
+        return RADIX
+    return SCALAR_MODULUS if "scalar_kernels" in _home(intrinsic) else BASE_MODULUS
+
+
+def _home(intrinsic: Any) -> str:
+    fields = (scalar_kernels, base_kernels)
+    return next((m.__name__ for m in fields if any(v is intrinsic for v in vars(m).values())), "")
+
+
+@pytest.mark.parametrize("intrinsic", sorted(UNARY | ON_ELEMENTS, key=_name), ids=_name)
+def test_intrinsics_on_four_limbs(intrinsic: Any) -> None:
+    values = [element(value) for value in _edges(_operands_below(intrinsic), 1)]
+    meaning = PLAIN[intrinsic]
+    if intrinsic in UNARY:
+        run = njit(lambda a: intrinsic(a))
+        assert [run(a) for a in values] == [meaning(a) for a in values]
+    else:
+        run = njit(lambda a, b: intrinsic(a, b))
+        assert [run(a, b) for a in values for b in values] == [meaning(a, b) for a in values for b in values]
+
+
+def test_intrinsics_on_memory() -> None:
+    load, store, prefetch = montgomery.load, montgomery.store, montgomery.prefetch
+
+    @njit
+    def move(source: Any, target: Any, row: int) -> None:
+        prefetch(source, row)
+        store(target, row, load(source, row))
+
+    source = np.random.default_rng(1).integers(0, 2**64, (6, 4), dtype=np.uint64)
+    found, expected = np.zeros((2, 6, 4), np.uint64)
+    for row in (0, 3, 5):
+        move(source, found, row)
+        PLAIN[store](expected, row, PLAIN[load](source, row))
+    assert np.array_equal(found, expected) and np.array_equal(found[3], source[3])
+
+
+@needs_lanes
+@pytest.mark.parametrize("intrinsic", sorted(LANE_BOUNDS, key=_name), ids=_name)
+def test_intrinsics_on_eight_lanes(intrinsic: Any) -> None:
+    """All limbs of the result, loosely reduced as it is."""
+    modulus = SCALAR_MODULUS if "argument" in _name(intrinsic) else BASE_MODULUS
+    registers = (10, 0) if len(LANE_BOUNDS[intrinsic][0]) == 1 else (10, 0, 5)
+    run = njit((lambda r: intrinsic(r, 10, 0)) if len(registers) == 2 else (lambda r: intrinsic(r, 10, 0, 5)))
+    for bounds in LANE_BOUNDS[intrinsic]:
+        operands = [_edges(bound * modulus, 10 + k)[:: 1 - 2 * k] for k, bound in enumerate(bounds)]
+        for first in range(0, len(operands[0]), LANES):
+            rows = np.zeros((3 * ROWS, LANES), np.uint64)
+            for k, values in enumerate(operands):
+                if intrinsic is ifma.unpack:
+                    rows[:4] = np.array([element(value) for value in values[first : first + LANES]]).T
+                else:
+                    put_lanes(rows, ROWS * k, values[first : first + LANES])
+            expected = rows.copy()
+            run(rows)
+            PLAIN[intrinsic](expected, *registers)
+            assert np.array_equal(rows, expected)
+
+
+@needs_lanes
+def test_integers_accumulate_on_eight_lanes() -> None:
+    accumulate = ifma.accumulate_integers
+    integers = np.array([0, 1, -1, 2**40 - 1, 1 - 2**40, 12345, -54321, 7], dtype=np.int64)
+    factors = np.zeros((2 * ROWS, LANES), np.uint64)
+    put_lanes(factors, 0, _edges(SCALAR_MODULUS, 20)[:LANES])
+    put_lanes(factors, ROWS, _edges(SCALAR_MODULUS, 21)[-LANES:])
+    rows = np.zeros((8, LANES), np.uint64)
+    expected = rows.copy()
+
+    @njit
+    def run(rows: Any, address: int, factors: Any) -> None:
+        accumulate(rows, 1, address, 1 << 40, factors, 0)
+        accumulate(rows, 1, address, 1 << 40, factors, 5)
+
+    run(rows, integers.ctypes.data, factors)
+    for factor in (0, ROWS):
+        PLAIN[accumulate](expected, 1, integers.ctypes.data, 1 << 40, factors, factor)
+    assert np.array_equal(rows, expected)
+    weights = [a + b for a, b in zip(lane_values(factors, 0), lane_values(factors, ROWS), strict=True)]
+    totals = [sum(int(rows[1 + k, lane]) << (52 * k) for k in range(6)) for lane in range(LANES)]
+    assert totals == [(int(v) + (1 << 40)) * w for v, w in zip(integers, weights, strict=True)]
