@@ -129,10 +129,10 @@ def _of_step(key: VerifyingKey, proven: Proven) -> dict[str, list[tuple[str, int
             *((name, 1) for name in names),
             *((f"commitment of {name}", words) for name, words in inputs),
         ],
-        "beta": _classes(plan, 1, context_bits, key.chunk_bits),
-        "alpha": _classes(plan, 2, context_bits, key.chunk_bits),
+        "beta": _zones(plan, 1, context_bits, key.chunk_bits),
+        "alpha": _zones(plan, 2, context_bits, key.chunk_bits),
         "round": [("coefficients 0, 2, 3, 4 of the round polynomial", 4)],
-        "evaluations": _evaluations(plan),
+        "eta": _evaluations(plan),
         "reduction.round": [("coefficients 0, 2 of the round polynomial", 2)],
         **{
             label: [(item, item.count(",") + 1 if "(" in item else 2) for item in items]
@@ -141,20 +141,20 @@ def _of_step(key: VerifyingKey, proven: Proven) -> dict[str, list[tuple[str, int
     }
 
 
-def _classes(plan: Plan, phase: int, context_bits: int, chunk_bits: int) -> list[tuple[str, int]]:
-    """Chunk commitments of every stack of tensors of a phase."""
+def _zones(plan: Plan, phase: int, context_bits: int, chunk_bits: int) -> list[tuple[str, int]]:
+    """Chunk commitments of the tensors that a phase packs."""
     found = []
-    for tensor_class in plan.classes:
-        if tensor_class.phase == phase:
-            count = tensor_class.chunks(context_bits, chunk_bits)
-            tensors = ", ".join(f"`{name}`" for name in tensor_class.tensors)
+    for zone in plan.zones:
+        if zone.phase == phase:
+            count = zone.chunks(context_bits, chunk_bits)
+            tensors = ", ".join(f"`{name}`" for name, _, _ in zone.places)
             found.append((f"{count} commitment{'s' if count > 1 else ''} of {tensors}", 2 * count))
     return found
 
 
 def _evaluations(plan: Plan) -> list[tuple[str, int]]:
     """Tensors in order, with the number of points at which each is evaluated in a row."""
-    runs = [(name, len(list(run))) for name, run in groupby(plan.evaluations, key=lambda e: e.tensor)]
+    runs = [(name, len(list(run))) for name, run in groupby(plan.sent, key=lambda e: e.tensor)]
     return [(f"`{name}`" if count == 1 else f"`{name}` at {count} points", count) for name, count in runs]
 
 
