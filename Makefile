@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .venv/.installed node_modules/.installed
+SLITHER := .venv/slither/bin/slither
 
-.PHONY: setup demo test test-long check clean
+.PHONY: setup demo test test-long slither mutation check clean
 
 setup: $(STAMPS)
 
@@ -25,8 +26,21 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope --durations=15
 
-test-long: setup
+test-long: setup $(SLITHER)
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'long or not long' --timeout=3600
+
+# Its web3 is older than the project's: an environment of its own.
+$(SLITHER): contracts/analysis/requirements.txt | .venv/.installed
+	$(BIN)/python -m venv .venv/slither
+	.venv/slither/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+slither: setup $(SLITHER)
+	$(BIN)/python -m contracts.analysis.slither
+
+# Every mutant of our own code: hours. `$(BIN)/python -m tests.mutation --help` says how to run a part.
+mutation: setup
+	$(BIN)/python -m tests.mutation --report
 
 check: setup
 	$(BIN)/ruff format --check .

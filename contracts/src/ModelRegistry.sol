@@ -50,10 +50,12 @@ contract ModelRegistry is IModelRegistry {
         return _specs[modelId].stepCount != 0;
     }
 
+    /// @dev 2^14 positions are what can be defended: the token ids and points of an embedding proof stay below
+    ///      the 128 KiB that nodes take as a transaction, and a proof about the last window below 2^24 gas.
     function _sizesAreValid(ModelSpec calldata newSpec) private pure returns (bool) {
         return newSpec.stepCount >= 2 && newSpec.stepCount <= 2 ** 16 && newSpec.stepCount % 2 == 0
             && newSpec.vocabSize >= 2 && newSpec.vocabSize <= 2 ** 32 && newSpec.maxPositions >= 1
-            && newSpec.maxPositions <= 2 ** 20;
+            && newSpec.maxPositions <= 2 ** 14;
     }
 
     function _checkCode(StepKind kind, address account, bytes32 expected) private view {

@@ -198,6 +198,8 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
 
     // --- private
 
+    // Ether goes to accounts of any kind; the result is checked, the books are settled before.
+    // slither-disable-next-line low-level-calls
     function _withdraw(address payable to) private nonReentrant {
         uint256 amount = credits[msg.sender];
         require(amount != 0, NothingToWithdraw());

@@ -158,4 +158,100 @@ contract AttacksTest is Scenario {
         vm.assertEq(g.rangeStart, 5);
         vm.assertEq(g.rangeEnd, 6);
     }
+
+    function test_attack_bisection_with_a_wrong_number_of_hashes() external {
+        uint256 gameId = open();
+        for (uint256 round = 1; round <= 2; ++round) {
+            uint256 due = dueHashes(gameId, 6, 1).length;
+            for (uint256 sent = 0; sent <= due + 1; ++sent) {
+                if (sent == due) continue;
+                vm.prank(provider);
+                vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongHashCount.selector, sent, due));
+                game.postBoundaries(gameId, new bytes32[](sent));
+            }
+            postBoundaries(gameId, 6, 1);
+            challengeStep(gameId, 5);
+        }
+        expectPhase(gameId, Phase.AwaitWindows);
+    }
+
+    function test_attack_bisection_whose_end_is_unchanged() external {
+        // In round two the provider says that nothing changed in the range: the end stays what it was.
+        uint256 gameId = open();
+        postBoundaries(gameId, 6, 1);
+        challengeStep(gameId, 5);
+        Game memory before = game.game(gameId);
+        bytes32[] memory inner = new bytes32[](before.rangeEnd - before.rangeStart - 1);
+        for (uint256 i = 0; i < inner.length; ++i) {
+            inner[i] = before.startHash;
+        }
+        vm.prank(provider);
+        game.postBoundaries(gameId, inner);
+        vm.prank(challenger);
+        game.challengePart(gameId, inner.length);
+        vm.assertEq(game.game(gameId).endHash, before.endHash);
+        letTimePass(gameId);
+        game.timeout(gameId);
+        expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
+    }
+
+    function test_attack_replay_of_a_leaf_in_another_model() external {
+        spec.architectureDigest = "another model";
+        bytes32 otherModel = registry.register(spec, verifierAddresses());
+        bytes32 root = ledger.batch(batchId).root;
+        vm.startPrank(provider);
+        uint256 other = ledger.postBatch(root, "another salt", otherModel, 3);
+        vm.stopPrank();
+        bytes32[] memory path = batchPath();
+        vm.prank(challenger);
+        vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
+        game.open{value: p.challengerBond}(other, TARGET, response.fields, path, false);
+    }
+
+    function test_attack_stealing_a_move() external {
+        uint256 gameId = open();
+        bytes32[] memory hashes = dueHashes(gameId, 6, 1);
+        vm.prank(copycat);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, provider));
+        game.postBoundaries(gameId, hashes);
+        postBoundaries(gameId, 6, 1);
+        vm.startPrank(copycat);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
+        game.challengePart(gameId, 3);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
+        game.challengeInput(gameId);
+        vm.stopPrank();
+        vm.prank(provider); // nor may one side move for the other
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, provider, challenger));
+        game.challengePart(gameId, 3);
+    }
+
+    function test_attack_front_running_a_conclusive_claim_costs_the_first_only_its_reward() external {
+        response = makeResponse(40, 20, 30);
+        batchId = post(response, "cut short");
+        uint256 first = open();
+        uint256 copy = openAs(copycat, false);
+        vm.prank(copycat);
+        game.claimTruncated(copy, response.outputIds, endTokens());
+        vm.prank(challenger);
+        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
+        game.claimTruncated(first, response.outputIds, endTokens());
+        game.resolveVoid(first);
+        vm.assertEq(stake.credits(challenger), p.challengerBond);
+        expectStatus(ResponseStatus.Void);
+    }
+
+    function test_attack_conceding_to_a_friend_saves_half_the_lock_and_never_the_response() external {
+        uint256 honest = open();
+        uint256 friends = openAs(copycat, false);
+        uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
+        vm.prank(provider);
+        game.concede(friends); // before it loses to the honest challenger
+        uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
+        vm.assertEq(afterwards + p.lockPerResponse / 2, before + p.challengerBond);
+        game.resolveVoid(honest);
+        vm.assertEq(stake.credits(challenger), p.challengerBond);
+        expectStatus(ResponseStatus.Void);
+        expectSolvent();
+    }
 }

@@ -5,21 +5,6 @@ import {EmbeddingProof, IDisputeGame, Outcome, Reason, TokenRow} from "../src/in
 import {Scenario} from "./Scenario.sol";
 
 contract ProveEmbeddingTest is Scenario {
-    /// @dev What the contract must rebuild: 32 embedding commitments, zero after the last position.
-    function preset(uint256 window) private {
-        uint256[] memory inputs = new uint256[](66);
-        uint256 positions = response.fields.promptLength + response.fields.outputLength - 1;
-        for (uint256 row = 0; row < 32; ++row) {
-            uint256 position = 32 * window + row;
-            if (position >= positions) continue;
-            uint256[2] memory point = embeddingPoint(sequenceToken(response, position));
-            (inputs[2 * row], inputs[2 * row + 1]) = (point[0], point[1]);
-        }
-        uint256[] memory all = points(0, NEVER, 0);
-        (inputs[64], inputs[65]) = (all[2 * window], all[2 * window + 1]);
-        verifiers[2].preset("", inputs, PROOF);
-    }
-
     function test_every_window_at_every_length() external {
         uint256[2][6] memory shapes = [
             [uint256(1), 1],
@@ -34,7 +19,7 @@ contract ProveEmbeddingTest is Scenario {
             dispute(shapes[i][0], shapes[i][1]);
             for (uint256 window = 0; window < windows(); ++window) {
                 uint256 gameId = gameAtEmbeddingProof(window);
-                preset(window);
+                presetEmbedding(window);
                 proveEmbedding(gameId, embeddingProof(window));
                 expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
             }
@@ -45,7 +30,7 @@ contract ProveEmbeddingTest is Scenario {
 
     function test_attack_rows_of_padded_positions_are_ignored() external {
         uint256 gameId = gameAtEmbeddingProof(2); // positions 64..68 are real
-        preset(2);
+        presetEmbedding(2);
         EmbeddingProof memory proof = embeddingProof(2);
         proof.rows[5] = tokenRow(3);
         proveEmbedding(gameId, proof);
@@ -54,7 +39,7 @@ contract ProveEmbeddingTest is Scenario {
 
     function test_attack_row_of_another_token() external {
         uint256 gameId = gameAtEmbeddingProof(1);
-        preset(1);
+        presetEmbedding(1);
         EmbeddingProof memory proof = embeddingProof(1);
         uint256 right = sequenceToken(response, 32 + 7);
         proof.rows[7] = tokenRow((right + 1) % VOCABULARY);
@@ -75,7 +60,7 @@ contract ProveEmbeddingTest is Scenario {
 
     function test_attack_other_ids_other_points_other_count() external {
         uint256 gameId = gameAtEmbeddingProof(1);
-        preset(1);
+        presetEmbedding(1);
         EmbeddingProof memory proof = embeddingProof(1);
         proof.promptIds[3] ^= 0x01;
         vm.prank(provider);
@@ -95,7 +80,7 @@ contract ProveEmbeddingTest is Scenario {
 
     function test_attack_proof_of_another_window() external {
         uint256 gameId = gameAtEmbeddingProof(1);
-        preset(0);
+        presetEmbedding(0);
         EmbeddingProof memory proof = embeddingProof(1);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[2])));

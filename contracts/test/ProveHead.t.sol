@@ -5,21 +5,10 @@ import {HeadProof, IDisputeGame, Outcome, Reason} from "../src/interfaces/IDispu
 import {Scenario} from "./Scenario.sol";
 
 contract ProveHeadTest is Scenario {
-    function preset(uint256 position, uint256 chosenId, uint256 rivalId) private {
-        uint256[] memory all = points(STEPS, NEVER, 0);
-        uint256[] memory inputs = new uint256[](8);
-        inputs[0] = position % 32;
-        inputs[1] = rivalId < chosenId ? 1 : 0;
-        (inputs[2], inputs[3]) = (headPoint(chosenId)[0], headPoint(chosenId)[1]);
-        (inputs[4], inputs[5]) = (headPoint(rivalId)[0], headPoint(rivalId)[1]);
-        (inputs[6], inputs[7]) = (all[2 * (position / 32)], all[2 * (position / 32) + 1]);
-        verifiers[3].preset("", inputs, PROOF);
-    }
-
     function prove(uint256 position, uint256 rivalId) private {
         uint256 chosenId = outputToken(position + 1 - response.fields.promptLength);
         uint256 gameId = gameAtHeadProof(position, rivalId);
-        preset(position, chosenId, rivalId);
+        presetHead(position, chosenId, rivalId);
         proveHead(gameId, headProof(chosenId, rivalId));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
         expectSolvent();
@@ -54,7 +43,7 @@ contract ProveHeadTest is Scenario {
     function test_attack_other_points_tokens_or_order() external {
         uint256 chosen = outputToken(1);
         uint256 gameId = gameAtHeadProof(40, 0);
-        preset(40, chosen, 0);
+        presetHead(40, chosen, 0);
         HeadProof memory proof = headProof(chosen, 0);
         (proof.chosen, proof.rival) = (proof.rival, proof.chosen);
         vm.prank(provider);
@@ -77,7 +66,7 @@ contract ProveHeadTest is Scenario {
 
     function test_attack_proof_of_another_position() external {
         uint256 gameId = gameAtHeadProof(40, 0);
-        preset(41, outputToken(1), 0);
+        presetHead(41, outputToken(1), 0);
         HeadProof memory proof = headProof(outputToken(1), 0);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[3])));

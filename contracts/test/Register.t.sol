@@ -54,7 +54,7 @@ contract RegisterTest is Scenario {
             [uint256(12), 1, 256],
             [uint256(12), 2 ** 32 + 1, 256],
             [uint256(12), 16, 0],
-            [uint256(12), 16, 2 ** 20 + 1]
+            [uint256(12), 16, 2 ** 14 + 1]
         ];
         for (uint256 i = 0; i < bad.length; ++i) {
             ModelSpec memory other = spec;

@@ -180,11 +180,13 @@ abstract contract Scenario is Test {
         pure
         returns (Response memory r)
     {
+        r.promptIds = new bytes(4 * promptLength);
         for (uint256 i = 0; i < promptLength; ++i) {
-            r.promptIds = bytes.concat(r.promptIds, bytes4(uint32(promptToken(i))));
+            r.promptIds[4 * i + 3] = bytes1(uint8(promptToken(i)));
         }
+        r.outputIds = new bytes(4 * outputLength);
         for (uint256 j = 0; j < outputLength; ++j) {
-            r.outputIds = bytes.concat(r.outputIds, bytes4(uint32(outputToken(j))));
+            r.outputIds[4 * j + 3] = bytes1(uint8(outputToken(j)));
         }
         r.fields = ResponseFields({
             promptHash: keccak256(r.promptIds),
@@ -257,6 +259,7 @@ abstract contract Scenario is Test {
     function points(uint256 s, uint256 wrongFrom, uint256 wrongWindow)
         internal
         view
+        virtual
         returns (uint256[] memory all)
     {
         all = new uint256[](2 * windows());
@@ -441,6 +444,32 @@ abstract contract Scenario is Test {
     function presetStep(uint256 step, uint256 window) internal {
         StepKind kind = step % 2 == 0 ? StepKind.Attention : StepKind.Mlp;
         verifiers[uint256(kind)].preset(stepKey(step), stepInputs(step, window), PROOF);
+    }
+
+    /// @dev 32 embedding commitments, zero after the last position.
+    function presetEmbedding(uint256 window) internal {
+        uint256[] memory inputs = new uint256[](66);
+        uint256 positions = response.fields.promptLength + response.fields.outputLength - 1;
+        for (uint256 row = 0; row < 32; ++row) {
+            uint256 position = 32 * window + row;
+            if (position >= positions) continue;
+            uint256[2] memory point = embeddingPoint(sequenceToken(response, position));
+            (inputs[2 * row], inputs[2 * row + 1]) = (point[0], point[1]);
+        }
+        uint256[] memory all = points(0, NEVER, 0);
+        (inputs[64], inputs[65]) = (all[2 * window], all[2 * window + 1]);
+        verifiers[2].preset("", inputs, PROOF);
+    }
+
+    function presetHead(uint256 position, uint256 chosenId, uint256 rivalId) internal {
+        uint256[] memory all = points(STEPS, NEVER, 0);
+        uint256[] memory inputs = new uint256[](8);
+        inputs[0] = position % 32;
+        inputs[1] = rivalId < chosenId ? 1 : 0;
+        (inputs[2], inputs[3]) = (headPoint(chosenId)[0], headPoint(chosenId)[1]);
+        (inputs[4], inputs[5]) = (headPoint(rivalId)[0], headPoint(rivalId)[1]);
+        (inputs[6], inputs[7]) = (all[2 * (position / 32)], all[2 * (position / 32) + 1]);
+        verifiers[3].preset("", inputs, PROOF);
     }
 
     // --- ends

@@ -50,7 +50,7 @@ interface IModelRegistry {
     /// No model has this id; register it first.
     error ModelUnknown(bytes32 modelId);
     /// A size in the spec is out of range: `stepCount` even and in 2..65536, `vocabSize` in 2..2^32,
-    /// `maxPositions` in 1..2^20.
+    /// `maxPositions` in 1..2^14.
     error InvalidModelSize(uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
     /// There is no code at the verifier's address; deploy it first.
     error VerifierWithoutCode(StepKind kind, address verifier);
@@ -58,12 +58,12 @@ interface IModelRegistry {
     error VerifierCodeMismatch(StepKind kind, address verifier, bytes32 expected, bytes32 actual);
 
     /// @notice Registers a model. `verifiers` in the order of `StepKind`.
-    function register(ModelSpec calldata spec, address[4] calldata verifiers)
+    function register(ModelSpec calldata newSpec, address[4] calldata verifiers)
         external
         returns (bytes32 modelId);
 
-    /// @notice keccak256(abi.encode(spec)), registered or not.
-    function modelIdOf(ModelSpec calldata spec) external pure returns (bytes32);
+    /// @notice keccak256(abi.encode(newSpec)), registered or not.
+    function modelIdOf(ModelSpec calldata newSpec) external pure returns (bytes32);
 
     function isRegistered(bytes32 modelId) external view returns (bool);
 

@@ -59,7 +59,7 @@ interface IProviderStake {
     error TransferFailed(address to);
 
     /// @notice Wires the vault to the ledger and the game; once, by the deployer.
-    function initialise(address ledger, address game) external;
+    function initialise(address newLedger, address newGame) external;
 
     // --- providers
 

@@ -80,6 +80,8 @@ library Statements {
     }
 
     /// @notice [row, strict, chosen.x, chosen.y, rival.x, rival.y, window.x, window.y]
+    // The division is meant to lose the row: it gives the window.
+    // slither-disable-next-line divide-before-multiply
     function head(Game storage game, ModelSpec memory spec, HeadProof calldata headProof)
         internal
         view

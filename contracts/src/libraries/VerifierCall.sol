@@ -7,6 +7,8 @@ import {ILayerVerifier} from "../interfaces/ILayerVerifier.sol";
 library VerifierCall {
     /// @notice True iff the verifier returns exactly one word, and that word is 1. A revert, no code, short
     ///         or long return data and any other word mean "not proven"; none of them is copied to memory.
+    // Only assembly can make a call without copying what it returns.
+    // slither-disable-next-line assembly
     function accepts(address verifier, bytes memory key, uint256[] memory inputs, bytes calldata proof)
         internal
         view

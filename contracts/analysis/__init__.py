@@ -1,0 +1,1 @@
+"""Static analysis of the contracts, with an answer to every finding."""

@@ -1,0 +1,63 @@
+"""Findings of Slither that are answered for a whole class; single ones are answered beside the code.
+
+docs/slither.md explains every answer at length, and says how the tool is run.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Why the findings of one detector whose description matches are no faults."""
+
+    check: str
+    pattern: str
+    reason: str
+
+    def fits(self, check: str, description: str) -> bool:
+        return check == self.check and re.search(self.pattern, description) is not None
+
+
+PROTOCOL = (
+    Answer(
+        "timestamp",
+        r"",
+        "deadlines are what the protocol is about; seconds that a block producer can shift are in the margins",
+    ),
+)
+
+_FUNCTION = r"Verifier\.verify\.asm_0\."
+VERIFIERS = (
+    Answer("assembly", r"Verifier\.", "a verifier is one assembly block, checked against the Python one"),
+    Answer(
+        "too-many-digits", r"Verifier\.", "field elements, labels and powers of two have that many digits"
+    ),
+    Answer(
+        "dead-code",
+        _FUNCTION + r"(causal_mask|counter|flip_last|non_zero)\(\)",
+        "closed forms that this program does not use; the compiler leaves them out",
+    ),
+    Answer(
+        "unused-state",
+        r"Verifier\.(POINT|RHO|SLOTS) ",
+        "starts of memory regions whose ends are used; constants take no room",
+    ),
+    Answer(
+        "write-after-write",
+        _FUNCTION + r"plan_proof\(\)\.count_",
+        "one counter for two lists, set anew at each",
+    ),
+    Answer(
+        "write-after-write",
+        _FUNCTION + r"final_value_of_products\(\)\.term_",
+        "one temporary for all terms, declared as 0",
+    ),
+    Answer(
+        "write-after-write",
+        _FUNCTION + r"combine_commitments\(\)\.data_",
+        "one cursor for three lists: what follows a list's last point is not read",
+    ),
+)

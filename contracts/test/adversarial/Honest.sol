@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Game, IDisputeGame, Phase} from "../../src/interfaces/IDisputeGame.sol";
+import {
+    ReceiptClaim,
+    ReceiptStatus,
+    ResponseState,
+    ResponseStatus
+} from "../../src/interfaces/IInferenceLedger.sol";
+import {Answer} from "./Arena.sol";
+import {Moves} from "./Moves.sol";
+
+/// @title Parties that follow the protocol: they act in time, at the latest in the last second
+/// @notice Time passes through here only, so that no honest deadline is missed: a duty is done somewhere
+///         between now and its deadline, often at the deadline itself.
+abstract contract Honest is Moves {
+    enum Duty {
+        None,
+        Move,
+        Challenge,
+        AnswerClaim
+    }
+
+    bytes32[] internal claimIds;
+    mapping(bytes32 receiptId => uint256) internal claimedAnswer;
+    mapping(uint256 gameId => bool) internal provenTrue;
+    uint256 internal validProofs;
+    uint256 internal refusedProofs;
+    uint256 internal lastSecondMoves;
+
+    function waitUntil(uint256 target, uint256 seed) internal {
+        while (true) {
+            (Duty duty, uint256 id, uint256 latest) = _mostUrgent(target);
+            if (duty == Duty.None) break;
+            seed = uint256(keccak256(abi.encode(seed)));
+            vm.warp(seed % 2 == 0 ? latest : block.timestamp + (seed >> 8) % (latest - block.timestamp + 1));
+            if (block.timestamp == latest) lastSecondMoves++;
+            if (duty == Duty.Move) moveHonestly(id);
+            else if (duty == Duty.Challenge) open(id, challengers[(seed >> 16) % 2], seed % 3 == 0);
+            else answerClaimHonestly(claimIds[id]);
+        }
+        vm.warp(target);
+    }
+
+    function _mostUrgent(uint256 target) private view returns (Duty duty, uint256 id, uint256 latest) {
+        latest = target; // a duty whose deadline is the target itself can wait
+        for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
+            Game memory g = game.game(gameId);
+            if (g.deadline < latest && isRunning(g) && isHonest[game.mover(gameId)]) {
+                (duty, id, latest) = (Duty.Move, gameId, g.deadline);
+            }
+        }
+        for (uint256 i = 0; i < answers.length; ++i) {
+            if (!mustBeChallenged(i)) continue;
+            uint256 deadline = challengeDeadline(answers[i]);
+            if (deadline < latest) (duty, id, latest) = (Duty.Challenge, i, deadline);
+        }
+        for (uint256 i = 0; i < claimIds.length; ++i) {
+            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            if (claim.status != ReceiptStatus.Claimed || !isHonest[claim.provider]) continue;
+            if (claim.answerDeadline < latest) {
+                (duty, id, latest) = (Duty.AnswerClaim, i, claim.answerDeadline);
+            }
+        }
+    }
+
+    // --- games
+
+    /// @dev A game that can still be won or lost.
+    function isRunning(Game memory g) internal view returns (bool) {
+        return g.phase != Phase.Resolved && !ledger.isVoid(g.batchId, g.index);
+    }
+
+    /// @dev The protocol's next move of the side whose turn it is.
+    function moveHonestly(uint256 gameId) internal {
+        Game memory g = game.game(gameId);
+        address mover = game.mover(gameId);
+        if (g.phase == Phase.AwaitProof) submitProof(gameId, g);
+        else if (mover == g.provider) send(mover, providerMove(gameId, g));
+        else send(mover, honestChallenge(gameId, g));
+    }
+
+    /// @dev A move that must succeed.
+    function send(address mover, bytes memory data) internal {
+        vm.prank(mover);
+        (bool done, bytes memory why) = address(game).call(data);
+        if (!done) {
+            assembly ("memory-safe") {
+                revert(add(why, 0x20), mload(why))
+            }
+        }
+    }
+
+    /// @dev In time and by the provider: accepted if and only if the statement is true.
+    function submitProof(uint256 gameId, Game memory g) internal {
+        (bytes memory data, bool isTrue,) = proofMove(gameId, g);
+        vm.prank(g.provider);
+        (bool done, bytes memory why) = address(game).call(data);
+        vm.assertTrue(done == isTrue, "a valid proof wins, a forged one is refused");
+        if (done) {
+            validProofs++;
+            provenTrue[gameId] = true;
+        } else {
+            refusedProofs++;
+            vm.assertTrue(bytes4(why) == IDisputeGame.ProofRejected.selector, "refused as a proof");
+        }
+    }
+
+    // --- responses
+
+    function challengeDeadline(Answer storage a) internal view returns (uint256) {
+        ResponseState memory state = ledger.response(a.batchId, a.receipt.index);
+        return state.disputed ? state.challengeDeadline : ledger.batch(a.batchId).deadline;
+    }
+
+    /// @dev False, not void, not disputed by an honest challenger yet, and there is room for a game.
+    function mustBeChallenged(uint256 id) internal view returns (bool) {
+        Answer storage a = answers[id];
+        if (a.isRight || a.batchId == 0) return false;
+        ResponseState memory state = ledger.response(a.batchId, a.receipt.index);
+        if (state.isVoid || state.openGames >= p.maxGamesPerResponse) return false;
+        if (block.timestamp > challengeDeadline(a)) return false;
+        for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
+            if (answerOf[gameId] == id && isHonest[game.game(gameId).challenger]) return false;
+        }
+        return true;
+    }
+
+    function open(uint256 id, address challenger, bool revealRequested) internal returns (uint256 gameId) {
+        Answer storage a = answers[id];
+        vm.prank(challenger);
+        gameId = game.open{value: p.challengerBond}(
+            a.batchId, a.receipt.index, fieldsOf(a), a.path, revealRequested
+        );
+        answerOf[gameId] = id;
+        lies[gameId].from = type(uint256).max;
+    }
+
+    function statusOf(uint256 id) internal view returns (ResponseStatus) {
+        return ledger.responseStatus(answers[id].batchId, answers[id].receipt.index);
+    }
+
+    // --- receipts
+
+    function answerClaimHonestly(bytes32 claimId) internal {
+        ledger.answerClaim(claimId, answers[claimedAnswer[claimId]].path);
+    }
+}

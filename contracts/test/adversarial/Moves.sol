@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {
+    EmbeddingProof,
+    Game,
+    HeadProof,
+    IDisputeGame,
+    Phase,
+    StepProof,
+    Target,
+    TokenRow
+} from "../../src/interfaces/IDisputeGame.sol";
+import {StepKind} from "../../src/interfaces/IModelRegistry.sol";
+import {Boundary} from "../../src/libraries/Boundary.sol";
+import {Answer, Arena} from "./Arena.sol";
+import {SyntheticModel} from "./SyntheticModel.sol";
+
+/// @title What can be done in a game, as calldata: the honest move and dishonest ones
+/// @notice A provider's trace in a game is the true one, or differs from it in one window from one boundary
+///         on. An honest challenger compares what was posted with the truth.
+abstract contract Moves is Arena {
+    struct Lie {
+        uint256 from; // first wrong boundary; beyond STEPS: an honest trace
+        uint256 window;
+    }
+
+    mapping(uint256 gameId => Lie) internal lies;
+
+    function truthOf(Answer storage a) internal view returns (uint256[][] memory) {
+        return SyntheticModel.trace(a.promptIds, a.outputIds);
+    }
+
+    /// @dev Boundary `s` as the provider shows it in this game.
+    function posted(uint256 gameId, uint256[][] memory truth, uint256 s)
+        internal
+        view
+        returns (uint256[] memory all)
+    {
+        all = new uint256[](truth[s].length);
+        Lie storage lie = lies[gameId];
+        for (uint256 i = 0; i < all.length; ++i) {
+            bool isWrong = s >= lie.from && i / 2 == lie.window % (all.length / 2);
+            all[i] = isWrong ? uint256(keccak256(abi.encode(truth[s][i], "a lie"))) >> 3 : truth[s][i];
+        }
+    }
+
+    function hashOf(uint256[] memory points) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(points));
+    }
+
+    // --- provider
+
+    function providerMove(uint256 gameId, Game memory g) internal view returns (bytes memory) {
+        Answer storage a = answers[answerOf[gameId]];
+        if (g.phase == Phase.AwaitReveal) {
+            return abi.encodeCall(IDisputeGame.reveal, (gameId, a.promptIds, a.outputIds));
+        }
+        uint256[][] memory truth = truthOf(a);
+        if (g.phase == Phase.AwaitBoundaries) {
+            return abi.encodeCall(IDisputeGame.postBoundaries, (gameId, _dueHashes(gameId, g, truth)));
+        }
+        if (g.phase == Phase.AwaitWindows) {
+            bool isStep = g.target == Target.Step;
+            return abi.encodeCall(
+                IDisputeGame.revealWindows,
+                (
+                    gameId,
+                    posted(gameId, truth, g.rangeStart),
+                    isStep ? posted(gameId, truth, g.rangeEnd) : new uint256[](0)
+                )
+            );
+        }
+        (bytes memory data,,) = proofMove(gameId, g);
+        return data;
+    }
+
+    function _dueHashes(uint256 gameId, Game memory g, uint256[][] memory truth)
+        private
+        view
+        returns (bytes32[] memory hashes)
+    {
+        uint256[] memory cuts = game.cuts(gameId);
+        uint256 skipped = g.round == 1 ? 0 : 1;
+        hashes = new bytes32[](cuts.length - 2 * skipped);
+        for (uint256 i = 0; i < hashes.length; ++i) {
+            hashes[i] = hashOf(posted(gameId, truth, cuts[i + skipped]));
+        }
+    }
+
+    /// @dev The proof that the game waits for, and whether its statement is true.
+    function proofMove(uint256 gameId, Game memory g)
+        internal
+        view
+        returns (bytes memory data, bool isTrue, bytes memory proof)
+    {
+        if (g.target == Target.Step) return _stepMove(gameId, g);
+        if (g.target == Target.Embedding) return _embeddingMove(gameId, g);
+        return _headMove(gameId, g);
+    }
+
+    function _stepMove(uint256 gameId, Game memory g)
+        private
+        view
+        returns (bytes memory, bool isTrue, bytes memory)
+    {
+        uint256[][] memory truth = truthOf(answers[answerOf[gameId]]);
+        StepProof memory s;
+        s.pointsBefore = posted(gameId, truth, g.rangeStart);
+        s.pointsAfter = posted(gameId, truth, g.rangeEnd);
+        s.key = SyntheticModel.stepKey(g.rangeStart);
+        s.keyPath = stepKeyPath(g.rangeStart);
+        uint256[] memory inputs =
+            SyntheticModel.stepInputs(g.rangeStart, g.window, s.pointsBefore, s.pointsAfter);
+        StepKind kind = SyntheticModel.kindOf(g.rangeStart);
+        s.proof = SyntheticModel.proofOf(kind, s.key, inputs);
+        isTrue = SyntheticModel.isTrue(kind, s.key, inputs);
+        return (abi.encodeCall(IDisputeGame.proveStep, (gameId, s)), isTrue, s.proof);
+    }
+
+    function _embeddingMove(uint256 gameId, Game memory g)
+        private
+        view
+        returns (bytes memory, bool isTrue, bytes memory)
+    {
+        Answer storage a = answers[answerOf[gameId]];
+        EmbeddingProof memory e;
+        (e.promptIds, e.outputIds) = (a.promptIds, a.outputIds);
+        e.points = posted(gameId, truthOf(a), 0);
+        e.rows = _rows(a, g.window);
+        uint256[] memory inputs = SyntheticModel.embeddingRows(a.promptIds, a.outputIds, g.window);
+        inputs[inputs.length - 2] = e.points[2 * g.window];
+        inputs[inputs.length - 1] = e.points[2 * g.window + 1];
+        e.proof = SyntheticModel.proofOf(StepKind.Embedding, "", inputs);
+        isTrue = SyntheticModel.isTrue(StepKind.Embedding, "", inputs);
+        return (abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, e)), isTrue, e.proof);
+    }
+
+    function _rows(Answer storage a, uint256 window) private view returns (TokenRow[] memory rows) {
+        TokenRow[] memory all = new TokenRow[](SyntheticModel.VOCABULARY);
+        for (uint256 v = 0; v < all.length; ++v) {
+            all[v] = _row(v);
+        }
+        rows = new TokenRow[](Boundary.WINDOW);
+        (bytes memory promptIds, bytes memory outputIds) = (a.promptIds, a.outputIds);
+        uint256 count = SyntheticModel.positions(promptIds, outputIds);
+        for (uint256 i = 0; i < rows.length; ++i) {
+            uint256 position = Boundary.WINDOW * window + i;
+            rows[i] =
+                all[position < count ? SyntheticModel.tokenInSequence(promptIds, outputIds, position) : 0];
+        }
+    }
+
+    function _row(uint256 v) private view returns (TokenRow memory) {
+        return TokenRow(SyntheticModel.embeddingPoint(v), SyntheticModel.headPoint(v), tokenPath(v));
+    }
+
+    function _headMove(uint256 gameId, Game memory g)
+        private
+        view
+        returns (bytes memory, bool isTrue, bytes memory)
+    {
+        HeadProof memory h;
+        h.points = posted(gameId, truthOf(answers[answerOf[gameId]]), SyntheticModel.STEPS);
+        (h.chosen, h.rival) = (_row(g.chosenId), _row(g.rivalId));
+        uint256 window = g.position / Boundary.WINDOW;
+        uint256[] memory inputs = new uint256[](8);
+        (inputs[0], inputs[1]) = (g.position % Boundary.WINDOW, g.rivalId < g.chosenId ? 1 : 0);
+        (inputs[2], inputs[3]) = (h.chosen.head[0], h.chosen.head[1]);
+        (inputs[4], inputs[5]) = (h.rival.head[0], h.rival.head[1]);
+        (inputs[6], inputs[7]) = (h.points[2 * window], h.points[2 * window + 1]);
+        h.proof = SyntheticModel.proofOf(StepKind.Head, "", inputs);
+        isTrue = SyntheticModel.isTrue(StepKind.Head, "", inputs);
+        return (abi.encodeCall(IDisputeGame.proveHead, (gameId, h)), isTrue, h.proof);
+    }
+
+    // --- challenger
+
+    /// @dev What a challenger does that wants to win against a false response, in any phase of its own.
+    function honestChallenge(uint256 gameId, Game memory g) internal view returns (bytes memory) {
+        Answer storage a = answers[answerOf[gameId]];
+        if (a.isCutShort) return truncationClaim(gameId, a);
+        uint256[][] memory truth = truthOf(a);
+        if (g.phase == Phase.AwaitChoice) {
+            return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, _firstWrongWindow(gameId, g, truth)));
+        }
+        if (g.round == 1 && g.boundaries[0] != hashOf(truth[0])) {
+            return abi.encodeCall(IDisputeGame.challengeInput, (gameId));
+        }
+        uint256[] memory cuts = game.cuts(gameId);
+        for (uint256 part = 0; part + 1 < cuts.length; ++part) {
+            if (g.boundaries[part + 1] != hashOf(truth[cuts[part + 1]])) {
+                return abi.encodeCall(IDisputeGame.challengePart, (gameId, part));
+            }
+        }
+        (, uint256 position, uint256 rival) = firstWrongToken(a.promptIds, a.outputIds);
+        return abi.encodeCall(IDisputeGame.challengeHead, (gameId, position, rival, a.outputIds));
+    }
+
+    function truncationClaim(uint256 gameId, Answer storage a) internal view returns (bytes memory) {
+        return abi.encodeCall(IDisputeGame.claimTruncated, (gameId, a.outputIds, endTokens()));
+    }
+
+    function _firstWrongWindow(uint256 gameId, Game memory g, uint256[][] memory truth)
+        private
+        view
+        returns (uint256 window)
+    {
+        uint256 s = g.target == Target.Step ? g.rangeEnd : 0;
+        uint256[] memory shown = posted(gameId, truth, s);
+        while (
+            shown[2 * window] == truth[s][2 * window] && shown[2 * window + 1] == truth[s][2 * window + 1]
+        ) {
+            window++;
+        }
+    }
+
+    /// @dev Some legal move, right or wrong.
+    function randomChallenge(uint256 gameId, Game memory g, uint256 seed)
+        internal
+        view
+        returns (bytes memory)
+    {
+        if (g.phase == Phase.AwaitChoice) {
+            return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, seed % game.windowCount(gameId)));
+        }
+        uint256 choice = g.round == 1 ? seed % 4 : 3;
+        if (choice == 0) return abi.encodeCall(IDisputeGame.challengeInput, (gameId));
+        if (choice == 1) {
+            Answer storage a = answers[answerOf[gameId]];
+            uint256 j = (seed >> 8) % g.outputLength;
+            uint256 chosen = SyntheticModel.token(a.outputIds, j);
+            uint256 rival =
+                (chosen + 1 + (seed >> 16) % (SyntheticModel.VOCABULARY - 1)) % SyntheticModel.VOCABULARY;
+            return
+                abi.encodeCall(
+                    IDisputeGame.challengeHead, (gameId, g.promptLength - 1 + j, rival, a.outputIds)
+                );
+        }
+        return abi.encodeCall(IDisputeGame.challengePart, (gameId, (seed >> 8) % (g.boundaries.length - 1)));
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ReceiptStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
+import {Answer} from "./Arena.sol";
+import {Books} from "./Books.sol";
+
+/// @title What actors do outside games: finality, fees, receipts, stake, withdrawals
+abstract contract Settlement is Books {
+    uint256 private _actions;
+
+    /// @notice How often an attack was tried, by name.
+    mapping(bytes32 attack => uint256) public tried;
+
+    /// @dev Fuzzed numbers are often small or extreme; every bit of a seed decides something here.
+    function _mixed(uint256 seed) internal returns (uint256) {
+        return uint256(keccak256(abi.encode(seed, ++_actions))) >> 1;
+    }
+
+    function _some(uint256 seed) internal view returns (uint256) {
+        return answers.length == 0 ? 0 : seed % answers.length;
+    }
+
+    // --- finality and fees
+
+    function settle(uint256 seed) external {
+        seed = _mixed(seed);
+        uint256 id = _some(seed);
+        if (id == answers.length) return;
+        Answer storage a = answers[id];
+        if (a.batchId != 0) _finalise(a);
+        _settleFee(a);
+        _settleFee(a); // twice: the second time nothing is left
+    }
+
+    function _finalise(Answer storage a) internal {
+        try ledger.finaliseBatch(a.batchId) {} catch {}
+        try ledger.finaliseResponse(a.batchId, a.receipt.index) {} catch {}
+    }
+
+    function _settleFee(Answer storage a) internal {
+        bool isClaimed = false;
+        if (a.batchId != 0) {
+            try ledger.claimFee(a.batchId, a.receipt.index, fieldsOf(a), a.path) {
+                isClaimed = true;
+                _recordFee(a, a.provider);
+            } catch {}
+        }
+        try ledger.refundFee(a.leaf) {
+            _recordFee(a, requester);
+        } catch {}
+    }
+
+    function _recordFee(Answer storage a, address to) private {
+        vm.assertTrue(feePaidTo[a.leaf] == address(0), "a fee is paid on once");
+        feePaidTo[a.leaf] = to;
+    }
+
+    // --- receipts
+
+    /// @dev Claims that a receipt was not posted: true against some malicious providers, else griefing.
+    function claimReceipt(uint256 seed) external {
+        seed = _mixed(seed);
+        uint256 id = _some(seed);
+        if (id == answers.length) return;
+        Answer storage a = answers[id];
+        if (block.timestamp <= a.receipt.postingDeadline) waitUntil(a.receipt.postingDeadline + 1, seed);
+        bytes32 claimId = ledger.receiptDigest(a.receipt);
+        if (ledger.receiptClaim(claimId).status != ReceiptStatus.None) return;
+        address who = challengers[2 + (seed >> 8) % 3];
+        vm.prank(who);
+        ledger.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
+        claimIds.push(claimId);
+        claimedAnswer[claimId] = id;
+    }
+
+    function settleReceipt(uint256 seed) external {
+        seed = _mixed(seed);
+        if (claimIds.length == 0) return;
+        bytes32 claimId = claimIds[seed % claimIds.length];
+        if ((seed >> 8) % 3 == 0 || isHonest[ledger.receiptClaim(claimId).provider]) {
+            try ledger.answerClaim(claimId, answers[claimedAnswer[claimId]].path) {} catch {}
+        } else {
+            try ledger.slashUnposted(claimId) {} catch {}
+        }
+    }
+
+    // --- stake
+
+    /// @dev Out with the stake as soon as the vault lets go of it, in the middle of disputes too.
+    function exit(uint256 seed) external {
+        seed = _mixed(seed);
+        address provider = providers[seed % PROVIDERS];
+        StakeAccount memory account = stake.account(provider);
+        if (account.exitAvailableAt == 0) {
+            uint256 free = stake.freeStake(provider);
+            if (free == 0) return;
+            vm.prank(provider);
+            stake.requestExit(1 + (seed >> 8) % free);
+        } else {
+            _completeExit(provider, account);
+        }
+    }
+
+    function _completeExit(address provider, StakeAccount memory account) internal {
+        vm.prank(provider);
+        try stake.completeExit() {
+            vm.assertGe(block.timestamp, account.exitAvailableAt);
+            exited[provider] += account.total - stake.account(provider).total;
+            vm.assertGe(stake.account(provider).total, account.locked);
+        } catch {
+            vm.assertLt(block.timestamp, account.exitAvailableAt);
+        }
+    }
+
+    function withdraw(uint256 seed) external {
+        seed = _mixed(seed);
+        address who = payees[seed % payees.length];
+        if (who == address(thief)) thief.refuse(seed % 3 == 0);
+        _withdraw(who);
+        thief.refuse(false);
+    }
+
+    function _withdraw(address who) internal {
+        uint256 owed = stake.credits(who);
+        uint256 before = who.balance;
+        vm.prank(who);
+        try stake.withdraw() {
+            withdrawn[who] += owed;
+            vm.assertEq(who.balance, before + owed);
+        } catch {
+            vm.assertEq(who.balance, before);
+            vm.assertEq(stake.credits(who), owed);
+        }
+    }
+
+    function forceEther(uint256 seed) external {
+        seed = _mixed(seed);
+        vm.deal(address(stake), address(stake).balance + seed % 1 ether);
+        forced = address(stake).balance - stake.totalStake() - stake.totalEscrow() - stake.totalCredits()
+            - stake.totalBurned();
+    }
+}
