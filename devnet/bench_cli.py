@@ -108,6 +108,24 @@ def serve(
     _finish(facts, as_json)
 
 
+@app.command()
+def tuning(
+    name: Annotated[str, typer.Argument(help="Name of an imported model.")] = "smollm2-135m",
+    runs: Annotated[int, typer.Option(min=1, help="Proofs per choice after a warm-up.")] = 3,
+    models: Models = _MODELS,
+    commitments: Commitments = _COMMITMENTS,
+    as_json: AsJson = False,
+) -> None:
+    """The MLP step under other chunk sizes and other batches of lookups: why both are what they are."""
+    from .benchmarks.tuning import measure_tuning
+
+    rows = measure_tuning(name, models, commitments, runs, lambda text: typer.echo(text, err=True))
+    if not as_json:
+        for row in rows:
+            typer.echo(_line(row))
+    _finish(rows, as_json)
+
+
 def _line(facts: dict[str, Any], *omitted: str) -> str:
     return "  ".join(f"{key}={value}" for key, value in facts.items() if key not in omitted)
 

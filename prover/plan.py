@@ -40,8 +40,7 @@ from .relations import (
 )
 
 LOOKUPS_PER_INVERSE = 2
-"""Lookups that share one inverse column: degree LOOKUPS_PER_INVERSE + 2 rounds."""
-ROUND_DEGREE = LOOKUPS_PER_INVERSE + 2
+"""Lookups that share one inverse column, found by measuring (README); rounds have this degree plus 2."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,10 @@ class ProductSum:
 class Plan:
     """The argument for one program. `axes` and `tensors` extend the program's by multiplicities and inverses."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, lookups_per_inverse: int = LOOKUPS_PER_INVERSE) -> None:
         self.program = program
+        self.lookups_per_inverse = lookups_per_inverse
+        self.round_degree = max(4, lookups_per_inverse + 2)  # pointwise relations have degree 3, eq adds one
         self.axes = dict(program.axes)
         self.tensors: dict[str, Tensor] = dict(program.tensors)
         self.lookups: dict[tuple[str, ...], list[Lookup]] = {}
@@ -170,9 +171,9 @@ class Plan:
         result: list[Relation] = []
         gamma = Challenge("gamma")
         for domain, lookups in self.lookups.items():
-            for start in range(0, len(lookups), LOOKUPS_PER_INVERSE):
-                batch = tuple(lookups[start : start + LOOKUPS_PER_INVERSE])
-                name = f"inverse_{'_'.join(domain)}_{start // LOOKUPS_PER_INVERSE}"
+            for start in range(0, len(lookups), self.lookups_per_inverse):
+                batch = tuple(lookups[start : start + self.lookups_per_inverse])
+                name = f"inverse_{'_'.join(domain)}_{start // self.lookups_per_inverse}"
                 self.tensors[name] = Tensor(name, domain, Kind.WITNESS)
                 self.inverse_of[name] = batch
                 shifted = [gamma + folded(lookup) for lookup in batch]

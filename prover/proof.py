@@ -14,7 +14,7 @@ from .argument.reduction import REDUCTION_DEGREE
 from .curve.g1 import Point, PointError, validate
 from .errors import ProofRejectedError
 from .field.arrays import MODULUS
-from .plan import ROUND_DEGREE, Plan
+from .plan import Plan
 
 WORD = 32
 
@@ -52,6 +52,7 @@ class ProofShape:
     rounds: int
     evaluations: int
     reduction: int
+    round_degree: int
 
     @classmethod
     def of(cls, plan: Plan, context_bits: int, chunk_bits: int) -> ProofShape:
@@ -60,14 +61,15 @@ class ProofShape:
         def chunks(phase: int) -> int:
             return sum(z.chunks(context_bits, chunk_bits) for z in plan.zones if z.phase == phase)
 
-        return cls(chunks(1), chunks(2), plan.variables(context_bits), len(plan.sent), chunk_bits)
+        rounds = plan.variables(context_bits)
+        return cls(chunks(1), chunks(2), rounds, len(plan.sent), chunk_bits, plan.round_degree)
 
     @property
     def words(self) -> int:
         """Length of the encoding in words."""
         return (
             2 * (self.commitments + self.inverses)
-            + ROUND_DEGREE * self.rounds
+            + self.round_degree * self.rounds
             + self.evaluations
             + REDUCTION_DEGREE * self.reduction
             + 2 * OPENING_POINTS
@@ -83,7 +85,7 @@ class ProofShape:
         stream = (int.from_bytes(encoded[i : i + WORD], "big") for i in range(0, len(encoded), WORD))
         commitments = _points(stream, self.commitments, "commitments")
         inverses = _points(stream, self.inverses, "inverses")
-        rounds = tuple(_scalars(stream, ROUND_DEGREE, "rounds") for _ in range(self.rounds))
+        rounds = tuple(_scalars(stream, self.round_degree, "rounds") for _ in range(self.rounds))
         evaluations = _scalars(stream, self.evaluations, "evaluations")
         reduction = tuple(_scalars(stream, REDUCTION_DEGREE, "reduction") for _ in range(self.reduction))
         opening = MercuryOpening.from_words(

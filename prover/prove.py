@@ -22,7 +22,7 @@ from .curve.srs import SRS
 from .errors import GainsayError
 from .field import arrays
 from .field.arrays import MODULUS
-from .plan import ROUND_DEGREE, Evaluation, Group, Plan, ProductSum, Zone
+from .plan import Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
@@ -112,7 +112,7 @@ class _Prover:
             (self._product_term(product, challenges) for product in plan.products),
         )
         try:
-            summed = prove_sumcheck(terms, variables, ROUND_DEGREE, 0, transcript, "round")
+            summed = prove_sumcheck(terms, variables, plan.round_degree, 0, transcript, "round")
         except SumcheckError as error:
             raise StatementFalseError(f"{plan.program.name}: {error}") from error
         challenges.r = summed.point

@@ -18,7 +18,7 @@ from math import log2, log10
 
 from .argument.reduction import REDUCTION_DEGREE
 from .field.arrays import MODULUS
-from .plan import ROUND_DEGREE, Plan
+from .plan import Plan
 from .program import WINDOW_ROWS
 
 COMPUTATIONAL_BITS = 100
@@ -116,8 +116,8 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
         _term("rho: points of a domain into one", variables, f"{variables} coordinates"),
         _term(
             "r: batched sumcheck",
-            ROUND_DEGREE * variables,
-            f"{variables} rounds of degree {ROUND_DEGREE}",
+            plan.round_degree * variables,
+            f"{variables} rounds of degree {plan.round_degree}",
         ),
         *_output_terms(plan, chunk_bits),
         _term("eta: claims into one", powers, f"{powers} claims besides the final check"),

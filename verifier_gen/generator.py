@@ -31,6 +31,8 @@ from .layout import MEMORY_START, OPENING, TOP_BITS, StepLayout
 from .statement_section import statement_functions
 
 SOLIDITY_VERSION = "0.8.34"
+ROUND_DEGREE = 4
+"""What templates/sumcheck.yul is written for."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 INSECURE_WARNING = (
@@ -93,6 +95,10 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     if key.chunk_bits % 2:
         raise GeneratorError(
             f"the opening needs an even mu, the SRS has {key.chunk_bits}: truncate it by one"
+        )
+    if key.plan.round_degree != ROUND_DEGREE:
+        raise GeneratorError(
+            f"verifiers check rounds of degree {ROUND_DEGREE}; batch {ROUND_DEGREE - 2} lookups per inverse"
         )
     layout = StepLayout(key)
     sections = ClaimSections(key, layout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prover.argument.reduction import REDUCTION_DEGREE
-from prover.plan import ROUND_DEGREE
 from prover.program import WINDOW_BITS
 from prover.statement import LARGEST_SHIFT, VerifyingKey
 
@@ -74,7 +73,7 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
         lines.append(f"mstore({place}, count)")
     lines.append("let data := add(mload(PROOF_DATA), shl(6, add(mload(FIRST_POINTS), mload(SECOND_POINTS))))")
     lines.append("mstore(ROUND_DATA, data)")
-    lines.append(f"data := add(data, mul({32 * ROUND_DEGREE}, mload(ROUNDS)))")
+    lines.append(f"data := add(data, mul({32 * plan.round_degree}, mload(ROUNDS)))")
     lines.append("mstore(EVALUATION_DATA, data)")
     lines.append(f"data := add(data, {32 * len(plan.sent)})")
     lines.append("mstore(REDUCTION_DATA, data)")
