@@ -14,7 +14,7 @@ from contracts.bindings.deployment import (
 from contracts.bindings.errors import ContractError
 from contracts.bindings.sender import Sender
 from contracts.protocol.model import CommittedModel, ModelSpec, StepKind
-from prover.architectures.llama import LlamaConfig
+from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from verifier_gen import generate_sources
 
@@ -33,7 +33,7 @@ class Registration:
 def register_model(
     contracts: ProtocolContracts,
     sender: Sender,
-    config: LlamaConfig,
+    config: ModelConfig,
     commitment: CommittedModel,
     srs: SRS,
     progress: Progress | None = None,

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .architectures import ModelConfig
+from .architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
+from .architectures.gpt2 import Gpt2Config
 from .architectures.llama import LlamaConfig
 from .check import Checker
 from .errors import GainsayError
@@ -38,7 +41,28 @@ SHAPE = LlamaConfig(
     norm_epsilon=1e-5,
     max_positions=256,
 )
-"""No size is a power of two (but the head size, which must be), so that every kind of padding occurs."""
+OTHER_FAMILIES: dict[str, ModelConfig] = {
+    "GPT-2": Gpt2Config(
+        layers=2, hidden=24, heads=3, feed_forward=40, vocabulary=50, norm_epsilon=1e-5, max_positions=96
+    ),
+    "Gemma 3": Gemma3Config(
+        layers=2,
+        hidden=24,
+        heads=2,
+        kv_heads=1,
+        head_size=8,
+        feed_forward=40,
+        vocabulary=50,
+        rope_base=1_000_000,
+        local_rope_base=10_000,
+        sliding_window=32,
+        layer_kinds=(LOCAL, GLOBAL),
+        attention_scale=8**-0.5,
+        norm_epsilon=1e-6,
+        max_positions=128,
+    ),
+}
+"""Hidden sizes are no powers of two, so that every kind of padding occurs."""
 STATEMENTS = {
     "attention": ({"window": 1}, "attention of a layer, window 1"),
     "mlp": ({}, "MLP of a layer"),
@@ -62,6 +86,12 @@ one less, 2^16 more, and a field element far from every integer. *Always* lists 
 of these changes, *sometimes* those that notice some of them (a range notices only what leaves it). No change
 survives: that is checked whenever this page is made. Tensors that are no choice of the prover follow in a second
 table, with the relations that tie the witness to them.
+"""
+_FAMILIES = """\
+## What other families add
+
+The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3
+the norms of Gemma 3's queries and keys. Gemma 3's layer is a local one, in which the global tables have coefficient zero.
 """
 _LOOKUPS = """\
 ## Lookups
@@ -94,11 +124,13 @@ class Constraint:
     sometimes: tuple[str, ...]
 
 
-def constraints(checker: Checker, program: Program, witness: dict[str, np.ndarray]) -> list[Constraint]:
-    """One row per tensor that the prover chooses; raises UnconstrainedError when a change survives."""
+def constraints(
+    checker: Checker, program: Program, witness: dict[str, np.ndarray], known: Collection[str] = ()
+) -> list[Constraint]:
+    """One row per tensor that the prover chooses, `known` apart; raises UnconstrainedError when a change survives."""
     rows = []
     for tensor in program.tensors.values():
-        if tensor.kind is not Kind.WITNESS and tensor.name != "after":
+        if (tensor.kind is not Kind.WITNESS and tensor.name != "after") or tensor.name in known:
             continue
         seen: Counter[str] = Counter()
         changes = list(_changes(witness[tensor.name]))
@@ -126,12 +158,13 @@ def _changes(original: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def readers(
-    checker: Checker, program: Program, witness: dict[str, np.ndarray]
+    checker: Checker, program: Program, witness: dict[str, np.ndarray], known: Collection[str] = ()
 ) -> list[tuple[Tensor, tuple[str, ...]]]:
-    """For every public tensor: the relations that fail when all its entries are one more."""
+    """For every public tensor, `known` apart: the relations that fail when all its entries are one more."""
     rows = []
     for tensor in program.tensors.values():
-        if tensor.kind is Kind.WITNESS or tensor.name == "after" or _is_table(program, tensor):
+        chosen = tensor.kind is Kind.WITNESS or tensor.name == "after"
+        if chosen or tensor.name in known or _is_table(program, tensor):
             continue
         violations = checker.violations_with(tensor.name, np.asarray(witness[tensor.name]) + 1)
         rows.append((tensor, tuple(violation.relation for violation in violations)))
@@ -143,11 +176,11 @@ def _is_table(program: Program, tensor: Tensor) -> bool:
     return any(table.axis in tensor.axes for table in program.tables)
 
 
-def sample(kind: str) -> tuple[Program, dict[str, np.ndarray], Checker]:
+def sample(kind: str, shape: ModelConfig = SHAPE) -> tuple[Program, dict[str, np.ndarray], Checker]:
     """A statement about a random layer, its valid witness, and a checker of it."""
-    program, publics = SHAPE.programs[kind], STATEMENTS[kind][0]
+    program, publics = shape.programs[kind], STATEMENTS[kind][0]
     context_bits = WINDOW_BITS + publics.get("window", 0).bit_length()
-    sizes = {**program.real_sizes, "channel": SHAPE.hidden}
+    sizes = {**program.real_sizes, "channel": shape.hidden}
     generator = np.random.default_rng(7)
     tensors: dict[str, np.ndarray] = {}
     for tensor in (*program.weights, *program.inputs):
@@ -155,10 +188,14 @@ def sample(kind: str) -> tuple[Program, dict[str, np.ndarray], Checker]:
             continue
         padded = np.zeros(program.shape(tensor.axes, context_bits), dtype=np.int64)
         real = tuple(slice(0, sizes.get(axis)) for axis in tensor.axes)
+        if tensor.kind is Kind.ROW:
+            real = (slice(0, shape.head_inputs),)
         limit = 40_000 if tensor.kind is Kind.BOUNDARY else 20_000
         padded[real] = generator.integers(-limit, limit, padded[real].shape)
         tensors[tensor.name] = padded
     parameters = {name: 14 if name == "down_shift" else 16 for name in program.parameters}
+    if kind != "head":
+        parameters |= shape.layer_parameters(0, kind)  # type: ignore[arg-type]
     try:
         witness = program.witness(tensors, parameters, publics, context_bits)
     except RivalWins:
@@ -171,28 +208,32 @@ def page() -> str:
     """The whole page."""
     parts = [_INTRODUCTION.format(places=PLACES)]
     for kind, (_, title) in STATEMENTS.items():
-        program, witness, checker = sample(kind)
-        parts.append(f"## {title[0].upper()}{title[1:]}\n")
-        parts.append(
-            _table(
-                ("the prover chooses", "always noticed by", "sometimes also by"),
-                [
-                    (f"`{c.tensor}`", _names(c.always), _names(c.sometimes))
-                    for c in constraints(checker, program, witness)
-                ],
-            )
-        )
-        parts.append(
-            _table(
-                ("the prover cannot choose", "fixed by", "read by"),
-                [
-                    (f"`{tensor.name}`", SOURCES[tensor.kind], _names(names))
-                    for tensor, names in readers(checker, program, witness)
-                ],
-            )
-        )
+        parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(kind, SHAPE)]
+    parts.append(_FAMILIES)
+    for family, shape in OTHER_FAMILIES.items():
+        for kind, (_, title) in STATEMENTS.items():
+            parts += [f"### {family}: {title}\n", *_section(kind, shape, SHAPE.programs[kind].tensors)]
     parts += [_LOOKUPS, _EMBEDDING]
     return "\n".join(parts)
+
+
+def _section(kind: str, shape: ModelConfig, known: Collection[str] = ()) -> Iterator[str]:
+    """The two tables of one statement."""
+    program, witness, checker = sample(kind, shape)
+    chosen = [
+        (f"`{c.tensor}`", _names(c.always), _names(c.sometimes))
+        for c in constraints(checker, program, witness, known)
+    ]
+    given = [
+        (f"`{tensor.name}`", SOURCES[tensor.kind], _names(names))
+        for tensor, names in readers(checker, program, witness, known)
+    ]
+    if chosen:
+        yield _table(("the prover chooses", "always noticed by", "sometimes also by"), chosen)
+    if given:
+        yield _table(("the prover cannot choose", "fixed by", "read by"), given)
+    if not chosen and not given:
+        yield "Nothing.\n"
 
 
 def _names(names: tuple[str, ...]) -> str:

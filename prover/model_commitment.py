@@ -154,7 +154,6 @@ def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
 
 def _commit_rows(model: IntegerModel, srs: SRS, report: Progress) -> bytes:
     """E and H of every token, 128 bytes each."""
-    bases = srs.g1[: model.config.hidden]
     total = 2 * model.config.vocabulary
     columns: list[list[bytes]] = []
     for index, matrix in enumerate((model.embedding, model.head)):
@@ -162,7 +161,7 @@ def _commit_rows(model: IntegerModel, srs: SRS, report: Progress) -> bytes:
         for start in range(0, len(matrix), _ROWS_AT_ONCE):
             report("token rows", index * len(matrix) + start, total)
             block = np.asarray(matrix[start : start + _ROWS_AT_ONCE], dtype=np.int64)
-            encoded += [point_to_bytes(point) for point in commit_rows(bases, block)]
+            encoded += [point_to_bytes(point) for point in commit_rows(srs.g1[: block.shape[1]], block)]
         columns.append(encoded)
     return b"".join(e + h for e, h in zip(*columns, strict=True))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,10 +28,8 @@ from .relations import (
     Relation,
     references,
 )
-from .tables import ClosedForm
+from .tables import WINDOW_BITS, WINDOW_ROWS, ClosedForm
 
-WINDOW_BITS = 5
-WINDOW_ROWS = 1 << WINDOW_BITS
 ROW_BITS = Bits(WINDOW_BITS)
 CONTEXT_BITS = Bits(0, 1)
 WINDOW_ROW = (PublicBits("window", CONTEXT_BITS - ROW_BITS), Along("row"))
@@ -76,8 +74,9 @@ class Tensor:
 class RunContext:
     """What the run reader works on: unpadded tensors by name, rows first.
 
-    `matmul(weight, x)` returns the exact int64 accumulator of x @ weight. `cache` keeps what attention needs
-    of earlier positions; `positions` are the absolute positions of the rows at hand.
+    `matmul(weight, x)` returns the exact int64 accumulator of x @ weight. `weights` are the step's other weights
+    (biases, gains, learned positions), unpadded int64. `cache` keeps what attention needs of earlier positions;
+    `positions` are the absolute positions of the rows at hand.
     """
 
     tensors: dict[str, np.ndarray]
@@ -86,6 +85,17 @@ class RunContext:
     positions: np.ndarray
     cache: dict[str, np.ndarray] = field(default_factory=dict)
     layer: int | None = None
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def rows(self, refs: Sequence[Ref]) -> np.ndarray:
+        """The sum of tensors; a weight with one row per position takes part with the rows at hand."""
+        parts = (
+            self.tensors[ref.tensor]
+            if ref.tensor in self.tensors
+            else self.weights[ref.tensor][self.positions]
+            for ref in refs
+        )
+        return reduce(lambda a, b: a + b, parts)
 
     def check_range(self, name: str, values: np.ndarray, low: int, high: int) -> None:
         """Raise OutOfRange unless low <= values < high."""
@@ -110,6 +120,11 @@ class WitnessContext:
     def gather(self, ref: Ref) -> np.ndarray:
         """The tensor with fixed and public index bits applied; remaining axes in the tensor's order."""
         return gather(self.tensors[ref.tensor], self.program, ref, self.publics, self.context_bits)[0]
+
+    def over(self, ref: Ref, domain: Sequence[str]) -> np.ndarray:
+        """The tensor as a view over a domain: axes that it lacks have size one."""
+        array, axes = gather(self.tensors[ref.tensor], self.program, ref, self.publics, self.context_bits)
+        return broadcast(array, axes, domain)
 
 
 class Operator(Protocol):
@@ -136,6 +151,12 @@ class Operator(Protocol):
     def relations(self, program: Program) -> Sequence[Relation]:
         """What pins each of its tensors down."""
 
+    def limits(self) -> Mapping[str, int]:
+        """Exclusive bound on the absolute value of every tensor whose range it declares."""
+
+    def bounded(self) -> Sequence[str]:
+        """Those of them that cannot leave their range, whatever the input."""
+
 
 class OperatorBase:
     """Defaults for operators that need only some of the readers."""
@@ -151,6 +172,12 @@ class OperatorBase:
 
     def definitions(self) -> Mapping[str, Expression]:
         return {}
+
+    def limits(self) -> Mapping[str, int]:
+        return {}
+
+    def bounded(self) -> Sequence[str]:
+        return ()
 
 
 @dataclass(frozen=True)
@@ -185,7 +212,17 @@ class Program:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Step-key integers, in the order in which the step key lists them."""
-        return tuple(name for operator in self.operators for name in operator.parameters())
+        return tuple(dict.fromkeys(name for operator in self.operators for name in operator.parameters()))
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """Exclusive bound on the absolute value of every tensor with a declared range."""
+        return {name: bound for operator in self.operators for name, bound in operator.limits().items()}
+
+    @cached_property
+    def bounded(self) -> frozenset[str]:
+        """Tensors that stay in their range whatever the input."""
+        return frozenset(name for operator in self.operators for name in operator.bounded())
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:

@@ -11,13 +11,13 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eth_hash.auto import keccak
 
-from .architectures.llama import LlamaConfig
+from .architectures import ModelConfig, config_from_json
 from .curve.g1 import Point
 from .curve.srs import SRS
 from .embedding import verify_embedding
@@ -36,7 +36,7 @@ class ProofFile:
     """kind: mlp, attention, head or embedding. inputs: commitments in the verifier's order. key: encoded step key."""
 
     kind: str
-    architecture: LlamaConfig
+    architecture: ModelConfig
     srs: str
     publics: Mapping[str, int]
     inputs: tuple[Point, ...]
@@ -73,7 +73,7 @@ class ProofFile:
             "kind": self.kind,
             "model": self.model,
             "about": self.about,
-            "architecture": {k: v for k, v in asdict(self.architecture).items() if k != "family"},
+            "architecture": self.architecture.to_json(),
             "srs": self.srs,
             "publics": dict(self.publics),
             "inputs": [[hex(c) for c in point] for point in self.inputs],
@@ -106,7 +106,7 @@ class ProofFile:
                 raise ValueError(f"kind must be one of {', '.join(KINDS)}")
             return cls(
                 kind=body["kind"],
-                architecture=_architecture(body["architecture"]),
+                architecture=config_from_json(body["architecture"]),
                 srs=str(body["srs"]),
                 publics={str(name): _integer(value) for name, value in body["publics"].items()},
                 inputs=tuple((int(x, 16), int(y, 16)) for x, y in body["inputs"]),
@@ -127,25 +127,3 @@ def _integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is not an integer")
     return value
-
-
-def _architecture(facts: Mapping[str, Any]) -> LlamaConfig:
-    names = {field.name for field in fields(LlamaConfig) if field.init}
-    if set(facts) != names:
-        raise ValueError(f"architecture must have exactly {sorted(names)}")
-    limits = {
-        "norm_epsilon": 1.0,
-        "hidden": 8192,
-        "feed_forward": 65536,
-        "max_positions": 1 << 16,
-        "activation_bits": 20,
-    }
-    for name, value in facts.items():
-        kind = (int, float) if name == "norm_epsilon" else int
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, kind)
-            or not 0 < value <= limits.get(name, 1 << 24)
-        ):
-            raise ValueError(f"architecture.{name} is {value!r}")
-    return LlamaConfig(**facts)

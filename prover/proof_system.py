@@ -8,7 +8,7 @@ from threading import Lock
 
 from eth_hash.auto import keccak
 
-from .architectures.llama import LlamaConfig
+from .architectures import ModelConfig
 from .curve.srs import SRS
 from .embedding import EmbeddingKey
 from .statement import VerifyingKey
@@ -20,13 +20,13 @@ PROGRAM_KINDS = ("mlp", "attention", "head")
 class ProofSystem:
     """Verifying keys are made on first use (committing the public tables takes about a second)."""
 
-    config: LlamaConfig
+    config: ModelConfig
     srs: SRS
     _keys: dict[str, VerifyingKey] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
-    def shared(cls, config: LlamaConfig, srs: SRS) -> ProofSystem:
+    def shared(cls, config: ModelConfig, srs: SRS) -> ProofSystem:
         """The one instance of this process for an architecture and an SRS."""
         with _SHARED_LOCK:
             return _SHARED.setdefault((config, srs.digest), cls(config, srs))
@@ -50,5 +50,5 @@ class ProofSystem:
         return keccak(b"".join([*digests, self.embedding_key.digest]))
 
 
-_SHARED: dict[tuple[LlamaConfig, bytes], ProofSystem] = {}
+_SHARED: dict[tuple[ModelConfig, bytes], ProofSystem] = {}
 _SHARED_LOCK = Lock()

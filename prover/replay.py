@@ -206,7 +206,7 @@ class Replay:
 
     def _head_row(self, token: int) -> np.ndarray:
         row = np.zeros(1 << self.model.config.channel_bits, dtype=np.int64)
-        row[: self.model.config.hidden] = self.model.head[token]
+        row[: self.model.config.head_inputs] = self.model.head[token]
         return row
 
     def _check_window(self, window: int) -> None:

@@ -3,7 +3,7 @@
 All lookups of a statement go into one logUp argument over rows (tag, first, second). Tables:
 
     range       tag = k in 0..16,  first = v for 0 <= v < 2^k          2^17 rows, row 2^k + v (row 0 repeats row 1)
-    activation  tag = 32, first = g, second = silu(g)                  2^bits rows, row g + 2^(bits-1)
+    activation  tag = 32, first = g, second = silu(g) or gelu(g)       2^bits rows, row g + 2^(bits-1)
     exponential tag = 33 + saturated, first = z < 2^16, second = e     2^17 rows, row 2^16 * saturated + z
     saturation  tag = 40, first = z_hi, second = [z_hi > 0]            2^16 rows, row = first
 
@@ -13,13 +13,17 @@ the function tables is committed once and its commitment is part of the verifier
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
+from math import isqrt
 from typing import Protocol
 
 import numpy as np
 
+WINDOW_BITS = 5
+WINDOW_ROWS = 1 << WINDOW_BITS
 RANGE_BITS = 16
 RANGE_TABLE_BITS = RANGE_BITS + 1
 ACTIVATION_TAG = 32
@@ -162,6 +166,79 @@ class CausalMask:
 
 
 @dataclass(frozen=True)
+class BeyondWindow:
+    """[u + reach <= 32 * window + i] over axes (row i, context u): too far back for attention of that reach.
+
+    reach is a multiple of 32, so with v = window - reach / 32 this is 1 - [u > 32 * v + i], and 0 while v < 0.
+    """
+
+    reach: int
+    kind: str = "beyond_window"
+
+    def __post_init__(self) -> None:
+        if self.reach < WINDOW_ROWS or self.reach % WINDOW_ROWS:
+            raise ValueError(f"an attention window of {self.reach} positions is no multiple of {WINDOW_ROWS}")
+
+    @property
+    def windows(self) -> int:
+        """reach / 32."""
+        return self.reach // WINDOW_ROWS
+
+    def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
+        rows, context = (1 << width for width in widths)
+        position = rows * publics["window"] + np.arange(rows)
+        return (np.arange(context)[None, :] + self.reach <= position[:, None]).astype(np.int64)
+
+    def evaluate(self, points: Sequence[Sequence[int]], publics: dict[str, int], modulus: int) -> int:
+        window = publics["window"] - self.windows
+        if window < 0:
+            return 0
+        return (1 - CausalMask().evaluate(points, {"window": window}, modulus)) % modulus
+
+
+@dataclass(frozen=True)
+class Below:
+    """[index < bound]: which entries of a padded axis are real. bound <= 2^width."""
+
+    bound: int
+    kind: str = "below"
+
+    def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
+        return (np.arange(1 << widths[0]) < self.bound).astype(np.int64)
+
+    def evaluate(self, points: Sequence[Sequence[int]], publics: dict[str, int], modulus: int) -> int:
+        point = points[0]
+        if self.bound >> len(point):
+            return 1
+        less, equal = 0, 1
+        for position, coordinate in enumerate(point):
+            if self.bound >> (len(point) - 1 - position) & 1:
+                less = (less + equal * (1 - coordinate)) % modulus
+                equal = equal * coordinate % modulus
+            else:
+                equal = equal * (1 - coordinate) % modulus
+        return less
+
+
+@dataclass(frozen=True)
+class Unit:
+    """[index = place]."""
+
+    place: int
+    kind: str = "unit"
+
+    def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
+        return (np.arange(1 << widths[0]) == self.place).astype(np.int64)
+
+    def evaluate(self, points: Sequence[Sequence[int]], publics: dict[str, int], modulus: int) -> int:
+        product = 1
+        for position, coordinate in enumerate(points[0]):
+            bit = self.place >> (len(points[0]) - 1 - position) & 1
+            product = product * (coordinate if bit else 1 - coordinate) % modulus
+        return product
+
+
+@dataclass(frozen=True)
 class Weighted:
     """A short constant vector, e.g. the powers of 2^16 that compose limbs."""
 
@@ -185,13 +262,74 @@ class Weighted:
 
 
 @cache
-def silu_table(bits: int, scale: int) -> np.ndarray:
-    """round_half_up(2^scale * silu(g / 2^scale)) for g = -2^(bits-1) .. 2^(bits-1) - 1.
+def activation_table(function: str, bits: int, scale: int, output_scale: int) -> np.ndarray:
+    """round_half_up(2^output_scale * f(g / 2^scale)) for g = -2^(bits-1) .. 2^(bits-1) - 1.
 
-    silu(x) = x / (1 + exp(-x)), evaluated in decimal arithmetic far beyond double precision, so the
-    table is the same on every machine.
+        silu(x) = x / (1 + exp(-x))
+        gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
+
+    Both are x / (1 + exp(-c(x))) with an odd c; evaluated in integer arithmetic far beyond double precision, so the
+    table is the same on every machine. Raises ValueError for a function that is not among ACTIVATIONS.
     """
-    return _function_table(bits, scale, "silu")
+    if function not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {function!r}; known: {', '.join(ACTIVATIONS)}")
+    half, fraction = 1 << (bits - 1), _ACTIVATION_FRACTION
+    one = 1 << fraction
+    table = np.zeros(1 << bits, dtype=np.int64)
+    for g, decay in enumerate(_decays(function, scale, half + 1, fraction)):
+        # f(g) = g / (1 + decay); f(-g) = -g * decay / (1 + decay), at 2^(output_scale - scale) and rounded half up
+        numerator, denominator = 2 * g << output_scale, (one + decay) << scale
+        if g < half:
+            table[half + g] = (numerator * one + denominator) // (2 * denominator)
+        table[half - g] = (denominator - numerator * decay) // (2 * denominator)
+    return table
+
+
+ACTIVATIONS = ("silu", "gelu_tanh")
+_ACTIVATION_FRACTION = 256
+"""Fractional bits. Three nested recurrences over 2^20 steps multiply an error of 2^-255 by less than 2^60."""
+
+
+def _decays(function: str, scale: int, count: int, fraction: int) -> Iterator[int]:
+    """2^fraction * exp(-c(g / 2^scale)) for g = 0, 1, ..., count - 1.
+
+    For a cubic c the ratio of neighbours is exp of a quadratic, the ratio of ratios exp of a linear function, and
+    the third ratio constant: exp(-c(g)) follows from three multiplications per step.
+    """
+    if function == "silu":
+        linear, cubic = Fraction(1, 1 << scale), Fraction(0)
+    else:
+        slope = 2 * _sqrt_two_over_pi()
+        linear = slope / (1 << scale)
+        cubic = slope * Fraction(44715, 10**6) / (1 << (3 * scale))
+
+    def exponential(power: Fraction) -> int:
+        return _exp_fixed(-power.numerator, power.denominator, fraction)
+
+    value, ratio = 1 << fraction, exponential(linear + cubic)  # c(1) - c(0)
+    second, third = exponential(6 * cubic), exponential(6 * cubic)  # second difference at 0 is 6 cubic
+    for _ in range(count):
+        yield value
+        value = value * ratio >> fraction
+        ratio = ratio * second >> fraction
+        second = second * third >> fraction
+
+
+def _sqrt_two_over_pi() -> Fraction:
+    """sqrt(2 / pi) to 2^-300, with Machin's pi = 16 atan(1/5) - 4 atan(1/239)."""
+    bits = 640
+
+    def arctangent_of_inverse(n: int) -> int:
+        total = term = (1 << bits) // n
+        k = 1
+        while term:
+            term = -term // (n * n)
+            k += 2
+            total += term // k
+        return total
+
+    pi = 16 * arctangent_of_inverse(5) - 4 * arctangent_of_inverse(239)
+    return Fraction(isqrt((2 << (2 * bits)) // pi), 1 << (bits // 2))
 
 
 @cache
@@ -222,22 +360,3 @@ def _exp_fixed(numerator: int, denominator: int, fraction_bits: int) -> int:
         total += term
         k += 1
     return total >> 64
-
-
-def _function_table(bits: int, scale: int, name: str) -> np.ndarray:
-    half = 1 << (bits - 1)
-    fraction = 96
-    one = 1 << fraction
-    step = _exp_fixed(-1, 1 << scale, fraction)
-    table = np.zeros(1 << bits, dtype=np.int64)
-    decay = one  # exp(-g / 2^scale)
-    for g in range(half + 1):
-        # silu(g) = g / (1 + decay); silu(-g) = -g * decay / (1 + decay)
-        denominator = one + decay
-        if g < half:
-            table[half + g] = (2 * g * one + denominator) // (2 * denominator)
-        table[half - g] = (denominator - 2 * g * decay) // (2 * denominator)
-        decay = decay * step >> fraction
-    if name != "silu":
-        raise ValueError(f"unknown activation {name!r}; known: silu")
-    return table

@@ -5,7 +5,6 @@ Heavy packages are imported inside the commands, so that help stays instant.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from prover.architectures.llama import LlamaConfig
+    from prover.architectures import ModelConfig
     from prover.curve.srs import SRS
 
 app = typer.Typer(no_args_is_help=True, help="Generate the Solidity verifiers of an architecture.")
@@ -38,7 +37,7 @@ def generate(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="JSON file with a model's shape (the fields of LlamaConfig), instead of a model."),
+        typer.Option(help="JSON file with a model's shape (family and sizes), instead of a model."),
     ] = None,
     srs: Annotated[
         Path | None,
@@ -74,31 +73,30 @@ def generate(
     typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
 
 
-def _model_shape(name: str) -> LlamaConfig:
+def _model_shape(name: str) -> ModelConfig:
     from prover.model.library import load_model
 
     return load_model(name).config
 
 
-def _read_shape(path: Path) -> LlamaConfig:
+def _read_shape(path: Path) -> ModelConfig:
     """A shape from JSON. Raises NotFoundError or BadInputError."""
-    from prover.architectures.llama import LlamaConfig
+    from prover.architectures import config_from_json
     from prover.errors import BadInputError, NotFoundError
 
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"there is no file {path}; give --config a JSON file with the fields of LlamaConfig"
+            f"there is no file {path}; give --config a JSON file with an architecture's fields"
         ) from error
     except (OSError, ValueError) as error:
         raise BadInputError(f"{path} is not a readable JSON file: {error}") from error
-    known = {field.name for field in dataclasses.fields(LlamaConfig) if field.init}
-    if not isinstance(fields, dict) or not set(fields) <= known:
-        raise BadInputError(f"{path} must be one JSON object with the fields {', '.join(sorted(known))}")
+    if not isinstance(facts, dict):
+        raise BadInputError(f"{path} must be one JSON object with an architecture's fields")
     try:
-        return LlamaConfig(**fields)
-    except TypeError as error:
+        return config_from_json(facts)
+    except ValueError as error:
         raise BadInputError(f"{path} does not describe a shape: {error}") from error
 
 

@@ -16,7 +16,17 @@ from prover.field.arrays import MODULUS
 from prover.plan import Evaluation, Group, Plan, ProductSum, Slice
 from prover.program import Kind
 from prover.relations import Bits, Expression, Lookup, Product, Ref, references
-from prover.tables import CausalMask, Counter, NonZero, RangeTag, RangeValue, Weighted
+from prover.tables import (
+    Below,
+    BeyondWindow,
+    CausalMask,
+    Counter,
+    NonZero,
+    RangeTag,
+    RangeValue,
+    Unit,
+    Weighted,
+)
 
 from .errors import GeneratorError
 from .expressions import Graph, Node, Printer, Scalars
@@ -107,6 +117,20 @@ class FinalValue:
                 second = f"{slice_start(slices[1])}, {width(slices[1].width)}"
                 window = self.scalars.public("window")
                 return self._stored(evaluation, f"causal_mask({start}, {count}, {second}, {window})")
+            case BeyondWindow():
+                second = f"{slice_start(slices[1])}, {width(slices[1].width)}"
+                window, windows = self.scalars.public("window"), form.windows
+                masked = f"causal_mask({start}, {count}, {second}, sub({window}, {windows}))"
+                address = self.layout.memory.temporary()
+                lines.append(f"mstore({address}, 0) // {evaluation.tensor}")
+                lines.append(
+                    f"if iszero(lt({window}, {windows})) {{ mstore({address}, addmod(1, sub(r, {masked}), r)) }}"
+                )
+                return self.graph.leaf(f"mload({address})")
+            case Below(bound):
+                return self._below(bound, slices[0])
+            case Unit(place):
+                return self._unit(place, slices[0])
         raise GeneratorError(
             f"closed form {form!r} of {evaluation.tensor} has no Yul; add it to templates/closed_forms.yul"
         )
@@ -116,14 +140,48 @@ class FinalValue:
         self.closed_function.lines.append(f"mstore({address}, {text}) // {evaluation.tensor}")
         return self.graph.leaf(f"mload({address})")
 
+    def _coordinates(self, part: Slice) -> list[Node]:
+        """The coordinates of a slice of fixed width."""
+        if part.width.context:
+            raise GeneratorError("this closed form needs an axis of fixed width")
+        starts = (
+            words_before(vector_end(part), part.start - Bits(index)) for index in range(part.width.fixed)
+        )
+        return [self.graph.leaf(f"mload({start})") for start in starts]
+
+    def _below(self, bound: int, part: Slice) -> Node:
+        """[index < bound]: compare bit by bit, most significant first."""
+        graph, coordinates = self.graph, self._coordinates(part)
+        one = graph.constant(1)
+        if bound >> len(coordinates):
+            return one
+        less, equal = graph.constant(0), one
+        for position, coordinate in enumerate(coordinates):
+            complement = graph.subtract(one, coordinate)
+            if bound >> (len(coordinates) - 1 - position) & 1:
+                less = graph.add(less, graph.multiply(equal, complement))
+                equal = graph.multiply(equal, coordinate)
+            else:
+                equal = graph.multiply(equal, complement)
+        return less
+
+    def _unit(self, place: int, part: Slice) -> Node:
+        """[index = place]: a product over the bits."""
+        graph, coordinates = self.graph, self._coordinates(part)
+        product = graph.constant(1)
+        for position, coordinate in enumerate(coordinates):
+            bit = place >> (len(coordinates) - 1 - position) & 1
+            factor = coordinate if bit else graph.subtract(graph.constant(1), coordinate)
+            product = graph.multiply(product, factor)
+        return product
+
     def _weighted(self, weights: list[int], part: Slice) -> Node:
         """A short constant vector: folded in the graph, the first coordinate halves it first."""
-        if part.width.context or 1 << part.width.fixed != len(weights):
+        graph, coordinates = self.graph, self._coordinates(part)
+        if 1 << len(coordinates) != len(weights):
             raise GeneratorError(f"a weighted vector of {len(weights)} entries needs an axis of that size")
-        graph = self.graph
         layer = [graph.constant(weight) for weight in weights]
-        for index in range(part.width.fixed):
-            coordinate = graph.leaf(f"mload({words_before(vector_end(part), part.start - Bits(index))})")
+        for coordinate in coordinates:
             half = len(layer) // 2
             layer = [
                 graph.add(a, graph.multiply(coordinate, graph.subtract(b, a)))

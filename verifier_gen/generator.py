@@ -1,6 +1,6 @@
 """From a model's shape and an SRS to the sources of its verifiers.
 
-Every source is one self-contained file. It depends on the architecture (LlamaConfig) and the SRS only: step keys
+Every source is one self-contained file. It depends on the architecture (ModelConfig) and the SRS only: step keys
 arrive as calldata, so models of one architecture share their verifiers byte for byte.
 """
 
@@ -13,7 +13,7 @@ from string import Template
 
 from eth_hash.auto import keccak
 
-from prover.architectures.llama import LlamaConfig
+from prover.architectures import ModelConfig
 from prover.argument.transcript import label_word
 from prover.curve.g2 import point_g2_to_bytes
 from prover.curve.srs import SRS
@@ -76,7 +76,7 @@ LABELS = (
 _ERRORS = ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "DegenerateChallenge")
 
 
-def generate_sources(config: LlamaConfig, srs: SRS) -> dict[str, str]:
+def generate_sources(config: ModelConfig, srs: SRS) -> dict[str, str]:
     """File name -> Solidity source of the four verifiers of an architecture under an SRS.
 
     Raises GeneratorError when the shape is one that generated verifiers do not support.

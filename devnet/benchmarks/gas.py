@@ -13,7 +13,7 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.compiler import Artifact
 from contracts.bindings.deployment import verifier_artifacts
 from contracts.protocol.model import StepKind
-from prover.architectures.llama import LlamaConfig
+from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from verifier_gen import generate_sources
 
@@ -73,7 +73,7 @@ class GasMeter:
 
 
 @contextmanager
-def gas_meter(config: LlamaConfig, srs: SRS) -> Iterator[GasMeter]:
+def gas_meter(config: ModelConfig, srs: SRS) -> Iterator[GasMeter]:
     """A meter on a fresh Anvil, which ends with the block."""
     artifacts = dict(verifier_artifacts(generate_sources(config, srs)))
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prover.model.quantise import MATRIX_RULES, IntegerMatrix
+from prover.model.quantise import IntegerMatrix
 from prover.model.weights import IntegerModel
 
 from .errors import ScenarioFailed
@@ -28,9 +28,9 @@ PROMPTS = (
 
 
 def requantised(
-    model: IntegerModel, first_layer: int, matrices: Collection[str] = tuple(MATRIX_RULES), bits: int = BITS
+    model: IntegerModel, first_layer: int, matrices: Collection[str] | None = None, bits: int = BITS
 ) -> IntegerModel:
-    """The model with some matrices of `first_layer` and all later layers rounded to `bits` bits per weight.
+    """The model with some matrices (all, if not named) of `first_layer` and all later layers rounded to `bits` bits per weight.
 
     One step size per group of weights of a row, as the largest of them needs; scales stay, so the copy runs on
     the same program.
@@ -38,7 +38,7 @@ def requantised(
     layers = list(model.weights.layers)
     for layer in range(first_layer, len(layers)):
         layers[layer] = {
-            name: _rounded(matrix, bits) if name in matrices else matrix
+            name: _rounded(matrix, bits) if matrices is None or name in matrices else matrix
             for name, matrix in layers[layer].items()
         }
     return replace(model, weights=replace(model.weights, layers=layers))

@@ -14,11 +14,17 @@ from contracts.bindings.deployment import verifier_artifacts
 from contracts.protocol.model import StepKind
 from prover.curve.srs import SRS
 from prover.model.errors import ModelFileError, ModelNotFoundError
-from prover.model.fetch import DEFAULT_CACHE, fetch
+from prover.model.fetch import DEFAULT_CACHE, SOURCES, fetch
 from prover.model.fidelity import measure_fidelity
-from prover.model.gguf_import import import_gguf
-from prover.model.library import SMOLLM2, TINY, import_model, load_model
-from prover.model.tiny import tiny_model
+from prover.model.library import (
+    BUILT_IN,
+    TINY,
+    built_in_model,
+    import_model,
+    load_model,
+    read_float_model,
+    source_path,
+)
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
 from prover.replay import Replay
@@ -88,13 +94,13 @@ def warm_up(srs: SRS, report: Report) -> None:
 
 
 def _imported(name: str, report: Report, models: Path) -> IntegerModel:
-    """The model; the reference model is fetched and imported when it is missing or of an older format."""
+    """The model; one that can be fetched is fetched and imported when it is missing or of an older format."""
     try:
         return load_model(name, models=models)
     except (ModelNotFoundError, ModelFileError):
-        if name != SMOLLM2:
+        if name not in SOURCES:
             raise
-    gguf = fetch(models, progress=report)
+    gguf = fetch(models, source=SOURCES[name], progress=report)
     return import_model(gguf, name=name, models=models, progress=report)
 
 
@@ -105,10 +111,13 @@ def _fidelity(name: str, model: IntegerModel, report: Report, state: Path) -> Fi
         return Fidelity(**json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         pass
-    if name == TINY:
-        floats = tiny_model()
+    if name in BUILT_IN:
+        floats = built_in_model(name)
     else:
-        floats = import_gguf(fetch(state / DEFAULT_CACHE.name, progress=report), progress=report)
+        models = state / DEFAULT_CACHE.name
+        known = name in SOURCES
+        path = fetch(models, source=SOURCES[name], progress=report) if known else source_path(name)
+        floats = read_float_model(path, residual_scale=model.config.residual_scale, progress=report)
     measured = measure_fidelity(floats, model, tokens=_FIDELITY_TOKENS, progress=report)
     fidelity = Fidelity(
         measured.float_perplexity, measured.integer_perplexity, measured.argmax_agreement, measured.tokens

@@ -1,1 +1,28 @@
-"""Layer programs from a model configuration."""
+"""Layer programs from a model configuration. A new family is one file, named here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .config import ModelConfig
+from .gemma3 import Gemma3Config
+from .gpt2 import Gpt2Config
+from .llama import LlamaConfig
+from .qwen2 import Qwen2Config
+from .qwen3 import Qwen3Config
+
+FAMILIES: dict[str, type[ModelConfig]] = {
+    config.family: config for config in (LlamaConfig, Qwen2Config, Qwen3Config, Gemma3Config, Gpt2Config)
+}
+
+
+def config_from_json(facts: Mapping[str, Any]) -> ModelConfig:
+    """The configuration that `ModelConfig.to_json` wrote. Raises ValueError naming what is wrong."""
+    family = facts.get("family", LlamaConfig.family)
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise ValueError(f"architecture family {family!r} has no layer program; known: {', '.join(FAMILIES)}")
+    return FAMILIES[family].from_json({name: value for name, value in facts.items() if name != "family"})
+
+
+__all__ = ["FAMILIES", "ModelConfig", "config_from_json"]

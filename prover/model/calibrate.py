@@ -12,21 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..operators.activation import Activation
-from ..operators.attend import Attend
-from ..operators.matmul import MatMul
-from ..operators.multiply import Multiply
-from ..operators.residual_add import ResidualAdd
-from ..operators.rms_norm import RmsNorm
-from ..operators.rotary import Rotary
-from ..program import Program
+from ..architectures.config import ModelConfig
 from .execute import Executor
 from .texts import CALIBRATION_CHAPTERS, python_prose
 from .weights import IntegerModel, ObservedRange
 
 REQUIRED_HEADROOM = 4.0
-# |normalised| <= sqrt(hidden), and attended is a mean of values, which are checked themselves.
-BOUNDED_BY_CONSTRUCTION = frozenset({"normalised", "attended"})
 
 _EXCHANGES = (
     "What is the capital of France, and how far is it from Berlin in kilometres?",
@@ -35,18 +26,17 @@ _EXCHANGES = (
 )
 
 
-def declared_limits(program: Program) -> dict[str, int]:
-    """Exclusive bound on the absolute value of every tensor whose range an operator checks."""
-    limits: dict[str, int] = {}
-    for operator in program.operators:
-        match operator:
-            case Activation():
-                limits[operator.x] = 1 << (operator.bits - 1)
-            case RmsNorm() | Rotary() | Attend() | Multiply() | ResidualAdd():
-                limits[operator.output] = 1 << (operator.bits - 1)
-            case MatMul(bits=int(bits)):
-                limits[operator.output] = 1 << (bits - 1)
-    return limits
+def declared_limits(config: ModelConfig) -> dict[str, int]:
+    """Exclusive bound on the absolute value of every tensor of a layer whose range an operator checks.
+
+    Some names exist in both steps; their ranges are the same, and so is what they hold.
+    """
+    return config.programs["attention"].limits | config.programs["mlp"].limits
+
+
+def bounded_by_construction(config: ModelConfig) -> frozenset[str]:
+    """Those of them that cannot leave their range, whatever the input."""
+    return config.programs["attention"].bounded | config.programs["mlp"].bounded
 
 
 def calibration_sequences(model: IntegerModel, tokens: int) -> list[list[int]]:
@@ -67,9 +57,7 @@ def observe(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[ObservedRange, ...]:
     """Largest absolute value per tensor and layer over the sequences. Raises prover.program.OutOfRange."""
-    limits = declared_limits(model.config.programs["attention"])
-    # `normalised` and `after` exist in both steps with the same range; the larger value of the two is kept.
-    limits |= declared_limits(model.config.programs["mlp"])
+    limits = declared_limits(model.config)
     largest: dict[tuple[str, int], int] = {}
 
     def record(layer: int, tensors: dict[str, np.ndarray]) -> None:
@@ -108,11 +96,8 @@ def worst_headroom(observed: Sequence[ObservedRange]) -> dict[str, ObservedRange
     return worst
 
 
-def short_of_headroom(observed: Sequence[ObservedRange]) -> list[ObservedRange]:
-    """Entries with less than REQUIRED_HEADROOM, apart from those bounded by construction; worst first."""
-    short = [
-        entry
-        for entry in observed
-        if entry.headroom < REQUIRED_HEADROOM and entry.tensor not in BOUNDED_BY_CONSTRUCTION
-    ]
+def short_of_headroom(model: IntegerModel) -> list[ObservedRange]:
+    """Observed ranges with less than REQUIRED_HEADROOM, apart from those bounded by construction; worst first."""
+    bounded = bounded_by_construction(model.config)
+    short = [e for e in model.observed if e.headroom < REQUIRED_HEADROOM and e.tensor not in bounded]
     return sorted(short, key=lambda entry: entry.headroom)

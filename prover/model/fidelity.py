@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ..architectures.llama import NORMALISED_SCALE
 from .calibrate import observe, worst_headroom
 from .errors import TokenError
 from .execute import Executor
+from .float_model import FloatModel
 from .float_reference import float_logits
-from .gguf_import import FloatModel
 from .texts import FIDELITY_CHAPTERS, SourceText, python_prose
 from .weights import IntegerModel, ObservedRange
+
+_ROWS_AT_ONCE = 64
 
 TARGET_PERPLEXITY_CHANGE = 1e-3
 TARGET_AGREEMENT = 0.99
@@ -81,7 +82,9 @@ def measure_fidelity(
         float_perplexity=perplexity(expected, ids),
         integer_perplexity=perplexity(found, ids),
         argmax_agreement=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
-        largest_logit_difference=float(np.abs(expected - found).max()),
+        largest_logit_difference=max(
+            float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True)
+        ),
         worst_ranges=tuple(worst_headroom(observe(model, [ids], progress=progress)).values()),
     )
 
@@ -97,13 +100,18 @@ def integer_logits(
             progress("integer model", step, steps)
 
     rows = executor.feed_rows(executor.embed(ids), executor.start(), on_boundary=report)
-    unit = 2.0 ** -(NORMALISED_SCALE + model.weights.head_scale)
-    return (executor.logits(rows) * unit).astype(np.float32)
+    unit = 2.0 ** -(model.config.normalised_scale + model.weights.head_scale)
+    found = np.empty((len(ids), model.config.vocabulary), dtype=np.float32)
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        found[block] = executor.logits(rows[block], start) * unit
+    return found
 
 
 def perplexity(logits: np.ndarray, ids: Sequence[int]) -> float:
     """exp of the mean of -log softmax(logits[t])[ids[t+1]] over t < T-1."""
-    scores = logits[:-1].astype(np.float64)
-    scores -= scores.max(axis=1, keepdims=True)
-    chosen = scores[np.arange(len(ids) - 1), np.asarray(ids[1:])]
-    return math.exp(float(np.mean(np.log(np.exp(scores).sum(axis=1)) - chosen)))
+    surprises = []
+    for row, following in zip(logits[:-1], ids[1:], strict=True):
+        scores = row.astype(np.float64) - row.max()
+        surprises.append(np.log(np.exp(scores).sum()) - scores[following])
+    return math.exp(float(np.mean(surprises)))

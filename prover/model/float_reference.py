@@ -1,6 +1,7 @@
 """The model as its makers meant it: one causal pass in float32, to measure the integer model against.
 
-Read it from top to bottom; nothing else in the project depends on its numbers.
+Read it from top to bottom; nothing else in the project depends on its numbers. Families differ in which tensors a
+layer has: what is absent is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .gguf_import import FloatModel
+from ..architectures.config import ModelConfig
+from .facts import LOCAL
+from .float_model import FloatLayer, FloatModel
+
+_HEAD_ROWS_AT_ONCE = 64
 
 
 def float_logits(
@@ -19,44 +24,100 @@ def float_logits(
 ) -> np.ndarray:
     """Logits of every position, (T, vocabulary) float32.
 
-    x  = embedding[ids]
-    x += W_o · attention(rotary(W_q n), rotary(W_k n), W_v n)   with n = norm(x) * attention_norm
-    x += W_down · (silu(W_gate n) * (W_up n))                   with n = norm(x) * mlp_norm
-    logits = head · (norm(x) * final_norm)
+    x  = embedding[ids] * embedding_factor + positions
+    x += post_attention_norm(W_o · attention(rotary(norm(W_q n)), rotary(norm(W_k n)), W_v n))   n = attention_norm(x)
+    x += post_mlp_norm(W_down · (act(W_gate n) * (W_up n)))   or   W_down · act(W_up n)          n = mlp_norm(x)
+    logits = head · final_norm(x)
     """
-    sizes, length = model.config, len(ids)
-    cosine, sine = _rotary_angles(length, sizes.head_size, sizes.rope_base)
-    x = _tensor(model.embedding[np.asarray(ids)])  # (T, hidden)
+    rows = final_rows(model, ids, progress=progress)
+    head = _tensor(model.head)
+    blocks = [
+        rows[start : start + _HEAD_ROWS_AT_ONCE] @ head.T for start in range(0, len(ids), _HEAD_ROWS_AT_ONCE)
+    ]
+    return torch.cat(blocks).numpy()
+
+
+def final_rows(
+    model: FloatModel, ids: Sequence[int], *, progress: Callable[[str, int, int], None] | None = None
+) -> torch.Tensor:
+    """What the head multiplies at every position, (T, hidden) float32."""
+    config = model.config
+    x = _tensor(model.embedding[np.asarray(ids)]) * config.embedding_factor  # (T, hidden)
+    if model.positions is not None:
+        x = x + _tensor(model.positions[: len(ids)])
     for index, layer in enumerate(model.layers):
-        weight = {name: _tensor(matrix) for name, matrix in layer.matrices.items()}
-
-        normalised = _norm(x, layer.attention_norm, sizes.norm_epsilon)
-        q = (normalised @ weight["w_query"].T).view(length, sizes.heads, sizes.head_size).transpose(0, 1)
-        k = (normalised @ weight["w_key"].T).view(length, sizes.kv_heads, sizes.head_size).transpose(0, 1)
-        v = (normalised @ weight["w_value"].T).view(length, sizes.kv_heads, sizes.head_size).transpose(0, 1)
-        q, k = _rotate(q, cosine, sine), _rotate(k, cosine, sine)
-        group = sizes.heads // sizes.kv_heads
-        k, v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)  # (heads, T, head_size)
-        context = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + context.transpose(0, 1).reshape(length, -1) @ weight["w_output"].T
-
-        normalised = _norm(x, layer.mlp_norm, sizes.norm_epsilon)
-        gated = functional.silu(normalised @ weight["w_gate"].T) * (
-            normalised @ weight["w_up"].T
-        )  # (T, feed_forward)
-        x = x + gated @ weight["w_down"].T
+        normalised = _norm(x, layer, "attention_norm", config)
+        x = x + _post_norm(_attention(normalised, layer, config, index), layer, "post_attention_norm", config)
+        normalised = _norm(x, layer, "mlp_norm", config)
+        x = x + _post_norm(_mlp(normalised, layer, config), layer, "post_mlp_norm", config)
         if progress:
-            progress("float reference", index + 1, sizes.layers)
-    return (_norm(x, model.final_norm, sizes.norm_epsilon) @ _tensor(model.head).T).numpy()
+            progress("float reference", index + 1, config.layers)
+    final = FloatLayer({"final_norm": model.final_norm})
+    if model.final_norm_bias is not None:
+        final.tensors["final_norm_bias"] = model.final_norm_bias
+    return _norm(x, final, "final_norm", config)
 
 
-def _norm(x: torch.Tensor, gain: np.ndarray, epsilon: float) -> torch.Tensor:
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon) * _tensor(gain)
+def _attention(n: torch.Tensor, layer: FloatLayer, config: ModelConfig, index: int) -> torch.Tensor:
+    length, size = n.shape[0], config.head_size
+    q, k, v = (  # (heads, T, head_size)
+        _linear(n, layer, f"w_{name}", f"{name}_bias").view(length, -1, size).transpose(0, 1)
+        for name in ("query", "key", "value")
+    )
+    if "query_norm" in layer.tensors:
+        q, k = _norm(q, layer, "query_norm", config), _norm(k, layer, "key_norm", config)
+    kinds = getattr(config, "layer_kinds", None)
+    local = kinds is not None and kinds[index] == LOCAL
+    if hasattr(config, "rope_base"):
+        cosine, sine = _rotary_angles(length, config, local)
+        q, k = _rotate(q, cosine, sine), _rotate(k, cosine, sine)
+    group = q.shape[0] // k.shape[0]
+    k, v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)
+    position = torch.arange(length)
+    distance = position[:, None] - position[None, :]
+    visible = (distance >= 0) & (distance < config.sliding_window) if local else distance >= 0
+    scale = getattr(config, "attention_scale", size**-0.5)
+    context = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
+    return _linear(context.transpose(0, 1).reshape(length, -1), layer, "w_output", "output_bias")
 
 
-def _rotary_angles(length: int, head_size: int, base: float) -> tuple[torch.Tensor, torch.Tensor]:
-    frequency = base ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
-    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency  # (T, head_size / 2)
+def _mlp(n: torch.Tensor, layer: FloatLayer, config: ModelConfig) -> torch.Tensor:
+    up = _linear(n, layer, "w_up", "up_bias")
+    if "w_gate" not in layer.tensors:
+        return _linear(_gelu(up), layer, "w_down", "down_bias")
+    activation = _gelu if config.family == "gemma3" else functional.silu
+    return _linear(activation(_linear(n, layer, "w_gate", "gate_bias")) * up, layer, "w_down", "down_bias")
+
+
+def _linear(x: torch.Tensor, layer: FloatLayer, weight: str, bias: str) -> torch.Tensor:
+    stored = layer.get(bias)
+    return functional.linear(x, _tensor(layer[weight]), None if stored is None else _tensor(stored))
+
+
+def _gelu(x: torch.Tensor) -> torch.Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
+def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: ModelConfig) -> torch.Tensor:
+    """LayerNorm where the norm has a bias, RMS norm where it has none; over the last axis."""
+    gain, bias = _tensor(layer[name]), layer.get(f"{name}_bias")
+    if bias is not None:
+        return functional.layer_norm(x, gain.shape, gain, _tensor(bias), config.norm_epsilon)
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.norm_epsilon) * gain
+
+
+def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: ModelConfig) -> torch.Tensor:
+    return _norm(x, layer, name, config) if name in layer.tensors else x
+
+
+def _rotary_angles(length: int, config: ModelConfig, local: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """cos and sin of position * frequency, each (T, head_size / 2)."""
+    size = config.head_size
+    base = config.local_rope_base if local else config.rope_base
+    frequency = float(base) ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    if config.rope_divisors and not local:
+        frequency = frequency / torch.tensor(config.rope_divisors, dtype=torch.float64)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
     return angle.cos().float(), angle.sin().float()
 
 

@@ -21,11 +21,20 @@ import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
-from .errors import GgufError, MissingMetadataError, MissingTensorError, UnsupportedTensorError
+from .errors import (
+    CheckpointError,
+    GgufError,
+    MissingMetadataError,
+    MissingTensorError,
+    UnsupportedTensorError,
+)
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-DECODABLE = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q6_K")
+DECODABLE = (
+    *("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
+    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+)
 
 _MAX_DIMENSIONS = 4
 _DEFAULT_ALIGNMENT = 32
@@ -57,7 +66,7 @@ class GgufFile:
                 raise GgufError(f"{self.path} is empty; fetch or copy the GGUF file again") from error
         try:
             self.metadata, self.tensors = _Parser(self._bytes, self.path).parse()
-        except GgufError:
+        except CheckpointError:
             self._bytes.close()
             raise
 
@@ -71,6 +80,15 @@ class GgufFile:
 
     def close(self) -> None:
         self._bytes.close()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        if name not in self.tensors:
+            raise MissingTensorError(name)
+        return self.tensors[name].shape
 
     def required(self, key: str, kind: type | tuple[type, ...]) -> Any:
         """Metadata value of `key`, checked to be of `kind`."""

@@ -1,194 +1,300 @@
-"""A Llama-architecture GGUF file as float32 weights, a config and a tokenizer.
+"""A GGUF file as a float model: its metadata as a configuration, its tokenizer, its tensors.
 
-llama.cpp's converter permutes the rows of attn_q and attn_k so that the two members of a rotary pair are
-neighbours, (2i, 2i+1). That order is kept: it is the one in which `prover.operators` rotates.
+Every key under the architecture's name must be one that is read or known to change nothing: an option that is not
+understood changes what the model computes, so it is refused by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from ..architectures.llama import PROVABLE_POSITIONS, LlamaConfig
-from .errors import GgufError, UnsupportedModelError
-from .gguf_file import GgufFile
+from ..architectures.config import ModelConfig
+from .checkpoint import Progress, read_float_model, unplaced_tensors
+from .errors import Finding, GgufError, UnsupportedModelError
+from .facts import (
+    GLOBAL,
+    LOCAL,
+    build_config,
+    decimal_of_float32,
+    linear_divisors,
+    provable_positions,
+    refuse_unless,
+    stored_divisors,
+    whole_base,
+)
+from .float_model import FloatModel
+from .gguf_file import DECODABLE, GgufFile
+from .layouts import GGUF_LAYOUTS
 from .tokenizer import Tokenizer, TokenizerSpecification
 
-# Weight of the layer program -> tensor of the file.
-_STORED_NAMES = {
-    "w_query": "attn_q",
-    "w_key": "attn_k",
-    "w_value": "attn_v",
-    "w_output": "attn_output",
-    "w_gate": "ffn_gate",
-    "w_up": "ffn_up",
-    "w_down": "ffn_down",
-}
+_ROTARY_FACTORS = "rope_freqs.weight"
+
+# llama.cpp's constants for Gemma 3 where a file does not say.
+_GEMMA3_LOCAL_BASE = 10_000.0
+_GEMMA3_PERIOD = 6
+_GEMMA3_27B_LAYERS = 62
+
+_READ_KEYS = frozenset(
+    {
+        "attention.head_count",
+        "attention.head_count_kv",
+        "attention.key_length",
+        "attention.value_length",
+        "attention.layer_norm_epsilon",
+        "attention.layer_norm_rms_epsilon",
+        "attention.sliding_window",
+        "attention.sliding_window_pattern",
+        "block_count",
+        "context_length",
+        "embedding_length",
+        "expert_count",
+        "feed_forward_length",
+        "rope.dimension_count",
+        "rope.freq_base",
+        "rope.freq_base_swa",
+        "rope.scale_linear",
+        "rope.scaling.factor",
+        "rope.scaling.type",
+    }
+)
+_IDLE_KEYS = frozenset(
+    {"vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "rope.scaling.finetuned"}
+)
 
 
-@dataclass(frozen=True)
-class FloatLayer:
-    """One layer. Matrices are (outputs, inputs) float32, as in y = W·x."""
-
-    attention_norm: np.ndarray  # (hidden,)
-    mlp_norm: np.ndarray  # (hidden,)
-    matrices: dict[str, np.ndarray]  # by weight name of the layer program: w_query, ..., w_down
-
-
-@dataclass(frozen=True)
-class FloatModel:
-    """A model before quantisation to integers: what the file says, as float32."""
-
-    name: str
-    config: LlamaConfig
-    tokenizer: Tokenizer
-    embedding: np.ndarray  # (vocabulary, hidden)
-    layers: list[FloatLayer]
-    final_norm: np.ndarray  # (hidden,)
-    head: np.ndarray  # (vocabulary, hidden); the embedding itself when tied
-
-
-def import_gguf(path: Path | str, *, progress: Callable[[str, int, int], None] | None = None) -> FloatModel:
+def import_gguf(
+    path: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
+) -> FloatModel:
     """Read a GGUF file completely.
 
-    Raises GgufError (malformed), MissingTensorError, MissingMetadataError, UnsupportedTensorError (encoding not
-    in `gguf_file.DECODABLE`) or UnsupportedModelError (sound file, other architecture or option).
+    Raises CheckpointError: GgufError (malformed), MissingTensorError, MissingMetadataError, or UnsupportedModelError
+    naming every architecture, option, tensor and encoding that has no place; and TokenizerError.
     """
-    report = progress or (lambda stage, done, total: None)
     with GgufFile(path) as file:
-        name = str(file.metadata.get("general.name", file.path.stem))
-        config = _configuration(file)
-        tokenizer = Tokenizer(_tokenizer_specification(file))
-        vocabulary, hidden = config.vocabulary, config.hidden
-        if len(tokenizer) != vocabulary:
+        config = _supported(file)
+        tokenizer = Tokenizer(gguf_tokenizer(file))
+        if len(tokenizer) != config.vocabulary:
             raise GgufError(
-                f"the tokenizer has {len(tokenizer)} tokens but the embedding has {vocabulary} rows"
+                f"the tokenizer has {len(tokenizer)} tokens but the embedding has {config.vocabulary} rows"
             )
-        _reject_unknown_tensors(file, config)
-        embedding = file.read("token_embd.weight", (vocabulary, hidden))
-        tied = "output.weight" not in file.tensors
-        head = embedding if tied else file.read("output.weight", (vocabulary, hidden))
-        layers = []
-        for index in range(config.layers):
-            layers.append(_layer(file, index, config))
-            report("read", index + 1, config.layers)
-        final_norm = file.read("output_norm.weight", (hidden,))
-        return FloatModel(name, config, tokenizer, embedding, layers, final_norm, head)
-
-
-def _layer(file: GgufFile, index: int, config: LlamaConfig) -> FloatLayer:
-    shapes = matrix_shapes(config)
-    return FloatLayer(
-        attention_norm=file.read(f"blk.{index}.attn_norm.weight", (config.hidden,)),
-        mlp_norm=file.read(f"blk.{index}.ffn_norm.weight", (config.hidden,)),
-        matrices={
-            name: file.read(f"blk.{index}.{stored}.weight", shapes[name])
-            for name, stored in _STORED_NAMES.items()
-        },
-    )
-
-
-def _configuration(file: GgufFile) -> LlamaConfig:
-    architecture = file.required("general.architecture", str)
-    if architecture != "llama":
-        raise UnsupportedModelError(
-            f"architecture {architecture!r} has no layer program; use a Llama-shaped model"
+        layout = GGUF_LAYOUTS[config.family]
+        return read_float_model(
+            file,
+            layout,
+            config,
+            tokenizer,
+            name=str(file.metadata.get("general.name", file.path.stem)),
+            tied=layout.head not in file.names,
+            residual_scale=residual_scale,
+            progress=progress,
         )
 
-    def number(key: str) -> int:
-        return file.required(f"llama.{key}", int)
 
-    hidden, heads = number("embedding_length"), number("attention.head_count")
-    kv_heads = file.metadata.get("llama.attention.head_count_kv", heads)
-    if not (isinstance(kv_heads, int) and heads >= 1 and kv_heads >= 1 and heads % kv_heads == 0):
-        raise UnsupportedModelError(f"{heads} query heads do not divide among {kv_heads} key heads")
-    head_size = file.metadata.get("llama.attention.key_length", hidden // heads)
-    value_size = file.metadata.get("llama.attention.value_length", head_size)
-    rotary_size = file.metadata.get("llama.rope.dimension_count", head_size)
-    if not head_size == value_size == rotary_size:
-        raise UnsupportedModelError(
-            f"key, value and rotary sizes {head_size}, {value_size}, {rotary_size} must be equal"
-        )
-    scaling = file.metadata.get("llama.rope.scaling.type", "none")
-    if scaling != "none" or file.metadata.get("llama.rope.scale_linear", 1.0) != 1.0:
-        raise UnsupportedModelError(
-            f"rotary scaling {scaling!r} has no operator; use a model without rope scaling"
-        )
-    if file.metadata.get("llama.expert_count", 0):
-        raise UnsupportedModelError("mixtures of experts have no layer program; use a dense model")
-    base = file.metadata.get("llama.rope.freq_base", 10_000.0)
-    if not (isinstance(base, float) and base.is_integer() and base > 1):
-        raise UnsupportedModelError(f"rotary base {base!r} must be a whole number above 1")
-    # float32 1e-5 reads back as 9.999999747e-06; six digits give the number that was meant.
-    epsilon = float(f"{file.required('llama.attention.layer_norm_rms_epsilon', float):.5e}")
-    config = LlamaConfig(
-        layers=number("block_count"),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_size=head_size,
-        feed_forward=number("feed_forward_length"),
-        vocabulary=len(file.required("tokenizer.ggml.tokens", list)),
-        rope_base=int(base),
-        norm_epsilon=epsilon,
-        max_positions=min(number("context_length"), PROVABLE_POSITIONS),
-    )
-    sizes = (config.layers, hidden, head_size, config.feed_forward, config.vocabulary, config.max_positions)
-    if min(sizes) < 1 or not epsilon > 0:
-        raise GgufError(f"sizes {sizes} and norm epsilon {epsilon} must be positive; convert the model again")
+def _supported(file: GgufFile) -> ModelConfig:
+    """The configuration; everything that stands in the way is collected before it is refused."""
+    findings = [
+        Finding("encoding", f"{tensor.encoding} of {tensor.name}", f"one of {', '.join(DECODABLE)}")
+        for tensor in file.tensors.values()
+        if tensor.encoding not in DECODABLE
+    ]
     try:
-        _ = config.programs
-    except ValueError as error:
-        raise UnsupportedModelError(f"this model has no layer program: {error}") from error
+        config = gguf_config(file)
+        findings += unplaced_tensors(file, GGUF_LAYOUTS[config.family], config)
+    except UnsupportedModelError as error:
+        findings += error.findings
+    if findings:
+        raise UnsupportedModelError(findings)
     return config
 
 
-def matrix_shapes(config: LlamaConfig) -> dict[str, tuple[int, int]]:
-    """(outputs, inputs) of every matrix of a layer, in the order of the layer programs."""
-    queries, keys = config.heads * config.head_size, config.kv_heads * config.head_size
+def gguf_config(file: GgufFile) -> ModelConfig:
+    """The configuration that a file's metadata describes."""
+    family = file.required("general.architecture", str)
+    refuse_unless(
+        family in GGUF_LAYOUTS,
+        "architecture",
+        repr(family),
+        f"a layer program; there are {', '.join(sorted(GGUF_LAYOUTS))}",
+    )
+    keys = _Keys(file, family)
+    keys.refuse_unknown()
+    facts = _gpt2(keys) if family == "gpt2" else _rotary_family(keys)
+    if family == "gemma3":
+        facts |= _gemma3(keys, facts)
+    return build_config(facts)
+
+
+class _Keys:
+    """Metadata under the architecture's own name."""
+
+    def __init__(self, file: GgufFile, family: str) -> None:
+        self.file, self.family = file, family
+
+    def refuse_unknown(self) -> None:
+        own = {
+            k.removeprefix(f"{self.family}.") for k in self.file.metadata if k.startswith(f"{self.family}.")
+        }
+        needed = f"a model without it, or what it asks for in the {self.family} layer programs"
+        unknown = [
+            Finding("option", f"{self.family}.{key} = {self.value(key, None)!r}", needed)
+            for key in sorted(own - _READ_KEYS - _IDLE_KEYS)
+        ]
+        if unknown:
+            raise UnsupportedModelError(unknown)
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        value = self._value(key, int, default)
+        if value < 1:
+            raise GgufError(f"GGUF metadata {self.family}.{key} is {value}; it must be positive")
+        return int(value)
+
+    def real(self, key: str, default: float | None = None) -> float:
+        return float(self._value(key, (float, int), default))
+
+    def value(self, key: str, default: Any) -> Any:
+        return self.file.metadata.get(f"{self.family}.{key}", default)
+
+    def _value(self, key: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        if default is not None and f"{self.family}.{key}" not in self.file.metadata:
+            return default
+        return self.file.required(f"{self.family}.{key}", kind)
+
+
+def _sizes(keys: _Keys, epsilon: str) -> dict[str, Any]:
+    vocabulary = len(keys.file.required("tokenizer.ggml.tokens", list))
+    if keys.value("expert_count", 0):
+        finding = Finding(
+            "option", f"{keys.value('expert_count', 0)} experts", "a router operator, or a dense model"
+        )
+        raise UnsupportedModelError([finding])
     return {
-        "w_query": (queries, config.hidden),
-        "w_key": (keys, config.hidden),
-        "w_value": (keys, config.hidden),
-        "w_output": (config.hidden, queries),
-        "w_gate": (config.feed_forward, config.hidden),
-        "w_up": (config.feed_forward, config.hidden),
-        "w_down": (config.hidden, config.feed_forward),
+        "family": keys.family,
+        "layers": keys.whole("block_count"),
+        "hidden": keys.whole("embedding_length"),
+        "heads": keys.whole("attention.head_count"),
+        "feed_forward": keys.whole("feed_forward_length"),
+        "vocabulary": vocabulary,
+        # float32 1e-5 reads back as 9.999999747e-06
+        "norm_epsilon": decimal_of_float32(keys.real(epsilon)),
     }
 
 
-def _tokenizer_specification(file: GgufFile) -> TokenizerSpecification:
-    model = file.required("tokenizer.ggml.model", str)
-    if model != "gpt2":
-        raise UnsupportedModelError(
-            f"tokenizer model {model!r} is not byte-level BPE ('gpt2'), the only kind read"
-        )
-    tokens = file.required("tokenizer.ggml.tokens", list)
-    data = file.metadata
-    return TokenizerSpecification(
-        tokens=tuple(tokens),
-        token_types=tuple(data.get("tokenizer.ggml.token_type", [1] * len(tokens))),
-        merges=tuple(file.required("tokenizer.ggml.merges", list)),
-        pre_tokenizer=str(data.get("tokenizer.ggml.pre", "default")),
-        bos_id=data.get("tokenizer.ggml.bos_token_id"),
-        eos_id=data.get("tokenizer.ggml.eos_token_id"),
-        end_of_turn_id=data.get("tokenizer.ggml.eot_token_id"),
-        add_bos=bool(data.get("tokenizer.ggml.add_bos_token", False)),
-        chat_template=data.get("tokenizer.chat_template"),
+def _rotary_family(keys: _Keys) -> dict[str, Any]:
+    """Llama, Qwen and Gemma: RMS norms, grouped heads, rotary positions."""
+    facts = _sizes(keys, "attention.layer_norm_rms_epsilon")
+    hidden, heads = facts["hidden"], facts["heads"]
+    kv_heads = keys.whole("attention.head_count_kv", heads)
+    refuse_unless(
+        heads % kv_heads == 0,
+        "option",
+        f"{heads} query heads for {kv_heads} key heads",
+        "query heads that are a multiple of the key heads",
     )
+    head_size = keys.whole("attention.key_length", max(1, hidden // heads))
+    value_size = keys.whole("attention.value_length", head_size)
+    rotary_size = keys.whole("rope.dimension_count", head_size)
+    refuse_unless(
+        head_size == value_size == rotary_size,
+        "option",
+        f"key, value and rotary sizes of {head_size}, {value_size}, {rotary_size}",
+        "equal sizes",
+    )
+    return facts | {
+        "kv_heads": kv_heads,
+        "head_size": head_size,
+        "rope_base": whole_base(keys.real("rope.freq_base", 10_000.0)),
+        "rope_divisors": _divisors(keys, head_size),
+        "max_positions": provable_positions(keys.whole("context_length"), head_size),
+    }
 
 
-def _reject_unknown_tensors(file: GgufFile, config: LlamaConfig) -> None:
-    """A tensor that this importer would ignore (a bias, rotary factors) changes what the model computes."""
-    known = {"token_embd.weight", "output.weight", "output_norm.weight"}
-    for index in range(config.layers):
-        known |= {f"blk.{index}.{name}.weight" for name in (*_STORED_NAMES.values(), "attn_norm", "ffn_norm")}
-    unknown = sorted(set(file.tensors) - known)
-    if unknown:
-        raise UnsupportedModelError(
-            f"tensor {unknown[0]!r} (and {len(unknown) - 1} more) has no place in the Llama layer program; "
-            f"use a model without it"
+def _divisors(keys: _Keys, head_size: int) -> tuple[float, ...]:
+    scaling = keys.value("rope.scaling.type", "none")
+    factor = keys.real("rope.scaling.factor", keys.real("rope.scale_linear", 1.0))
+    if _ROTARY_FACTORS in keys.file.names:
+        refuse_unless(
+            scaling in ("none", "linear") and factor == 1,
+            "option",
+            f"rotary scaling {scaling!r} on top of {_ROTARY_FACTORS}",
+            "one of the two",
         )
+        return stored_divisors(keys.file.read(_ROTARY_FACTORS, (head_size // 2,)))
+    refuse_unless(
+        scaling == "linear" or (scaling == "none" and factor == 1),
+        "option",
+        f"rotary scaling {scaling!r}",
+        "linear scaling, or a factor per pair",
+    )
+    return linear_divisors(factor, head_size)
+
+
+def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:
+    """Which layers see only a window, with which rotary base, and the score scale."""
+    layers = facts["layers"]
+    pattern = keys.value("attention.sliding_window_pattern", _GEMMA3_PERIOD)
+    if isinstance(pattern, list):  # one flag per layer: local?
+        kinds = [LOCAL if local else GLOBAL for local in pattern]
+    else:
+        kinds = [GLOBAL if (layer + 1) % pattern == 0 else LOCAL for layer in range(layers)]
+    refuse_unless(
+        len(kinds) == layers, "option", f"{len(kinds)} window flags for {layers} layers", "one per layer"
+    )
+    # 27B alone scales scores by hidden / heads instead of the head's size.
+    size = facts["hidden"] / facts["heads"] if layers == _GEMMA3_27B_LAYERS else facts["head_size"]
+    return {
+        "local_rope_base": whole_base(keys.real("rope.freq_base_swa", _GEMMA3_LOCAL_BASE)),
+        "sliding_window": keys.whole("attention.sliding_window"),
+        "layer_kinds": tuple(kinds),
+        "attention_scale": float(size) ** -0.5,
+    }
+
+
+def _gpt2(keys: _Keys) -> dict[str, Any]:
+    facts = _sizes(keys, "attention.layer_norm_epsilon")
+    heads = facts["heads"]
+    refuse_unless(
+        keys.whole("attention.head_count_kv", heads) == heads and facts["hidden"] % heads == 0,
+        "option",
+        f"{heads} heads with grouped keys, of a hidden size of {facts['hidden']}",
+        "as many key heads, and a hidden size that they divide",
+    )
+    head_size = facts["hidden"] // heads
+    return facts | {
+        "max_positions": provable_positions(keys.whole("context_length"), head_size),
+    }
+
+
+def gguf_tokenizer(file: GgufFile) -> TokenizerSpecification:
+    """The tokenizer that a file carries. Raises UnsupportedModelError for a kind that is not read."""
+    kind = file.required("tokenizer.ggml.model", str)
+    refuse_unless(
+        kind in ("gpt2", "llama"),
+        "option",
+        f"tokenizer model {kind!r}",
+        "byte-level BPE ('gpt2') or SentencePiece BPE ('llama')",
+    )
+    tokens, data = file.required("tokenizer.ggml.tokens", list), file.metadata
+    common: dict[str, Any] = {
+        "tokens": tuple(tokens),
+        "token_types": tuple(data.get("tokenizer.ggml.token_type", [1] * len(tokens))),
+        "bos_id": data.get("tokenizer.ggml.bos_token_id"),
+        "eos_id": data.get("tokenizer.ggml.eos_token_id"),
+        "end_of_turn_id": data.get("tokenizer.ggml.eot_token_id"),
+        "chat_template": data.get("tokenizer.chat_template"),
+    }
+    if kind == "gpt2":
+        return TokenizerSpecification(
+            **common,
+            merges=tuple(file.required("tokenizer.ggml.merges", list)),
+            pre_tokenizer=str(data.get("tokenizer.ggml.pre", "default")),
+            add_bos=bool(data.get("tokenizer.ggml.add_bos_token", False)),
+        )
+    return TokenizerSpecification(
+        **common,
+        merges=(),
+        kind="sentencepiece",
+        scores=tuple(file.required("tokenizer.ggml.scores", list)),
+        space_prefix=bool(data.get("tokenizer.ggml.add_space_prefix", True)),
+        add_bos=bool(data.get("tokenizer.ggml.add_bos_token", True)),
+    )

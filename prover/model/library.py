@@ -1,4 +1,4 @@
-"""Models by name: the built-in tiny one, and those imported under `.gainsay/models`."""
+"""Models by name: the built-in tiny one, those that can be fetched, and those imported under `.gainsay/models`."""
 
 from __future__ import annotations
 
@@ -9,29 +9,42 @@ from pathlib import Path
 
 from .calibrate import calibrate
 from .errors import ModelNotFoundError
-from .fetch import DEFAULT_CACHE
+from .fetch import DEFAULT_CACHE, GEMMA3_270M, SMOLLM2_135M, SOURCES, fetched
+from .float_model import FloatModel
 from .gguf_import import import_gguf
-from .tiny import tiny_model
+from .hugging_face_import import CONFIG, import_hugging_face
+from .seeded import CONFIGURATIONS, seeded_model, seeded_tokenizer
+from .tiny import tiny_model, tiny_tokenizer
 from .weights import MANIFEST, IntegerModel, Progress, load, save
 
 TINY = "tiny"
-SMOLLM2 = "smollm2-135m"
+BUILT_IN = (TINY, *CONFIGURATIONS)
+SMOLLM2 = SMOLLM2_135M.name
+GEMMA3 = GEMMA3_270M.name
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def load_model(name: str | Path, *, models: Path | str = DEFAULT_CACHE) -> IntegerModel:
-    """A model by name ("tiny", or an imported one such as "smollm2-135m") or by directory.
+    """A model by name or by directory: built in ("tiny", "tiny-gpt2", ...) or imported (such as "smollm2-135m").
 
     Raises ModelNotFoundError, ModelFileError or ModelHashError.
     """
-    if str(name) == TINY:
-        return IntegerModel.from_float(tiny_model())
+    if str(name) in BUILT_IN:
+        return IntegerModel.from_float(built_in_model(str(name)))
     for directory in (Path(models) / name, Path(name)):
         if (directory / MANIFEST).is_file():
             return load(directory)
-    known = ", ".join([TINY, *imported_models(models)])
+    known = ", ".join([*BUILT_IN, *imported_models(models)])
     raise ModelNotFoundError(f"no model {str(name)!r} (there are: {known}); run `gainsay model import` first")
+
+
+def built_in_model(name: str) -> FloatModel:
+    """A model made from a seed, by its name in BUILT_IN."""
+    if name == TINY:
+        return tiny_model()
+    config = CONFIGURATIONS[name]()
+    return seeded_model(name, config, seeded_tokenizer(tiny_tokenizer().specification, config.vocabulary))
 
 
 def imported_models(models: Path | str = DEFAULT_CACHE) -> list[str]:
@@ -46,27 +59,66 @@ def imported_models(models: Path | str = DEFAULT_CACHE) -> list[str]:
     )
 
 
+def source_path(source: str | Path, *, models: Path | str = DEFAULT_CACHE) -> Path:
+    """Where a model's files are: a GGUF file or a Hugging Face directory, or the fetched file of a known name.
+
+    Raises ModelNotFoundError.
+    """
+    if str(source) in SOURCES:
+        found = fetched(models, source=SOURCES[str(source)])
+        if found is None:
+            raise ModelNotFoundError(
+                f"{source} is not in {models}; run `gainsay model fetch --model {source}`"
+            )
+        return found
+    path = Path(source)
+    if path.is_file() or (path / CONFIG).is_file():
+        return path
+    raise ModelNotFoundError(
+        f"{source} is no GGUF file, no directory with a {CONFIG} and none of {', '.join(SOURCES)}; "
+        f"run `gainsay model fetch`, or name a file"
+    )
+
+
+def read_float_model(
+    source: str | Path, *, residual_scale: int | None = None, progress: Progress | None = None
+) -> FloatModel:
+    """A GGUF file or a Hugging Face directory as a float model. Raises CheckpointError and TokenizerError."""
+    importer = import_hugging_face if Path(source).is_dir() else import_gguf
+    return importer(source, residual_scale=residual_scale, progress=progress)
+
+
 def import_model(
-    gguf: Path | str,
+    source: Path | str,
     *,
     name: str = SMOLLM2,
     models: Path | str = DEFAULT_CACHE,
     calibration_tokens: int = 512,
+    residual_scale: int | None = None,
     progress: Progress | None = None,
 ) -> IntegerModel:
-    """Read a GGUF file, quantise, calibrate and save it as `models`/`name`; returns the saved model.
+    """Read a model's files, quantise, calibrate and save it as `models`/`name`; returns the saved model.
 
-    Raises the errors of `import_gguf` and `quantise`, and prover.program.OutOfRange when even the calibration
+    Raises the errors of `read_float_model` and `quantise`, and prover.program.OutOfRange when even the calibration
     text leaves a declared range.
     """
-    if not _NAME.fullmatch(name) or name == TINY:
+    if not _NAME.fullmatch(name) or name in BUILT_IN:
         raise ModelNotFoundError(
             f"{name!r} cannot name a model; use lower-case letters, digits, '-', '_' and '.'"
         )
-    with Path(gguf).open("rb") as stream:
-        source = {"file": Path(gguf).name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-    floats = import_gguf(gguf, progress=progress)
-    source["model"] = floats.name
-    model = replace(IntegerModel.from_float(floats, source=source, progress=progress), name=name)
+    origin = {"file": Path(source).resolve().name, "sha256": _source_sha256(Path(source))}
+    floats = read_float_model(source, residual_scale=residual_scale, progress=progress)
+    origin["model"] = floats.name
+    model = replace(IntegerModel.from_float(floats, source=origin, progress=progress), name=name)
     model = calibrate(model, tokens=calibration_tokens, progress=progress)
     return load(save(model, Path(models) / name), verify=False)
+
+
+def _source_sha256(path: Path) -> str:
+    """SHA-256 of a file; of a directory, over name and SHA-256 of each of its model files."""
+    if path.is_dir():
+        files = sorted([*path.glob("*.safetensors"), *path.glob("*.json")])
+        listing = "".join(f"{_source_sha256(file)}  {file.name}\n" for file in files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,69 +1,43 @@
-"""Float weights to integer weights at power-of-two scales.
+"""Float weights to integer weights at power-of-two scales, by the rules that the architecture states.
 
 A tensor of scale s holds integers v meaning v·2^-s. Each matrix has a scale s_w of its own, so that
 requantising its product takes the shift
 
     shift = scale(input) + s_w - scale(output)
 
-The gain of a norm is folded into the matrices that read the normalised tensor. Rounding is half up in float64,
-whose products of two float32 numbers are exact, so every machine derives the same integers.
+Gain and bias of a norm are folded into the matrices that read the normalised tensor. Rounding is half up in float64;
+products of two float32 numbers are exact there, and sums are taken over integers, so every machine derives the same
+integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..architectures.llama import (
-    GATE_SCALE,
-    NORMALISED_BITS,
-    NORMALISED_SCALE,
-    PRODUCT_BITS,
-    PRODUCT_SCALE,
-    QUERY_SCALE,
-    RESIDUAL_SCALE,
-    UP_SCALE,
-    VALUE_BITS,
-    VALUE_SCALE,
-)
+from ..architectures.config import MatrixRule, ModelConfig, VectorRule
+from ..operators.head_pair import BIAS_INPUT
 from .errors import QuantiseError
-from .gguf_import import FloatLayer, FloatModel
+from .float_model import FloatLayer, FloatModel
+from .integers import WEIGHT_LIMIT, largest_residual_scale, largest_scale, round_half_up
 
-WEIGHT_LIMIT = 2**15 - 1
 # A remainder lies in [0, 2^shift) and is checked against a range table of 2^16 entries.
 MAX_SHIFT = 16
 MIN_SHIFT = 1
 # Every partial sum of an accumulator is exact in float64 below this.
 EXACT_LIMIT = 2**53
 
-
-@dataclass(frozen=True)
-class MatrixRule:
-    """Scales at the two ends of a matrix, the width of its input, and which norm gain it absorbs."""
-
-    input_scale: int
-    output_scale: int
-    input_bits: int
-    gain: str | None = None
-
-
-_ATTENTION = MatrixRule(NORMALISED_SCALE, QUERY_SCALE, NORMALISED_BITS, "attention_norm")
-MATRIX_RULES = {
-    "w_query": _ATTENTION,
-    "w_key": _ATTENTION,
-    "w_value": MatrixRule(NORMALISED_SCALE, VALUE_SCALE, NORMALISED_BITS, "attention_norm"),
-    "w_output": MatrixRule(VALUE_SCALE, RESIDUAL_SCALE, VALUE_BITS),
-    "w_gate": MatrixRule(NORMALISED_SCALE, GATE_SCALE, NORMALISED_BITS, "mlp_norm"),
-    "w_up": MatrixRule(NORMALISED_SCALE, UP_SCALE, NORMALISED_BITS, "mlp_norm"),
-    "w_down": MatrixRule(PRODUCT_SCALE, RESIDUAL_SCALE, PRODUCT_BITS),
-}
+_ROWS_AT_ONCE = 8192
+_GUARD_BITS = 8  # of a folded bias: each product is rounded this much finer than the sum
+_HEAD_BIAS_SCALE = 40
+_LARGEST_HEAD_SCALE = 30
 
 
 @dataclass(frozen=True)
 class IntegerMatrix:
-    """y = requantise(values · x, shift); values are (outputs, inputs) int16 at scale `scale`."""
+    """y = requantise(values · x + bias, shift); values are (outputs, inputs) int16 at scale `scale`."""
 
     values: np.ndarray
     scale: int
@@ -72,84 +46,161 @@ class IntegerMatrix:
 
 @dataclass(frozen=True)
 class QuantisedWeights:
-    """All integers of a model."""
+    """All integers of a model. Per layer: the matrices, and every other weight (biases, gains, positions)."""
 
-    embedding: np.ndarray  # (vocabulary, hidden) int16 at RESIDUAL_SCALE
-    head: np.ndarray  # (vocabulary, hidden) int16, final gain folded in, at head_scale
+    embedding: np.ndarray  # (vocabulary, hidden) int16 at the residual scale
+    head: np.ndarray  # (vocabulary, head_inputs) of head_type, final gain and bias folded in, at head_scale
     head_scale: int
     layers: list[dict[str, IntegerMatrix]]
+    vectors: list[dict[str, np.ndarray]]  # int64, by name of the program's weight
 
 
 def quantise(
     model: FloatModel, *, progress: Callable[[str, int, int], None] | None = None
 ) -> QuantisedWeights:
     """Integer weights of a model. Raises QuantiseError naming the weight that does not fit."""
-    sizes = model.config
-    layers = []
+    config = model.config
+    layers, vectors = [], []
     for index, layer in enumerate(model.layers):
-        layers.append(_quantise_layer(layer, index))
-        if progress:
-            progress("quantise", index + 1, sizes.layers)
-    embedding = round_half_up(model.embedding.astype(np.float64), RESIDUAL_SCALE)
-    largest = int(np.abs(embedding).max())
-    if largest > WEIGHT_LIMIT:
-        raise QuantiseError(
-            f"the embedding holds {largest} at scale {RESIDUAL_SCALE}, above {WEIGHT_LIMIT}; "
-            f"this model needs a smaller residual scale"
+        matrices = {
+            name: _quantise_matrix(layer, name, index, rule) for name, rule in config.matrix_rules.items()
+        }
+        layers.append(matrices)
+        vectors.append(
+            {
+                **_quantise_biases(layer, matrices, index, config),
+                **{
+                    name: _quantise_vector(_vector(model, layer, name), name, index, rule)
+                    for name, rule in config.vector_rules.items()
+                },
+            }
         )
-    head = model.head.astype(np.float64) * model.final_norm.astype(np.float64)
-    head_scale = largest_scale(head, limit=30)
-    _check_exact("head", 0, sizes.hidden, NORMALISED_BITS)
-    return QuantisedWeights(
-        embedding=embedding.astype(np.int16),
-        head=round_half_up(head, head_scale).astype(np.int16),
-        head_scale=head_scale,
-        layers=layers,
-    )
+        if progress:
+            progress("quantise", index + 1, config.layers)
+    head, head_scale = _quantise_head(model)
+    return QuantisedWeights(_quantise_embedding(model), head, head_scale, layers, vectors)
 
 
-def round_half_up(values: np.ndarray, scale: int) -> np.ndarray:
-    """floor(values·2^scale + 1/2) as float64 integers."""
-    return np.floor(np.ldexp(values, scale) + 0.5)
+def head_type(config: ModelConfig) -> type[np.signedinteger]:
+    """How head rows are stored."""
+    return np.int16 if config.head_rule.bits <= 16 else np.int32
 
 
-def largest_scale(values: np.ndarray, limit: int) -> int:
-    """The largest scale, at most `limit`, at which all values fit WEIGHT_LIMIT after rounding."""
-    extremes = np.array([values.min(), values.max()], dtype=np.float64)
-    scale = limit
-    while np.abs(round_half_up(extremes, scale)).max() > WEIGHT_LIMIT:
-        scale -= 1
-    return scale
+def head_input_bits(config: ModelConfig) -> int:
+    """Signed width of what the head multiplies."""
+    widest = max(config.programs["head"].limits.values(), default=BIAS_INPUT)
+    return max(widest, BIAS_INPUT).bit_length()
 
 
-def _quantise_layer(layer: FloatLayer, index: int) -> dict[str, IntegerMatrix]:
-    result = {}
-    for name, rule in MATRIX_RULES.items():
-        weight = layer.matrices[name].astype(np.float64)
-        if rule.gain is not None:
-            weight = weight * getattr(layer, rule.gain).astype(np.float64)
-        result[name] = _quantise_matrix(weight, name, index, rule)
-    return result
-
-
-def _quantise_matrix(weight: np.ndarray, name: str, layer: int, rule: MatrixRule) -> IntegerMatrix:
+def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule) -> IntegerMatrix:
+    weight = layer[name].astype(np.float64)
+    if rule.gain is not None:
+        weight *= layer[rule.gain].astype(np.float64)
+    weight *= rule.factor
     offset = rule.input_scale - rule.output_scale
     scale = largest_scale(weight, limit=MAX_SHIFT - offset)
     shift = scale + offset
     if shift < MIN_SHIFT:
         raise QuantiseError(
-            f"matrix {name} of layer {layer} holds {np.abs(weight).max():.1f}, too large for 16-bit weights; "
+            f"matrix {name} of layer {index} holds {np.abs(weight).max():.1f}, too large for 16-bit weights; "
             f"this model needs another scale for {name}"
         )
-    _check_exact(name, layer, weight.shape[1], rule.input_bits)
-    return IntegerMatrix(round_half_up(weight, scale).astype(np.int16), scale, shift)
+    values = round_half_up(weight, scale).astype(np.int16)
+    _check_exact(f"matrix {name} of layer {index}", values, rule.input_bits)
+    return IntegerMatrix(values, scale, shift)
 
 
-def _check_exact(name: str, layer: int, inputs: int, input_bits: int) -> None:
-    """Sum of `inputs` products must stay exact in float64 in any order of summation."""
-    bound = 1 << (input_bits - 1)
-    if inputs * bound * (WEIGHT_LIMIT + 1) >= EXACT_LIMIT:
+def _quantise_biases(
+    layer: FloatLayer, matrices: dict[str, IntegerMatrix], index: int, config: ModelConfig
+) -> dict[str, np.ndarray]:
+    """b_int = round((b + W @ gain_bias) * factor) at the scale of the accumulator, (outputs,) int64."""
+    result = {}
+    for name, rule in config.matrix_rules.items():
+        if rule.bias is None:
+            continue
+        scale = rule.input_scale + matrices[name].scale + _GUARD_BITS
+        terms = np.zeros((rule.outputs, 1))
+        if (bias := layer.get(rule.bias)) is not None:
+            terms = bias.astype(np.float64)[:, None]
+        if rule.gain_bias is not None and (shift := layer.get(rule.gain_bias)) is not None:
+            terms = np.concatenate([terms, layer[name].astype(np.float64) * shift.astype(np.float64)], axis=1)
+        summed = round_half_up(terms * rule.factor, scale).astype(np.int64).sum(axis=1)
+        result[rule.bias] = (summed + (1 << (_GUARD_BITS - 1))) >> _GUARD_BITS
+        _check_width(result[rule.bias], rule.bias, index, rule.bias_bits)
+    return result
+
+
+def _quantise_vector(values: np.ndarray | None, name: str, layer: int, rule: VectorRule) -> np.ndarray:
+    if values is None or (rule.first_layer_only and layer > 0):
+        return np.zeros(rule.shape, dtype=np.int64)
+    integers = round_half_up(values.astype(np.float64) * rule.factor, rule.scale).astype(np.int64)
+    _check_width(integers, name, layer, rule.bits)
+    return integers.reshape(rule.shape)
+
+
+def _vector(model: FloatModel, layer: FloatLayer, name: str) -> np.ndarray | None:
+    return model.positions if name == "positions" else layer.get(name)
+
+
+def _quantise_embedding(model: FloatModel) -> np.ndarray:
+    scale, factor = model.config.residual_scale, model.config.embedding_factor
+    if largest_residual_scale(model.embedding, factor, scale) < scale:
+        largest = np.abs(model.embedding).max() * factor * 2.0**scale
         raise QuantiseError(
-            f"matrix {name} of layer {layer} sums {inputs} products of up to {bound} and {WEIGHT_LIMIT + 1}, "
-            f"which float64 cannot hold exactly; this model is too wide for these scales"
+            f"the embedding holds {largest:.0f} at scale {scale}, above {WEIGHT_LIMIT}; "
+            f"this model needs a smaller residual scale"
+        )
+    result = np.empty(model.embedding.shape, dtype=np.int16)
+    for rows in _blocks(len(result)):
+        result[rows] = round_half_up(model.embedding[rows].astype(np.float64) * factor, scale)
+    return result
+
+
+def _quantise_head(model: FloatModel) -> tuple[np.ndarray, int]:
+    """(vocabulary, head_inputs): head * final gain, and H @ final bias over the constant channel's value."""
+    config = model.config
+
+    def block(rows: slice) -> np.ndarray:
+        matrix = model.head[rows].astype(np.float64)
+        folded = matrix * model.final_norm.astype(np.float64)
+        if config.head_rule.gain_bias is None:
+            return folded
+        if model.final_norm_bias is None:
+            return np.concatenate([folded, np.zeros((len(folded), 1))], axis=1)
+        products = round_half_up(matrix * model.final_norm_bias.astype(np.float64), _HEAD_BIAS_SCALE)
+        bias = products.astype(np.int64).sum(axis=1).astype(np.float64)
+        unit = BIAS_INPUT >> config.normalised_scale  # what the constant channel stands for
+        return np.concatenate([folded, np.ldexp(bias, -_HEAD_BIAS_SCALE)[:, None] / unit], axis=1)
+
+    extremes = [(part.min(), part.max()) for part in map(block, _blocks(config.vocabulary))]
+    largest = (1 << (config.head_rule.bits - 1)) - 1
+    scale = largest_scale(np.array(extremes), _LARGEST_HEAD_SCALE, largest)
+    result = np.empty((config.vocabulary, config.head_inputs), dtype=head_type(config))
+    for rows in _blocks(config.vocabulary):
+        result[rows] = round_half_up(block(rows), scale)
+        _check_exact("the head", result[rows], head_input_bits(config))
+    return result, scale
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    """Vocabularies are large: float64 copies are made of some rows at a time."""
+    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, rows, _ROWS_AT_ONCE))
+
+
+def _check_exact(what: str, values: np.ndarray, input_bits: int) -> None:
+    """No partial sum of a row's products may reach 2^53, whatever the input and the order of summation."""
+    bound = 1 << (input_bits - 1)
+    largest = int(np.abs(values.astype(np.int64)).sum(axis=1).max())
+    if largest * bound >= EXACT_LIMIT:
+        raise QuantiseError(
+            f"{what} has a row of absolute sum {largest}; times inputs of up to {bound} float64 cannot hold it "
+            f"exactly; this model is too wide for these scales"
+        )
+
+
+def _check_width(values: np.ndarray, name: str, layer: int, bits: int) -> None:
+    largest = int(np.abs(values).max()) if values.size else 0
+    if largest >= 1 << (bits - 1):
+        raise QuantiseError(
+            f"{name} of layer {layer} holds {largest}, outside {bits} bits; this model needs a smaller scale for it"
         )

@@ -7,13 +7,11 @@ powers of two would hide: 160 hidden channels, 259 tokens.
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..architectures.llama import LlamaConfig
-from .gguf_import import FloatLayer, FloatModel, matrix_shapes
-from .tokenizer import CONTROL, NORMAL, Tokenizer, TokenizerSpecification, byte_alphabet
-
-SEED = 20_250_207
+from .float_model import FloatLayer, FloatModel
+from .seeded import SEED, Draw
+from .token_models import CONTROL, NORMAL, byte_alphabet
+from .tokenizer import Tokenizer, TokenizerSpecification
 
 CONFIG = LlamaConfig(
     layers=2,
@@ -48,15 +46,18 @@ _AMPLITUDE = {
 
 def tiny_model(seed: int = SEED) -> FloatModel:
     """The tiny model of a seed. The head is not tied to the embedding: a random tied head repeats its input."""
-    draw = _Draw(seed)
+    draw = Draw(seed)
     sizes = CONFIG
     layers = [
         FloatLayer(
-            attention_norm=1.0 + draw.uniform((sizes.hidden,), 0.5),
-            mlp_norm=1.0 + draw.uniform((sizes.hidden,), 0.5),
-            matrices={
-                name: draw.uniform(shape, _AMPLITUDE[name]) for name, shape in matrix_shapes(sizes).items()
-            },
+            {
+                "attention_norm": 1.0 + draw.uniform((sizes.hidden,), 0.5),
+                "mlp_norm": 1.0 + draw.uniform((sizes.hidden,), 0.5),
+                **{
+                    name: draw.uniform(sizes.matrix_shapes[name], amplitude)
+                    for name, amplitude in _AMPLITUDE.items()
+                },
+            }
         )
         for _ in range(sizes.layers)
     ]
@@ -86,15 +87,3 @@ def tiny_tokenizer() -> Tokenizer:
             chat_template=CHAT_TEMPLATE,
         )
     )
-
-
-class _Draw:
-    """Uniform numbers k/2^11·amplitude with integer k in [-2^11, 2^11); amplitudes are powers of two."""
-
-    def __init__(self, seed: int) -> None:
-        self._bits = np.random.PCG64(seed)
-
-    def uniform(self, shape: tuple[int, ...], amplitude: float) -> np.ndarray:
-        count = int(np.prod(shape))
-        integers = (self._bits.random_raw(count) >> np.uint64(52)).astype(np.int64) - 2**11
-        return (integers.astype(np.float32) * np.float32(amplitude / 2**11)).reshape(shape)

@@ -1,4 +1,4 @@
-"""Byte-level BPE tokenizer and chat template, built from what a GGUF file carries.
+"""A model's tokenizer and chat template, built from what its files carry.
 
 Decoding goes through raw bytes, so that streaming never cuts a UTF-8 character in two and the streamed pieces
 concatenate to exactly what `decode` returns.
@@ -10,28 +10,32 @@ import codecs
 import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from eth_hash.auto import keccak
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
-from tokenizers import Tokenizer as BytePairTokenizer
+from tokenizers import Tokenizer as Encoder
 
 from .errors import ChatTemplateError, TokenizerError
-
-# Token types of GGUF (llama.cpp's llama_token_type).
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+from .token_models import (
+    CONTROL,
+    byte_level_encoder,
+    decoding_style,
+    described_encoder,
+    sentencepiece_encoder,
+    strips_leading_space,
+    token_bytes,
+)
 
 # Tokens that end a turn whatever the metadata says; the same list that llama.cpp treats as end of generation.
-_END_TEXTS = frozenset({"<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|end_of_text|>", "</s>"})
-
-_LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-    r"|\s+(?!\S)|\s+"
+_END_TEXTS = frozenset(
+    {"<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|end_of_text|>", "<end_of_turn>", "</s>"}
 )
+
+Style = Literal["gpt2", "sentencepiece", "tokenizer.json"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,22 @@ class TokenizerSpecification:
     end_of_turn_id: int | None = None
     add_bos: bool = False
     chat_template: str | None = None
+    kind: Style = "gpt2"
+    scores: tuple[float, ...] = ()  # sentencepiece
+    space_prefix: bool = False  # sentencepiece: text starts with a space of its own
+    description: str | None = None  # tokenizer.json
+    more_end_ids: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Every field that was known from the start, and of the later ones those that say something."""
+        later = ("kind", "scores", "space_prefix", "description", "more_end_ids")
+        idle = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
+        return {name: value for name, value in asdict(self).items() if name not in idle}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TokenizerSpecification:
-        lists = {key: tuple(data[key]) for key in ("tokens", "token_types", "merges")}
-        return cls(**(data | lists))
+        lists = ("tokens", "token_types", "merges", "scores", "more_end_ids")
+        return cls(**(data | {key: tuple(data[key]) for key in lists if key in data}))
 
 
 class Tokenizer:
@@ -64,9 +76,15 @@ class Tokenizer:
         """Raises TokenizerError when the parts do not fit together."""
         _validate(specification)
         self.specification = specification
-        self._encoder = _build_encoder(specification)
-        self._bytes = _token_bytes(specification)
+        if (
+            specification.kind != "sentencepiece"
+        ):  # ranking 500,000 merges takes seconds: done when text arrives
+            _ = self._encoder
+        self._bytes = token_bytes(specification.tokens, specification.token_types, _style(specification))
         self._special = frozenset(i for i, kind in enumerate(specification.token_types) if kind == CONTROL)
+        self._strips_space = specification.space_prefix or (
+            specification.description is not None and strips_leading_space(specification.description)
+        )
 
     def __len__(self) -> int:
         return len(self.specification.tokens)
@@ -85,10 +103,18 @@ class Tokenizer:
         return self._special
 
     @cached_property
+    def _encoder(self) -> Encoder:
+        return _build_encoder(self.specification)
+
+    @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """Sorted ids after which generation stops."""
         named = {index for index in self._special if self.specification.tokens[index] in _END_TEXTS}
-        declared = (self.specification.eos_id, self.specification.end_of_turn_id)
+        declared = (
+            self.specification.eos_id,
+            self.specification.end_of_turn_id,
+            *self.specification.more_end_ids,
+        )
         return tuple(sorted(named | {index for index in declared if index is not None}))
 
     @cached_property
@@ -117,7 +143,9 @@ class Tokenizer:
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
     ) -> list[int]:
         """Ids of a conversation rendered by the model's chat template. Raises ChatTemplateError."""
-        return self.encode(self.render_chat(messages, add_generation_prompt=add_generation_prompt))
+        ids = self.encode(self.render_chat(messages, add_generation_prompt=add_generation_prompt))
+        # Some templates write the first token themselves.
+        return ids[1:] if self.specification.add_bos and ids[:2] == [self.bos_id] * 2 else ids
 
     def render_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
@@ -144,9 +172,8 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
         """Text of `ids`; bytes that are not UTF-8 become U+FFFD. Raises TokenizerError for unknown ids."""
-        return b"".join(self.token_bytes(index, skip_special=skip_special) for index in ids).decode(
-            "utf-8", "replace"
-        )
+        decoder = self.stream(skip_special=skip_special)
+        return "".join([*map(decoder.push, ids), decoder.flush()])
 
     def stream(self, *, skip_special: bool = True) -> StreamingDecoder:
         """A decoder to push ids into one by one."""
@@ -183,22 +210,18 @@ class StreamingDecoder:
     def __init__(self, tokenizer: Tokenizer, skip_special: bool) -> None:
         self._tokenizer, self._skip_special = tokenizer, skip_special
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._strips_space = tokenizer._strips_space
 
     def push(self, index: int) -> str:
         """Text that is complete after this id; may be empty."""
-        return self._decoder.decode(self._tokenizer.token_bytes(index, skip_special=self._skip_special))
+        content = self._tokenizer.token_bytes(index, skip_special=self._skip_special)
+        if self._strips_space and content:
+            content, self._strips_space = content.removeprefix(b" "), False
+        return self._decoder.decode(content)
 
     def flush(self) -> str:
         """What is left at the end: U+FFFD if a character was never finished, else nothing."""
         return self._decoder.decode(b"", final=True)
-
-
-def byte_alphabet() -> dict[int, str]:
-    """GPT-2's printable stand-in for each byte."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    alphabet = {byte: chr(byte) for byte in printable}
-    others = [byte for byte in range(256) if byte not in alphabet]
-    return alphabet | {byte: chr(0x100 + offset) for offset, byte in enumerate(others)}
 
 
 def _validate(specification: TokenizerSpecification) -> None:
@@ -211,83 +234,35 @@ def _validate(specification: TokenizerSpecification) -> None:
         raise TokenizerError(
             f"{len(specification.token_types)} token types for {count} tokens; convert again"
         )
-    for field in ("bos_id", "eos_id", "end_of_turn_id"):
-        index = getattr(specification, field)
+    if specification.kind == "sentencepiece" and len(specification.scores) != count:
+        raise TokenizerError(
+            f"{len(specification.scores)} scores for {count} tokens; convert the model again"
+        )
+    ids = {name: getattr(specification, name) for name in ("bos_id", "eos_id", "end_of_turn_id")}
+    ids |= {f"end token {index!r}": index for index in specification.more_end_ids}
+    for field, index in ids.items():
         if index is not None and not (isinstance(index, int) and 0 <= index < count):
             raise TokenizerError(f"{field} {index!r} is outside the vocabulary of {count}")
     if specification.chat_template is not None and not isinstance(specification.chat_template, str):
         raise TokenizerError("the chat template is not text; convert the model again")
 
 
-def _build_encoder(specification: TokenizerSpecification) -> BytePairTokenizer:
-    vocabulary = {token: index for index, token in enumerate(specification.tokens)}
-    pairs = []
-    for merge in specification.merges:
-        pair = tuple(str(merge).split(" "))
-        if len(pair) != 2 or any(part not in vocabulary for part in (*pair, "".join(pair))):
-            raise TokenizerError(
-                f"merge {merge!r} does not join two tokens into a third; convert the model again"
-            )
-        pairs.append(pair)
-    missing = [byte for byte, symbol in byte_alphabet().items() if symbol not in vocabulary]
-    if any(0x20 <= byte < 0x7F or byte == 0x0A for byte in missing):
-        raise TokenizerError(
-            f"the vocabulary has no token for byte {min(missing):#04x}; convert the model again"
+def _build_encoder(specification: TokenizerSpecification) -> Encoder:
+    tokens, types = specification.tokens, specification.token_types
+    if specification.kind == "gpt2":
+        return byte_level_encoder(tokens, types, specification.merges, specification.pre_tokenizer)
+    if specification.kind == "sentencepiece":
+        return sentencepiece_encoder(
+            tokens, types, specification.scores, space_prefix=specification.space_prefix
         )
-    encoder = BytePairTokenizer(models.BPE(vocab=vocabulary, merges=pairs, unk_token=_unknown(specification)))
-    encoder.pre_tokenizer = _pre_tokenizer(specification.pre_tokenizer)
-    encoder.decoder = decoders.ByteLevel()
-    kinds = specification.token_types
-    encoder.add_special_tokens(
-        [
-            AddedToken(t, special=True, normalized=False)
-            for t, k in zip(specification.tokens, kinds, strict=True)
-            if k == CONTROL
-        ]
-    )
-    encoder.add_tokens(
-        [
-            AddedToken(t, normalized=False)
-            for t, k in zip(specification.tokens, kinds, strict=True)
-            if k == USER_DEFINED
-        ]
-    )
-    return encoder
+    if specification.kind == "tokenizer.json" and specification.description is not None:
+        return described_encoder(specification.description)
+    raise TokenizerError(f"a tokenizer of kind {specification.kind!r} is not read; import the model again")
 
 
-def _unknown(specification: TokenizerSpecification) -> str | None:
-    unknown = [
-        t for t, kind in zip(specification.tokens, specification.token_types, strict=True) if kind == UNKNOWN
-    ]
-    return unknown[0] if unknown else None
-
-
-def _pre_tokenizer(kind: str) -> pre_tokenizers.PreTokenizer:
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    if kind in ("default", "gpt-2", "gpt2"):
-        return byte_level
-    if kind in ("smollm", "starcoder", "refact", "command-r"):
-        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
-    if kind in ("llama3", "llama-bpe", "llama-v3"):
-        split = pre_tokenizers.Split(Regex(_LLAMA3_PATTERN), behavior="isolated")
-        return pre_tokenizers.Sequence(
-            [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-        )
-    raise TokenizerError(
-        f"pre-tokenizer {kind!r} is not known; known: default, gpt-2, smollm, starcoder, llama-bpe"
-    )
-
-
-def _token_bytes(specification: TokenizerSpecification) -> list[bytes]:
-    """The bytes each token stands for. Control and user-defined tokens are literal text."""
-    to_byte = {symbol: byte for byte, symbol in byte_alphabet().items()}
-    table = []
-    for token, kind in zip(specification.tokens, specification.token_types, strict=True):
-        if kind in (CONTROL, USER_DEFINED) or any(symbol not in to_byte for symbol in token):
-            table.append(token.encode("utf-8"))
-        else:
-            table.append(bytes(to_byte[symbol] for symbol in token))
-    return table
+def _style(specification: TokenizerSpecification) -> str:
+    """Whether tokens are written in GPT-2's byte alphabet or as SentencePiece does."""
+    return decoding_style(specification.description) if specification.description else specification.kind
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -3,7 +3,7 @@
 A saved model is a directory:
 
     manifest.json        format, config, tokenizer, scales, shifts, observed ranges, SHA-256 of the weights
-    weights.safetensors  embedding, head, and layers.<l>.<matrix> as int16
+    weights.safetensors  embedding, head, and layers.<l>.<matrix> as int16; layers.<l>.<other weight> as int64
 
 Weights are memory-mapped, so loading costs only the hash. The directory appears under its name in one rename.
 """
@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,15 +24,18 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import save_file
 
-from ..architectures.llama import LlamaConfig
+from ..architectures import config_from_json
+from ..architectures.config import ModelConfig
 from .errors import ModelError, ModelFileError, ModelHashError, ModelNotFoundError
-from .gguf_import import FloatModel, matrix_shapes
-from .quantise import MATRIX_RULES, IntegerMatrix, QuantisedWeights, quantise
+from .float_model import FloatModel
+from .quantise import IntegerMatrix, QuantisedWeights, head_type, quantise
 from .tokenizer import Tokenizer, TokenizerSpecification
 
 FORMAT = "gainsay-integer-model/1"
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+
+_STORED = {"I16": "<i2", "I32": "<i4", "I64": "<i8"}
 
 Progress = Callable[[str, int, int], None]
 Kind = Literal["attention", "mlp"]
@@ -58,7 +61,7 @@ class IntegerModel:
     """A model as exact integers. `weights.layers[l][name]` is the matrix `name` of layer l."""
 
     name: str
-    config: LlamaConfig
+    config: ModelConfig
     tokenizer: Tokenizer
     weights: QuantisedWeights
     observed: tuple[ObservedRange, ...] = ()
@@ -79,7 +82,7 @@ class IntegerModel:
 
     @property
     def head(self) -> np.ndarray:
-        """(vocabulary, hidden) int16, final norm gain folded in."""
+        """(vocabulary, head_inputs) int16 or int32, final norm folded in."""
         return self.weights.head
 
     @property
@@ -88,26 +91,31 @@ class IntegerModel:
         return self.tokenizer.end_ids
 
     def layer_weights(self, layer: int, kind: Kind) -> dict[str, np.ndarray]:
-        """int16 matrices (inputs, outputs) of the attention or MLP step of a layer, by weight name of its program."""
-        matrices = self.weights.layers[layer]
-        return {tensor.name: matrices[tensor.name].values.T for tensor in self.config.programs[kind].weights}
+        """Weights of the attention or MLP step of a layer, by name in its program.
+
+        Matrices are (inputs, outputs) int16, all others int64 in their unpadded shape.
+        """
+        matrices, vectors = self.weights.layers[layer], self.weights.vectors[layer]
+        names = [tensor.name for tensor in self.config.programs[kind].weights]
+        return {name: matrices[name].values.T if name in matrices else vectors[name] for name in names}
 
     def layer_parameters(self, layer: int, kind: Kind) -> dict[str, int]:
-        """The step-key integers: `<matrix>_shift` for every matrix of the step."""
+        """The step-key integers: `<matrix>_shift` for every matrix, and what else tells layers apart."""
         matrices = self.weights.layers[layer]
-        weights = self.config.programs[kind].weights
-        return {f"{w.name.removeprefix('w_')}_shift": matrices[w.name].shift for w in weights}
+        shifts = {f"{name.removeprefix('w_')}_shift": matrix.shift for name, matrix in matrices.items()}
+        known = shifts | self.config.layer_parameters(layer, kind)
+        return {name: known[name] for name in self.config.programs[kind].parameters}
 
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 over config, tokenizer, scales and all integers; equal models have equal digests anywhere."""
         digest = hashlib.sha256()
-        facts = {"config": _config_to_json(self.config), "scales": _scales(self)}
+        facts = {"config": self.config.to_json(), "scales": _scales(self)}
         digest.update(json.dumps(facts, sort_keys=True).encode())
         digest.update(self.tokenizer.digest)
         for name, tensor in sorted(_tensors(self).items()):
             digest.update(f"{name}{tensor.shape}".encode())
-            digest.update(np.ascontiguousarray(tensor, dtype="<i2").data)
+            digest.update(np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<")).data)
         return digest.digest()
 
 
@@ -122,7 +130,7 @@ def save(model: IntegerModel, directory: Path | str) -> Path:
         manifest = {
             "format": FORMAT,
             "name": model.name,
-            "config": _config_to_json(model.config),
+            "config": model.config.to_json(),
             "tokenizer": model.tokenizer.specification.to_json(),
             "scales": _scales(model),
             "observed": [asdict(entry) for entry in model.observed],
@@ -167,45 +175,61 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
 
 
 def _assemble(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> IntegerModel:
-    config = LlamaConfig(**manifest["config"])
+    config = config_from_json(manifest["config"])
     scales = manifest["scales"]
-    layers = []
+    layers, vectors = [], []
     for layer in range(config.layers):
         matrices = {}
-        for name, shape in matrix_shapes(config).items():
-            values = _expect(tensors, f"layers.{layer}.{name}", shape)
-            entry, rule = scales["layers"][layer][name], MATRIX_RULES[name]
+        for name, rule in config.matrix_rules.items():
+            values = _expect(tensors, f"layers.{layer}.{name}", (rule.outputs, rule.inputs), np.int16)
+            entry = scales["layers"][layer][name]
             if entry["shift"] != entry["scale"] + rule.input_scale - rule.output_scale:
                 raise ModelFileError(
                     f"{name} was quantised for other scales than this version's; import the model again"
                 )
             matrices[name] = IntegerMatrix(values, entry["scale"], entry["shift"])
         layers.append(matrices)
-    shape = (config.vocabulary, config.hidden)
+        vectors.append(
+            {
+                name: _expect(tensors, f"layers.{layer}.{name}", shape, np.int64)
+                if _is_stored(config, name, layer)
+                else np.zeros(shape, dtype=np.int64)
+                for name, shape in config.vector_shapes.items()
+            }
+        )
     return IntegerModel(
         name=manifest["name"],
         config=config,
         tokenizer=Tokenizer(TokenizerSpecification.from_json(manifest["tokenizer"])),
         weights=QuantisedWeights(
-            embedding=_expect(tensors, "embedding", shape),
-            head=_expect(tensors, "head", shape),
+            embedding=_expect(tensors, "embedding", (config.vocabulary, config.hidden), np.int16),
+            head=_expect(tensors, "head", (config.vocabulary, config.head_inputs), head_type(config)),
             head_scale=scales["head"],
             layers=layers,
+            vectors=vectors,
         ),
         observed=tuple(ObservedRange(**entry) for entry in manifest["observed"]),
         source=manifest["source"],
     )
 
 
-def _config_to_json(config: LlamaConfig) -> dict[str, Any]:
-    return {entry.name: getattr(config, entry.name) for entry in fields(config) if entry.init}
-
-
 def _tensors(model: IntegerModel) -> dict[str, np.ndarray]:
     tensors = {"embedding": model.weights.embedding, "head": model.weights.head}
     for index, layer in enumerate(model.weights.layers):
         tensors |= {f"layers.{index}.{name}": matrix.values for name, matrix in layer.items()}
+    for index, vectors in enumerate(model.weights.vectors):
+        tensors |= {
+            f"layers.{index}.{name}": values
+            for name, values in vectors.items()
+            if _is_stored(model.config, name, index)
+        }
     return tensors
+
+
+def _is_stored(config: ModelConfig, name: str, layer: int) -> bool:
+    """Learned positions are zero in every layer but the first."""
+    rule = config.vector_rules.get(name)
+    return layer == 0 or rule is None or not rule.first_layer_only
 
 
 def _scales(model: IntegerModel) -> dict[str, Any]:
@@ -216,14 +240,19 @@ def _scales(model: IntegerModel) -> dict[str, Any]:
     return {"head": model.weights.head_scale, "layers": layers}
 
 
-def _expect(tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name not in tensors or tensors[name].shape != shape:
-        raise ModelFileError(f"the saved weights lack {name!r} of shape {shape}; import the model again")
-    return tensors[name]
+def _expect(
+    tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...], kind: type[np.signedinteger]
+) -> np.ndarray:
+    found = tensors.get(name)
+    if found is None or found.shape != shape or found.dtype != kind:
+        raise ModelFileError(
+            f"the saved weights lack {name!r} of shape {shape} as {kind.__name__}; import the model again"
+        )
+    return found
 
 
 def _map_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Every int16 tensor as a read-only view of the mapped file; the library's own reader would copy."""
+    """Every tensor as a read-only view of the mapped file; the library's own reader would copy."""
     mapped = np.memmap(path, dtype=np.uint8, mode="r")
     header_size = int.from_bytes(mapped[:8].tobytes(), "little")
     header = json.loads(mapped[8 : 8 + header_size].tobytes())
@@ -232,10 +261,11 @@ def _map_safetensors(path: Path) -> dict[str, np.ndarray]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        if entry["dtype"] != "I16":
-            raise ModelFileError(f"{path}: tensor {name!r} is {entry['dtype']} instead of I16; import again")
+        if entry["dtype"] not in _STORED:
+            raise ModelFileError(f"{path}: tensor {name!r} is {entry['dtype']}, not an integer; import again")
         start, end = entry["data_offsets"]
-        tensors[name] = np.asarray(body[start:end].view("<i2").reshape(entry["shape"]))
+        values = body[start:end].view(_STORED[entry["dtype"]])
+        tensors[name] = np.asarray(values.reshape(entry["shape"]))
     return tensors
 
 

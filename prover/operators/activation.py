@@ -1,6 +1,6 @@
 """Activation by table.
 
-MEANING    a = TABLE[g], a table of 2^bits entries of the exactly rounded function (SiLU).
+MEANING    a = TABLE[g], a table of 2^bits entries of the exactly rounded function (SiLU, GELU in its tanh form).
 BOUNDS     -2^(bits-1) <= g < 2^(bits-1), by membership in the table.
 RELATIONS  Lookup (g, a).
 PADDING    TABLE[0] = 0, so padded channels stay zero.
@@ -8,23 +8,31 @@ PADDING    TABLE[0] = 0, so padded channels stay zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Bits, Constant, Lookup, LookupTable, Ref, Relation
-from ..tables import ACTIVATION_TAG, Counter, silu_table
+from ..tables import ACTIVATION_TAG, Counter, activation_table
 
 
 @dataclass(frozen=True)
 class Activation(OperatorBase):
-    """output = silu(x), both at the given scale."""
+    """output = function(x), x at `scale` and the output at `output_scale`."""
 
     x: str
     output: str
     domain: tuple[str, ...]
     bits: int
     scale: int
+    output_scale: int
+    function: str
+
+    @property
+    def _table(self) -> np.ndarray:
+        return activation_table(self.function, self.bits, self.scale, self.output_scale)
 
     def tables(self) -> Sequence[LookupTable]:
         return (
@@ -47,20 +55,23 @@ class Activation(OperatorBase):
                 "activation_second",
                 ("activation_row",),
                 Kind.CONSTANT,
-                values=lambda: silu_table(self.bits, self.scale),
+                values=lambda: self._table,
             ),
             Tensor(self.output, self.domain, Kind.WITNESS),
         )
+
+    def limits(self) -> Mapping[str, int]:
+        return {self.x: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
         half = 1 << (self.bits - 1)
         x = context.tensors[self.x]
         context.check_range(self.x, x, -half, half)
-        context.tensors[self.output] = silu_table(self.bits, self.scale)[x + half]
+        context.tensors[self.output] = self._table[x + half]
 
     def witness(self, context: WitnessContext) -> None:
         index = context.tensors[self.x] + (1 << (self.bits - 1))
-        context.tensors[self.output] = silu_table(self.bits, self.scale)[index]
+        context.tensors[self.output] = self._table[index]
 
     def relations(self, program: Program) -> Sequence[Relation]:
         return (Lookup(self.output, self.domain, Constant(ACTIVATION_TAG), Ref(self.x), Ref(self.output)),)

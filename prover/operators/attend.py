@@ -3,7 +3,9 @@
 MEANING    score[t,u] = q[t] . k[u];  m[t] = max over visible u (u <= t);  z = m - score
            digits: z >> shift = 2^16 * z_hi + z_lo;  e = EXP[z_lo] if z_hi = 0 else 0  (e = 65535 at z = 0)
            S[t] = sum_u e;  context = floor((2 sum_u e v + S) / (2 S))
-BOUNDS     |q|, |k| < 2^15, so |score| <= OFFSET / 4 where OFFSET = 2^offset_bits; |v|, |context| < 2^(bits-1).
+BOUNDS     |score| <= OFFSET / 4 where OFFSET = 2^offset_bits: by the widths of q and k, or by the norms in front of
+           them. Every index z >> shift is below 2^32 and that of a masked pair at least 2^16 (checked when the operator
+           is made). |v|, |context| < 2^(bits-1).
 RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSET * mask = - sum_c q k, with all
                       digits in range: z >= 0 everywhere, and a masked pair has z >= OFFSET / 2, so z_hi > 0
            saturated  Lookup (z_hi, saturated) with saturated = [z_hi > 0]
@@ -14,13 +16,16 @@ RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSE
            S          Contraction S = sum_u e
            context    Contraction 2 S context + remainder - S = 2 sum_u e v;  remainder >= 0 and
                       2 S - 1 - remainder >= 0 by limbs; context in range. S >= 65535, so the quotient is unique.
+REACH      a layer may see the last `reach` positions only. Those further back are masked like the future: the mask is
+           [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
+           sees everything. Both masks are closed forms and never overlap; u = t is always visible.
 PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Padded context
            rows come after every real row and are masked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +38,7 @@ from ..relations import (
     Expression,
     Lookup,
     LookupTable,
+    Parameter,
     Pointwise,
     ProductTerm,
     Ref,
@@ -41,8 +47,10 @@ from ..relations import (
 from ..tables import (
     EXPONENTIAL_DIGIT_BITS,
     EXPONENTIAL_TAG,
+    RANGE_BITS,
     SATURATION_BITS,
     SATURATION_TAG,
+    BeyondWindow,
     CausalMask,
     Counter,
     NonZero,
@@ -86,6 +94,36 @@ class Attend(OperatorBase):
     shift: int  # score scale minus the scale of z (12)
     offset_bits: int
     bits: int
+    reach: int | None = None
+    selector: str | None = None
+
+    def __post_init__(self) -> None:
+        # |m - score| <= OFFSET / 2, so z is at most 3/2 OFFSET, and at least OFFSET / 2 where it is masked
+        if not 1 <= self.shift <= RANGE_BITS:
+            raise ValueError(f"scores are shifted by {self.shift}; one lookup checks 1 to {RANGE_BITS} bits")
+        if self.offset_bits - 1 < self.shift + EXPONENTIAL_DIGIT_BITS:
+            raise ValueError(f"an offset of {self.offset_bits} bits does not saturate at shift {self.shift}")
+        if 3 << (self.offset_bits - 1) >= 1 << (self.shift + EXPONENTIAL_DIGIT_BITS + SATURATION_BITS):
+            raise ValueError(
+                f"score distances of {self.offset_bits + 1} bits do not fit the digits at shift {self.shift}; "
+                "queries and keys need fewer bits or a larger scale"
+            )
+        if (self.reach is None) != (self.selector is None):
+            raise ValueError("attention over a limited reach needs the step-key integer that selects it")
+        _ = self._reach_mask
+
+    @property
+    def _reach_mask(self) -> BeyondWindow | None:
+        return None if self.reach is None else BeyondWindow(self.reach)
+
+    def parameters(self) -> Sequence[str]:
+        return () if self.selector is None else (self.selector,)
+
+    def limits(self) -> Mapping[str, int]:
+        return {self.output: 1 << (self.bits - 1)}
+
+    def bounded(self) -> Sequence[str]:
+        return (self.output,)  # a mean of values, which are checked themselves
 
     @property
     def _remainder_checks(self) -> tuple[RangeCheck, RangeCheck]:
@@ -111,6 +149,9 @@ class Attend(OperatorBase):
             "weight",
             "max_selector",
         )
+        beyond: tuple[Tensor, ...] = ()
+        if self._reach_mask is not None:
+            beyond = (Tensor("reach_mask", ("row", "context"), Kind.CLOSED_FORM, self._reach_mask),)
         return (
             *RANGE_TENSORS,
             Tensor("exponential_saturated", ("exponential_row",), Kind.CLOSED_FORM, Counter(bit_count=1)),
@@ -119,6 +160,7 @@ class Attend(OperatorBase):
             Tensor("saturation_first", ("saturation_row",), Kind.CLOSED_FORM, Counter()),
             Tensor("saturation_second", ("saturation_row",), Kind.CLOSED_FORM, NonZero()),
             Tensor("causal_mask", ("row", "context"), Kind.CLOSED_FORM, CausalMask()),
+            *beyond,
             *(Tensor(name, SCORES, Kind.WITNESS) for name in scores),
             Tensor("score_max", STATISTICS, Kind.WITNESS),
             Tensor("weight_sum", STATISTICS, Kind.WITNESS),
@@ -133,12 +175,14 @@ class Attend(OperatorBase):
         start = int(context.positions[0])
         keys = _extend(context.cache, self.key, context.tensors[self.key], start)
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
+        reach = self.reach if self._is_local(context.parameters) else None
         outputs = [
             self._attend_rows(
                 query[first : first + _ROWS_AT_ONCE],
                 keys,
                 values,
                 context.positions[first : first + _ROWS_AT_ONCE],
+                reach,
             )
             for first in range(0, query.shape[0], _ROWS_AT_ONCE)
         ]
@@ -146,17 +190,26 @@ class Attend(OperatorBase):
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
+    def _is_local(self, parameters: Mapping[str, int]) -> bool:
+        return self.selector is not None and parameters[self.selector] == 1
+
     def _attend_rows(
-        self, query: np.ndarray, keys: np.ndarray, values: np.ndarray, positions: np.ndarray
+        self,
+        query: np.ndarray,
+        keys: np.ndarray,
+        values: np.ndarray,
+        positions: np.ndarray,
+        reach: int | None,
     ) -> np.ndarray:
         rows, groups, queries, size = query.shape
         visible = int(positions[-1]) + 1
-        # exact: |score| < 2^36 and |sum e v| < 2^47 are integers below 2^53
+        # exact: partial sums of a score stay below OFFSET < 2^48, those of e v below 2^16 2^20 2^15
         stacked = query.transpose(1, 2, 0, 3).reshape(groups, queries * rows, size).astype(np.float64)
         score = np.matmul(stacked, keys[:, :visible].transpose(0, 2, 1)).astype(np.int64)
         score = score.reshape(groups, queries, rows, visible)
-        if rows > 1:  # a single row sees every position so far
-            masked = np.arange(visible)[None, :] > positions[:, None]  # (rows, visible)
+        if rows > 1 or reach is not None:  # otherwise a single row sees every position so far
+            back = positions[:, None] - np.arange(visible)[None, :]  # (rows, visible)
+            masked = back < 0 if reach is None else (back < 0) | (back >= reach)
             score[:, :, masked] = -1 << 62  # below every score by more than the table covers
         index = score.max(axis=-1, keepdims=True) - score
         index >>= self.shift
@@ -172,6 +225,8 @@ class Attend(OperatorBase):
         query, key, value = (tensors[n].astype(np.float64) for n in (self.query, self.key, self.value))
         score = np.einsum("ghtc,ugc->ghtu", query, key, optimize=True).astype(np.int64)
         mask = tensors["causal_mask"]
+        if self._is_local(context.parameters):
+            mask = mask + tensors["reach_mask"]
         largest = np.where(mask > 0, np.iinfo(np.int64).min, score).max(axis=-1)
         distance = largest[..., None] - score + (mask << self.offset_bits)
         index = distance >> self.shift
@@ -206,7 +261,10 @@ class Attend(OperatorBase):
         output = Ref(self.output)
         scores = ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), Ref(self.key)))
         mixed = ProductTerm(Constant(2), ("context",), (weight, Ref(self.value)))
-        masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * Ref("causal_mask")
+        mask: Expression = Ref("causal_mask")
+        if self.selector is not None:
+            mask = mask + (Constant(2) - Parameter(self.selector)) * Ref("reach_mask")
+        masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * mask
         quotient = Constant(2) * total * output + Ref(f"{self.output}_remainder") - total
         return (
             Contraction("distance", SCORES, distance - masked_max, (scores,)),

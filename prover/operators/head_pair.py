@@ -2,9 +2,11 @@
 
 MEANING    logit(v) = sum_j n_j H_v[j] (exact integers, no requantisation). The next token is the argmax, ties
            to the smaller id: the chosen token must satisfy logit(chosen) - logit(rival) - strict >= 0 for every
-           rival, with strict = 1 iff rival id < chosen id.
-BOUNDS     |n|, |H| < 2^15, up to 2^13 channels: |difference| < 2^44 < 2^64.
-RELATIONS  Contraction strict = sum_j n_j chosen_j - sum_j n_j rival_j - sum_k 2^(16k) limb_k, limbs in [0, 2^16).
+           rival, with strict = 1 iff rival id < chosen id. A head with a bias holds it in the first padded channel,
+           b_v = H_v[d], and logit(v) has the further term 2^15 b_v.
+BOUNDS     |n| < 2^17, |H| < 2^19, up to 2^13 channels: |difference| < 2^50 < 2^64.
+RELATIONS  Contraction strict = sum_j n_j chosen_j - sum_j n_j rival_j - sum_k 2^(16k) limb_k, limbs in [0, 2^16);
+           with a bias also 2^15 * (sum_j unit_j chosen_j - sum_j unit_j rival_j), unit_j = [j = d] a closed form.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ import numpy as np
 from ..errors import ProofRejectedError
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Lookup, LookupTable, ProductTerm, Public, Ref, Relation
-from ..tables import RANGE_BITS, Weighted
+from ..tables import RANGE_BITS, Unit, Weighted
 from .rounding import RANGE_TABLE, RANGE_TENSORS
 
 MARGIN_LIMBS = 4
+BIAS_INPUT = 1 << 15
+"""What a head bias is multiplied with, as if the normalised row had one more channel: 32.0 at scale 10."""
 
 
 class RivalWins(ProofRejectedError):
@@ -34,24 +38,35 @@ class HeadPair(OperatorBase):
     x: str
     chosen: str
     rival: str
+    bias_channel: int | None = None
 
     def tables(self) -> Sequence[LookupTable]:
         return (RANGE_TABLE,)
 
     def tensors(self) -> Sequence[Tensor]:
+        unit: tuple[Tensor, ...] = ()
+        if self.bias_channel is not None:
+            unit = (Tensor("bias_unit", ("channel",), Kind.CLOSED_FORM, Unit(self.bias_channel)),)
         weights = Weighted(tuple(1 << (RANGE_BITS * i) for i in range(MARGIN_LIMBS)))
         return (
             *RANGE_TENSORS,
             Tensor("margin_limbs", ("margin_limb",), Kind.WITNESS),
             Tensor("margin_weights", ("margin_limb",), Kind.CLOSED_FORM, weights),
+            *unit,
         )
 
     def run(self, context: RunContext) -> None:
-        context.tensors["logits"] = context.matmul("head", context.tensors[self.x])
+        x = context.tensors[self.x]
+        if self.bias_channel is not None:
+            x = np.concatenate([x, np.full((x.shape[0], 1), BIAS_INPUT, dtype=x.dtype)], axis=1)
+        context.tensors["logits"] = context.matmul("head", x)
 
     def witness(self, context: WitnessContext) -> None:
         x, chosen, rival = (context.tensors[name] for name in (self.x, self.chosen, self.rival))
-        margin = int(np.sum(x * (chosen - rival))) - context.publics["strict"]
+        difference = chosen - rival
+        margin = int(np.sum(x * difference)) - context.publics["strict"]
+        if self.bias_channel is not None:
+            margin += BIAS_INPUT * int(difference[self.bias_channel])
         if margin < 0:
             raise RivalWins(f"the rival beats the committed token by {-margin} (head statement is false)")
         limbs = [margin >> (RANGE_BITS * i) & ((1 << RANGE_BITS) - 1) for i in range(MARGIN_LIMBS)]
@@ -59,11 +74,18 @@ class HeadPair(OperatorBase):
 
     def relations(self, program: Program) -> Sequence[Relation]:
         x = Ref(self.x)
-        terms = (
+        terms: tuple[ProductTerm, ...] = (
             ProductTerm(Constant(1), ("channel",), (x, Ref(self.chosen))),
             ProductTerm(Constant(-1), ("channel",), (x, Ref(self.rival))),
             ProductTerm(Constant(-1), ("margin_limb",), (Ref("margin_limbs"), Ref("margin_weights"))),
         )
+        if self.bias_channel is not None:
+            unit = Ref("bias_unit")
+            terms = (
+                *terms,
+                ProductTerm(Constant(BIAS_INPUT), ("channel",), (unit, Ref(self.chosen))),
+                ProductTerm(Constant(-BIAS_INPUT), ("channel",), (unit, Ref(self.rival))),
+            )
         return (
             Contraction("margin", (), Public("strict"), terms),
             Lookup("margin_limbs_range", ("margin_limb",), Constant(RANGE_BITS), Ref("margin_limbs")),

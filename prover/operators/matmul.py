@@ -1,15 +1,16 @@
-"""Matrix product with requantisation.
+"""Matrix product with requantisation, and a bias.
 
-MEANING    y = requantise_half_up(x . W, s)
-BOUNDS     K * max|x| * max|W| < 2^53 (checked when the model is imported), |y| < 2^(bits-1).
-RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) = sum_k x_k W_k; remainder in [0, 2^s); y in its range.
+MEANING    y = requantise_half_up(x . W + b, s), b at the accumulator's scale
+BOUNDS     K * max|x| * max|W| + max|b| < 2^53 (checked when the model is imported), |y| < 2^(bits-1).
+RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) - b = sum_k x_k W_k; remainder in [0, 2^s); y in its range.
+           b is a weight over the output's own axes, so it is linear in the relation and repeats along the rows.
            When y feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.
-PADDING    padded rows and columns of W are zero in the step key, so padded outputs are zero or irrelevant.
+PADDING    padded rows and columns of W and b are zero in the step key, so padded outputs are zero or irrelevant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ class MatMul(OperatorBase):
     bits: signed width of the output; None if another operator bounds it.
     committed: whether the output is a tensor of its own, or virtual (a residual summand).
     run_shape: unpadded shape of one row of the output.
+    bias: weight tensor that is added to the accumulator.
     """
 
     x: Ref
@@ -37,6 +39,7 @@ class MatMul(OperatorBase):
     bits: int | None
     run_shape: tuple[int, ...]
     committed: bool = True
+    bias: str | None = None
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -57,9 +60,14 @@ class MatMul(OperatorBase):
         checked = self._range.check.tensors() if self._range else ()
         return (*output, *checked, *self._requantisation.tensors())
 
+    def limits(self) -> Mapping[str, int]:
+        return {} if self.bits is None else {self.output: 1 << (self.bits - 1)}
+
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
         accumulator = context.matmul(self.weight, x.reshape(x.shape[0], -1))
+        if self.bias is not None:
+            accumulator = accumulator + context.weights[self.bias].reshape(-1)
         output = requantise_half_up(accumulator, self.shift.value(context.parameters))
         if self.bits is not None:
             context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
@@ -67,6 +75,8 @@ class MatMul(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         accumulator = contract_exactly(context, self.x, Ref(self.weight), self.summed, self.domain)
+        if self.bias is not None:
+            accumulator = accumulator + context.over(Ref(self.bias), self.domain)
         context.tensors[self.output] = self._requantisation.witness(context, accumulator)
         if self._range:
             self._range.witness(context)
@@ -74,6 +84,8 @@ class MatMul(OperatorBase):
     def relations(self, program: Program) -> Sequence[Relation]:
         product = ProductTerm(Constant(1), self.summed, (self.x, Ref(self.weight)))
         lifted = self._requantisation.lifted(program.value(self.output))
+        if self.bias is not None:
+            lifted = lifted - Ref(self.bias)
         ranges = self._range.check.relations() if self._range else ()
         return (
             Contraction(self.output, self.domain, lifted, (product,)),

@@ -8,7 +8,7 @@ PADDING    zero stays zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
@@ -41,6 +41,9 @@ class Multiply(OperatorBase):
     def tensors(self) -> Sequence[Tensor]:
         output = Tensor(self.output, self.domain, Kind.WITNESS)
         return (output, *self._requantisation.tensors(), *self._range.check.tensors())
+
+    def limits(self) -> Mapping[str, int]:
+        return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
         output = requantise_half_up(context.tensors[self.left] * context.tensors[self.right], self.shift)

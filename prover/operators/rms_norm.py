@@ -1,44 +1,38 @@
-"""Root-mean-square normalisation.
+"""Root-mean-square normalisation, with an optional gain that cannot be folded into a matrix.
 
-MEANING    ms = sum_j x_j^2 + epsilon;  y = floor(sqrt(2^(2k) * d / ms));  n_j = requantise_half_up(x_j * y, s)
-           with epsilon = d * eps * 2^(2 * scale(x)) as an integer and s = scale(x) + (k - scale(x)) - scale(n).
-BOUNDS     |x| < 2^30, ms < 2^62 (refused otherwise), y < 2^32, |n| < 2^15 (|n| <= sqrt(d) * 2^scale(n)).
+MEANING    ms = sum_j x_j^2 + epsilon;  y = floor(sqrt(2^(2k) * d / ms))
+           n_j = requantise_half_up(x_j * y * g_j, s)
+           with epsilon = d * eps * 2^(2 * scale(x)) as an integer and s = k + scale(g) - scale(n).
+BOUNDS     ms < 2^62 (refused otherwise), y < 2^32, |n| < 2^(bits-1) (without a gain |n| <= sqrt(d) * 2^scale(n)).
 RELATIONS  ms        Contraction ms - epsilon = sum_j x_j^2
-           y         limbs: y = l_0 + 2^16 l_1
-           y exact   2^(2k) d - y^2 ms = sum of 7 limbs >= 0;  (y+1)^2 ms - 1 - 2^(2k) d = sum of 7 limbs >= 0.
-                     Both sides stay below 2^131, far from the field size, so y is the floor of the root.
-           n         Pointwise 2^s n + remainder - 2^(s-1) = x * y; remainder and n in range.
+           y         an inverse root (its own file)
+           n         Pointwise 2^s n + remainder - 2^(s-1) = x * y * g; remainder and n in range.
+           When n feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.
 PADDING    padded channels are zero in x, so n is zero there; padded rows are ordinary rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt
 
 import numpy as np
 
 from ..program import Kind, OperatorBase, OutOfRange, Program, RunContext, Tensor, WitnessContext
-from ..relations import Constant, Contraction, Lookup, LookupTable, Pointwise, ProductTerm, Ref, Relation
-from ..tables import RANGE_BITS, Weighted
-from .rounding import RANGE_TABLE, RANGE_TENSORS, Requantisation, Shift, SignedRange, requantise_half_up
+from ..relations import Constant, Contraction, Expression, LookupTable, Pointwise, ProductTerm, Ref, Relation
+from .inverse_root import LIMB_AXIS_BITS, STATISTIC_LIMIT, InverseRoot
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
-ROOT_LIMBS = 2
-SLACK_LIMBS = 7
-LIMB_AXIS_BITS = 4  # 2 + 7 + 7 = 16 limbs
-
-
-def _limb_weights(start: int, count: int) -> Weighted:
-    weights = [0] * (1 << LIMB_AXIS_BITS)
-    for i in range(count):
-        weights[start + i] = 1 << (RANGE_BITS * i)
-    return Weighted(tuple(weights))
+__all__ = ["LIMB_AXIS_BITS", "RmsNorm"]
 
 
 @dataclass(frozen=True)
 class RmsNorm(OperatorBase):
-    """output = x / rms(x), exactly, over the axis `channel`; `rows` are the other axes (possibly none)."""
+    """output = x / rms(x) * gain over the axis `channel`; `rows` are the other axes (possibly none).
+
+    gain: weight tensor over `channel`. bits: None if another operator bounds the output.
+    committed: whether the output is a tensor of its own, or virtual (a residual summand).
+    """
 
     x: Ref
     output: str
@@ -47,8 +41,13 @@ class RmsNorm(OperatorBase):
     epsilon: int
     root_scale: int
     shift: int
-    bits: int
+    bits: int | None
     channel: str = "channel"
+    gain: str | None = None
+    committed: bool = True
+
+    def __post_init__(self) -> None:
+        _ = self._root
 
     @property
     def _domain(self) -> tuple[str, ...]:
@@ -59,99 +58,79 @@ class RmsNorm(OperatorBase):
         return Requantisation(self.output, self._domain, Shift(constant=self.shift))
 
     @property
-    def _range(self) -> SignedRange:
-        return SignedRange(self.output, self._domain, self.bits)
+    def _range(self) -> SignedRange | None:
+        return None if self.bits is None else SignedRange(self.output, self._domain, self.bits)
 
     @property
-    def _numerator(self) -> int:
-        return (1 << (2 * self.root_scale)) * self.real_channels
+    def _square(self) -> str:
+        return f"{self.output}_mean_square"
+
+    @property
+    def _root(self) -> InverseRoot:
+        numerator = (1 << (2 * self.root_scale)) * self.real_channels
+        return InverseRoot(self.output, self.rows, self._square, numerator, self.epsilon)
 
     def tables(self) -> Sequence[LookupTable]:
         return (RANGE_TABLE,)
 
     def tensors(self) -> Sequence[Tensor]:
-        name = self.output
+        output = (Tensor(self.output, self._domain, Kind.WITNESS),) if self.committed else ()
         return (
-            Tensor(f"{name}_mean_square", self.rows, Kind.WITNESS),
-            Tensor(f"{name}_root", self.rows, Kind.WITNESS),
-            Tensor(f"{name}_limbs", (*self.rows, "limb"), Kind.WITNESS),
-            Tensor("root_weights", ("limb",), Kind.CLOSED_FORM, _limb_weights(0, ROOT_LIMBS)),
-            Tensor("below_weights", ("limb",), Kind.CLOSED_FORM, _limb_weights(ROOT_LIMBS, SLACK_LIMBS)),
-            Tensor(
-                "above_weights",
-                ("limb",),
-                Kind.CLOSED_FORM,
-                _limb_weights(ROOT_LIMBS + SLACK_LIMBS, SLACK_LIMBS),
-            ),
-            Tensor(name, self._domain, Kind.WITNESS),
+            Tensor(self._square, self.rows, Kind.WITNESS),
+            *self._root.tensors(),
+            *output,
             *self._requantisation.tensors(),
-            *self._range.check.tensors(),
-            *RANGE_TENSORS,
+            *(self._range.check.tensors() if self._range else ()),
         )
 
-    def _root(self, mean_square: int) -> int:
-        return isqrt(self._numerator // mean_square)
+    def limits(self) -> Mapping[str, int]:
+        return {} if self.bits is None else {self.output: 1 << (self.bits - 1)}
+
+    def bounded(self) -> Sequence[str]:
+        return (self.output,) if self.gain is None else ()
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
-        squares = np.einsum("ij,ij->i", x.astype(np.float64), x.astype(np.float64))
-        if squares.size and squares.max() >= 2.0**62:
-            row = int(squares.argmax())
-            raise OutOfRange(
-                f"{self.output}_mean_square",
-                int(context.positions[row]),
-                int(squares[row]),
-                "[0, 2^62)",
-                context.layer,
-            )
-        mean_square = np.einsum("ij,ij->i", x, x) + self.epsilon
-        root = np.array([self._root(int(value)) for value in mean_square], dtype=np.int64)
-        output = requantise_half_up(x * root[:, None], self.shift)
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        squares = np.einsum("...j,...j->...", x.astype(np.float64), x.astype(np.float64))
+        refuse_large(context, self._square, squares)
+        root = self._root.value(np.einsum("...j,...j->...", x, x) + self.epsilon)
+        accumulator = x * root[..., None]
+        if self.gain is not None:
+            accumulator = accumulator * context.weights[self.gain]
+        output = requantise_half_up(accumulator, self.shift)
+        if self.bits is not None:
+            context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
     def witness(self, context: WitnessContext) -> None:
         x = context.gather(self.x)
-        mean_square = np.sum(x * x, axis=-1) + self.epsilon
-        roots = [self._root(int(value)) for value in mean_square.reshape(-1)]
-        root = np.array(roots, dtype=np.int64).reshape(mean_square.shape)
-        context.tensors[f"{self.output}_mean_square"] = mean_square
-        context.tensors[f"{self.output}_root"] = root
-        rows = [self._limbs(int(v), r) for v, r in zip(mean_square.reshape(-1), roots, strict=True)]
-        context.tensors[f"{self.output}_limbs"] = np.array(rows, dtype=np.int64).reshape(
-            *mean_square.shape, -1
-        )
-        accumulator = x * root[..., None]
+        context.tensors[self._square] = np.sum(x * x, axis=-1) + self.epsilon
+        accumulator = x * self._root.witness(context)[..., None]
+        if self.gain is not None:
+            accumulator = accumulator * context.over(Ref(self.gain), self._domain)
         context.tensors[self.output] = self._requantisation.witness(context, accumulator)
-        self._range.witness(context)
-
-    def _limbs(self, mean_square: int, root: int) -> list[int]:
-        below = self._numerator - root * root * mean_square
-        above = (root + 1) ** 2 * mean_square - 1 - self._numerator
-        mask = (1 << RANGE_BITS) - 1
-        return [
-            value >> (RANGE_BITS * i) & mask
-            for value, count in ((root, ROOT_LIMBS), (below, SLACK_LIMBS), (above, SLACK_LIMBS))
-            for i in range(count)
-        ]
+        if self._range:
+            self._range.witness(context)
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        name, rows = self.output, self.rows
-        mean_square, root, limbs = Ref(f"{name}_mean_square"), Ref(f"{name}_root"), Ref(f"{name}_limbs")
-
-        def limbs_of(weights: str) -> tuple[ProductTerm, ...]:
-            return (ProductTerm(Constant(1), ("limb",), (limbs, Ref(weights))),)
-
+        statistic = Ref(self._square)
         squares = ProductTerm(Constant(1), (self.channel,), (self.x, self.x))
-        below = Constant(self._numerator) - root * root * mean_square
-        above = (root + 1) * (root + 1) * mean_square - 1 - self._numerator
+        scaled: Expression = self.x * Ref(self._root.root)
+        if self.gain is not None:
+            scaled = scaled * Ref(self.gain)
+        lifted = self._requantisation.lifted(program.value(self.output))
         return (
-            Contraction(f"{name}_mean_square", rows, mean_square - self.epsilon, (squares,)),
-            Contraction(f"{name}_root_limbs", rows, root, limbs_of("root_weights")),
-            Contraction(f"{name}_root_not_above", rows, below, limbs_of("below_weights")),
-            Contraction(f"{name}_root_not_below", rows, above, limbs_of("above_weights")),
-            Lookup(f"{name}_limbs_range", (*rows, "limb"), Constant(RANGE_BITS), limbs),
-            Pointwise(name, self._domain, self._requantisation.lifted(Ref(name)) - self.x * root),
+            Contraction(self._square, self.rows, statistic - self.epsilon, (squares,)),
+            *self._root.relations(),
+            Pointwise(self.output, self._domain, lifted - scaled),
             *self._requantisation.relations(),
-            *self._range.check.relations(),
+            *(self._range.check.relations() if self._range else ()),
         )
+
+
+def refuse_large(context: RunContext, name: str, statistic: np.ndarray) -> None:
+    """Raise OutOfRange when a row statistic (float64, rows first) reaches 2^62."""
+    if statistic.size and statistic.max() >= STATISTIC_LIMIT:
+        place = np.unravel_index(int(statistic.argmax()), statistic.shape)
+        position = int(context.positions[place[0]])
+        raise OutOfRange(name, position, int(statistic[place]), "[0, 2^62)", context.layer)

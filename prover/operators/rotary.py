@@ -3,7 +3,9 @@
 MEANING    out_0 = requantise_half_up(x_0 cos - x_1 sin, 14);  out_1 = requantise_half_up(x_1 cos + x_0 sin, 14)
            cos, sin are integers at scale 14 for every position, in two committed public tables over
            (position, head_channel); the sine table carries the sign: -sin on even channels, +sin on odd ones.
-BOUNDS     |x|, |out| < 2^15.
+           A model whose layers rotate in two ways has two pairs of tables and a step-key integer that selects:
+           cos = (2 - kind) cos_1 + (kind - 1) cos_2 for kind 1 or 2, and the same for sin.
+BOUNDS     |x|, |out| < 2^(bits-1).
 RELATIONS  Pointwise 2^14 out + remainder - 2^13 = x * cos + flip(x) * sin, where flip(x) swaps the members of
            a pair: its extension is that of x with the last coordinate r replaced by 1 - r. remainder, out in range.
 PADDING    zero channels stay zero.
@@ -11,15 +13,25 @@ PADDING    zero channels stay zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
 from functools import cache
 
 import numpy as np
 
-from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext, broadcast, gather
-from ..relations import Along, LookupTable, Pointwise, Ref, Relation, Segment
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import (
+    Along,
+    Constant,
+    Expression,
+    LookupTable,
+    Parameter,
+    Pointwise,
+    Ref,
+    Relation,
+    Segment,
+)
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 ROTARY_SCALE = 14
@@ -27,15 +39,36 @@ ROTARY_SCALE = 14
 
 @dataclass(frozen=True)
 class RotaryTable:
-    """cos and signed sin, both int64 (2^position_bits, 2^channel_bits) at scale 14."""
+    """cos and signed sin, both int64 (2^position_bits, 2^channel_bits) at scale 14.
+
+    divisors: what the frequency of every pair is divided by (scaled rotary embeddings); none means 1. They are
+    floats in a model's configuration and taken at their exact value.
+    """
 
     base: int
     head_size: int
     position_bits: int
     channel_bits: int
+    divisors: tuple[float, ...] = ()
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if self.head_size % 2:
+            raise ValueError(f"head size {self.head_size} is odd; rotary positions turn pairs of channels")
+        if self.divisors and len(self.divisors) != self.head_size // 2:
+            raise ValueError(
+                f"{len(self.divisors)} rotary divisors for {self.head_size // 2} pairs of channels"
+            )
+        if self.base < 2 or any(divisor < 1 for divisor in self.divisors):
+            raise ValueError("a rotary base is at least 2 and its divisors at least 1")
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of the two constant tensors."""
+        return f"{self.prefix}cosine", f"{self.prefix}signed_sine"
 
     def cosine(self) -> np.ndarray:
-        """cos(position * base^(-2i/head_size)) for channels 2i and 2i+1."""
+        """cos(position * base^(-2i/head_size) / divisor_i) for channels 2i and 2i+1."""
         return _rotary_tables(self)[0]
 
     def signed_sine(self) -> np.ndarray:
@@ -59,6 +92,8 @@ def _rotary_tables(table: RotaryTable) -> tuple[np.ndarray, np.ndarray]:
     for pair in range(table.head_size // 2):
         exponent = Decimal(-2 * pair) / Decimal(table.head_size)
         angle = Decimal(table.base) ** exponent
+        if table.divisors:
+            angle /= Decimal(table.divisors[pair])
         step_cos, step_sin = _cos_sin_fixed(angle, fraction)
         c, s = 1 << fraction, 0
         for position in range(positions):
@@ -92,14 +127,24 @@ def _cos_sin_fixed(angle: Decimal, fraction: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Rotary(OperatorBase):
-    """output = rotate(x). `position` says how the tables' position axis is indexed in the relations."""
+    """output = rotate(x). `position` says how the tables' position axis is indexed in the relations.
+
+    selector: the step-key integer that chooses among two tables.
+    """
 
     x: str
     output: str
     domain: tuple[str, ...]
     position: tuple[Segment, ...]
-    table: RotaryTable
+    choices: tuple[RotaryTable, ...]
     bits: int
+    selector: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.choices) != (1 if self.selector is None else 2):
+            raise ValueError(
+                f"{len(self.choices)} rotary tables and selector {self.selector!r} do not fit together"
+            )
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -109,6 +154,9 @@ class Rotary(OperatorBase):
     def _range(self) -> SignedRange:
         return SignedRange(self.output, self.domain, self.bits)
 
+    def parameters(self) -> Sequence[str]:
+        return () if self.selector is None else (self.selector,)
+
     def tables(self) -> Sequence[LookupTable]:
         return (RANGE_TABLE,)
 
@@ -116,45 +164,62 @@ class Rotary(OperatorBase):
         def constant(name: str, values: Callable[[], np.ndarray]) -> Tensor:
             return Tensor(name, ("position", "head_channel"), Kind.CONSTANT, values=values)
 
+        constants = (
+            constant(name, values)
+            for table in self.choices
+            for name, values in zip(table.names, (table.cosine, table.signed_sine), strict=True)
+        )
         return (
-            constant("cosine", self.table.cosine),
-            constant("signed_sine", self.table.signed_sine),
+            *constants,
             Tensor(self.output, self.domain, Kind.WITNESS),
             *self._requantisation.tensors(),
             *self._range.check.tensors(),
         )
 
+    def limits(self) -> Mapping[str, int]:
+        return {self.output: 1 << (self.bits - 1)}
+
+    def _chosen(self, parameters: Mapping[str, int]) -> RotaryTable:
+        return self.choices[0 if self.selector is None else parameters[self.selector] - 1]
+
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x]  # (rows, ..., head_size)
+        table = self._chosen(context.parameters)
         shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
-        cosine = self.table.cosine()[context.positions, : x.shape[-1]].reshape(shape)
-        sine = self.table.signed_sine()[context.positions, : x.shape[-1]].reshape(shape)
+        cosine = table.cosine()[context.positions, : x.shape[-1]].reshape(shape)
+        sine = table.signed_sine()[context.positions, : x.shape[-1]].reshape(shape)
         flipped = x.reshape(*x.shape[:-1], -1, 2)[..., ::-1].reshape(x.shape)
         output = requantise_half_up(x * cosine + flipped * sine, ROTARY_SCALE)
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
-    def _refs(self) -> tuple[Ref, Ref, Ref, Ref]:
-        index = (("position", self.position),)
-        flipped = Ref(self.x, (("head_channel", (Along("head_channel", flip=True),)),))
-        return Ref(self.x), flipped, Ref("cosine", index), Ref("signed_sine", index)
+    @property
+    def _flipped(self) -> Ref:
+        return Ref(self.x, (("head_channel", (Along("head_channel", flip=True),)),))
+
+    def _table_ref(self, name: str) -> Ref:
+        return Ref(name, (("position", self.position),))
 
     def witness(self, context: WitnessContext) -> None:
-        x, flipped, cosine, sine = (
-            broadcast(
-                *gather(context.tensors[r.tensor], context.program, r, context.publics, context.context_bits),
-                self.domain,
-            )
-            for r in self._refs()
-        )
+        table = self._chosen(context.parameters)
+        cosine, sine = (context.over(self._table_ref(name), self.domain) for name in table.names)
+        x, flipped = context.over(Ref(self.x), self.domain), context.over(self._flipped, self.domain)
         context.tensors[self.output] = self._requantisation.witness(context, x * cosine + flipped * sine)
         self._range.witness(context)
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        x, flipped, cosine, sine = self._refs()
+        def selected(index: int) -> Expression:
+            refs = [self._table_ref(table.names[index]) for table in self.choices]
+            if self.selector is None:
+                return refs[0]
+            kind = Parameter(self.selector)
+            return (Constant(2) - kind) * refs[0] + (kind - 1) * refs[1]
+
         lifted = self._requantisation.lifted(Ref(self.output))
         return (
-            Pointwise(self.output, self.domain, lifted - x * cosine - flipped * sine),
+            Pointwise(
+                self.output, self.domain, lifted - Ref(self.x) * selected(0) - self._flipped * selected(1)
+            ),
             *self._requantisation.relations(),
             *self._range.check.relations(),
         )

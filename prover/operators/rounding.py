@@ -71,6 +71,10 @@ class RangeCheck:
     expression: Expression
     bits: int
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 2 * RANGE_BITS:
+            raise ValueError(f"{self.name} has {self.bits} bits; two limbs check at most {2 * RANGE_BITS}")
+
     def tensors(self) -> Sequence[Tensor]:
         """The committed high limb, if any, and the range table."""
         limb = () if self.bits <= RANGE_BITS else (Tensor(f"{self.name}_high", self.domain, Kind.WITNESS),)

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from prover.check import Checker
-from prover.constraint_table import PAGE, STATEMENTS, UnconstrainedError, constraints, page, sample
+from prover.constraint_table import (
+    OTHER_FAMILIES,
+    PAGE,
+    SHAPE,
+    STATEMENTS,
+    UnconstrainedError,
+    constraints,
+    page,
+    sample,
+)
 from prover.program import Kind
 
 
@@ -16,8 +25,9 @@ def test_the_page_is_current() -> None:
 
 
 @pytest.mark.parametrize("kind", STATEMENTS)
-def test_every_committed_tensor_is_listed(kind: str) -> None:
-    program, _, checker = sample(kind)
+@pytest.mark.parametrize("family", ["Llama", *OTHER_FAMILIES])
+def test_every_committed_tensor_is_listed(family: str, kind: str) -> None:
+    program, _, checker = sample(kind, OTHER_FAMILIES.get(family, SHAPE))
     assert all(checker.violation(relation) is None for relation in program.relations)
     text = PAGE.read_text(encoding="utf-8")
     committed = [t for t in program.tensors.values() if t.kind is Kind.WITNESS or t.name == "after"]

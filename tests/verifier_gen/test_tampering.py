@@ -197,7 +197,7 @@ def test_a_proof_does_not_fit_another_statement(verifier_of: Verifiers, proven: 
 def test_error_names_what_is_wrong(verifier_of: Verifiers, proven: Statements) -> None:
     statement, verifier = proven("head", 0), verifier_of("head")
     words = words_of(statement.proof)
-    for place, expected in ((0, "false"), (len(words) - 22, "InvalidPoint")):
+    for place, expected in ((len(words) - 22 - 2 * statement.verifying_key.chunk_bits - 1, "false"), (len(words) - 22, "InvalidPoint")):
         changed = list(words)
         changed[place] += 1
         assert verifier.verdict(statement.key, statement.inputs, encode(changed)) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prover.model.execute import Executor
-from prover.model.gguf_import import FloatModel
+from prover.model.float_model import FloatModel
 from prover.model.tiny import tiny_model
 from prover.model.weights import IntegerModel
 

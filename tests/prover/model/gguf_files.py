@@ -7,9 +7,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from prover.model.gguf_import import FloatModel
+from prover.model.float_model import FloatModel
 
 STORED = {
+    "attention_norm": "attn_norm",
+    "mlp_norm": "ffn_norm",
     "w_query": "attn_q",
     "w_key": "attn_k",
     "w_value": "attn_v",
@@ -28,6 +30,7 @@ def write_gguf(
     leave_out: frozenset[str] = frozenset(),
     extra: dict[str, np.ndarray] | None = None,
     architecture: str = "llama",
+    metadata: dict[str, float] | None = None,
     tied: bool = False,
 ) -> Path:
     """`model` as a GGUF file; matrices in `encoding`, norms in F32, tensors named in `leave_out` absent."""
@@ -43,6 +46,8 @@ def write_gguf(
     writer.add_rope_freq_base(float(config.rope_base))
     writer.add_layer_norm_rms_eps(config.norm_epsilon)
     writer.add_rope_dimension_count(config.head_size)
+    for key, number in (metadata or {}).items():
+        writer.add_float32(key, number)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(tokenizer.pre_tokenizer)
     writer.add_token_list(list(tokenizer.tokens))
@@ -65,10 +70,8 @@ def write_gguf(
     if not tied:
         add("output.weight", model.head)
     for index, layer in enumerate(model.layers):
-        add(f"blk.{index}.attn_norm.weight", layer.attention_norm)
-        add(f"blk.{index}.ffn_norm.weight", layer.mlp_norm)
-        for name, matrix in layer.matrices.items():
-            add(f"blk.{index}.{STORED[name]}.weight", matrix)
+        for name, values in layer.tensors.items():
+            add(f"blk.{index}.{STORED[name]}.weight", values)
     for name, values in (extra or {}).items():
         add(name, values)
     writer.write_header_to_file()

@@ -10,8 +10,10 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from prover.model.cli import app
-from prover.model.errors import ModelNotFoundError, QuantiseError
+from prover.model.errors import ModelNotFoundError, QuantiseError, UnsupportedModelError
 from prover.model.weights import IntegerModel
+
+from .hugging_face_models import save_directory, seeded_model
 
 run = CliRunner().invoke
 
@@ -41,6 +43,39 @@ def test_an_absent_model_says_what_to_run(tmp_path: Path) -> None:
         assert "gainsay model" in str(error)
         assert error.exit_code == 3
     assert QuantiseError.exit_code == 4
+
+
+def test_an_import_reports_operators_widths_and_head_room(tmp_path: Path) -> None:
+    directory = save_directory(seeded_model("gemma3"), tmp_path / "Small Gemma 3")
+    options = ["--models", str(tmp_path), "--calibration-tokens", "32"]
+    facts = json.loads(run(app, ["import", str(directory), *options, "--json"]).stdout)
+    assert facts["name"] == "small-gemma-3" and (tmp_path / "small-gemma-3").is_dir()
+    assert facts["report"]["family"] == "gemma3"
+    assert facts["report"]["operators"]["mlp"]["Activation"] == 1
+    assert {"tensor", "bits", "largest", "headroom"} <= set(facts["report"]["activations"][0])
+    shown = run(app, ["import", str(directory), *options, "--name", "other"]).stdout
+    for text in ("other: 3 layers", "layer_kinds", "Attend", "post_mlp_norm", "head-room"):
+        assert text in shown
+
+
+def test_an_import_that_is_refused_lists_what_it_would_take(tmp_path: Path) -> None:
+    directory = save_directory(seeded_model("llama"), tmp_path / "llama")
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"attention_bias": True, "mlp_bias": True}))
+    result = run(app, ["import", str(directory), "--models", str(tmp_path), "--json"])
+    assert isinstance(result.exception, UnsupportedModelError)
+    assert [entry["name"] for entry in json.loads(result.stdout)["unsupported"]] == [
+        "attention_bias = True",
+        "mlp_bias = True",
+    ]
+    shown = run(app, ["import", str(directory), "--models", str(tmp_path)]).stdout
+    assert "attention_bias = True" in shown and "what it would take" in shown
+
+
+def test_a_model_that_cannot_be_fetched_is_refused(tmp_path: Path) -> None:
+    error = run(app, ["fetch", "--model", "absent", "--models", str(tmp_path)]).exception
+    assert isinstance(error, ModelNotFoundError)
+    assert "smollm2-135m, gemma3-270m" in str(error)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from prover.model.errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from prover.model.exact_gemm import FEW_ROWS, multiply_exactly, multiply_few_rows
 from prover.model.execute import Executor
+from prover.model.float_model import FloatModel
 from prover.model.float_reference import float_logits
-from prover.model.gguf_import import FloatModel
 from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
 

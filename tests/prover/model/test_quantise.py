@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prover.model.errors import QuantiseError
-from prover.model.gguf_import import FloatModel
-from prover.model.quantise import (
-    MATRIX_RULES,
-    MAX_SHIFT,
-    WEIGHT_LIMIT,
-    largest_scale,
-    quantise,
-    round_half_up,
-)
+from prover.model.float_model import FloatLayer, FloatModel
+from prover.model.integers import WEIGHT_LIMIT, largest_scale, round_half_up
+from prover.model.quantise import MAX_SHIFT, quantise
 from prover.model.weights import IntegerModel
 
 
@@ -40,9 +34,9 @@ def test_every_matrix_is_close_to_its_folded_float_and_within_its_widths(
     float_model: FloatModel, model: IntegerModel
 ) -> None:
     for layer, matrices in zip(float_model.layers, model.weights.layers, strict=True):
-        for name, rule in MATRIX_RULES.items():
-            gain = getattr(layer, rule.gain) if rule.gain else np.float32(1)
-            folded = layer.matrices[name].astype(np.float64) * gain
+        for name, rule in model.config.matrix_rules.items():
+            gain = layer[rule.gain] if rule.gain else np.float32(1)
+            folded = layer[name].astype(np.float64) * gain
             matrix = matrices[name]
             assert np.abs(matrix.values * 2.0**-matrix.scale - folded).max() <= 2.0 ** -(matrix.scale + 1)
             assert 1 <= matrix.shift <= MAX_SHIFT
@@ -62,7 +56,7 @@ def test_the_head_carries_the_final_gain_and_the_embedding_does_not(
 
 def test_a_weight_too_large_for_sixteen_bits_is_refused(float_model: FloatModel) -> None:
     layer = float_model.layers[1]
-    huge = replace(layer, matrices=layer.matrices | {"w_up": layer.matrices["w_up"] * 1e6})
+    huge = FloatLayer(layer.tensors | {"w_up": layer["w_up"] * 1e6})
     with pytest.raises(QuantiseError, match="w_up of layer 1"):
         quantise(replace(float_model, layers=[float_model.layers[0], huge]))
 
@@ -72,8 +66,9 @@ def test_an_embedding_too_large_for_sixteen_bits_is_refused(float_model: FloatMo
         quantise(replace(float_model, embedding=float_model.embedding * 100))
 
 
-def test_a_model_too_wide_for_exact_float64_is_refused(float_model: FloatModel) -> None:
+def test_a_row_whose_products_float64_cannot_sum_exactly_is_refused(float_model: FloatModel) -> None:
+    """28-bit inputs times a row of absolute sum 2^27 reach 2^54."""
     layer = float_model.layers[0]
-    wide = replace(layer, matrices=layer.matrices | {"w_down": np.zeros((64, 2048), np.float32)})
+    wide = FloatLayer(layer.tensors | {"w_down": np.ones((64, 8192), np.float32)})
     with pytest.raises(QuantiseError, match="exactly"):
         quantise(replace(float_model, layers=[wide]))

@@ -8,7 +8,8 @@ import pytest
 
 from prover.model.errors import ChatTemplateError, TokenizerError
 from prover.model.tiny import tiny_tokenizer
-from prover.model.tokenizer import Tokenizer, TokenizerSpecification, byte_alphabet
+from prover.model.token_models import byte_alphabet
+from prover.model.tokenizer import Tokenizer, TokenizerSpecification
 
 TEXTS = [
     "",

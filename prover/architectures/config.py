@@ -1,0 +1,242 @@
+"""What every architecture says about itself: sizes, programs, and how float weights become the programs' integers.
+
+A family is one frozen dataclass in one file. Everything else (importer, executor, prover, verifier generator) reads
+this interface, so a new family needs no line elsewhere.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from ..program import Program
+
+StepKind = Literal["attention", "mlp"]
+LARGEST_TUPLE = 1 << 12
+
+
+def index_bits(size: int) -> int:
+    """Index bits of an axis of `size` entries."""
+    return max(0, (size - 1).bit_length())
+
+
+def number(limit: float, **options: Any) -> Any:
+    """A field whose value lies in (0, limit], or whose entries do when it is a tuple."""
+    return field(metadata={"limit": limit}, **options)
+
+
+@dataclass(frozen=True)
+class MatrixRule:
+    """How a weight matrix and its bias become integers.
+
+        W_int = round_half_up(W * gain * factor * 2^s_w),  s_w the largest that fits 16 bits
+        shift = input_scale + s_w - output_scale, a step-key parameter
+        b_int = round_half_up((b + W @ gain_bias) * factor * 2^(input_scale + s_w))   the accumulator's scale
+
+    outputs, inputs: shape of W as in y = W x. input_bits: signed width of x. gain, gain_bias: float vectors of the norm
+    in front that are folded in. bias: float vector b, also the name of the program's tensor when there is one.
+    bias_bits: signed width of b_int.
+    """
+
+    outputs: int
+    inputs: int
+    input_scale: int
+    output_scale: int
+    input_bits: int
+    gain: str | None = None
+    gain_bias: str | None = None
+    bias: str | None = None
+    factor: float = 1.0
+    bias_bits: int = 48
+
+
+@dataclass(frozen=True)
+class VectorRule:
+    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1).
+
+    first_layer_only: all other layers have zeros (learned positions).
+    """
+
+    shape: tuple[int, ...]
+    scale: int
+    bits: int
+    factor: float = 1.0
+    first_layer_only: bool = False
+
+
+@dataclass(frozen=True)
+class HeadRule:
+    """H_int = round_half_up(H * gain * 2^s); with gain_bias one more column, H @ gain_bias * 2^(s - 5).
+
+    That column meets the constant 2^15, 32.0 at the scale of the normalised row (operators/head_pair.py). bits: signed
+    width of H_int; more than 16 where the last norm's gains differ widely.
+    """
+
+    gain: str = "final_norm"
+    gain_bias: str | None = None
+    bits: int = 16
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Scales (fraction bits) and signed widths of a family's tensors; the residual scale is a field of the model.
+
+    normalised: of a layer's norms; head_normalised: of the last one. raw: queries and keys in front of their own norm. projected: what a norm behind a sub-layer reads. head_gain: gains
+    of queries and keys, whose width bounds every score.
+    """
+
+    residual_bits: int = 31
+    normalised: int = 10
+    normalised_bits: int = 16
+    head_normalised: int = 10
+    head_normalised_bits: int = 16
+    raw: int = 10
+    raw_bits: int = 22
+    query: int = 8  # q, k, q', k'
+    query_bits: int = 16
+    value: int = 10  # v, context
+    value_bits: int = 18
+    gate: int = 9
+    activated: int = 9
+    up: int = 9
+    up_bits: int = 21
+    product: int = 10
+    product_bits: int = 28
+    projected: int = 10
+    projected_bits: int = 26
+    head_gain: int = 12
+    head_gain_bits: int = 19
+    channel_gain: int = 11
+    channel_gain_bits: int = 24
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kind of step: what is run and proven, and how its weights become integers."""
+
+    program: Program
+    matrices: Mapping[str, MatrixRule] = field(default_factory=dict)
+    vectors: Mapping[str, VectorRule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(ABC):
+    """The shape of a model. All sizes are unpadded."""
+
+    family: ClassVar[str]
+    scales: ClassVar[Scales] = Scales()
+    layers: int = number(1 << 12)
+    hidden: int = number(1 << 13)  # d
+    vocabulary: int = number(1 << 24)
+    norm_epsilon: float = number(1.0)
+    max_positions: int = number(1 << 16)
+    residual_scale: int = number(20, default=12)
+    activation_bits: int = number(20, default=18)
+
+    # --- what is run and proven -----------------------------------------------------------------------------
+
+    @cached_property
+    @abstractmethod
+    def steps(self) -> dict[str, Step]:
+        """The kinds of statement that are layer programs: attention, mlp, head. Raises ValueError for a bad shape."""
+
+    @cached_property
+    def programs(self) -> dict[str, Program]:
+        """Their layer programs."""
+        return {kind: step.program for kind, step in self.steps.items()}
+
+    def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
+        """Step-key integers (1..16) of a layer that are not requantisation shifts."""
+        return {}
+
+    @property
+    def channel_bits(self) -> int:
+        """Index bits of the residual stream's channels."""
+        return index_bits(self.head_inputs)
+
+    # --- how floats become integers -------------------------------------------------------------------------
+
+    @property
+    def matrix_rules(self) -> dict[str, MatrixRule]:
+        """Every matrix of a layer by the name of its program tensor, in program order: attention, then MLP."""
+        return {name: rule for step in self.steps.values() for name, rule in step.matrices.items()}
+
+    @property
+    def vector_rules(self) -> dict[str, VectorRule]:
+        """Every other weight of a layer, biases of matrices apart, by the name of its program tensor."""
+        return {name: rule for step in self.steps.values() for name, rule in step.vectors.items()}
+
+    @property
+    def head_rule(self) -> HeadRule:
+        """How head rows are made."""
+        return HeadRule()
+
+    @property
+    def head_inputs(self) -> int:
+        """Entries of a head row: the channels, and one more when the last norm has a bias."""
+        return self.hidden + (self.head_rule.gain_bias is not None)
+
+    @property
+    def embedding_factor(self) -> float:
+        """What embedding rows are multiplied with before the first layer."""
+        return 1.0
+
+    @property
+    def normalised_scale(self) -> int:
+        """Scale of the head's normalised row; that of logits is this plus the head's own."""
+        return self.scales.head_normalised
+
+    @property
+    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
+        """(outputs, inputs) of every matrix of a layer."""
+        return {name: (rule.outputs, rule.inputs) for name, rule in self.matrix_rules.items()}
+
+    @property
+    def vector_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Unpadded shape of every other weight of a layer, biases of matrices included."""
+        biases = {rule.bias: (rule.outputs,) for rule in self.matrix_rules.values() if rule.bias is not None}
+        return {**biases, **{name: rule.shape for name, rule in self.vector_rules.items()}}
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field and the family, as JSON values; `architectures.config_from_json` reads it back."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {
+            "family": self.family,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> ModelConfig:
+        """Strict inverse of to_json without the family; fields with a default may be left out.
+
+        Raises ValueError naming the field: files may be hostile, so types and sizes are checked before use.
+        """
+        known = {entry.name: entry for entry in fields(cls)}
+        missing = [name for name, entry in known.items() if entry.default is MISSING and name not in facts]
+        if unknown := sorted(set(facts) - set(known)):
+            raise ValueError(f"a {cls.family} architecture has no field {unknown[0]!r}")
+        if missing:
+            raise ValueError(f"a {cls.family} architecture needs the field {missing[0]!r}")
+        return cls(**{name: _checked(known[name], value) for name, value in facts.items()})
+
+
+def _checked(entry: Any, value: Any) -> Any:
+    """The value of a field, tuples from lists."""
+    limit, annotation = entry.metadata["limit"], str(entry.type)
+    if annotation.startswith("tuple"):
+        if not isinstance(value, (list, tuple)) or len(value) > LARGEST_TUPLE:
+            raise ValueError(f"architecture.{entry.name} must be a list of at most {LARGEST_TUPLE} numbers")
+        return tuple(_scalar(entry.name, item, "float" in annotation, limit) for item in value)
+    return _scalar(entry.name, value, annotation == "float", limit)
+
+
+def _scalar(name: str, value: Any, fractional: bool, limit: float) -> int | float:
+    allowed = (int, float) if fractional else int
+    if isinstance(value, bool) or not isinstance(value, allowed) or not 0 < value <= limit:
+        raise ValueError(f"architecture.{name} is {value!r}; it must be a number in (0, {limit}]")
+    return float(value) if fractional else value

@@ -1,0 +1,116 @@
+"""The Gemma 3 family: norms on both sides of each sub-layer and on queries and keys, GeGLU, local and global layers.
+
+    n = RMSNorm(x) g;  q, k, v = n W_q, n W_k, n W_v;  q', k' = rotary(RMSNorm(q) g_q), rotary(RMSNorm(k) g_k)
+    x = x + RMSNorm(attend(q', k', v) W_o) g_attention
+    n = RMSNorm(x) g;  x = x + RMSNorm((gelu_tanh(n W_gate) * (n W_up)) W_down) g_mlp
+    logits = RMSNorm(x) W_head;  x starts at sqrt(d) * E[token]
+
+A local layer sees the last `sliding_window` positions and rotates with `local_rope_base`, a global one sees all and
+rotates with `rope_base`. Both are one program: the step key says which (`layer_kind`). Gains are 1 + w; they reach
+hundreds, so they stay in their norms: folded into 16-bit matrices they would cost most of the model's fidelity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from ..relations import Ref
+from . import parts
+from .config import HeadRule, ModelConfig, Scales, Step, StepKind, number
+from .steps import HEAD_ROW, OWN_ROWS, Heads, attention_step, head_step, mlp_step
+
+LOCAL, GLOBAL = 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gemma3Config(ModelConfig):
+    """The shape of a model. layer_kinds: 1 local or 2 global, per layer. rope_divisors: of global layers."""
+
+    family: ClassVar[str] = "gemma3"
+    scales: ClassVar[Scales] = Scales(
+        normalised_bits=24,
+        head_normalised=12,
+        head_normalised_bits=18,
+        query_bits=18,
+        value_bits=21,
+        activated=12,
+        up=12,
+        product=14,
+        projected=14,
+    )
+
+    heads: int = number(1 << 10)
+    kv_heads: int = number(1 << 10)
+    head_size: int = number(1 << 10)
+    feed_forward: int = number(1 << 16)
+    rope_base: int = number(1 << 32)
+    local_rope_base: int = number(1 << 32)
+    sliding_window: int = number(1 << 16)
+    layer_kinds: tuple[int, ...] = number(GLOBAL)
+    attention_scale: float = number(1.0)
+    rope_divisors: tuple[float, ...] = number(1 << 32, default=())
+    residual_scale: int = number(20, default=10)
+
+    @property
+    def head_rule(self) -> HeadRule:
+        return HeadRule(bits=20)
+
+    @property
+    def embedding_factor(self) -> float:
+        return float(self.hidden**0.5)
+
+    def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
+        return {parts.LAYER_KIND: self.layer_kinds[layer]} if kind == "attention" else {}
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        if len(self.layer_kinds) != self.layers:
+            raise ValueError(f"{len(self.layer_kinds)} layer kinds for {self.layers} layers")
+        return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
+
+
+def attention(config: Gemma3Config) -> Step:
+    """Window w after = attention sub-layer of windows 0..w before."""
+    heads = Heads.of(
+        config.heads, config.kv_heads, config.head_size, config.max_positions, config.attention_scale
+    )
+    tables = (
+        parts.rotary_table(heads, config.local_rope_base, prefix="local_"),
+        parts.rotary_table(heads, config.rope_base, config.rope_divisors, prefix="global_"),
+    )
+    return attention_step(
+        config,
+        heads,
+        parts.rms_norm(config, Ref("before"), ("context",), "attention_norm"),
+        parts.projection(config, heads, "query", gain=None, normed=True),
+        parts.projection(config, heads, "key", gain=None, normed=True),
+        parts.projection(config, heads, "value", gain=None),
+        parts.head_norm(config, heads, "query"),
+        parts.head_norm(config, heads, "key"),
+        parts.rotary(config, heads, "query", tables, parts.LAYER_KIND),
+        parts.rotary(config, heads, "key", tables, parts.LAYER_KIND),
+        parts.attend(config, heads, "rotated_query", "rotated_key", normed=True, reach=config.sliding_window),
+        parts.attention_output(config, heads, normed=True),
+        parts.post_norm(config, "post_attention_norm"),
+        parts.residual(config, Ref("before", OWN_ROWS)),
+    )
+
+
+def mlp(config: Gemma3Config) -> Step:
+    """Window after = gated feed-forward sub-layer of the window before."""
+    return mlp_step(
+        config,
+        config.feed_forward,
+        parts.rms_norm(config, Ref("before"), ("row",), "mlp_norm"),
+        *parts.gated_unit(config, config.feed_forward, "gelu_tanh", gain=None),
+        parts.mlp_output(config, config.feed_forward, "product", normed=True),
+        parts.post_norm(config, "post_mlp_norm"),
+        parts.residual(config, Ref("before")),
+    )
+
+
+def head(config: Gemma3Config) -> Step:
+    """At one row of the last boundary, the chosen token's logit beats the rival's."""
+    return head_step(config, parts.rms_norm(config, HEAD_ROW, ()))

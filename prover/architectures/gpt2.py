@@ -1,0 +1,103 @@
+"""The GPT-2 family: LayerNorm, learned positions, full multi-head attention, GELU, biases everywhere, tied head.
+
+    x = E[token] + P[position]                               (P is added in front of the first layer)
+    n = LayerNorm(x);  q, k, v = n W_q + b_q, n W_k + b_k, n W_v + b_v
+    x = x + attend(q, k, v) W_o + b_o
+    n = LayerNorm(x);  x = x + gelu_tanh(n W_up + b_up) W_down + b_down
+    logits = LayerNorm(x) W_head
+
+Gain and bias of a norm are folded into the matrix behind it; the last norm's bias becomes one number per token, kept
+in the first padded channel of its head row.
+
+Learned positions are weights of the attention step: x = before + P, zero in every layer but the first. So boundary 0
+holds token embeddings alone, as in every family, and x is virtual: no commitment, no range check of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from ..program import Kind, Tensor
+from ..relations import Ref
+from . import parts
+from .config import HeadRule, ModelConfig, Scales, Step, VectorRule, number
+from .steps import HEAD_ROW, OWN_ROWS, Heads, Part, attention_step, head_step, mlp_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpt2Config(ModelConfig):
+    """The shape of a model. Every head has keys and values of its own."""
+
+    family: ClassVar[str] = "gpt2"
+    scales: ClassVar[Scales] = Scales(gate=10, activated=12)
+
+    heads: int = number(1 << 10)
+    feed_forward: int = number(1 << 16)
+
+    @property
+    def head_size(self) -> int:
+        """d / heads."""
+        return self.hidden // self.heads
+
+    @property
+    def kv_heads(self) -> int:
+        """As many as heads."""
+        return self.heads
+
+    @property
+    def head_rule(self) -> HeadRule:
+        return HeadRule(gain_bias="final_norm_bias")
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
+
+
+def attention(config: Gpt2Config) -> Step:
+    """Window w after = attention sub-layer of windows 0..w before, learned positions added."""
+    if config.hidden % config.heads:
+        raise ValueError(f"{config.hidden} channels do not divide among {config.heads} heads")
+    heads = Heads.of(config.heads, config.heads, config.head_size, config.max_positions)
+    positions = Part(
+        (),
+        (Tensor("positions", ("position", "channel"), Kind.WEIGHT),),
+        vectors={
+            "positions": VectorRule(
+                (config.max_positions, config.hidden), config.residual_scale, 16, first_layer_only=True
+            )
+        },
+    )
+    x = (Ref("before"), Ref("positions", (("position", heads.context_position),)))
+    own = (Ref("before", OWN_ROWS), Ref("positions", (("position", heads.row_position),)))
+    return attention_step(
+        config,
+        heads,
+        positions,
+        parts.layer_norm(config, x, ("context",)),
+        parts.projection(config, heads, "query", bias=True, norm_bias=True),
+        parts.projection(config, heads, "key", bias=True, norm_bias=True),
+        parts.projection(config, heads, "value", bias=True, norm_bias=True),
+        parts.attend(config, heads, "query", "key"),
+        parts.attention_output(config, heads, bias=True),
+        parts.residual(config, *own),
+    )
+
+
+def mlp(config: Gpt2Config) -> Step:
+    """Window after = feed-forward sub-layer of the window before."""
+    return mlp_step(
+        config,
+        config.feed_forward,
+        parts.layer_norm(config, (Ref("before"),), ("row",)),
+        parts.widening(config, config.feed_forward, "up", biased=True),
+        parts.activation(config, "up", "gelu_tanh"),
+        parts.mlp_output(config, config.feed_forward, "activated", bias=True),
+        parts.residual(config, Ref("before")),
+    )
+
+
+def head(config: Gpt2Config) -> Step:
+    """At one row of the last boundary, the chosen token's logit beats the rival's."""
+    return head_step(config, parts.layer_norm(config, (HEAD_ROW,), ()))

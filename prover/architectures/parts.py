@@ -1,0 +1,349 @@
+"""The pieces that architectures are composed of: operators, their weights, and the rules for those weights' integers.
+
+A family's page lists parts in the order in which they run; steps.py puts the axes around them. Names of weights and of
+float vectors: w_query, query_bias, query_norm, attention_norm, ...
+"""
+
+from __future__ import annotations
+
+from ..operators.activation import Activation
+from ..operators.attend import HEADS, Attend
+from ..operators.inverse_root import ROOT_LIMBS
+from ..operators.layer_norm import LayerNorm
+from ..operators.matmul import MatMul
+from ..operators.multiply import Multiply
+from ..operators.residual_add import ResidualAdd
+from ..operators.rms_norm import RmsNorm
+from ..operators.rotary import Rotary, RotaryTable
+from ..operators.rounding import Shift
+from ..program import Kind, Tensor
+from ..relations import Ref
+from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
+from .config import MatrixRule, ModelConfig, VectorRule
+from .steps import CHANNELS, OWN_ROWS, Heads, Part
+
+KEYS = ("context", "kv_group", "head_channel")
+LAYER_KIND = "layer_kind"
+"""Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
+LARGEST_SHIFT = 2 * RANGE_BITS
+ROOT_SCALE = 34
+
+
+# --- norms ----------------------------------------------------------------------------------------------
+
+
+def root_scale(factor: int, epsilon: int, limit: int) -> int:
+    """The largest k <= limit at which sqrt(factor * 2^(2k) / epsilon) stays below 2^32."""
+    room = (epsilon << (2 * RANGE_BITS * ROOT_LIMBS)) // factor
+    return min(limit, ((room - 1).bit_length() - 1) // 2) if room > 1 else 0
+
+
+def rms_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...], gain: str | None = None) -> Part:
+    """normalised = x / rms(x), times a gain of its own or with the gain folded into the matrices that follow."""
+    scales, d = config.scales, config.hidden
+    epsilon = _epsilon(d, config.norm_epsilon, config.residual_scale)
+    output, bits = _normalised(config, rows)
+    gain_scale = 0 if gain is None else scales.channel_gain
+    scale = root_scale(d, epsilon, min(ROOT_SCALE, LARGEST_SHIFT + output - gain_scale))
+    norm = RmsNorm(x, "normalised", rows, d, epsilon, scale, scale + gain_scale - output, bits, gain=gain)
+    if gain is None:
+        return Part((norm,))
+    rule = VectorRule((d,), scales.channel_gain, scales.channel_gain_bits)
+    return Part((norm,), (Tensor(gain, ("channel",), Kind.WEIGHT),), vectors={gain: rule})
+
+
+def layer_norm(config: ModelConfig, x: tuple[Ref, ...], rows: tuple[str, ...]) -> Part:
+    """normalised = (x - mean) / deviation; gain and bias are folded into the matrices that follow."""
+    d = config.hidden
+    epsilon = _epsilon(d * d, config.norm_epsilon, config.residual_scale)
+    output, bits = _normalised(config, rows)
+    scale = root_scale(1, epsilon, LARGEST_SHIFT + output)
+    return Part((LayerNorm(x, "normalised", rows, d, epsilon, scale, scale - output, bits),))
+
+
+def _normalised(config: ModelConfig, rows: tuple[str, ...]) -> tuple[int, int]:
+    """Scale and width of the normalised rows: the head's has no row axis."""
+    scales = config.scales
+    if rows:
+        return scales.normalised, scales.normalised_bits
+    return scales.head_normalised, scales.head_normalised_bits
+
+
+def head_norm(config: ModelConfig, heads: Heads, name: str) -> Part:
+    """query or key = raw_<name> / rms over each head's channels, times a gain: <name>_norm."""
+    scales, domain = config.scales, HEADS if name == "query" else KEYS
+    epsilon = _epsilon(heads.size, config.norm_epsilon, scales.raw)
+    limit = LARGEST_SHIFT + scales.query - scales.head_gain
+    scale = root_scale(heads.size, epsilon, min(limit, ROOT_SCALE))
+    gain = f"{name}_norm"
+    norm = RmsNorm(
+        Ref(f"raw_{name}"),
+        name,
+        domain[:-1],
+        heads.size,
+        epsilon,
+        scale,
+        scale + scales.head_gain - scales.query,
+        scales.query_bits,
+        channel="head_channel",
+        gain=gain,
+    )
+    factor = heads.query_factor if name == "query" else 1.0
+    rule = VectorRule((heads.size,), scales.head_gain, scales.head_gain_bits, factor)
+    return Part((norm,), (Tensor(gain, ("head_channel",), Kind.WEIGHT),), vectors={gain: rule})
+
+
+def post_norm(config: ModelConfig, gain: str) -> Part:
+    """summand = projected / rms(projected) * gain, at the residual scale."""
+    scales, d = config.scales, config.hidden
+    epsilon = _epsilon(d, config.norm_epsilon, scales.projected)
+    limit = LARGEST_SHIFT + config.residual_scale - scales.channel_gain
+    scale = root_scale(d, epsilon, min(limit, ROOT_SCALE))
+    norm = RmsNorm(
+        Ref("projected"),
+        "summand",
+        ("row",),
+        d,
+        epsilon,
+        scale,
+        scale + scales.channel_gain - config.residual_scale,
+        None,
+        gain=gain,
+        committed=False,
+    )
+    rule = VectorRule((d,), scales.channel_gain, scales.channel_gain_bits)
+    return Part((norm,), (Tensor(gain, ("channel",), Kind.WEIGHT),), vectors={gain: rule})
+
+
+def _epsilon(factor: int, epsilon: float, scale: int) -> int:
+    """factor * eps * 2^(2 * scale), rounded to an integer."""
+    return round(factor * epsilon * (1 << (2 * scale)))
+
+
+# --- attention ------------------------------------------------------------------------------------------
+
+
+def projection(
+    config: ModelConfig,
+    heads: Heads,
+    name: str,
+    *,
+    gain: str | None = "attention_norm",
+    normed: bool = False,
+    bias: bool = False,
+    norm_bias: bool = False,
+) -> Part:
+    """query, key or value from the normalised rows; raw_<name> when a head norm follows (`normed`).
+
+    gain: of the norm in front, if it is folded in. bias: the matrix has one. norm_bias: the norm in front has one, which
+    is folded into the matrix' bias.
+    """
+    scales = config.scales
+    own = name == "query"
+    x = Ref("normalised", OWN_ROWS if own else ())
+    shape = (heads.kv_heads, heads.queries, heads.size) if own else (heads.kv_heads, heads.size)
+    axes = ("kv_group", "query", "head_channel") if own else ("kv_group", "head_channel")
+    if name == "value":
+        scale, bits = scales.value, scales.value_bits
+    elif normed:
+        scale, bits = scales.raw, scales.raw_bits
+    else:
+        scale, bits = scales.query, scales.query_bits
+    rule = MatrixRule(
+        outputs=heads.kv_heads * (heads.queries if own else 1) * heads.size,
+        inputs=config.hidden,
+        input_scale=scales.normalised,
+        output_scale=scale,
+        input_bits=scales.normalised_bits,
+        gain=gain,
+        gain_bias="attention_norm_bias" if norm_bias else None,
+        bias=f"{name}_bias" if bias else None,
+        factor=heads.query_factor if own and not normed else 1.0,
+    )
+    output = f"raw_{name}" if normed else name
+    domain = HEADS if own else KEYS
+    return _matrix(rule, name, x, output, domain, ("channel",), axes, shape, bits)
+
+
+def rotary(
+    config: ModelConfig,
+    heads: Heads,
+    name: str,
+    choices: tuple[RotaryTable, ...],
+    selector: str | None = None,
+) -> Part:
+    """rotated_<name>."""
+    domain, position = (HEADS, heads.row_position) if name == "query" else (KEYS, heads.context_position)
+    bits = config.scales.query_bits
+    return Part((Rotary(name, f"rotated_{name}", domain, position, choices, bits, selector),))
+
+
+def rotary_table(heads: Heads, base: int, divisors: tuple[float, ...] = (), prefix: str = "") -> RotaryTable:
+    """The table of one base for the heads' positions."""
+    return RotaryTable(base, heads.size, heads.position_bits, heads.size_bits, divisors, prefix)
+
+
+def attend(
+    config: ModelConfig,
+    heads: Heads,
+    query: str,
+    key: str,
+    *,
+    normed: bool = False,
+    reach: int | None = None,
+) -> Part:
+    """attended = softmax(query . key) . value, of the last `reach` positions in layers of kind 1.
+
+    normed: queries and keys have norms of their own, which bound a score whatever their widths: a norm leaves
+    sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings).
+    """
+    scales = config.scales
+    if normed:
+        largest_gain = scales.head_gain_bits - 1 - scales.head_gain
+        score_bits = heads.size_bits + 2 * (largest_gain + scales.query) + 1
+    else:
+        score_bits = heads.size_bits + 2 * (scales.query_bits - 1)
+    operator = Attend(
+        query=query,
+        key=key,
+        value="value",
+        output="attended",
+        shift=2 * scales.query + heads.score_shift - EXPONENTIAL_SCALE,
+        offset_bits=score_bits + 2,
+        bits=scales.value_bits,
+        reach=reach,
+        selector=None if reach is None else LAYER_KIND,
+    )
+    return Part((operator,))
+
+
+def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False) -> Part:
+    """The matrix behind attention: the residual summand, or `projected` when a norm follows."""
+    scales = config.scales
+    rule = MatrixRule(
+        outputs=config.hidden,
+        inputs=heads.kv_heads * heads.queries * heads.size,
+        input_scale=scales.value,
+        output_scale=scales.projected if normed else config.residual_scale,
+        input_bits=scales.value_bits,
+        bias="output_bias" if bias else None,
+    )
+    return _back_to_channels(
+        config, rule, "output", "attended", ("kv_group", "query", "head_channel"), normed
+    )
+
+
+# --- MLP ------------------------------------------------------------------------------------------------
+
+
+def widening(
+    config: ModelConfig, feed_forward: int, name: str, *, gain: str | None = "mlp_norm", biased: bool = False
+) -> Part:
+    """gate or up from the normalised rows. `biased`: the norm in front and the matrix have a bias (then no gate)."""
+    scales = config.scales
+    activated = biased or name == "gate"  # bounded by the activation's table
+    rule = MatrixRule(
+        outputs=feed_forward,
+        inputs=config.hidden,
+        input_scale=scales.normalised,
+        output_scale=scales.gate if activated else scales.up,
+        input_bits=scales.normalised_bits,
+        gain=gain,
+        gain_bias="mlp_norm_bias" if biased else None,
+        bias=f"{name}_bias" if biased else None,
+    )
+    bits = None if activated else scales.up_bits
+    domain, shape = ("row", "hidden"), (feed_forward,)
+    return _matrix(rule, name, Ref("normalised"), name, domain, ("channel",), ("hidden",), shape, bits)
+
+
+def gated_unit(
+    config: ModelConfig, feed_forward: int, function: str, *, gain: str | None = "mlp_norm"
+) -> tuple[Part, ...]:
+    """product = function(gate) * up."""
+    scales, hidden = config.scales, ("row", "hidden")
+    shift = scales.activated + scales.up - scales.product
+    return (
+        widening(config, feed_forward, "gate", gain=gain),
+        widening(config, feed_forward, "up", gain=gain),
+        activation(config, "gate", function),
+        Part((Multiply("activated", "up", "product", hidden, shift, scales.product_bits),)),
+    )
+
+
+def activation(config: ModelConfig, x: str, function: str) -> Part:
+    """activated = function(x) by table, which bounds x too."""
+    scales = config.scales
+    operator = Activation(
+        x, "activated", ("row", "hidden"), config.activation_bits, scales.gate, scales.activated, function
+    )
+    return Part((operator,))
+
+
+def mlp_output(
+    config: ModelConfig, feed_forward: int, x: str, *, bias: bool = False, normed: bool = False
+) -> Part:
+    """The matrix behind the unit (`product` or `activated`): the residual summand, or `projected`."""
+    scales = config.scales
+    if x == "product":
+        scale, bits = scales.product, scales.product_bits
+    else:
+        scale, bits = scales.activated, config.activation_bits + max(0, scales.activated - scales.gate)
+    rule = MatrixRule(
+        outputs=config.hidden,
+        inputs=feed_forward,
+        input_scale=scale,
+        output_scale=scales.projected if normed else config.residual_scale,
+        input_bits=bits,
+        bias="down_bias" if bias else None,
+    )
+    return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
+
+
+# --- shared ---------------------------------------------------------------------------------------------
+
+
+def residual(config: ModelConfig, *x: Ref) -> Part:
+    """after = x + summand."""
+    return Part((ResidualAdd(x, "summand", "after", CHANNELS, config.scales.residual_bits),))
+
+
+def _back_to_channels(
+    config: ModelConfig, rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], normed: bool
+) -> Part:
+    output, bits = ("projected", config.scales.projected_bits) if normed else ("summand", None)
+    return _matrix(
+        rule, name, Ref(x), output, CHANNELS, summed, ("channel",), (config.hidden,), bits, committed=normed
+    )
+
+
+def _matrix(
+    rule: MatrixRule,
+    name: str,
+    x: Ref,
+    output: str,
+    domain: tuple[str, ...],
+    summed: tuple[str, ...],
+    axes: tuple[str, ...],
+    shape: tuple[int, ...],
+    bits: int | None,
+    *,
+    committed: bool = True,
+) -> Part:
+    weight = f"w_{name}"
+    operator = MatMul(
+        x,
+        weight,
+        output,
+        domain,
+        summed,
+        Shift(parameter=f"{name}_shift"),
+        bits,
+        shape,
+        committed=committed,
+        bias=rule.bias,
+    )
+    weights: tuple[Tensor, ...] = (Tensor(weight, (*summed, *axes), Kind.WEIGHT),)
+    if rule.bias is not None:
+        weights = (*weights, Tensor(rule.bias, axes, Kind.WEIGHT))
+    return Part((operator,), weights, {weight: rule})

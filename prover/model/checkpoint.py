@@ -1,0 +1,187 @@
+"""From the tensors of a file to a float model, whatever the format: what both importers share.
+
+A `Layout` says under which names one family's tensors lie in one format, and how they are turned: transposed, fused,
+rotary pairs split into halves, gains stored less one. Every tensor must find its place: one that would be ignored
+changes what the model computes, so it is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ..architectures.config import ModelConfig
+from .errors import CheckpointError, Finding
+from .facts import with_residual_scale
+from .float_model import FloatLayer, FloatModel
+from .integers import largest_residual_scale
+from .tokenizer import Tokenizer
+
+Progress = Callable[[str, int, int], None]
+
+
+class TensorFile(Protocol):
+    """An open file, or set of files, of named tensors."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every tensor's name."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor as stored. Raises MissingTensorError."""
+
+    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The tensor as float32 of exactly this shape.
+
+        Raises MissingTensorError, UnsupportedTensorError, and CheckpointError for another shape or for values that
+        are not finite.
+        """
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one format stores one family. `{layer}` in a name stands for the layer's index."""
+
+    embedding: str
+    final_norm: str
+    head: str
+    layer: Mapping[str, str]  # tensor of the float model -> stored name
+    positions: str | None = None
+    final_norm_bias: str | None = None
+    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stored name -> tensors stacked in it
+    transposed: bool = False  # matrices as (inputs, outputs)
+    half_split_rotary: bool = False  # pairs are (i, i + head_size / 2) instead of (2i, 2i + 1)
+    gains_less_one: bool = False  # w where the factor is 1 + w
+    prefix: str = ""  # of every name, where the file has it
+    derived: tuple[str, ...] = ()  # patterns of stored names that repeat what the configuration says
+    read_elsewhere: frozenset[str] = frozenset()  # stored names that become part of the configuration
+
+
+def tensor_shape(config: ModelConfig, name: str) -> tuple[int, ...]:
+    """Shape of a layer's tensor, matrices as (outputs, inputs). Norms that are folded away have the width of the rows."""
+    rules = config.matrix_rules
+    if name in rules:
+        return (rules[name].outputs, rules[name].inputs)
+    biases = {rule.bias: (rule.outputs,) for rule in rules.values()}
+    return biases.get(name) or config.vector_shapes.get(name) or (config.hidden,)
+
+
+def read_float_model(
+    file: TensorFile,
+    layout: Layout,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    *,
+    name: str,
+    tied: bool,
+    residual_scale: int | None = None,
+    progress: Progress | None = None,
+) -> FloatModel:
+    """Every tensor of a model; the residual scale is the largest that its embedding allows, unless given.
+
+    Raises the errors of `TensorFile.read`.
+    """
+    reader = _Reader(file, layout, config)
+    embedding = reader.read(layout.embedding, (config.vocabulary, config.hidden))
+    if residual_scale is None:
+        residual_scale = largest_residual_scale(embedding, config.embedding_factor)
+    config = with_residual_scale(config, residual_scale)
+    head = embedding
+    if not tied:
+        head = reader.read(layout.head, (config.vocabulary, config.hidden))
+    elif reader.has(layout.head) and not np.array_equal(reader.read(layout.head, embedding.shape), embedding):
+        raise CheckpointError(
+            f"the configuration ties the head to the embedding, but {layout.head!r} differs from it; "
+            f"set tie_word_embeddings to what the model was trained with"
+        )
+    positions = None
+    if layout.positions is not None:
+        stored = reader.read(layout.positions, (reader.rows(layout.positions), config.hidden))
+        positions = stored[: config.max_positions]
+    layers = []
+    for index in range(config.layers):
+        layers.append(reader.layer(index))
+        if progress:
+            progress("read", index + 1, config.layers)
+    return FloatModel(
+        name=name,
+        config=config,
+        tokenizer=tokenizer,
+        embedding=embedding,
+        layers=layers,
+        final_norm=reader.gain(layout.final_norm, (config.hidden,)),
+        head=head,
+        positions=positions,
+        final_norm_bias=(
+            reader.read(layout.final_norm_bias, (config.hidden,)) if layout.final_norm_bias else None
+        ),
+    )
+
+
+def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
+    """Every stored tensor that the family's layer programs have no place for: ignoring it would change the model."""
+    known = {layout.embedding, layout.final_norm, layout.head, layout.positions, layout.final_norm_bias}
+    stored = {*layout.layer.values(), *layout.fused}
+    known |= {pattern.format(layer=index) for pattern in stored for index in range(config.layers)}
+    derived = re.compile("|".join(layout.derived) or r"(?!)")
+    names = {name.removeprefix(layout.prefix) for name in file.names} - layout.read_elsewhere
+    unplaced = sorted(name for name in names - known if not derived.fullmatch(name))
+    needed = f"a model without it, or an operator of the {config.family} layer programs that reads it"
+    return [Finding("tensor", name, needed) for name in unplaced]
+
+
+def pair_neighbours(rows: np.ndarray, head_size: int) -> np.ndarray:
+    """Reorder the first axis, heads of `head_size` channels each, from pairs (i, i + head_size/2) to (2i, 2i + 1)."""
+    halves = rows.reshape(-1, 2, head_size // 2, *rows.shape[1:])
+    return np.ascontiguousarray(np.swapaxes(halves, 1, 2)).reshape(rows.shape)
+
+
+class _Reader:
+    def __init__(self, file: TensorFile, layout: Layout, config: ModelConfig) -> None:
+        self.file, self.layout, self.config = file, layout, config
+
+    def stored(self, name: str) -> str:
+        """The name in the file: some writers prefix every name."""
+        prefixed = self.layout.prefix + name
+        return prefixed if prefixed in self.file.names else name
+
+    def has(self, name: str) -> bool:
+        return self.stored(name) in self.file.names
+
+    def rows(self, name: str) -> int:
+        return self.file.shape(self.stored(name))[0]
+
+    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return self.file.read(self.stored(name), shape)
+
+    def gain(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        values = self.read(name, shape)
+        return values + np.float32(1) if self.layout.gains_less_one else values
+
+    def matrix(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if self.layout.transposed and len(shape) == 2:
+            return np.ascontiguousarray(self.read(name, shape[::-1]).T)
+        return self.read(name, shape)
+
+    def layer(self, index: int) -> FloatLayer:
+        tensors: dict[str, np.ndarray] = {}
+        for name, pattern in self.layout.layer.items():
+            stored, shape = pattern.format(layer=index), tensor_shape(self.config, name)
+            if name.endswith("_norm"):
+                tensors[name] = self.gain(stored, shape)
+            else:
+                tensors[name] = self.matrix(stored, shape)
+        for pattern, parts in self.layout.fused.items():
+            shapes = [tensor_shape(self.config, part) for part in parts]
+            sizes = [shape[0] for shape in shapes]
+            whole = self.matrix(pattern.format(layer=index), (sum(sizes), *shapes[0][1:]))
+            tensors |= zip(parts, np.split(whole, np.cumsum(sizes)[:-1]), strict=True)
+        if self.layout.half_split_rotary:
+            for name in ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm"):
+                if name in tensors:
+                    tensors[name] = pair_neighbours(tensors[name], self.config.head_size)
+        return FloatLayer(tensors)

@@ -1,0 +1,98 @@
+"""From what a file says about its model to a `ModelConfig`: what both importers share.
+
+A family is asked for by its name and fields; anything that it cannot express is refused by name, here or by the
+configuration itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..architectures import config_from_json
+from ..architectures.config import ModelConfig
+from .errors import Finding, UnsupportedModelError
+
+LOCAL, GLOBAL = 1, 2
+"""Kinds of attention layers, as in the step key."""
+
+LARGEST_TABLE = 1 << 18
+"""Entries of one committed chunk: a rotary table (positions x head size) must fit it."""
+
+MOST_POSITIONS = 2048
+
+
+def build_config(facts: Mapping[str, Any]) -> ModelConfig:
+    """The configuration of these facts. Raises UnsupportedModelError when it has no layer programs."""
+    try:
+        config = config_from_json(facts)
+        _ = config.programs
+    except ValueError as error:
+        finding = Finding("architecture", str(facts.get("family")), f"other sizes: {error}")
+        raise UnsupportedModelError([finding]) from error
+    return config
+
+
+def with_residual_scale(config: ModelConfig, scale: int) -> ModelConfig:
+    """The same configuration at another residual scale. Raises UnsupportedModelError."""
+    return build_config(config.to_json() | {"residual_scale": scale})
+
+
+def provable_positions(stated: int, head_size: int) -> int:
+    """The longest sequence that is served: what the model was trained for, as far as one rotary table reaches."""
+    padded = 1 << max(0, head_size - 1).bit_length()
+    return min(stated, MOST_POSITIONS, LARGEST_TABLE // padded)
+
+
+def whole_base(base: Any) -> int:
+    """A rotary base; tables are made from whole numbers. Raises UnsupportedModelError."""
+    if isinstance(base, bool) or not isinstance(base, (int, float)) or base <= 1 or base != int(base):
+        raise UnsupportedModelError([Finding("option", f"rotary base {base!r}", "a whole number above 1")])
+    return int(base)
+
+
+def decimal_of_float32(value: float) -> float:
+    """The number that was meant by a float32: 9.999999747e-06 is 1e-05."""
+    return float(f"{value:.5e}")
+
+
+def linear_divisors(factor: float, head_size: int) -> tuple[float, ...]:
+    """Every rotary frequency divided by the same factor; none at all for 1."""
+    return () if factor == 1 else (_float32(factor),) * (head_size // 2)
+
+
+def llama3_divisors(
+    base: float, head_size: int, *, factor: float, low: float, high: float, original: int
+) -> tuple[float, ...]:
+    """Llama 3's rotary scaling as the number that each pair's frequency is divided by.
+
+    wavelength = 2 pi base^(2i / head_size); from original / low on the divisor is `factor`, up to original / high it
+    is 1, and in between 1 / ((1 - s) / factor + s) with s = (original / wavelength - low) / (high - low).
+    """
+    divisors = []
+    for pair in range(head_size // 2):
+        wavelength = 2 * math.pi * base ** (2 * pair / head_size)
+        smooth = min(max((original / wavelength - low) / (high - low), 0.0), 1.0)
+        divisors.append(_float32(1 / ((1 - smooth) / factor + smooth)))
+    return tuple(divisors)
+
+
+def stored_divisors(values: np.ndarray) -> tuple[float, ...]:
+    """Divisors that a file lists itself. Raises UnsupportedModelError for any below 1."""
+    if float(values.min()) < 1:
+        finding = Finding("option", f"a rotary divisor of {values.min()}", "divisors of at least 1")
+        raise UnsupportedModelError([finding])
+    return () if np.all(values == 1) else tuple(float(value) for value in values)
+
+
+def refuse_unless(condition: bool, kind: str, name: str, needed: str) -> None:
+    """Raise UnsupportedModelError naming what no layer program expresses, and what it would take."""
+    if not condition:
+        raise UnsupportedModelError([Finding(kind, name, needed)])
+
+
+def _float32(value: float) -> float:
+    return float(np.float32(value))

@@ -1,0 +1,50 @@
+"""A model before quantisation to integers: what its files say, as float32.
+
+Names are the same for every family and every file format; a family has those that it uses.
+
+    matrices, (outputs, inputs)   w_query w_key w_value w_output w_gate w_up w_down
+    gains                         attention_norm mlp_norm post_attention_norm post_mlp_norm query_norm key_norm
+    biases, (outputs,)            attention_norm_bias mlp_norm_bias query_bias key_bias value_bias output_bias
+                                  up_bias down_bias
+
+A gain is the factor itself: where a file stores w and means 1 + w, the 1 has been added. The two members of a rotary
+pair are neighbours, channels 2i and 2i + 1, which is how `prover.operators` rotates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..architectures.config import ModelConfig
+from .tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """The float32 tensors of one layer, by name."""
+
+    tensors: dict[str, np.ndarray]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.tensors[name]
+
+    def get(self, name: str) -> np.ndarray | None:
+        """The tensor, or None where the family has none of that name."""
+        return self.tensors.get(name)
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A model as its makers published it."""
+
+    name: str
+    config: ModelConfig
+    tokenizer: Tokenizer
+    embedding: np.ndarray  # (vocabulary, hidden), before the embedding factor
+    layers: list[FloatLayer]
+    final_norm: np.ndarray  # (hidden,)
+    head: np.ndarray  # (vocabulary, hidden); the embedding itself when tied
+    positions: np.ndarray | None = None  # (max_positions, hidden), where positions are learned
+    final_norm_bias: np.ndarray | None = None  # (hidden,), of a LayerNorm

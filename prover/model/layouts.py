@@ -1,0 +1,198 @@
+"""Where each family's tensors lie in a GGUF file and in a Hugging Face checkpoint.
+
+GGUF names are those of llama.cpp's converters. These permute the rows of attn_q and attn_k of Llama models so that
+rotary pairs are neighbours, and leave those of other families in halves; they store Gemma's gains with the 1 added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .checkpoint import Layout
+
+
+def _named(pattern: str, names: dict[str, str]) -> dict[str, str]:
+    return {tensor: pattern.format(stored=stored) for tensor, stored in names.items()}
+
+
+_QUERY_KEY_VALUE = ("w_query", "w_key", "w_value")
+_QUERY_KEY_VALUE_BIAS = ("query_bias", "key_bias", "value_bias")
+
+# --- GGUF -------------------------------------------------------------------------------------------------------
+
+_GGUF_WEIGHT, _GGUF_BIAS = "blk.{{layer}}.{stored}.weight", "blk.{{layer}}.{stored}.bias"
+_GGUF_LLAMA = Layout(
+    embedding="token_embd.weight",
+    final_norm="output_norm.weight",
+    head="output.weight",
+    layer=_named(
+        _GGUF_WEIGHT,
+        {
+            "attention_norm": "attn_norm",
+            "w_query": "attn_q",
+            "w_key": "attn_k",
+            "w_value": "attn_v",
+            "w_output": "attn_output",
+            "mlp_norm": "ffn_norm",
+            "w_gate": "ffn_gate",
+            "w_up": "ffn_up",
+            "w_down": "ffn_down",
+        },
+    ),
+    read_elsewhere=frozenset({"rope_freqs.weight"}),
+)
+_QUERY_KEY_NORMS = {"query_norm": "attn_q_norm", "key_norm": "attn_k_norm"}
+_GGUF_GPT2 = Layout(
+    embedding="token_embd.weight",
+    positions="position_embd.weight",
+    final_norm="output_norm.weight",
+    final_norm_bias="output_norm.bias",
+    head="output.weight",
+    layer=_named(
+        _GGUF_WEIGHT,
+        {
+            "attention_norm": "attn_norm",
+            "w_output": "attn_output",
+            "mlp_norm": "ffn_norm",
+            "w_up": "ffn_up",
+            "w_down": "ffn_down",
+        },
+    )
+    | _named(
+        _GGUF_BIAS,
+        {
+            "attention_norm_bias": "attn_norm",
+            "output_bias": "attn_output",
+            "mlp_norm_bias": "ffn_norm",
+            "up_bias": "ffn_up",
+            "down_bias": "ffn_down",
+        },
+    ),
+    fused={
+        "blk.{layer}.attn_qkv.weight": _QUERY_KEY_VALUE,
+        "blk.{layer}.attn_qkv.bias": _QUERY_KEY_VALUE_BIAS,
+    },
+)
+GGUF_LAYOUTS: dict[str, Layout] = {
+    "llama": _GGUF_LLAMA,
+    "qwen2": replace(
+        _GGUF_LLAMA,
+        layer={
+            **_GGUF_LLAMA.layer,
+            **_named(_GGUF_BIAS, {"query_bias": "attn_q", "key_bias": "attn_k", "value_bias": "attn_v"}),
+        },
+        half_split_rotary=True,
+    ),
+    "qwen3": replace(
+        _GGUF_LLAMA,
+        layer={**_GGUF_LLAMA.layer, **_named(_GGUF_WEIGHT, _QUERY_KEY_NORMS)},
+        half_split_rotary=True,
+    ),
+    "gemma3": replace(
+        _GGUF_LLAMA,
+        layer={
+            **_GGUF_LLAMA.layer,
+            **_named(
+                _GGUF_WEIGHT,
+                {
+                    **_QUERY_KEY_NORMS,
+                    "post_attention_norm": "post_attention_norm",
+                    "post_mlp_norm": "post_ffw_norm",
+                },
+            ),
+        },
+        half_split_rotary=True,
+    ),
+    "gpt2": _GGUF_GPT2,
+}
+
+# --- Hugging Face -----------------------------------------------------------------------------------------------
+
+_HF_WEIGHT, _HF_BIAS = "layers.{{layer}}.{stored}.weight", "layers.{{layer}}.{stored}.bias"
+_HF_LLAMA = Layout(
+    prefix="model.",
+    embedding="embed_tokens.weight",
+    final_norm="norm.weight",
+    head="lm_head.weight",
+    layer=_named(
+        _HF_WEIGHT,
+        {
+            "attention_norm": "input_layernorm",
+            "w_query": "self_attn.q_proj",
+            "w_key": "self_attn.k_proj",
+            "w_value": "self_attn.v_proj",
+            "w_output": "self_attn.o_proj",
+            "mlp_norm": "post_attention_layernorm",
+            "w_gate": "mlp.gate_proj",
+            "w_up": "mlp.up_proj",
+            "w_down": "mlp.down_proj",
+        },
+    ),
+    half_split_rotary=True,
+    derived=(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
+)
+_HF_QUERY_KEY_NORMS = _named(_HF_WEIGHT, {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"})
+_HF_GPT2 = Layout(
+    prefix="transformer.",
+    embedding="wte.weight",
+    positions="wpe.weight",
+    final_norm="ln_f.weight",
+    final_norm_bias="ln_f.bias",
+    head="lm_head.weight",
+    layer=_named(
+        "h.{{layer}}.{stored}",
+        {
+            "attention_norm": "ln_1.weight",
+            "attention_norm_bias": "ln_1.bias",
+            "w_output": "attn.c_proj.weight",
+            "output_bias": "attn.c_proj.bias",
+            "mlp_norm": "ln_2.weight",
+            "mlp_norm_bias": "ln_2.bias",
+            "w_up": "mlp.c_fc.weight",
+            "up_bias": "mlp.c_fc.bias",
+            "w_down": "mlp.c_proj.weight",
+            "down_bias": "mlp.c_proj.bias",
+        },
+    ),
+    fused={
+        "h.{layer}.attn.c_attn.weight": _QUERY_KEY_VALUE,
+        "h.{layer}.attn.c_attn.bias": _QUERY_KEY_VALUE_BIAS,
+    },
+    transposed=True,
+    derived=(r"h\.\d+\.attn\.(masked_)?bias",),
+)
+HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
+    "llama": _HF_LLAMA,
+    "qwen2": replace(
+        _HF_LLAMA,
+        layer={
+            **_HF_LLAMA.layer,
+            **_named(
+                _HF_BIAS,
+                {
+                    "query_bias": "self_attn.q_proj",
+                    "key_bias": "self_attn.k_proj",
+                    "value_bias": "self_attn.v_proj",
+                },
+            ),
+        },
+    ),
+    "qwen3": replace(_HF_LLAMA, layer={**_HF_LLAMA.layer, **_HF_QUERY_KEY_NORMS}),
+    "gemma3": replace(
+        _HF_LLAMA,
+        layer={
+            **_HF_LLAMA.layer,
+            **_HF_QUERY_KEY_NORMS,
+            **_named(
+                _HF_WEIGHT,
+                {
+                    "post_attention_norm": "post_attention_layernorm",
+                    "mlp_norm": "pre_feedforward_layernorm",
+                    "post_mlp_norm": "post_feedforward_layernorm",
+                },
+            ),
+        },
+        gains_less_one=True,
+    ),
+    "gpt2": _HF_GPT2,
+}

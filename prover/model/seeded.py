@@ -1,0 +1,135 @@
+"""Models of every family made from a seed: small ones for tests, and full shapes for benchmarks without a download.
+
+Weights come from the raw PCG64 stream (which NumPy guarantees) as small integers over a power of two: they are exact
+in float32, and no library's floating-point sum decides an integer. They say nothing, but they exercise everything:
+gains differ from one, biases from zero, and values keep their size from layer to layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..architectures.config import ModelConfig
+from ..architectures.gemma3 import Gemma3Config
+from ..architectures.gpt2 import Gpt2Config
+from ..architectures.qwen2 import Qwen2Config
+from ..architectures.qwen3 import Qwen3Config
+from .checkpoint import tensor_shape
+from .float_model import FloatLayer, FloatModel
+from .layouts import HUGGING_FACE_LAYOUTS
+from .token_models import UNUSED
+from .tokenizer import Tokenizer, TokenizerSpecification
+
+SEED = 20_250_207
+VOCABULARY = 259
+
+_TINY_ROTARY = {
+    "layers": 2,
+    "hidden": 64,
+    "vocabulary": VOCABULARY,
+    "norm_epsilon": 1e-6,
+    "max_positions": 256,
+    "heads": 4,
+    "kv_heads": 2,
+    "feed_forward": 160,
+    "rope_base": 10_000,
+}
+
+CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
+    "tiny-qwen2": lambda: Qwen2Config(**_TINY_ROTARY, head_size=16),
+    "tiny-qwen3": lambda: Qwen3Config(**_TINY_ROTARY, head_size=32),
+    "tiny-gemma3": lambda: Gemma3Config(
+        **(_TINY_ROTARY | {"kv_heads": 1, "layers": 3, "rope_base": 1_000_000}),
+        head_size=16,
+        local_rope_base=10_000,
+        sliding_window=32,
+        layer_kinds=(1, 2, 1),
+        attention_scale=0.25,
+    ),
+    "tiny-gpt2": lambda: Gpt2Config(
+        layers=2,
+        hidden=64,
+        vocabulary=VOCABULARY,
+        norm_epsilon=1e-5,
+        max_positions=256,
+        heads=4,
+        feed_forward=160,
+    ),
+    "gpt2-seeded": lambda: Gpt2Config(
+        layers=12,
+        hidden=768,
+        vocabulary=50_257,
+        norm_epsilon=1e-5,
+        max_positions=1024,
+        heads=12,
+        feed_forward=3072,
+    ),
+}
+
+
+def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int = SEED) -> FloatModel:
+    """A model of any family. The head is not tied to the embedding: a random tied head repeats its input."""
+    draw, layout = Draw(seed), HUGGING_FACE_LAYOUTS[config.family]
+    stored = [*layout.layer, *(part for parts in layout.fused.values() for part in parts)]
+
+    def tensor(tensor_name: str) -> np.ndarray:
+        shape = tensor_shape(config, tensor_name)
+        if tensor_name.endswith("_norm"):
+            return 1.0 + draw.uniform(shape, 0.5)
+        return draw.uniform(shape, 0.25 if len(shape) == 1 else _amplitude(shape[1]))
+
+    layers = [
+        FloatLayer({tensor_name: tensor(tensor_name) for tensor_name in stored}) for _ in range(config.layers)
+    ]
+    rows = (config.vocabulary, config.hidden)
+    return FloatModel(
+        name=name,
+        config=config,
+        tokenizer=tokenizer,
+        embedding=draw.uniform(rows, _power_of_two(1 / config.embedding_factor)),
+        layers=layers,
+        final_norm=1.0 + draw.uniform((config.hidden,), 0.5),
+        head=draw.uniform(rows, _amplitude(config.hidden)),
+        positions=draw.uniform((config.max_positions, config.hidden), 0.25) if layout.positions else None,
+        final_norm_bias=draw.uniform((config.hidden,), 0.25) if layout.final_norm_bias else None,
+    )
+
+
+def seeded_tokenizer(small: TokenizerSpecification, vocabulary: int) -> Tokenizer:
+    """A small tokenizer as the start of a larger vocabulary whose other ids mean nothing."""
+    missing = range(len(small.tokens), vocabulary)
+    return Tokenizer(
+        TokenizerSpecification(
+            tokens=(*small.tokens, *(f"<no token {index}>" for index in missing)),
+            token_types=(*small.token_types, *(UNUSED for _ in missing)),
+            merges=small.merges,
+            pre_tokenizer=small.pre_tokenizer,
+            bos_id=small.bos_id,
+            eos_id=small.eos_id,
+            chat_template=small.chat_template,
+        )
+    )
+
+
+class Draw:
+    """Uniform numbers k/2^11·amplitude with integer k in [-2^11, 2^11); amplitudes are powers of two."""
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.PCG64(seed)
+
+    def uniform(self, shape: tuple[int, ...], amplitude: float) -> np.ndarray:
+        count = int(np.prod(shape))
+        integers = (self._bits.random_raw(count) >> np.uint64(52)).astype(np.int64) - 2**11
+        return (integers.astype(np.float32) * np.float32(amplitude / 2**11)).reshape(shape)
+
+
+def _amplitude(inputs: int) -> float:
+    """With it, a product with inputs of size one has size about two."""
+    return _power_of_two(2 * math.sqrt(3 / inputs))
+
+
+def _power_of_two(value: float) -> float:
+    return 2.0 ** round(math.log2(value))

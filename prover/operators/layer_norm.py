@@ -1,0 +1,144 @@
+"""Layer normalisation, without ever dividing by the number of channels.
+
+MEANING    S = sum_j x_j;  V = d sum_j x_j^2 - S^2 + epsilon;  y = floor(2^k / sqrt(V))
+           n_j = requantise_half_up((d x_j - S) * y, s)
+           V is d^2 times the variance (plus epsilon = d^2 * eps * 2^(2 * scale(x)), an integer), d x_j - S is d times
+           the centred value, and s = k - scale(n). x may be a sum of tensors (learned positions).
+BOUNDS     V < 2^62 (refused otherwise), y < 2^32, |n| <= sqrt(d) * 2^scale(n) < 2^(bits-1).
+RELATIONS  S         Contraction S = sum_j x_j
+           V         Contraction V + S^2 - epsilon = d sum_j x_j^2
+           y         an inverse root (its own file)
+           n         Pointwise 2^s n + remainder - 2^(s-1) = (d x - S * real) * y, real_j = [j < d] a closed form;
+                     remainder and n in range.
+PADDING    padded channels are zero in x and masked by `real`, so n is zero there; padded rows are ordinary rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import (
+    Constant,
+    Contraction,
+    LookupTable,
+    Pointwise,
+    ProductTerm,
+    Ref,
+    Relation,
+    Sum,
+)
+from ..tables import Below
+from .inverse_root import InverseRoot
+from .rms_norm import refuse_large
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+
+
+@dataclass(frozen=True)
+class LayerNorm(OperatorBase):
+    """output = (x - mean) / deviation over the axis `channel`; `rows` are the other axes (possibly none)."""
+
+    x: tuple[Ref, ...]
+    output: str
+    rows: tuple[str, ...]
+    real_channels: int
+    epsilon: int
+    root_scale: int
+    shift: int
+    bits: int
+    channel: str = "channel"
+
+    def __post_init__(self) -> None:
+        _ = self._root
+
+    @property
+    def _domain(self) -> tuple[str, ...]:
+        return (*self.rows, self.channel)
+
+    @property
+    def _requantisation(self) -> Requantisation:
+        return Requantisation(self.output, self._domain, Shift(constant=self.shift))
+
+    @property
+    def _range(self) -> SignedRange:
+        return SignedRange(self.output, self._domain, self.bits)
+
+    @property
+    def _sum(self) -> str:
+        return f"{self.output}_sum"
+
+    @property
+    def _variance(self) -> str:
+        return f"{self.output}_variance"
+
+    @property
+    def _root(self) -> InverseRoot:
+        return InverseRoot(self.output, self.rows, self._variance, 1 << (2 * self.root_scale), self.epsilon)
+
+    def tables(self) -> Sequence[LookupTable]:
+        return (RANGE_TABLE,)
+
+    def tensors(self) -> Sequence[Tensor]:
+        real = Tensor(f"real_{self.channel}", (self.channel,), Kind.CLOSED_FORM, Below(self.real_channels))
+        return (
+            Tensor(self._sum, self.rows, Kind.WITNESS),
+            Tensor(self._variance, self.rows, Kind.WITNESS),
+            *self._root.tensors(),
+            real,
+            Tensor(self.output, self._domain, Kind.WITNESS),
+            *self._requantisation.tensors(),
+            *self._range.check.tensors(),
+        )
+
+    def limits(self) -> Mapping[str, int]:
+        return {self.output: 1 << (self.bits - 1)}
+
+    def bounded(self) -> Sequence[str]:
+        return (self.output,)
+
+    def run(self, context: RunContext) -> None:
+        x = context.rows(self.x)
+        squares = np.einsum("ij,ij->i", x.astype(np.float64), x.astype(np.float64))
+        refuse_large(context, self._variance, self.real_channels * squares)
+        total = x.sum(axis=-1)
+        variance = self.real_channels * np.einsum("ij,ij->i", x, x) - total * total + self.epsilon
+        centred = self.real_channels * x - total[:, None]
+        output = requantise_half_up(centred * self._root.value(variance)[:, None], self.shift)
+        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        context.tensors[self.output] = output
+
+    def witness(self, context: WitnessContext) -> None:
+        x = reduce(add, (context.over(ref, self._domain) for ref in self.x))
+        total = context.tensors[self._sum] = x.sum(axis=-1)
+        squares = self.real_channels * np.sum(x * x, axis=-1)
+        context.tensors[self._variance] = squares - total * total + self.epsilon
+        real = context.over(Ref(f"real_{self.channel}"), self._domain)
+        centred = self.real_channels * x - total[..., None] * real
+        accumulator = centred * self._root.witness(context)[..., None]
+        context.tensors[self.output] = self._requantisation.witness(context, accumulator)
+        self._range.witness(context)
+
+    def relations(self, program: Program) -> Sequence[Relation]:
+        total, variance, root = Ref(self._sum), Ref(self._variance), Ref(self._root.root)
+        sums = tuple(ProductTerm(Constant(1), (self.channel,), (ref,)) for ref in self.x)
+        squares = tuple(
+            ProductTerm(Constant(self.real_channels * (1 if i == j else 2)), (self.channel,), (left, right))
+            for i, left in enumerate(self.x)
+            for j, right in enumerate(self.x[i:], i)
+        )
+        x = Sum(self.x)
+        centred = Constant(self.real_channels) * x - total * Ref(f"real_{self.channel}")
+        lifted = self._requantisation.lifted(Ref(self.output))
+        return (
+            Contraction(self._sum, self.rows, total, sums),
+            Contraction(self._variance, self.rows, variance + total * total - self.epsilon, squares),
+            *self._root.relations(),
+            Pointwise(self.output, self._domain, lifted - centred * root),
+            *self._requantisation.relations(),
+            *self._range.check.relations(),
+        )

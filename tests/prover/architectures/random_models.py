@@ -1,0 +1,105 @@
+"""A small shape of every family, and random true statements about its layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prover.architectures import ModelConfig
+from prover.architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
+from prover.architectures.gpt2 import Gpt2Config
+from prover.architectures.qwen2 import Qwen2Config
+from prover.architectures.qwen3 import Qwen3Config
+from prover.operators.head_pair import RivalWins
+from prover.program import WINDOW_BITS, WINDOW_ROWS
+from tests.prover.operators.random_layers import SMALL, Statement, padded
+
+QWEN2 = Qwen2Config(
+    layers=1,
+    hidden=24,
+    heads=3,
+    kv_heads=1,
+    head_size=8,  # an odd power of two: half of the score scale goes into the query's weights
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    rope_divisors=(1.0, 1.5, 4.0, 8.0),
+    norm_epsilon=1e-6,
+    max_positions=128,
+)
+QWEN3 = Qwen3Config(
+    layers=1,
+    hidden=20,
+    heads=4,
+    kv_heads=2,
+    head_size=6,  # no power of two at all
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    norm_epsilon=1e-6,
+    max_positions=128,
+)
+GEMMA3 = Gemma3Config(
+    layers=2,
+    hidden=24,
+    heads=2,
+    kv_heads=1,
+    head_size=8,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=1_000_000,
+    local_rope_base=10_000,
+    sliding_window=32,
+    layer_kinds=(LOCAL, GLOBAL),
+    attention_scale=8**-0.5,
+    norm_epsilon=1e-6,
+    max_positions=128,
+)
+GPT2 = Gpt2Config(
+    layers=2,
+    hidden=24,
+    heads=3,
+    feed_forward=40,
+    vocabulary=50,
+    norm_epsilon=1e-5,
+    max_positions=96,
+)
+FAMILIES: dict[str, ModelConfig] = {
+    "llama": SMALL,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+    "gemma3": GEMMA3,
+    "gpt2": GPT2,
+}
+
+
+def random_statement(
+    config: ModelConfig, kind: str, window: int = 0, seed: int = 1, layer: int = 0
+) -> Statement:
+    """A random true statement; attention has `window` windows before its own."""
+    generator = np.random.default_rng(seed)
+    step = config.steps[kind]
+    program = step.program
+    context_bits = WINDOW_BITS + window.bit_length()
+    sizes = {**program.real_sizes, "channel": config.hidden, "context": WINDOW_ROWS * (window + 1)}
+    tensors: dict[str, np.ndarray] = {}
+    for tensor in (*program.weights, *program.inputs):
+        if tensor.name == "after":
+            continue
+        shape = program.shape(tensor.axes, context_bits)
+        real = [sizes.get(axis, size) for axis, size in zip(tensor.axes, shape, strict=True)]
+        if tensor.name in ("chosen", "rival"):
+            real = [config.head_inputs]
+        limit = 40_000 if tensor.name in ("before", "window") else 20_000
+        if tensor.name.endswith("_bias"):
+            limit = 1 << 24  # the accumulator's scale
+        tensors[tensor.name] = padded(generator.integers(-limit, limit, real), shape)
+    publics = {"attention": {"window": window}, "head": {"row": 5, "strict": 1}}.get(kind, {})
+    parameters = {name: 16 for name in program.parameters}
+    parameters |= config.layer_parameters(layer, kind)  # type: ignore[arg-type]
+    statement = Statement(program, tensors, parameters, publics, context_bits)
+    if kind == "head":
+        try:
+            statement.witness()
+        except RivalWins:
+            tensors["chosen"], tensors["rival"] = tensors["rival"], tensors["chosen"]
+    return statement

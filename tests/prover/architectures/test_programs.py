@@ -1,0 +1,242 @@
+"""Every family's programs: both readers agree, relations hold, and nothing that the prover chooses is free."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prover.architectures import ModelConfig, config_from_json
+from prover.architectures.gemma3 import GLOBAL, LOCAL
+from prover.check import Checker, check
+from prover.field.arrays import MODULUS
+from prover.plan import Plan
+from prover.program import WINDOW_ROWS, Kind, RunContext, unknown_references
+from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum
+from tests.prover.operators.random_layers import Statement
+
+from .random_models import FAMILIES, GEMMA3, GPT2, QWEN3, random_statement
+
+CASES = [
+    (family, kind, window, layer)
+    for family in FAMILIES
+    for kind, window, layer in (
+        ("mlp", 0, 0),
+        ("head", 0, 0),
+        ("attention", 0, 0),
+        ("attention", 2, 0),
+        *((("attention", 2, 1),) if family == "gemma3" else ()),
+    )
+]
+
+
+def unpadded(config: ModelConfig, statement: Statement, name: str) -> np.ndarray:
+    sizes = {**statement.program.real_sizes, "channel": config.hidden}
+    axes = statement.program.tensors[name].axes
+    array = statement.tensors[name]
+    return array[tuple(slice(0, sizes.get(axis, array.shape[i])) for i, axis in enumerate(axes))]
+
+
+def run(config: ModelConfig, statement: Statement) -> RunContext:
+    """The run reader on all rows of the statement."""
+    rows = WINDOW_ROWS * (statement.publics.get("window", 0) + 1)
+    source = "window" if statement.program.name == "head" else "before"
+    weights = {w.name: unpadded(config, statement, w.name) for w in statement.program.weights}
+    context = RunContext(
+        tensors={source: unpadded(config, statement, source)[:rows]},
+        parameters=statement.parameters,
+        matmul=lambda name, x: x @ weights[name].reshape(x.shape[1], -1) if name in weights else x,
+        positions=np.arange(rows),
+        weights=weights,
+    )
+    for operator in statement.program.operators:
+        operator.run(context)
+    return context
+
+
+@pytest.mark.parametrize(("family", "kind", "window", "layer"), CASES)
+def test_a_valid_witness_satisfies_every_relation(family: str, kind: str, window: int, layer: int) -> None:
+    statement = random_statement(FAMILIES[family], kind, window, layer=layer)
+    assert unknown_references(statement.program) == set()
+    witness = statement.witness()
+    found = check(statement.program, witness, statement.parameters, statement.publics, statement.context_bits)
+    assert found == []
+
+
+@pytest.mark.parametrize(("family", "kind", "window", "layer"), [c for c in CASES if c[1] != "head"])
+def test_what_is_run_is_what_is_proven(family: str, kind: str, window: int, layer: int) -> None:
+    """The run reader's rows of the statement's own window are the witness' output, padding zero."""
+    config = FAMILIES[family]
+    statement = random_statement(config, kind, window, layer=layer)
+    after, witness = run(config, statement).tensors["after"], statement.witness()["after"]
+    assert np.array_equal(after[WINDOW_ROWS * window :], witness[:, : config.hidden])
+    assert not witness[:, config.hidden :].any()
+
+
+def test_local_and_global_layers_of_one_program_differ() -> None:
+    """Same key but for layer_kind: other rotation from the first window on, other reach from the third on."""
+    outputs = [random_statement(GEMMA3, "attention", 2, layer=layer).witness()["after"] for layer in (0, 1)]
+    assert not np.array_equal(*outputs)
+
+
+def test_positions_are_added_in_front_of_the_norm_and_to_the_residual() -> None:
+    """x = before + P: moving P into `before` changes nothing."""
+    statement = random_statement(GPT2, "attention", 1)
+    moved = random_statement(GPT2, "attention", 1)
+    rows = 2 * WINDOW_ROWS
+    moved.tensors["before"] = moved.tensors["before"].copy()
+    moved.tensors["before"][:rows] += moved.tensors["positions"][:rows]
+    moved.tensors["positions"] = np.zeros_like(moved.tensors["positions"])
+    assert np.array_equal(statement.witness()["after"], moved.witness()["after"])
+
+
+def _degree(expression: Expression) -> int:
+    match expression:
+        case Ref():
+            return 1
+        case Sum(terms):
+            return max(_degree(term) for term in terms)
+        case Product(factors):
+            return sum(_degree(factor) for factor in factors)
+    return 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_relation_fits_the_degree_of_a_round(family: str) -> None:
+    """One factor more for eq."""
+    for program in FAMILIES[family].programs.values():
+        plan = Plan(program)
+        for relation in program.relations:
+            if not isinstance(relation, Lookup):
+                assert _degree(relation.expression) + 1 <= plan.round_degree, relation.name
+            if isinstance(relation, Contraction):
+                assert all(len(term.factors) + 1 <= plan.round_degree for term in relation.terms), relation.name
+        assert plan.evaluations
+
+
+# --- the under-constraint hunt ------------------------------------------------------------------------------
+
+HUNTS = [
+    *((family, "head", 0) for family in ("gpt2", "gemma3")),
+    *((family, "mlp", 0) for family in ("gpt2", "gemma3")),
+    *((family, "attention", 2) for family in ("qwen2", "qwen3", "gemma3", "gpt2")),
+]
+
+
+def survivors(config: ModelConfig, kind: str, window: int) -> list[str]:
+    """Changes of committed values, padding included, that no relation notices."""
+    statement = random_statement(config, kind, window, seed=7)
+    witness = statement.witness()
+    checker = Checker(
+        statement.program, witness, statement.parameters, statement.publics, statement.context_bits
+    )
+    unnoticed = []
+    for name, tensor in statement.program.tensors.items():
+        if tensor.kind is not Kind.WITNESS and name != "after":
+            continue
+        original = np.array(witness[name], dtype=object)
+        place = int(np.random.default_rng(len(name)).integers(0, original.size))
+        for at in {place, original.size - 1}:
+            value = int(original.reshape(-1)[at])
+            for changed in (value + 1, value - (1 << 16), (value + pow(3, -1, MODULUS)) % MODULUS):
+                mutated = original.copy()
+                mutated.reshape(-1)[at] = changed
+                if not checker.violations_with(name, mutated):
+                    unnoticed.append(f"{name}[{at}] = {changed}")
+    return unnoticed
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "window"),
+    [pytest.param(*case, marks=pytest.mark.long if case[0].startswith("qwen") else ()) for case in HUNTS],
+)
+def test_no_changed_witness_value_survives(family: str, kind: str, window: int) -> None:
+    assert survivors(FAMILIES[family], kind, window) == []
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_other_layer_kind_is_noticed(layer: int) -> None:
+    """A witness of a local layer under the key of a global one, and the other way round."""
+    statement = random_statement(GEMMA3, "attention", 2, layer=layer)
+    witness = statement.witness()
+    parameters = {**statement.parameters, "layer_kind": LOCAL + GLOBAL - statement.parameters["layer_kind"]}
+    found = check(statement.program, witness, parameters, statement.publics, statement.context_bits)
+    assert {v.relation for v in found} == {"distance", "rotated_query", "rotated_key"}
+
+
+# --- shapes and files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_configuration_survives_json(family: str) -> None:
+    config = FAMILIES[family]
+    assert config_from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "mamba"}, "'mamba' has no layer program; known: llama, qwen2, qwen3, gemma3, gpt2"),
+        ({"family": ["llama"]}, "has no layer program"),
+        ({"experts": 8}, "no field 'experts'"),
+        ({"hidden": 2**14}, "architecture.hidden is 16384"),
+        ({"hidden": 24.0}, "architecture.hidden"),
+        ({"layers": True}, "architecture.layers"),
+        ({"layers": 0}, "architecture.layers"),
+        ({"norm_epsilon": float("nan")}, "architecture.norm_epsilon"),
+        ({"layer_kinds": [1, 3]}, "architecture.layer_kinds is 3"),
+        ({"layer_kinds": 1}, "architecture.layer_kinds must be a list"),
+        ({"layer_kinds": [1] * 5000}, "architecture.layer_kinds must be a list of at most"),
+    ],
+)
+def test_a_hostile_configuration_is_refused_by_name(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config_from_json({**GEMMA3.to_json(), **change})
+
+
+def test_a_missing_field_is_named() -> None:
+    facts = GPT2.to_json()
+    del facts["feed_forward"]
+    with pytest.raises(ValueError, match="a gpt2 architecture needs the field 'feed_forward'"):
+        config_from_json(facts)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (replace(GEMMA3, sliding_window=40), "no multiple of 32"),
+        (replace(GEMMA3, layer_kinds=(1,)), "1 layer kinds for 2 layers"),
+        (replace(GEMMA3, kv_heads=3), "2 query heads do not divide among 3"),
+        (replace(GPT2, heads=5), "24 channels do not divide among 5 heads"),
+        (replace(QWEN3, head_size=5), "odd"),
+        (replace(QWEN3, norm_epsilon=1e-9), "epsilon is too small"),
+        (replace(QWEN3, max_positions=16), "at least one window"),
+    ],
+)
+def test_a_shape_without_a_program_says_why(config: ModelConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _ = config.programs
+
+
+def test_every_weight_of_a_program_has_one_rule() -> None:
+    for family, config in FAMILIES.items():
+        for step in config.steps.values():
+            ruled = {*step.matrices, *step.vectors, *(r.bias for r in step.matrices.values() if r.bias)}
+            assert ruled == {weight.name for weight in step.program.weights}, family
+            for weight in step.program.weights:
+                size = int(np.prod([step.program.real_sizes[axis] for axis in weight.axes]))
+                shapes = {**config.matrix_shapes, **config.vector_shapes}
+                assert size == int(np.prod(shapes[weight.name])), (family, weight.name)
+
+
+def test_score_scales_split_into_a_shift_and_a_factor_of_the_query() -> None:
+    """1/sqrt(8) = 2^-2 * 2^(1/2): the shift is exact, the rest goes into the query's matrix, or gain if it has one."""
+    rules = FAMILIES["qwen2"].matrix_rules
+    assert rules["w_query"].factor == pytest.approx(2**0.5)
+    assert rules["w_key"].factor == 1.0
+    assert QWEN3.matrix_rules["w_query"].factor == 1.0
+    assert QWEN3.vector_rules["query_norm"].factor == pytest.approx(4 / 6**0.5)
+    assert QWEN3.vector_rules["key_norm"].factor == 1.0
+    assert FAMILIES["llama"].matrix_rules["w_query"].factor == 1.0

@@ -1,0 +1,73 @@
+"""Every program of every family is proven and verified; false statements are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from prover.errors import ProofRejectedError
+from prover.prove import StatementFalseError, prove
+from prover.statement import StepKey
+from prover.verify import verify
+from tests.prover.statements import srs
+
+from .proven import proven, public_statement
+from .random_models import FAMILIES
+
+SHORT = [("gpt2", "head", 0, 0), ("gemma3", "attention", 1, 0)]
+LONG = [
+    *((family, kind, 0, 0) for family in FAMILIES for kind in ("mlp", "head", "attention")),
+    *((family, "attention", 2, 0) for family in FAMILIES),
+    *(("gemma3", "attention", window, 1) for window in (0, 1, 2)),
+]
+CASES = [
+    *(pytest.param(*case) for case in SHORT),
+    *(pytest.param(*case, marks=pytest.mark.long) for case in LONG if case not in SHORT),
+]
+
+
+@pytest.mark.parametrize(("family", "kind", "window", "layer"), CASES)
+def test_a_true_statement_is_accepted(family: str, kind: str, window: int, layer: int) -> None:
+    case = proven(family, kind, window, layer)
+    verify(case.key, case.statement, case.proof)
+
+
+def test_a_proof_is_bound_to_its_layer_kind() -> None:
+    """A local layer's proof under the step key of a global one: same weights, other integer."""
+    case = proven("gemma3", "attention", 1, 0)
+    names = case.key.plan.program.parameters
+    other = tuple(
+        3 - v if n == "layer_kind" else v for n, v in zip(names, case.statement.key.parameters, strict=True)
+    )
+    foreign = replace(case.statement, key=StepKey(other, case.statement.key.points))
+    with pytest.raises(ProofRejectedError):
+        verify(case.key, foreign, case.proof)
+
+
+@pytest.mark.parametrize("vector", ["post_attention_norm", "query_norm"])
+def test_a_proof_is_bound_to_every_gain(vector: str) -> None:
+    """Another commitment in the place of a gain's."""
+    case = proven("gemma3", "attention", 1, 0)
+    key = case.statement.key
+    position = 0
+    for weight in case.key.plan.program.weights:
+        if weight.name == vector:
+            break
+        position += case.key.plan.weight_chunks(weight, case.key.chunk_bits)
+    points = list(key.points)
+    points[position] = key.points[0]
+    with pytest.raises(ProofRejectedError):
+        verify(case.key, replace(case.statement, key=StepKey(key.parameters, tuple(points))), case.proof)
+
+
+@pytest.mark.parametrize(
+    ("family", "tensor"),
+    [("gpt2", "positions"), pytest.param("gpt2", "output_bias", marks=pytest.mark.long)],
+)
+def test_a_witness_of_other_weights_cannot_be_proven(family: str, tensor: str) -> None:
+    key, statement, tensors = public_statement(FAMILIES[family], "attention", 1)
+    tensors[tensor] = tensors[tensor].copy()
+    tensors[tensor].reshape(-1)[5] += 1 << 20
+    with pytest.raises(StatementFalseError):
+        prove(key, srs(), statement, tensors)

@@ -1,0 +1,105 @@
+"""Norms agree with their real-number meaning, and their relations leave no freedom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prover.operators.inverse_root import InverseRoot
+from prover.operators.layer_norm import LayerNorm
+from prover.operators.rms_norm import RmsNorm
+from prover.program import OutOfRange
+from prover.relations import Ref
+
+from .statements import OperatorCase, surviving_changes, violations
+
+CHANNELS, ROWS, SCALE = 12, 4, 12
+X = np.random.default_rng(3).integers(-60_000, 60_000, (ROWS, CHANNELS)) + 9_000
+GAIN = np.random.default_rng(4).integers(-9_000, 9_000, CHANNELS)
+
+
+def layer_norm(x: np.ndarray = X, channels: int = CHANNELS) -> OperatorCase:
+    epsilon = round(channels**2 * 1e-5 * 4**SCALE)
+    operator = LayerNorm((Ref("x"),), "n", ("row",), channels, epsilon, 38, 28, 16)
+    return OperatorCase((operator,), {"channel": channels}, {"x": (("row", "channel"), x)}, {}, {})
+
+
+def rms_norm(gain: bool) -> OperatorCase:
+    epsilon = round(CHANNELS * 1e-5 * 4**SCALE)
+    operator = RmsNorm(
+        Ref("x"),
+        "n",
+        ("row",),
+        CHANNELS,
+        epsilon,
+        28,
+        30 if gain else 18,
+        16,
+        gain="gain" if gain else None,
+    )
+    weights = {"gain": (("channel",), GAIN)} if gain else {}
+    return OperatorCase((operator,), {"channel": CHANNELS}, {"x": (("row", "channel"), X)}, weights, {})
+
+
+CASES = {"layer norm": layer_norm(), "rms norm": rms_norm(False), "rms norm with gain": rms_norm(True)}
+
+
+def test_layer_norm_is_the_centred_value_over_the_deviation() -> None:
+    real = X / 2**SCALE
+    expected = (real - real.mean(1, keepdims=True)) / np.sqrt(real.var(1, keepdims=True) + 1e-5)
+    assert np.abs(layer_norm().run()["n"] / 2**10 - expected).max() < 2**-10
+
+
+def test_layer_norm_ignores_what_all_channels_share() -> None:
+    """Adding a constant to every channel changes neither the sum of centred values nor the result."""
+    assert np.array_equal(layer_norm().run()["n"], layer_norm(X + 123_457).run()["n"])
+
+
+def test_rms_norm_multiplies_with_its_gain() -> None:
+    real = X / 2**SCALE
+    expected = real / np.sqrt((real**2).mean(1, keepdims=True) + 1e-5) * (GAIN / 2**12)
+    assert np.abs(rms_norm(True).run()["n"] / 2**10 - expected).max() < 2**-10
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_readers_compute_the_same_and_every_relation_holds(name: str) -> None:
+    case = CASES[name]
+    witness = case.witness()
+    assert np.array_equal(witness["n"][:, :CHANNELS], case.run()["n"])
+    assert not witness["n"][:, CHANNELS:].any()
+    assert violations(case, witness) == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_witness_value_of_a_norm_can_be_changed(name: str) -> None:
+    case = CASES[name]
+    witness = case.witness()
+    assert surviving_changes(case.checker(witness), case.program, witness) == []
+
+
+def test_a_norm_over_a_full_axis_has_no_padding() -> None:
+    """16 channels fill the axis: the mask of real channels is all ones."""
+    full = np.random.default_rng(5).integers(-50_000, 50_000, (ROWS, 16))
+    case = layer_norm(full, 16)
+    witness = case.witness()
+    assert violations(case, witness) == []
+    assert witness["real_channel"].all()
+
+
+def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
+    case = layer_norm(np.zeros((ROWS, CHANNELS), dtype=np.int64))
+    witness = case.witness()
+    assert not witness["n"].any()
+    assert violations(case, witness) == []
+
+
+def test_a_row_too_large_for_its_statistic_is_refused() -> None:
+    with pytest.raises(OutOfRange, match="n_variance at position 0"):
+        layer_norm(np.full((ROWS, CHANNELS), 1 << 30)).run()
+
+
+def test_an_epsilon_that_vanishes_at_the_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match="epsilon is too small"):
+        InverseRoot("n", ("row",), "n_square", 1 << 68, 0)
+    with pytest.raises(ValueError, match="epsilon is too small"):
+        InverseRoot("n", ("row",), "n_square", 1 << 68, 16)

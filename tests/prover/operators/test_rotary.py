@@ -1,0 +1,80 @@
+"""Rotary tables: scaled frequencies, and two tables of which the step key selects one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prover.operators.rotary import Rotary, RotaryTable
+from prover.relations import Along
+
+from .statements import OperatorCase, surviving_changes, violations
+
+SIZE, POSITIONS = 6, 4
+DIVISORS = (1.0, 2.5, 8.0)
+LOCAL = RotaryTable(100, SIZE, 2, 3, prefix="local_")
+GLOBAL = RotaryTable(10_000, SIZE, 2, 3, DIVISORS, prefix="global_")
+X = np.random.default_rng(2).integers(-15_000, 15_000, (POSITIONS, SIZE))
+
+
+def case(kind: int) -> OperatorCase:
+    operator = Rotary(
+        "x", "y", ("row", "head_channel"), (Along("row"),), (LOCAL, GLOBAL), 16, selector="layer_kind"
+    )
+    sizes = {"head_channel": SIZE, "position": POSITIONS}
+    return OperatorCase((operator,), sizes, {"x": (("row", "head_channel"), X)}, {}, {"layer_kind": kind})
+
+
+def rotated(table: RotaryTable) -> np.ndarray:
+    """In floating point."""
+    divisors = np.array(table.divisors or (1.0,) * (SIZE // 2))
+    angle = np.arange(POSITIONS)[:, None] * table.base ** (-np.arange(0, SIZE, 2) / SIZE) / divisors
+    even, odd = X[:, 0::2], X[:, 1::2]
+    pairs = (even * np.cos(angle) - odd * np.sin(angle), even * np.sin(angle) + odd * np.cos(angle))
+    return np.stack(pairs, -1).reshape(X.shape)
+
+
+@pytest.mark.parametrize(("kind", "table"), [(1, LOCAL), (2, GLOBAL)])
+def test_the_step_key_selects_the_table(kind: int, table: RotaryTable) -> None:
+    """Products with tables of 14 fraction bits: two rounded factors and one rounded sum."""
+    assert np.abs(case(kind).run()["y"] - rotated(table)).max() < 0.5 + 2 * 15_000 / 2**15
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_both_readers_compute_the_same_and_nothing_can_be_changed(kind: int) -> None:
+    made = case(kind)
+    witness = made.witness()
+    assert np.array_equal(witness["y"][:, :SIZE], made.run()["y"])
+    assert violations(made, witness) == []
+    assert surviving_changes(made.checker(witness), made.program, witness) == []
+
+
+def test_the_other_kinds_rotation_is_noticed() -> None:
+    local, other = case(1), case(2)
+    assert violations(local, other.witness()) == ["y"]
+
+
+def test_a_divisor_slows_its_pair_alone() -> None:
+    plain = RotaryTable(10_000, SIZE, 2, 3)
+    slowed = RotaryTable(10_000, SIZE, 2, 3, (1.0, 1.0, 2.0))
+    assert np.array_equal(plain.cosine()[:, :4], slowed.cosine()[:, :4])
+    assert np.array_equal(plain.signed_sine()[1, 4:6], slowed.signed_sine()[2, 4:6])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((10_000, 5, 2, 3), "odd"),
+        ((10_000, 6, 2, 3, (1.0,)), "1 rotary divisors for 3 pairs"),
+        ((10_000, 6, 2, 3, (1.0, 1.0, 0.5)), "at least 1"),
+        ((1, 6, 2, 3), "at least 2"),
+    ],
+)
+def test_impossible_tables_are_refused(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RotaryTable(*arguments)  # type: ignore[arg-type]
+
+
+def test_tables_and_selector_go_together() -> None:
+    with pytest.raises(ValueError, match="do not fit together"):
+        Rotary("x", "y", ("row", "head_channel"), (Along("row"),), (LOCAL, GLOBAL), 16)

@@ -1,0 +1,97 @@
+"""Statements of other families than Llama: no changed word is accepted, and no forged witness can be proven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prover.errors import BadInputError, ProofRejectedError
+from prover.statement import StepKey
+from prover.verify import verify
+
+from ..prover.architectures.proven import Proven, proven, public_statement
+from ..prover.architectures.random_models import FAMILIES
+from ..prover.statements import srs
+from .malicious_prover import MaliciousProver
+
+WORD = 32
+STATEMENTS = [("gpt2", "head", 0), ("gpt2", "mlp", 0), ("gpt2", "attention", 1), ("gemma3", "attention", 1)]
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "window"),
+    [pytest.param(*case, marks=() if case[1] == "head" else LONG) for case in STATEMENTS],
+)
+def test_no_changed_word_of_a_proof_is_accepted(family: str, kind: str, window: int) -> None:
+    case = proven(family, kind, window)
+    words = len(case.proof) // WORD
+    for index in range(0, words, 1 if kind == "head" else 3):
+        word = int.from_bytes(case.proof[WORD * index : WORD * (index + 1)], "big")
+        for changed in (word + 1, word ^ 1 << 200):
+            encoded = bytearray(case.proof)
+            encoded[WORD * index : WORD * (index + 1)] = (changed % (1 << 256)).to_bytes(WORD, "big")
+            assert _is_rejected(case, case.statement.key, bytes(encoded)), (index, changed)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "window"),
+    [pytest.param(*case, marks=LONG) for case in STATEMENTS if case[1] != "head"],
+)
+def test_no_changed_step_key_is_accepted(family: str, kind: str, window: int) -> None:
+    """Every parameter, the layer kind included, and every commitment: matrices, biases, gains, positions."""
+    case = proven(family, kind, window)
+    key = case.statement.key
+    for index, value in enumerate(key.parameters):
+        for changed in {0, value - 1, value % 16 + 1, 17}:
+            parameters = (*key.parameters[:index], changed, *key.parameters[index + 1 :])
+            assert _is_rejected(case, replace(key, parameters=parameters), case.proof), (index, changed)
+    for index, point in enumerate(key.points):
+        other = (1, 2) if point != (1, 2) else (0, 0)
+        points = (*key.points[:index], other, *key.points[index + 1 :])
+        assert _is_rejected(case, replace(key, points=points), case.proof), index
+
+
+def _is_rejected(case: Proven, key: StepKey, proof: bytes) -> bool:
+    try:
+        verify(case.key, replace(case.statement, key=key), proof)
+    except (ProofRejectedError, BadInputError):
+        return True
+    return False
+
+
+FORGERIES = [
+    ("gpt2", "head", 0, "normalised_variance"),
+    *(("gpt2", "mlp", 0, name) for name in ("normalised_sum", "normalised_variance", "normalised", "up")),
+    ("gpt2", "attention", 1, "normalised_sum"),
+    *(
+        ("gemma3", "attention", 1, name)
+        for name in (
+            "raw_query",
+            "query_root",
+            "key",
+            "rotated_key",
+            "projected",
+            "summand_root",
+            "max_selector",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "window", "tensor"),
+    [pytest.param(*case, marks=() if case[1] == "head" else LONG) for case in FORGERIES],
+)
+def test_a_forged_witness_value_is_rejected(family: str, kind: str, window: int, tensor: str) -> None:
+    """A prover that goes on regardless, and repairs the final check, is stopped by the check or by the opening."""
+    key, statement, tensors = public_statement(FAMILIES[family], kind, window)
+    forged = np.array(tensors[tensor])
+    forged.reshape(-1)[forged.size // 3] += 1
+    assert not np.array_equal(forged, tensors[tensor])
+    tensors[tensor] = forged
+    for proof in MaliciousProver(key, srs(), statement, tensors).cheat().values():
+        with pytest.raises(ProofRejectedError):
+            verify(key, statement, proof.encode())
