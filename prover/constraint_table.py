@@ -1,28 +1,32 @@
-"""Which relation catches which value: docs/constraints.md, made by changing every committed tensor.
+"""Which relation catches which value: docs/constraints.md, made by forging every committed value.
 
     python -m prover.constraint_table            writes the page
     python -m prover.constraint_table --check    leaves with 1 when the page is not current
 
-A small random layer of every statement kind is filled with its valid witness. Each witness tensor is then changed at
-several places, padding included, in several ways (one more, one less, 2^16 more, a field element that is far from
-every integer), and the check reader says which relations notice. A change that nothing notices is an error here.
+A small random layer of every statement kind is filled with its valid witness. The hunt (`prover/hunt`) changes each
+tensor at many places, padding included, in every way it knows, and lists the relations that notice; then a forger
+adjusts other values until no relation has one left that could give way. A forgery that nothing notices is an error
+here, but for the selector of a maximum that several keys attain.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .architectures.llama import LlamaConfig
-from .check import Checker
 from .errors import GainsayError
 from .field.arrays import MODULUS
+from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
+from .hunt.logup import argument_relations, logup_columns
+from .hunt.noticing import Changes, Hunt, Part
+from .hunt.repairs import DeadEnd, Forger, Survivor
 from .operators.head_pair import RivalWins
+from .plan import Plan
 from .program import WINDOW_BITS, Kind, Program, Tensor
 
 PAGE = Path(__file__).parents[1] / "docs" / "constraints.md"
@@ -44,7 +48,13 @@ STATEMENTS = {
     "mlp": ({}, "MLP of a layer"),
     "head": ({"row": 5, "strict": 1}, "one comparison of the head"),
 }
-PLACES = 5
+PLACES = 64
+"""Places at which each tensor is changed, at most: the first, the last and evenly spread ones."""
+FORGERIES = 2
+"""Rounds of the forger per tensor, each with every kind of change."""
+CHALLENGES = {"beta": pow(3, 1000, MODULUS), "gamma": pow(5, 1000, MODULUS)}
+SELECTORS = frozenset({"max_selector"})
+"""Tensors with several valid values: any key that attains the maximum may be pointed at."""
 SOURCES = {
     Kind.BOUNDARY: "window commitments (public input)",
     Kind.ROW: "row commitment (public input)",
@@ -57,21 +67,18 @@ _INTRODUCTION = """\
 
 Made by `python -m prover.constraint_table`; a test checks that it is current. Do not edit.
 
-Every tensor that a prover commits is changed at {places} places, padding included, and in four ways each: one more,
-one less, 2^16 more, and a field element far from every integer. *Always* lists the relations that notice every one
-of these changes, *sometimes* those that notice some of them (a range notices only what leaves it). No change
-survives: that is checked whenever this page is made. Tensors that are no choice of the prover follow in a second
-table, with the relations that tie the witness to them.
+Every tensor that a prover commits is changed at up to {places} places, padding included: one more, one less, zero,
+negated, r - 1, r - 1 - value, 2^k and 1/2^k more and less for every width k of a range check, 1/3 more and less,
+exchanged with its neighbours along every axis, and moved to another input of its table with the same output.
+*Always* lists the relations that notice every one of these changes, *sometimes* those that notice some of them (a
+range notices only what leaves it). Then a forger solves the relations that noticed for other values, in the field, by
+carries and by tables, and so on with what notices next; *in the end* lists the relations at which no value was left
+that could give way. Nothing survives, but for the selector of a maximum that several keys attain, which may point at
+any of them: that is checked whenever this page is made, and for every single entry by the tests of the operators.
+Tensors that are no choice of the prover follow in a second table, with the relations that tie the witness to them.
 """
 _LOOKUPS = """\
-## Lookups
-
-Lookups are proven by columns of their own, which the argument adds (`prover/plan.py`):
-
-| committed column | what fixes it |
-| --- | --- |
-| `*_multiplicity` | the relation of its table's inverse: inverse · (γ + row) = multiplicity |
-| `inverse_*`, `*_inverse` | its own pointwise relation, H · Π(γ + row) = Σ of the other factors; and the sum of all inverses is zero |
+Lookups are proven by columns that the argument adds (`prover/plan.py`); their relations, with random beta and gamma:
 """
 _EMBEDDING = """\
 ## Embedding
@@ -87,54 +94,76 @@ class UnconstrainedError(GainsayError):
 
 @dataclass(frozen=True)
 class Constraint:
-    """A witness tensor, and the relations that notice all or some of its changes."""
+    """A witness tensor, the relations that notice all or some of its changes, and those that no accomplice appeases."""
 
     tensor: str
     always: tuple[str, ...]
     sometimes: tuple[str, ...]
+    in_the_end: tuple[str, ...]
 
 
-def constraints(checker: Checker, program: Program, witness: dict[str, np.ndarray]) -> list[Constraint]:
-    """One row per tensor that the prover chooses; raises UnconstrainedError when a change survives."""
+def constraints(hunt: Hunt, chosen: Iterable[str], free: Iterable[str], title: str) -> list[Constraint]:
+    """One row per tensor of `chosen`, the forger adjusting `free`; raises UnconstrainedError when a change survives."""
+    order = [relation.name for relation in hunt.relations]
+    generator = np.random.default_rng(7)
+    forger = Forger(hunt, frozenset(free), generator)
     rows = []
-    for tensor in program.tensors.values():
-        if tensor.kind is not Kind.WITNESS and tensor.name != "after":
-            continue
-        seen: Counter[str] = Counter()
-        changes = list(_changes(witness[tensor.name]))
-        for place, mutated in changes:
-            violations = checker.violations_with(tensor.name, mutated)
-            if not violations:
+    for name in chosen:
+        seen, tried = dict.fromkeys(order, 0), 0
+        for what, changes in _changes(hunt, name):
+            noticed = hunt.noticed(changes)
+            missed = ~np.any([*noticed.values(), np.zeros(changes.count, dtype=bool)], axis=0)
+            if missed.any() and name not in SELECTORS:
                 raise UnconstrainedError(
-                    f"no relation of {program.name} notices a change of {tensor.name} at {place}; add one"
+                    f"no relation of {title} notices a change of {name} ({what}); add one"
                 )
-            seen.update(violation.relation for violation in violations)
-        always = tuple(name for name in seen if seen[name] == len(changes))
-        rows.append(Constraint(tensor.name, always, tuple(name for name in seen if name not in always)))
+            tried += changes.count - int(missed.sum())
+            for relation, by in noticed.items():
+                seen[relation] += int(by.sum())
+        ends = {end for _ in range(FORGERIES) for end in _ends(forger, hunt, name, generator, title)}
+        rows.append(
+            Constraint(
+                name,
+                tuple(relation for relation in order if seen[relation] == tried),
+                tuple(relation for relation in order if 0 < seen[relation] < tried),
+                tuple(relation for relation in order if relation in ends),
+            )
+        )
     return rows
 
 
-def _changes(original: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """First, last and evenly spread places; four changes at each."""
-    objects = np.asarray(original).astype(object)
-    for place in dict.fromkeys(int(i) for i in np.linspace(0, objects.size - 1, PLACES)):
-        value = int(objects.reshape(-1)[place])
-        for changed in (value + 1, value - 1, value + (1 << 16), (value - pow(3, -1, MODULUS)) % MODULUS):
-            mutated = objects.copy()
-            mutated.reshape(-1)[place] = changed
-            yield place, mutated
+def _changes(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
+    places = np.unique(np.linspace(0, hunt.value(name).size - 1, PLACES).astype(np.int64))
+    yield from single_changes(hunt, name, places)
+    for what, changes in (*swapped_neighbours(hunt, name), *table_aliases(hunt, name)):
+        yield what, changes.of(np.unique(np.linspace(0, changes.count - 1, PLACES).astype(np.int64)))
 
 
-def readers(
-    checker: Checker, program: Program, witness: dict[str, np.ndarray]
-) -> list[tuple[Tensor, tuple[str, ...]]]:
+def _ends(forger: Forger, hunt: Hunt, name: str, generator: np.random.Generator, title: str) -> Iterator[str]:
+    """Where the forger gives up."""
+    for end in forger.repairs(assorted_changes(hunt, name, generator)):
+        if isinstance(end, DeadEnd):
+            yield end.relation
+        elif isinstance(end, Survivor) and not end.changes.parts.keys() <= SELECTORS:
+            changed = ", ".join(end.changes.parts)
+            raise UnconstrainedError(f"no relation of {title} notices a joint change of {changed}; add one")
+
+
+def chosen_by_the_prover(program: Program) -> list[str]:
+    """What a prover commits in a statement, and the output that it claims."""
+    return [t.name for t in program.tensors.values() if t.kind is Kind.WITNESS or t.name == "after"]
+
+
+def readers(hunt: Hunt, program: Program) -> list[tuple[Tensor, tuple[str, ...]]]:
     """For every public tensor: the relations that fail when all its entries are one more."""
     rows = []
     for tensor in program.tensors.values():
         if tensor.kind is Kind.WITNESS or tensor.name == "after" or _is_table(program, tensor):
             continue
-        violations = checker.violations_with(tensor.name, np.asarray(witness[tensor.name]) + 1)
-        rows.append((tensor, tuple(violation.relation for violation in violations)))
+        entries, value = np.arange(hunt.value(tensor.name).size), hunt.value(tensor.name)
+        part = Part(entries, value + 1, np.zeros(len(entries), dtype=np.int64))
+        noticed = hunt.noticed(Changes(1, {tensor.name: part}))
+        rows.append((tensor, tuple(name for name, seen in noticed.items() if seen.any())))
     return rows
 
 
@@ -143,8 +172,43 @@ def _is_table(program: Program, tensor: Tensor) -> bool:
     return any(table.axis in tensor.axes for table in program.tables)
 
 
-def sample(kind: str) -> tuple[Program, dict[str, np.ndarray], Checker]:
-    """A statement about a random layer, its valid witness, and a checker of it."""
+@dataclass(frozen=True)
+class Sample:
+    """A statement about a random layer with its valid witness."""
+
+    program: Program
+    witness: dict[str, np.ndarray]
+    parameters: Mapping[str, int]
+    publics: Mapping[str, int]
+    context_bits: int
+
+    def hunt(self) -> Hunt:
+        """Over the relations that the program states."""
+        relations, tables = self.program.relations, self.program.tables
+        return Hunt(
+            self.program, relations, tables, self.witness, self.parameters, self.publics, self.context_bits
+        )
+
+    def argument_hunt(self) -> Hunt:
+        """Over what the argument proves in their place: lookups as sums of inverses."""
+        plan = Plan(self.program)
+        columns = logup_columns(
+            plan, self.witness, self.parameters, self.publics, self.context_bits, CHALLENGES
+        )
+        return Hunt(
+            plan,
+            argument_relations(plan),
+            (),
+            {**self.witness, **columns},
+            self.parameters,
+            self.publics,
+            self.context_bits,
+            CHALLENGES,
+        )
+
+
+def sample(kind: str) -> Sample:
+    """A statement of a kind about a random layer."""
     program, publics = SHAPE.programs[kind], STATEMENTS[kind][0]
     context_bits = WINDOW_BITS + publics.get("window", 0).bit_length()
     sizes = {**program.real_sizes, "channel": SHAPE.hidden}
@@ -164,35 +228,40 @@ def sample(kind: str) -> tuple[Program, dict[str, np.ndarray], Checker]:
     except RivalWins:
         tensors["chosen"], tensors["rival"] = tensors["rival"], tensors["chosen"]
         witness = program.witness(tensors, parameters, publics, context_bits)
-    return program, witness, Checker(program, witness, parameters, publics, context_bits)
+    return Sample(program, witness, parameters, publics, context_bits)
 
 
 def page() -> str:
     """The whole page."""
     parts = [_INTRODUCTION.format(places=PLACES)]
     for kind, (_, title) in STATEMENTS.items():
-        program, witness, checker = sample(kind)
+        case = sample(kind)
+        hunt, chosen = case.hunt(), chosen_by_the_prover(case.program)
         parts.append(f"## {title[0].upper()}{title[1:]}\n")
-        parts.append(
-            _table(
-                ("the prover chooses", "always noticed by", "sometimes also by"),
-                [
-                    (f"`{c.tensor}`", _names(c.always), _names(c.sometimes))
-                    for c in constraints(checker, program, witness)
-                ],
-            )
-        )
-        parts.append(
-            _table(
-                ("the prover cannot choose", "fixed by", "read by"),
-                [
-                    (f"`{tensor.name}`", SOURCES[tensor.kind], _names(names))
-                    for tensor, names in readers(checker, program, witness)
-                ],
-            )
-        )
-    parts += [_LOOKUPS, _EMBEDDING]
+        parts.append(_constraint_table(constraints(hunt, chosen, chosen, kind)))
+        fixed = [
+            (f"`{tensor.name}`", SOURCES[tensor.kind], _names(names))
+            for tensor, names in readers(hunt, case.program)
+        ]
+        parts.append(_table(("the prover cannot choose", "fixed by", "read by"), fixed))
+        parts.append(_LOOKUPS)
+        parts.append(_constraint_table(lookup_constraints(case)))
+    parts.append(_EMBEDDING)
     return "\n".join(parts)
+
+
+def lookup_constraints(case: Sample) -> list[Constraint]:
+    """Multiplicities and inverses. Only inverses are committed after gamma is known, so only they may be adjusted."""
+    plan, hunt = Plan(case.program), case.argument_hunt()
+    added = [name for name in plan.tensors if name not in case.program.tensors]
+    return constraints(hunt, added, plan.inverse_of, case.program.name)
+
+
+def _constraint_table(rows: list[Constraint]) -> str:
+    heads = ("the prover chooses", "always noticed by", "sometimes also by", "in the end")
+    return _table(
+        heads, [(f"`{c.tensor}`", _names(c.always), _names(c.sometimes), _names(c.in_the_end)) for c in rows]
+    )
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -22,7 +22,7 @@ import pytest
 import prover.prove
 import prover.verify
 from prover.argument.mercury import MercuryOpening, open_mercury
-from prover.argument.multilinear import evaluate, to_field
+from prover.argument.multilinear import eq_table, evaluate, to_field
 from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
 from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
@@ -30,11 +30,11 @@ from prover.claims import build_claims, final_value
 from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.plan import Evaluation, TensorClass
-from prover.program import WINDOW_ROWS, Kind
+from prover.plan import Evaluation, ProductSum, TensorClass
+from prover.program import WINDOW_ROWS, Kind, broadcast
 from prover.proof import Proof
 from prover.prove import _IntegerView, _Prover
-from prover.relations import LookupTable
+from prover.relations import LookupTable, Ref
 from prover.statement import Statement, VerifyingKey
 
 Tensors = Mapping[str, np.ndarray]
@@ -128,13 +128,18 @@ class MaliciousProver(_Prover):
         """The true evaluations, but for one that makes the final check pass."""
         self._truth = super()._evaluations(point, values)
         self._committed = {e: self._of_the_chunks(e, point, value) for e, value in self._truth.items()}
-        for changed in self._truth:
-            low, middle, high = (final_value(point, {**self._truth, changed: x}) for x in (0, 1, 2))
+        said = self._say(self._truth)
+        for changed in said:
+            low, middle, high = (final_value(point, {**said, changed: x}) for x in (0, 1, 2))
             slope = (middle - low) % MODULUS
             if slope and (high - middle - slope) % MODULUS == 0:
                 solution = (self._claim - low) * pow(slope, -1, MODULUS) % MODULUS
-                return {**self._truth, changed: solution}
+                return {**said, changed: solution}
         raise AssertionError("no evaluation enters the final check linearly")
+
+    def _say(self, truth: dict[Evaluation, int]) -> dict[Evaluation, int]:
+        """What is said before one of them is adjusted."""
+        return truth
 
     def _of_the_chunks(self, evaluation: Evaluation, point: SymbolicPoint, value: int) -> int:
         """An evaluation of what is committed: a boundary has no chunks after the statement's own window."""
@@ -162,6 +167,25 @@ class MaliciousProver(_Prover):
     def _stack(self, tensor_class: TensorClass) -> np.ndarray:
         stacked = super()._stack(tensor_class)
         return to_field(stacked) if stacked.dtype == object else stacked
+
+    def _bound_factor(
+        self, product: ProductSum, factor: Ref, point: SymbolicPoint, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Forged field elements are bound in plain integers."""
+        array, axes = self._gathered(factor)
+        if array.dtype != object:
+            return super()._bound_factor(product, factor, point, shape)
+        kept = [axis for axis in product.domain if axis in axes]
+        bound = [axis for axis in axes if axis not in kept]
+        slices = [self.plan.slice("rho", product.output, axis) for axis in bound]
+        weights = (
+            arrays.to_ints(eq_table([c for part in slices for c in point.slice(part)])) if bound else [1]
+        )
+        ordered = np.transpose(array, [axes.index(axis) for axis in (*bound, *kept)])
+        sizes = ordered.shape[len(bound) :]
+        summed = (np.array(weights, dtype=object)[:, None] * ordered.reshape(len(weights), -1)).sum(axis=0)
+        over = broadcast(summed.reshape(sizes), kept, product.domain)
+        return to_field(np.broadcast_to(over, shape) % MODULUS)
 
     # --- the bent opening -----------------------------------------------------------------------------------
 
