@@ -1,18 +1,18 @@
-"""Which relation catches which value: docs/constraints.md, made by changing every committed tensor.
+"""Which relation catches which value: docs/constraints.md, made by forging every committed value.
 
     python -m prover.constraint_table            writes the page
     python -m prover.constraint_table --check    leaves with 1 when the page is not current
 
-A small random layer of every statement kind is filled with its valid witness. Each witness tensor is then changed at
-several places, padding included, in several ways (one more, one less, 2^16 more, a field element that is far from
-every integer), and the check reader says which relations notice. A change that nothing notices is an error here.
+A small random layer of every statement kind is filled with its valid witness. The hunt (`prover/hunt`) changes each
+tensor at many places, padding included, in every way it knows, and lists the relations that notice; then a forger
+adjusts other values until no relation has one left that could give way. A forgery that nothing notices is an error
+here, but for the selector of a maximum that several keys attain.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,14 @@ from .architectures import ModelConfig
 from .architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
 from .architectures.gpt2 import Gpt2Config
 from .architectures.llama import LlamaConfig
-from .check import Checker
 from .errors import GainsayError
 from .field.arrays import MODULUS
+from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
+from .hunt.logup import argument_relations, logup_columns
+from .hunt.noticing import Changes, Hunt, Part
+from .hunt.repairs import DeadEnd, Forger, Survivor
 from .operators.head_pair import RivalWins
+from .plan import Plan
 from .program import WINDOW_BITS, Kind, Program, Tensor
 
 PAGE = Path(__file__).parents[1] / "docs" / "constraints.md"
@@ -62,13 +66,19 @@ OTHER_FAMILIES: dict[str, ModelConfig] = {
         max_positions=128,
     ),
 }
-"""Hidden sizes are no powers of two, so that every kind of padding occurs."""
+"""Few sizes are powers of two, so that every kind of padding occurs."""
 STATEMENTS = {
     "attention": ({"window": 1}, "attention of a layer, window 1"),
     "mlp": ({}, "MLP of a layer"),
     "head": ({"row": 5, "strict": 1}, "one comparison of the head"),
 }
-PLACES = 5
+PLACES = 64
+"""Places at which each tensor is changed, at most: the first, the last and evenly spread ones."""
+FORGERIES = 2
+"""Rounds of the forger per tensor, each with every kind of change."""
+CHALLENGES = {"beta": pow(3, 1000, MODULUS), "gamma": pow(5, 1000, MODULUS)}
+SELECTORS = frozenset({"max_selector"})
+"""Tensors with several valid values: any key that attains the maximum may be pointed at."""
 SOURCES = {
     Kind.BOUNDARY: "window commitments (public input)",
     Kind.ROW: "row commitment (public input)",
@@ -81,11 +91,15 @@ _INTRODUCTION = """\
 
 Made by `python -m prover.constraint_table`; a test checks that it is current. Do not edit.
 
-Every tensor that a prover commits is changed at {places} places, padding included, and in four ways each: one more,
-one less, 2^16 more, and a field element far from every integer. *Always* lists the relations that notice every one
-of these changes, *sometimes* those that notice some of them (a range notices only what leaves it). No change
-survives: that is checked whenever this page is made. Tensors that are no choice of the prover follow in a second
-table, with the relations that tie the witness to them.
+Every tensor that a prover commits is changed at up to {places} places, padding included: one more, one less, zero,
+negated, r - 1, r - 1 - value, 2^k and 1/2^k more and less for every width k of a range check, 1/3 more and less,
+exchanged with its neighbours along every axis, and moved to another input of its table with the same output.
+*Always* lists the relations that notice every one of these changes, *sometimes* those that notice some of them (a
+range notices only what leaves it). Then a forger solves the relations that noticed for other values, in the field, by
+carries and by tables, and so on with what notices next; *in the end* lists the relations at which no value was left
+that could give way. Nothing survives, but for the selector of a maximum that several keys attain, which may point at
+any of them: that is checked whenever this page is made, and for every single entry by the tests of the operators.
+Tensors that are no choice of the prover follow in a second table, with the relations that tie the witness to them.
 """
 _FAMILIES = """\
 ## What other families add
@@ -94,14 +108,7 @@ The tensors that Llama's statement of the same kind lacks, found in the same way
 the norms of Gemma 3's queries and keys. Gemma 3's layer is a local one, in which the global tables have coefficient zero.
 """
 _LOOKUPS = """\
-## Lookups
-
-Lookups are proven by columns of their own, which the argument adds (`prover/plan.py`):
-
-| committed column | what fixes it |
-| --- | --- |
-| `*_multiplicity` | the relation of its table's inverse: inverse · (γ + row) = multiplicity |
-| `inverse_*`, `*_inverse` | its own pointwise relation, H · Π(γ + row) = Σ of the other factors; and the sum of all inverses is zero |
+Lookups are proven by columns that the argument adds (`prover/plan.py`); their relations, with random beta and gamma:
 """
 _EMBEDDING = """\
 ## Embedding
@@ -117,57 +124,76 @@ class UnconstrainedError(GainsayError):
 
 @dataclass(frozen=True)
 class Constraint:
-    """A witness tensor, and the relations that notice all or some of its changes."""
+    """A witness tensor, the relations that notice all or some of its changes, and those that no accomplice appeases."""
 
     tensor: str
     always: tuple[str, ...]
     sometimes: tuple[str, ...]
+    in_the_end: tuple[str, ...]
 
 
-def constraints(
-    checker: Checker, program: Program, witness: dict[str, np.ndarray], known: Collection[str] = ()
-) -> list[Constraint]:
-    """One row per tensor that the prover chooses, `known` apart; raises UnconstrainedError when a change survives."""
+def constraints(hunt: Hunt, chosen: Iterable[str], free: Iterable[str], title: str) -> list[Constraint]:
+    """One row per tensor of `chosen`, the forger adjusting `free`; raises UnconstrainedError when a change survives."""
+    order = [relation.name for relation in hunt.relations]
+    generator = np.random.default_rng(7)
+    forger = Forger(hunt, frozenset(free), generator)
     rows = []
-    for tensor in program.tensors.values():
-        if (tensor.kind is not Kind.WITNESS and tensor.name != "after") or tensor.name in known:
-            continue
-        seen: Counter[str] = Counter()
-        changes = list(_changes(witness[tensor.name]))
-        for place, mutated in changes:
-            violations = checker.violations_with(tensor.name, mutated)
-            if not violations:
+    for name in chosen:
+        seen, tried = dict.fromkeys(order, 0), 0
+        for what, changes in _changes(hunt, name):
+            noticed = hunt.noticed(changes)
+            missed = ~np.any([*noticed.values(), np.zeros(changes.count, dtype=bool)], axis=0)
+            if missed.any() and name not in SELECTORS:
                 raise UnconstrainedError(
-                    f"no relation of {program.name} notices a change of {tensor.name} at {place}; add one"
+                    f"no relation of {title} notices a change of {name} ({what}); add one"
                 )
-            seen.update(violation.relation for violation in violations)
-        always = tuple(name for name in seen if seen[name] == len(changes))
-        rows.append(Constraint(tensor.name, always, tuple(name for name in seen if name not in always)))
+            tried += changes.count - int(missed.sum())
+            for relation, by in noticed.items():
+                seen[relation] += int(by.sum())
+        ends = {end for _ in range(FORGERIES) for end in _ends(forger, hunt, name, generator, title)}
+        rows.append(
+            Constraint(
+                name,
+                tuple(relation for relation in order if seen[relation] == tried),
+                tuple(relation for relation in order if 0 < seen[relation] < tried),
+                tuple(relation for relation in order if relation in ends),
+            )
+        )
     return rows
 
 
-def _changes(original: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """First, last and evenly spread places; four changes at each."""
-    objects = np.asarray(original).astype(object)
-    for place in dict.fromkeys(int(i) for i in np.linspace(0, objects.size - 1, PLACES)):
-        value = int(objects.reshape(-1)[place])
-        for changed in (value + 1, value - 1, value + (1 << 16), (value - pow(3, -1, MODULUS)) % MODULUS):
-            mutated = objects.copy()
-            mutated.reshape(-1)[place] = changed
-            yield place, mutated
+def _changes(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
+    places = np.unique(np.linspace(0, hunt.value(name).size - 1, PLACES).astype(np.int64))
+    yield from single_changes(hunt, name, places)
+    for what, changes in (*swapped_neighbours(hunt, name), *table_aliases(hunt, name)):
+        yield what, changes.of(np.unique(np.linspace(0, changes.count - 1, PLACES).astype(np.int64)))
 
 
-def readers(
-    checker: Checker, program: Program, witness: dict[str, np.ndarray], known: Collection[str] = ()
-) -> list[tuple[Tensor, tuple[str, ...]]]:
-    """For every public tensor, `known` apart: the relations that fail when all its entries are one more."""
+def _ends(forger: Forger, hunt: Hunt, name: str, generator: np.random.Generator, title: str) -> Iterator[str]:
+    """Where the forger gives up."""
+    for end in forger.repairs(assorted_changes(hunt, name, generator)):
+        if isinstance(end, DeadEnd):
+            yield end.relation
+        elif isinstance(end, Survivor) and not end.changes.parts.keys() <= SELECTORS:
+            changed = ", ".join(end.changes.parts)
+            raise UnconstrainedError(f"no relation of {title} notices a joint change of {changed}; add one")
+
+
+def chosen_by_the_prover(program: Program) -> list[str]:
+    """What a prover commits in a statement, and the output that it claims."""
+    return [t.name for t in program.tensors.values() if t.kind is Kind.WITNESS or t.name == "after"]
+
+
+def readers(hunt: Hunt, program: Program) -> list[tuple[Tensor, tuple[str, ...]]]:
+    """For every public tensor: the relations that fail when all its entries are one more."""
     rows = []
     for tensor in program.tensors.values():
-        chosen = tensor.kind is Kind.WITNESS or tensor.name == "after"
-        if chosen or tensor.name in known or _is_table(program, tensor):
+        if tensor.kind is Kind.WITNESS or tensor.name == "after" or _is_table(program, tensor):
             continue
-        violations = checker.violations_with(tensor.name, np.asarray(witness[tensor.name]) + 1)
-        rows.append((tensor, tuple(violation.relation for violation in violations)))
+        entries, value = np.arange(hunt.value(tensor.name).size), hunt.value(tensor.name)
+        part = Part(entries, value + 1, np.zeros(len(entries), dtype=np.int64))
+        noticed = hunt.noticed(Changes(1, {tensor.name: part}))
+        rows.append((tensor, tuple(name for name, seen in noticed.items() if seen.any())))
     return rows
 
 
@@ -176,8 +202,43 @@ def _is_table(program: Program, tensor: Tensor) -> bool:
     return any(table.axis in tensor.axes for table in program.tables)
 
 
-def sample(kind: str, shape: ModelConfig = SHAPE) -> tuple[Program, dict[str, np.ndarray], Checker]:
-    """A statement about a random layer, its valid witness, and a checker of it."""
+@dataclass(frozen=True)
+class Sample:
+    """A statement about a random layer with its valid witness."""
+
+    program: Program
+    witness: dict[str, np.ndarray]
+    parameters: Mapping[str, int]
+    publics: Mapping[str, int]
+    context_bits: int
+
+    def hunt(self) -> Hunt:
+        """Over the relations that the program states."""
+        relations, tables = self.program.relations, self.program.tables
+        return Hunt(
+            self.program, relations, tables, self.witness, self.parameters, self.publics, self.context_bits
+        )
+
+    def argument_hunt(self) -> Hunt:
+        """Over what the argument proves in their place: lookups as sums of inverses."""
+        plan = Plan(self.program)
+        columns = logup_columns(
+            plan, self.witness, self.parameters, self.publics, self.context_bits, CHALLENGES
+        )
+        return Hunt(
+            plan,
+            argument_relations(plan),
+            (),
+            {**self.witness, **columns},
+            self.parameters,
+            self.publics,
+            self.context_bits,
+            CHALLENGES,
+        )
+
+
+def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
+    """A statement of a kind about a random layer."""
     program, publics = shape.programs[kind], STATEMENTS[kind][0]
     context_bits = WINDOW_BITS + publics.get("window", 0).bit_length()
     sizes = {**program.real_sizes, "channel": shape.hidden}
@@ -201,39 +262,54 @@ def sample(kind: str, shape: ModelConfig = SHAPE) -> tuple[Program, dict[str, np
     except RivalWins:
         tensors["chosen"], tensors["rival"] = tensors["rival"], tensors["chosen"]
         witness = program.witness(tensors, parameters, publics, context_bits)
-    return program, witness, Checker(program, witness, parameters, publics, context_bits)
+    return Sample(program, witness, parameters, publics, context_bits)
 
 
 def page() -> str:
     """The whole page."""
     parts = [_INTRODUCTION.format(places=PLACES)]
     for kind, (_, title) in STATEMENTS.items():
-        parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(kind, SHAPE)]
+        case = sample(kind)
+        parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(case, kind)]
+        parts += [_LOOKUPS, _constraint_table(lookup_constraints(case))]
     parts.append(_FAMILIES)
     for family, shape in OTHER_FAMILIES.items():
         for kind, (_, title) in STATEMENTS.items():
-            parts += [f"### {family}: {title}\n", *_section(kind, shape, SHAPE.programs[kind].tensors)]
-    parts += [_LOOKUPS, _EMBEDDING]
+            known = SHAPE.programs[kind].tensors
+            parts += [f"### {family}: {title}\n", *_section(sample(kind, shape), kind, known)]
+    parts.append(_EMBEDDING)
     return "\n".join(parts)
 
 
-def _section(kind: str, shape: ModelConfig, known: Collection[str] = ()) -> Iterator[str]:
-    """The two tables of one statement."""
-    program, witness, checker = sample(kind, shape)
-    chosen = [
-        (f"`{c.tensor}`", _names(c.always), _names(c.sometimes))
-        for c in constraints(checker, program, witness, known)
-    ]
-    given = [
+def _section(case: Sample, kind: str, known: Collection[str] = ()) -> Iterator[str]:
+    """The two tables of one statement, tensors in `known` left out. The forger may adjust all that is chosen."""
+    hunt, chosen = case.hunt(), chosen_by_the_prover(case.program)
+    listed = [name for name in chosen if name not in known]
+    fixed = [
         (f"`{tensor.name}`", SOURCES[tensor.kind], _names(names))
-        for tensor, names in readers(checker, program, witness, known)
+        for tensor, names in readers(hunt, case.program)
+        if tensor.name not in known
     ]
-    if chosen:
-        yield _table(("the prover chooses", "always noticed by", "sometimes also by"), chosen)
-    if given:
-        yield _table(("the prover cannot choose", "fixed by", "read by"), given)
-    if not chosen and not given:
+    if listed:
+        yield _constraint_table(constraints(hunt, listed, chosen, kind))
+    if fixed:
+        yield _table(("the prover cannot choose", "fixed by", "read by"), fixed)
+    if not listed and not fixed:
         yield "Nothing.\n"
+
+
+def lookup_constraints(case: Sample) -> list[Constraint]:
+    """Multiplicities and inverses. Only inverses are committed after gamma is known, so only they may be adjusted."""
+    plan, hunt = Plan(case.program), case.argument_hunt()
+    added = [name for name in plan.tensors if name not in case.program.tensors]
+    return constraints(hunt, added, plan.inverse_of, case.program.name)
+
+
+def _constraint_table(rows: list[Constraint]) -> str:
+    heads = ("the prover chooses", "always noticed by", "sometimes also by", "in the end")
+    return _table(
+        heads, [(f"`{c.tensor}`", _names(c.always), _names(c.sometimes), _names(c.in_the_end)) for c in rows]
+    )
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -111,7 +111,9 @@ def test_the_figures_in_the_security_page_are_current() -> None:
     columns = [_of("mlp", 5), _of("attention", 5), _of("attention", 11), _of("head", 5)]
     found = [{term.name: f"{term.log10:.1f}" for term in soundness.terms} for soundness in columns]
     for name in found[0]:  # an MLP step has every term; a head has no output
-        assert f"| {name} | {' | '.join(column.get(name, '') for column in found)} |".replace("  ", " ") in page
+        assert (
+            f"| {name} | {' | '.join(column.get(name, '') for column in found)} |".replace("  ", " ") in page
+        )
     totals = [soundness.total for soundness in columns]
     assert f"| **total** | {' | '.join(f'**{total.log10:.1f}**' for total in totals)} |" in page
     assert f"error 10^{_of('embedding', 5).total.log10:.1f}" in page

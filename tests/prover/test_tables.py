@@ -1,106 +1,167 @@
-"""Closed forms equal the extensions of their values; function tables are the exactly rounded functions."""
+"""Public tables: what their rows are, that closed forms are the extensions of their rows, and that no two mix."""
 
 from __future__ import annotations
 
-from decimal import Decimal, getcontext
+from decimal import ROUND_FLOOR, Decimal, localcontext
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prover.field.arrays import MODULUS
+from prover.operators.attend import EXPONENTIAL_TABLE, SATURATION_TABLE
+from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS, _limb_weights
+from prover.operators.rotary import RotaryTable
+from prover.operators.rounding import RANGE_TABLE
+from prover.relations import Bits, Constant
 from prover.tables import (
-    ACTIVATIONS,
-    Below,
-    BeyondWindow,
+    ACTIVATION_TAG,
+    EXPONENTIAL_TAG,
+    RANGE_BITS,
+    SATURATION_TAG,
     CausalMask,
     ClosedForm,
-    Unit,
+    Counter,
+    NonZero,
+    RangeTag,
+    RangeValue,
+    Weighted,
     activation_table,
+    exponential_table,
 )
 
-ROW_BITS, CONTEXT_BITS = 5, 8
-
-
-def extension(values: np.ndarray, point: list[int]) -> int:
-    """The multilinear extension, first coordinate most significant."""
-    layer = [int(v) for v in values.reshape(-1)]
-    for coordinate in point:
-        half = len(layer) // 2
-        layer = [
-            (a + coordinate * (b - a)) % MODULUS for a, b in zip(layer[:half], layer[half:], strict=True)
-        ]
-    return layer[0]
-
-
-def random_point(length: int) -> list[int]:
-    generator = np.random.default_rng(length)
-    return [int.from_bytes(generator.bytes(31), "big") for _ in range(length)]
-
-
-FORMS: list[tuple[ClosedForm, tuple[int, ...]]] = [
-    *((Below(bound), (5,)) for bound in (1, 7, 16, 24, 31, 32)),
-    *((Unit(place), (5,)) for place in (0, 12, 31)),
+CLOSED_FORMS: list[tuple[ClosedForm, tuple[int, ...], dict[str, int]]] = [
+    (RangeTag(), (5,), {}),
+    (RangeValue(), (5,), {}),
+    (Counter(), (4,), {}),
+    (Counter(offset=-8), (4,), {}),
+    (Counter(first_bit=1), (4,), {}),
+    (Counter(bit_count=1), (4,), {}),
+    (Counter(offset=3, first_bit=1, bit_count=2), (4,), {}),
+    (NonZero(), (4,), {}),
+    (Weighted((3, -5, 1 << 200, 7)), (2,), {}),
+    *((CausalMask(), (2, 4), {"window": window}) for window in range(4)),
+    (CausalMask(), (3, 3), {"window": 0}),
 ]
 
 
-@pytest.mark.parametrize(("form", "widths"), FORMS, ids=repr)
-def test_a_closed_form_is_the_extension_of_its_values(form: ClosedForm, widths: tuple[int, ...]) -> None:
-    point = random_point(sum(widths))
-    assert form.evaluate([point], {}, MODULUS) == extension(form.values(widths, {}), point)
+def _extension(values: np.ndarray, coordinates: list[int]) -> int:
+    """The multilinear extension of a flat table, straight from its definition."""
+    total = 0
+    for index, value in enumerate(values.reshape(-1).tolist()):
+        weight = int(value)
+        for position, coordinate in enumerate(coordinates):
+            bit = index >> (len(coordinates) - 1 - position) & 1
+            weight = weight * (coordinate if bit else 1 - coordinate) % MODULUS
+        total += weight
+    return total % MODULUS
 
 
-@pytest.mark.parametrize("window", [0, 1, 2, 3, 7])
-def test_the_reach_mask_is_the_extension_of_its_values(window: int) -> None:
-    form, publics = BeyondWindow(64), {"window": window}
-    rows, context = random_point(ROW_BITS), random_point(CONTEXT_BITS + 1)[1:]
-    values = form.values((ROW_BITS, CONTEXT_BITS), publics)
-    assert form.evaluate([rows, context], publics, MODULUS) == extension(values, [*rows, *context])
-
-
-def test_the_reach_mask_hides_exactly_what_lies_further_back() -> None:
-    """reach = 64: position 32 * 3 + i sees 64 positions, itself included, and the causal mask hides the rest."""
-    publics = {"window": 3}
-    back = BeyondWindow(64).values((ROW_BITS, CONTEXT_BITS), publics)
-    ahead = CausalMask().values((ROW_BITS, CONTEXT_BITS), publics)
-    for i in range(32):
-        visible = np.flatnonzero((back + ahead)[i] == 0)
-        assert (visible[0], visible[-1]) == (32 * 3 + i - 63, 32 * 3 + i)
-        assert len(visible) == 64
-    assert (back + ahead).max() == 1
-
-
-@pytest.mark.parametrize("reach", [0, 31, 33, 48])
-def test_a_reach_that_is_no_multiple_of_a_window_is_refused(reach: int) -> None:
-    with pytest.raises(ValueError, match="no multiple of 32"):
-        BeyondWindow(reach)
-
-
-def exact(function: str, x: Decimal) -> Decimal:
-    """The activation in 60-digit decimals."""
-    if function == "silu":
-        return x / (1 + (-x).exp())
-    pi = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
-    power = 2 * (2 / pi).sqrt() * (x + Decimal("0.044715") * x**3)
-    return x / (1 + (-power).exp())
-
-
-@pytest.mark.parametrize("function", ACTIVATIONS)
-@pytest.mark.parametrize(("bits", "scale", "output_scale"), [(12, 9, 9), (14, 10, 12), (13, 12, 7)])
-def test_an_activation_table_is_exactly_rounded(
-    function: str, bits: int, scale: int, output_scale: int
+@pytest.mark.parametrize(("form", "widths", "publics"), CLOSED_FORMS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_a_closed_form_is_the_extension_of_its_rows(
+    form: ClosedForm, widths: tuple[int, ...], publics: dict[str, int], data: st.DataObject
 ) -> None:
-    getcontext().prec = 60
-    table, half = activation_table(function, bits, scale, output_scale), 1 << (bits - 1)
-    for g in {-half, half - 1, -1, 0, 1, *(int(v) for v in np.linspace(-half, half - 1, 101))}:
-        value = exact(function, Decimal(g) / 2**scale) * 2**output_scale
-        assert table[g + half] == (value + Decimal("0.5")).to_integral_value(rounding="ROUND_FLOOR"), g
+    elements = st.integers(0, MODULUS - 1) | st.integers(0, 1)
+    points = [[data.draw(elements) for _ in range(width)] for width in widths]
+    expected = _extension(form.values(widths, publics), [x for point in points for x in point])
+    assert form.evaluate(points, publics, MODULUS) == expected
 
 
-@pytest.mark.parametrize("function", ACTIVATIONS)
-def test_an_activation_keeps_padding_at_zero(function: str) -> None:
-    assert activation_table(function, 10, 8, 8)[1 << 9] == 0
+# --- rows -----------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_activation_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown activation 'relu'; known: silu, gelu_tanh"):
-        activation_table("relu", 10, 8, 8)
+def test_the_range_table_has_every_value_of_every_width_and_no_other() -> None:
+    """Row 2^k + v is (k, v) for v < 2^k, k = 0 .. 16; row 0 repeats row 1."""
+    bits = RANGE_TABLE.width.resolve(5)
+    rows = list(zip(RangeTag().values((bits,), {}), RangeValue().values((bits,), {}), strict=True))
+    assert rows[0] == rows[1] == (0, 0)
+    assert rows[1:] == [(k, v) for k in range(RANGE_BITS + 1) for v in range(1 << k)]
+    assert RANGE_TABLE.second == Constant(0)
+
+
+def test_the_saturation_table_says_what_is_not_zero() -> None:
+    bits = SATURATION_TABLE.width.resolve(5)
+    assert bits == 16
+    assert Counter().values((bits,), {}).tolist() == list(range(1 << 16))
+    assert NonZero().values((bits,), {}).tolist() == [0] + [1] * (2**16 - 1)
+
+
+def test_the_causal_mask_hides_what_comes_after_a_row() -> None:
+    for window in range(4):
+        mask = CausalMask().values((5, 7), {"window": window})
+        assert mask.tolist() == [[int(seen > 32 * window + row) for seen in range(128)] for row in range(32)]
+
+
+def test_no_two_tables_share_a_tag() -> None:
+    """Tags of ranges are their widths; the exponential has two."""
+    tags = [*range(RANGE_BITS + 1), ACTIVATION_TAG, EXPONENTIAL_TAG, EXPONENTIAL_TAG + 1, SATURATION_TAG]
+    assert len(set(tags)) == len(tags)
+
+
+def test_limb_weights_are_powers_of_2_16_in_places_of_their_own() -> None:
+    root, below, above = (
+        _limb_weights(start, count).weights
+        for start, count in (
+            (0, ROOT_LIMBS),
+            (ROOT_LIMBS, SLACK_LIMBS),
+            (ROOT_LIMBS + SLACK_LIMBS, SLACK_LIMBS),
+        )
+    )
+    assert root == (1, 1 << 16, *[0] * 14)
+    assert below == (0, 0, *(1 << 16 * i for i in range(7)), *[0] * 7)
+    assert above == (*[0] * 9, *(1 << 16 * i for i in range(7)))
+
+
+# --- functions, against decimal arithmetic ----------------------------------------------------------------------
+
+
+def _half_up(value: Decimal) -> int:
+    return int((value + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
+
+
+def test_the_exponential_table_is_exactly_rounded() -> None:
+    """round(65535 exp(-z / 2^12)) for z < 2^16, then zeros for saturated distances."""
+    table = exponential_table()
+    assert table.shape == (1 << EXPONENTIAL_TABLE.width.resolve(5),) == (1 << 17,)
+    assert not table[1 << 16 :].any()
+    with localcontext() as context:
+        context.prec = 50
+        for z in (*range(200), *range(200, 1 << 16, 61), (1 << 16) - 1):
+            assert table[z] == _half_up(65535 * (Decimal(-z) / 4096).exp()), z
+
+
+@pytest.mark.parametrize(("bits", "scale"), [(18, 9), (12, 9), (10, 5), (6, 0)])
+def test_the_activation_table_is_exactly_rounded(bits: int, scale: int) -> None:
+    """round(2^scale silu(g / 2^scale)) for -2^(bits - 1) <= g < 2^(bits - 1)."""
+    table, half = activation_table("silu", bits, scale, scale), 1 << (bits - 1)
+    assert table.shape == (1 << bits,)
+    with localcontext() as context:
+        context.prec = 50
+        step = max(1, (1 << bits) // 1500)
+        for g in (*range(-half, half, step), *range(max(-half, -40), min(half, 40)), half - 1):
+            x = Decimal(g) / (1 << scale)
+            assert table[g + half] == _half_up((1 << scale) * x / (1 + (-x).exp())), g
+
+
+def test_rotary_tables_are_exactly_rounded() -> None:
+    """2^14 cos and sin of position * base^(-2i / size); the sine is negative on even channels."""
+    size, positions = 8, 64
+    table = RotaryTable(10_000, size, 6, 3)
+    cosine, sine = table.cosine(), table.signed_sine()
+    angles = np.arange(positions)[:, None] * 10_000.0 ** (-2 * (np.arange(size) // 2) / size)[None, :]
+    sign = np.where(np.arange(size) % 2, 1, -1)
+    assert np.abs(cosine - 2**14 * np.cos(angles)).max() <= 0.5 + 1e-9
+    assert np.abs(sine - sign * 2**14 * np.sin(angles)).max() <= 0.5 + 1e-9
+
+
+# --- widths -----------------------------------------------------------------------------------------------------
+
+
+def test_widths_add_subtract_and_resolve() -> None:
+    one, other = Bits(3, 1), Bits(5, 2)
+    assert one + other == Bits(8, 3)
+    assert other - one == Bits(2, 1)
+    assert (Bits(3, 2).resolve(7), Bits(3).resolve(7), Bits().resolve(7)) == (17, 3, 0)

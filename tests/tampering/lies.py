@@ -17,7 +17,7 @@ from prover.operators.rounding import requantise_half_up
 from prover.program import Program, WitnessContext
 from prover.relations import FixedBits
 from prover.statement import Statement, StepKey, VerifyingKey
-from prover.tables import exponential_table
+from prover.tables import activation_table, exponential_table
 
 from ..prover.statements import public_statement, srs
 
@@ -176,6 +176,78 @@ def division_in_the_field(case: Case) -> None:
     case.tensors["up_remainder"][0, 60] += 1
 
 
+def padded_channel_speaks(case: Case) -> None:
+    """Channel 60 of the hidden layer does not exist; weights that lead to it and from it."""
+    tensors = case.tensors
+    tensors["w_gate"][:24, 60] = tensors["w_up"][:24, 60] = tensors["w_down"][60, :24] = 12_000
+    case.compute(GATE)
+    case.claim_output()
+
+
+def input_of_another_output(case: Case) -> None:
+    """The gate of another row of the table with the same output, so that nothing after it changes."""
+    gate = case.tensors["gate"]
+    operator = case.program.operators[ACTIVATION]
+    table = activation_table(operator.function, operator.bits, operator.scale, operator.output_scale)
+    half = 1 << (operator.bits - 1)
+    row, channel = np.argwhere(table[gate + half] == table[gate - 1 + half])[0]
+    gate[row, channel] -= 1
+    case.tensors["gate_remainder"][row, channel] += 1 << case.parameters["gate_shift"]
+
+
+def every_equation_solved(case: Case) -> None:
+    """A wrong output for which products, and what they are products of, are solved in the field: every equation holds,
+    with every remainder of the last matrix and every low limb as it was. Only range checks of high limbs and of one
+    remainder are left to notice."""
+    tensors, row = case.tensors, 3
+    shift = 1 << case.parameters["down_shift"]
+    tensors["after"][row, 5] += 1
+    tensors["after_high"] = (tensors["after"] + (1 << 30)) >> 16
+    wanted = [shift if channel == 5 else 0 for channel in range(tensors["w_down"].shape[1])]
+    usable = np.flatnonzero(tensors["activated"][row])
+    change = solve_linear(tensors["w_down"][usable].tolist(), wanted)
+    lift = 1 << next(op for op in case.program.operators if getattr(op, "output", "") == "product").shift
+    for name in ("product", "product_high", "up", "up_high", "up_remainder"):
+        tensors[name] = tensors[name].astype(object)
+    for hidden, by in zip(usable.tolist(), change, strict=True):
+        factor = lift * by * pow(int(tensors["activated"][row, hidden]), -1, MODULUS)
+        tensors["product"][row, hidden] += by
+        tensors["product_high"][row, hidden] += by * pow(1 << 16, -1, MODULUS)
+        tensors["up"][row, hidden] += factor
+        tensors["up_high"][row, hidden] += factor * pow(1 << 16, -1, MODULUS)
+        tensors["up_remainder"][row, hidden] -= factor << case.parameters["up_shift"]
+    for name in ("product", "product_high", "up", "up_high", "up_remainder"):
+        tensors[name] %= MODULUS
+    case.claim_output()
+
+
+def solve_linear(rows: list[list[int]], wanted: list[int]) -> list[int]:
+    """x with sum_i x_i rows[i] = wanted, in the field, by elimination. Raises ValueError when there is none."""
+    unknowns = len(rows)
+    system = [[row[equation] for row in rows] + [value] for equation, value in enumerate(wanted)]
+    pivots: list[int] = []
+    for column in range(unknowns):
+        place = len(pivots)
+        pivot = next((i for i in range(place, len(system)) if system[i][column] % MODULUS), None)
+        if pivot is None:
+            continue
+        system[place], system[pivot] = system[pivot], system[place]
+        inverse = pow(system[place][column], -1, MODULUS)
+        system[place] = [value * inverse % MODULUS for value in system[place]]
+        for i, line in enumerate(system):
+            if i != place and line[column] % MODULUS:
+                system[i] = [
+                    (a - line[column] * b) % MODULUS for a, b in zip(line, system[place], strict=True)
+                ]
+        pivots.append(column)
+    if any(line[-1] % MODULUS for line in system[len(pivots) :]):
+        raise ValueError("the equations contradict each other")
+    solution = [0] * unknowns
+    for place, column in enumerate(pivots):
+        solution[column] = system[place][-1]
+    return solution
+
+
 # --- lies about an attention step ---------------------------------------------------------------------------
 
 
@@ -213,6 +285,19 @@ def wrong_rotary_position(case: Case) -> None:
     later = FixedBits(_window(case) + 1, window.width)
     operators[4] = replace(query, position=(later, *query.position[1:]))
     case.compute(1, program=replace(program, operators=tuple(operators)))
+    case.claim_output()
+
+
+def keys_at_another_position(case: Case) -> None:
+    """Keys rotated as if they stood further on; queries stay where they are."""
+    program = case.program
+    operators = list(program.operators)
+    index = next(
+        i for i, operator in enumerate(operators) if getattr(operator, "output", "") == "rotated_key"
+    )
+    fixed, along = operators[index].position
+    operators[index] = replace(operators[index], position=(replace(fixed, value=1), along))
+    case.compute(index, program=replace(program, operators=tuple(operators)))
     case.claim_output()
 
 
@@ -261,24 +346,25 @@ def _attended_remainder(case: Case, attend: Attend, remainder: np.ndarray) -> No
     attend._range.witness(context)
 
 
-FAR = (0, 0, 0, 1)
-"""A masked pair: row 0 of window 0 must not see position 1."""
+def _hidden(case: Case, row: int) -> tuple[int, int, int, int]:
+    """The first key that a row of the window must not see."""
+    return (0, 0, row, 32 * _window(case) + row + 1)
 
 
 def digit_outside_its_half(case: Case) -> None:
     """z_hi one larger, z_lo negative: together the same distance, with the weight of another key."""
-    tensors = case.tensors
-    tensors["distance_high"][FAR] += 1
-    tensors["distance_low"][FAR] -= 1 << 16
-    tensors["weight"][FAR] = exponential_table()[0]
+    tensors, far = case.tensors, _hidden(case, 0)
+    tensors["distance_high"][far] += 1
+    tensors["distance_low"][far] -= 1 << 16
+    tensors["weight"][far] = exponential_table()[0]
     _from_weights(case)
 
 
 def saturation_flag_flipped(case: Case) -> None:
     """A far key counts as near."""
-    tensors = case.tensors
-    tensors["saturated"][FAR] = 0
-    tensors["weight"][FAR] = exponential_table()[tensors["distance_low"][FAR]]
+    tensors, far = case.tensors, _hidden(case, 0)
+    tensors["saturated"][far] = 0
+    tensors["weight"][far] = exponential_table()[tensors["distance_low"][far]]
     _from_weights(case)
 
 
@@ -289,6 +375,23 @@ def near_key_saturated(case: Case) -> None:
     pair = tuple(np.argwhere(near[:, :3])[0])
     tensors["saturated"][pair] = 1
     tensors["weight"][pair] = 0
+    _from_weights(case)
+
+
+def weight_outside_the_table(case: Case) -> None:
+    """One more than the table has for that distance."""
+    case.tensors["weight"][0, 0, 7, 3] += 1
+    _from_weights(case)
+
+
+def weight_of_another_distance(case: Case) -> None:
+    """A row of the table, but not that of the pair's distance; the digit is the lie, its remainder makes up for it."""
+    tensors, attend = case.tensors, case.program.operators[ATTEND]
+    near = (tensors["distance_high"] == 0) & (tensors["distance_low"] > 0)
+    pair = tuple(np.argwhere(near)[0])
+    tensors["distance_low"][pair] -= 1
+    tensors["distance_remainder"][pair] += 1 << attend.shift
+    tensors["weight"][pair] = exponential_table()[tensors["distance_low"][pair]]
     _from_weights(case)
 
 
@@ -317,6 +420,31 @@ def max_not_attained(case: Case) -> None:
 def max_too_small(case: Case) -> None:
     """A maximum below the largest score: that pair's distance is negative."""
     _shift_max(case, -3_000)
+
+
+def max_without_a_selector(case: Case) -> None:
+    """A maximum above every score, and a selector that points nowhere."""
+    _shift_max(case, 40_000)
+    case.tensors["max_selector"][0, 0, 7] = 0
+
+
+def max_in_halves(case: Case) -> None:
+    """The selector is spread over two keys, of which only one attains the maximum."""
+    selector = case.tensors["max_selector"].astype(object)
+    half = pow(2, -1, MODULUS)
+    attained = int(np.argmax(case.tensors["max_selector"][0, 0, 7]))
+    selector[0, 0, 7, attained] = selector[0, 0, 7, (attained + 1) % 8] = half
+    case.tensors["max_selector"] = selector
+
+
+def max_of_a_masked_key(case: Case) -> None:
+    """The maximum is attained by a key that row 7 must not see: its distance, mask included, is zero."""
+    attend, tensors = case.program.operators[ATTEND], case.tensors
+    masked = _hidden(case, 7)
+    index = (1 << 16) * int(tensors["distance_high"][masked]) + int(tensors["distance_low"][masked])
+    _shift_max(case, -((index << attend.shift) + int(tensors["distance_remainder"][masked])))
+    tensors["max_selector"][0, 0, 7] = 0
+    tensors["max_selector"][masked] = 1
 
 
 def quotient_off_by_one(case: Case) -> None:
@@ -375,20 +503,32 @@ def tie_against_the_smaller_id(case: Case) -> None:
 # --- all of them ---------------------------------------------------------------------------------------------
 
 ANY = (wrong_output, data_in_a_padded_channel, wrong_weight, key_of_another_layer, rows_of_another_input)
-MLP = (wrong_shift, wrong_root, rounded_the_other_way, wrong_activation, division_in_the_field)
+MLP = (
+    wrong_shift,
+    wrong_root,
+    rounded_the_other_way,
+    wrong_activation,
+    division_in_the_field,
+    every_equation_solved,
+)
 ATTENTION = (
     sees_the_future,
     forgets_the_first_position,
     wrong_rotary_position,
+    keys_at_another_position,
     padded_head_speaks,
     digit_outside_its_half,
     saturation_flag_flipped,
     near_key_saturated,
+    weight_of_another_distance,
     max_not_attained,
     max_too_small,
+    max_of_a_masked_key,
     quotient_off_by_one,
 )
 HEAD = (rival_wins, margin_modulo_its_width, another_row_of_the_window, tie_against_the_smaller_id)
+LAST_WINDOW = 7
+"""Of the small shape, which has 256 positions."""
 LIES = [
     *(("mlp", 0, lie) for lie in MLP),
     *(("attention", 0, lie) for lie in (*ANY, *ATTENTION)),
@@ -396,3 +536,13 @@ LIES = [
     ("attention", 2, rows_beyond_the_window),
     *(("head", 0, lie) for lie in HEAD),
 ]
+MORE_LIES = [
+    *(("mlp", 0, lie) for lie in (*ANY, input_of_another_output, padded_channel_speaks)),
+    *(
+        ("attention", 0, lie)
+        for lie in (weight_outside_the_table, max_without_a_selector, max_in_halves, wrong_shift, wrong_root)
+    ),
+    *(("attention", 1, lie) for lie in (*ANY, *ATTENTION)),
+    *(("attention", LAST_WINDOW, lie) for lie in (wrong_output, sees_the_future, max_not_attained)),
+]
+"""For the long tests: variations, and the same lies about other statements."""

@@ -22,7 +22,7 @@ import pytest
 import prover.prove
 import prover.verify
 from prover.argument.mercury import MercuryOpening, open_mercury
-from prover.argument.multilinear import evaluate, to_field
+from prover.argument.multilinear import eq_table, evaluate, to_field
 from prover.argument.reduction import Claim
 from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
 from prover.argument.transcript import Transcript
@@ -31,10 +31,11 @@ from prover.claims import combine_claims, final_form
 from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.plan import Evaluation, Zone
+from prover.plan import Evaluation, ProductSum, Zone
+from prover.program import broadcast
 from prover.proof import Proof
 from prover.prove import _IntegerView, _Prover
-from prover.relations import LookupTable
+from prover.relations import LookupTable, Ref
 from prover.statement import Statement, VerifyingKey
 
 Tensors = Mapping[str, np.ndarray]
@@ -63,9 +64,13 @@ class MaliciousProver(_Prover):
 
     def cheat(self) -> dict[str, Proof]:
         """The adjusted and the truthful proof (they share everything before the evaluations)."""
-        other = MaliciousProver(*self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil)
+        other = self._again()
         other._adjusts = False
         return {"truthful": other._complete(), "adjusted": self._complete()}
+
+    def _again(self) -> MaliciousProver:
+        """A prover of the same lie that has not begun."""
+        return MaliciousProver(*self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil)
 
     def _complete(self) -> Proof:
         with pytest.MonkeyPatch.context() as patch:
@@ -130,15 +135,20 @@ class MaliciousProver(_Prover):
     def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
         """The true evaluations, but for one that makes the final check pass."""
         truth = super()._evaluations(point, values)
+        said = self._say(truth)
         if not self._adjusts:
-            return truth
+            return said
         for changed in self.plan.sent:
-            low, middle, high = (_final_value(point, {**truth, changed: x}) for x in (0, 1, 2))
+            low, middle, high = (_final_value(point, {**said, changed: x}) for x in (0, 1, 2))
             slope = (middle - low) % MODULUS
             if slope and (high - middle - slope) % MODULUS == 0:
                 solution = (self._claim - low) * pow(slope, -1, MODULUS) % MODULUS
-                return {**truth, changed: solution}
+                return {**said, changed: solution}
         raise AssertionError("no evaluation enters the final check linearly")
+
+    def _say(self, truth: dict[Evaluation, int]) -> dict[Evaluation, int]:
+        """What is said before one of them is adjusted."""
+        return truth
 
     def _true_claims(self, *arguments: Any) -> tuple[list[Claim], int]:
         """The reduction runs on what was committed, whatever was said about it."""
@@ -156,6 +166,25 @@ class MaliciousProver(_Prover):
     def _pack(self, zone: Zone) -> np.ndarray:
         packed = super()._pack(zone)
         return to_field(packed) if packed.dtype == object else packed
+
+    def _bound_factor(
+        self, product: ProductSum, factor: Ref, point: SymbolicPoint, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Forged field elements are bound in plain integers."""
+        array, axes = self._gathered(factor)
+        if array.dtype != object:
+            return super()._bound_factor(product, factor, point, shape)
+        kept = [axis for axis in product.domain if axis in axes]
+        bound = [axis for axis in axes if axis not in kept]
+        slices = [self.plan.slice("rho", product.output, axis) for axis in bound]
+        weights = (
+            arrays.to_ints(eq_table([c for part in slices for c in point.slice(part)])) if bound else [1]
+        )
+        ordered = np.transpose(array, [axes.index(axis) for axis in (*bound, *kept)])
+        sizes = ordered.shape[len(bound) :]
+        summed = (np.array(weights, dtype=object)[:, None] * ordered.reshape(len(weights), -1)).sum(axis=0)
+        over = broadcast(summed.reshape(sizes), kept, product.domain)
+        return to_field(np.broadcast_to(over, shape) % MODULUS)
 
     # --- the bent opening -----------------------------------------------------------------------------------
 

@@ -11,20 +11,41 @@ import numpy as np
 import pytest
 
 from prover.argument.commitment import commit_chunks
+from prover.check import check
+from prover.curve.g1 import point_from_bytes
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import ProofRejectedError
+from prover.proof import Proof
 from prover.verify import verify
+from tests.verifier_gen.evm import Verifier
 
 from ..prover.operators.random_layers import SMALL, padded
 from ..prover.statements import srs
-from .lies import LIES, Case, Tensors, rival_wins, saturation_flag_flipped, wrong_output
+from .claims import EmbeddingClaim, StepClaim, contract_rejects
+from .lies import (
+    LIES,
+    MORE_LIES,
+    Case,
+    Tensors,
+    every_equation_solved,
+    rival_wins,
+    saturation_flag_flipped,
+    wrong_output,
+)
 from .malicious_prover import MaliciousProver
+
+Verifiers = Callable[[str], Verifier]
 
 
 def _rejection(case: Case, encoded: bytes) -> str:
     with pytest.raises(ProofRejectedError) as rejected:
         verify(case.key, case.statement, encoded)
     return str(rejected.value)
+
+
+def _both_reject(case: Case, proof: Proof, verifier_of: Verifiers) -> None:
+    _rejection(case, proof.encode())
+    assert contract_rejects(verifier_of(case.program.name), StepClaim(case.statement, proof))
 
 
 @pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 2), ("head", 0)])
@@ -39,8 +60,7 @@ def test_the_malicious_prover_proves_what_is_true(kind: str, window: int) -> Non
         assert liar.bend(proofs["adjusted"]) == proofs["adjusted"]
 
 
-@pytest.mark.parametrize(("kind", "window", "lie"), LIES, ids=lambda value: getattr(value, "__name__", None))
-def test_a_lie_is_rejected(kind: str, window: int, lie: Callable[[Case], None]) -> None:
+def _assert_rejected(kind: str, window: int, lie: Callable[[Case], None], verifier_of: Verifiers) -> None:
     case = Case.true(kind, window)
     before = case.statement, {name: array.copy() for name, array in case.tensors.items()}
     lie(case)
@@ -48,8 +68,36 @@ def test_a_lie_is_rejected(kind: str, window: int, lie: Callable[[Case], None]) 
         not np.array_equal(array, before[1][name]) for name, array in case.tensors.items()
     ), "the lie changes nothing"
     proofs = MaliciousProver(case.key, srs(), case.statement, case.tensors).cheat()
-    for proof in {proof.encode() for proof in proofs.values()}:
-        _rejection(case, proof)
+    for proof in proofs.values():
+        _both_reject(case, proof, verifier_of)
+
+
+@pytest.mark.parametrize(("kind", "window", "lie"), LIES, ids=lambda value: getattr(value, "__name__", None))
+def test_a_lie_is_rejected(
+    verifier_of: Verifiers, kind: str, window: int, lie: Callable[[Case], None]
+) -> None:
+    """By the Python verifier and by the generated one."""
+    _assert_rejected(kind, window, lie, verifier_of)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("kind", "window", "lie"), MORE_LIES, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_a_lie_about_another_statement_is_rejected(
+    verifier_of: Verifiers, kind: str, window: int, lie: Callable[[Case], None]
+) -> None:
+    _assert_rejected(kind, window, lie, verifier_of)
+
+
+def test_the_best_lie_leaves_only_ranges_to_notice() -> None:
+    """All equations of a wrong output can be solved in the field; what cannot is that its parts are small."""
+    case = Case.true("mlp")
+    every_equation_solved(case)
+    violated = {
+        v.relation for v in check(case.program, case.tensors, case.parameters, case.statement.publics, 5)
+    }
+    assert violated == {"product_high_range", "up_high_range", "up_remainder_range"}
 
 
 @pytest.mark.parametrize(
@@ -60,23 +108,23 @@ def test_a_lie_is_rejected(kind: str, window: int, lie: Callable[[Case], None]) 
 def test_each_repair_only_moves_the_contradiction(
     kind: str, window: int, lie: Callable[[Case], None]
 ) -> None:
-    """The final check, then the opening's values, then its pairing."""
+    """The final check is a claim that the opening decides, so all end at its pairing, the bent one past its equations."""
     case = Case.true(kind, window)
     lie(case)
     liar = MaliciousProver(case.key, srs(), case.statement, case.tensors)
     proofs = liar.cheat()
-    assert "final claim" in _rejection(case, proofs["truthful"].encode())
+    assert "pairing" in _rejection(case, proofs["truthful"].encode())
     assert "pairing" in _rejection(case, proofs["adjusted"].encode())
     assert "pairing" in _rejection(case, liar.bend(proofs["adjusted"]).encode())
 
 
-def test_balanced_inverses_do_not_help() -> None:
+def test_balanced_inverses_do_not_help(verifier_of: Verifiers) -> None:
     """The sum of all inverses is zero again, but one of them is no inverse any more."""
     case = Case.true("attention")
     saturation_flag_flipped(case)
     liar = MaliciousProver(case.key, srs(), case.statement, case.tensors, balance_inverses=True)
     for proof in liar.cheat().values():
-        _rejection(case, proof.encode())
+        _both_reject(case, proof, verifier_of)
 
 
 def _one_more(tensors: Tensors) -> None:
@@ -90,14 +138,16 @@ def _moved(tensors: Tensors) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "balanced"), [(_one_more, True), (_moved, False)], ids=["more", "moved"])
-def test_multiplicities_must_match(spoil: Callable[[Tensors], None], balanced: bool) -> None:
+def test_multiplicities_must_match(
+    verifier_of: Verifiers, spoil: Callable[[Tensors], None], balanced: bool
+) -> None:
     """Of a true statement: whoever may choose multiplicities freely may look up what is in no table."""
     case = Case.true("head")
     liar = MaliciousProver(
         case.key, srs(), case.statement, case.tensors, balance_inverses=balanced, spoil=spoil
     )
     for proof in liar.cheat().values():
-        _rejection(case, proof.encode())
+        _both_reject(case, proof, verifier_of)
 
 
 # --- the embedding ------------------------------------------------------------------------------------------
@@ -133,18 +183,21 @@ def _moved_on(window: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "lie", [_swapped, _one_value, _padding, _rotated, _moved_on], ids=lambda f: f.__name__
 )
-def test_a_wrong_embedding_window_is_rejected(lie: Callable[[np.ndarray], None]) -> None:
+def test_a_wrong_embedding_window_is_rejected(
+    verifier_of: Verifiers, lie: Callable[[np.ndarray], None]
+) -> None:
     rows, window = _embedding()
     key = EmbeddingKey.create(SMALL.channel_bits, srs())
     row_points = commit_chunks(srs().g1, list(rows))
     lie(window)
     point = commit_chunks(srs().g1, [window.reshape(-1)])[0]
-    proof = prove_embedding(key, srs(), row_points, point, rows, window.reshape(-1))
-    with pytest.raises(ProofRejectedError):
-        verify_embedding(key, row_points, point, proof)
-    other = prove_embedding(key, srs(), row_points, point, rows, _embedding()[1].reshape(-1))
-    with pytest.raises(ProofRejectedError):
-        verify_embedding(key, row_points, point, other)
+    honest = _embedding()[1]
+    for values in (window, honest):  # the quotient of the lie, and that of the truth
+        proof = prove_embedding(key, srs(), row_points, point, rows, values.reshape(-1))
+        with pytest.raises(ProofRejectedError):
+            verify_embedding(key, row_points, point, proof)
+        claim = EmbeddingClaim(tuple(row_points), point, point_from_bytes(proof))
+        assert contract_rejects(verifier_of("embedding"), claim)
 
 
 def test_the_embedding_control_is_accepted() -> None:

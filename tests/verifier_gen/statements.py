@@ -11,7 +11,7 @@ from prover.architectures.llama import LlamaConfig
 from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
-from prover.errors import GainsayError
+from prover.errors import BadInputError, GainsayError
 from prover.program import WINDOW_ROWS
 from prover.prove import prove
 from prover.statement import Statement, StepKey, VerifyingKey, boundary_chunks, commit_step_key, input_count
@@ -46,16 +46,20 @@ class Proven:
     def python_accepts(self, key: bytes, inputs: Sequence[int], proof: bytes) -> bool:
         """The reference verifier's verdict on the same calldata."""
         try:
-            if isinstance(self.verifying_key, EmbeddingKey):
-                if key:  # the statement has none, so the reference takes none
-                    return False
-                points = _points(inputs)
-                verify_embedding(self.verifying_key, points[:-1], points[-1], proof)
-            else:
-                self._verify_step(self.verifying_key, key, inputs, proof)
+            self.verify(key, inputs, proof)
         except GainsayError:
             return False
         return True
+
+    def verify(self, key: bytes, inputs: Sequence[int], proof: bytes) -> None:
+        """The reference verifier on the same calldata; raises a GainsayError that says what is wrong."""
+        if isinstance(self.verifying_key, EmbeddingKey):
+            if key:  # the statement has none, so the reference takes none
+                raise BadInputError("an embedding statement has no key")
+            points = _points(inputs)
+            verify_embedding(self.verifying_key, points[:-1], points[-1], proof)
+        else:
+            self._verify_step(self.verifying_key, key, inputs, proof)
 
     def _verify_step(
         self, verifying_key: VerifyingKey, key: bytes, inputs: Sequence[int], proof: bytes

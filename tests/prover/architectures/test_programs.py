@@ -112,7 +112,9 @@ def test_every_relation_fits_the_degree_of_a_round(family: str) -> None:
             if not isinstance(relation, Lookup):
                 assert _degree(relation.expression) + 1 <= plan.round_degree, relation.name
             if isinstance(relation, Contraction):
-                assert all(len(term.factors) + 1 <= plan.round_degree for term in relation.terms), relation.name
+                assert all(len(term.factors) + 1 <= plan.round_degree for term in relation.terms), (
+                    relation.name
+                )
         assert plan.evaluations
 
 

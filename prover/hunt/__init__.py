@@ -1,0 +1,1 @@
+"""The under-constraint hunt: forged witnesses by the thousand, and which relation notices which."""

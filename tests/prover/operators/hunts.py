@@ -1,0 +1,88 @@
+"""Hunts over small random layers, shared by the tests that look for under-constrained values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from prover.check import Checker
+from prover.hunt.noticing import Changes, Hunt
+from prover.program import Kind, Program
+
+from .random_layers import SMALL, random_statement
+
+HUNTED = (("mlp", 0), ("attention", 1), ("head", 0))
+
+
+@dataclass(frozen=True)
+class Hunted:
+    """A valid witness with both readers of its relations."""
+
+    program: Program
+    witness: dict[str, np.ndarray]
+    parameters: dict[str, int]
+    publics: dict[str, int]
+    context_bits: int
+
+    def check(self, changes: Changes, group: int) -> list[str]:
+        """What the check reader says about one forged witness."""
+        forged = dict(self.witness)
+        for name, part in changes.parts.items():
+            flat = np.asarray(forged[name]).astype(object).reshape(-1)
+            chosen = part.groups == group
+            flat[part.entries[chosen]] = part.values[chosen]
+            forged[name] = flat.reshape(np.asarray(self.witness[name]).shape)
+        checker = Checker(self.program, forged, self.parameters, self.publics, self.context_bits)
+        return [relation.name for relation in self.program.relations if checker.violation(relation)]
+
+
+@cache
+def hunted(kind: str, window: int = 0) -> Hunted:
+    case = random_statement(kind, window, seed=7)
+    return Hunted(case.program, case.witness(), case.parameters, case.publics, case.context_bits)
+
+
+@cache
+def whole_hunt(kind: str, window: int = 0) -> Hunt:
+    case = hunted(kind, window)
+    hunt = Hunt(
+        case.program,
+        case.program.relations,
+        case.program.tables,
+        case.witness,
+        case.parameters,
+        case.publics,
+        case.context_bits,
+    )
+    assert hunt.outputs  # made once, for every hunt that is derived from this one
+    return hunt
+
+
+def chosen_by_the_prover(program: Program) -> list[str]:
+    """Every committed tensor, and the output that the statement claims."""
+    return [name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or name == "after"]
+
+
+def operators_alone(program: Program) -> list[tuple[Any, ...]]:
+    """Each operator by itself, with those that state the range of its output where it leaves that to them."""
+    units = []
+    for operator in program.operators:
+        output = getattr(operator, "output", None)
+        bounding = [
+            other
+            for other in program.operators
+            if getattr(operator, "bits", 0) is None
+            and output in (getattr(other, "x", None), getattr(other, "y", None))
+        ]
+        units.append((operator, *bounding))
+    return units
+
+
+ALONE = [
+    (kind, window, index)
+    for kind, window in HUNTED
+    for index in range(len(operators_alone(SMALL.programs[kind])))
+]

@@ -1,0 +1,155 @@
+"""What every step means, written down a second time in plain integers, and compared with what the programs compute.
+
+Scales (design page, integer model): residual 12, normalised 10, q and k 8, v and context 10, gate and up 9, their
+product 10, cos and sin 14, distance 12, root 34. Nothing here comes from the programs but the padded shapes.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Decimal
+from math import cos, floor, isqrt, sin
+
+import numpy as np
+import pytest
+
+from prover.architectures.llama import LlamaConfig
+from tests.prover.operators.random_layers import SMALL, Statement, random_statement
+
+EPSILON = 1e-5
+
+
+def requantised(accumulator: np.ndarray, shift: int) -> np.ndarray:
+    return np.floor_divide(accumulator + 2 ** (shift - 1), 2**shift)
+
+
+def half_up(value: Decimal) -> int:
+    return int((value + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
+
+
+def normalised(x: np.ndarray) -> np.ndarray:
+    """(rows, d) at scale 12 to (rows, d) at scale 10."""
+    rows = []
+    for row in x.tolist():
+        mean_square = sum(v * v for v in row) + round(len(row) * EPSILON * 2**24)
+        root = isqrt(2**68 * len(row) // mean_square)
+        rows.append([(v * root + 2**23) // 2**24 for v in row])
+    return np.array(rows, dtype=np.int64)
+
+
+def silu(gate: np.ndarray) -> np.ndarray:
+    found = {}
+    for g in set(gate.reshape(-1).tolist()):
+        x = Decimal(g) / 512
+        found[g] = half_up(512 * x / (1 + (-x).exp()))
+    return np.vectorize(found.__getitem__)(gate).astype(np.int64)
+
+
+def mlp(x: np.ndarray, w: dict[str, np.ndarray], shifts: dict[str, int]) -> np.ndarray:
+    n = normalised(x)
+    gate = requantised(n @ w["w_gate"], shifts["gate_shift"])
+    up = requantised(n @ w["w_up"], shifts["up_shift"])
+    product = requantised(silu(gate) * up, 8)
+    return x + requantised(product @ w["w_down"], shifts["down_shift"])
+
+
+def rotated(x: np.ndarray, position: int) -> np.ndarray:
+    """One vector of a head: adjacent channels turn together."""
+    result = np.zeros_like(x)
+    for pair in range(len(x) // 2):
+        angle = position * 10_000.0 ** (-2 * pair / len(x))
+        c, s = (floor(2**14 * f(angle) + 0.5) for f in (cos, sin))
+        a, b = int(x[2 * pair]), int(x[2 * pair + 1])
+        result[2 * pair] = (a * c - b * s + 2**13) // 2**14
+        result[2 * pair + 1] = (b * c + a * s + 2**13) // 2**14
+    return result
+
+
+def weight(distance: int) -> int:
+    """65535 exp(-distance), distance at scale 12; nothing from 16 on."""
+    return half_up(65535 * (Decimal(-distance) / 4096).exp()) if distance < 2**16 else 0
+
+
+def attention(
+    x: np.ndarray, w: dict[str, np.ndarray], shifts: dict[str, int], window: int, size: int
+) -> np.ndarray:
+    """x: (positions, d). Weights as (d, heads, size), (heads, size, d). Score scale 16, over sqrt(size)."""
+    n = normalised(x)
+    query, key, value = (
+        requantised(np.einsum("td,dhc->thc", n, w[f"w_{name}"]), shifts[f"{name}_shift"])
+        for name in ("query", "key", "value")
+    )
+    shift = 16 - 12 + (isqrt(size) - 1).bit_length()
+    after = []
+    for t in range(32 * window, 32 * (window + 1)):
+        context = []
+        for head in range(query.shape[1]):
+            group = head * key.shape[1] // query.shape[1]
+            q = rotated(query[t, head], t)
+            score = [int(q @ rotated(key[u, group], u)) for u in range(t + 1)]
+            e = [weight((max(score) - s) >> shift) for s in score]
+            mixed = sum(f * value[u, group] for u, f in enumerate(e))
+            context.append((2 * mixed + sum(e)) // (2 * sum(e)))
+        summand = np.einsum("hc,hcd->d", np.array(context), w["w_output"])
+        after.append(x[t] + requantised(summand, shifts["output_shift"]))
+    return np.array(after)
+
+
+def _real(case: Statement, config: LlamaConfig) -> dict[str, np.ndarray]:
+    """Weights without padding, heads in one axis."""
+    d, f = config.hidden, config.feed_forward
+    g, q, c = config.kv_heads, config.queries_per_group, config.head_size
+    shapes = {
+        "w_gate": (d, f),
+        "w_up": (d, f),
+        "w_down": (f, d),
+        "w_query": (d, g, q, c),
+        "w_key": (d, g, c),
+        "w_value": (d, g, c),
+        "w_output": (g, q, c, d),
+    }
+    merged = {"w_query": (d, g * q, c), "w_output": (g * q, c, d)}
+    result = {}
+    for name, shape in shapes.items():
+        if name in case.tensors:
+            real = case.tensors[name][tuple(slice(0, n) for n in shape)]
+            result[name] = real.reshape(merged.get(name, shape))
+    return result
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_mlp_step_means_what_the_page_says(seed: int) -> None:
+    case = random_statement("mlp", seed=seed)
+    x = case.tensors["before"][:, : SMALL.hidden]
+    expected = mlp(x, _real(case, SMALL), case.parameters)
+    assert (case.witness()["after"][:, : SMALL.hidden] == expected).all()
+
+
+TWO_GROUPS = LlamaConfig(
+    layers=1,
+    hidden=24,
+    heads=4,
+    kv_heads=2,
+    head_size=16,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    norm_epsilon=EPSILON,
+    max_positions=256,
+)
+
+
+@pytest.mark.parametrize(("config", "window"), [(SMALL, 0), (SMALL, 1), (SMALL, 2), (TWO_GROUPS, 1)])
+def test_an_attention_step_means_what_the_page_says(config: LlamaConfig, window: int) -> None:
+    case = random_statement("attention", window, config=config)
+    x = case.tensors["before"][: 32 * (window + 1), : config.hidden]
+    expected = attention(x, _real(case, config), case.parameters, window, config.head_size)
+    assert (case.witness()["after"][:, : config.hidden] == expected).all()
+
+
+def test_a_head_statement_means_what_the_page_says() -> None:
+    """The margin's limbs are logit(chosen) - logit(rival) - strict."""
+    case = random_statement("head")
+    n = normalised(case.tensors["window"][5:6, : SMALL.hidden])[0]
+    chosen, rival = (case.tensors[name][: SMALL.hidden] for name in ("chosen", "rival"))
+    limbs = case.witness()["margin_limbs"].tolist()
+    assert sum(limb << 16 * i for i, limb in enumerate(limbs)) == int(n @ (chosen - rival)) - 1

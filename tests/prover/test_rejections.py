@@ -1,0 +1,298 @@
+"""What is not even a statement, a key, an opening or a transcript label is refused by name, at its exact limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+
+import pytest
+
+from prover.argument.mercury import MercuryOpening, MercuryRejected, _check_points
+from prover.argument.transcript import Transcript, label_word
+from prover.curve.srs import SRS
+from prover.embedding import EmbeddingKey, verify_embedding
+from prover.errors import BadInputError, ProofRejectedError
+from prover.field.arrays import MODULUS
+from prover.field.reference import BASE_MODULUS
+from prover.proof import ProofShape, check_opening
+from prover.statement import LARGEST_SHIFT, Statement, StepKey, VerifyingKey
+from prover.verify import verify
+from tests.prover.operators.random_layers import SMALL
+from tests.verifier_gen.golden_proofs import golden
+
+OFF_CURVE = (1, 1)
+WINDOWS = 8  # SMALL has 256 positions
+
+
+def _points(words: list[int]) -> tuple[tuple[int, int], ...]:
+    return tuple((words[i], words[i + 1]) for i in range(0, len(words), 2))
+
+
+def _kept(name: str) -> tuple[VerifyingKey, Statement, bytes]:
+    """A true statement, taken apart."""
+    kept = golden()[name]
+    key = kept.verifying_key
+    assert isinstance(key, VerifyingKey)
+    names = key.plan.program.public_scalars
+    publics = dict(zip(names, kept.inputs, strict=False))
+    step_key = StepKey.decode(kept.key, key.plan, key.chunk_bits)
+    return key, Statement(step_key, publics, _points(kept.inputs[len(names) :])), kept.proof
+
+
+# --- statements ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "publics"),
+    [
+        ("mlp", {"window": 0}),
+        ("head", {"row": 5}),
+        ("head", {"row": 5, "strict": 1, "window": 0}),
+        ("head", {"row": 32, "strict": 1}),
+        ("head", {"row": -1, "strict": 1}),
+        ("head", {"row": 5, "strict": 2}),
+        ("head", {"row": 5, "strict": -1}),
+        ("attention of window 2", {}),
+        ("attention of window 2", {"window": WINDOWS}),
+        ("attention of window 2", {"window": -1}),
+    ],
+)
+def test_public_integers_out_of_range_are_no_statement(name: str, publics: Mapping[str, int]) -> None:
+    key, statement, proof = _kept(name)
+    with pytest.raises(BadInputError, match="public integer"):
+        verify(key, replace(statement, publics=publics), proof)
+
+
+@pytest.mark.parametrize(
+    "publics", [{"row": 0, "strict": 1}, {"row": 31, "strict": 1}, {"row": 5, "strict": 0}]
+)
+def test_public_integers_at_their_limits_are_another_statement(publics: Mapping[str, int]) -> None:
+    """Not malformed, only not what the proof is about."""
+    key, statement, proof = _kept("head")
+    with pytest.raises(ProofRejectedError):
+        verify(key, replace(statement, publics=publics), proof)
+
+
+def test_the_last_window_is_a_statement() -> None:
+    """Another one than the proof is about."""
+    key, statement, proof = _kept("attention of window 2")
+    inputs = (*statement.inputs[:1] * WINDOWS, statement.inputs[-1])
+    with pytest.raises(ProofRejectedError):
+        verify(key, replace(statement, publics={"window": WINDOWS - 1}, inputs=inputs), proof)
+
+
+@pytest.mark.parametrize("name", ["mlp", "head", "attention of window 0", "attention of window 2"])
+def test_the_number_of_commitments_is_exact(name: str) -> None:
+    key, statement, proof = _kept(name)
+    for inputs in (statement.inputs[:-1], (*statement.inputs, statement.inputs[-1])):
+        with pytest.raises(BadInputError, match="commitments"):
+            verify(key, replace(statement, inputs=inputs), proof)
+
+
+@pytest.mark.parametrize("name", ["mlp", "head", "attention of window 2"])
+def test_every_input_must_be_a_point(name: str) -> None:
+    key, statement, proof = _kept(name)
+    for index, (x, y) in enumerate(statement.inputs):
+        for other in (OFF_CURVE, (x + BASE_MODULUS, y), (x, y + BASE_MODULUS), (-x, y)):
+            inputs = (*statement.inputs[:index], other, *statement.inputs[index + 1 :])
+            with pytest.raises(ProofRejectedError, match=f"input {index}:"):
+                verify(key, replace(statement, inputs=inputs), proof)
+
+
+def _with_shift(key: StepKey, index: int, shift: int) -> StepKey:
+    return replace(key, parameters=(*key.parameters[:index], shift, *key.parameters[index + 1 :]))
+
+
+@pytest.mark.parametrize("name", ["mlp", "attention of window 2"])
+def test_shifts_have_limits(name: str) -> None:
+    key, statement, proof = _kept(name)
+    for index in range(len(statement.key.parameters)):
+        for shift in (0, LARGEST_SHIFT + 1):
+            with pytest.raises(BadInputError, match="shifts"):
+                verify(key, replace(statement, key=_with_shift(statement.key, index, shift)), proof)
+        for shift in (1, LARGEST_SHIFT):
+            if shift != statement.key.parameters[index]:
+                with pytest.raises(ProofRejectedError):
+                    verify(key, replace(statement, key=_with_shift(statement.key, index, shift)), proof)
+    shorter = replace(statement.key, parameters=statement.key.parameters[1:])
+    with pytest.raises(BadInputError, match="shifts"):
+        verify(key, replace(statement, key=shorter), proof)
+
+
+# --- step keys ----------------------------------------------------------------------------------------------
+
+
+def test_a_step_key_is_decoded_strictly() -> None:
+    kept = golden()["mlp"]
+    key = kept.verifying_key
+    assert isinstance(key, VerifyingKey)
+    parsed = StepKey.decode(kept.key, key.plan, key.chunk_bits)
+    assert parsed.encode() == kept.key
+    for encoded in (b"", kept.key[:-1], kept.key + b"\0", kept.key[32:]):
+        with pytest.raises(BadInputError, match="bytes"):
+            StepKey.decode(encoded, key.plan, key.chunk_bits)
+    for index in range(len(parsed.parameters)):
+        for shift in (0, LARGEST_SHIFT + 1):
+            with pytest.raises(BadInputError, match=r"outside 1\.\.16"):
+                StepKey.decode(_with_shift(parsed, index, shift).encode(), key.plan, key.chunk_bits)
+        for shift in (1, LARGEST_SHIFT):
+            changed = _with_shift(parsed, index, shift)
+            assert StepKey.decode(changed.encode(), key.plan, key.chunk_bits) == changed
+    for index in range(len(parsed.points)):
+        broken = replace(parsed, points=(*parsed.points[:index], OFF_CURVE, *parsed.points[index + 1 :]))
+        with pytest.raises(BadInputError, match="invalid point"):
+            StepKey.decode(broken.encode(), key.plan, key.chunk_bits)
+
+
+# --- verifying keys -----------------------------------------------------------------------------------------
+
+
+def test_a_table_must_fit_the_srs() -> None:
+    """A table with as many entries as the SRS has powers still does."""
+    program = replace(SMALL, activation_bits=12).programs["mlp"]
+    assert VerifyingKey.create(program, SRS.devnet(12)).chunk_bits == 12
+    with pytest.raises(BadInputError, match=r"activation_second has 2\^12 entries"):
+        VerifyingKey.create(program, SRS.devnet(10))
+
+
+def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
+    """A proof for one key is none for a key that differs in anything a verifier computes with."""
+    key = golden()["mlp"].verifying_key
+    assert isinstance(key, VerifyingKey)
+    program = key.plan.program
+
+    def digest(**changes: object) -> bytes:
+        return VerifyingKey.digest.func(replace(key, plan=type(key.plan)(replace(program, **changes))))  # type: ignore[attr-defined]
+
+    digests = {
+        key.digest,
+        replace(key, chunk_bits=20).digest,
+        replace(key, constants=(("activation_second", (1, 2)),)).digest,
+        digest(name="mlp2"),
+        digest(real_sizes={**program.real_sizes, "hidden": 41}),
+        digest(public_scalars=("row",)),
+        digest(own_axes={**program.own_axes, "spare": program.own_axes["row"]}),
+    }
+    assert len(digests) == 7
+
+
+# --- embeddings ---------------------------------------------------------------------------------------------
+
+
+def test_an_embedding_statement_has_32_rows_of_points() -> None:
+    kept = golden()["embedding"]
+    key = kept.verifying_key
+    assert isinstance(key, EmbeddingKey)
+    *rows, window = _points(kept.inputs)
+    verify_embedding(key, rows, window, kept.proof)
+    for wrong in (rows[:-1], [*rows, (0, 0)], []):
+        with pytest.raises(BadInputError, match="32 rows"):
+            verify_embedding(key, wrong, window, kept.proof)
+    for index in range(len(rows)):
+        with pytest.raises(ProofRejectedError, match=f"input {index}:"):
+            verify_embedding(key, [*rows[:index], OFF_CURVE, *rows[index + 1 :]], window, kept.proof)
+    with pytest.raises(ProofRejectedError, match="input 32:"):
+        verify_embedding(key, rows, OFF_CURVE, kept.proof)
+    for encoded in (b"", kept.proof[:-1], kept.proof + b"\0"):
+        with pytest.raises(ProofRejectedError, match="64"):
+            verify_embedding(key, rows, window, encoded)
+    with pytest.raises(ProofRejectedError, match="quotient"):
+        verify_embedding(key, rows, window, b"".join(c.to_bytes(32, "big") for c in OFF_CURVE))
+
+
+# --- proofs ---------------------------------------------------------------------------------------------------
+
+
+def _with_word(encoded: bytes, place: int, word: int) -> bytes:
+    return encoded[: 32 * place] + word.to_bytes(32, "big") + encoded[32 * (place + 1) :]
+
+
+@pytest.mark.parametrize("name", ["head", "mlp", "attention of window 2"])
+def test_the_modulus_itself_is_no_scalar_and_no_coordinate(name: str) -> None:
+    """It would be a second encoding of zero. r - 1 and q - 1 are read; other checks reject them."""
+    key, statement, proof = _kept(name)
+    shape = ProofShape.of(key.plan, statement.context_bits(key.plan), key.chunk_bits)
+    kinds = ["q"] * 2 * (shape.commitments + shape.inverses)
+    opening = [kind for f in fields(MercuryOpening) for kind in (("q", "q") if f.type == "Point" else ("r",))]
+    kinds += ["r"] * (shape.words - len(kinds) - len(opening)) + opening
+    for place, kind in enumerate(kinds):
+        modulus, reason = {"q": (BASE_MODULUS, "not below q"), "r": (MODULUS, "not a canonical scalar")}[kind]
+        with pytest.raises(ProofRejectedError, match=reason):
+            verify(key, statement, _with_word(proof, place, modulus))
+        if place % 5 == 0:
+            with pytest.raises(ProofRejectedError) as rejected:
+                verify(key, statement, _with_word(proof, place, modulus - 1))
+            assert reason not in str(rejected.value)
+
+
+def test_zero_is_a_scalar() -> None:
+    for opening in _openings():
+        zeros = {f.name: 0 for f in fields(opening) if f.type == "int"}
+        assert len(zeros) == 6
+        check_opening(replace(opening, **zeros))
+
+
+# --- openings and transcripts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zeta", "alpha"), [(0, 5), (1, 5), (MODULUS - 1, 5), (7, 7), (7, pow(7, -1, MODULUS))]
+)
+def test_degenerate_challenges_are_rejected(zeta: int, alpha: int) -> None:
+    with pytest.raises(MercuryRejected, match="degenerate"):
+        _check_points(zeta, alpha)
+
+
+def test_other_challenges_are_not_degenerate() -> None:
+    for zeta, alpha in ((7, 5), (2, 0), (2, 1), (MODULUS - 2, MODULUS - 1)):
+        _check_points(zeta, alpha)
+
+
+def _openings() -> Iterator[MercuryOpening]:
+    for name in ("mlp", "head"):
+        key, statement, proof = _kept(name)
+        shape = ProofShape.of(key.plan, statement.context_bits(key.plan), key.chunk_bits)
+        yield shape.decode(proof).opening
+
+
+def test_an_opening_and_its_words_are_the_same() -> None:
+    for opening in _openings():
+        assert MercuryOpening.from_words(opening.words()) == opening
+        assert len(opening.words()) == 2 * sum(f.type == "Point" for f in fields(opening)) + 6
+
+
+def test_a_label_has_28_characters_at_most() -> None:
+    assert label_word("a" * 28) >> 32 == int.from_bytes(b"a" * 28, "big")
+    assert label_word("a", (1 << 32) - 1) - label_word("a") == (1 << 32) - 1
+    for label, index in (("a" * 29, 0), ("a", 1 << 32), ("a", -1)):
+        with pytest.raises(ValueError, match="does not fit"):
+            label_word(label, index)
+
+
+def test_every_challenge_depends_on_label_index_words_and_all_that_came_before() -> None:
+    """And the record of calls says what was absorbed."""
+
+    def challenge(*calls: tuple[str, tuple[int, ...], int], domain: str = "d") -> int:
+        transcript = Transcript(domain)
+        values = [transcript.challenge(label, words, index) for label, words, index in calls]
+        assert transcript.sites == [(label, index, len(words)) for label, words, index in calls]
+        return values[-1]
+
+    seen = [
+        challenge(("a", (), 0)),
+        challenge(("a", (), 0), domain="e"),
+        challenge(("b", (), 0)),
+        challenge(("a", (), 1)),
+        challenge(("a", (0,), 0)),
+        challenge(("a", (1,), 0)),
+        challenge(("a", (0, 1), 0)),
+        challenge(("a", (1, 0), 0)),
+        challenge(("a", (), 0), ("a", (), 0)),
+        challenge(("a", (1,), 0), ("a", (), 0)),
+    ]
+    assert len(set(seen)) == len(seen)
+    assert all(0 <= value < MODULUS for value in seen)
+    drawn = Transcript("d").challenges("a", 3)
+    assert len(drawn) == 3
+    assert drawn[0] == seen[0]
+    assert drawn[1] == challenge(("a", (), 0), ("a", (), 1))

@@ -1,0 +1,132 @@
+"""Proofs kept in a file: what was accepted once stays accepted, by the Python verifier and by the generated ones.
+
+The file holds every statement kind on small random layers (`tests/prover/operators/random_layers.py`), under the
+insecure devnet SRS. It holds all that a verifier needs, so that reading it proves nothing anew. A change of the
+protocol, of a relation or of the encoding must be made on purpose: then write it again with
+
+    python -m tests.verifier_gen.golden_proofs
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from prover.architectures.llama import LlamaConfig
+from prover.curve.srs import SRS
+from prover.embedding import EmbeddingKey
+from prover.plan import Plan
+from prover.statement import VerifyingKey
+from tests.prover.operators.random_layers import SMALL
+from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding
+
+FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
+ORIGIN = (
+    "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators, seed 1, devnet SRS"
+)
+STATEMENTS = {
+    "head": ("head", 0, 18),
+    "mlp": ("mlp", 0, 18),
+    "attention of window 0": ("attention", 0, 18),
+    "attention of window 2": ("attention", 2, 18),
+    "mlp in small chunks": ("mlp", 0, 14),
+    "embedding": ("embedding", 0, 18),
+}
+"""Name -> kind, window, mu. In chunks of 2^14 the range table takes eight of them, a stack of columns two."""
+LIES = ("truthful", "adjusted")
+"""Proofs of a false head statement by `tests/tampering/malicious_prover.py`: the first one fails the final check of the
+sumcheck only, the second one the opening only."""
+
+
+def shape(mu: int) -> LlamaConfig:
+    """The random layers' shape, with an activation table that fits one chunk."""
+    return replace(SMALL, activation_bits=min(SMALL.activation_bits, mu))
+
+
+@cache
+def golden() -> dict[str, Proven]:
+    """The true statements of the file, by name."""
+    return _stored("statements")
+
+
+@cache
+def golden_lies() -> dict[str, Proven]:
+    """The false one with its proofs, by what the malicious prover did."""
+    return _stored("lies")
+
+
+def _stored(part: str) -> dict[str, Proven]:
+    stored = json.loads(FILE.read_text(encoding="utf-8"))[part]
+    return {name: _read(facts) for name, facts in stored.items()}
+
+
+def _read(facts: dict) -> Proven:  # type: ignore[type-arg]
+    srs = (bytes.fromhex(facts["srs_digest"]), *(_pairs(facts[name]) for name in ("g2_one", "g2_tau")))
+    key: VerifyingKey | EmbeddingKey
+    if facts["kind"] == "embedding":
+        key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
+    else:
+        constants = tuple((name, (int(x, 16), int(y, 16))) for name, (x, y) in facts["constants"].items())
+        key = VerifyingKey(Plan(shape(facts["mu"]).programs[facts["kind"]]), facts["mu"], *srs, constants)
+    words = bytes.fromhex(facts["inputs"])
+    inputs = [int.from_bytes(words[i : i + 32], "big") for i in range(0, len(words), 32)]
+    return Proven(facts["kind"], key, bytes.fromhex(facts["key"]), inputs, bytes.fromhex(facts["proof"]))
+
+
+def _pairs(words: list[str]) -> tuple[tuple[int, int], tuple[int, int]]:
+    a, b, c, d = (int(word, 16) for word in words)
+    return (a, b), (c, d)
+
+
+def _facts(proven: Proven, mu: int) -> dict[str, object]:
+    key = proven.verifying_key
+    return {
+        "kind": proven.kind,
+        "mu": mu,
+        "srs_digest": key.srs_digest.hex(),
+        "g2_one": [hex(c) for pair in key.g2_one for c in pair],
+        "g2_tau": [hex(c) for pair in key.g2_tau for c in pair],
+        "constants": {
+            name: [hex(c) for c in point]
+            for name, point in (() if isinstance(key, EmbeddingKey) else key.constants)
+        },
+        "key": proven.key.hex(),
+        "inputs": b"".join(word.to_bytes(32, "big") for word in proven.inputs).hex(),
+        "proof": proven.proof.hex(),
+    }
+
+
+def _lies() -> dict[str, object]:
+    from tests.tampering.lies import Case, rival_wins
+    from tests.tampering.malicious_prover import MaliciousProver
+
+    case = Case.true("head")
+    rival_wins(case)
+    statement, srs = case.statement, SRS.devnet(18)
+    words = [statement.publics[name] for name in case.program.public_scalars]
+    words += [coordinate for point in statement.inputs for coordinate in point]
+    proofs = MaliciousProver(case.key, srs, statement, case.tensors).cheat()
+    lies = {
+        name: Proven("head", case.key, statement.key.encode(), words, proofs[name].encode()) for name in LIES
+    }
+    return {name: _facts(lie, srs.mu) for name, lie in lies.items()}
+
+
+def write() -> None:
+    """Prove every statement and write the file."""
+    statements = {}
+    for name, (kind, window, mu) in STATEMENTS.items():
+        srs = SRS.devnet(mu)
+        if kind == "embedding":
+            proven = prove_random_embedding(srs)
+        else:
+            proven = prove_random(kind, srs, window, shape(mu))
+        statements[name] = _facts(proven, mu)
+    text = json.dumps({"origin": ORIGIN, "statements": statements, "lies": _lies()}, indent=1)
+    FILE.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,182 @@
+"""Generated verifiers accept the kept proofs, and reject what is changed in them as the Python verifier does.
+
+The kept statements need no prover, and each contract is compiled on its own: a change of a template or of the
+generator is noticed within seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import cache
+
+import pytest
+
+from contracts.bindings.compiler import compile_sources
+from prover.argument.mercury import MercuryOpening
+from prover.embedding import EmbeddingKey
+from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
+from prover.program import WINDOW_BITS
+from prover.proof import ProofShape
+from prover.statement import VerifyingKey
+from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
+from tests.verifier_gen.golden_proofs import LIES, STATEMENTS, golden, golden_lies
+from tests.verifier_gen.statements import Proven
+from verifier_gen import CONTRACTS
+from verifier_gen.generator import embedding_verifier, step_verifier
+
+WORD = 32
+LARGEST = (1 << 256) - 1
+
+
+@pytest.fixture(scope="module")
+def golden_verifier(evm: Evm) -> Callable[[str], Verifier]:
+    """The deployed verifier of a kept statement; statements with one key share it."""
+    deployed: dict[object, Verifier] = {}
+
+    @cache
+    def verifier(name: str) -> Verifier:
+        key = golden()[name].verifying_key
+        if key not in deployed:
+            contract = CONTRACTS[golden()[name].kind]
+            make = embedding_verifier if isinstance(key, EmbeddingKey) else step_verifier
+            artifact = compile_sources({f"{contract}.sol": make(key, insecure=True)})[contract]  # type: ignore[operator]
+            deployed[key] = evm.deploy(artifact.creation_code)
+        return deployed[key]
+
+    return verifier
+
+
+def _words(encoded: bytes) -> list[int]:
+    return [int.from_bytes(encoded[i : i + WORD], "big") for i in range(0, len(encoded), WORD)]
+
+
+def _bytes(words: list[int]) -> bytes:
+    return b"".join(word.to_bytes(WORD, "big") for word in words)
+
+
+def _spread(count: int) -> list[int]:
+    """Every word of a short list; of a long one the first, the last ones (the opening) and some between."""
+    return [i for i in range(count) if count <= 24 or i % 9 < 2 or i >= count - 22]
+
+
+def _changes(kept: Proven) -> Iterator[tuple[str, bytes, list[int], bytes]]:
+    """(what, key, inputs, proof): a word one more, or the same value modulo r or q."""
+    for part in ("key", "inputs", "proof"):
+        words = kept.inputs if part == "inputs" else _words(getattr(kept, part))
+        for place in _spread(len(words)):
+            for by in (1, SCALAR_MODULUS, BASE_MODULUS):
+                if words[place] + by > LARGEST or (by != 1 and place % 3):
+                    continue
+                changed = [*words[:place], words[place] + by, *words[place + 1 :]]
+                yield (
+                    f"{part}[{place}] + {by}",
+                    _bytes(changed) if part == "key" else kept.key,
+                    changed if part == "inputs" else kept.inputs,
+                    _bytes(changed) if part == "proof" else kept.proof,
+                )
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_kept_proof_is_accepted(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    kept = golden()[name]
+    assert golden_verifier(name).verdict(kept.key, kept.inputs, kept.proof) == ACCEPTED
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_kept_lie_is_false(golden_verifier: Callable[[str], Verifier], lie: str) -> None:
+    """Each fails one check only, the final one of the sumcheck or the opening: the verifier has both."""
+    kept = golden_lies()[lie]
+    assert golden_verifier("head").verdict(kept.key, kept.inputs, kept.proof) == FALSE
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_changed_word_is_rejected(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    kept, verifier = golden()[name], golden_verifier(name)
+    for what, key, inputs, proof in _changes(kept):
+        assert verifier.verdict(key, inputs, proof) != ACCEPTED, what
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_another_point_is_rejected(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    """Inputs that are points of the curve, exchanged with their neighbours."""
+    kept, verifier = golden()[name], golden_verifier(name)
+    scalars = len(kept.inputs) % 2 if name != "head" else 2
+    for place in range(scalars, len(kept.inputs) - 2, 2):
+        one, other = kept.inputs[place : place + 2], kept.inputs[place + 2 : place + 4]
+        changed = [*kept.inputs[:place], *other, *one, *kept.inputs[place + 4 :]]
+        if one != other:
+            assert verifier.verdict(kept.key, changed, kept.proof) == FALSE, place
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_lengths_are_exact(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    kept, verifier = golden()[name], golden_verifier(name)
+    for proof in (b"", kept.proof[:-1], kept.proof[:-WORD], kept.proof + b"\0", kept.proof + bytes(WORD)):
+        assert verifier.verdict(kept.key, kept.inputs, proof) == "WrongLength"
+    for inputs in ([], kept.inputs[:-1], kept.inputs[:-2], [*kept.inputs, 0], [*kept.inputs, 0, 0]):
+        assert verifier.verdict(kept.key, inputs, kept.proof) == "WrongLength"
+    for key in (kept.key[:-1], kept.key[:-64], kept.key + b"\0", kept.key + bytes(64)):
+        if key != kept.key:
+            assert verifier.verdict(key, kept.inputs, kept.proof) == "WrongLength"
+
+
+# --- exact limits -----------------------------------------------------------------------------------------------
+
+
+def _scalar_places(kept: Proven) -> list[int]:
+    """Words of the proof that are scalars, from its shape."""
+    key = kept.verifying_key
+    assert isinstance(key, VerifyingKey)
+    context_bits = WINDOW_BITS + (kept.inputs[0].bit_length() if key.plan.program.has_context else 0)
+    shape = ProofShape.of(key.plan, context_bits, key.chunk_bits)
+    kinds = ["q"] * 2 * (shape.commitments + shape.inverses)
+    opening = [kind for f in fields(MercuryOpening) for kind in (("q", "q") if f.type == "Point" else ("r",))]
+    kinds += ["r"] * (shape.words - len(kinds) - len(opening)) + opening
+    return [place for place, kind in enumerate(kinds) if kind == "r"]
+
+
+@pytest.mark.parametrize("name", ["head", "mlp", "attention of window 2"])
+def test_the_order_of_the_field_is_no_scalar(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    """It would be a second encoding of zero. What comes after a wrong final value is not even read."""
+    kept, verifier = golden()[name], golden_verifier(name)
+    places, words = _scalar_places(kept), _words(kept.proof)
+    verdicts = []
+    for place in places:
+        changed = [*words[:place], SCALAR_MODULUS, *words[place + 1 :]]
+        verdicts.append(verifier.verdict(kept.key, kept.inputs, _bytes(changed)))
+    assert set(verdicts) == {"NotCanonical"}
+    changed = [*words[: places[0]], SCALAR_MODULUS - 1, *words[places[0] + 1 :]]
+    assert verifier.verdict(kept.key, kept.inputs, _bytes(changed)) == FALSE
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "largest"),
+    [("head", 0, 31), ("head", 1, 1), ("attention of window 2", 0, 7)],
+)
+def test_public_integers_have_limits(
+    golden_verifier: Callable[[str], Verifier], name: str, index: int, largest: int
+) -> None:
+    kept, verifier = golden()[name], golden_verifier(name)
+    for value in (largest + 1, LARGEST):
+        inputs = [*kept.inputs[:index], value, *kept.inputs[index + 1 :]]
+        assert verifier.verdict(kept.key, inputs, kept.proof) == "OutOfRange"
+    inputs = [*kept.inputs[:index], largest, *kept.inputs[index + 1 :]]
+    if name != "head":  # another window has another number of commitments
+        inputs += kept.inputs[-2:] * (largest - kept.inputs[index])
+    assert verifier.verdict(kept.key, inputs, kept.proof) in (ACCEPTED if inputs == kept.inputs else FALSE)
+
+
+@pytest.mark.parametrize("name", ["mlp", "attention of window 2"])
+def test_shifts_have_limits(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    kept, verifier = golden()[name], golden_verifier(name)
+    assert isinstance(kept.verifying_key, VerifyingKey)
+    for index in range(len(kept.verifying_key.plan.program.parameters)):
+        for shift, expected in ((0, "OutOfRange"), (17, "OutOfRange"), (LARGEST, "OutOfRange"), (1, FALSE)):
+            words = _words(kept.key)
+            words[index] = shift
+            assert verifier.verdict(_bytes(words), kept.inputs, kept.proof) == expected, (index, shift)
+        words = _words(kept.key)
+        expected = ACCEPTED if words[index] == 16 else FALSE
+        words[index] = 16
+        assert verifier.verdict(_bytes(words), kept.inputs, kept.proof) == expected
