@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 
 import pytest
 
-from prover.argument.mercury import MercuryOpening, MercuryRejected, _check_points
+from prover.argument.mercury import MercuryOpening, MercuryRejected, _check_points, verify_mercury
 from prover.argument.transcript import Transcript, label_word
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, verify_embedding
@@ -241,6 +241,26 @@ def test_zero_is_a_scalar() -> None:
 def test_degenerate_challenges_are_rejected(zeta: int, alpha: int) -> None:
     with pytest.raises(MercuryRejected, match="degenerate"):
         _check_points(zeta, alpha)
+
+
+class _ChosenZeta(Transcript):
+    """A transcript that hits one of the values that nobody can hit on purpose."""
+
+    def __init__(self, zeta: int) -> None:
+        super().__init__("test")
+        self.zeta = zeta
+
+    def challenge(self, label: str, words: Iterable[int] = (), index: int = 0) -> int:
+        value = super().challenge(label, words, index)
+        return self.zeta if label == "mercury.zeta" else value
+
+
+@pytest.mark.parametrize("zeta", [0, 1, MODULUS - 1])
+def test_an_opening_under_a_degenerate_challenge_is_rejected(zeta: int) -> None:
+    key = golden()["head"].verifying_key
+    (opening, *_) = _openings()
+    with pytest.raises(MercuryRejected, match="degenerate"):
+        verify_mercury((1, 2), [5] * 18, 7, opening, key.g2_one, key.g2_tau, _ChosenZeta(zeta))
 
 
 def test_other_challenges_are_not_degenerate() -> None:

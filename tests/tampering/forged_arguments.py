@@ -12,7 +12,7 @@ from prover.curve.g1 import Point
 from prover.field import arrays
 from prover.plan import Evaluation
 
-from .lies import Case
+from .case import Case
 from .malicious_prover import MaliciousProver
 
 Chunks = dict[Hashable, np.ndarray]

@@ -1,83 +1,55 @@
 """Lies: false statements, and forged witnesses, that a malicious prover tries to have proven.
 
 Every lie is the best that its liar can do: what follows from it is computed honestly, so that as few relations as
-possible notice.
+possible notice. Those about attention are in `attention_lies.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from prover.argument.commitment import commit_chunks
 from prover.field.arrays import MODULUS
-from prover.operators.attend import Attend
 from prover.operators.rounding import requantise_half_up
-from prover.program import Program, WitnessContext
-from prover.relations import FixedBits
-from prover.statement import Statement, StepKey, VerifyingKey
-from prover.tables import activation_table, exponential_table
+from prover.tables import activation_table
 
-from ..prover.statements import public_statement, srs
+from .attention_lies import (
+    digit_outside_its_half,
+    forgets_the_first_position,
+    keys_at_another_position,
+    mask_of_another_window,
+    max_in_halves,
+    max_not_attained,
+    max_of_a_masked_key,
+    max_too_small,
+    max_without_a_selector,
+    near_key_saturated,
+    padded_head_speaks,
+    quotient_off_by_one,
+    rows_beyond_the_window,
+    saturation_flag_flipped,
+    sees_the_future,
+    weight_of_another_distance,
+    weight_outside_the_table,
+    windows_swapped,
+    wrong_rotary_position,
+)
+from .case import Case, Tensors, solve_linear
 
-Tensors = dict[str, np.ndarray]
-NORM, GATE, ACTIVATION, MULTIPLY = 0, 1, 3, 4  # operators of an MLP step
-ATTEND, OUTPUT = 6, 7  # operators of an attention step
+__all__ = [
+    "LIES",
+    "MORE_LIES",
+    "Case",
+    "Tensors",
+    "every_equation_solved",
+    "rival_wins",
+    "saturation_flag_flipped",
+    "wrong_output",
+]
 
-
-@dataclass
-class Case:
-    """A true statement with its witness, about to be falsified in place."""
-
-    key: VerifyingKey
-    statement: Statement
-    tensors: Tensors
-
-    @classmethod
-    def true(cls, kind: str, window: int = 0, seed: int = 1) -> Case:
-        key, statement, tensors = public_statement(kind, window, seed)
-        return cls(key, statement, {name: array.copy() for name, array in tensors.items()})
-
-    @property
-    def program(self) -> Program:
-        return self.key.plan.program
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        return dict(zip(self.program.parameters, self.statement.key.parameters, strict=True))
-
-    def compute(
-        self,
-        first: int = 0,
-        program: Program | None = None,
-        parameters: dict[str, int] | None = None,
-        publics: dict[str, int] | None = None,
-    ) -> None:
-        """Recompute everything from operator `first` on, as the honest prover would."""
-        program = program or self.program
-        context = WitnessContext(
-            program,
-            self.tensors,
-            parameters or self.parameters,
-            publics or self.statement.publics,
-            self.statement.context_bits(self.key.plan),
-        )
-        for operator in program.operators[first:]:
-            operator.witness(context)
-
-    def claim_output(self) -> None:
-        """Make the statement speak of the output that is in `tensors`."""
-        self.claim_input(len(self.statement.inputs) - 1, self.tensors["after"])
-
-    def claim_input(self, index: int, values: np.ndarray) -> None:
-        point = commit_chunks(srs().g1, [values.reshape(-1)])[0]
-        inputs = list(self.statement.inputs)
-        inputs[index] = point
-        self.statement = replace(self.statement, inputs=tuple(inputs))
-
-    def claim_key(self, key: StepKey) -> None:
-        self.statement = replace(self.statement, key=key)
+NORM, GATE, ACTIVATION, MULTIPLY = 0, 1, 3, 4
+"""Operators of an MLP step."""
 
 
 # --- lies about any step ------------------------------------------------------------------------------------
@@ -112,12 +84,12 @@ def wrong_weight(case: Case) -> None:
 
 def key_of_another_layer(case: Case) -> None:
     """The computation of one layer, claimed for another one."""
-    case.claim_key(Case.true(case.program.name, _window(case), seed=2).statement.key)
+    case.claim_key(Case.true(case.program.name, case.window, seed=2).statement.key)
 
 
 def rows_of_another_input(case: Case) -> None:
     """The computation on other rows than those that both sides agreed on."""
-    other = Case.true(case.program.name, _window(case), seed=2)
+    other = Case.true(case.program.name, case.window, seed=2)
     case.statement = replace(case.statement, inputs=(*other.statement.inputs[:-1], case.statement.inputs[-1]))
 
 
@@ -134,8 +106,8 @@ def wrong_root(case: Case) -> None:
     name = norm.output
     root = int(case.tensors[f"{name}_root"].reshape(-1)[0]) + 1
     mean_square = int(case.tensors[f"{name}_mean_square"].reshape(-1)[0])
-    limbs = norm._limbs(mean_square, root)
-    limbs[8] = (norm._numerator - root * root * mean_square) >> 96
+    limbs = norm._root._limbs(mean_square, root)
+    limbs[8] = (norm._root.numerator - root * root * mean_square) >> 96
     case.tensors[f"{name}_root"].reshape(-1)[0] = root
     case.tensors[f"{name}_limbs"].reshape(-1, 16)[0] = limbs
     x = case.tensors["before"][:1]
@@ -218,242 +190,6 @@ def every_equation_solved(case: Case) -> None:
         tensors["up_remainder"][row, hidden] -= factor << case.parameters["up_shift"]
     for name in ("product", "product_high", "up", "up_high", "up_remainder"):
         tensors[name] %= MODULUS
-    case.claim_output()
-
-
-def solve_linear(rows: list[list[int]], wanted: list[int]) -> list[int]:
-    """x with sum_i x_i rows[i] = wanted, in the field, by elimination. Raises ValueError when there is none."""
-    unknowns = len(rows)
-    system = [[row[equation] for row in rows] + [value] for equation, value in enumerate(wanted)]
-    pivots: list[int] = []
-    for column in range(unknowns):
-        place = len(pivots)
-        pivot = next((i for i in range(place, len(system)) if system[i][column] % MODULUS), None)
-        if pivot is None:
-            continue
-        system[place], system[pivot] = system[pivot], system[place]
-        inverse = pow(system[place][column], -1, MODULUS)
-        system[place] = [value * inverse % MODULUS for value in system[place]]
-        for i, line in enumerate(system):
-            if i != place and line[column] % MODULUS:
-                system[i] = [
-                    (a - line[column] * b) % MODULUS for a, b in zip(line, system[place], strict=True)
-                ]
-        pivots.append(column)
-    if any(line[-1] % MODULUS for line in system[len(pivots) :]):
-        raise ValueError("the equations contradict each other")
-    solution = [0] * unknowns
-    for place, column in enumerate(pivots):
-        solution[column] = system[place][-1]
-    return solution
-
-
-# --- lies about an attention step ---------------------------------------------------------------------------
-
-
-def _window(case: Case) -> int:
-    return case.statement.publics.get("window", 0)
-
-
-def sees_the_future(case: Case) -> None:
-    """The mask is off by one: row t also attends to t + 1."""
-    mask = case.tensors["causal_mask"]
-    case.tensors["causal_mask"] = np.concatenate([np.zeros_like(mask[:, :1]), mask[:, :-1]], axis=1)
-    case.compute(ATTEND)
-    case.claim_output()
-
-
-def forgets_the_first_position(case: Case) -> None:
-    """A row that hides a key which it must see."""
-    case.tensors["causal_mask"][5:, 0] = 1
-    case.compute(ATTEND)
-    case.claim_output()
-
-
-def mask_of_another_window(case: Case) -> None:
-    """Window 1 computed as if its rows were those of window 0."""
-    case.compute(publics={"window": 0})
-    case.claim_output()
-
-
-def wrong_rotary_position(case: Case) -> None:
-    """Queries rotated as if they stood one window later."""
-    program = case.program
-    operators = list(program.operators)
-    query = operators[4]
-    window = query.position[0]
-    later = FixedBits(_window(case) + 1, window.width)
-    operators[4] = replace(query, position=(later, *query.position[1:]))
-    case.compute(1, program=replace(program, operators=tuple(operators)))
-    case.claim_output()
-
-
-def keys_at_another_position(case: Case) -> None:
-    """Keys rotated as if they stood further on; queries stay where they are."""
-    program = case.program
-    operators = list(program.operators)
-    index = next(
-        i for i, operator in enumerate(operators) if getattr(operator, "output", "") == "rotated_key"
-    )
-    fixed, along = operators[index].position
-    operators[index] = replace(operators[index], position=(replace(fixed, value=1), along))
-    case.compute(index, program=replace(program, operators=tuple(operators)))
-    case.claim_output()
-
-
-def windows_swapped(case: Case) -> None:
-    """The agreed windows in another order."""
-    first, second, *rest = case.statement.inputs
-    case.statement = replace(case.statement, inputs=(second, first, *rest))
-
-
-def rows_beyond_the_window(case: Case) -> None:
-    """Rows after the statement's own window carry data and are seen."""
-    rows = 32 * (_window(case) + 1)
-    case.tensors["before"][rows:, :24] = 12_345
-    case.tensors["causal_mask"][:, rows:] = 0
-    case.compute()
-    case.claim_output()
-
-
-def padded_head_speaks(case: Case) -> None:
-    """The output matrix has entries for query head 3, which does not exist."""
-    case.tensors["w_output"][0, 3, :, :24] = 15_000
-    case.compute(OUTPUT)
-    case.claim_output()
-
-
-def _from_weights(case: Case) -> None:
-    """Everything after the attention weights, from the weights that are there."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
-    total = tensors["weight"].sum(axis=-1)
-    mixed = np.einsum("ghtu,ugc->ghtc", tensors["weight"], tensors["value"])
-    numerator = 2 * mixed + total[..., None]
-    tensors["weight_sum"] = total
-    tensors["attended"] = numerator // (2 * total[..., None])
-    remainder = numerator - 2 * total[..., None] * tensors["attended"]
-    _attended_remainder(case, attend, remainder)
-    case.compute(OUTPUT)
-    case.claim_output()
-
-
-def _attended_remainder(case: Case, attend: Attend, remainder: np.ndarray) -> None:
-    context = WitnessContext(case.program, case.tensors, case.parameters, case.statement.publics)
-    complement = 2 * case.tensors["weight_sum"][..., None] - 1 - remainder
-    case.tensors["attended_remainder"] = remainder
-    for check, values in zip(attend._remainder_checks, (remainder, complement), strict=True):
-        check.witness(context, values)
-    attend._range.witness(context)
-
-
-def _hidden(case: Case, row: int) -> tuple[int, int, int, int]:
-    """The first key that a row of the window must not see."""
-    return (0, 0, row, 32 * _window(case) + row + 1)
-
-
-def digit_outside_its_half(case: Case) -> None:
-    """z_hi one larger, z_lo negative: together the same distance, with the weight of another key."""
-    tensors, far = case.tensors, _hidden(case, 0)
-    tensors["distance_high"][far] += 1
-    tensors["distance_low"][far] -= 1 << 16
-    tensors["weight"][far] = exponential_table()[0]
-    _from_weights(case)
-
-
-def saturation_flag_flipped(case: Case) -> None:
-    """A far key counts as near."""
-    tensors, far = case.tensors, _hidden(case, 0)
-    tensors["saturated"][far] = 0
-    tensors["weight"][far] = exponential_table()[tensors["distance_low"][far]]
-    _from_weights(case)
-
-
-def near_key_saturated(case: Case) -> None:
-    """A near key counts as far."""
-    tensors = case.tensors
-    near = (tensors["distance_high"] == 0) & (tensors["distance_low"] > 0)
-    pair = tuple(np.argwhere(near[:, :3])[0])
-    tensors["saturated"][pair] = 1
-    tensors["weight"][pair] = 0
-    _from_weights(case)
-
-
-def weight_outside_the_table(case: Case) -> None:
-    """One more than the table has for that distance."""
-    case.tensors["weight"][0, 0, 7, 3] += 1
-    _from_weights(case)
-
-
-def weight_of_another_distance(case: Case) -> None:
-    """A row of the table, but not that of the pair's distance; the digit is the lie, its remainder makes up for it."""
-    tensors, attend = case.tensors, case.program.operators[ATTEND]
-    near = (tensors["distance_high"] == 0) & (tensors["distance_low"] > 0)
-    pair = tuple(np.argwhere(near)[0])
-    tensors["distance_low"][pair] -= 1
-    tensors["distance_remainder"][pair] += 1 << attend.shift
-    tensors["weight"][pair] = exponential_table()[tensors["distance_low"][pair]]
-    _from_weights(case)
-
-
-def _shift_max(case: Case, by: int) -> None:
-    """The maximum of head 0 in row 7, and all that follows from it."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
-    moved = np.zeros_like(tensors["score_max"])
-    moved[0, 0, 7] = by
-    index = (1 << 16) * tensors["distance_high"] + tensors["distance_low"]
-    distance = (index << attend.shift) + tensors["distance_remainder"] + moved[..., None]
-    tensors["score_max"] = tensors["score_max"] + moved
-    tensors["distance_remainder"] = distance & ((1 << attend.shift) - 1)
-    index = distance >> attend.shift
-    tensors["distance_low"], tensors["distance_high"] = index & 0xFFFF, index >> 16
-    tensors["saturated"] = (tensors["distance_high"] > 0).astype(np.int64)
-    digits = tensors["saturated"] * (1 << 16) + tensors["distance_low"]
-    tensors["weight"] = exponential_table()[np.where(index < 0, 0, digits)]
-    _from_weights(case)
-
-
-def max_not_attained(case: Case) -> None:
-    """A maximum above every score: all distances grow, and the selector points at one that is not zero."""
-    _shift_max(case, 40_000)
-
-
-def max_too_small(case: Case) -> None:
-    """A maximum below the largest score: that pair's distance is negative."""
-    _shift_max(case, -3_000)
-
-
-def max_without_a_selector(case: Case) -> None:
-    """A maximum above every score, and a selector that points nowhere."""
-    _shift_max(case, 40_000)
-    case.tensors["max_selector"][0, 0, 7] = 0
-
-
-def max_in_halves(case: Case) -> None:
-    """The selector is spread over two keys, of which only one attains the maximum."""
-    selector = case.tensors["max_selector"].astype(object)
-    half = pow(2, -1, MODULUS)
-    attained = int(np.argmax(case.tensors["max_selector"][0, 0, 7]))
-    selector[0, 0, 7, attained] = selector[0, 0, 7, (attained + 1) % 8] = half
-    case.tensors["max_selector"] = selector
-
-
-def max_of_a_masked_key(case: Case) -> None:
-    """The maximum is attained by a key that row 7 must not see: its distance, mask included, is zero."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
-    masked = _hidden(case, 7)
-    index = (1 << 16) * int(tensors["distance_high"][masked]) + int(tensors["distance_low"][masked])
-    _shift_max(case, -((index << attend.shift) + int(tensors["distance_remainder"][masked])))
-    tensors["max_selector"][0, 0, 7] = 0
-    tensors["max_selector"][masked] = 1
-
-
-def quotient_off_by_one(case: Case) -> None:
-    attended = case.tensors["attended"]
-    attended[0, 0, 7, 0] += 1
-    remainder = case.tensors["attended_remainder"]
-    remainder[0, 0, 7, 0] -= 2 * case.tensors["weight_sum"][0, 0, 7]
-    _attended_remainder(case, case.program.operators[ATTEND], remainder)
-    case.compute(OUTPUT)
     case.claim_output()
 
 

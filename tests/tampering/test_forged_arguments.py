@@ -19,10 +19,10 @@ from prover.field.arrays import MODULUS
 from tests.verifier_gen.evm import Verifier
 
 from ..prover.statements import srs
+from .case import Case
 from .claims import StepClaim, contract_rejects, python_rejects
 from .false_opening import open_falsely
 from .forged_arguments import ChunkForger, Chunks, Confuser, WindowStretcher, stretched
-from .lies import Case
 
 Verifiers = Callable[[str], Verifier]
 

@@ -36,8 +36,8 @@ STATEMENTS = {
 }
 """Name -> kind, window, mu. In chunks of 2^14 the range table takes eight of them, a stack of columns two."""
 LIES = ("truthful", "adjusted")
-"""Proofs of a false head statement by `tests/tampering/malicious_prover.py`: the first one fails the final check of the
-sumcheck only, the second one the opening only."""
+"""Proofs of a false head statement by `tests/tampering/malicious_prover.py`: in the first one the final check of the
+sumcheck is false, in the second one the claim of one evaluation; both are decided by the opening's pairing."""
 
 
 def shape(mu: int) -> LlamaConfig:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import pytest
 
-from prover.architectures.llama import LlamaConfig, attention_program
+from prover.architectures.llama import LlamaConfig
 from prover.field.arrays import MODULUS
 from prover.operators.attend import Attend
 from prover.operators.rounding import RangeCheck, Shift, SignedRange
@@ -156,7 +157,7 @@ def test_a_shift_is_a_constant_or_a_parameter() -> None:
 
 
 def _attend(config: LlamaConfig) -> Attend:
-    (found,) = (o for o in attention_program(config).operators if isinstance(o, Attend))
+    (found,) = (o for o in config.programs["attention"].operators if isinstance(o, Attend))
     return found
 
 
@@ -177,7 +178,8 @@ def test_twice_the_weight_sum_fits_the_range_of_its_remainders(config: LlamaConf
         assert 2 * 65535 * config.max_positions < 1 << check.bits < MODULUS >> 64
 
 
-def test_a_head_size_without_a_whole_root_is_refused() -> None:
-    for size in (8, 12, 32):
-        with pytest.raises(ValueError, match="even power of two"):
-            attention_program(LlamaConfig(1, 24, 3, 1, size, 40, 50, 10_000, 1e-5, 256))
+def test_an_odd_head_size_is_refused() -> None:
+    """Rotary positions turn pairs of channels."""
+    for size in (3, 5):
+        with pytest.raises(ValueError, match="head size"):
+            _ = replace(SMALL, head_size=size).programs

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from prover.field.arrays import MODULUS
 from prover.hunt.noticing import Changes, Hunt, Part
+from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS
 from prover.operators.multiply import Multiply
-from prover.operators.rms_norm import ROOT_LIMBS, SLACK_LIMBS, RmsNorm
+from prover.operators.rms_norm import RmsNorm
 from prover.program import Kind, Program, Tensor
 from prover.relations import Bits, Contraction, Lookup, Pointwise, Ref, references
 from prover.tables import RANGE_BITS
@@ -183,8 +184,8 @@ def test_every_mean_square_has_one_root() -> None:
 
 
 def _limbs(norm: RmsNorm, mean_square: int, root: int) -> list[int]:
-    below = norm._numerator - root * root * mean_square
-    above = (root + 1) ** 2 * mean_square - 1 - norm._numerator
+    below = norm._root.numerator - root * root * mean_square
+    above = (root + 1) ** 2 * mean_square - 1 - norm._root.numerator
     result = []
     for value, count in ((root, ROOT_LIMBS), (below % MODULUS, SLACK_LIMBS), (above % MODULUS, SLACK_LIMBS)):
         result += [value >> (RANGE_BITS * i) & 0xFFFF for i in range(count - 1)]

@@ -1,0 +1,102 @@
+"""A true statement with its witness, for a liar to falsify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from prover.argument.commitment import commit_chunks
+from prover.field.arrays import MODULUS
+from prover.program import Program, WitnessContext
+from prover.statement import Statement, StepKey, VerifyingKey
+
+from ..prover.statements import public_statement, srs
+
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass
+class Case:
+    """A true statement with its witness, about to be falsified in place."""
+
+    key: VerifyingKey
+    statement: Statement
+    tensors: Tensors
+
+    @classmethod
+    def true(cls, kind: str, window: int = 0, seed: int = 1) -> Case:
+        key, statement, tensors = public_statement(kind, window, seed)
+        return cls(key, statement, {name: array.copy() for name, array in tensors.items()})
+
+    @property
+    def program(self) -> Program:
+        return self.key.plan.program
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        return dict(zip(self.program.parameters, self.statement.key.parameters, strict=True))
+
+    def compute(
+        self,
+        first: int = 0,
+        program: Program | None = None,
+        parameters: dict[str, int] | None = None,
+        publics: dict[str, int] | None = None,
+    ) -> None:
+        """Recompute everything from operator `first` on, as the honest prover would."""
+        program = program or self.program
+        context = WitnessContext(
+            program,
+            self.tensors,
+            parameters or self.parameters,
+            publics or self.statement.publics,
+            self.statement.context_bits(self.key.plan),
+        )
+        for operator in program.operators[first:]:
+            operator.witness(context)
+
+    def claim_output(self) -> None:
+        """Make the statement speak of the output that is in `tensors`."""
+        self.claim_input(len(self.statement.inputs) - 1, self.tensors["after"])
+
+    def claim_input(self, index: int, values: np.ndarray) -> None:
+        point = commit_chunks(srs().g1, [values.reshape(-1)])[0]
+        inputs = list(self.statement.inputs)
+        inputs[index] = point
+        self.statement = replace(self.statement, inputs=tuple(inputs))
+
+    @property
+    def window(self) -> int:
+        """The statement's window; 0 where it has none."""
+        return self.statement.publics.get("window", 0)
+
+    def claim_key(self, key: StepKey) -> None:
+        self.statement = replace(self.statement, key=key)
+
+
+def solve_linear(rows: list[list[int]], wanted: list[int]) -> list[int]:
+    """x with sum_i x_i rows[i] = wanted, in the field, by elimination. Raises ValueError when there is none."""
+    unknowns = len(rows)
+    system = [[row[equation] for row in rows] + [value] for equation, value in enumerate(wanted)]
+    pivots: list[int] = []
+    for column in range(unknowns):
+        place = len(pivots)
+        pivot = next((i for i in range(place, len(system)) if system[i][column] % MODULUS), None)
+        if pivot is None:
+            continue
+        system[place], system[pivot] = system[pivot], system[place]
+        inverse = pow(system[place][column], -1, MODULUS)
+        system[place] = [value * inverse % MODULUS for value in system[place]]
+        for i, line in enumerate(system):
+            if i != place and line[column] % MODULUS:
+                system[i] = [
+                    (a - line[column] * b) % MODULUS for a, b in zip(line, system[place], strict=True)
+                ]
+        pivots.append(column)
+    if any(line[-1] % MODULUS for line in system[len(pivots) :]):
+        raise ValueError("the equations contradict each other")
+    solution = [0] * unknowns
+    for place, column in enumerate(pivots):
+        solution[column] = system[place][-1]
+    return solution
