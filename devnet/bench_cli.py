@@ -18,8 +18,12 @@ Models = Annotated[Path, typer.Option(help="Where imported models are.")]
 Commitments = Annotated[Path, typer.Option(help="Where commitments are cached.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+Results = Annotated[Path, typer.Option(help="Where measured points are kept.")]
+MemoryGb = Annotated[float, typer.Option(min=0.1, help="Largest memory of one process, in GB.")]
+
 _MODELS = Path(".gainsay") / "models"
 _COMMITMENTS = Path(".gainsay") / "commitments"
+_RESULTS = Path(".gainsay") / "bench"
 
 
 @app.command()
@@ -124,6 +128,119 @@ def tuning(
         for row in rows:
             typer.echo(_line(row))
     _finish(rows, as_json)
+
+
+@app.command()
+def growth(
+    axis: Annotated[
+        list[str] | None, typer.Option(help="Only this axis (d, rows, position, layers, all); repeatable.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Tiny widths and few points, to see that it works.")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Proofs per point after a warm-up; medians count.")] = 3,
+    gas: Annotated[bool, typer.Option(help="Also verify on a local Anvil and read the gas.")] = True,
+    docs: Annotated[
+        Path | None, typer.Option(help="Write growth.md and plots here (needs matplotlib).")
+    ] = None,
+    memory_gb: MemoryGb = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest run of one point.")] = 3600.0,
+    results: Results = _RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """How proving grows with width, rows, position and layers, and the fitted exponents. Resumes where it stopped."""
+    from .benchmarks.capped_process import default_limits
+    from .benchmarks.growth import AXES, FULL, QUICK, Growth, points
+    from .benchmarks.growth_report import FIGURES, fits, require_plotting, verdicts, write_report
+    from .benchmarks.machine import describe_machine
+    from .benchmarks.result_store import ResultStore, measuring_basis
+
+    axes = list(AXES) if not axis or "all" in axis else axis
+    if unknown := [name for name in axes if name not in AXES]:
+        raise typer.BadParameter(f"there is no axis {unknown[0]!r}; they are {', '.join(AXES)} and all")
+    if docs is not None:
+        require_plotting()  # before hours of measuring
+    sweep = QUICK if quick else FULL
+    basis = {**measuring_basis(), "runs": runs, "gas": gas}
+    meter = Growth(
+        ResultStore(results / "growth.json", basis),
+        results / "growth",
+        default_limits(memory_gb, seconds),
+        runs=runs,
+        gas=gas,
+        report=_progress,
+    )
+    meter.measure(list(dict.fromkeys(point for name in axes for point in points(name, sweep))))
+    rows = [row for name in axes for row in meter.rows(name, sweep)]
+    if docs is not None:
+        known = [row for name in AXES for row in meter.rows(name, sweep)]
+        for path in write_report(known, sweep.width, describe_machine(), docs):
+            _progress(f"wrote {path}")
+    found = fits(rows)
+    if not as_json:
+        for row in rows:
+            typer.echo(_line({name: value for name, value in row.items() if value is not None}, "phases"))
+        for fit in found:
+            typer.echo(_line({**fit, "figure": FIGURES[fit["figure"]]}))
+        for sentence in verdicts(rows):
+            typer.echo(sentence)
+    _finish({"rows": rows, "exponents": found}, as_json)
+
+
+@app.command()
+def peers(
+    d: Annotated[
+        list[int] | None, typer.Option("--d", help="Width of the block; repeatable. Default 32, 64, 128.")
+    ] = None,
+    tokens: Annotated[
+        list[int] | None, typer.Option(min=1, help="Tokens; repeatable. Default 4 and 16.")
+    ] = None,
+    skip_ezkl: Annotated[bool, typer.Option("--skip-ezkl", help="Measure only Gainsay.")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Our proofs per step after a warm-up; medians count.")] = 3,
+    memory_gb: MemoryGb = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest run of one stage.")] = 3600.0,
+    results: Results = _RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """The same transformer block proven by Gainsay and by EZKL, which must be installed apart. Resumes where it stopped."""
+    from .benchmarks.capped_process import default_limits
+    from .benchmarks.ezkl_stages import require_ezkl
+    from .benchmarks.peers import (
+        EZKL,
+        FULL_TOKENS,
+        FULL_WIDTHS,
+        GAINSAY,
+        Shape,
+        markdown,
+        measure_ezkl,
+        measure_gainsay,
+        table,
+    )
+    from .benchmarks.result_store import ResultStore, machine_basis, measuring_basis
+    from .benchmarks.synthetic import synthetic_config
+
+    shapes = [Shape(width, count) for width in d or FULL_WIDTHS for count in tokens or FULL_TOKENS]
+    for shape in shapes:
+        synthetic_config(shape.d)  # says what is wrong before anything is measured
+    version = None if skip_ezkl else require_ezkl()
+    limits = default_limits(memory_gb, seconds)
+    path = results / "peers.json"
+    ours = ResultStore(path, {**measuring_basis(), "runs": runs})
+    theirs = ResultStore(results / "ezkl.json", {**machine_basis(), "ezkl": version})
+    measured = {}
+    for shape in shapes:
+        _progress(f"{GAINSAY} {shape.name}")
+        measured[GAINSAY, shape] = measure_gainsay(shape, ours, results, limits, runs)
+        if version is not None:
+            found = measure_ezkl(shape, theirs, results, limits, _progress)
+            measured[EZKL, shape] = {**found, "version": version}
+    rows = table(shapes, measured)
+    if not as_json:
+        typer.echo(markdown(rows))
+    _progress(f"EZKL {version}" if version else "EZKL skipped")
+    _finish(rows, as_json)
+
+
+def _progress(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _line(facts: dict[str, Any], *omitted: str) -> str:

@@ -59,26 +59,38 @@ class GasMeter:
         return int(str(self._send(self._addresses[kind], data)["gasUsed"]), 16)
 
     def _send(self, to: str | None, data: bytes) -> dict[str, object]:
-        body = {"from": self._account, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
-        sent = self._chain.request("eth_sendTransaction", [body if to is None else {**body, "to": to}])
-        until = time.monotonic() + _DEADLINE_S
-        while time.monotonic() < until:
-            receipt = self._chain.request("eth_getTransactionReceipt", [sent])
-            if receipt is not None:
-                if receipt["status"] != "0x1":
-                    raise VerifierRefused(f"transaction {sent} to a generated verifier failed")
-                return dict(receipt)
-            time.sleep(0.02)
-        raise DevnetError(f"transaction {sent} was not mined within {_DEADLINE_S:.0f} s; is Anvil alive?")
+        return send_and_wait(self._chain, self._account, to, data)
+
+
+def send_and_wait(chain: Chain, account: str, to: str | None, data: bytes) -> dict[str, object]:
+    """Receipt of a transaction (a deployment when `to` is None); raises VerifierRefused when it fails."""
+    body = {"from": account, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
+    sent = chain.request("eth_sendTransaction", [body if to is None else {**body, "to": to}])
+    until = time.monotonic() + _DEADLINE_S
+    while time.monotonic() < until:
+        receipt = chain.request("eth_getTransactionReceipt", [sent])
+        if receipt is not None:
+            if receipt["status"] != "0x1":
+                raise VerifierRefused(f"transaction {sent} to a generated verifier failed")
+            return dict(receipt)
+        time.sleep(0.02)
+    raise DevnetError(f"transaction {sent} was not mined within {_DEADLINE_S:.0f} s; is Anvil alive?")
 
 
 @contextmanager
 def gas_meter(config: ModelConfig, srs: SRS) -> Iterator[GasMeter]:
     """A meter on a fresh Anvil, which ends with the block."""
     artifacts = dict(verifier_artifacts(generate_sources(config, srs)))
+    with own_chain() as chain:
+        yield GasMeter(chain, artifacts)
+
+
+@contextmanager
+def own_chain() -> Iterator[Chain]:
+    """A fresh Anvil that mines each transaction at once and ends with the block."""
     with tempfile.TemporaryDirectory() as folder:
         anvil = start_anvil(free_port(), Path(folder) / "anvil.log", block_time_s=None)
         try:
-            yield GasMeter(Chain(anvil.rpc_url), artifacts)
+            yield Chain(anvil.rpc_url)
         finally:
             stop_process(anvil.pid)

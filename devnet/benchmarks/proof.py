@@ -17,6 +17,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from prover.curve.srs import SRS
+from prover.model.weights import IntegerModel
+from prover.model_commitment import ModelCommitment, commit_model
+from prover.program import WINDOW_ROWS
 from prover.replay import Replay
 
 
@@ -55,45 +59,74 @@ def measure_step(task: StepTask) -> StepResult:
 
 
 def _measure(task: StepTask) -> StepResult:
-    from prover.curve.srs import SRS
     from prover.model.library import load_model
     from prover.model.texts import FIDELITY_CHAPTERS, python_prose
-    from prover.model_commitment import commit_model
-    from prover.program import WINDOW_ROWS
 
     model, srs = load_model(task.model, models=task.models), SRS.devnet(18)
     commitment = commit_model(model, srs, cache_dir=task.commitments)
     ids = model.tokenizer.encode(python_prose(FIDELITY_CHAPTERS).text)[: task.position + 1]
     ids += [ids[0]] * (task.position + 1 - len(ids))
-    marks: list[tuple[str, float]] = []
+    return measure_replay(model, commitment, srs, ids, task.step, task.runs)
 
-    def mark(stage: str, _done: int, _total: int) -> None:
-        marks.append((stage.removeprefix("prove: "), time.perf_counter()))
 
+class PhaseClock:
+    """When each phase of a proof began: the progress of a Replay."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._marks: list[tuple[str, float]] = []
+
+    def __call__(self, stage: str, _done: int, _total: int) -> None:
+        self._marks.append((stage.removeprefix("prove: "), time.perf_counter()))
+
+    def restart(self) -> None:
+        """A proof begins: forget the phases so far."""
+        self._marks.clear()
+        self._started = time.perf_counter()
+
+    def split(self, ended: float) -> dict[str, float]:
+        """Seconds per phase, together the whole proof; empty for an embedding, which has no phases.
+
+        The first phase counts from the start, because its name is told only once its integers are computed.
+        """
+        begins = [self._started, *(moment for _, moment in self._marks[1:])][: len(self._marks)]
+        ends = [*begins[1:], ended]
+        return {name: end - begun for (name, _), begun, end in zip(self._marks, begins, ends, strict=False)}
+
+
+def measure_replay(
+    model: IntegerModel,
+    commitment: ModelCommitment,
+    srs: SRS,
+    ids: Sequence[int],
+    step: str,
+    runs: int,
+) -> StepResult:
+    """Prove a step of the first layer (or embedding, or head) at the last of `ids`: medians after a warm-up."""
+    clock, position = PhaseClock(), len(ids) - 1
     chosen = Replay(model, commitment, srs, ids, [0]).predictions[0]
-    replay = Replay(model, commitment, srs, ids, [chosen], mark)
-    window = task.position // WINDOW_ROWS
-    _prove(replay, task, window)  # compiles kernels, runs the model, commits boundaries
+    replay = Replay(model, commitment, srs, ids, [chosen], clock)
+    window = position // WINDOW_ROWS
+    _prove(replay, step, position)  # compiles kernels, runs the model, commits boundaries
     seconds: list[float] = []
     phases: dict[str, list[float]] = {}
     proof = b""
-    for _ in range(task.runs):
-        marks.clear()
+    for _ in range(runs):
         started = time.perf_counter()
-        proof = _prove(replay, task, window)
+        clock.restart()
+        proof = _prove(replay, step, position)
         ended = time.perf_counter()
         seconds.append(ended - started)
-        ends = [*(moment for _, moment in marks[1:]), ended][: len(marks)]  # an embedding has no phases
-        for (phase, begun), end in zip(marks, ends, strict=True):
-            phases.setdefault(phase, []).append(end - begun)
+        for phase, spent in clock.split(ended).items():
+            phases.setdefault(phase, []).append(spent)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
-    key, inputs, verify_s = _verify(replay, task, window, proof)
+    key, inputs, verify_s = _verify(replay, step, position, proof)
     figures = {
-        "step": task.step,
+        "step": step,
         "model": model.name,
         "d": model.config.hidden,
-        "rows": 1 if task.step == "head" else min(WINDOW_ROWS, replay.positions - WINDOW_ROWS * window),
-        "position": task.position,
+        "rows": 1 if step == "head" else min(WINDOW_ROWS, replay.positions - WINDOW_ROWS * window),
+        "position": position,
         "prove_s": round(statistics.median(seconds), 3),
         "peak_rss_mb": round(peak),
         "proof_bytes": len(proof),
@@ -103,12 +136,13 @@ def _measure(task: StepTask) -> StepResult:
     return StepResult(figures, key, inputs, proof)
 
 
-def _prove(replay: Replay, task: StepTask, window: int) -> bytes:
-    if task.step == "embedding":
+def _prove(replay: Replay, step: str, position: int) -> bytes:
+    window = position // WINDOW_ROWS
+    if step == "embedding":
         return replay.prove_embedding(window)
-    if task.step == "head":
-        return replay.prove_head(task.position, _rival(replay))
-    return replay.prove_step(_STEP_INDEX[task.step], window)
+    if step == "head":
+        return replay.prove_head(position, _rival(replay))
+    return replay.prove_step(_STEP_INDEX[step], window)
 
 
 _STEP_INDEX = {"attention": 0, "mlp": 1}
@@ -118,12 +152,13 @@ def _rival(replay: Replay) -> int:
     return 0 if replay.output_ids[0] else 1
 
 
-def _verify(replay: Replay, task: StepTask, window: int, proof: bytes) -> tuple[bytes, list[int], float]:
+def _verify(replay: Replay, step: str, position: int, proof: bytes) -> tuple[bytes, list[int], float]:
     """(step key, input words, median seconds of the Python verifier) of a proof just made."""
     from prover.embedding import verify_embedding
     from prover.verify import verify
 
-    if task.step == "embedding":
+    window = position // WINDOW_ROWS
+    if step == "embedding":
         rows, boundary = replay.embedding_inputs(window)
         inputs = [coordinate for point in (*rows, boundary) for coordinate in point]
         return (
@@ -131,11 +166,11 @@ def _verify(replay: Replay, task: StepTask, window: int, proof: bytes) -> tuple[
             inputs,
             _timed(lambda: verify_embedding(replay.system.embedding_key, rows, boundary, proof)),
         )
-    if task.step == "head":
-        statement = replay.head_statement(task.position, _rival(replay))
+    if step == "head":
+        statement = replay.head_statement(position, _rival(replay))
     else:
-        statement = replay.step_statement(_STEP_INDEX[task.step], window)
-    verifying_key = replay.system.verifying_key(task.step)
+        statement = replay.step_statement(_STEP_INDEX[step], window)
+    verifying_key = replay.system.verifying_key(step)
     inputs = [statement.publics[name] for name in verifying_key.plan.program.public_scalars]
     inputs += [coordinate for point in statement.inputs for coordinate in point]
     return statement.key.encode(), inputs, _timed(lambda: verify(verifying_key, statement, proof))

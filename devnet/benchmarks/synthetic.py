@@ -1,0 +1,90 @@
+"""Models of any width made from a seed, as integers at the scales that the quantiser would choose.
+
+Their layers have the proportions of SmolLM2-135M: f = 8d/3, head size 64 (16 below d = 256), grouped keys. A matrix
+with K inputs is uniform in +-1.9/sqrt(K), so activations keep their size at every width. The integers are made
+directly and not by quantising floats, because the quantiser refuses f above 2047: its worst case of a 28-bit
+product times a 16-bit weight does not sum exactly in float64 any more. These weights are far from that case.
+"""
+
+from __future__ import annotations
+
+from math import floor, log2
+
+import numpy as np
+
+from prover.architectures.llama import PROVABLE_POSITIONS, RESIDUAL_SCALE, LlamaConfig
+from prover.errors import UsageError
+from prover.model.gguf_import import matrix_shapes
+from prover.model.quantise import MATRIX_RULES, MAX_SHIFT, WEIGHT_LIMIT, IntegerMatrix, QuantisedWeights
+from prover.model.tiny import tiny_tokenizer
+from prover.model.weights import IntegerModel
+
+SEED = 20_250_207
+_AMPLITUDE = 1.9
+_SMALL_HEAD, _HEAD, _FIRST_WIDTH_OF_HEAD = 16, 64, 256
+_ROUND_TO = 32
+
+
+def synthetic_config(d: int, layers: int = 1) -> LlamaConfig:
+    """A Llama of width d. Raises UsageError when d is no multiple of the head size."""
+    head_size = _HEAD if d >= _FIRST_WIDTH_OF_HEAD else _SMALL_HEAD
+    heads, rest = divmod(d, head_size)
+    if rest or heads < 1:
+        raise UsageError(f"a block of width {d} cannot be made; take a multiple of the head size {head_size}")
+    kv_heads = next(heads // share for share in (3, 2, 1) if heads % share == 0)
+    return LlamaConfig(
+        layers=layers,
+        hidden=d,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        feed_forward=-(-8 * d // (3 * _ROUND_TO)) * _ROUND_TO,
+        vocabulary=len(tiny_tokenizer()),
+        rope_base=10_000,
+        norm_epsilon=1e-5,
+        max_positions=PROVABLE_POSITIONS,
+    )
+
+
+def synthetic_model(d: int, layers: int = 1, seed: int = SEED) -> IntegerModel:
+    """The integer model of a width and a seed; norm gains are 1, embedding and head are uniform in +-1."""
+    config, draw = synthetic_config(d, layers), np.random.default_rng(seed)
+    shapes = matrix_shapes(config)
+    one = 1 << RESIDUAL_SCALE
+
+    def rows() -> np.ndarray:
+        return draw.integers(-one, one, (config.vocabulary, d), dtype=np.int16, endpoint=True)
+
+    return IntegerModel(
+        name=f"synthetic-{d}",
+        config=config,
+        tokenizer=tiny_tokenizer(),
+        weights=QuantisedWeights(
+            embedding=rows(),
+            head=rows(),
+            head_scale=RESIDUAL_SCALE,
+            layers=[
+                {name: _matrix(draw, name, shapes[name]) for name in MATRIX_RULES} for _ in range(layers)
+            ],
+        ),
+    )
+
+
+def prompt_ids(model: IntegerModel, tokens: int, seed: int = SEED) -> list[int]:
+    """A prompt of random tokens."""
+    return [int(i) for i in np.random.default_rng(seed).integers(0, model.config.vocabulary, tokens)]
+
+
+def float_matrix(matrix: IntegerMatrix) -> np.ndarray:
+    """(outputs, inputs) float32; exact, since an int16 over a power of two is."""
+    return np.ldexp(matrix.values.astype(np.float32), -matrix.scale)
+
+
+def _matrix(draw: np.random.Generator, name: str, shape: tuple[int, ...]) -> IntegerMatrix:
+    """The largest scale at which the amplitude fits 16 bits and the shift a range table, as the quantiser takes it."""
+    rule, amplitude = MATRIX_RULES[name], _AMPLITUDE / float(np.sqrt(shape[1]))
+    offset = rule.input_scale - rule.output_scale
+    scale = min(MAX_SHIFT - offset, floor(log2(WEIGHT_LIMIT / amplitude)))
+    largest = floor(amplitude * 2**scale)
+    values = draw.integers(-largest, largest, shape, dtype=np.int16, endpoint=True)
+    return IntegerMatrix(values, scale, scale + offset)
