@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prover.architectures.llama import RESIDUAL_SCALE
 from prover.model.execute import Executor
 from prover.model.weights import IntegerModel
 
@@ -75,7 +74,7 @@ class FloatBlock(torch.nn.Module):
 def block_input(model: IntegerModel, ids: list[int]) -> np.ndarray:
     """The embedding rows of a prompt, (tokens, d) float32: what both systems start from."""
     rows = Executor(model).embed(ids)
-    return np.ldexp(rows.astype(np.float32), -RESIDUAL_SCALE)
+    return np.ldexp(rows.astype(np.float32), -model.config.residual_scale)
 
 
 def float_output(model: IntegerModel, x: np.ndarray) -> np.ndarray:
@@ -88,7 +87,7 @@ def integer_output(model: IntegerModel, ids: list[int]) -> np.ndarray:
     """The block in exact integers, as floats (tokens, d)."""
     executor = Executor(model)
     rows = executor.feed_rows(executor.embed(ids), executor.start())
-    return np.ldexp(rows.astype(np.float64), -RESIDUAL_SCALE)
+    return np.ldexp(rows.astype(np.float64), -model.config.residual_scale)
 
 
 def export_onnx(model: IntegerModel, x: np.ndarray, path: Path) -> None:

@@ -12,10 +12,10 @@ from math import floor, log2
 
 import numpy as np
 
-from prover.architectures.llama import PROVABLE_POSITIONS, RESIDUAL_SCALE, LlamaConfig
+from prover.architectures.config import MatrixRule
+from prover.architectures.llama import PROVABLE_POSITIONS, LlamaConfig
 from prover.errors import UsageError
-from prover.model.gguf_import import matrix_shapes
-from prover.model.quantise import MATRIX_RULES, MAX_SHIFT, WEIGHT_LIMIT, IntegerMatrix, QuantisedWeights
+from prover.model.quantise import MAX_SHIFT, WEIGHT_LIMIT, IntegerMatrix, QuantisedWeights
 from prover.model.tiny import tiny_tokenizer
 from prover.model.weights import IntegerModel
 
@@ -49,8 +49,7 @@ def synthetic_config(d: int, layers: int = 1) -> LlamaConfig:
 def synthetic_model(d: int, layers: int = 1, seed: int = SEED) -> IntegerModel:
     """The integer model of a width and a seed; norm gains are 1, embedding and head are uniform in +-1."""
     config, draw = synthetic_config(d, layers), np.random.default_rng(seed)
-    shapes = matrix_shapes(config)
-    one = 1 << RESIDUAL_SCALE
+    one = 1 << config.residual_scale
 
     def rows() -> np.ndarray:
         return draw.integers(-one, one, (config.vocabulary, d), dtype=np.int16, endpoint=True)
@@ -62,10 +61,12 @@ def synthetic_model(d: int, layers: int = 1, seed: int = SEED) -> IntegerModel:
         weights=QuantisedWeights(
             embedding=rows(),
             head=rows(),
-            head_scale=RESIDUAL_SCALE,
+            head_scale=config.residual_scale,
             layers=[
-                {name: _matrix(draw, name, shapes[name]) for name in MATRIX_RULES} for _ in range(layers)
+                {name: _matrix(draw, rule) for name, rule in config.matrix_rules.items()}
+                for _ in range(layers)
             ],
+            vectors=[{} for _ in range(layers)],
         ),
     )
 
@@ -80,11 +81,11 @@ def float_matrix(matrix: IntegerMatrix) -> np.ndarray:
     return np.ldexp(matrix.values.astype(np.float32), -matrix.scale)
 
 
-def _matrix(draw: np.random.Generator, name: str, shape: tuple[int, ...]) -> IntegerMatrix:
+def _matrix(draw: np.random.Generator, rule: MatrixRule) -> IntegerMatrix:
     """The largest scale at which the amplitude fits 16 bits and the shift a range table, as the quantiser takes it."""
-    rule, amplitude = MATRIX_RULES[name], _AMPLITUDE / float(np.sqrt(shape[1]))
+    amplitude = _AMPLITUDE / float(np.sqrt(rule.inputs))
     offset = rule.input_scale - rule.output_scale
     scale = min(MAX_SHIFT - offset, floor(log2(WEIGHT_LIMIT / amplitude)))
     largest = floor(amplitude * 2**scale)
-    values = draw.integers(-largest, largest, shape, dtype=np.int16, endpoint=True)
+    values = draw.integers(-largest, largest, (rule.outputs, rule.inputs), dtype=np.int16, endpoint=True)
     return IntegerMatrix(values, scale, scale + offset)
