@@ -8,7 +8,7 @@ import pytest
 from devnet.benchmarks.float_block import block_input, float_output, integer_output
 from devnet.benchmarks.synthetic import float_matrix, prompt_ids, synthetic_config, synthetic_model
 from prover.errors import UsageError
-from prover.model.gguf_import import FloatLayer, FloatModel
+from prover.model.float_model import FloatLayer, FloatModel
 from prover.model.quantise import quantise
 
 
@@ -18,7 +18,7 @@ def test_the_quantiser_gives_the_same_integers(d: int) -> None:
     matrices = model.weights.layers[0]
     floats = {name: float_matrix(matrix) for name, matrix in matrices.items()}
     rows = [np.ldexp(part.astype(np.float32), -12) for part in (model.embedding, model.head)]
-    layer = FloatLayer(gain, gain, floats)
+    layer = FloatLayer({"attention_norm": gain, "mlp_norm": gain, **floats})
     quantised = quantise(FloatModel("", model.config, model.tokenizer, rows[0], [layer], gain, rows[1]))
     assert np.array_equal(quantised.embedding, model.embedding)
     for name, matrix in matrices.items():

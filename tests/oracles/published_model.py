@@ -70,10 +70,10 @@ def tensors(model: FloatModel) -> dict[str, np.ndarray]:
     }
     for index, layer in enumerate(model.layers):
         prefix = f"model.layers.{index}"
-        found[f"{prefix}.input_layernorm.weight"] = layer.attention_norm
-        found[f"{prefix}.post_attention_layernorm.weight"] = layer.mlp_norm
+        found[f"{prefix}.input_layernorm.weight"] = layer["attention_norm"]
+        found[f"{prefix}.post_attention_layernorm.weight"] = layer["mlp_norm"]
         for ours, theirs in _MATRICES.items():
-            found[f"{prefix}.{theirs}.weight"] = in_halves(ours, layer.matrices[ours], model.config)
+            found[f"{prefix}.{theirs}.weight"] = in_halves(ours, layer[ours], model.config)
     return found
 
 

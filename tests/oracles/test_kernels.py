@@ -151,6 +151,7 @@ def _multilinear() -> None:
     matrix[0, 0] = 0
     multilinear.bind_integers(matrix, table[:4].copy(), 0)
     multilinear.bind_integers(matrix, table[:8].copy(), 1)
+    multilinear.bind_field(table, table[:8].copy())
     tables = [np.arange(5, dtype=np.int64), table[:7].copy()]
     multilinear.combine_tables(tables, [3, MODULUS - 2], 16)
 

@@ -51,9 +51,8 @@ def test_every_committed_column_is_listed(kind: str) -> None:
 @pytest.mark.parametrize("kind", STATEMENTS)
 @pytest.mark.parametrize("family", OTHER_FAMILIES)
 def test_every_tensor_of_another_family_is_listed(family: str, kind: str) -> None:
-    case, text = sample(kind, OTHER_FAMILIES[family]), PAGE.read_text(encoding="utf-8")
-    assert all(case.hunt().holds(relation) for relation in case.program.relations)
-    for name in chosen_by_the_prover(case.program):
+    text = PAGE.read_text(encoding="utf-8")
+    for name in chosen_by_the_prover(OTHER_FAMILIES[family].programs[kind]):
         assert f"| `{name}` |" in text
 
 

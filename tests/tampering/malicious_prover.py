@@ -64,9 +64,17 @@ class MaliciousProver(_Prover):
 
     def cheat(self) -> dict[str, Proof]:
         """The adjusted and the truthful proof (they share everything before the evaluations)."""
+        return {"truthful": self.tell_the_truth(), "adjusted": self.adjust()}
+
+    def adjust(self) -> Proof:
+        """The adjusted proof: the stronger one."""
+        return self._complete()
+
+    def tell_the_truth(self) -> Proof:
+        """The truthful proof."""
         other = self._again()
         other._adjusts = False
-        return {"truthful": other._complete(), "adjusted": self._complete()}
+        return other._complete()
 
     def _again(self) -> MaliciousProver:
         """A prover of the same lie that has not begun."""

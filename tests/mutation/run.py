@@ -1,0 +1,186 @@
+"""Runs the tests against mutants, one at a time, in a scratch copy."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from .mutants import Mutant
+from .targets import Target
+
+SHORTEST_LIMIT_S = 30.0
+LIMIT_FACTOR = 4
+FORGE = ("node", "contracts/solc/forge.js")
+FORGE_SETTINGS = {"FOUNDRY_DYNAMIC_TEST_LINKING": "true"}
+"""With it, Forge compiles the mutated contract and what imports it, but not the tests that deploy it."""
+
+
+class BrokenSetup(RuntimeError):
+    """The tests fail without any mutation, or something else makes the outcomes worthless."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """by: the first test that failed.
+
+    outcome: caught; timeout; pinned (only a pin noticed: a test that compares with what was there before);
+    survived; invalid (does not compile).
+    """
+
+    outcome: str
+    by: str
+    seconds: float
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+class Runner(Protocol):
+    """Something that runs a target's tests on one mutant, or on none."""
+
+    def run(self, mutant: Mutant | None, limit_s: float) -> Outcome: ...
+
+
+def checked_baseline(runner: Runner) -> tuple[Outcome, float]:
+    """What the tests say without a mutation, and the time limit that follows. Raises BrokenSetup if they fail."""
+    baseline = runner.run(None, 3600)
+    if baseline.outcome != "survived":
+        raise BrokenSetup(f"the tests do not pass without a mutation: {baseline.by}")
+    return baseline, max(SHORTEST_LIMIT_S, LIMIT_FACTOR * baseline.seconds)
+
+
+class PytestRunner(AbstractContextManager["PytestRunner"]):
+    """Talks to a worker in the copy; a mutated template is written there for the time of its run."""
+
+    def __init__(self, copy: Path, tests: tuple[str, ...], pins: tuple[str, ...] = ()) -> None:
+        self.copy, self.tests, self.pins = copy, tests, pins
+        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONHASHSEED": "0"}
+        self.worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutation.worker"],
+            cwd=copy,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        ready = self._answer()
+        if not Path(str(ready["ready"])).is_relative_to(copy):
+            raise BrokenSetup(f"the worker imports {ready['ready']}, which is not in {copy}")
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.worker.stdout is not None
+        line = self.worker.stdout.readline()
+        if not line:
+            raise BrokenSetup("the worker ended; its standard error says why")
+        return dict(json.loads(line))
+
+    def run(self, mutant: Mutant | None, limit_s: float) -> Outcome:
+        """Raises BrokenSetup when the tests cannot say anything about the mutant."""
+        job: dict[str, Any] = {"tests": self.tests, "pins": self.pins, "limit_s": limit_s}
+        job |= {"module": None, "path": "", "text": ""}
+        if mutant is None or not mutant.path.endswith(".py"):
+            with mutated_file(self.copy, mutant):
+                return self._outcome(job)
+        text = (self.copy / mutant.path).read_text(encoding="utf-8")
+        module = mutant.path.removesuffix(".py").replace("/", ".")
+        return self._outcome({**job, "module": module, "path": mutant.path, "text": mutant.apply(text)})
+
+    def _outcome(self, job: dict[str, Any]) -> Outcome:
+        assert self.worker.stdin is not None
+        self.worker.stdin.write(json.dumps(job) + "\n")
+        self.worker.stdin.flush()
+        answer = self._answer()
+        if answer["outcome"] == "broken":
+            raise BrokenSetup(str(answer["by"]))
+        return Outcome(str(answer["outcome"]), str(answer["by"]), float(answer["seconds"]))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self.worker.stdin is not None
+        self.worker.stdin.close()
+        self.worker.wait(timeout=30)
+
+
+class ForgeRunner(AbstractContextManager["ForgeRunner"]):
+    """Runs Forge in the copy."""
+
+    def __init__(self, copy: Path, commands: tuple[tuple[str, ...], ...]) -> None:
+        self.copy, self.commands = copy, commands
+
+    def run(self, mutant: Mutant | None, limit_s: float) -> Outcome:
+        """One Forge run after the other, up to the first that fails."""
+        started = time.monotonic()
+        outcome, by = "survived", ""
+        with mutated_file(self.copy, mutant):
+            for command in self.commands:
+                left = limit_s - (time.monotonic() - started)
+                outcome, by = self._forge(command, max(1.0, left))
+                if outcome != "survived":
+                    break
+        return Outcome(outcome, by, round(time.monotonic() - started, 2))
+
+    def _forge(self, command: tuple[str, ...], limit_s: float) -> tuple[str, str]:
+        process = subprocess.Popen(
+            [*FORGE, *command],
+            cwd=self.copy,
+            env={**os.environ, **FORGE_SETTINGS, "NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+            return "timeout", f"more than {limit_s:.0f} s"
+        if process.returncode == 0:
+            return "survived", ""
+        if "Compiler run failed" in output or "Compiler error" in output:
+            return "invalid", "it does not compile"
+        failed = re.search(r"\[FAIL[^\n]*\] (\w+)\(", output)
+        suite = re.search(r"failing tests? in (\S+?):", output)
+        return (
+            "caught",
+            f"{suite.group(1) if suite else 'forge'}::{failed.group(1) if failed else output[-200:]}",
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing runs on."""
+
+
+@contextmanager
+def mutated_file(copy: Path, mutant: Mutant | None) -> Iterator[None]:
+    """The mutant's file in the copy, mutated for a while."""
+    if mutant is None:
+        yield
+        return
+    path = copy / mutant.path
+    original = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(mutant.apply(original), encoding="utf-8")
+        yield
+    finally:
+        path.write_text(original, encoding="utf-8")
+
+
+def runner_of(target: Target, copy: Path) -> PytestRunner | ForgeRunner:
+    """The runner of a target's tests."""
+    return (
+        PytestRunner(copy, target.tests, target.pins) if target.tests else ForgeRunner(copy, target.commands)
+    )

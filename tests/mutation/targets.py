@@ -1,0 +1,213 @@
+"""What is mutated, and which tests have to notice, cheapest first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .generator_mutator import generator_mutants
+from .mutants import Mutant
+from .python_mutator import python_mutants
+from .solidity_mutator import solidity_mutants
+
+Mutator = Callable[[str, str, Callable[[str], bool]], list[Mutant]]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Files of one kind. only, without: regular expressions on qualified function names (full match)."""
+
+    paths: tuple[str, ...]
+    mutator: Mutator = python_mutants
+    only: str = r".*"
+    without: str = r"$^"
+
+    def wanted(self, function: str) -> bool:
+        """Whether the functions of this name are mutated."""
+        return bool(re.fullmatch(self.only, function)) and not re.fullmatch(self.without, function)
+
+    def mutants(self, root: Path) -> list[Mutant]:
+        """Every mutant of the files, in order."""
+        return [
+            mutant
+            for path in self.paths
+            for mutant in self.mutator(path, (root / path).read_text(encoding="utf-8"), self.wanted)
+        ]
+
+
+@dataclass(frozen=True)
+class Target:
+    """tests: arguments of pytest; commands: arguments of Forge, one run after the other.
+
+    pins: tests that notice every change, because they compare with what was there before. They run when nothing else
+    noticed, and are counted apart: they say that something changed, not that it is wrong.
+    """
+
+    title: str
+    scopes: tuple[Scope, ...]
+    tests: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+
+    def mutants(self, root: Path) -> list[Mutant]:
+        """Every mutant, in order."""
+        return [mutant for scope in self.scopes for mutant in scope.mutants(root)]
+
+
+_PROVING = r"(.*\.)?(run|witness|_root|_limbs|_attend_rows|_extend|_along_axes|contract_exactly)"
+_MEANING = r"requantise_half_up|remainder_half_up|_rotary_tables|_cos_sin_fixed"
+
+TARGETS: dict[str, Target] = {
+    "python-verifier": Target(
+        "Python verifier",
+        (
+            Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
+            Scope(
+                ("prover/plan.py",),
+                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|output|weight_chunks)",
+            ),
+            Scope(("prover/embedding.py",), without="prove_embedding"),
+            Scope(("prover/statement.py",), without="weight_table|commit_step_key|boundary_chunks"),
+            Scope(
+                ("prover/model_commitment.py",),
+                only=r"step_kind|\w+_leaf|ModelCommitment.*|_load|decode_step_key",
+            ),
+            Scope(
+                ("prover/argument/mercury.py",),
+                only=r"<module>|MercuryOpening.*|product_at|_interpolated|_vanishing|_Batch.*|_check_points|_h_alpha"
+                r"|verify_mercury",
+            ),
+            Scope(("prover/argument/reduction.py",), only=r"<module>|chunk_coefficients"),
+            Scope(("prover/argument/sumcheck.py",), only=r"verify_sumcheck|evaluate_coefficients"),
+            Scope(("prover/argument/transcript.py",)),
+            Scope(("prover/argument/multilinear.py",), only=r"eq_table|eq_value|index_bits"),
+            Scope(("prover/curve/g1.py",), only=r"<module>|is_on_curve|validate|negate|point_\w+"),
+        ),
+        tests=(
+            "tests/prover/test_golden_proofs.py",
+            "tests/prover/test_rejections.py",
+            "tests/prover/test_merkle.py",
+            "tests/prover/test_model_commitment.py",
+            "tests/prover/argument/test_multilinear.py",
+            "tests/prover/curve/test_g1.py",
+            "tests/prover/curve/test_canonical_points.py",
+        ),
+    ),
+    "relations": Target(
+        "Relations",
+        (
+            Scope(("prover/relations.py", "prover/tables.py")),
+            Scope(
+                tuple(
+                    f"prover/operators/{name}.py"
+                    for name in (
+                        "activation",
+                        "attend",
+                        "head_pair",
+                        "inverse_root",
+                        "layer_norm",
+                        "matmul",
+                        "multiply",
+                        "residual_add",
+                        "rms_norm",
+                        "rotary",
+                        "rounding",
+                    )
+                ),
+                without=rf"{_PROVING}|{_MEANING}",
+            ),
+            Scope(
+                (
+                    "prover/architectures/llama.py",
+                    "prover/architectures/parts.py",
+                    "prover/architectures/steps.py",
+                )
+            ),
+        ),
+        tests=(
+            "tests/prover/operators/test_ranges.py",
+            "tests/prover/operators/test_meaning.py",
+            "tests/prover/test_tables.py",
+            "tests/prover/operators/test_check.py::test_valid_witness_has_no_violation",
+            "tests/prover/operators/test_check.py::test_no_changed_value_survives",
+            "tests/prover/operators/test_uniqueness.py",
+            "tests/prover/operators/test_norms.py",
+            "tests/prover/operators/test_forger.py",
+        ),
+        pins=("tests/prover/test_golden_proofs.py::test_a_kept_proof_is_accepted",),
+    ),
+    "solidity-verifier": Target(
+        "Solidity verifier",
+        (
+            Scope(
+                tuple(
+                    f"verifier_gen/templates/{name}"
+                    for name in (
+                        "step_verifier.sol",
+                        "transcript.yul",
+                        "sumcheck.yul",
+                        "closed_forms.yul",
+                        "claims.yul",
+                        "commitments.yul",
+                        "mercury.yul",
+                        "embedding_verifier.sol",
+                    )
+                ),
+                solidity_mutants,
+            ),
+            Scope(
+                tuple(
+                    f"verifier_gen/{name}.py"
+                    for name in (
+                        "layout",
+                        "statement_section",
+                        "expressions",
+                        "final_value",
+                        "claim_sections",
+                    )
+                ),
+                generator_mutants,
+                without=r"describe|_bits|_power_names|Memory\.constants",
+            ),
+            Scope(
+                ("verifier_gen/generator.py",),
+                generator_mutants,
+                only=r"step_verifier|embedding_verifier|_srs_words|_labels|_selectors?",
+            ),
+        ),
+        tests=("tests/verifier_gen/test_golden_proofs.py", "tests/verifier_gen/test_expressions.py"),
+    ),
+    "dispute-game": Target(
+        "Dispute contracts",
+        (
+            Scope(
+                (
+                    "contracts/src/DisputeGame.sol",
+                    "contracts/src/ProviderStake.sol",
+                    "contracts/src/InferenceLedger.sol",
+                    *(
+                        f"contracts/src/libraries/{name}.sol"
+                        for name in (
+                            "Bisection",
+                            "Boundary",
+                            "ChessClock",
+                            "Leaves",
+                            "Parameters",
+                            "Statements",
+                            "TokenIds",
+                            "VerifierCall",
+                        )
+                    ),
+                ),
+                solidity_mutants,
+                without=r"devnet|mainnetLike",
+            ),
+        ),
+        commands=(
+            ("test", "--fail-fast", "--no-match-test", "invariant"),
+            ("test", "--fail-fast", "--match-test", "invariant"),
+        ),
+    ),
+}
