@@ -249,8 +249,8 @@ def test_a_test_that_does_not_end_is_a_timeout(copy: Path, runner: PytestRunner)
 
 
 FIXED = (
-    ("prover/verify.py", "final_value(point, sent) != claim", "!= becomes =="),
-    ("prover/verify.py", 'transcript.challenge("evaluations", proof.evaluations)', "absorbs nothing"),
+    ("prover/claims.py", "value = final - form.constant", "- becomes +"),
+    ("prover/verify.py", 'transcript.challenge("eta", proof.evaluations)', "absorbs nothing"),
     ("prover/claims.py", "vector = self.challenges.r if part.vector", "== becomes !="),
     ("prover/proof.py", "if value >= MODULUS:", ">= becomes >"),
     ("prover/statement.py", "int.from_bytes(keccak(self.key.encode())", "without"),
