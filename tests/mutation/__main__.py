@@ -125,8 +125,11 @@ def _run_target(
     """Run what has no outcome yet; the file of outcomes is written after every mutant."""
     target = TARGETS[name]
     stored = results.setdefault(name, {"seconds": 0.0, "outcomes": {}})
-    stored["made"] = len(target.mutants(ROOT))
+    made = {mutant.identity for mutant in target.mutants(ROOT)}
+    stored["made"] = len(made)
     outcomes = stored["outcomes"]
+    for identity in set(outcomes) - made:  # of code that is no more
+        del outcomes[identity]
     left = [
         m
         for m in mutants

@@ -127,6 +127,7 @@ TARGETS: dict[str, Target] = {
             ),
         ),
         tests=(
+            "tests/prover/test_relations.py",
             "tests/prover/operators/test_ranges.py",
             "tests/prover/operators/test_meaning.py",
             "tests/prover/test_tables.py",
