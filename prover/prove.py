@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
 
@@ -22,6 +21,7 @@ from .curve.srs import SRS
 from .errors import GainsayError
 from .field import arrays
 from .field.arrays import MODULUS
+from .lookups import RowView, Universe, commit_inverse_chunk, inverse_column
 from .plan import Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
@@ -58,15 +58,6 @@ def prove(
     return _Prover(verifying_key, srs, statement, tensors, progress).prove()
 
 
-@dataclass(frozen=True)
-class _IntegerView:
-    """Integer values of lookups, before any challenge."""
-
-    tag: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-
-
 class _Prover:
     def __init__(
         self,
@@ -83,6 +74,9 @@ class _Prover:
         self.integers: dict[str, np.ndarray] = dict(tensors)  # padded integer tensors
         self.fields: dict[str, np.ndarray] = {}  # field tensors (inverses), flat
         self.chunks: dict[Hashable, np.ndarray] = {}
+        self.universe = Universe({})
+        self.row_numbers: dict[str, list[np.ndarray]] = {}  # of every lookup of an inverse column
+        self.row_counts, self.row_inverses = np.zeros(0, np.int64), arrays.zeros(0)
         self.transcript: Transcript = statement.transcript(verifying_key)
 
     # --- the protocol -----------------------------------------------------------------------------------
@@ -90,17 +84,16 @@ class _Prover:
     def prove(self) -> Proof:
         plan, transcript = self.plan, self.transcript
         self.progress("witness")
-        views = {name: self._lookup_view(name) for name in plan.inverse_of}
-        self._count_multiplicities(views)
+        self._read_lookups()
         self._public_chunks()
         self.progress("commit")
         commitments = self._commit(1)
         beta = transcript.challenge("beta", _coordinates(commitments))
         gamma = transcript.challenge("gamma")
         self.progress("logup")
-        self._invert(views, beta, gamma)
-        del views
+        self._invert(beta, gamma)
         inverses = self._commit(2)
+        self.row_numbers.clear()
         alpha = transcript.challenge("alpha", _coordinates(inverses))
         variables = plan.variables(self.context_bits)
         rho = transcript.challenges("rho", variables)
@@ -145,8 +138,20 @@ class _Prover:
                 continue
             chunks = split_chunks(self._pack(zone), zone.chunks(self.context_bits, self.srs.mu), self.srs.mu)
             self.chunks.update({(number, index): chunk for index, chunk in enumerate(chunks)})
-            points += commit_chunks(self.srs.g1, chunks)
+            points += (
+                self._inverse_commitments(zone, chunks) if phase == 2 else commit_chunks(self.srs.g1, chunks)
+            )
         return points
+
+    def _inverse_commitments(self, zone: Zone, chunks: Sequence[np.ndarray]) -> list[Point]:
+        unit = 1 << self.context_bits if zone.moving else 1
+        columns = [
+            (first * unit, unit << bits, self.row_numbers.get(name, ())) for name, first, bits in zone.places
+        ]
+        return [
+            commit_inverse_chunk(self.srs.g1, chunk, columns, index << self.srs.mu, self.row_inverses)
+            for index, chunk in enumerate(chunks)
+        ]
 
     def _pack(self, zone: Zone) -> np.ndarray:
         """The zone's tensors one behind the other: their places leave no gaps."""
@@ -175,17 +180,42 @@ class _Prover:
 
     # --- lookups ----------------------------------------------------------------------------------------
 
-    def _lookup_view(self, inverse: str) -> list[_IntegerView]:
-        """Integers of the rows that an inverse column stands for."""
-        source = self.plan.inverse_of[inverse]
-        rows: tuple[Lookup | LookupTable, ...] = (source,) if isinstance(source, LookupTable) else source
+    def _read_lookups(self) -> None:
+        """Which table row every lookup reads, and how often each is read."""
+        sources = self.plan.inverse_of
+        tables = {name: s for name, s in sources.items() if isinstance(s, LookupTable)}
+        self.universe = Universe({name: self._row_view(name, table) for name, table in tables.items()})
+        for name, source in sources.items():
+            if not isinstance(source, LookupTable):
+                self.row_numbers[name] = [self._numbers(name, lookup) for lookup in source]
+        self.row_counts = self.universe.counts([n for column in self.row_numbers.values() for n in column])
+        for name, table in tables.items():
+            self.integers[f"{table.name}_multiplicity"] = self.row_counts[self.universe.places[name]]
+
+    def _numbers(self, inverse: str, lookup: Lookup) -> np.ndarray:
+        view = self._row_view(inverse, lookup)
+        numbers = self.universe.numbers(view)
+        wrong = np.flatnonzero(numbers < 0)
+        if len(wrong):
+            row = [
+                int(part[0 if len(part) == 1 else wrong[0]]) for part in (view.tag, view.first, view.second)
+            ]
+            raise StatementFalseError(
+                f"lookup {lookup.name}: no table has the row (tag {row[0]}, {row[1]}, {row[2]}), entry {wrong[0]}"
+            )
+        return numbers
+
+    def _row_view(self, inverse: str, row: Lookup | LookupTable) -> RowView:
+        """Integers of a table's rows, or of those that a lookup claims to read."""
         axes = self.plan.tensors[inverse].axes
         shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in axes)
 
         def flat(expression: Expression) -> np.ndarray:
-            return np.broadcast_to(self._integer(expression, axes), shape).reshape(-1)
+            values = self._integer(expression, axes)
+            return values.reshape(1) if values.size == 1 else np.broadcast_to(values, shape).reshape(-1)
 
-        return [_IntegerView(flat(row.tag), flat(row.first), flat(row.second)) for row in rows]
+        first = np.broadcast_to(self._integer(row.first, axes), shape).reshape(-1)
+        return RowView(flat(row.tag), first, flat(row.second))
 
     def _integer(self, expression: Expression, domain: Sequence[str]) -> np.ndarray:
         """An expression over the domain as int64 (the linear expressions of lookups stay far below 2^63)."""
@@ -204,49 +234,16 @@ class _Prover:
     def _gathered(self, ref: Ref) -> tuple[np.ndarray, tuple[str, ...]]:
         return gather(self.integers[ref.tensor], self.plan, ref, self.statement.publics, self.context_bits)  # type: ignore[arg-type]
 
-    def _count_multiplicities(self, views: Mapping[str, list[_IntegerView]]) -> None:
-        """How often each table row is looked up. Rows of one tag are contiguous and count up in `first`."""
-        places: dict[
-            int, tuple[str, int, int, int]
-        ] = {}  # tag -> (table, row of first value, first value, rows)
-        counts: dict[str, np.ndarray] = {}
-        for table in self.plan.program.tables:
-            view = views[f"{table.name}_inverse"][0]
-            counts[table.name] = np.zeros(len(view.tag), dtype=np.int64)
-            for tag in np.unique(view.tag):
-                rows = np.flatnonzero(view.tag == tag)
-                start = int(rows[-1]) - (int(view.first[rows[-1]]) - int(view.first[rows].min()))
-                places[int(tag)] = (table.name, start, int(view.first[start]), int(rows[-1]) - start + 1)
+    def _invert(self, beta: int, gamma: int) -> None:
+        """Inverse columns: of the rows that lookups read, and times the multiplicity for a table."""
+        self.row_inverses = self.universe.inverses(self.row_counts, beta, gamma)
         for name, source in self.plan.inverse_of.items():
             if isinstance(source, LookupTable):
-                continue
-            for view, lookup in zip(views[name], source, strict=True):
-                for tag in np.unique(view.tag):
-                    values = view.first[view.tag == tag]
-                    if int(tag) not in places:
-                        raise StatementFalseError(f"lookup {lookup.name}: no table has tag {int(tag)}")
-                    table_name, start, low, rows_of_tag = places[int(tag)]
-                    if values.min() < low or values.max() >= low + rows_of_tag:
-                        raise StatementFalseError(
-                            f"lookup {lookup.name}: a value is not in table {table_name}"
-                        )
-                    counts[table_name] += np.bincount(values - low + start, minlength=len(counts[table_name]))
-        for table_name, count in counts.items():
-            self.integers[f"{table_name}_multiplicity"] = count
-
-    def _invert(self, views: Mapping[str, list[_IntegerView]], beta: int, gamma: int) -> None:
-        """H = sum 1 / (gamma + first + beta second + beta^2 tag), times the multiplicity for a table."""
-        for name, source in self.plan.inverse_of.items():
-            if isinstance(source, LookupTable):
-                multiplicity = self.integers[f"{source.name}_multiplicity"]
-                used = np.flatnonzero(multiplicity)
-                inverse = arrays.batch_inverse(_folded(views[name][0], used, beta, gamma))
-                column = arrays.zeros(len(multiplicity))
-                column[used] = arrays.mul(inverse, arrays.from_int64(multiplicity[used]))
+                place = self.universe.places[name]
+                multiplicity = arrays.from_int64(self.row_counts[place])
+                self.fields[name] = arrays.mul(np.ascontiguousarray(self.row_inverses[place]), multiplicity)
             else:
-                parts = [arrays.batch_inverse(_folded(view, None, beta, gamma)) for view in views[name]]
-                column = reduce(arrays.add, parts)
-            self.fields[name] = column
+                self.fields[name] = inverse_column(self.row_inverses, self.row_numbers[name])
 
     # --- sumcheck terms ---------------------------------------------------------------------------------
 
@@ -358,19 +355,6 @@ class _Prover:
 
 def _coordinates(points: Sequence[Point]) -> list[int]:
     return [coordinate for point in points for coordinate in point]
-
-
-def _folded(view: _IntegerView, rows: np.ndarray | None, beta: int, gamma: int) -> np.ndarray:
-    """gamma + first + beta * second + beta^2 * tag, on all rows or some."""
-    tag, first, second = (c if rows is None else c[rows] for c in (view.tag, view.first, view.second))
-    result = arrays.add_scalar(to_field(first), gamma)
-    if second.any():
-        result = arrays.add(result, arrays.scale(to_field(second), beta))
-    if (tag == tag[:1]).all():
-        return (
-            arrays.add_scalar(result, beta * beta % MODULUS * int(tag[0]) % MODULUS) if len(tag) else result
-        )
-    return arrays.add(result, arrays.scale(to_field(tag), beta * beta % MODULUS))
 
 
 def _outer(weights: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

@@ -154,6 +154,7 @@ class Replay:
             statement.publics,
             context_bits,
         )
+        self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
         return prove(verifying_key, self.srs, statement, tensors, self._phase).encode()
 
     def head_statement(self, position: int, rival: int) -> Statement:
@@ -185,6 +186,7 @@ class Replay:
             "window": last,
         }
         witness = verifying_key.plan.program.witness(tensors, {}, statement.publics, WINDOW_BITS)
+        self.model.release_pages()
         return prove(verifying_key, self.srs, statement, witness, self._phase).encode()
 
     def embedding_inputs(self, window: int) -> tuple[list[Point], Point]:

@@ -7,9 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..curve.g1 import INFINITY, Point
+from ..curve.group_sums import group_sums
 from ..curve.msm import combine, msm_field, msm_int
 
-__all__ = ["INFINITY", "Point", "combine", "commit_chunks", "commit_field", "commit_integers", "split_chunks"]
+__all__ = [
+    "INFINITY",
+    "Point",
+    "combine",
+    "commit_chunks",
+    "commit_field",
+    "commit_integers",
+    "commit_repeated",
+    "split_chunks",
+]
 
 
 def commit_field(bases: np.ndarray, coefficients: np.ndarray) -> Point:
@@ -20,6 +30,23 @@ def commit_field(bases: np.ndarray, coefficients: np.ndarray) -> Point:
     if 2 * len(nonzero) < len(coefficients):
         return msm_field(np.ascontiguousarray(bases[nonzero]), np.ascontiguousarray(coefficients[nonzero]))
     return msm_field(bases[: len(coefficients)], coefficients)
+
+
+def commit_repeated(
+    bases: np.ndarray,
+    members: Sequence[tuple[int, np.ndarray]],
+    values: np.ndarray,
+    others: np.ndarray,
+    coefficients: np.ndarray,
+) -> Point:
+    """Commit a field array that is a sum of repeated values, but for the entries `others`.
+
+    Every member (start, numbers) adds values[numbers[i]] to entry start + i; coefficients has the whole array.
+    """
+    used, sums = group_sums(bases[: len(coefficients)], members, len(values))
+    others = others[coefficients[others].any(axis=1)]
+    points = np.concatenate([sums, bases[others]])
+    return commit_field(points, np.concatenate([values[used], coefficients[others]]))
 
 
 def commit_integers(bases: np.ndarray, coefficients: np.ndarray) -> Point:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +67,16 @@ class IntegerModel:
     weights: QuantisedWeights
     observed: tuple[ObservedRange, ...] = ()
     source: dict[str, Any] = field(default_factory=dict)
+    mapping: mmap.mmap | None = field(default=None, repr=False, compare=False)
+
+    def release_pages(self) -> None:
+        """Let go of the mapped weights in memory; what is needed again is read from the file, or its cache, again.
+
+        A run of the model touches every page of it, a proof one layer: without this the whole model counts as memory
+        of the process while it proves. Nothing happens to a model that is not mapped.
+        """
+        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     @classmethod
     def from_float(
@@ -167,7 +178,8 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
     try:
         if verify and (found := _sha256(path)) != manifest["weights_sha256"]:
             raise ModelHashError(str(path), manifest["weights_sha256"], found)
-        return _assemble(manifest, _map_safetensors(path))
+        mapping = _map(path)
+        return replace(_assemble(manifest, _tensors_of(mapping, path)), mapping=mapping)
     except (KeyError, TypeError, ValueError, ModelError) as error:
         if isinstance(error, ModelFileError):
             raise
@@ -251,9 +263,14 @@ def _expect(
     return found
 
 
-def _map_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _tensors_of(mapping: mmap.mmap, path: Path) -> dict[str, np.ndarray]:
     """Every tensor as a read-only view of the mapped file; the library's own reader would copy."""
-    mapped = np.memmap(path, dtype=np.uint8, mode="r")
+    mapped = np.frombuffer(mapping, dtype=np.uint8)
     header_size = int.from_bytes(mapped[:8].tobytes(), "little")
     header = json.loads(mapped[8 : 8 + header_size].tobytes())
     body = mapped[8 + header_size :]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,17 @@ from prover.claims import combine_claims, final_form
 from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
+from prover.lookups import RowView
 from prover.plan import Evaluation, ProductSum, Zone
 from prover.program import broadcast
 from prover.proof import Proof
-from prover.prove import _IntegerView, _Prover
-from prover.relations import LookupTable, Ref
+from prover.prove import _Prover
+from prover.relations import Lookup, LookupTable, Ref
 from prover.statement import Statement, VerifyingKey
 
 Tensors = Mapping[str, np.ndarray]
+_LARGE = 1 << 40
+"""Beyond every entry of a table."""
 
 
 class MaliciousProver(_Prover):
@@ -97,27 +101,30 @@ class MaliciousProver(_Prover):
 
     # --- where the honest prover would stop ---------------------------------------------------------------
 
-    def _count_multiplicities(self, views: Mapping[str, list[_IntegerView]]) -> None:
-        """Leaves out what no table row matches; the honest prover refuses it."""
-        known: set[tuple[int, int]] = set()
-        for name, source in self.plan.inverse_of.items():
-            if isinstance(source, LookupTable):
-                known.update(zip(views[name][0].tag.tolist(), views[name][0].first.tolist(), strict=True))
-
-        def countable(view: _IntegerView) -> _IntegerView:
-            rows = zip(view.tag.tolist(), view.first.tolist(), strict=True)
-            kept = np.array([row in known for row in rows], dtype=bool)
-            return _IntegerView(*(c[kept].astype(np.int64) for c in (view.tag, view.first, view.second)))
-
-        tables = {name for name, source in self.plan.inverse_of.items() if isinstance(source, LookupTable)}
-        super()._count_multiplicities(
-            {n: v if n in tables else [countable(view) for view in v] for n, v in views.items()}
-        )
+    def _read_lookups(self) -> None:
+        super()._read_lookups()
+        self.row_numbers.clear()  # inverse columns are committed as they are
         if self._spoil is not None:
             self._spoil(self.integers)
 
-    def _invert(self, views: Mapping[str, list[_IntegerView]], beta: int, gamma: int) -> None:
-        super()._invert(views, beta, gamma)
+    def _numbers(self, inverse: str, lookup: Lookup) -> np.ndarray:
+        """Leaves out what no table row matches; the honest prover refuses it."""
+        view = self._row_view(inverse, lookup)
+        parts = (
+            [v if -_LARGE < v < _LARGE else -1 for v in p.tolist()]
+            for p in (view.tag, view.first, view.second)
+        )
+        numbers = self.universe.numbers(RowView(*(np.array(part, dtype=np.int64) for part in parts)))
+        return numbers[numbers >= 0]
+
+    def _invert(self, beta: int, gamma: int) -> None:
+        for name, source in self.plan.inverse_of.items():
+            rows = [source] if isinstance(source, LookupTable) else source
+            folded = [self._row_view(name, row).folded(beta, gamma) for row in rows]
+            self.fields[name] = reduce(arrays.add, map(arrays.batch_inverse, folded))
+            if isinstance(source, LookupTable):
+                multiplicity = to_field(self.integers[f"{source.name}_multiplicity"])
+                self.fields[name] = arrays.mul(self.fields[name], multiplicity)
         if not self._balance_inverses:
             return
         total, column = 0, ""

@@ -52,6 +52,14 @@ def test_load_returns_what_was_saved(saved: Path, model: IntegerModel) -> None:
     assert not loaded.head.flags.writeable
 
 
+def test_pages_that_were_let_go_are_read_again(saved: Path, model: IntegerModel) -> None:
+    loaded = load(saved)
+    loaded.release_pages()
+    assert loaded.digest == model.digest
+    model.release_pages()  # a model that was never saved stays as it is
+    assert model.digest.hex() == TINY_DIGEST
+
+
 def test_saving_again_replaces_and_leaves_nothing_behind(saved: Path, model: IntegerModel) -> None:
     save(replace(model, name="second"), saved)
     assert load(saved).name == "second"
