@@ -155,9 +155,13 @@ class _Prover:
 
     def _pack(self, zone: Zone) -> np.ndarray:
         """The zone's tensors one behind the other: their places leave no gaps."""
-        source = self.fields if zone.phase == 2 else self.integers
-        shape = (-1, 4) if zone.phase == 2 else (-1,)
-        return np.concatenate([source[name].reshape(shape) for name, _, _ in zone.places])
+        if zone.phase == 1:
+            return np.concatenate([self.integers[name].reshape(-1) for name, _, _ in zone.places])
+        packed = np.concatenate([self.fields[name] for name, _, _ in zone.places])
+        end = 0
+        for name, _, _ in zone.places:  # from here on a view: the columns are kept once
+            self.fields[name] = packed[end : (end := end + len(self.fields[name]))]
+        return packed
 
     def _public_chunks(self) -> None:
         """Chunks behind the inputs, the step key and the constants."""
