@@ -29,7 +29,10 @@ def demo(
     ] = None,
     model: Annotated[
         str,
-        typer.Option("--model", help="smollm2-135m (fetched and imported if missing) or tiny (built in)."),
+        typer.Option(
+            "--model",
+            help="smollm2-135m or gemma3-270m (fetched and imported if missing), or a built-in one such as tiny.",
+        ),
     ] = "smollm2-135m",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON instead of a table.")

@@ -3,7 +3,8 @@
     step key leaf   keccak(keccak(abi.encode(step, keccak(key))))
     token row leaf  keccak(keccak(abi.encode(token, E.x, E.y, H.x, H.y)))   E embedding row, H head row
 
-Made once per model and SRS (committing all weights), then cached in one file.
+Made once per model and SRS (committing all weights), then cached in one file. What is stopped on the way goes on where it
+was: every step key and every block of rows is kept as soon as it is made (`kept_parts.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from .curve.g1 import Point, point_from_bytes, point_to_bytes
 from .curve.msm import commit_rows
 from .curve.srs import SRS
 from .errors import BadInputError
+from .kept_parts import KeptParts, kept_parts
 from .merkle import MerkleTree, leaf_hash
 from .model.weights import IntegerModel
 from .proof_system import ProofSystem
@@ -117,14 +120,15 @@ def commit_model(
         if cached is not None:
             report("commit", 1, 1)
             return cached
-    keys = [_commit_step(model, system, step, report) for step in range(2 * model.config.layers)]
-    rows = _commit_rows(model, srs, report)
-    report("merkle", 0, 1)
-    row_tree = MerkleTree([token_row_leaf(v, r[:64], r[64:]) for v, r in enumerate(_split(rows, 128))])
-    commitment = _assemble(model, system, keys, rows, row_tree)
-    report("merkle", 1, 1)
-    if path is not None:
-        _save(path, commitment)
+    with kept_parts(None if path is None else path.with_suffix(".part")) as parts:
+        keys = _commit_steps(model, system, report, parts)
+        rows = _commit_rows(model, srs, report, parts)
+        report("merkle", 0, 1)
+        row_tree = MerkleTree([token_row_leaf(v, r[:64], r[64:]) for v, r in enumerate(_split(rows, 128))])
+        commitment = _assemble(model, system, keys, rows, row_tree)
+        report("merkle", 1, 1)
+        if path is not None:
+            _save(path, commitment)
     return commitment
 
 
@@ -133,9 +137,19 @@ def _cache_name(model: IntegerModel, system: ProofSystem) -> str:
     return keccak(model.digest + system.architecture_digest + system.srs.digest).hex()[:24]
 
 
-def _commit_step(model: IntegerModel, system: ProofSystem, step: int, report: Progress) -> bytes:
+def _commit_steps(
+    model: IntegerModel, system: ProofSystem, report: Progress, parts: KeptParts
+) -> list[bytes]:
+    """The step keys, encoded."""
+    keys = []
+    for step in range(2 * model.config.layers):
+        report("step keys", step, 2 * model.config.layers)
+        keys.append(parts.part(partial(_commit_step, model, system, step)))
+    return keys
+
+
+def _commit_step(model: IntegerModel, system: ProofSystem, step: int) -> bytes:
     kind = step_kind(step)
-    report("step keys", step, 2 * model.config.layers)
     return commit_step_key(
         system.verifying_key(kind).plan,
         system.srs,
@@ -152,18 +166,23 @@ def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
     return {tensor.name: weight_table(program, tensor, unpadded[tensor.name]) for tensor in program.weights}
 
 
-def _commit_rows(model: IntegerModel, srs: SRS, report: Progress) -> bytes:
+def _commit_rows(model: IntegerModel, srs: SRS, report: Progress, parts: KeptParts) -> bytes:
     """E and H of every token, 128 bytes each."""
     total = 2 * model.config.vocabulary
-    columns: list[list[bytes]] = []
+    columns = []
     for index, matrix in enumerate((model.embedding, model.head)):
-        encoded: list[bytes] = []
+        encoded = b""
         for start in range(0, len(matrix), _ROWS_AT_ONCE):
             report("token rows", index * len(matrix) + start, total)
-            block = np.asarray(matrix[start : start + _ROWS_AT_ONCE], dtype=np.int64)
-            encoded += [point_to_bytes(point) for point in commit_rows(srs.g1[: block.shape[1]], block)]
-        columns.append(encoded)
+            encoded += parts.part(partial(_commit_block, srs, matrix[start : start + _ROWS_AT_ONCE]))
+        columns.append(_split(encoded, 64))
     return b"".join(e + h for e, h in zip(*columns, strict=True))
+
+
+def _commit_block(srs: SRS, rows: np.ndarray) -> bytes:
+    """One point of 64 bytes per row."""
+    integers = np.asarray(rows, dtype=np.int64)
+    return b"".join(point_to_bytes(point) for point in commit_rows(srs.g1[: rows.shape[1]], integers))
 
 
 def _assemble(

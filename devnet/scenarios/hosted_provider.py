@@ -66,6 +66,11 @@ class StagedProvider(Provider):
 
     made_proofs: list[MadeProof]
 
+    @property
+    def chats(self) -> bool:
+        """Whether the model takes conversations."""
+        return self._serving.model.tokenizer.specification.chat_template is not None
+
     def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
         serving = self._serving
         replay = TimedReplay(serving.model, serving.commitment, serving.srs, prompt_ids, output_ids)
@@ -150,34 +155,46 @@ class HostedProvider:
     # --- what clients do
 
     def ask(self, prompt: str, max_tokens: int) -> Answered:
-        """A chat question through the official client, or plain HTTP where that is not installed."""
+        """A question through the official client, or plain HTTP where that is not installed.
+
+        A chat with one message; the bare text where the model has no chat template.
+        """
         self.provider.follower.step()
         try:
             import openai
         except ImportError:
             return self._ask_plainly(prompt, max_tokens)
+        chats = self.provider.chats
+        body = {
+            "model": self.model_name,
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            **_question(prompt, chats),
+        }
         try:
             with openai.OpenAI(
                 base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=_ANSWER_TIMEOUT_S
             ) as client:
-                raw = client.chat.completions.with_raw_response.create(
-                    model=self.model_name,
-                    messages=[{"role": "user", "content": prompt}],
-                    max_tokens=max_tokens,
-                    temperature=0,
-                )
+                asked = client.chat.completions if chats else client.completions
+                raw = asked.with_raw_response.create(**body)
         except openai.OpenAIError as error:
             raise AnswerMissing(f"the provider did not answer ({error})") from error
-        text = raw.parse().choices[0].message.content or ""
-        return self._answered(prompt, text, raw.headers)
+        choice = raw.parse().choices[0]
+        return self._answered(prompt, (choice.message.content if chats else choice.text) or "", raw.headers)
 
     def _ask_plainly(self, prompt: str, max_tokens: int) -> Answered:
-        messages = [{"role": "user", "content": prompt}]
-        body = {"model": self.model_name, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
+        chats = self.provider.chats
+        body = {
+            "model": self.model_name,
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            **_question(prompt, chats),
+        }
         try:
-            response = self._http.post("/v1/chat/completions", json=body)
+            response = self._http.post("/v1/chat/completions" if chats else "/v1/completions", json=body)
             response.raise_for_status()
-            text = response.json()["choices"][0]["message"]["content"]
+            choice = response.json()["choices"][0]
+            text = choice["message"]["content"] if chats else choice["text"]
         except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
             raise AnswerMissing(f"the provider did not answer ({error})") from error
         return self._answered(prompt, text, response.headers)
@@ -197,6 +214,10 @@ class HostedProvider:
         except (httpx.HTTPError, ValueError) as error:
             raise AnswerMissing(f"the provider does not show receipt {receipt_id} ({error})") from error
         return body
+
+
+def _question(prompt: str, chats: bool) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": prompt}]} if chats else {"prompt": prompt}
 
 
 def parse_receipt(shown: Mapping[str, Any]) -> tuple[Receipt, bytes]:

@@ -114,7 +114,9 @@ def inspect_command(
 
 @app.command("fidelity")
 def fidelity_command(
-    name: Annotated[str, typer.Argument(help="Name or directory of a model, or `tiny`.")] = _DEFAULT_NAME,
+    name: Annotated[
+        str, typer.Argument(help="Name or directory of a model; built in: tiny, tiny-qwen2, …")
+    ] = _DEFAULT_NAME,
     source: Annotated[
         str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
     ] = None,
@@ -142,7 +144,7 @@ def fidelity_command(
         if name in BUILT_IN:
             floats = built_in_model(name)
         else:
-            path = source_path(source or name, models=models)
+            path = source_path(source or _source_of(name), models=models)
             floats = read_float_model(path, residual_scale=model.config.residual_scale, progress=report)
         result = measure_fidelity(floats, model, text=prose, tokens=tokens, progress=report)
     lines = [
@@ -154,6 +156,16 @@ def fidelity_command(
         *(_range_line(entry) for entry in result.worst_ranges),
     ]
     _print(result.to_json(), "\n".join(lines), as_json)
+
+
+def _source_of(name: str) -> str:
+    """The fetched file's name, for a model that can be fetched. Raises ModelNotFoundError."""
+    from .errors import ModelNotFoundError
+    from .fetch import SOURCES
+
+    if name not in SOURCES:
+        raise ModelNotFoundError(f"{name} was imported from files of yours; name them with --source")
+    return name
 
 
 def _name_of(source: str, path: Path) -> str:

@@ -7,6 +7,7 @@ layer has: what is absent is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +18,16 @@ from .facts import LOCAL
 from .float_model import FloatLayer, FloatModel
 
 _HEAD_ROWS_AT_ONCE = 64
+
+
+@dataclass
+class KeyValueCache:
+    """What the positions so far leave for later ones: per layer, keys as they are scored and values."""
+
+    length: int = 0
+    layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict
+    )  # (heads, T, size) each
 
 
 def float_logits(
@@ -38,28 +49,42 @@ def float_logits(
 
 
 def final_rows(
-    model: FloatModel, ids: Sequence[int], *, progress: Callable[[str, int, int], None] | None = None
+    model: FloatModel,
+    ids: Sequence[int],
+    *,
+    cache: KeyValueCache | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> torch.Tensor:
-    """What the head multiplies at every position, (T, hidden) float32."""
+    """What the head multiplies at every position of `ids`, (T, hidden) float32.
+
+    cache: the positions before them; it grows by them. Without one `ids` are the whole sequence.
+    """
     config = model.config
+    cache = KeyValueCache() if cache is None else cache
+    first = cache.length
     x = _tensor(model.embedding[np.asarray(ids)]) * config.embedding_factor  # (T, hidden)
     if model.positions is not None:
-        x = x + _tensor(model.positions[: len(ids)])
+        x = x + _tensor(model.positions[first : first + len(ids)])
     for index, layer in enumerate(model.layers):
         normalised = _norm(x, layer, "attention_norm", config)
-        x = x + _post_norm(_attention(normalised, layer, config, index), layer, "post_attention_norm", config)
+        attended = _attention(normalised, layer, config, index, cache)
+        x = x + _post_norm(attended, layer, "post_attention_norm", config)
         normalised = _norm(x, layer, "mlp_norm", config)
         x = x + _post_norm(_mlp(normalised, layer, config), layer, "post_mlp_norm", config)
         if progress:
             progress("float reference", index + 1, config.layers)
+    cache.length += len(ids)
     final = FloatLayer({"final_norm": model.final_norm})
     if model.final_norm_bias is not None:
         final.tensors["final_norm_bias"] = model.final_norm_bias
     return _norm(x, final, "final_norm", config)
 
 
-def _attention(n: torch.Tensor, layer: FloatLayer, config: ModelConfig, index: int) -> torch.Tensor:
+def _attention(
+    n: torch.Tensor, layer: FloatLayer, config: ModelConfig, index: int, cache: KeyValueCache
+) -> torch.Tensor:
     length, size = n.shape[0], config.head_size
+    position = torch.arange(cache.length, cache.length + length)
     q, k, v = (  # (heads, T, head_size)
         _linear(n, layer, f"w_{name}", f"{name}_bias").view(length, -1, size).transpose(0, 1)
         for name in ("query", "key", "value")
@@ -69,12 +94,14 @@ def _attention(n: torch.Tensor, layer: FloatLayer, config: ModelConfig, index: i
     kinds = getattr(config, "layer_kinds", None)
     local = kinds is not None and kinds[index] == LOCAL
     if hasattr(config, "rope_base"):
-        cosine, sine = _rotary_angles(length, config, local)
+        cosine, sine = _rotary_angles(position, config, local)
         q, k = _rotate(q, cosine, sine), _rotate(k, cosine, sine)
+    if index in cache.layers:
+        k, v = (torch.cat((past, new), 1) for past, new in zip(cache.layers[index], (k, v), strict=True))
+    cache.layers[index] = k, v
     group = q.shape[0] // k.shape[0]
     k, v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)
-    position = torch.arange(length)
-    distance = position[:, None] - position[None, :]
+    distance = position[:, None] - torch.arange(k.shape[1])[None, :]
     visible = (distance >= 0) & (distance < config.sliding_window) if local else distance >= 0
     scale = getattr(config, "attention_scale", size**-0.5)
     context = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
@@ -110,14 +137,16 @@ def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: ModelConfi
     return _norm(x, layer, name, config) if name in layer.tensors else x
 
 
-def _rotary_angles(length: int, config: ModelConfig, local: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def _rotary_angles(
+    position: torch.Tensor, config: ModelConfig, local: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     """cos and sin of position * frequency, each (T, head_size / 2)."""
     size = config.head_size
     base = config.local_rope_base if local else config.rope_base
     frequency = float(base) ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
     if config.rope_divisors and not local:
         frequency = frequency / torch.tensor(config.rope_divisors, dtype=torch.float64)
-    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
+    angle = position.to(torch.float64)[:, None] * frequency
     return angle.cos().float(), angle.sin().float()
 
 

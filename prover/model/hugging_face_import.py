@@ -34,14 +34,14 @@ from .tokenizer import Tokenizer, TokenizerSpecification
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 
-_FAMILIES = {
+MODEL_TYPES = {
     "llama": "llama",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
     "gemma3_text": "gemma3",
     "gpt2": "gpt2",
 }
-_TIED_BY_DEFAULT = frozenset({"gemma3", "gpt2"})
+TIED_BY_DEFAULT = frozenset({"gemma3", "gpt2"})
 _GELU_TANH = frozenset({"gelu_new", "gelu_pytorch_tanh"})
 
 # Settings that change what is computed, with the values under which the layer programs are right.
@@ -78,7 +78,7 @@ def import_hugging_face(
             config,
             Tokenizer(hugging_face_tokenizer(directory, facts, config.vocabulary)),
             name=str(facts.get("_name_or_path") or directory.resolve().name),
-            tied=bool(facts.get("tie_word_embeddings", config.family in _TIED_BY_DEFAULT)),
+            tied=bool(facts.get("tie_word_embeddings", config.family in TIED_BY_DEFAULT)),
             residual_scale=residual_scale,
             progress=progress,
         )
@@ -108,10 +108,10 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     """The configuration that a config.json describes."""
     model_type = facts.get("model_type")
     refuse_unless(
-        model_type in _FAMILIES,
+        model_type in MODEL_TYPES,
         "architecture",
         repr(model_type),
-        f"a layer program; there are {', '.join(sorted(_FAMILIES))}",
+        f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}",
     )
     set_otherwise = [
         Finding("option", f"{key} = {facts[key]!r}", "a model without it, or an operator for it")
@@ -120,7 +120,7 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     ]
     if set_otherwise:
         raise UnsupportedModelError(set_otherwise)
-    family = _FAMILIES[model_type]
+    family = MODEL_TYPES[model_type]
     settings = _Settings(facts)
     return build_config(_gpt2(settings) if family == "gpt2" else _rotary_family(settings, family))
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from ..architectures.config import ModelConfig
 from .calibrate import calibrate
 from .errors import ModelNotFoundError
 from .fetch import DEFAULT_CACHE, GEMMA3_270M, SMOLLM2_135M, SOURCES, fetched
@@ -14,6 +15,7 @@ from .float_model import FloatModel
 from .gguf_import import import_gguf
 from .hugging_face_import import CONFIG, import_hugging_face
 from .seeded import CONFIGURATIONS, seeded_model, seeded_tokenizer
+from .tiny import CONFIG as TINY_CONFIG
 from .tiny import tiny_model, tiny_tokenizer
 from .weights import MANIFEST, IntegerModel, Progress, load, save
 
@@ -39,11 +41,16 @@ def load_model(name: str | Path, *, models: Path | str = DEFAULT_CACHE) -> Integ
     raise ModelNotFoundError(f"no model {str(name)!r} (there are: {known}); run `gainsay model import` first")
 
 
+def built_in_config(name: str) -> ModelConfig:
+    """The shape of a built-in model, without its weights."""
+    return TINY_CONFIG if name == TINY else CONFIGURATIONS[name]()
+
+
 def built_in_model(name: str) -> FloatModel:
     """A model made from a seed, by its name in BUILT_IN."""
     if name == TINY:
         return tiny_model()
-    config = CONFIGURATIONS[name]()
+    config = built_in_config(name)
     return seeded_model(name, config, seeded_tokenizer(tiny_tokenizer().specification, config.vocabulary))
 
 

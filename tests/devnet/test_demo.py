@@ -99,6 +99,15 @@ def test_forged_proofs_are_all_refused(demo: tuple[DemoReport, dict[str, Any]]) 
     assert forged["reason"] == "timed_out"
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["tiny-gemma3", "tiny-gpt2", "tiny-qwen2", "tiny-qwen3"])
+def test_every_scenario_ends_as_it_must_for_every_family(model: str, state: Path) -> None:
+    lines: list[str] = []
+    report = run_demo(model, SCENARIOS, lines.append, lambda *_: None, state=state)
+    assert not report.failures, "\n".join([*report.failures, *lines])
+    assert [result.outcome for result in report.scenarios] == [scenario.expected for scenario in SCENARIOS]
+
+
 def test_the_chain_is_stopped_and_its_folder_removed(
     state: Path, demo: tuple[DemoReport, dict[str, Any]]
 ) -> None:

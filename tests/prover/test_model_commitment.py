@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from eth_hash.auto import keccak
 
+from prover import model_commitment
 from prover.curve.g1 import point_to_bytes
 from prover.curve.msm import commit_rows
 from prover.curve.srs import SRS
 from prover.errors import BadInputError
+from prover.kept_parts import kept_parts
 from prover.merkle import MerkleTree, verify_path
 from prover.model.tiny import tiny_model
 from prover.model.weights import IntegerModel
@@ -174,3 +176,84 @@ def test_what_is_no_cache_is_made_again(
     assert _read(model, srs, cache) is None
     found = commit_model(model, srs, cache_dir=cache) if not content else commitment
     assert _facts(found) == _facts(commitment)
+
+
+# --- work that was stopped ----------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+def _stop_at(stage: str, done: int) -> Callable[[str, int, int], None]:
+    def report(now: str, count: int, total: int) -> None:
+        if (now, count) == (stage, done):
+            raise Stopped
+
+    return report
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is really committed, in order."""
+    seen: list[str] = []
+
+    def noting(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        return lambda *arguments: seen.append(name) or work(*arguments)
+
+    for name, kind in (("_commit_step", "key"), ("_commit_block", "rows")):
+        monkeypatch.setattr(model_commitment, name, noting(kind, getattr(model_commitment, name)))
+    monkeypatch.setattr(model_commitment, "_ROWS_AT_ONCE", 100)  # 259 rows are three blocks
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("stop", "kept"),
+    [(("step keys", 3), 3), (("token rows", 100), 5), (("token rows", 259), 7), (("merkle", 0), 10)],
+)
+def test_stopped_work_goes_on_where_it_was(
+    model: IntegerModel,
+    srs: SRS,
+    commitment: ModelCommitment,
+    tmp_path: Path,
+    made: list[str],
+    stop: tuple[str, int],
+    kept: int,
+) -> None:
+    with pytest.raises(Stopped):
+        commit_model(model, srs, _stop_at(*stop), tmp_path)
+    assert len(made) == kept and [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    found = commit_model(model, srs, cache_dir=tmp_path)
+    assert made == ["key"] * 4 + ["rows"] * 6  # nothing twice
+    assert _facts(found) == _facts(commitment)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "swapped"])
+def test_damaged_parts_are_made_again(
+    model: IntegerModel, srs: SRS, commitment: ModelCommitment, tmp_path: Path, made: list[str], damage: str
+) -> None:
+    with pytest.raises(Stopped):
+        commit_model(model, srs, _stop_at("merkle", 0), tmp_path)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    size = 36 + int.from_bytes(content[:4], "big")
+    second = 36 + int.from_bytes(content[size : size + 4], "big")
+    spoiled, again = {
+        "cut": (content[:-1], 1),
+        "flipped": (content[:100] + bytes([content[100] ^ 1]) + content[101:], 10),
+        "swapped": (content[size : size + second] + content[:size] + content[size + second :], 10),
+    }[damage]
+    path.write_bytes(spoiled)
+    found = commit_model(model, srs, cache_dir=tmp_path)
+    assert len(made) == 10 + again
+    assert _facts(found) == _facts(commitment)
+
+
+def test_two_who_work_at_once_do_not_mix_their_parts(tmp_path: Path) -> None:
+    path = tmp_path / "work.part"
+    with kept_parts(path) as first, kept_parts(path) as second:
+        assert first.part(lambda: b"one") == b"one"
+        assert second.part(lambda: b"other") == b"other"
+        assert path.read_bytes().endswith(b"one")
+    assert not path.exists()

@@ -6,67 +6,15 @@ import pytest
 
 from contracts.bindings.compiler import compile_sources
 from prover.architectures import ModelConfig
-from prover.architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
-from prover.architectures.gpt2 import Gpt2Config
-from prover.architectures.qwen2 import Qwen2Config
-from prover.architectures.qwen3 import Qwen3Config
+from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.curve.srs import SRS
 from tests.prover.architectures.proven import proven
+from tests.prover.architectures.real_shapes import REAL_SHAPES
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
 LARGEST_CODE, LARGEST_GAS = 24_576, 1_000_000
-
-GEMMA3_270M = Gemma3Config(
-    layers=18,
-    hidden=640,
-    heads=4,
-    kv_heads=1,
-    head_size=256,
-    feed_forward=2048,
-    vocabulary=262_144,
-    rope_base=1_000_000,
-    local_rope_base=10_000,
-    sliding_window=512,
-    layer_kinds=tuple(GLOBAL if layer % 6 == 5 else LOCAL for layer in range(18)),
-    attention_scale=0.0625,
-    norm_epsilon=1e-6,
-    max_positions=1024,
-)
-GPT2_SMALL = Gpt2Config(
-    layers=12,
-    hidden=768,
-    heads=12,
-    feed_forward=3072,
-    vocabulary=50_257,
-    norm_epsilon=1e-5,
-    max_positions=1024,
-)
-QWEN2_HALF_B = Qwen2Config(
-    layers=24,
-    hidden=896,
-    heads=14,
-    kv_heads=2,
-    head_size=64,
-    feed_forward=4864,
-    vocabulary=151_936,
-    rope_base=1_000_000,
-    norm_epsilon=1e-6,
-    max_positions=2048,
-)
-QWEN3_SMALL = Qwen3Config(
-    layers=28,
-    hidden=1024,
-    heads=16,
-    kv_heads=8,
-    head_size=128,
-    feed_forward=3072,
-    vocabulary=151_936,
-    rope_base=1_000_000,
-    norm_epsilon=1e-6,
-    max_positions=2048,
-)
 
 SHORT = [("gemma3", "attention", 1, 0)]
 LONG = [
@@ -106,9 +54,7 @@ def test_a_true_statement_is_accepted_and_a_changed_one_is_not(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "config", [GEMMA3_270M, GPT2_SMALL, QWEN2_HALF_B, QWEN3_SMALL], ids=lambda config: config.family
-)
+@pytest.mark.parametrize("config", REAL_SHAPES, ids=lambda config: config.family)
 def test_real_shapes_fit_into_contracts(config: ModelConfig) -> None:
     artifacts = compile_sources(generate_sources(config, SRS.devnet(18)))
     for name in CONTRACTS.values():

@@ -13,11 +13,13 @@ from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
-from prover.program import WINDOW_ROWS, Kind, RunContext, unknown_references
-from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum
+from prover.program import WINDOW_ROWS, Kind, RunContext, relation_expressions, unknown_references
+from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum, references
+from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue
 from tests.prover.operators.random_layers import Statement
 
 from .random_models import FAMILIES, GEMMA3, GPT2, QWEN3, random_statement
+from .real_shapes import REAL_SHAPES
 
 CASES = [
     (family, kind, window, layer)
@@ -166,6 +168,37 @@ def test_the_other_layer_kind_is_noticed(layer: int) -> None:
     parameters = {**statement.parameters, "layer_kind": LOCAL + GLOBAL - statement.parameters["layer_kind"]}
     found = check(statement.program, witness, parameters, statement.publics, statement.context_bits)
     assert {v.relation for v in found} == {"distance", "rotated_query", "rotated_key"}
+
+
+# --- nothing wraps around the field -------------------------------------------------------------------------
+
+UNBOUNDED = {"max_selector"}
+"""May be anything where the distance is zero; tests/prover/operators/test_uniqueness.py looks at what reads it."""
+
+
+@pytest.mark.parametrize("kind", ["attention", "mlp", "head"])
+@pytest.mark.parametrize("config", [*FAMILIES.values(), *REAL_SHAPES], ids=lambda c: f"{c.family}-{c.hidden}")
+def test_every_relation_is_one_of_integers(config: ModelConfig, kind: str) -> None:
+    """Range checks bound all that a prover chooses, so that both sides of an equation differ by less than r."""
+    program, bits = config.programs[kind], (config.max_positions - 1).bit_length()
+    known = bounds(program, bits, LARGEST_WEIGHT_BITS)
+    committed = {name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or name == "after"}
+    assert committed - known.keys() == (UNBOUNDED & committed)
+    looked_at = 0
+    for relation in program.relations:
+        read = {ref.tensor for e in relation_expressions(relation) for ref in references(e)}
+        if not isinstance(relation, Lookup) and not read & UNBOUNDED:
+            assert residue(program, relation, known, bits).magnitude < MODULUS // 2, relation.name
+            looked_at += 1
+    assert looked_at >= 5  # a norm alone has as many
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_weight_is_wider_than_assumed(family: str) -> None:
+    config = FAMILIES[family]
+    widths = [rule.bits for rule in config.vector_rules.values()]
+    widths += [rule.bias_bits for rule in config.matrix_rules.values()]
+    assert max([*widths, config.head_rule.bits]) <= LARGEST_WEIGHT_BITS
 
 
 # --- shapes and files ---------------------------------------------------------------------------------------

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from prover.model.cli import app
 from prover.model.errors import ModelNotFoundError, QuantiseError, UnsupportedModelError
+from prover.model.library import BUILT_IN, built_in_config
 from prover.model.weights import IntegerModel
 
 from .hugging_face_models import save_directory, seeded_model
@@ -34,6 +36,30 @@ def test_fidelity_reports_the_figures(tmp_path: Path) -> None:
     assert facts["origin"] == "text.txt"
     assert abs(facts["perplexity_change"]) < 0.05
     assert "argmax agreement" in run(app, ["fidelity", "tiny", "--tokens", "40"]).stdout
+
+
+@pytest.mark.parametrize("name", [n for n in BUILT_IN if built_in_config(n).hidden <= 64])
+def test_fidelity_is_measured_for_every_family(name: str) -> None:
+    result = run(app, ["fidelity", name, "--tokens", "100", "--json"])
+    facts = json.loads(result.stdout)
+    assert facts["tokens"] == 100
+    assert facts["argmax_agreement"] >= 0.95 and abs(facts["perplexity_change"]) < 0.02
+    assert 0 < facts["largest_logit_difference"] < 1
+
+
+def test_fidelity_without_the_files_that_a_model_came_from_asks_for_them(tmp_path: Path) -> None:
+    directory = save_directory(seeded_model("qwen3"), tmp_path / "qwen")
+    options = ["--models", str(tmp_path)]
+    assert (
+        run(
+            app, ["import", str(directory), *options, "--name", "small", "--calibration-tokens", "32"]
+        ).exit_code
+        == 0
+    )
+    error = run(app, ["fidelity", "small", *options, "--tokens", "40"]).exception
+    assert isinstance(error, ModelNotFoundError) and "--source" in str(error)
+    found = run(app, ["fidelity", "small", *options, "--tokens", "40", "--source", str(directory), "--json"])
+    assert json.loads(found.stdout)["argmax_agreement"] >= 0.9
 
 
 def test_an_absent_model_says_what_to_run(tmp_path: Path) -> None:

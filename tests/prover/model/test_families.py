@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from prover.model.execute import Executor
 from prover.model.fidelity import integer_logits, perplexity
 from prover.model.float_model import FloatModel
-from prover.model.float_reference import float_logits
+from prover.model.float_reference import KeyValueCache, final_rows, float_logits
 from prover.model.gguf_import import import_gguf
 from prover.model.hugging_face_import import import_hugging_face
 from prover.model.weights import IntegerModel, load, save
@@ -40,6 +41,19 @@ def test_the_float_reference_agrees_with_the_library_the_family_comes_from(made:
     found = float_logits(floats, random_ids())
     assert np.abs(expected).max() > 3
     assert np.abs(found - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_floats_in_parts_are_the_floats_of_one_pass(made: Any, family: str) -> None:
+    """Beyond the 32 positions that local layers see: positions, masks and kept keys go on where they were."""
+    _, floats = made(family)
+    ids, cache = random_ids(), KeyValueCache()
+    whole = final_rows(floats, ids)
+    parts = [final_rows(floats, part, cache=cache) for part in (ids[:7], ids[7:8], ids[8:41], ids[41:])]
+    assert cache.length == len(ids)
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-4)
+    alone = final_rows(floats, ids[41:])
+    assert not torch.allclose(alone, whole[41:], atol=1e-2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

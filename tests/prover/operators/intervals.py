@@ -27,6 +27,8 @@ from prover.statement import LARGEST_SHIFT
 from prover.tables import RANGE_BITS
 
 BOUNDARY_BITS, WEIGHT_BITS = 31, 16
+LARGEST_WEIGHT_BITS = 48
+"""Of any weight: a bias, which lies at the scale of an accumulator."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,13 @@ def residue(
     return total
 
 
-def bounds(program: Program, t: int) -> dict[str, Interval]:
+def bounds(program: Program, t: int, weight_bits: int = WEIGHT_BITS) -> dict[str, Interval]:
     """An interval for every tensor that the range checks bound; a field element outside it violates a relation.
 
     A value with coefficient 1 or -1 in a relation all of whose other values are bounded is bounded too: in the field
     it equals an integer of that size.
     """
-    known = dict(_given(program))
+    known = dict(_given(program, weight_bits))
     while True:
         found = {
             name: interval
@@ -114,12 +116,12 @@ def bounds(program: Program, t: int) -> dict[str, Interval]:
         known.update(found)
 
 
-def _given(program: Program) -> Iterator[tuple[str, Interval]]:
+def _given(program: Program, weight_bits: int) -> Iterator[tuple[str, Interval]]:
     for tensor in program.tensors.values():
         if tensor.kind is Kind.BOUNDARY and tensor.name != "after":
             yield tensor.name, signed(BOUNDARY_BITS)
         elif tensor.kind in (Kind.ROW, Kind.WEIGHT):
-            yield tensor.name, signed(WEIGHT_BITS)
+            yield tensor.name, signed(weight_bits)
         elif tensor.kind is Kind.CONSTANT and tensor.values is not None:
             values = tensor.values()
             yield tensor.name, Interval(int(values.min()), int(values.max()))

@@ -1,0 +1,196 @@
+"""The README's table of architectures and operators, read off the families' own programs.
+
+    python -m prover.model.family_table      rewrites the marked section of README.md
+
+Every family shows what its smallest built-in model is made of; nothing about a family is written here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..architectures import FAMILIES, ModelConfig
+from ..operators.activation import Activation
+from ..operators.attend import Attend
+from ..operators.layer_norm import LayerNorm
+from ..operators.multiply import Multiply
+from ..operators.rms_norm import RmsNorm
+from ..operators.rotary import Rotary
+from ..program import WINDOW_ROWS
+from .hugging_face_import import MODEL_TYPES, TIED_BY_DEFAULT
+from .layouts import GGUF_LAYOUTS
+from .library import BUILT_IN, built_in_config
+
+README = Path(__file__).parents[2] / "README.md"
+START, END = "<!-- architectures -->\n", "<!-- /architectures -->"
+_NONE = "–"
+
+
+def tables() -> str:
+    """Both tables: a column per family, then a row per operator."""
+    models = models_of_families()
+    samples = {family: built_in_config(names[0]) for family, names in models.items()}
+    columns = {
+        family: {**_names(config, models[family]), **_facts(config)} for family, config in samples.items()
+    }
+    titles = [_title(config) for config in samples.values()]
+    rows = [["", *titles]]
+    rows += [[fact, *(column[fact] for column in columns.values())] for fact in next(iter(columns.values()))]
+    return f"{_markdown(rows)}\n{_markdown(_operators(samples))}"
+
+
+def rewritten(readme: str) -> str:
+    """The README with its section replaced. Raises ValueError when the marks are not there once."""
+    before, rest = readme.split(START)
+    _, after = rest.split(END)
+    return before + START + tables() + END + after
+
+
+def models_of_families() -> dict[str, list[str]]:
+    """Built-in models per family, the smallest first. Raises ValueError for a family without any."""
+    configs = {name: built_in_config(name) for name in BUILT_IN}
+    found = {
+        family: sorted(
+            (name for name, config in configs.items() if config.family == family),
+            key=lambda name: configs[name].layers * configs[name].hidden,
+        )
+        for family in FAMILIES
+    }
+    if missing := [family for family, names in found.items() if not names]:
+        raise ValueError(f"family {missing[0]} has no built-in model to show")
+    return found
+
+
+# --- a column -------------------------------------------------------------------------------------------
+
+
+def _names(config: ModelConfig, models: list[str]) -> dict[str, str]:
+    family = config.family
+    gguf = [family] if family in GGUF_LAYOUTS else []
+    return {
+        "`model_type` in config.json": _code(name for name, known in MODEL_TYPES.items() if known == family),
+        "`general.architecture` in a GGUF": _code(gguf),
+        "built-in models": _code(models),
+    }
+
+
+def _facts(config: ModelConfig) -> dict[str, str]:
+    attention, mlp = (config.programs[kind].operators for kind in ("attention", "mlp"))
+    attend = _only(attention, Attend)
+    norms = [operator for operator in attention if isinstance(operator, (RmsNorm, LayerNorm))]
+    front = next(norm for norm in norms if norm.output == "normalised")
+    behind = [norm for norm in norms if norm.channel == front.channel and norm is not front]
+    of_heads = [norm for norm in norms if norm.channel != front.channel]
+    unit = _only(mlp, Activation).function + (
+        ", gated" if any(isinstance(operator, Multiply) for operator in mlp) else ""
+    )
+    return {
+        "norm in front of a sub-layer": _norm(front, config),
+        "norm behind it": _norm(behind[0], config) if behind else _NONE,
+        "norm of each query and key": _norm(of_heads[0], config) if of_heads else _NONE,
+        "key heads": "shared by groups of queries" if _has(config, "kv_heads") else "one per query head",
+        "reach": "all positions"
+        if attend.reach is None
+        else f"in local layers a multiple of {WINDOW_ROWS} positions, in global ones all",
+        "positions": _positions(config, attention),
+        "activation": unit,
+        "biases of matrices": _biases(config),
+        "embedding": _NONE if config.embedding_factor == 1 else _factor(config),
+        "head": f"tied or separate; by default {'tied' if config.family in TIED_BY_DEFAULT else 'separate'}",
+        **{f"operators, {kind}": _counted(program.operators) for kind, program in config.programs.items()},
+    }
+
+
+def _title(config: ModelConfig) -> str:
+    """The family's name, as the first sentence of its page has it."""
+    found = re.match(r"The (.+?) family:", sys.modules[type(config).__module__].__doc__ or "")
+    if found is None:
+        raise ValueError(f"the page of {config.family} does not begin with 'The ... family:'")
+    return found[1]
+
+
+def _norm(norm: RmsNorm | LayerNorm, config: ModelConfig) -> str:
+    if isinstance(norm, RmsNorm) and norm.gain is not None:
+        return f"{type(norm).__name__} with a gain"
+    rules = config.matrix_rules.values()
+    folded = "gain and bias" if any(rule.gain_bias for rule in rules) else "gain"
+    return f"{type(norm).__name__}, {folded} folded"
+
+
+def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
+    rotary = [operator for operator in attention if isinstance(operator, Rotary)]
+    if rotary:
+        tables = len(rotary[0].choices)
+        kinds = "rotary" if tables == 1 else f"rotary, {tables} bases by layer"
+        return f"{kinds}, scaled by divisors" if _has(config, "rope_divisors") else kinds
+    learned = [name for name, rule in config.vector_rules.items() if rule.first_layer_only]
+    return "learned" if learned else _NONE
+
+
+def _biases(config: ModelConfig) -> str:
+    biased = [name.removeprefix("w_") for name, rule in config.matrix_rules.items() if rule.bias]
+    return "all" if len(biased) == len(config.matrix_rules) else ", ".join(biased) or _NONE
+
+
+def _factor(config: ModelConfig) -> str:
+    factor = config.embedding_factor
+    return "times √d" if math.isclose(factor, math.sqrt(config.hidden)) else f"times {factor:g}"
+
+
+# --- operators ------------------------------------------------------------------------------------------
+
+
+def _operators(samples: Mapping[str, ModelConfig]) -> list[list[str]]:
+    """Operator, the first sentence of its file, and who uses it, in order of first use."""
+    users: dict[type, list[str]] = {}
+    for config in samples.values():
+        for kind in dict.fromkeys(
+            type(operator) for program in config.programs.values() for operator in program.operators
+        ):
+            users.setdefault(kind, []).append(_title(config))
+    rows = [["operator", "is", "used by"]]
+    for kind, titles in users.items():
+        page = sys.modules[kind.__module__]
+        sentence = (page.__doc__ or "").split("\n\n")[0].strip().rstrip(".")
+        file = kind.__module__.replace(".", "/") + ".py"
+        used = "all" if len(titles) == len(samples) else ", ".join(titles)
+        rows.append([f"[{kind.__name__}]({file})", sentence, used])
+    return rows
+
+
+# --- shared ---------------------------------------------------------------------------------------------
+
+
+def _only(operators: tuple[Any, ...], kind: type) -> Any:
+    (found,) = (operator for operator in operators if isinstance(operator, kind))
+    return found
+
+
+def _has(config: ModelConfig, name: str) -> bool:
+    """Whether a shape of this family says it, rather than deriving it."""
+    return name in {entry.name for entry in fields(config)}
+
+
+def _counted(operators: tuple[Any, ...]) -> str:
+    counts = Counter(type(operator).__name__ for operator in operators)
+    return ", ".join(name if count == 1 else f"{name} ×{count}" for name, count in counts.items())
+
+
+def _code(names: Iterator[str] | list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or _NONE
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,51 @@
+"""`gainsay bench model`: every family decodes, and the float decoder is the family's float reference."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from devnet.bench_cli import app
+from devnet.benchmarks.model import FloatDecoder
+from prover.model.errors import SequenceTooLongError
+from prover.model.float_reference import float_logits
+from prover.model.library import BUILT_IN, TINY, built_in_config, built_in_model
+
+SMALL = [name for name in BUILT_IN if built_in_config(name).hidden <= 64]
+
+
+def test_every_family_is_measured_here() -> None:
+    assert {built_in_config(name).family for name in SMALL} == {
+        built_in_config(name).family for name in BUILT_IN
+    }
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_float_decoder_says_what_the_float_reference_says(name: str) -> None:
+    """Each token is the argmax of a pass over all tokens before it, beyond the reach of local layers too."""
+    model, prompt, heard = built_in_model(name), [1, *range(30)], list[int]()
+    produced = FloatDecoder(model).generate(prompt, 12, heard.append)
+    assert heard == produced and len(produced) == 12
+    logits = float_logits(model, prompt + produced[:-1])[len(prompt) - 1 :]
+    top = np.sort(logits, axis=1)[:, -2:]
+    assert (top[:, 1] - top[:, 0]).min() > 1e-3  # no tie that rounding could break
+    assert logits.argmax(axis=1).tolist() == produced
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_command_measures_both(name: str) -> None:
+    result = CliRunner().invoke(app, ["model", name, "--tokens", "3", "--json"])
+    assert result.exit_code == 0, result.exception
+    facts, _ = json.JSONDecoder().raw_decode(result.stdout)
+    assert facts["model"] == name and facts["tokens"] == 3
+    assert facts["integer_tokens_per_s"] > 0 and facts["float32_torch_tokens_per_s"] > 0
+    ratio = facts["integer_tokens_per_s"] / facts["float32_torch_tokens_per_s"]
+    assert facts["integer_to_float"] == pytest.approx(ratio, rel=0.05)
+
+
+def test_more_tokens_than_positions_are_refused() -> None:
+    result = CliRunner().invoke(app, ["model", TINY, "--tokens", "400"])
+    assert isinstance(result.exception, SequenceTooLongError) and "256" in str(result.exception)
