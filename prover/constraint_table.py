@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import ModelConfig
-from .architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
-from .architectures.gpt2 import Gpt2Config
-from .architectures.llama import LlamaConfig
+from .architectures.shapes import OTHER_FAMILIES, SHAPE, WHAT_OTHERS_ADD
 from .errors import GainsayError
 from .field.arrays import MODULUS
 from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
@@ -33,40 +31,6 @@ from .plan import Plan
 from .program import WINDOW_BITS, Kind, Program, Tensor
 
 PAGE = Path(__file__).parents[1] / "docs" / "constraints.md"
-SHAPE = LlamaConfig(
-    layers=1,
-    hidden=24,
-    heads=3,
-    kv_heads=1,
-    head_size=4,
-    feed_forward=40,
-    vocabulary=50,
-    rope_base=10_000,
-    norm_epsilon=1e-5,
-    max_positions=256,
-)
-OTHER_FAMILIES: dict[str, ModelConfig] = {
-    "GPT-2": Gpt2Config(
-        layers=2, hidden=24, heads=3, feed_forward=40, vocabulary=50, norm_epsilon=1e-5, max_positions=96
-    ),
-    "Gemma 3": Gemma3Config(
-        layers=2,
-        hidden=24,
-        heads=2,
-        kv_heads=1,
-        head_size=8,
-        feed_forward=40,
-        vocabulary=50,
-        rope_base=1_000_000,
-        local_rope_base=10_000,
-        sliding_window=32,
-        layer_kinds=(LOCAL, GLOBAL),
-        attention_scale=8**-0.5,
-        norm_epsilon=1e-6,
-        max_positions=128,
-    ),
-}
-"""Few sizes are powers of two, so that every kind of padding occurs."""
 STATEMENTS = {
     "attention": ({"window": 1}, "attention of a layer, window 1"),
     "mlp": ({}, "MLP of a layer"),
@@ -100,12 +64,6 @@ carries and by tables, and so on with what notices next; *in the end* lists the 
 that could give way. Nothing survives, but for the selector of a maximum that several keys attain, which may point at
 any of them: that is checked whenever this page is made, and for every single entry by the tests of the operators.
 Tensors that are no choice of the prover follow in a second table, with the relations that tie the witness to them.
-"""
-_FAMILIES = """\
-## What other families add
-
-The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3
-the norms of Gemma 3's queries and keys. Gemma 3's layer is a local one, in which the global tables have coefficient zero.
 """
 _LOOKUPS = """\
 Lookups are proven by columns that the argument adds (`prover/plan.py`); their relations, with random beta and gamma:
@@ -272,7 +230,7 @@ def page() -> str:
         case = sample(kind)
         parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(case, kind)]
         parts += [_LOOKUPS, _constraint_table(lookup_constraints(case))]
-    parts.append(_FAMILIES)
+    parts.append(f"## What other families add\n\n{WHAT_OTHERS_ADD}")
     for family, shape in OTHER_FAMILIES.items():
         for kind, (_, title) in STATEMENTS.items():
             known = SHAPE.programs[kind].tensors

@@ -12,38 +12,19 @@ from math import floor, log2
 
 import numpy as np
 
-from prover.architectures.config import MatrixRule
-from prover.architectures.llama import PROVABLE_POSITIONS, LlamaConfig
-from prover.errors import UsageError
+from prover.architectures.config import MatrixRule, ModelConfig
+from prover.architectures.shapes import shape_of_width
 from prover.model.quantise import MAX_SHIFT, WEIGHT_LIMIT, IntegerMatrix, QuantisedWeights
 from prover.model.tiny import tiny_tokenizer
 from prover.model.weights import IntegerModel
 
 SEED = 20_250_207
 _AMPLITUDE = 1.9
-_SMALL_HEAD, _HEAD, _FIRST_WIDTH_OF_HEAD = 16, 64, 256
-_ROUND_TO = 32
 
 
-def synthetic_config(d: int, layers: int = 1) -> LlamaConfig:
-    """A Llama of width d. Raises UsageError when d is no multiple of the head size."""
-    head_size = _HEAD if d >= _FIRST_WIDTH_OF_HEAD else _SMALL_HEAD
-    heads, rest = divmod(d, head_size)
-    if rest or heads < 1:
-        raise UsageError(f"a block of width {d} cannot be made; take a multiple of the head size {head_size}")
-    kv_heads = next(heads // share for share in (3, 2, 1) if heads % share == 0)
-    return LlamaConfig(
-        layers=layers,
-        hidden=d,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_size=head_size,
-        feed_forward=-(-8 * d // (3 * _ROUND_TO)) * _ROUND_TO,
-        vocabulary=len(tiny_tokenizer()),
-        rope_base=10_000,
-        norm_epsilon=1e-5,
-        max_positions=PROVABLE_POSITIONS,
-    )
+def synthetic_config(d: int, layers: int = 1) -> ModelConfig:
+    """The configuration of a width. Raises UsageError when d is no multiple of the head size."""
+    return shape_of_width(d, layers, vocabulary=len(tiny_tokenizer()))
 
 
 def synthetic_model(d: int, layers: int = 1, seed: int = SEED) -> IntegerModel:

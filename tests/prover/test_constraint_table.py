@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from prover.architectures.shapes import OTHER_FAMILIES
 from prover.constraint_table import (
-    OTHER_FAMILIES,
     PAGE,
     STATEMENTS,
     UnconstrainedError,

@@ -1,0 +1,75 @@
+"""Shapes that no published model has: small ones that the constraint table forges, and one of any width to measure."""
+
+from __future__ import annotations
+
+from ..errors import UsageError
+from .config import ModelConfig
+from .gemma3 import GLOBAL, LOCAL, Gemma3Config
+from .gpt2 import Gpt2Config
+from .llama import PROVABLE_POSITIONS, LlamaConfig
+
+_SMALL_HEAD, _HEAD, _FIRST_WIDTH_OF_HEAD = 16, 64, 256
+_ROUND_TO = 32
+
+SHAPE = LlamaConfig(
+    layers=1,
+    hidden=24,
+    heads=3,
+    kv_heads=1,
+    head_size=4,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    norm_epsilon=1e-5,
+    max_positions=256,
+)
+OTHER_FAMILIES: dict[str, ModelConfig] = {
+    "GPT-2": Gpt2Config(
+        layers=2, hidden=24, heads=3, feed_forward=40, vocabulary=50, norm_epsilon=1e-5, max_positions=96
+    ),
+    "Gemma 3": Gemma3Config(
+        layers=2,
+        hidden=24,
+        heads=2,
+        kv_heads=1,
+        head_size=8,
+        feed_forward=40,
+        vocabulary=50,
+        rope_base=1_000_000,
+        local_rope_base=10_000,
+        sliding_window=32,
+        layer_kinds=(LOCAL, GLOBAL),
+        attention_scale=8**-0.5,
+        norm_epsilon=1e-6,
+        max_positions=128,
+    ),
+}
+"""Few sizes are powers of two, so that every kind of padding occurs."""
+WHAT_OTHERS_ADD = """\
+The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3
+the norms of Gemma 3's queries and keys. Gemma 3's layer is a local one, in which the global tables have coefficient zero.
+"""
+
+
+def shape_of_width(d: int, layers: int, vocabulary: int) -> ModelConfig:
+    """A block of width d with the proportions of SmolLM2-135M: f = 8d/3, head size 64 (16 below d = 256), grouped keys.
+
+    Raises UsageError when d is no multiple of the head size.
+    """
+    head_size = _HEAD if d >= _FIRST_WIDTH_OF_HEAD else _SMALL_HEAD
+    heads, rest = divmod(d, head_size)
+    if rest or heads < 1:
+        raise UsageError(f"a block of width {d} cannot be made; take a multiple of the head size {head_size}")
+    kv_heads = next(heads // share for share in (3, 2, 1) if heads % share == 0)
+    return LlamaConfig(
+        layers=layers,
+        hidden=d,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        feed_forward=-(-8 * d // (3 * _ROUND_TO)) * _ROUND_TO,
+        vocabulary=vocabulary,
+        rope_base=10_000,
+        norm_epsilon=1e-5,
+        max_positions=PROVABLE_POSITIONS,
+    )
