@@ -88,7 +88,7 @@ FORGERIES = [
 def test_a_forged_witness_value_is_rejected(family: str, kind: str, window: int, tensor: str) -> None:
     """A prover that goes on regardless, and repairs the final check, is stopped by the check or by the opening."""
     key, statement, tensors = public_statement(FAMILIES[family], kind, window)
-    forged = np.array(tensors[tensor])
+    forged = np.array(tensors[tensor], order="C")
     forged.reshape(-1)[forged.size // 3] += 1
     assert not np.array_equal(forged, tensors[tensor])
     tensors[tensor] = forged
