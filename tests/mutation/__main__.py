@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .explanations import load
+from .explanations import key_of, load
 from .mutants import Mutant
 from .report import PAGE, page
 from .run import BrokenSetup, checked_baseline, runner_of
@@ -55,7 +55,10 @@ def main(
     ] = False,
     json_: Annotated[Path, typer.Option("--json", help="File of the outcomes.")] = RESULTS,
     resume: Annotated[
-        bool, typer.Option(help="Keep the outcomes in the file, except survivors: tests may have been added.")
+        bool,
+        typer.Option(
+            help="Keep the outcomes in the file, except unexplained survivors: tests may have been added."
+        ),
     ] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Also write docs/mutation.md from all outcomes in the file.")
@@ -85,12 +88,15 @@ def main(
                 print(f"{name}  {m.identity}  {m.path}:{m.line_number}  {m.function}  {m.kind}: {m.change}")
         return
     results: dict[str, Any] = json.loads(json_.read_text()) if json_.exists() and (resume or report) else {}
+    draw = f"seed {seed}" if sample else "all"
+    if only:
+        draw += f", only {only!r}"
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed and the worker ends
     try:
         with scratch_copy() as copy:
             for name, mutants in chosen.items():
-                _run_target(name, mutants, copy, results, json_, resume, console)
+                _run_target(name, mutants, copy, results, json_, resume, draw, console)
     except BrokenSetup as error:
         console.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from error
@@ -106,11 +112,12 @@ def main(
 
 
 def _chosen(mutants: list[Mutant], only: str, sample: int, seed: int) -> list[Mutant]:
+    """In the order of the draw, so that a run that is stopped is a sample too, and a larger one contains it."""
     wanted = [m for m in mutants if only in m.path or only in m.function or only in m.line]
-    if not sample or sample >= len(wanted):
+    if not sample:
         return wanted
-    drawn = set(random.Random(seed).sample(range(len(wanted)), sample))
-    return [mutant for index, mutant in enumerate(wanted) if index in drawn]
+    random.Random(seed).shuffle(wanted)
+    return wanted[:sample]
 
 
 def _run_target(
@@ -120,6 +127,7 @@ def _run_target(
     results: dict[str, Any],
     file: Path,
     resume: bool,
+    draw: str,
     console: Console,
 ) -> None:
     """Run what has no outcome yet; the file of outcomes is written after every mutant."""
@@ -127,13 +135,17 @@ def _run_target(
     stored = results.setdefault(name, {"seconds": 0.0, "outcomes": {}})
     made = {mutant.identity for mutant in target.mutants(ROOT)}
     stored["made"] = len(made)
+    stored["draw"] = draw
     outcomes = stored["outcomes"]
     for identity in set(outcomes) - made:  # of code that is no more
         del outcomes[identity]
+    explained = load()
     left = [
         m
         for m in mutants
-        if not resume or outcomes.get(m.identity, {}).get("outcome", "survived") == "survived"
+        if not resume
+        or m.identity not in outcomes
+        or (outcomes[m.identity]["outcome"] == "survived" and key_of(m) not in explained)
     ]
     if not left:
         return
@@ -153,7 +165,13 @@ def _run_target(
             started = time.monotonic()
             outcome = runner.run(mutant, limit_s)
             stored["seconds"] = round(stored["seconds"] + time.monotonic() - started, 1)
-            outcomes[mutant.identity] = {**mutant.facts(), **outcome.facts()}
+            late = outcomes.get(mutant.identity, {})
+            survived_before = late.get("survived_before", False) or late.get("outcome") == "survived"
+            outcomes[mutant.identity] = {
+                **mutant.facts(),
+                **outcome.facts(),
+                "survived_before": survived_before,
+            }
             survivors += outcome.outcome == "survived"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -161,8 +179,6 @@ def _run_target(
 
 
 def _unexplained(chosen: dict[str, list[Mutant]], results: dict[str, Any]) -> list[Mutant]:
-    from .explanations import key_of
-
     explanations = load()
     return [
         mutant

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from .mutants import Mutant
+from .solc import warm_compiler
 from .targets import Target
 
 SHORTEST_LIMIT_S = 30.0
@@ -65,7 +67,9 @@ class PytestRunner(AbstractContextManager["PytestRunner"]):
 
     def __init__(self, copy: Path, tests: tuple[str, ...], pins: tuple[str, ...] = ()) -> None:
         self.copy, self.tests, self.pins = copy, tests, pins
-        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONHASHSEED": "0"}
+        self.stack = ExitStack()
+        compiler = self.stack.enter_context(warm_compiler(copy))
+        environment = {**os.environ, **compiler, "PYTHONPATH": str(copy), "PYTHONHASHSEED": "0"}
         self.worker = subprocess.Popen(
             [sys.executable, "-m", "tests.mutation.worker"],
             cwd=copy,
@@ -111,31 +115,53 @@ class PytestRunner(AbstractContextManager["PytestRunner"]):
         assert self.worker.stdin is not None
         self.worker.stdin.close()
         self.worker.wait(timeout=30)
+        self.stack.close()
 
 
 class ForgeRunner(AbstractContextManager["ForgeRunner"]):
-    """Runs Forge in the copy."""
+    """Runs Forge in the copy. Every mutant starts with what was compiled without a mutation.
 
-    def __init__(self, copy: Path, commands: tuple[tuple[str, ...], ...]) -> None:
-        self.copy, self.commands = copy, commands
+    nearest: path of a mutated file -> a test file that runs before all others, where those take long to compile.
+    """
+
+    def __init__(
+        self, copy: Path, commands: tuple[tuple[str, ...], ...], nearest: Mapping[str, str] | None = None
+    ) -> None:
+        self.copy, self.commands, self.nearest = copy, commands, nearest or {}
+        self.stack = ExitStack()
+        self.compiler = self.stack.enter_context(warm_compiler(copy))
 
     def run(self, mutant: Mutant | None, limit_s: float) -> Outcome:
         """One Forge run after the other, up to the first that fails."""
         started = time.monotonic()
         outcome, by = "survived", ""
-        with mutated_file(self.copy, mutant):
-            for command in self.commands:
+        commands = self.commands
+        if mutant is not None and mutant.path in self.nearest:
+            commands = (("test", "--fail-fast", "--match-path", self.nearest[mutant.path]), *commands)
+        with self._compiled_before(mutant), mutated_file(self.copy, mutant):
+            for command in commands:
                 left = limit_s - (time.monotonic() - started)
                 outcome, by = self._forge(command, max(1.0, left))
                 if outcome != "survived":
                     break
         return Outcome(outcome, by, round(time.monotonic() - started, 2))
 
+    @contextmanager
+    def _compiled_before(self, mutant: Mutant | None) -> Iterator[None]:
+        """Without a mutant, what Forge compiles is kept; with one, it is put back afterwards."""
+        yield
+        for name in ("out", "cache"):
+            made, kept = self.copy / name, self.copy / f"{name}-kept"
+            source, goal = (made, kept) if mutant is None else (kept, made)
+            if source.exists():
+                shutil.rmtree(goal, ignore_errors=True)
+                shutil.copytree(source, goal)
+
     def _forge(self, command: tuple[str, ...], limit_s: float) -> tuple[str, str]:
         process = subprocess.Popen(
             [*FORGE, *command],
             cwd=self.copy,
-            env={**os.environ, **FORGE_SETTINGS, "NO_COLOR": "1"},
+            env={**os.environ, **FORGE_SETTINGS, **self.compiler, "NO_COLOR": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -161,7 +187,7 @@ class ForgeRunner(AbstractContextManager["ForgeRunner"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing runs on."""
+        self.stack.close()
 
 
 @contextmanager
@@ -181,6 +207,6 @@ def mutated_file(copy: Path, mutant: Mutant | None) -> Iterator[None]:
 
 def runner_of(target: Target, copy: Path) -> PytestRunner | ForgeRunner:
     """The runner of a target's tests."""
-    return (
-        PytestRunner(copy, target.tests, target.pins) if target.tests else ForgeRunner(copy, target.commands)
-    )
+    if target.tests:
+        return PytestRunner(copy, target.tests, target.pins)
+    return ForgeRunner(copy, target.commands, target.nearest)

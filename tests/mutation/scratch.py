@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,15 +15,19 @@ KERNEL_CACHE = ("*.nbi", "*.nbc")
 
 
 def project_files(root: Path = ROOT) -> list[str]:
-    """What Git tracks, and what it would track (new tests), as paths in the project."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        check=True,
-    )
-    names = {name for name in listed.stdout.decode().split("\0") if name}
-    return sorted(name for name in names if (root / name).is_file())
+    """Everything but what .gitignore and this list name, as paths in the project; Git itself is not needed."""
+    patterns = [line.strip("/") for line in (root / ".gitignore").read_text(encoding="utf-8").split()]
+
+    def left_out(path: Path) -> bool:
+        names = (path.name, path.relative_to(root).as_posix())
+        return any(fnmatch(name, pattern) for name in names for pattern in (".git", *patterns))
+
+    found = []
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        folders[:] = [name for name in folders if not left_out(here / name)]
+        found += [(here / name).relative_to(root).as_posix() for name in files if not left_out(here / name)]
+    return sorted(found)
 
 
 @contextmanager

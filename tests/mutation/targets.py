@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .generator_mutator import generator_mutants
@@ -39,7 +39,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Target:
-    """tests: arguments of pytest; commands: arguments of Forge, one run after the other.
+    """tests: arguments of pytest; commands: arguments of Forge, one run after the other, behind the nearest test file.
 
     pins: tests that notice every change, because they compare with what was there before. They run when nothing else
     noticed, and are counted apart: they say that something changed, not that it is wrong.
@@ -50,6 +50,7 @@ class Target:
     tests: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
+    nearest: Mapping[str, str] = field(default_factory=dict)
 
     def mutants(self, root: Path) -> list[Mutant]:
         """Every mutant, in order."""
@@ -89,6 +90,8 @@ TARGETS: dict[str, Target] = {
             "tests/prover/test_golden_proofs.py",
             "tests/prover/test_rejections.py",
             "tests/prover/test_merkle.py",
+            "tests/prover/test_places.py",
+            "tests/prover/test_affine.py",
             "tests/prover/test_model_commitment.py",
             "tests/prover/argument/test_multilinear.py",
             "tests/prover/curve/test_g1.py",
@@ -129,12 +132,19 @@ TARGETS: dict[str, Target] = {
         tests=(
             "tests/prover/test_relations.py",
             "tests/prover/operators/test_ranges.py",
+            "tests/prover/operators/test_limits.py",
             "tests/prover/operators/test_meaning.py",
             "tests/prover/test_tables.py",
+            "tests/prover/test_function_tables.py",
             "tests/prover/operators/test_check.py::test_valid_witness_has_no_violation",
             "tests/prover/operators/test_check.py::test_no_changed_value_survives",
             "tests/prover/operators/test_uniqueness.py",
             "tests/prover/operators/test_norms.py",
+            "tests/prover/operators/test_attend.py",
+            "tests/prover/operators/test_head_pair.py",
+            "tests/prover/operators/test_matmul.py",
+            "tests/prover/operators/test_rotary.py",
+            "tests/prover/architectures/test_programs.py",
             "tests/prover/operators/test_forger.py",
         ),
         pins=("tests/prover/test_golden_proofs.py::test_a_kept_proof_is_accepted",),
@@ -178,7 +188,13 @@ TARGETS: dict[str, Target] = {
                 only=r"step_verifier|embedding_verifier|_srs_words|_labels|_selectors?",
             ),
         ),
-        tests=("tests/verifier_gen/test_golden_proofs.py", "tests/verifier_gen/test_expressions.py"),
+        tests=(
+            "tests/verifier_gen/test_golden_proofs.py",
+            "tests/verifier_gen/test_expressions.py",
+            "tests/verifier_gen/test_closed_forms.py",
+            "tests/verifier_gen/test_layout.py",
+            "tests/verifier_gen/test_families.py::test_a_true_statement_is_accepted_and_a_changed_one_is_not",
+        ),
     ),
     "dispute-game": Target(
         "Dispute contracts",
@@ -210,5 +226,6 @@ TARGETS: dict[str, Target] = {
             ("test", "--fail-fast", "--no-match-test", "invariant"),
             ("test", "--fail-fast", "--match-test", "invariant"),
         ),
+        nearest={"contracts/src/libraries/Parameters.sol": "contracts/test/ParameterLimits.t.sol"},
     ),
 }

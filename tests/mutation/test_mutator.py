@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .__main__ import _chosen
 from .explanations import load, stale
 from .generator_mutator import generator_mutants
 from .mutants import Mutant
@@ -185,10 +186,29 @@ def test_the_page_lists_what_survived_with_its_reason() -> None:
         mutant.identity: {**mutant.facts(), **Outcome(outcome, "", 1.0).facts()}
         for mutant, outcome in zip(mutants, ("caught", "survived", "invalid"), strict=True)
     }
-    text = page({"python-verifier": {"made": 9, "seconds": 3.0, "outcomes": outcomes}}, {}, ROOT)
-    assert "| Python verifier | 9 | 3 | 1 | 0 | 1 | 0 | 1 | 50.0 % |" in text
+    text = page({"python-verifier": {"made": 9, "draw": "seed 1", "outcomes": outcomes}}, {}, ROOT)
+    row = "| Python verifier | 9 | 3 | 1 | 0 | 1 | 0 | 0 | 1 | 0 | 50.0 % | 9.5 – 90.5 % | seed 1 | 1.0 |"
+    assert row in text
+    assert "This is a sample" in text
     assert "Not explained" in text
     assert mutants[1].change in text
+
+
+def test_a_page_of_all_mutants_is_no_sample() -> None:
+    mutant = mutants_of("python-verifier")[0]
+    outcomes = {mutant.identity: {**mutant.facts(), **Outcome("caught", "", 1.0).facts()}}
+    text = page({"python-verifier": {"made": 1, "draw": "all", "outcomes": outcomes}}, {}, ROOT)
+    assert "| Python verifier | 1 | 1 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 100.0 % | exact | all | 1.0 |" in text
+    assert "This is a sample" not in text
+
+
+def test_a_larger_sample_contains_a_smaller_one_and_another_seed_draws_others() -> None:
+    draws = [
+        _chosen(list(mutants_of("relations")), "", size, seed) for size, seed in ((20, 1), (50, 1), (20, 2))
+    ]
+    assert draws[0] == draws[1][:20]
+    assert len({mutant.identity for mutant in draws[1]}) == 50
+    assert draws[0] != draws[2]
 
 
 # --- real runs ----------------------------------------------------------------------------------------------

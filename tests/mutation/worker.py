@@ -2,7 +2,7 @@
 
 Reads one JSON job per line and answers with one JSON result per line. What no mutant touches (pytest, NumPy, Numba,
 the field kernels) is imported once; each job then runs in a fork of its own, with the mutated source in place of the
-module's. The file of the module stays as it is, so that compiled kernels are found in their cache.
+module's. The file of the module stays as it is, so that compiled kernels and bytecode are found in their caches.
 
     job     {"module": name or null, "path": file, "text": source, "tests": [...], "pins": [...], "limit_s": seconds}
     result  {"outcome": "survived" | "caught" | "pinned" | "invalid" | "timeout" | "broken", "by": test, "seconds": ...}
@@ -34,6 +34,7 @@ PRELOADED = (
     "eth_hash.auto",
     "eth_abi",
     "httpx",
+    "prover.curve.tower_kernels",
     "prover.field.arrays",
     "prover.field.ifma",
     "prover.field.inversion",
@@ -141,7 +142,6 @@ def run_forked(job: dict[str, Any], log: Path) -> dict[str, Any]:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(output, 1)
             os.dup2(output, 2)
-            sys.dont_write_bytecode = True
             resource.setrlimit(resource.RLIMIT_DATA, (LARGEST_DATA, LARGEST_DATA))
             try:
                 answer = run_tests(job)

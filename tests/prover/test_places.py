@@ -1,0 +1,62 @@
+"""Where a witness tensor lies among the chunks, and which chunks a claim about it weighs: by hand, without a proof."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prover.argument.multilinear import eq_table
+from prover.claims import _weights
+from prover.field import arrays
+from prover.field.arrays import MODULUS
+from prover.plan import Plan, Zone
+from prover.program import Kind
+from tests.prover.operators.random_layers import SMALL
+
+ZONE = Zone(1, False, (("first", 0, 2), ("second", 4, 0)))
+MOVING = Zone(2, True, (("first", 0, 1), ("second", 2, 1), ("third", 4, 0)))
+ALONE = Zone(1, False, (("only", 0, 3),))
+
+
+@pytest.mark.parametrize(("zone", "units", "bits"), [(ZONE, 5, 3), (MOVING, 5, 3), (ALONE, 8, 3)])
+def test_an_array_ends_behind_its_last_tensor(zone: Zone, units: int, bits: int) -> None:
+    assert (zone.units, zone.unit_bits) == (units, bits)
+
+
+def test_only_a_moving_zone_grows_with_the_context() -> None:
+    assert [ZONE.variables(t) for t in (0, 5)] == [3, 3]
+    assert [MOVING.variables(t) for t in (0, 5)] == [3, 8]
+    assert [ZONE.chunks(t, 2) for t in (0, 5)] == [2, 2]
+    assert [MOVING.chunks(t, 2) for t in (0, 1, 5)] == [2, 3, 40]
+    assert [ALONE.chunks(0, mu) for mu in (2, 3, 4)] == [2, 1, 1]
+
+
+def test_leading_bits_select_a_tensor() -> None:
+    assert [ZONE.slot(name) for name in ("first", "second")] == [(0, 1), (4, 3)]
+    assert [MOVING.slot(name) for name in ("first", "second", "third")] == [(0, 2), (1, 2), (4, 3)]
+    assert ALONE.slot("only") == (0, 0)
+
+
+@pytest.mark.parametrize("coordinates", [[1, 7], [0, 7], [1, 0, 5], [7, 1], [3, 5], []])
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_claim_weighs_the_chunks_that_there_are(coordinates: list[int], count: int) -> None:
+    """All chunks with a weight that is not zero, except behind the last one."""
+    table = arrays.to_ints(eq_table(coordinates)) if coordinates else [1]
+    expected = {("it", i): weight for i, weight in enumerate(table) if weight and i < count}
+    found = _weights("it", coordinates, count)
+    assert {key: weight % MODULUS for key, weight in found if weight % MODULUS} == expected
+    places = [("it", index) for index in range(count)]
+    assert [key for key, _ in found] == [key for key in places if key in dict(found)]
+
+
+@pytest.mark.parametrize("kind", ["attention", "mlp"])
+@pytest.mark.parametrize("chunk_bits", [2, 4, 7, 14])
+def test_a_weight_has_chunks_up_to_its_last_real_entry(kind: str, chunk_bits: int) -> None:
+    plan = Plan(SMALL.programs[kind])
+    weights = [tensor for tensor in plan.tensors.values() if tensor.kind is Kind.WEIGHT]
+    assert weights
+    for tensor in weights:
+        padded = np.zeros([1 << plan.axes[axis].fixed for axis in tensor.axes], dtype=bool)
+        padded[tuple(slice(plan.program.real_sizes[axis]) for axis in tensor.axes)] = True
+        last = np.flatnonzero(padded)[-1]
+        assert plan.weight_chunks(tensor, chunk_bits) == last // (1 << chunk_bits) + 1

@@ -1,0 +1,30 @@
+"""The last region of a verifier's memory holds the longest absorption: behind it lie values that it must not overwrite."""
+
+from __future__ import annotations
+
+import pytest
+
+from prover.program import WINDOW_BITS
+from prover.proof import ProofShape
+from prover.statement import VerifyingKey
+from tests.verifier_gen.golden_proofs import STATEMENTS, golden
+from verifier_gen.layout import StepLayout
+
+
+@pytest.mark.parametrize("name", [name for name in STATEMENTS if name != "embedding"])
+def test_the_longest_absorption_fits(name: str) -> None:
+    kept = golden()[name]
+    key = kept.verifying_key
+    assert isinstance(key, VerifyingKey)
+    layout = StepLayout(key)
+    windows = 1 << (layout.largest_context_bits - WINDOW_BITS)
+    inputs = len(kept.inputs)
+    if key.plan.program.has_context:
+        inputs += 2 * (windows - 1 - kept.inputs[0])
+    shape = ProofShape.of(key.plan, layout.largest_context_bits, key.chunk_bits)
+    last = layout.memory.regions[-1]
+    assert last.name == "WORDS"
+    assert last.words >= 3 + inputs
+    assert last.words >= 2 * max(shape.commitments, shape.inverses)
+    assert last.words >= len(key.plan.sent)
+    assert layout.memory.end == last.end
