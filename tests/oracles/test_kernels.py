@@ -19,7 +19,7 @@ from prover.argument.integer_sums import bind_columns, combine_integers
 from prover.argument.sumcheck import Term, prove_sumcheck
 from prover.argument.tape import Tape, TapeBuilder
 from prover.argument.transcript import Transcript
-from prover.curve import g1, g2, msm, pairing, point_arrays, segment_sums, vector_sums
+from prover.curve import g1, g2, group_sums, msm, pairing, point_arrays, segment_sums, vector_sums
 from prover.curve.srs import SRS
 from prover.field import arrays, base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.arrays import MODULUS
@@ -103,6 +103,7 @@ def _curve() -> None:
     entries = np.arange(2 * len(points), dtype=np.uint32)
     starts = np.array([0, 1, 1, 8, 28], np.int64)
     segment_sums.segment_sums(bases, entries, starts)
+    group_sums.group_sums(bases, [(2, np.array([3, 0, 3, 3, 1], np.int32)), (0, np.array([3, 3], np.int32))], 5)
 
 
 def _many_distinct_points() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from prover.operators.layer_norm import LayerNorm
+from prover.relations import Lookup, Ref
 from tests.prover.operators.random_layers import SMALL
-from tests.prover.operators.test_ranges import RANGES
+from tests.prover.operators.test_ranges import LIMB, RANGES
 
 BY_TABLE = {"gate": 1 << (SMALL.activation_bits - 1)}
 """What no range check bounds but the activation's table, which has one entry per value."""
@@ -15,3 +17,11 @@ BY_TABLE = {"gate": 1 << (SMALL.activation_bits - 1)}
 def test_a_limit_is_the_end_of_the_range(kind: str) -> None:
     signed = {name: high for name, (low, high) in RANGES[kind].items() if low < 0}
     assert SMALL.programs[kind].limits == signed | (BY_TABLE if kind == "mlp" else {})
+
+
+def test_the_limit_of_a_layer_norm_is_the_end_of_its_range() -> None:
+    norm = LayerNorm((Ref("x"),), "n", ("row",), 24, 1 << 20, 40, 30, 15)
+    (check,) = (
+        r for r in norm.relations(SMALL.programs["mlp"]) if isinstance(r, Lookup) and r.name == "n_range"
+    )
+    assert norm.bits < LIMB and check.first == Ref("n") + norm.limits()["n"]
