@@ -103,7 +103,9 @@ def _curve() -> None:
     entries = np.arange(2 * len(points), dtype=np.uint32)
     starts = np.array([0, 1, 1, 8, 28], np.int64)
     segment_sums.segment_sums(bases, entries, starts)
-    group_sums.group_sums(bases, [(2, np.array([3, 0, 3, 3, 1], np.int32)), (0, np.array([3, 3], np.int32))], 5)
+    group_sums.group_sums(
+        bases, [(2, np.array([3, 0, 3, 3, 1], np.int32)), (0, np.array([3, 3], np.int32))], 5
+    )
 
 
 def _many_distinct_points() -> None:
