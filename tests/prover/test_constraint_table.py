@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields
+
 import pytest
 
-from prover.architectures.shapes import OTHER_FAMILIES
+from prover.architectures import ModelConfig
+from prover.architectures.shapes import OTHER_FAMILIES, SHAPE
 from prover.constraint_table import (
     PAGE,
     STATEMENTS,
@@ -14,6 +18,7 @@ from prover.constraint_table import (
     page,
     sample,
 )
+from prover.model.library import BUILT_IN, built_in_config
 from prover.plan import Plan
 from prover.program import Kind
 from prover.relations import Lookup
@@ -88,3 +93,26 @@ def test_a_program_that_forgets_a_range_is_refused() -> None:
     chosen = chosen_by_the_prover(case.program)
     with pytest.raises(UnconstrainedError, match="product"):
         constraints(case.hunt().only(kept), ["product_remainder"], chosen, "mlp")
+
+
+def _variants(configs: Iterable[ModelConfig]) -> set[tuple[str, frozenset[str]]]:
+    """Operators, each with the options that it goes without: a bias or a gain brings relations of its own."""
+    return {
+        (type(operator).__name__, frozenset(f.name for f in fields(operator) if not _given(operator, f.name)))
+        for config in configs
+        for program in config.programs.values()
+        for operator in program.operators
+    }
+
+
+def _given(operator: object, name: str) -> bool:
+    value = getattr(operator, name)
+    return value is not None and value != ()
+
+
+def test_every_operator_of_every_family_is_hunted() -> None:
+    """Whoever adds a family whose operators, or their options, no hunted shape has is told here."""
+    everything = _variants(map(built_in_config, BUILT_IN))
+    assert len(everything) > 10
+    assert everything <= _variants([SHAPE, *OTHER_FAMILIES.values()])
+    assert not everything <= _variants([SHAPE])
