@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IDisputeGame} from "../src/interfaces/IDisputeGame.sol";
 import {Receipt} from "../src/interfaces/IInferenceLedger.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Boundary} from "../src/libraries/Boundary.sol";
@@ -9,25 +8,6 @@ import {Scenario} from "./Scenario.sol";
 
 /// @notice First and last of what is checked one by one, and the exact ends of what is timed.
 contract LimitsTest is Scenario {
-    function test_attack_any_coordinate_that_is_not_canonical() external {
-        uint256 gameId;
-        uint256 start = vm.snapshotState();
-        for (uint256 place = 0; place < 2 * windows(); ++place) {
-            gameId = open();
-            bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);
-            uint256[] memory bad = points(0, NEVER, 0);
-            bad[place] = Boundary.Q;
-            hashes[0] = keccak256(abi.encodePacked(bad));
-            vm.prank(provider);
-            game.postBoundaries(gameId, hashes);
-            challengeInput(gameId);
-            vm.prank(provider);
-            vm.expectRevert(abi.encodeWithSelector(IDisputeGame.CoordinateOutOfRange.selector, Boundary.Q));
-            game.revealWindows(gameId, bad, new uint256[](0));
-            vm.revertToState(start);
-        }
-    }
-
     function test_the_largest_coordinate_is_accepted() external {
         uint256 gameId = open();
         bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);

@@ -55,17 +55,21 @@ contract RevealWindowsTest is Scenario {
 
     /// @dev A hash of coordinates that are not below q has no admissible preimage.
     function test_attack_coordinates_that_are_not_canonical() external {
-        gameId = open();
-        bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);
-        uint256[] memory bad = points(0, NEVER, 0);
-        bad[3] = Boundary.Q;
-        hashes[0] = keccak256(abi.encodePacked(bad));
-        vm.prank(provider);
-        game.postBoundaries(gameId, hashes);
-        challengeInput(gameId);
-        vm.prank(provider);
-        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.CoordinateOutOfRange.selector, Boundary.Q));
-        game.revealWindows(gameId, bad, new uint256[](0));
+        uint256 start = vm.snapshotState();
+        for (uint256 place = 0; place < 2 * windows(); ++place) {
+            gameId = open();
+            bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);
+            uint256[] memory bad = points(0, NEVER, 0);
+            bad[place] = Boundary.Q;
+            hashes[0] = keccak256(abi.encodePacked(bad));
+            vm.prank(provider);
+            game.postBoundaries(gameId, hashes);
+            challengeInput(gameId);
+            vm.prank(provider);
+            vm.expectRevert(abi.encodeWithSelector(IDisputeGame.CoordinateOutOfRange.selector, Boundary.Q));
+            game.revealWindows(gameId, bad, new uint256[](0));
+            vm.revertToState(start);
+        }
     }
 
     function test_the_input_has_no_second_list() external {

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import pytest
 
 from prover.plan import Evaluation, affine, monomials
 from prover.relations import Constant, Expression, Product, Ref, Sum
 
+from .expression_values import value
+
 X, Y, Z = Ref("x"), Ref("y"), Ref("z")
 OPENED = {X: Evaluation("x", ()), Y: Evaluation("y", ())}
 VALUES = {"x": 3, "y": 5, "z": 7}
-
-
-def value(expression: Expression) -> int:
-    match expression:
-        case Sum(terms):
-            return sum(value(term) for term in terms)
-        case Product(factors):
-            return prod(value(factor) for factor in factors)
-        case Constant(number):
-            return number
-        case Ref(name):
-            return VALUES[name]
-    raise AssertionError(expression)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +33,10 @@ def test_constant_and_coefficients_make_the_expression(
     expression: Expression, coefficients: dict[str, int]
 ) -> None:
     constant, found = affine(expression, OPENED.get)
-    assert {evaluation.tensor: value(c) for evaluation, c in found.items()} == coefficients
-    assert value(constant) + sum(VALUES[name] * c for name, c in coefficients.items()) == value(expression)
+    assert {evaluation.tensor: value(c, VALUES) for evaluation, c in found.items()} == coefficients
+    assert value(constant, VALUES) + sum(VALUES[name] * c for name, c in coefficients.items()) == value(
+        expression, VALUES
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from prover.architectures import ModelConfig
-from prover.architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
-from prover.architectures.gpt2 import Gpt2Config
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
+from prover.architectures.shapes import OTHER_FAMILIES
 from prover.operators.head_pair import RivalWins
 from prover.program import WINDOW_BITS, WINDOW_ROWS
 from tests.prover.operators.random_layers import SMALL, Statement, padded
@@ -38,31 +37,7 @@ QWEN3 = Qwen3Config(
     norm_epsilon=1e-6,
     max_positions=128,
 )
-GEMMA3 = Gemma3Config(
-    layers=2,
-    hidden=24,
-    heads=2,
-    kv_heads=1,
-    head_size=8,
-    feed_forward=40,
-    vocabulary=50,
-    rope_base=1_000_000,
-    local_rope_base=10_000,
-    sliding_window=32,
-    layer_kinds=(LOCAL, GLOBAL),
-    attention_scale=8**-0.5,
-    norm_epsilon=1e-6,
-    max_positions=128,
-)
-GPT2 = Gpt2Config(
-    layers=2,
-    hidden=24,
-    heads=3,
-    feed_forward=40,
-    vocabulary=50,
-    norm_epsilon=1e-5,
-    max_positions=96,
-)
+GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 FAMILIES: dict[str, ModelConfig] = {
     "llama": SMALL,
     "qwen2": QWEN2,

@@ -7,21 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from prover.architectures.llama import LlamaConfig
+from prover.architectures.shapes import SHAPE
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
 
-SMALL = LlamaConfig(
-    layers=1,
-    hidden=24,
-    heads=3,
-    kv_heads=1,
-    head_size=4,
-    feed_forward=40,
-    vocabulary=50,
-    rope_base=10_000,
-    norm_epsilon=1e-5,
-    max_positions=256,
-    activation_bits=18,
-)
+SMALL = SHAPE
 """No size is a power of two (but the head size, which must be), so that all kinds of padding occur."""
 
 
