@@ -1,23 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IDisputeGame} from "../src/interfaces/IDisputeGame.sol";
 import {Receipt} from "../src/interfaces/IInferenceLedger.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
-import {Boundary} from "../src/libraries/Boundary.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice First and last of what is checked one by one, and the exact ends of what is timed.
 contract LimitsTest is Scenario {
-    function test_the_largest_coordinate_is_accepted() external {
-        uint256 gameId = open();
+    /// @dev The base field of BN254, as EIP-197 writes it.
+    uint256 private constant Q =
+        21888242871839275222246405745257275088696311157297823662689037894645226208583;
+
+    /// @dev A game that waits for the preimage of a boundary with this coordinate.
+    function gameAtCoordinate(uint256 coordinate) private returns (uint256 gameId, uint256[] memory all) {
+        gameId = open();
         bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);
-        uint256[] memory all = points(0, NEVER, 0);
-        all[0] = Boundary.Q - 1;
+        all = points(0, NEVER, 0);
+        all[0] = coordinate;
         hashes[0] = keccak256(abi.encodePacked(all));
         vm.prank(provider);
         game.postBoundaries(gameId, hashes);
         challengeInput(gameId);
+    }
+
+    function test_the_largest_coordinate_is_accepted() external {
+        (uint256 gameId, uint256[] memory all) = gameAtCoordinate(Q - 1);
         vm.prank(provider);
+        game.revealWindows(gameId, all, new uint256[](0));
+    }
+
+    function test_the_order_of_the_field_is_no_coordinate() external {
+        (uint256 gameId, uint256[] memory all) = gameAtCoordinate(Q);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.CoordinateOutOfRange.selector, Q));
         game.revealWindows(gameId, all, new uint256[](0));
     }
 

@@ -480,6 +480,7 @@ abstract contract Scenario is Test {
         vm.assertEq(uint256(g.outcome), uint256(outcome), "outcome");
         vm.assertEq(uint256(g.reason), uint256(reason), "reason");
         vm.assertEq(game.mover(gameId), address(0));
+        vm.assertEq(g.deadline, 0, "nobody has to move");
     }
 
     function expectPhase(uint256 gameId, Phase phase) internal view {

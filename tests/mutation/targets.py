@@ -87,15 +87,15 @@ TARGETS: dict[str, Target] = {
             Scope(("prover/curve/g1.py",), only=r"<module>|is_on_curve|validate|negate|point_\w+"),
         ),
         tests=(
-            "tests/prover/test_golden_proofs.py",
-            "tests/prover/test_rejections.py",
             "tests/prover/test_merkle.py",
             "tests/prover/test_places.py",
             "tests/prover/test_affine.py",
-            "tests/prover/test_model_commitment.py",
             "tests/prover/argument/test_multilinear.py",
             "tests/prover/curve/test_g1.py",
             "tests/prover/curve/test_canonical_points.py",
+            "tests/prover/test_golden_proofs.py",
+            "tests/prover/test_rejections.py",
+            "tests/prover/test_model_commitment.py",
         ),
     ),
     "relations": Target(

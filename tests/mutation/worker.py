@@ -21,10 +21,11 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 PRELOADED = (
     "pytest",
@@ -40,7 +41,7 @@ PRELOADED = (
     "prover.field.inversion",
     "prover.field.threads",
 )
-LARGEST_DATA = 6 << 30
+LARGEST_DATA = 3 << 30
 """Bytes that a mutant may ask for: a loop that never ends must not take the machine with it."""
 DOES_NOT_COMPILE = "CompilationFailed"
 
@@ -90,6 +91,14 @@ class FirstFailure:
         if report.passed and report.when == "call":
             self.passed += 1
 
+    def answer(self, code: int, outcome: str) -> dict[str, Any]:
+        """What pytest's exit status and the reports say. outcome: what a failure means."""
+        if self.by:
+            return {"outcome": "invalid" if DOES_NOT_COMPILE in self.text else outcome, "by": self.by}
+        if code != 0 or not self.passed:
+            return {"outcome": "broken", "by": f"pytest left with {code}, {self.passed} tests passed"}
+        return {"outcome": "survived", "by": ""}
+
 
 def run_tests(job: dict[str, Any]) -> dict[str, Any]:
     """In the fork: pytest on the mutated module."""
@@ -106,10 +115,9 @@ def run_tests(job: dict[str, Any]) -> dict[str, Any]:
             continue
         plugin = FirstFailure()
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[plugin])
-        if plugin.by:
-            return {"outcome": "invalid" if DOES_NOT_COMPILE in plugin.text else outcome, "by": plugin.by}
-        if code != 0 or not plugin.passed:
-            return {"outcome": "broken", "by": f"pytest left with {int(code)}, {plugin.passed} tests passed"}
+        answer = plugin.answer(int(code), outcome)
+        if answer["outcome"] != "survived":
+            return answer
     unseen = finder is not None and not finder.loader.loaded
     return {"outcome": "survived", "by": f"no test imports {job['module']}" if unseen else ""}
 
@@ -130,46 +138,61 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def run_forked(job: dict[str, Any], log: Path) -> dict[str, Any]:
-    """One job in a process of its own, killed with all that it started when its time is over."""
-    started = time.monotonic()
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
+class Fork:
+    """A job in a process of its own, killed with all that it started when its time is over.
+
+    After `Fork(...)` there are two processes. In the parent `result` is the answer; in the child it is None, and the
+    child has to `finish`.
+    """
+
+    def __init__(self, limit_s: float, log: Path) -> None:
+        self.result: dict[str, Any] | None = None
+        started = time.monotonic()
+        reader, self._writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
             os.close(reader)
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(output, 1)
             os.dup2(output, 2)
             resource.setrlimit(resource.RLIMIT_DATA, (LARGEST_DATA, LARGEST_DATA))
+            return
+        os.close(self._writer)
+        late = not _ends_before(pid, started + limit_s)
+        with os.fdopen(reader) as pipe:
+            text = "" if late else pipe.read()
+        if late:
+            answer = {"outcome": "timeout", "by": f"more than {limit_s:.0f} s"}
+        else:
+            # a mutant that takes the whole process with it has been noticed as well
+            answer = json.loads(text) if text else {"outcome": "caught", "by": "the process ended"}
+        self.result = {**answer, "seconds": round(time.monotonic() - started, 2)}
+
+    def finish(self, make_answer: Callable[[], dict[str, Any]]) -> NoReturn:
+        """In the child: send the answer and end."""
+        status = 1
+        try:
             try:
-                answer = run_tests(job)
+                answer = make_answer()
             except Exception as error:
                 answer = {"outcome": "broken", "by": f"{type(error).__name__}: {error}"}
-            os.write(writer, json.dumps(answer).encode())
+            os.write(self._writer, json.dumps(answer).encode())
             status = 0
         finally:
             os._exit(status)
-    os.close(writer)
-    late = False
+
+
+def _ends_before(pid: int, deadline: float) -> bool:
+    """Waits for a child; kills it and all below it at the deadline."""
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
-        if time.monotonic() - started > job["limit_s"]:
+        if time.monotonic() > deadline:
             for process in (*_descendants(pid), pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             os.waitpid(pid, 0)
-            late = True
-            break
+            return False
         time.sleep(0.01)
-    with os.fdopen(reader) as pipe:
-        text = "" if late else pipe.read()
-    if late:
-        result = {"outcome": "timeout", "by": f"more than {job['limit_s']:.0f} s"}
-    else:
-        # a mutant that takes the whole process with it has been noticed as well
-        result = json.loads(text) if text else {"outcome": "caught", "by": "the process ended"}
-    return {**result, "seconds": round(time.monotonic() - started, 2)}
+    return True
 
 
 def main() -> None:
@@ -183,7 +206,11 @@ def main() -> None:
         importlib.import_module(name)
     print(json.dumps({"ready": str(prover.__file__)}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(run_forked(json.loads(line), here / "mutation.log")), flush=True)
+        job = json.loads(line)
+        fork = Fork(job["limit_s"], here / "mutation.log")
+        if fork.result is None:
+            fork.finish(partial(run_tests, job))
+        print(json.dumps(fork.result), flush=True)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,16 @@ def test_a_claim_weighs_the_chunks_that_there_are(coordinates: list[int], count:
     assert [key for key, _ in found] == [key for key in places if key in dict(found)]
 
 
+@pytest.mark.parametrize(
+    ("coordinates", "chunks"),
+    [([1, 7], [2, 3]), ([0, 7], [0, 1]), ([1, 0, 5], [4, 5]), ([0, 1], [1]), ([1, 1], [3]), ([7], [0, 1])],
+)
+def test_leading_bits_leave_out_the_chunks_of_other_tensors(
+    coordinates: list[int], chunks: list[int]
+) -> None:
+    assert [index for (_, index), _ in _weights("it", coordinates, 8)] == chunks
+
+
 @pytest.mark.parametrize("kind", ["attention", "mlp"])
 @pytest.mark.parametrize("chunk_bits", [2, 4, 7, 14])
 def test_a_weight_has_chunks_up_to_its_last_real_entry(kind: str, chunk_bits: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 
 import pytest
@@ -11,7 +13,7 @@ from contracts.bindings.compiler import Artifact, compile_sources
 from devnet.anvil import free_port, start_anvil, stop_process
 from prover.curve.srs import SRS
 from tests.prover.operators.random_layers import SMALL
-from tests.verifier_gen.evm import Evm, Verifier
+from tests.verifier_gen.evm import KEPT_CHAIN, Evm, Verifier
 from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding
 from verifier_gen import CONTRACTS, generate_sources
 
@@ -23,11 +25,17 @@ def srs() -> SRS:
 
 @pytest.fixture(scope="session")
 def evm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evm]:
-    anvil = start_anvil(free_port(), tmp_path_factory.mktemp("anvil") / "anvil.log", block_time_s=None)
-    client = Evm(anvil.rpc_url)
-    yield client
-    client.close()
-    stop_process(anvil.pid)
+    with ExitStack() as stack:
+        url = os.environ.get(KEPT_CHAIN)
+        if not url:
+            anvil = start_anvil(
+                free_port(), tmp_path_factory.mktemp("anvil") / "anvil.log", block_time_s=None
+            )
+            stack.callback(stop_process, anvil.pid)
+            url = anvil.rpc_url
+        client = Evm(url)
+        stack.callback(client.close)
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ ERRORS = {
     for name in ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "DegenerateChallenge")
 }
 ACCEPTED, FALSE = "accepted", "false"
+KEPT_CHAIN = "GAINSAY_TEST_CHAIN"
+"""Environment: the URL of an Anvil to use instead of starting one."""
 GAS_LIMIT = 1 << 24  # a transaction's limit (EIP-7825)
 
 

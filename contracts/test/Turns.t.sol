@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
+import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
+import {Scenario} from "./Scenario.sol";
+
+/// @notice What a turn lasts when the mover's clock is too short to matter, and what a game says of itself.
+contract TurnsTest is Scenario {
+    function _parameters() internal pure override returns (ProtocolParameters memory made) {
+        made = Parameters.devnet();
+        made.clock = 1;
+        made.proveExtension = 70;
+    }
+
+    function expectTurn(uint256 gameId, Phase phase, uint64 extension) private view {
+        expectPhase(gameId, phase);
+        vm.assertEq(game.game(gameId).deadline, block.timestamp + extension, "length of the turn");
+    }
+
+    function test_only_the_first_round_leaves_time_for_the_whole_trace() external {
+        uint256 gameId = open();
+        expectTurn(gameId, Phase.AwaitBoundaries, p.traceExtension);
+        postBoundaries(gameId, 5, 1);
+        expectTurn(gameId, Phase.AwaitChallenge, p.traceExtension);
+        challengeStep(gameId, 4);
+        expectTurn(gameId, Phase.AwaitBoundaries, p.moveExtension);
+        postBoundaries(gameId, 5, 1);
+        expectTurn(gameId, Phase.AwaitChallenge, p.moveExtension);
+    }
+
+    function test_a_reveal_and_a_choice_are_ordinary_moves_and_a_proof_has_its_own_time() external {
+        expectTurn(openAs(challenger, true), Phase.AwaitReveal, p.moveExtension);
+        uint256 gameId = open();
+        postBoundaries(gameId, NEVER, 0);
+        challengeInput(gameId);
+        expectTurn(gameId, Phase.AwaitWindows, p.moveExtension);
+        revealInput(gameId);
+        expectTurn(gameId, Phase.AwaitChoice, p.moveExtension);
+        chooseWindow(gameId, 0);
+        expectTurn(gameId, Phase.AwaitProof, p.proveExtension);
+    }
+
+    function test_a_game_about_a_token_has_no_range_to_cut() external {
+        uint256 gameId = open();
+        postBoundaries(gameId, NEVER, 0);
+        vm.assertEq(game.cuts(gameId)[0], game.game(gameId).rangeStart);
+        challengeHead(gameId, 40, 0);
+        Game memory g = game.game(gameId);
+        vm.assertEq(g.rangeStart, g.rangeEnd);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitProof));
+        game.cuts(gameId);
+    }
+
+    function test_an_unknown_game_has_no_views() external {
+        bytes memory unknown = abi.encodeWithSelector(IDisputeGame.GameUnknown.selector, 7);
+        vm.expectRevert(unknown);
+        game.game(7);
+        vm.expectRevert(unknown);
+        game.mover(7);
+        vm.expectRevert(unknown);
+        game.windowCount(7);
+    }
+}
