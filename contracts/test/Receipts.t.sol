@@ -69,6 +69,17 @@ contract ReceiptsTest is Scenario {
         expectSolvent();
     }
 
+    function test_attack_answer_a_claim_twice() external {
+        Receipt memory receipt = makeReceipt(response, SALT, TARGET);
+        vm.warp(receipt.postingDeadline + 1);
+        bytes32 id = claim(receipt);
+        bytes32[] memory path = batchPath();
+        ledger.answerClaim(id, path);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.NoPendingClaim.selector, id));
+        ledger.answerClaim(id, path);
+        expectSolvent();
+    }
+
     function test_attack_post_another_answer_than_the_signed_one() external {
         Response memory other = makeResponse(40, 29, 30); // same index, other output
         Receipt memory receipt = makeReceipt(other, SALT, TARGET);

@@ -20,7 +20,8 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -141,40 +142,46 @@ class Server:
 
     def __init__(self, watch: Watch, answers: int, log: Path) -> None:
         self.watch, self.answers, self.log = watch, answers, log
-        self.fork: Fork | None = None
-        self.plugin: FirstFailure | None = None
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """True once the input has ended; None in a fork, so that pytest's own loop runs the tests."""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Around pytest's own loop, which runs in forks only. They end here: to tidy up would take longer."""
         self.watch.stop()
         self._say({"ready": sys.modules["prover"].__file__, "tests": len(session.items)})
         for line in sys.stdin:
             job = json.loads(line)
-            self.fork = Fork(job["limit_s"], self.log)
-            if self.fork.result is None:
-                return self._prepared(session, job)
-            self._say(self.fork.result)
-        return True
-
-    def _prepared(self, session: pytest.Session, job: dict[str, Any]) -> bool | None:
-        if job["module"]:
+            fork = Fork(job["limit_s"], self.log)
+            if fork.result is not None:
+                self._say(fork.result)
+                continue
+            if not self._is_mutated(job):
+                fork.finish(partial(dict, UNKNOWN))
+            rank = {test: index for index, test in reversed(list(enumerate(job["first"])))}
+            session.items.sort(key=lambda item: rank.get(item.nodeid, len(rank)))
+            failure = FirstFailure()
+            session.config.pluginmanager.register(failure)
             try:
-                original = Path(job["path"]).read_text(encoding="utf-8")
-                replace(job["path"], original, job["text"], self.watch.called)
-            except CannotReplace:
-                return True
-        elif str(Path(job["path"]).resolve()) in self.watch.opened:
-            return True
-        rank = {test: index for index, test in reversed(list(enumerate(job["first"])))}
-        session.items.sort(key=lambda item: rank.get(item.nodeid, len(rank)))
-        self.plugin = FirstFailure()
-        session.config.pluginmanager.register(self.plugin)
-        return None
+                yield
+            except BaseException as error:
+                fork.finish(partial(failure.answer, type(error).__name__, "caught"))
+            fork.finish(partial(failure.answer, 0, "caught"))
+        session.items.clear()
+        return (yield)
 
-    def answer(self, code: int) -> dict[str, Any]:
-        """In the fork, after the tests."""
-        return dict(UNKNOWN) if self.plugin is None else self.plugin.answer(code, "caught")
+    def _is_mutated(self, job: dict[str, Any]) -> bool:
+        """Whether the tests now see the mutant, if there is one."""
+        if not job["module"]:
+            return str(Path(job["path"]).resolve()) not in self.watch.opened
+        try:
+            replace(
+                job["path"],
+                Path(job["path"]).read_text(encoding="utf-8"),
+                job["text"],
+                self.watch.called,
+            )
+        except CannotReplace:
+            return False
+        return True
 
     def _say(self, answer: dict[str, Any]) -> None:
         os.write(self.answers, (json.dumps(answer) + "\n").encode())
@@ -187,11 +194,8 @@ def main(tests: list[str]) -> None:
     for name in PRELOADED:
         __import__(name)
     watch = Watch()
-    server = Server(watch, answers, log)
     watch.start()
-    code = pytest.main(["-x", "-q", "-s", "-p", "no:cacheprovider", *tests], plugins=[server])
-    if server.fork is not None and server.fork.result is None:
-        server.fork.finish(lambda: server.answer(int(code)))
+    pytest.main(["-x", "-q", "-s", "-p", "no:cacheprovider", *tests], plugins=[Server(watch, answers, log)])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from .targets import Target
 SHORTEST_LIMIT_S = 20.0
 LIMIT_FACTOR = 2
 """The run without a mutation compiles everything, or runs the tests in both ways: twice is four times the usual."""
+UNOPTIMISED = {"optimizer": {"enabled": False}}
+"""Generated verifiers mean the same without the optimiser, which takes most of the time of a compilation."""
 FIRST_TESTS = 25
 """So many tests that failed on neighbours of a mutant run before all others."""
 FORGE = ("node", "contracts/solc/forge.js")
@@ -120,7 +122,7 @@ class PytestRunner(AbstractContextManager["PytestRunner"]):
         self.copy, self.tests, self.pins = copy, tests, pins
         self.stack = ExitStack()
         self.environment = {
-            **self.stack.enter_context(warm_compiler(copy)),
+            **self.stack.enter_context(warm_compiler(copy, UNOPTIMISED)),
             **self.stack.enter_context(warm_chain(copy)),
         }
         self.worker = self.stack.enter_context(Worker(copy, self.environment, "worker"))

@@ -1,5 +1,6 @@
 // One Solidity compiler for a whole run of mutants: loading it, and its first compilation, take longer than any other.
-// Listens on the socket that its argument names; answers a standard JSON request per connection. See solc.py.
+// Listens on the socket that its argument names; answers a standard JSON request per connection, with the settings of
+// its second argument. See solc.py.
 "use strict";
 
 const net = require("net");
@@ -9,11 +10,18 @@ const SEARCH = { paths: [path.join(__dirname, "..", "..")] };
 const compiler = require(require.resolve("solc", SEARCH));
 for (const event of ["uncaughtException", "unhandledRejection"]) process.removeAllListeners(event);
 
+const SETTINGS = JSON.parse(process.argv[3]);
+
+function compile(text) {
+  const request = JSON.parse(text);
+  return compiler.compile(JSON.stringify({ ...request, settings: { ...request.settings, ...SETTINGS } }));
+}
+
 const server = net.createServer({ allowHalfOpen: true }, (connection) => {
   const parts = [];
   connection.on("data", (part) => parts.push(part));
   connection.on("error", () => connection.destroy());
-  connection.on("end", () => connection.end(compiler.compile(Buffer.concat(parts).toString("utf8")) + "\n"));
+  connection.on("end", () => connection.end(compile(Buffer.concat(parts).toString("utf8")) + "\n"));
 });
 server.listen(process.argv[2], () => process.stdout.write(compiler.version() + "\n"));
 // The runner keeps the standard input open: when it ends, so does this.

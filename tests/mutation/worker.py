@@ -34,7 +34,9 @@ PRELOADED = (
     "numba",
     "eth_hash.auto",
     "eth_abi",
+    "httpcore",
     "httpx",
+    "solcx",
     "prover.curve.tower_kernels",
     "prover.field.arrays",
     "prover.field.ifma",
@@ -91,7 +93,7 @@ class FirstFailure:
         if report.passed and report.when == "call":
             self.passed += 1
 
-    def answer(self, code: int, outcome: str) -> dict[str, Any]:
+    def answer(self, code: int | str, outcome: str) -> dict[str, Any]:
         """What pytest's exit status and the reports say. outcome: what a failure means."""
         if self.by:
             return {"outcome": "invalid" if DOES_NOT_COMPILE in self.text else outcome, "by": self.by}

@@ -30,7 +30,7 @@ def _points(words: list[int]) -> tuple[tuple[int, int], ...]:
 
 def _kept(name: str) -> tuple[VerifyingKey, Statement, bytes]:
     """A true statement, taken apart."""
-    kept = golden()[name]
+    kept = golden(name)
     key = kept.verifying_key
     assert isinstance(key, VerifyingKey)
     names = key.plan.program.public_scalars
@@ -123,7 +123,7 @@ def test_shifts_have_limits(name: str) -> None:
 
 
 def test_a_step_key_is_decoded_strictly() -> None:
-    kept = golden()["mlp"]
+    kept = golden("mlp")
     key = kept.verifying_key
     assert isinstance(key, VerifyingKey)
     parsed = StepKey.decode(kept.key, key.plan, key.chunk_bits)
@@ -157,7 +157,7 @@ def test_a_table_must_fit_the_srs() -> None:
 
 def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
     """A proof for one key is none for a key that differs in anything a verifier computes with."""
-    key = golden()["mlp"].verifying_key
+    key = golden("mlp").verifying_key
     assert isinstance(key, VerifyingKey)
     program = key.plan.program
 
@@ -180,7 +180,7 @@ def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
 
 
 def test_an_embedding_statement_has_32_rows_of_points() -> None:
-    kept = golden()["embedding"]
+    kept = golden("embedding")
     key = kept.verifying_key
     assert isinstance(key, EmbeddingKey)
     *rows, window = _points(kept.inputs)
@@ -257,7 +257,7 @@ class _ChosenZeta(Transcript):
 
 @pytest.mark.parametrize("zeta", [0, 1, MODULUS - 1])
 def test_an_opening_under_a_degenerate_challenge_is_rejected(zeta: int) -> None:
-    key = golden()["head"].verifying_key
+    key = golden("head").verifying_key
     (opening, *_) = _openings()
     with pytest.raises(MercuryRejected, match="degenerate"):
         verify_mercury((1, 2), [5] * 18, 7, opening, key.g2_one, key.g2_tau, _ChosenZeta(zeta))

@@ -1,7 +1,7 @@
 """Proofs kept in a file: what was accepted once stays accepted, by the Python verifier and by the generated ones.
 
-The file holds every statement kind on small random layers (`tests/prover/operators/random_layers.py`), under the
-insecure devnet SRS. It holds all that a verifier needs, so that reading it proves nothing anew. A change of the
+The file holds every statement kind on small random layers (`tests/prover/operators/random_layers.py`), and what other
+families have of their own (`tests/prover/architectures/random_models.py`), under the insecure devnet SRS. It holds all that a verifier needs, so that reading it proves nothing anew. A change of the
 protocol, of a relation or of the encoding must be made on purpose: then write it again with
 
     python -m tests.verifier_gen.golden_proofs
@@ -19,13 +19,12 @@ from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey
 from prover.plan import Plan
 from prover.statement import VerifyingKey
+from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding
 
 FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
-ORIGIN = (
-    "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators, seed 1, devnet SRS"
-)
+ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators and tests/prover/architectures, seed 1, devnet SRS"
 STATEMENTS = {
     "head": ("head", 0, 18),
     "mlp": ("mlp", 0, 18),
@@ -35,6 +34,22 @@ STATEMENTS = {
     "embedding": ("embedding", 0, 18),
 }
 """Name -> kind, window, mu. In chunks of 2^14 the range table takes eight of them, a stack of columns two."""
+FAMILY_STATEMENTS = {
+    f"{family} {kind} of window {window}, layer {layer}": (family, kind, window, layer)
+    for family, kind, window, layer in (
+        ("gpt2", "head", 0, 0),
+        ("gpt2", "mlp", 0, 0),
+        ("gpt2", "attention", 1, 0),
+        ("qwen2", "attention", 0, 0),
+        ("qwen3", "attention", 1, 0),
+        ("gemma3", "mlp", 0, 0),
+        ("gemma3", "attention", 0, 0),  # before the first row that a local layer no longer sees
+        ("gemma3", "attention", 2, 0),
+        ("gemma3", "attention", 2, 1),  # a global layer
+    )
+}
+"""Name -> family, kind, window, layer: what no statement of a Llama has."""
+FAMILY_MU = 18
 LIES = ("truthful", "adjusted")
 """Proofs of a false head statement by `tests/tampering/malicious_prover.py`: in the first one the final check of the
 sumcheck is false, in the second one the claim of one evaluation; both are decided by the opening's pairing."""
@@ -46,20 +61,20 @@ def shape(mu: int) -> LlamaConfig:
 
 
 @cache
-def golden() -> dict[str, Proven]:
-    """The true statements of the file, by name."""
-    return _stored("statements")
+def golden(name: str) -> Proven:
+    """A true statement of the file, of STATEMENTS or FAMILY_STATEMENTS."""
+    return _read(_stored()["statements"][name])
 
 
 @cache
-def golden_lies() -> dict[str, Proven]:
-    """The false one with its proofs, by what the malicious prover did."""
-    return _stored("lies")
+def golden_lie(name: str) -> Proven:
+    """The false one with its proof, by what the malicious prover did."""
+    return _read(_stored()["lies"][name])
 
 
-def _stored(part: str) -> dict[str, Proven]:
-    stored = json.loads(FILE.read_text(encoding="utf-8"))[part]
-    return {name: _read(facts) for name, facts in stored.items()}
+@cache
+def _stored() -> dict[str, dict]:  # type: ignore[type-arg]
+    return dict(json.loads(FILE.read_text(encoding="utf-8")))
 
 
 def _read(facts: dict) -> Proven:  # type: ignore[type-arg]
@@ -69,7 +84,8 @@ def _read(facts: dict) -> Proven:  # type: ignore[type-arg]
         key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
     else:
         constants = tuple((name, (int(x, 16), int(y, 16))) for name, (x, y) in facts["constants"].items())
-        key = VerifyingKey(Plan(shape(facts["mu"]).programs[facts["kind"]]), facts["mu"], *srs, constants)
+        config = FAMILIES[facts["family"]] if "family" in facts else shape(facts["mu"])
+        key = VerifyingKey(Plan(config.programs[facts["kind"]]), facts["mu"], *srs, constants)
     words = bytes.fromhex(facts["inputs"])
     inputs = [int.from_bytes(words[i : i + 32], "big") for i in range(0, len(words), 32)]
     return Proven(facts["kind"], key, bytes.fromhex(facts["key"]), inputs, bytes.fromhex(facts["proof"]))
@@ -116,6 +132,8 @@ def _lies() -> dict[str, object]:
 
 def write() -> None:
     """Prove every statement and write the file."""
+    from tests.prover.architectures.proven import proven as prove_family
+
     statements = {}
     for name, (kind, window, mu) in STATEMENTS.items():
         srs = SRS.devnet(mu)
@@ -124,6 +142,12 @@ def write() -> None:
         else:
             proven = prove_random(kind, srs, window, shape(mu))
         statements[name] = _facts(proven, mu)
+    for name, (family, kind, window, layer) in FAMILY_STATEMENTS.items():
+        true = prove_family(family, kind, window, layer)
+        statements[name] = {
+            **_facts(Proven(kind, true.key, *true.calldata), FAMILY_MU),
+            "family": family,
+        }
     text = json.dumps({"origin": ORIGIN, "statements": statements, "lies": _lies()}, indent=1)
     FILE.write_text(text + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ from functools import cache
 import pytest
 
 from contracts.bindings.compiler import compile_sources
+from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.argument.mercury import MercuryOpening
 from prover.embedding import EmbeddingKey
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
@@ -20,7 +21,7 @@ from prover.program import WINDOW_BITS
 from prover.proof import ProofShape
 from prover.statement import VerifyingKey
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
-from tests.verifier_gen.golden_proofs import LIES, STATEMENTS, golden, golden_lies
+from tests.verifier_gen.golden_proofs import FAMILY_STATEMENTS, LIES, STATEMENTS, golden, golden_lie
 from tests.verifier_gen.statements import Proven
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import embedding_verifier, step_verifier
@@ -36,9 +37,9 @@ def golden_verifier(evm: Evm) -> Callable[[str], Verifier]:
 
     @cache
     def verifier(name: str) -> Verifier:
-        key = golden()[name].verifying_key
+        key = golden(name).verifying_key
         if key not in deployed:
-            contract = CONTRACTS[golden()[name].kind]
+            contract = CONTRACTS[golden(name).kind]
             make = embedding_verifier if isinstance(key, EmbeddingKey) else step_verifier
             artifact = compile_sources({f"{contract}.sol": make(key, insecure=True)})[contract]  # type: ignore[operator]
             deployed[key] = evm.deploy(artifact.creation_code)
@@ -77,22 +78,22 @@ def _changes(kept: Proven) -> Iterator[tuple[str, bytes, list[int], bytes]]:
                 )
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", [*STATEMENTS, *FAMILY_STATEMENTS])
 def test_a_kept_proof_is_accepted(golden_verifier: Callable[[str], Verifier], name: str) -> None:
-    kept = golden()[name]
+    kept = golden(name)
     assert golden_verifier(name).verdict(kept.key, kept.inputs, kept.proof) == ACCEPTED
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_kept_lie_is_false(golden_verifier: Callable[[str], Verifier], lie: str) -> None:
     """Each fails one check only, the final one of the sumcheck or the opening: the verifier has both."""
-    kept = golden_lies()[lie]
+    kept = golden_lie(lie)
     assert golden_verifier("head").verdict(kept.key, kept.inputs, kept.proof) == FALSE
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", [*STATEMENTS, *FAMILY_STATEMENTS])
 def test_a_changed_word_is_rejected(golden_verifier: Callable[[str], Verifier], name: str) -> None:
-    kept, verifier = golden()[name], golden_verifier(name)
+    kept, verifier = golden(name), golden_verifier(name)
     for what, key, inputs, proof in _changes(kept):
         assert verifier.verdict(key, inputs, proof) != ACCEPTED, what
 
@@ -100,7 +101,7 @@ def test_a_changed_word_is_rejected(golden_verifier: Callable[[str], Verifier], 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_another_point_is_rejected(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     """Inputs that are points of the curve, exchanged with their neighbours."""
-    kept, verifier = golden()[name], golden_verifier(name)
+    kept, verifier = golden(name), golden_verifier(name)
     scalars = len(kept.inputs) % 2 if name != "head" else 2
     for place in range(scalars, len(kept.inputs) - 2, 2):
         one, other = kept.inputs[place : place + 2], kept.inputs[place + 2 : place + 4]
@@ -109,9 +110,31 @@ def test_another_point_is_rejected(golden_verifier: Callable[[str], Verifier], n
             assert verifier.verdict(kept.key, changed, kept.proof) == FALSE, place
 
 
+@pytest.mark.parametrize("name", [*STATEMENTS, *FAMILY_STATEMENTS])
+def test_what_is_no_point_is_refused_by_its_name(
+    golden_verifier: Callable[[str], Verifier], name: str
+) -> None:
+    """In place of the last point of the proof: off the curve, and the same point with a coordinate too large."""
+    kept, verifier = golden(name), golden_verifier(name)
+    *words, x, y = _words(kept.proof)
+    for point in ((1, 1), (x, y ^ 1), (x + BASE_MODULUS, y), (x, y + BASE_MODULUS)):
+        assert verifier.verdict(kept.key, kept.inputs, _bytes([*words, *point])) == "InvalidPoint", point
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY_STATEMENTS if "gemma3 attention" in name])
+def test_another_kind_of_layer_is_not_this_one(golden_verifier: Callable[[str], Verifier], name: str) -> None:
+    kept, verifier = golden(name), golden_verifier(name)
+    assert isinstance(kept.verifying_key, VerifyingKey)
+    words = _words(kept.key)
+    place = kept.verifying_key.plan.program.parameters.index("layer_kind")
+    assert words[place] in (LOCAL, GLOBAL)
+    words[place] ^= LOCAL ^ GLOBAL
+    assert verifier.verdict(_bytes(words), kept.inputs, kept.proof) == FALSE
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_lengths_are_exact(golden_verifier: Callable[[str], Verifier], name: str) -> None:
-    kept, verifier = golden()[name], golden_verifier(name)
+    kept, verifier = golden(name), golden_verifier(name)
     for proof in (b"", kept.proof[:-1], kept.proof[:-WORD], kept.proof + b"\0", kept.proof + bytes(WORD)):
         assert verifier.verdict(kept.key, kept.inputs, proof) == "WrongLength"
     for inputs in ([], kept.inputs[:-1], kept.inputs[:-2], [*kept.inputs, 0], [*kept.inputs, 0, 0]):
@@ -139,7 +162,7 @@ def _scalar_places(kept: Proven) -> list[int]:
 @pytest.mark.parametrize("name", ["head", "mlp", "attention of window 2"])
 def test_the_order_of_the_field_is_no_scalar(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     """It would be a second encoding of zero. What comes after a wrong final value is not even read."""
-    kept, verifier = golden()[name], golden_verifier(name)
+    kept, verifier = golden(name), golden_verifier(name)
     places, words = _scalar_places(kept), _words(kept.proof)
     verdicts = []
     for place in places:
@@ -157,7 +180,7 @@ def test_the_order_of_the_field_is_no_scalar(golden_verifier: Callable[[str], Ve
 def test_public_integers_have_limits(
     golden_verifier: Callable[[str], Verifier], name: str, index: int, largest: int
 ) -> None:
-    kept, verifier = golden()[name], golden_verifier(name)
+    kept, verifier = golden(name), golden_verifier(name)
     for value in (largest + 1, LARGEST):
         inputs = [*kept.inputs[:index], value, *kept.inputs[index + 1 :]]
         assert verifier.verdict(kept.key, inputs, kept.proof) == "OutOfRange"
@@ -169,7 +192,7 @@ def test_public_integers_have_limits(
 
 @pytest.mark.parametrize("name", ["mlp", "attention of window 2"])
 def test_shifts_have_limits(golden_verifier: Callable[[str], Verifier], name: str) -> None:
-    kept, verifier = golden()[name], golden_verifier(name)
+    kept, verifier = golden(name), golden_verifier(name)
     assert isinstance(kept.verifying_key, VerifyingKey)
     for index in range(len(kept.verifying_key.plan.program.parameters)):
         for shift, expected in ((0, "OutOfRange"), (17, "OutOfRange"), (LARGEST, "OutOfRange"), (1, FALSE)):

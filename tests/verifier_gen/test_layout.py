@@ -13,7 +13,7 @@ from verifier_gen.layout import StepLayout
 
 @pytest.mark.parametrize("name", [name for name in STATEMENTS if name != "embedding"])
 def test_the_longest_absorption_fits(name: str) -> None:
-    kept = golden()[name]
+    kept = golden(name)
     key = kept.verifying_key
     assert isinstance(key, VerifyingKey)
     layout = StepLayout(key)
