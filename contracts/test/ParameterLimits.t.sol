@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ProviderStake} from "../src/ProviderStake.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Test} from "./Vm.sol";
 
@@ -91,5 +92,14 @@ contract ParameterLimitsTest is Test {
         _accepts(_base(), 12, type(uint32).max);
         _refuses(_base(), 12, 0, "maxGamesPerResponse");
         _limits(13, "arity", 2, 128);
+    }
+
+    /// @dev Every contract reads them from the stake, which refuses what does not work.
+    function test_nothing_is_deployed_with_other_parameters() external {
+        ProtocolParameters memory p = _base();
+        vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p));
+        p.clock = 0;
+        vm.expectRevert(abi.encodeWithSelector(Parameters.InvalidParameter.selector, "clock"));
+        new ProviderStake(p);
     }
 }

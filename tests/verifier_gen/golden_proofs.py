@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from prover.architectures.llama import LlamaConfig
+from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey
 from prover.plan import Plan
@@ -25,15 +25,20 @@ from tests.verifier_gen.statements import Proven, prove_random, prove_random_emb
 
 FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
 ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators and tests/prover/architectures, seed 1, devnet SRS"
+WIDE = replace(SMALL, feed_forward=600, activation_bits=14)
+"""In chunks of 2^14 a weight takes two of them, the range table eight, and the activation's table fits one."""
+LONG = replace(SMALL, max_positions=512)
+"""At window 8 what grows with the context takes two chunks of 2^18."""
 STATEMENTS = {
-    "head": ("head", 0, 18),
-    "mlp": ("mlp", 0, 18),
-    "attention of window 0": ("attention", 0, 18),
-    "attention of window 2": ("attention", 2, 18),
-    "mlp in small chunks": ("mlp", 0, 14),
-    "embedding": ("embedding", 0, 18),
+    "head": ("head", 0, 18, SMALL),
+    "mlp": ("mlp", 0, 18, SMALL),
+    "attention of window 0": ("attention", 0, 18, SMALL),
+    "attention of window 2": ("attention", 2, 18, SMALL),
+    "mlp in small chunks": ("mlp", 0, 14, WIDE),
+    "attention of window 8": ("attention", 8, 18, LONG),
+    "embedding": ("embedding", 0, 18, SMALL),
 }
-"""Name -> kind, window, mu. In chunks of 2^14 the range table takes eight of them, a stack of columns two."""
+"""Name -> kind, window, mu, shape."""
 FAMILY_STATEMENTS = {
     f"{family} {kind} of window {window}, layer {layer}": (family, kind, window, layer)
     for family, kind, window, layer in (
@@ -55,21 +60,17 @@ LIES = ("truthful", "adjusted")
 sumcheck is false, in the second one the claim of one evaluation; both are decided by the opening's pairing."""
 
 
-def shape(mu: int) -> LlamaConfig:
-    """The random layers' shape, with an activation table that fits one chunk."""
-    return replace(SMALL, activation_bits=min(SMALL.activation_bits, mu))
-
-
 @cache
 def golden(name: str) -> Proven:
     """A true statement of the file, of STATEMENTS or FAMILY_STATEMENTS."""
-    return _read(_stored()["statements"][name])
+    family = FAMILY_STATEMENTS.get(name)
+    return _read(_stored()["statements"][name], FAMILIES[family[0]] if family else STATEMENTS[name][3])
 
 
 @cache
 def golden_lie(name: str) -> Proven:
     """The false one with its proof, by what the malicious prover did."""
-    return _read(_stored()["lies"][name])
+    return _read(_stored()["lies"][name], SMALL)
 
 
 @cache
@@ -77,14 +78,13 @@ def _stored() -> dict[str, dict]:  # type: ignore[type-arg]
     return dict(json.loads(FILE.read_text(encoding="utf-8")))
 
 
-def _read(facts: dict) -> Proven:  # type: ignore[type-arg]
+def _read(facts: dict, config: ModelConfig) -> Proven:  # type: ignore[type-arg]
     srs = (bytes.fromhex(facts["srs_digest"]), *(_pairs(facts[name]) for name in ("g2_one", "g2_tau")))
     key: VerifyingKey | EmbeddingKey
     if facts["kind"] == "embedding":
         key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
     else:
         constants = tuple((name, (int(x, 16), int(y, 16))) for name, (x, y) in facts["constants"].items())
-        config = FAMILIES[facts["family"]] if "family" in facts else shape(facts["mu"])
         key = VerifyingKey(Plan(config.programs[facts["kind"]]), facts["mu"], *srs, constants)
     words = bytes.fromhex(facts["inputs"])
     inputs = [int.from_bytes(words[i : i + 32], "big") for i in range(0, len(words), 32)]
@@ -135,19 +135,16 @@ def write() -> None:
     from tests.prover.architectures.proven import proven as prove_family
 
     statements = {}
-    for name, (kind, window, mu) in STATEMENTS.items():
+    for name, (kind, window, mu, config) in STATEMENTS.items():
         srs = SRS.devnet(mu)
         if kind == "embedding":
             proven = prove_random_embedding(srs)
         else:
-            proven = prove_random(kind, srs, window, shape(mu))
+            proven = prove_random(kind, srs, window, config)
         statements[name] = _facts(proven, mu)
     for name, (family, kind, window, layer) in FAMILY_STATEMENTS.items():
         true = prove_family(family, kind, window, layer)
-        statements[name] = {
-            **_facts(Proven(kind, true.key, *true.calldata), FAMILY_MU),
-            "family": family,
-        }
+        statements[name] = _facts(Proven(kind, true.key, *true.calldata), FAMILY_MU)
     text = json.dumps({"origin": ORIGIN, "statements": statements, "lies": _lies()}, indent=1)
     FILE.write_text(text + "\n", encoding="utf-8")
 
