@@ -27,15 +27,15 @@ FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
 ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators and tests/prover/architectures, seed 1, devnet SRS"
 WIDE = replace(SMALL, feed_forward=600, activation_bits=14)
 """In chunks of 2^14 a weight takes two of them, the range table eight, and the activation's table fits one."""
-LONG = replace(SMALL, max_positions=512)
-"""At window 8 what grows with the context takes two chunks of 2^18."""
+LONG = replace(SMALL, max_positions=2048)
+"""At window 40 what grows with the context takes eight chunks of 2^18, and one tensor alone more than one."""
 STATEMENTS = {
     "head": ("head", 0, 18, SMALL),
     "mlp": ("mlp", 0, 18, SMALL),
     "attention of window 0": ("attention", 0, 18, SMALL),
     "attention of window 2": ("attention", 2, 18, SMALL),
     "mlp in small chunks": ("mlp", 0, 14, WIDE),
-    "attention of window 8": ("attention", 8, 18, LONG),
+    "attention of window 40": ("attention", 40, 18, LONG),
     "embedding": ("embedding", 0, 18, SMALL),
 }
 """Name -> kind, window, mu, shape."""
