@@ -116,7 +116,6 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "srs_digest": "0x" + key.srs_digest.hex(),
         "mu": key.chunk_bits,
         "srs_warning": INSECURE_WARNING if insecure else "",
-        "mu_bytes": hex(32 * key.chunk_bits),
         "half_bytes": hex(half_bytes),
         "interface": _template("interface.sol", {}),
         "title": _TITLES[program.name],

@@ -74,7 +74,7 @@ class Verifier:
         answer = self.evm.call(self._transaction(key, inputs, proof))
         if "error" in answer:
             data = bytes.fromhex(str(answer["error"].get("data") or "0x")[2:])
-            return ERRORS.get(data[:4], "revert")
+            return ERRORS.get(data, "revert")
         return {0: FALSE, 1: ACCEPTED}[int(answer["result"], 16)]
 
     def gas_used(self, key: bytes, inputs: list[int], proof: bytes) -> int:

@@ -25,8 +25,9 @@ from tests.verifier_gen.statements import Proven, prove_random, prove_random_emb
 
 FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
 ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators and tests/prover/architectures, seed 1, devnet SRS"
-WIDE = replace(SMALL, feed_forward=600, activation_bits=14)
-"""In chunks of 2^14 a weight takes two of them, the range table eight, and the activation's table fits one."""
+WIDE = replace(SMALL, hidden=130, feed_forward=150, activation_bits=14)
+"""In chunks of 2^14 a weight takes several, the range table eight, the activation's table one; the output fills
+half of one."""
 LONG = replace(SMALL, max_positions=2048)
 """At window 40 what grows with the context takes eight chunks of 2^18, and one tensor alone more than one."""
 STATEMENTS = {

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from prover.field.reference import SCALAR_MODULUS
-from prover.relations import Bits
+from prover.plan import Evaluation, PointPart, Slice
+from prover.relations import Bits, FixedBits, PublicBits
 from tests.verifier_gen.test_expressions import LEAVES, run_yul
+from verifier_gen.claim_sections import _merged
+from verifier_gen.errors import GeneratorError
 from verifier_gen.expressions import Graph, Node, Printer
 from verifier_gen.final_value import FinalValue
-from verifier_gen.layout import width, words_after, words_before
+from verifier_gen.layout import largest, width, words_after, words_before
 
 POINT = [LEAVES[name] for name in ("A", "B", "C")]
 
@@ -51,6 +54,18 @@ def test_the_first_indices_are_told_from_the_others(bound: int) -> None:
     assert printed(node) == extension(set(range(bound)))
 
 
+@pytest.mark.parametrize(
+    "parts", [(Slice("r", Bits(3), Bits(3), flip=True),), (PublicBits("window", Bits(3)),)]
+)
+def test_a_closed_form_is_evaluated_at_one_slice_per_axis(parts: tuple[PointPart, ...]) -> None:
+    tensor = SimpleNamespace(name="unit", axes=("channel",))
+    plan = SimpleNamespace(tensors={"unit": tensor}, axes={"channel": Bits(3)})
+    whole = Slice("r", Bits(3), Bits(3))
+    assert FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", (whole,))) == [whole]  # type: ignore[arg-type]
+    with pytest.raises(GeneratorError, match="one slice"):
+        FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", parts))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("fixed", range(-3, 4))
 @pytest.mark.parametrize("context", range(-1, 4))
 def test_a_width_counts_the_context(fixed: int, context: int) -> None:
@@ -70,3 +85,40 @@ def test_a_width_counts_the_context(fixed: int, context: int) -> None:
         assert eval(words_before("BASE", bits), {}, names) == (1 << 12) - 32 * (fixed + context * t)
     if context > 0:
         assert "-" not in width(bits)  # Yul has no negative literals
+
+
+@pytest.mark.parametrize(
+    ("widths", "value"),
+    [
+        ([Bits(3)], 3),
+        ([Bits(3), Bits(5), Bits(4)], 5),
+        ([Bits(12), Bits(2, 1)], 12),
+        ([Bits(2, 1), Bits(4)], 11),
+    ],
+)
+def test_the_largest_width_depends_on_the_context(widths: list[Bits], value: int) -> None:
+    names = {"t": 9, "maximum": max, "add": lambda a, b: a + b}
+    assert eval(largest(widths), {}, names) == value
+
+
+@pytest.mark.parametrize(
+    ("parts", "merged"),
+    [
+        ([("r", 10, 4), ("r", 6, 3)], [("r", 10, 7)]),
+        ([("r", 10, 4), ("r", 6, 3), ("r", 3, 3)], [("r", 10, 10)]),
+        ([("r", 10, 4), ("r", 5, 3)], [("r", 10, 4), ("r", 5, 3)]),
+        ([("r", 10, 4), ("rho", 6, 3)], [("r", 10, 4), ("rho", 6, 3)]),
+        ([("r", 10, 4, True), ("r", 6, 3)], [("r", 10, 4, True), ("r", 6, 3)]),
+        ([("r", 10, 4), ("r", 6, 3, True)], [("r", 10, 7, True)]),
+    ],
+)
+def test_neighbouring_slices_are_copied_as_one(parts: list[tuple], merged: list[tuple]) -> None:  # type: ignore[type-arg]
+    """Unless something between them is not a slice, or the last coordinate of the first one is complemented."""
+
+    def slices(of: list[tuple]) -> list[PointPart]:  # type: ignore[type-arg]
+        return [Slice(vector, Bits(start), Bits(width), *flip) for vector, start, width, *flip in of]
+
+    assert _merged(Evaluation("it", tuple(slices(parts)))) == slices(merged)
+    first, second = slices(parts)[:2]
+    apart = [first, FixedBits(1, Bits(1)), second]
+    assert _merged(Evaluation("it", tuple(apart))) == apart

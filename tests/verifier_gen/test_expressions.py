@@ -75,6 +75,8 @@ leaves = st.sampled_from(
         Ref("C"),
         Parameter("shift"),
         PowerOfTwo("shift", -1),
+        PowerOfTwo("shift", 0),
+        PowerOfTwo("shift", 1),
         PowerOfTwo("shift", 3),
         Public("row"),
         Challenge("beta"),

@@ -1,0 +1,48 @@
+"""What stands in the generated text itself, and shows with few proofs only, or with none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from prover.field.reference import SCALAR_MODULUS
+from tests.verifier_gen.golden_proofs import golden
+from verifier_gen.generator import TEMPLATES, embedding_verifier
+
+MULTIPLE_OF_R = re.compile(r"sub\(mul\((\d+), r\), ")
+
+
+def _argument(text: str, start: int) -> str:
+    """The argument that starts here, to the bracket that closes its call."""
+    depth = 0
+    for end in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        if depth < 0:
+            return text[start:end]
+    raise ValueError("the call is not closed")
+
+
+def _differences() -> Iterator[tuple[int, str]]:
+    """(k, subtrahend) of every sub(mul(k, r), subtrahend) of the templates."""
+    for path in sorted(TEMPLATES.glob("*.yul")):
+        text = path.read_text(encoding="utf-8")
+        for found in MULTIPLE_OF_R.finditer(text):
+            yield int(found[1]), _argument(text, found.end())
+
+
+def test_a_difference_of_words_never_wraps() -> None:
+    """k r is at least the sum of k reduced values, and at most 2^256: k = 6 is wrong for one sum in hundreds only."""
+    differences = list(_differences())
+    assert differences
+    for multiple, subtrahend in differences:
+        summands = [name for name in re.findall(r"\w+", subtrahend) if name != "add"]
+        assert multiple == len(summands), subtrahend
+        assert multiple * SCALAR_MODULUS < 1 << 256, subtrahend
+
+
+def test_the_memory_of_an_embedding_verifier_ends_behind_what_it_absorbs() -> None:
+    source = embedding_verifier(golden("embedding").verifying_key, insecure=True)  # type: ignore[arg-type]
+    constants = dict(re.findall(r"uint256 private constant (\w+) = (\w+);", source))
+    absorbed = re.search(r"keccak256\(STATE, (\w+)\)", source)
+    assert absorbed
+    assert int(constants["STATE"], 16) + int(absorbed[1], 16) == int(constants["MEMORY_END"], 16)
