@@ -30,6 +30,7 @@ class Choice(StrEnum):
 
     python_verifier = "python-verifier"
     relations = "relations"
+    tables = "tables"
     solidity_verifier = "solidity-verifier"
     dispute_game = "dispute-game"
     all = "all"

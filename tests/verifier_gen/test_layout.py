@@ -28,3 +28,21 @@ def test_the_longest_absorption_fits(name: str) -> None:
     assert last.words >= 2 * max(shape.commitments, shape.inverses)
     assert last.words >= len(key.plan.sent)
     assert layout.memory.end == last.end
+
+
+@pytest.mark.parametrize("name", [name for name in STATEMENTS if name != "embedding"])
+def test_products_of_n_coordinates_have_a_word_for_every_n(name: str) -> None:
+    """n from none to all; the last two regions are the inputs of precompiles."""
+    key = golden(name).verifying_key
+    assert isinstance(key, VerifyingKey)
+    layout = StepLayout(key)
+    words = {region.name: region.words for region in layout.memory.regions}
+    rounds = words["POINT"]
+    expected = {"PADDING": rounds + 1, "EQ_RHO": rounds + 1, "EQ_ZERO": key.chunk_bits + 1}
+    expected |= {"EQ_POINT": min(key.chunk_bits, rounds) + 1, "SUM": 2, "TERM": 2, "FACTOR": 3, "PAIRING": 12}
+    assert {region: words[region] for region in expected} == expected
+    longest = max(
+        sum(part.width.resolve(layout.largest_context_bits) for part in evaluation.parts)
+        for evaluation in key.plan.evaluations
+    )
+    assert words["CLAIM_POINT"] >= max(key.chunk_bits, longest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from prover.field.reference import SCALAR_MODULUS
 from tests.verifier_gen.golden_proofs import golden
@@ -46,3 +47,6 @@ def test_the_memory_of_an_embedding_verifier_ends_behind_what_it_absorbs() -> No
     absorbed = re.search(r"keccak256\(STATE, (\w+)\)", source)
     assert absorbed
     assert int(constants["STATE"], 16) + int(absorbed[1], 16) == int(constants["MEMORY_END"], 16)
+    sizes = {"SUM": 2, "TERM": 2, "FACTOR": 3, "PAIRING": 12, "STATE": 1, "LABEL": 1}
+    places = [int(constants[name], 16) for name in (*sizes, "WORDS")]
+    assert [after - before for before, after in pairwise(places)] == [32 * words for words in sizes.values()]
