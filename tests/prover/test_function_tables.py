@@ -69,6 +69,10 @@ def test_the_reach_mask_hides_exactly_what_lies_further_back() -> None:
     assert (back + ahead).max() == 1
 
 
+def test_a_reach_of_one_window_is_the_shortest() -> None:
+    assert BeyondWindow(32).windows == 1
+
+
 @pytest.mark.parametrize("reach", [0, 31, 33, 48])
 def test_a_reach_that_is_no_multiple_of_a_window_is_refused(reach: int) -> None:
     with pytest.raises(ValueError, match="no multiple of 32"):
@@ -85,7 +89,9 @@ def exact(function: str, x: Decimal) -> Decimal:
 
 
 @pytest.mark.parametrize("function", ACTIVATIONS)
-@pytest.mark.parametrize(("bits", "scale", "output_scale"), [(12, 9, 9), (14, 10, 12), (13, 12, 7)])
+@pytest.mark.parametrize(
+    ("bits", "scale", "output_scale"), [(12, 9, 9), (14, 10, 12), (13, 12, 7), (12, 9, 24)]
+)
 def test_an_activation_table_is_exactly_rounded(
     function: str, bits: int, scale: int, output_scale: int
 ) -> None:

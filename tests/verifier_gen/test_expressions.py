@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,11 @@ def test_printed_expressions_have_the_right_value(roots: list[Expression]) -> No
     for expression, node in zip(roots, nodes, strict=True):
         statements, text = printer.print(node)
         assert run_yul(statements, text, memory) == value_of(expression)
+
+
+def test_what_has_no_translation_is_refused() -> None:
+    with pytest.raises(TypeError, match="no translation"):
+        Graph().translate("x", SCALARS, {})  # type: ignore[arg-type]
 
 
 def test_a_shared_subexpression_is_computed_once() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from prover.architectures import ModelConfig, config_from_json
 from prover.architectures.gemma3 import GLOBAL, LOCAL
+from prover.architectures.parts import root_scale
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
@@ -229,6 +230,57 @@ def test_a_configuration_survives_json(family: str) -> None:
 def test_a_hostile_configuration_is_refused_by_name(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config_from_json({**GEMMA3.to_json(), **change})
+
+
+LIMITS = {
+    "layers": 2**12,
+    "hidden": 2**13,
+    "vocabulary": 2**24,
+    "max_positions": 2**16,
+    "residual_scale": 20,
+    "activation_bits": 20,
+    "heads": 2**10,
+    "kv_heads": 2**10,
+    "head_size": 2**10,
+    "feed_forward": 2**16,
+    "rope_base": 2**32,
+    "local_rope_base": 2**32,
+    "rope_divisors": 2**32,
+    "sliding_window": 2**16,
+    "layer_kinds": 2,
+    "norm_epsilon": 1,
+    "attention_scale": 1,
+}
+"""The largest value of every number in a model's file: a hostile one must not cost memory."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_number_has_its_limit(family: str) -> None:
+    config = FAMILIES[family]
+    facts = config.to_json()
+    assert {field.name for field in fields(config)} <= set(LIMITS)
+    for field in fields(config):
+        limit = LIMITS[field.name]
+        kind = float if field.name in ("norm_epsilon", "attention_scale", "rope_divisors") else int
+        for value, accepted in ((kind(limit), True), (kind(limit) + 1, False), (kind(0), False)):
+            listed = [value] if isinstance(facts[field.name], list) else value
+            if accepted:
+                assert getattr(config_from_json({**facts, field.name: listed}), field.name) in (
+                    value,
+                    (value,),
+                )
+                continue
+            with pytest.raises(ValueError, match=f"architecture.{field.name} is"):
+                config_from_json({**facts, field.name: listed})
+
+
+@pytest.mark.parametrize("factor_bits", [60, 64])
+def test_the_scale_of_a_root_is_the_largest_that_fits(factor_bits: int) -> None:
+    """sqrt(factor 4^k / epsilon) < 2^32; not beyond the limit, and 0 where nothing fits."""
+    for epsilon in range(1, 70):
+        fitting = [k for k in range(40) if 4**k << factor_bits < epsilon << 64]
+        assert root_scale(1 << factor_bits, epsilon, 40) == max(fitting, default=0)
+        assert root_scale(1 << factor_bits, epsilon, 1) == min(1, max(fitting, default=0))
 
 
 def test_a_missing_field_is_named() -> None:
