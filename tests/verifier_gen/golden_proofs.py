@@ -18,6 +18,7 @@ from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey
 from prover.plan import Plan
+from prover.program import WINDOW_ROWS
 from prover.statement import VerifyingKey
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.operators.random_layers import SMALL
@@ -38,6 +39,7 @@ STATEMENTS = {
     "mlp in small chunks": ("mlp", 0, 14, WIDE),
     "attention of window 40": ("attention", 40, 18, LONG),
     "embedding": ("embedding", 0, 18, SMALL),
+    "embedding of a full window": ("embedding", 0, 18, SMALL),
 }
 """Name -> kind, window, mu, shape."""
 FAMILY_STATEMENTS = {
@@ -139,7 +141,7 @@ def write() -> None:
     for name, (kind, window, mu, config) in STATEMENTS.items():
         srs = SRS.devnet(mu)
         if kind == "embedding":
-            proven = prove_random_embedding(srs)
+            proven = prove_random_embedding(srs, tokens=WINDOW_ROWS if "full" in name else WINDOW_ROWS - 3)
         else:
             proven = prove_random(kind, srs, window, config)
         statements[name] = _facts(proven, mu)

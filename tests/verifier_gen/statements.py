@@ -94,11 +94,11 @@ def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig = SMA
     return Proven(kind, verifying_key, key.encode(), words, proof)
 
 
-def prove_random_embedding(srs: SRS, config: LlamaConfig = SMALL) -> Proven:
-    """A window of 29 tokens and three padded positions."""
+def prove_random_embedding(srs: SRS, config: LlamaConfig = SMALL, tokens: int = 29) -> Proven:
+    """A window of tokens, padded positions behind them."""
     key = EmbeddingKey.create(config.channel_bits, srs)
     rows = np.zeros((WINDOW_ROWS, 1 << config.channel_bits), dtype=np.int64)
-    rows[:29, : config.hidden] = np.random.default_rng(7).integers(-30000, 30000, (29, config.hidden))
+    rows[:tokens, : config.hidden] = np.random.default_rng(7).integers(-30000, 30000, (tokens, config.hidden))
     row_points = commit_chunks(srs.g1, list(rows))
     window = commit_chunks(srs.g1, [rows.reshape(-1)])[0]
     proof = prove_embedding(key, srs, row_points, window, rows[:, : config.hidden], rows)

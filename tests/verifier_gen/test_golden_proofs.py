@@ -121,6 +121,17 @@ def test_what_is_no_point_is_refused_by_its_name(
         assert verifier.verdict(kept.key, kept.inputs, _bytes([*words, *point])) == "InvalidPoint", point
 
 
+@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("point", [(0, 5), (5, 0)])
+def test_infinity_has_one_encoding(
+    golden_verifier: Callable[[str], Verifier], name: str, point: tuple[int, int]
+) -> None:
+    """As an input: half of a point at infinity is none."""
+    kept, verifier = golden(name), golden_verifier(name)
+    inputs = [*kept.inputs[:-4], *point, *kept.inputs[-2:]]
+    assert verifier.verdict(kept.key, inputs, kept.proof) == "InvalidPoint"
+
+
 @pytest.mark.parametrize("name", [name for name in FAMILY_STATEMENTS if "gemma3 attention" in name])
 def test_another_kind_of_layer_is_not_this_one(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     kept, verifier = golden(name), golden_verifier(name)
