@@ -11,7 +11,7 @@ source, and runs the tests. That is the same as importing the mutated file if
 A mutant of another file, a template, is written to it; that is the same if nobody opened it before. For a mutant that
 fails this test the answer is "unknown", and `worker` has to import it afresh.
 
-The protocol is that of `worker`; "tests" and "pins" are not read, and "first" names tests that run before the others.
+The protocol is that of `worker`; "tests" and "pins" are not read.
 """
 
 from __future__ import annotations
@@ -156,9 +156,8 @@ class Server:
                 continue
             if not self._is_mutated(job):
                 fork.finish(partial(dict, UNKNOWN))
-            rank = {test: index for index, test in reversed(list(enumerate(job["first"])))}
-            session.items.sort(key=lambda item: rank.get(item.nodeid, len(rank)))
-            failure = FirstFailure()
+            failure = FirstFailure(job["first"])
+            failure.pytest_collection_modifyitems(session.items)
             session.config.pluginmanager.register(failure)
             try:
                 yield

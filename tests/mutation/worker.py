@@ -4,7 +4,8 @@ Reads one JSON job per line and answers with one JSON result per line. What no m
 the field kernels) is imported once; each job then runs in a fork of its own, with the mutated source in place of the
 module's. The file of the module stays as it is, so that compiled kernels and bytecode are found in their caches.
 
-    job     {"module": name or null, "path": file, "text": source, "tests": [...], "pins": [...], "limit_s": seconds}
+    job     {"module": name or null, "path": file, "text": source, "tests": [...], "pins": [...], "first": [...],
+             "limit_s": seconds}
     result  {"outcome": "survived" | "caught" | "pinned" | "invalid" | "timeout" | "broken", "by": test, "seconds": ...}
 """
 
@@ -78,10 +79,14 @@ class MutationFinder(importlib.abc.MetaPathFinder):
 
 
 class FirstFailure:
-    """A pytest plugin that keeps the first failure."""
+    """A pytest plugin that keeps the first failure. first: names of tests that run before the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Sequence[str] = ()) -> None:
         self.by, self.text, self.passed = "", "", 0
+        self._rank = {test: index for index, test in reversed(list(enumerate(first)))}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: self._rank.get(item.nodeid, len(self._rank)))
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed and not self.by:
@@ -115,7 +120,7 @@ def run_tests(job: dict[str, Any]) -> dict[str, Any]:
     for outcome, tests in (("caught", job["tests"]), ("pinned", job["pins"])):
         if not tests:
             continue
-        plugin = FirstFailure()
+        plugin = FirstFailure(job["first"])
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[plugin])
         answer = plugin.answer(int(code), outcome)
         if answer["outcome"] != "survived":

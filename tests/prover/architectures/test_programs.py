@@ -10,6 +10,7 @@ import pytest
 
 from prover.architectures import ModelConfig, config_from_json
 from prover.architectures.gemma3 import GLOBAL, LOCAL
+from prover.architectures.llama import PROVABLE_POSITIONS
 from prover.architectures.parts import root_scale
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
@@ -281,6 +282,11 @@ def test_the_scale_of_a_root_is_the_largest_that_fits(factor_bits: int) -> None:
         fitting = [k for k in range(40) if 4**k << factor_bits < epsilon << 64]
         assert root_scale(1 << factor_bits, epsilon, 40) == max(fitting, default=0)
         assert root_scale(1 << factor_bits, epsilon, 1) == min(1, max(fitting, default=0))
+
+
+def test_the_longest_rotary_table_fills_one_chunk() -> None:
+    """Of 2^18 entries, for heads of 128 channels."""
+    assert PROVABLE_POSITIONS * 128 == 1 << 18
 
 
 def test_a_missing_field_is_named() -> None:

@@ -75,6 +75,14 @@ def test_distances_beyond_the_digits_are_refused() -> None:
         Attend("q", "k", "v", "y", 2 * 8 + 4 - EXPONENTIAL_SCALE, 2 * 15 + 8 + 2, 16)
 
 
+def test_an_offset_that_does_not_saturate_is_refused() -> None:
+    """A masked distance is at least 2^(offset_bits - 1), and must not fit the digits below the saturated ones."""
+    shift, digits = 10, 16
+    Attend("q", "k", "v", "y", shift, shift + digits + 1, 16)
+    with pytest.raises(ValueError, match="does not saturate"):
+        Attend("q", "k", "v", "y", shift, shift + digits, 16)
+
+
 def test_a_reach_needs_a_selector() -> None:
     with pytest.raises(ValueError, match="step-key integer"):
         Attend("q", "k", "v", "y", SHIFT, 26, 16, REACH)
