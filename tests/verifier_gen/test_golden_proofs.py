@@ -214,3 +214,34 @@ def test_shifts_have_limits(golden_verifier: Callable[[str], Verifier], name: st
         expected = ACCEPTED if words[index] == 16 else FALSE
         words[index] = 16
         assert verifier.verdict(_bytes(words), kept.inputs, kept.proof) == expected
+
+
+# --- challenges that nobody will ever draw ----------------------------------------------------------------------
+
+HALF = pow(2, -1, SCALAR_MODULUS)
+DEGENERATE = [(2, 0), (2, 1), (2, SCALAR_MODULUS - 1), (5, 5), (2, HALF)]
+"""(alpha, zeta): zeta = 0, zeta^2 = 1, zeta = alpha, zeta = 1/alpha."""
+
+
+def test_degenerate_challenges_are_refused(evm: Evm) -> None:
+    """In contracts whose challenges are constants; with others than the drawn ones, the opening is merely false."""
+    kept = golden("head")
+    assert isinstance(kept.verifying_key, VerifyingKey)
+    source = step_verifier(kept.verifying_key, insecure=True)
+    drawn = {
+        name: f"challenge(LABEL_MERCURY_{name}, {size})"
+        for name, size in (("ALPHA", "0x40"), ("ZETA", "0x80"))
+    }
+    assert all(source.count(text) == 1 for text in drawn.values())
+    sources = {}
+    for number, values in enumerate([*DEGENERATE, (2, 3)]):
+        text = source.replace("contract HeadVerifier", f"contract Fixed{number}")
+        for name, value in zip(drawn, values, strict=True):
+            text = text.replace(drawn[name], hex(value))
+        sources[f"Fixed{number}.sol"] = text
+    artifacts = compile_sources(sources)
+    verdicts = [
+        evm.deploy(artifacts[f"Fixed{number}"].creation_code).verdict(kept.key, kept.inputs, kept.proof)
+        for number in range(len(sources))
+    ]
+    assert verdicts == ["DegenerateChallenge"] * len(DEGENERATE) + [FALSE]

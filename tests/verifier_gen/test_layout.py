@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from prover.program import WINDOW_BITS
@@ -48,3 +50,12 @@ def test_products_of_n_coordinates_have_a_word_for_every_n(name: str) -> None:
         for evaluation in key.plan.evaluations
     )
     assert words["CLAIM_POINT"] >= max(key.chunk_bits, longest)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_regions_follow_each_other(name: str) -> None:
+    key = golden(name).verifying_key
+    assert isinstance(key, VerifyingKey)
+    regions = StepLayout(key).memory.regions
+    assert all(region.words >= 0 for region in regions)
+    assert all(one.end == following.address for one, following in pairwise(regions))

@@ -12,6 +12,7 @@ from prover.architectures import ModelConfig, config_from_json
 from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.architectures.llama import PROVABLE_POSITIONS
 from prover.architectures.parts import root_scale
+from prover.architectures.steps import Heads
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
@@ -282,6 +283,24 @@ def test_the_scale_of_a_root_is_the_largest_that_fits(factor_bits: int) -> None:
         fitting = [k for k in range(40) if 4**k << factor_bits < epsilon << 64]
         assert root_scale(1 << factor_bits, epsilon, 40) == max(fitting, default=0)
         assert root_scale(1 << factor_bits, epsilon, 1) == min(1, max(fitting, default=0))
+
+
+HEADS = {"kv_heads": 1, "queries": 1, "size": 1, "max_positions": WINDOW_ROWS, "score_scale": 1.0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 0} for name in HEADS),
+        {"max_positions": WINDOW_ROWS - 1},
+        {"score_scale": -0.5},
+        {"score_scale": 1.0001},
+    ],
+)
+def test_the_smallest_heads_are_accepted_and_smaller_ones_are_not(change: dict[str, float]) -> None:
+    Heads(**HEADS)  # type: ignore[arg-type]
+    with pytest.raises(ValueError):
+        Heads(**{**HEADS, **change})  # type: ignore[arg-type]
 
 
 def test_the_longest_rotary_table_fills_one_chunk() -> None:
