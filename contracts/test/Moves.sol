@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Phase} from "../src/interfaces/IDisputeGame.sol";
+import {Responses} from "./Responses.sol";
+
+/// @title The moves of both sides, up to the proof
+abstract contract Moves is Responses {
+    function open() internal returns (uint256) {
+        return openAs(challenger, false);
+    }
+
+    function openAs(address who, bool revealRequested) internal returns (uint256) {
+        bytes32[] memory path = batchPath();
+        vm.prank(who);
+        return game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, revealRequested);
+    }
+
+    /// @dev The hashes that the provider owes now.
+    function dueHashes(uint256 gameId, uint256 wrongFrom, uint256 wrongWindow)
+        internal
+        view
+        returns (bytes32[] memory hashes)
+    {
+        uint256[] memory cuts = game.cuts(gameId);
+        uint256 skipped = game.game(gameId).round == 1 ? 0 : 1;
+        hashes = new bytes32[](cuts.length - 2 * skipped);
+        for (uint256 i = 0; i < hashes.length; ++i) {
+            hashes[i] = boundaryHash(cuts[i + skipped], wrongFrom, wrongWindow);
+        }
+    }
+
+    function postBoundaries(uint256 gameId, uint256 wrongFrom, uint256 wrongWindow) internal {
+        bytes32[] memory hashes = dueHashes(gameId, wrongFrom, wrongWindow);
+        vm.prank(provider);
+        game.postBoundaries(gameId, hashes);
+    }
+
+    /// @dev The part that contains `step`.
+    function challengeStep(uint256 gameId, uint256 step) internal {
+        uint256[] memory cuts = game.cuts(gameId);
+        uint256 part = 0;
+        while (cuts[part + 1] <= step) part++;
+        address who = game.game(gameId).challenger;
+        vm.prank(who);
+        game.challengePart(gameId, part);
+    }
+
+    function challengeInput(uint256 gameId) internal {
+        vm.prank(challenger);
+        game.challengeInput(gameId);
+    }
+
+    function challengeHead(uint256 gameId, uint256 position, uint256 rivalId) internal {
+        vm.prank(challenger);
+        game.challengeHead(gameId, position, rivalId, response.outputIds);
+    }
+
+    /// @dev Bisects down to one step: everything after `step` is wrong in `wrongWindow`.
+    function narrow(uint256 gameId, uint256 step, uint256 wrongWindow) internal {
+        while (game.game(gameId).phase == Phase.AwaitBoundaries) {
+            postBoundaries(gameId, step + 1, wrongWindow);
+            challengeStep(gameId, step);
+        }
+    }
+
+    function revealWindows(uint256 gameId, uint256 step, uint256 wrongWindow) internal {
+        uint256[] memory before = points(step, step + 1, wrongWindow);
+        uint256[] memory afterwards = points(step + 1, step + 1, wrongWindow);
+        vm.prank(provider);
+        game.revealWindows(gameId, before, afterwards);
+    }
+
+    function chooseWindow(uint256 gameId, uint256 window) internal {
+        vm.prank(challenger);
+        game.chooseWindow(gameId, window);
+    }
+
+    function revealInput(uint256 gameId) internal {
+        uint256[] memory all = points(0, NEVER, 0);
+        vm.prank(provider);
+        game.revealWindows(gameId, all, new uint256[](0));
+    }
+
+    /// @dev A game that waits for the proof of `window` of `step`.
+    function gameAtStepProof(uint256 step, uint256 window) internal returns (uint256 gameId) {
+        gameId = open();
+        narrow(gameId, step, window);
+        revealWindows(gameId, step, window);
+        chooseWindow(gameId, window);
+    }
+
+    /// @dev A game that waits for the proof of `window` of b_0.
+    function gameAtEmbeddingProof(uint256 window) internal returns (uint256 gameId) {
+        gameId = open();
+        postBoundaries(gameId, NEVER, 0);
+        challengeInput(gameId);
+        revealInput(gameId);
+        chooseWindow(gameId, window);
+    }
+
+    /// @dev A game that waits for the proof of the token after `position` against `rivalId`.
+    function gameAtHeadProof(uint256 position, uint256 rivalId) internal returns (uint256 gameId) {
+        gameId = open();
+        postBoundaries(gameId, NEVER, 0);
+        challengeHead(gameId, position, rivalId);
+    }
+}
