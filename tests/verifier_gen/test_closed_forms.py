@@ -66,6 +66,13 @@ def test_a_closed_form_is_evaluated_at_one_slice_per_axis(parts: tuple[PointPart
         FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", parts))  # type: ignore[arg-type]
 
 
+def test_coordinates_are_those_of_a_fixed_width() -> None:
+    generator = SimpleNamespace(graph=Graph())
+    assert len(FinalValue._coordinates(generator, Slice("r", Bits(3), Bits(3)))) == 3  # type: ignore[arg-type]
+    with pytest.raises(GeneratorError, match="fixed width"):
+        FinalValue._coordinates(generator, Slice("r", Bits(3, 1), Bits(3, 1)))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("fixed", range(-3, 4))
 @pytest.mark.parametrize("context", range(-1, 4))
 def test_a_width_counts_the_context(fixed: int, context: int) -> None:

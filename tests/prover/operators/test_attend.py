@@ -83,6 +83,15 @@ def test_an_offset_that_does_not_saturate_is_refused() -> None:
         Attend("q", "k", "v", "y", shift, shift + digits, 16)
 
 
+@pytest.mark.parametrize(("shift", "accepted"), [(0, False), (1, True), (16, True), (17, False)])
+def test_scores_are_shifted_by_what_one_lookup_checks(shift: int, accepted: bool) -> None:
+    if accepted:
+        Attend("q", "k", "v", "y", shift, shift + 17, 16)
+        return
+    with pytest.raises(ValueError, match="one lookup checks 1 to 16 bits"):
+        Attend("q", "k", "v", "y", shift, shift + 17, 16)
+
+
 def test_a_reach_needs_a_selector() -> None:
     with pytest.raises(ValueError, match="step-key integer"):
         Attend("q", "k", "v", "y", SHIFT, 26, 16, REACH)

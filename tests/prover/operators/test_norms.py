@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from prover.operators.inverse_root import InverseRoot
 from prover.operators.layer_norm import LayerNorm
-from prover.operators.rms_norm import RmsNorm
+from prover.operators.rms_norm import RmsNorm, refuse_large
 from prover.program import OutOfRange
 from prover.relations import Ref
 
@@ -96,6 +98,17 @@ def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
 def test_a_row_too_large_for_its_statistic_is_refused() -> None:
     with pytest.raises(OutOfRange, match="n_variance at position 0"):
         layer_norm(np.full((ROWS, CHANNELS), 1 << 30)).run()
+
+
+@pytest.mark.parametrize(("statistic", "refused"), [(2.0**62 - 2**9, False), (2.0**62, True)])
+def test_a_statistic_is_below_2_62(statistic: float, refused: bool) -> None:
+    context = SimpleNamespace(positions=np.arange(ROWS), layer=3)
+    rows = np.array([0.0, statistic, 1.0])
+    if not refused:
+        refuse_large(context, "n_square", rows)  # type: ignore[arg-type]
+        return
+    with pytest.raises(OutOfRange, match="n_square of layer 3 at position 1"):
+        refuse_large(context, "n_square", rows)  # type: ignore[arg-type]
 
 
 def test_an_epsilon_that_vanishes_at_the_scale_is_refused() -> None:

@@ -23,6 +23,8 @@ from prover.relations import (
     Sum,
     references,
 )
+from tests.prover.architectures.random_models import FAMILIES
+from tests.prover.expression_values import value as evaluated
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.statements import REAL
 
@@ -169,6 +171,32 @@ def test_a_masked_pair_is_always_saturated_and_fits_its_digits(config: LlamaConf
     offset = 1 << attend.offset_bits
     assert offset - 2 * largest_score >= 1 << (16 + attend.shift)
     assert offset + 2 * largest_score < 1 << (32 + attend.shift)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_norms_of_queries_and_keys_bound_their_scores(family: str) -> None:
+    """sum_c n_c^2 <= size and gains of 2^(bits - 1 - scale) at most: |score| <= size * gain^2, twice that with roundings."""
+    config = FAMILIES[family]
+    (attend,) = (o for o in config.programs["attention"].operators if isinstance(o, Attend))
+    scales = config.scales
+    gain = 1 << (scales.head_gain_bits - 1 - scales.head_gain)
+    largest_score = 2 * config.head_size * (gain << scales.query) ** 2  # type: ignore[attr-defined]
+    offset = 1 << attend.offset_bits
+    assert offset - 2 * largest_score >= 1 << (16 + attend.shift)
+    assert offset + 2 * largest_score < 1 << (32 + attend.shift)
+
+
+@pytest.mark.parametrize("total", [1, 5, 65535])
+def test_the_remainder_of_a_mean_is_below_twice_the_weight_sum(total: int) -> None:
+    """One more would be a second way to write the same mean: quotient one less, remainder 2 S."""
+    checks = _attend(SMALL)._remainder_checks
+    for remainder in (-1, 0, 1, 2 * total - 1, 2 * total):
+        values = [
+            evaluated(check.expression, {"attended_remainder": remainder, "weight_sum": total})
+            for check in checks
+        ]
+        inside = all(0 <= number < 1 << check.bits for number, check in zip(values, checks, strict=True))
+        assert inside == (0 <= remainder < 2 * total), remainder
 
 
 @pytest.mark.parametrize("config", [SMALL, REAL], ids=["small", "real"])
