@@ -61,6 +61,10 @@ def test_a_divisor_slows_its_pair_alone() -> None:
     assert np.array_equal(plain.signed_sine()[1, 4:6], slowed.signed_sine()[2, 4:6])
 
 
+def test_the_smallest_base_and_divisors_are_accepted() -> None:
+    RotaryTable(2, 6, 2, 3, (1.0, 1.0, 1.0))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
