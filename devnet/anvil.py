@@ -20,6 +20,8 @@ CHAIN_ID = 31337
 DEFAULT_PORT = 8545
 ACCOUNT_COUNT = 10
 BALANCE_ETHER = 10_000
+KEPT_STATES = 128
+"""Past states that can still be asked for, and that a reorganisation can go back to."""
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -80,6 +82,8 @@ def start_anvil(
         )
     command = [str(executable), "--host", HOST, "--port", str(port), "--chain-id", str(CHAIN_ID)]
     command += ["--accounts", str(ACCOUNT_COUNT), "--balance", str(BALANCE_ETHER), "--quiet"]
+    # without it every block's state is written below ~/.foundry, which fills a disk in a day
+    command += ["--prune-history", str(KEPT_STATES)]
     if block_time_s is not None:
         command += ["--mixed-mining", "--block-time", str(block_time_s)]
     log_file.parent.mkdir(parents=True, exist_ok=True)

@@ -174,9 +174,16 @@ def _run_target(
                 "survived_before": survived_before,
             }
             survivors += outcome.outcome == "survived"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            _keep(results, file)
             progress.update(task, advance=1, note=f"{survivors} survived")
+
+
+def _keep(results: dict[str, Any], file: Path) -> None:
+    """Whoever stops the run, or reads the file meanwhile, finds it whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = file.with_suffix(".part")
+    written.write_text(json.dumps(results) + "\n", encoding="utf-8")
+    written.replace(file)
 
 
 def _unexplained(chosen: dict[str, list[Mutant]], results: dict[str, Any]) -> list[Mutant]:

@@ -155,6 +155,12 @@ def test_a_shift_is_a_constant_or_a_parameter() -> None:
         assert _value(parameter.power(offset), {}) == 1 << (SHIFT + offset)
 
 
+@pytest.mark.parametrize("bits", [0, 33])
+def test_a_range_check_has_one_limb_or_two(bits: int) -> None:
+    with pytest.raises(ValueError, match="bits"):
+        RangeCheck("x", ("row",), Ref("x"), bits)
+
+
 # --- bounds that keep equations in the integers -------------------------------------------------------------------
 
 
