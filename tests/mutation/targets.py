@@ -202,10 +202,11 @@ TARGETS: dict[str, Target] = {
             ),
         ),
         tests=(
+            "tests/verifier_gen/test_templates.py",
+            "tests/verifier_gen/test_layout.py",
+            "tests/verifier_gen/test_closed_forms.py",
             "tests/verifier_gen/test_golden_proofs.py",
             "tests/verifier_gen/test_expressions.py",
-            "tests/verifier_gen/test_closed_forms.py",
-            "tests/verifier_gen/test_layout.py",
             "tests/oracles/test_fiat_shamir.py::test_the_byte_code_hashes_the_same_bytes",
         ),
     ),
