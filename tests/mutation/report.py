@@ -31,7 +31,7 @@ _HOW_TO = """\
 ## Run it
 
 ```
-make mutation                                                     every mutant and this page
+make mutation                                                     every mutant and this page: about five hours on one core
 python -m tests.mutation --sample 150 --seed 1 --resume           at least 150 of each target, kept in build/mutation.json
 python -m tests.mutation --target dispute-game --only proveHead   what touches one function
 python -m tests.mutation --target relations --sample 150 --seed 1 --resume --report

@@ -29,8 +29,8 @@ ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/pro
 WIDE = replace(SMALL, hidden=130, feed_forward=150, activation_bits=14)
 """In chunks of 2^14 a weight takes several, the range table eight, the activation's table one; the output fills
 half of one."""
-LONG = replace(SMALL, max_positions=2048)
-"""At window 40 what grows with the context takes eight chunks of 2^18, and one tensor alone more than one."""
+LONG = replace(SMALL, heads=8, kv_heads=4, max_positions=2048)
+"""At window 40 what grows with the context takes fourteen chunks of 2^18, and the largest tensor two of its own."""
 STATEMENTS = {
     "head": ("head", 0, 18, SMALL),
     "mlp": ("mlp", 0, 18, SMALL),

@@ -110,6 +110,7 @@ def test_printed_expressions_have_the_right_value(roots: list[Expression]) -> No
     memory: dict[object, int] = dict(LEAVES)
     for expression, node in zip(roots, nodes, strict=True):
         statements, text = printer.print(node)
+        assert "-" not in "".join([*statements, text])  # Yul has no negative literals
         assert run_yul(statements, text, memory) == value_of(expression)
 
 
