@@ -60,10 +60,18 @@ def test_the_first_indices_are_told_from_the_others(bound: int) -> None:
 def test_a_closed_form_is_evaluated_at_one_slice_per_axis(parts: tuple[PointPart, ...]) -> None:
     tensor = SimpleNamespace(name="unit", axes=("channel",))
     plan = SimpleNamespace(tensors={"unit": tensor}, axes={"channel": Bits(3)})
-    whole = Slice("r", Bits(3), Bits(3))
-    assert FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", (whole,))) == [whole]  # type: ignore[arg-type]
+    assert FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", (WHOLE,))) == [WHOLE]  # type: ignore[arg-type]
     with pytest.raises(GeneratorError, match="one slice"):
         FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", parts))  # type: ignore[arg-type]
+
+
+def test_a_weighted_vector_has_the_size_of_its_axis() -> None:
+    graph = Graph()
+    node = FinalValue._weighted(generator(graph), list(range(8)), WHOLE)  # type: ignore[arg-type]
+    assert printed(node) == sum(index * extension({index}) for index in range(8)) % SCALAR_MODULUS
+    for wrong in (7, 9, 4):
+        with pytest.raises(GeneratorError, match=f"weighted vector of {wrong} entries"):
+            FinalValue._weighted(generator(graph), list(range(wrong)), WHOLE)  # type: ignore[arg-type]
 
 
 def test_coordinates_are_those_of_a_fixed_width() -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
+
+import pytest
 
 from prover.field.reference import SCALAR_MODULUS
 from tests.verifier_gen.golden_proofs import golden
+from verifier_gen import generator
+from verifier_gen.errors import GeneratorError
 from verifier_gen.generator import TEMPLATES, embedding_verifier
 
 MULTIPLE_OF_R = re.compile(r"sub\(mul\((\d+), r\), ")
@@ -50,3 +55,16 @@ def test_the_memory_of_an_embedding_verifier_ends_behind_what_it_absorbs() -> No
     sizes = {"SUM": 2, "TERM": 2, "FACTOR": 3, "PAIRING": 12, "STATE": 1, "LABEL": 1}
     places = [int(constants[name], 16) for name in (*sizes, "WORDS")]
     assert [after - before for before, after in pairwise(places)] == [32 * words for words in sizes.values()]
+
+
+def test_rounds_of_another_degree_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = golden("head").verifying_key
+    monkeypatch.setattr(generator, "ROUND_DEGREE", generator.ROUND_DEGREE + 1)
+    with pytest.raises(GeneratorError, match="rounds of degree"):
+        generator.step_verifier(key, insecure=True)  # type: ignore[arg-type]
+
+
+def test_an_odd_number_of_variables_is_refused() -> None:
+    key = golden("head").verifying_key
+    with pytest.raises(GeneratorError, match="even mu"):
+        generator.step_verifier(replace(key, chunk_bits=17), insecure=True)  # type: ignore[type-var]
