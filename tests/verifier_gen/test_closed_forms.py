@@ -54,8 +54,17 @@ def test_the_first_indices_are_told_from_the_others(bound: int) -> None:
     assert printed(node) == extension(set(range(bound)))
 
 
+WHOLE = Slice("r", Bits(3), Bits(3))
+
+
 @pytest.mark.parametrize(
-    "parts", [(Slice("r", Bits(3), Bits(3), flip=True),), (PublicBits("window", Bits(3)),)]
+    "parts",
+    [
+        (Slice("r", Bits(3), Bits(3), flip=True),),
+        (PublicBits("window", Bits(3)),),
+        (Slice("r", Bits(3), Bits(2)),),
+        (WHOLE, PublicBits("window", Bits(1))),
+    ],
 )
 def test_a_closed_form_is_evaluated_at_one_slice_per_axis(parts: tuple[PointPart, ...]) -> None:
     tensor = SimpleNamespace(name="unit", axes=("channel",))

@@ -11,7 +11,7 @@ import pytest
 from prover.architectures import ModelConfig, config_from_json
 from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.architectures.llama import PROVABLE_POSITIONS
-from prover.architectures.parts import root_scale
+from prover.architectures.parts import _epsilon, root_scale
 from prover.architectures.steps import Heads
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
@@ -301,6 +301,16 @@ def test_the_smallest_heads_are_accepted_and_smaller_ones_are_not(change: dict[s
     Heads(**HEADS)  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         Heads(**{**HEADS, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kv_heads", [0, 3])
+def test_heads_divide_among_heads_that_there_are(kv_heads: int) -> None:
+    with pytest.raises(ValueError, match=f"do not divide among {kv_heads}"):
+        Heads.of(4, kv_heads, 8, WINDOW_ROWS)
+
+
+def test_epsilon_has_the_scale_of_a_square() -> None:
+    assert _epsilon(576, 1e-5, 12) == round(576 * 1e-5 * 4**12)
 
 
 def test_the_longest_rotary_table_fills_one_chunk() -> None:
