@@ -109,7 +109,11 @@ class Worker(AbstractContextManager["Worker"]):
     ) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:  # it is busy with a mutant that does not end
+            self.process.kill()
+            self.process.wait()
 
 
 class PytestRunner(AbstractContextManager["PytestRunner"]):

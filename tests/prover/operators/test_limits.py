@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prover.operators.layer_norm import LayerNorm
+from prover.operators.rms_norm import RmsNorm
 from prover.relations import Lookup, Ref
 from tests.prover.operators.random_layers import SMALL
 from tests.prover.operators.test_ranges import LIMB, RANGES
@@ -25,3 +26,10 @@ def test_the_limit_of_a_layer_norm_is_the_end_of_its_range() -> None:
         r for r in norm.relations(SMALL.programs["mlp"]) if isinstance(r, Lookup) and r.name == "n_range"
     )
     assert norm.bits < LIMB and check.first == Ref("n") + norm.limits()["n"]
+
+
+@pytest.mark.parametrize("gain", [None, "gain"])
+def test_a_norm_is_bounded_by_itself_unless_it_has_a_gain(gain: str | None) -> None:
+    """Calibration need not look at what no input can make larger; a gain can."""
+    norm = RmsNorm(Ref("x"), "n", ("row",), 24, 1 << 20, 30, 20, 15, gain=gain)
+    assert norm.bounded() == (() if gain else ("n",))
