@@ -58,7 +58,8 @@ def main(
     resume: Annotated[
         bool,
         typer.Option(
-            help="Keep the outcomes in the file, except unexplained survivors: tests may have been added."
+            help="Keep the outcomes in the file, except of what no test noticed and nothing explains: tests may have "
+            "been added."
         ),
     ] = False,
     report: Annotated[
@@ -146,7 +147,7 @@ def _run_target(
         for m in mutants
         if not resume
         or m.identity not in outcomes
-        or (outcomes[m.identity]["outcome"] == "survived" and key_of(m) not in explained)
+        or (outcomes[m.identity]["outcome"] in ("survived", "pinned") and key_of(m) not in explained)
     ]
     if not left:
         return
