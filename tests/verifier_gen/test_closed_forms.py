@@ -74,6 +74,17 @@ def test_a_closed_form_is_evaluated_at_one_slice_per_axis(parts: tuple[PointPart
         FinalValue._slices(SimpleNamespace(plan=plan), Evaluation("unit", parts))  # type: ignore[arg-type]
 
 
+def test_a_closed_form_without_yul_is_refused() -> None:
+    tensors = {"odd": SimpleNamespace(closed_form="odd")}
+    generator = SimpleNamespace(
+        plan=SimpleNamespace(tensors=tensors),
+        closed_function=SimpleNamespace(lines=[]),
+        _slices=lambda evaluation: [WHOLE],
+    )
+    with pytest.raises(GeneratorError, match="'odd' of odd has no Yul"):
+        FinalValue._closed_form(generator, Evaluation("odd", (WHOLE,)))  # type: ignore[arg-type]
+
+
 def test_a_weighted_vector_has_the_size_of_its_axis() -> None:
     graph = Graph()
     node = FinalValue._weighted(generator(graph), list(range(8)), WHOLE)  # type: ignore[arg-type]
