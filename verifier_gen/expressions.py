@@ -37,11 +37,6 @@ class Node:
     text: str = ""
     operands: tuple[Node, ...] = ()
 
-    @property
-    def is_atom(self) -> bool:
-        """Whether repeating the node's text is as cheap as loading it."""
-        return self.kind in ("constant", "leaf")
-
 
 class Graph:
     """Builds nodes; equal ones are identical."""
