@@ -82,7 +82,7 @@ def start_anvil(
         )
     command = [str(executable), "--host", HOST, "--port", str(port), "--chain-id", str(CHAIN_ID)]
     command += ["--accounts", str(ACCOUNT_COUNT), "--balance", str(BALANCE_ETHER), "--quiet"]
-    # without it every block's state is written below ~/.foundry, which fills a disk in a day
+    # without it the states of all blocks are written below ~/.foundry, and fill the disk in the end
     command += ["--prune-history", str(KEPT_STATES)]
     if block_time_s is not None:
         command += ["--mixed-mining", "--block-time", str(block_time_s)]

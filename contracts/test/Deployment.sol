@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IDisputeGame, TokenRow} from "../src/interfaces/IDisputeGame.sol";
-import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
-import {IModelRegistry, ModelSpec} from "../src/interfaces/IModelRegistry.sol";
-import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
+import {TokenRow} from "../src/interfaces/IDisputeGame.sol";
+import {ModelSpec} from "../src/interfaces/IModelRegistry.sol";
 import {Leaves} from "../src/libraries/Leaves.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
 import {PresetVerifier} from "./PresetVerifier.sol";
-import {Test} from "./Vm.sol";
+import {Protocol} from "./Protocol.sol";
 
 /// @title A deployment, a model of 12 steps, and actors with money
-abstract contract Deployment is Test {
+abstract contract Deployment is Protocol {
     uint256 internal constant PROVIDER_KEY = 0xA11CE;
     uint256 internal constant STEPS = 12;
     uint256 internal constant VOCABULARY = 16;
     uint256 internal constant END_TOKEN = 2;
 
-    IModelRegistry internal registry;
-    IProviderStake internal stake;
-    IInferenceLedger internal ledger;
-    IDisputeGame internal game;
-    ProtocolParameters internal p;
     PresetVerifier[4] internal verifiers;
     ModelSpec internal spec;
     bytes32 internal modelId;
@@ -35,14 +28,7 @@ abstract contract Deployment is Test {
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
-        p = _parameters();
-        registry = IModelRegistry(vm.deployCode("ModelRegistry.sol:ModelRegistry"));
-        stake = IProviderStake(vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p)));
-        ledger = IInferenceLedger(
-            vm.deployCode("InferenceLedger.sol:InferenceLedger", abi.encode(stake, registry))
-        );
-        game = IDisputeGame(vm.deployCode("DisputeGame.sol:DisputeGame", abi.encode(ledger)));
-        stake.initialise(address(ledger), address(game));
+        deployProtocol(_parameters());
         for (uint256 i = 0; i < 4; ++i) {
             verifiers[i] = new PresetVerifier();
         }

@@ -153,18 +153,9 @@ contract LongestModelTest is Scenario {
         batchId = post(response, bytes32(length));
     }
 
-    /// @dev Below q, different at every boundary and place, and without zero bytes to cost what points cost.
-    function points(uint256 s, uint256 wrongFrom, uint256 wrongWindow)
-        internal
-        view
-        override
-        returns (uint256[] memory all)
-    {
-        all = new uint256[](2 * windows());
-        for (uint256 i = 0; i < all.length; ++i) {
-            bool isWrong = s >= wrongFrom && i / 2 == wrongWindow;
-            all[i] = _ONES + (i << 64) + (s << 32) + (isWrong ? 1 : 0);
-        }
+    /// @dev Without zero bytes, to cost what points cost.
+    function coordinate(uint256 s, uint256 i, bool isWrong) internal pure override returns (uint256) {
+        return _ONES + (i << 64) + (s << 32) + (isWrong ? 1 : 0);
     }
 
     /// @dev What a transaction of this calldata costs beside its execution, and whether nodes take it.

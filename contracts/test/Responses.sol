@@ -128,14 +128,17 @@ abstract contract Responses is Deployment {
     function points(uint256 s, uint256 wrongFrom, uint256 wrongWindow)
         internal
         view
-        virtual
         returns (uint256[] memory all)
     {
         all = new uint256[](2 * windows());
         for (uint256 i = 0; i < all.length; ++i) {
-            bool isWrong = s >= wrongFrom && i / 2 == wrongWindow;
-            all[i] = uint256(keccak256(abi.encode(s, i, isWrong))) >> 3; // below q
+            all[i] = coordinate(s, i, s >= wrongFrom && i / 2 == wrongWindow);
         }
+    }
+
+    /// @dev Below q, and different for every boundary, place and truth.
+    function coordinate(uint256 s, uint256 i, bool isWrong) internal pure virtual returns (uint256) {
+        return uint256(keccak256(abi.encode(s, i, isWrong))) >> 3;
     }
 
     function boundaryHash(uint256 s, uint256 wrongFrom, uint256 wrongWindow) internal view returns (bytes32) {

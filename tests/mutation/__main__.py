@@ -58,8 +58,8 @@ def main(
     resume: Annotated[
         bool,
         typer.Option(
-            help="Keep the outcomes in the file, except of what no test noticed and nothing explains: tests may have "
-            "been added."
+            help="Keep the outcomes in the file, except of what no test noticed and nothing explains (tests may have "
+            "been added), and of what only a test noticed that is no longer asked."
         ),
     ] = False,
     report: Annotated[
@@ -148,6 +148,7 @@ def _run_target(
         if not resume
         or m.identity not in outcomes
         or (outcomes[m.identity]["outcome"] in ("survived", "pinned") and key_of(m) not in explained)
+        or not target.asks(outcomes[m.identity]["by"])
     ]
     if not left:
         return

@@ -52,6 +52,10 @@ class Target:
     commands: tuple[tuple[str, ...], ...] = ()
     nearest: Mapping[str, str] = field(default_factory=dict)
 
+    def asks(self, by: str) -> bool:
+        """Whether a test that noticed a mutant is still among those that run; what is no test of pytest's always is."""
+        return not self.tests or not by.startswith("tests/") or by.startswith((*self.tests, *self.pins))
+
     def mutants(self, root: Path) -> list[Mutant]:
         """Every mutant, in order."""
         return [mutant for scope in self.scopes for mutant in scope.mutants(root)]

@@ -101,8 +101,6 @@ def test_a_changed_word_of_the_proof_is_rejected(name: str) -> None:
 def test_a_changed_input_is_rejected(name: str) -> None:
     kept = golden(name)
     for place in range(len(kept.inputs)):
-        if 8 <= place < len(kept.inputs) - 8 and place % 9 > 1:  # many windows
-            continue
         inputs = list(kept.inputs)
         inputs[place] += 1
         try:

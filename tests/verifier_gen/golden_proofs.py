@@ -42,6 +42,7 @@ STATEMENTS = {
     "embedding of a full window": ("embedding", 0, 18, SMALL),
 }
 """Name -> kind, window, mu, shape."""
+EMBEDDED_TOKENS = {"embedding": 29, "embedding of a full window": WINDOW_ROWS}
 FAMILY_STATEMENTS = {
     f"{family} {kind} of window {window}, layer {layer}": (family, kind, window, layer)
     for family, kind, window, layer in (
@@ -141,7 +142,7 @@ def write() -> None:
     for name, (kind, window, mu, config) in STATEMENTS.items():
         srs = SRS.devnet(mu)
         if kind == "embedding":
-            proven = prove_random_embedding(srs, tokens=WINDOW_ROWS if "full" in name else WINDOW_ROWS - 3)
+            proven = prove_random_embedding(srs, tokens=EMBEDDED_TOKENS[name])
         else:
             proven = prove_random(kind, srs, window, config)
         statements[name] = _facts(proven, mu)

@@ -11,9 +11,11 @@ from contracts.bindings.compiler import compile_sources
 from prover.architectures import ModelConfig
 from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.curve.srs import SRS
+from prover.statement import VerifyingKey
 from tests.prover.architectures.proven import proven
 from tests.prover.architectures.real_shapes import REAL_SHAPES
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm
+from tests.verifier_gen.golden_proofs import golden
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
@@ -25,6 +27,18 @@ CASES = [
     *((family, "attention", 2, 0) for family in ("gpt2", "qwen2", "qwen3", "gemma3")),
     ("gemma3", "attention", 2, 1),
 ]
+
+
+def test_a_kept_statement_of_a_family_fits_into_a_contract_and_a_transaction(evm: Evm) -> None:
+    kept = golden("gemma3 attention of window 0, layer 0")
+    assert isinstance(kept.verifying_key, VerifyingKey)
+    source = step_verifier(kept.verifying_key, insecure=True)
+    artifact = compile_sources({"AttentionVerifier.sol": source})["AttentionVerifier"]
+    assert len(artifact.runtime_code) <= LARGEST_CODE
+    verifier = evm.deploy(artifact.creation_code)
+    assert verifier.gas_used(kept.key, kept.inputs, kept.proof) < LARGEST_GAS
+    swapped = [*kept.inputs[:-4], *kept.inputs[-2:], *kept.inputs[-4:-2]]
+    assert verifier.verdict(kept.key, swapped, kept.proof) == FALSE
 
 
 @pytest.mark.long

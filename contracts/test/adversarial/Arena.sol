@@ -8,7 +8,7 @@ import {IProviderStake} from "../../src/interfaces/IProviderStake.sol";
 import {Leaves} from "../../src/libraries/Leaves.sol";
 import {Parameters, ProtocolParameters} from "../../src/libraries/Parameters.sol";
 import {Merkle} from "../Merkle.sol";
-import {Test} from "../Vm.sol";
+import {Protocol} from "../Protocol.sol";
 import {SyntheticModel, SyntheticVerifier} from "./SyntheticModel.sol";
 import {Thief} from "./Thief.sol";
 
@@ -29,16 +29,11 @@ struct Answer {
 
 /// @title A deployment, a model, four providers, five challengers, two requesters, a bystander
 /// @notice Two providers and two challengers are honest; the others do what they like.
-abstract contract Arena is Test {
+abstract contract Arena is Protocol {
     uint256 internal constant PROVIDERS = 4;
     uint256 internal constant CHALLENGERS = 5;
     uint256 internal constant DEPOSIT = 60 ether;
 
-    IModelRegistry internal registry;
-    IProviderStake internal stake;
-    IInferenceLedger internal ledger;
-    IDisputeGame internal game;
-    ProtocolParameters internal p;
     bytes32 internal modelId;
 
     uint256[PROVIDERS] internal keys;
@@ -60,10 +55,11 @@ abstract contract Arena is Test {
     /// @notice Deploys everything and hands out ether.
     function begin() public {
         vm.warp(1_800_000_000);
-        p = Parameters.devnet();
-        p.arity = 2; // several rounds on six steps
-        p.maxGamesPerResponse = 2; // so that all places are taken now and then
-        _deploy();
+        ProtocolParameters memory parameters = Parameters.devnet();
+        parameters.arity = 2; // several rounds on six steps
+        parameters.maxGamesPerResponse = 2; // so that all places are taken now and then
+        deployProtocol(parameters);
+        _registerModel();
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             keys[i] = 0xA11CE + i;
             providers[i] = vm.addr(keys[i]);
@@ -82,14 +78,7 @@ abstract contract Arena is Test {
         vm.deal(requester, 1000 ether);
     }
 
-    function _deploy() private {
-        registry = IModelRegistry(vm.deployCode("ModelRegistry.sol:ModelRegistry"));
-        stake = IProviderStake(vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p)));
-        ledger = IInferenceLedger(
-            vm.deployCode("InferenceLedger.sol:InferenceLedger", abi.encode(stake, registry))
-        );
-        game = IDisputeGame(vm.deployCode("DisputeGame.sol:DisputeGame", abi.encode(ledger)));
-        stake.initialise(address(ledger), address(game));
+    function _registerModel() private {
         for (uint256 s = 0; s < SyntheticModel.STEPS; ++s) {
             _stepKeyLeaves.push(Leaves.stepKey(s, keccak256(SyntheticModel.stepKey(s))));
         }

@@ -24,7 +24,6 @@ from prover.relations import (
     references,
 )
 from tests.prover.architectures.random_models import FAMILIES
-from tests.prover.expression_values import value as evaluated
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.statements import REAL
 
@@ -198,7 +197,7 @@ def test_the_remainder_of_a_mean_is_below_twice_the_weight_sum(total: int) -> No
     checks = _attend(SMALL)._remainder_checks
     for remainder in (-1, 0, 1, 2 * total - 1, 2 * total):
         values = [
-            evaluated(check.expression, {"attended_remainder": remainder, "weight_sum": total})
+            _value(check.expression, {"attended_remainder": remainder, "weight_sum": total})
             for check in checks
         ]
         inside = all(0 <= number < 1 << check.bits for number, check in zip(values, checks, strict=True))
