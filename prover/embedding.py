@@ -23,6 +23,7 @@ from eth_hash.auto import keccak
 from .argument.commitment import commit_field
 from .argument.multilinear import accumulate, to_field
 from .argument.transcript import Transcript
+from .chunk_size import check_window
 from .curve.g1 import Point, negate, point_to_bytes
 from .curve.msm import combine
 from .curve.pairing import pairing_check
@@ -49,7 +50,8 @@ class EmbeddingKey:
 
     @classmethod
     def create(cls, channel_bits: int, srs: SRS) -> EmbeddingKey:
-        """The key for rows of 2^channel_bits entries under an SRS."""
+        """The key for rows of 2^channel_bits entries under an SRS. Raises ChunkSizeError when its size does not suit them."""
+        check_window(channel_bits, srs.mu)
         return cls(channel_bits, srs.mu, srs.digest, srs.g2_one, srs.g2_tau)
 
     @property

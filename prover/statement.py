@@ -11,6 +11,7 @@ from eth_hash.auto import keccak
 
 from .argument.commitment import commit_chunks, commit_integers, split_chunks
 from .argument.transcript import Transcript
+from .chunk_size import check_chunk_size
 from .curve.g1 import Point, PointError, point_from_bytes, point_to_bytes
 from .curve.srs import SRS
 from .errors import BadInputError
@@ -91,8 +92,9 @@ class VerifyingKey:
 
     @classmethod
     def create(cls, program: Program, srs: SRS) -> VerifyingKey:
-        """Commit the program's public tables."""
-        plan = Plan(program)
+        """Commit the program's public tables. Raises ChunkSizeError when the SRS's size does not suit the program."""
+        plan = Plan(program, chunk_bits=srs.mu)
+        check_chunk_size(plan, srs.mu)
         constants = []
         for tensor in plan.constants:
             assert tensor.values is not None
