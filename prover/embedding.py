@@ -23,6 +23,7 @@ from eth_hash.auto import keccak
 from .argument.commitment import commit_field
 from .argument.multilinear import accumulate, to_field
 from .argument.transcript import Transcript
+from .canonical_form import embedding_form, encode
 from .chunk_size import check_window
 from .curve.g1 import Point, negate, point_to_bytes
 from .curve.msm import combine
@@ -56,9 +57,9 @@ class EmbeddingKey:
 
     @property
     def digest(self) -> bytes:
-        """Keccak of a canonical description of the statement."""
+        """Keccak of the canonical form of the statement (canonical_form.py)."""
         return keccak(
-            f"{TRANSCRIPT_DOMAIN}\nrows={WINDOW_ROWS} channel_bits={self.channel_bits} mu={self.chunk_bits}".encode()
+            encode(embedding_form(TRANSCRIPT_DOMAIN, WINDOW_ROWS, self.channel_bits, self.chunk_bits))
         )
 
     def challenge(self, rows: Sequence[Point], window: Point) -> int:
