@@ -18,7 +18,7 @@ from prover.argument.mercury import MercuryOpening
 from prover.argument.reduction import chunk_coefficients, prove_reduction
 from prover.argument.transcript import Transcript
 from prover.curve.g1 import Point, add
-from prover.curve.point_arrays import to_points
+from prover.curve.point_arrays import PointArray, to_points
 from prover.curve.srs import SRS
 from prover.field.arrays import MODULUS
 from prover.proof import Proof
@@ -30,16 +30,16 @@ from .long_opening import open_longer
 OUTPUT = ("after", 0)
 
 
-def moved(point: Point, ceremony: SRS, moves: Mapping[int, int]) -> Point:
+def moved(point: Point, powers: PointArray, moves: Mapping[int, int]) -> Point:
     """The commitment plus sum moves[i] [tau^i]."""
-    powers = to_points(np.ascontiguousarray(ceremony.g1[list(moves)]))
-    return add(point, combine(powers, [factor % MODULUS for factor in moves.values()]))
+    points = to_points(np.ascontiguousarray(powers[list(moves)]))
+    return add(point, combine(points, [factor % MODULUS for factor in moves.values()]))
 
 
 def prove_moved(
     key: VerifyingKey,
     srs: SRS,
-    ceremony: SRS,
+    powers: PointArray,
     statement: Statement,
     tensors: Mapping[str, np.ndarray],
     moves: Mapping[int, int],
@@ -47,7 +47,7 @@ def prove_moved(
 ) -> Proof:
     """Prove a statement whose output is `moved`; the tensors are those of the true one.
 
-    ceremony: all powers that were published, of the same tau as the SRS.
+    powers: all that were published of the SRS's tau.
     """
     factor = 0
 
@@ -61,7 +61,7 @@ def prove_moved(
         _: np.ndarray, combination: np.ndarray, u: Sequence[int], value: int, transcript: Transcript
     ) -> MercuryOpening:
         high = {place: factor * change % MODULUS for place, change in moves.items()}
-        return open_longer(ceremony.g1, combination, high, u, value, transcript, strategy)
+        return open_longer(powers, combination, high, u, value, transcript, strategy)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prover.prove, "prove_reduction", reduction)

@@ -6,7 +6,7 @@ about g alone, the same prover is accepted, by the Python verifier and by a gene
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -21,6 +21,7 @@ from prover.argument.commitment import commit_chunks, commit_field
 from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
 from prover.argument.multilinear import evaluate
 from prover.argument.transcript import Transcript
+from prover.curve.point_arrays import PointArray
 from prover.curve.srs import SRS
 from prover.errors import ProofRejectedError
 from prover.field import arrays
@@ -42,25 +43,29 @@ Verifiers = Callable[[str], Verifier]
 NEW_LINE = "addmod(mload(G_INVERSE), mulmod(mload(MERCURY_GAMMA), mload(H_INVERSE), r), r)"
 
 
-@pytest.fixture
-def paper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Verifiers whose D is about g alone."""
-    monkeypatch.setattr(
-        prover.argument.mercury,
-        "_d_zeta",
-        lambda b, gamma, zeta, g_inverse, h_inverse: pow(zeta, b - 1, MODULUS) * g_inverse % MODULUS,
-    )
-    yul = verifier_gen.generator._yul
+def papers_degree(b: int, gamma: int, zeta: int, g_inverse: int, h_inverse: int) -> int:
+    """D(zeta) as in the paper: nothing about h."""
+    return pow(zeta, b - 1, MODULUS) * g_inverse % MODULUS
 
-    def with_papers_d(name: str, values: Mapping[str, object]) -> str:
+
+def papers_template(
+    yul: Callable[[str, Mapping[str, object]], str],
+) -> Callable[[str, Mapping[str, object]], str]:
+    """The generator's templates, with the same in the opening's."""
+
+    def changed(name: str, values: Mapping[str, object]) -> str:
         text = yul(name, values)
-        if name == "mercury":
-            assert text.count(NEW_LINE) == 1
-            text = text.replace(NEW_LINE, "mload(G_INVERSE)")
-        return text
+        assert text.count(NEW_LINE) == (name == "mercury")
+        return text.replace(NEW_LINE, "mload(G_INVERSE)")
 
-    monkeypatch.setattr(verifier_gen.generator, "_yul", with_papers_d)
-    yield
+    return changed
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verifiers whose D is about g alone."""
+    monkeypatch.setattr(prover.argument.mercury, "_d_zeta", papers_degree)
+    monkeypatch.setattr(verifier_gen.generator, "_yul", papers_template(verifier_gen.generator._yul))
 
 
 # --- the opening alone --------------------------------------------------------------------------------------
@@ -149,19 +154,19 @@ def test_with_the_papers_d_it_does(ceremony: SRS, paper: None, high: dict[int, i
 
 @dataclass(frozen=True)
 class Step:
-    """A true statement with its witness, under an SRS and the longer ceremony that it is from."""
+    """A true statement with its witness, under an SRS; powers: all that its ceremony published."""
 
     key: VerifyingKey
     srs: SRS
-    ceremony: SRS
+    powers: PointArray
     statement: Statement
     tensors: Mapping[str, np.ndarray]
 
     def lie(self, moves: Mapping[int, int], strategy: str) -> StepClaim:
         """Another commitment for the same output, and what is said to prove it."""
         *inputs, after = self.statement.inputs
-        lie = replace(self.statement, inputs=(*inputs, moved(after, self.ceremony, moves)))
-        proof = prove_moved(self.key, self.srs, self.ceremony, lie, self.tensors, moves, strategy)
+        lie = replace(self.statement, inputs=(*inputs, moved(after, self.powers, moves)))
+        proof = prove_moved(self.key, self.srs, self.powers, lie, self.tensors, moves, strategy)
         return StepClaim(lie, proof)
 
 
@@ -177,7 +182,7 @@ def _ceremony(mu: int) -> SRS:
 @cache
 def _step(kind: str, window: int = 0) -> Step:
     key, statement, tensors = public_statement(kind, window)
-    return Step(key, srs(), _ceremony(18), statement, tensors)
+    return Step(key, srs(), _ceremony(18).g1, statement, tensors)
 
 
 @cache
@@ -191,7 +196,7 @@ def _small(config: LlamaConfig) -> Step:
     tensors = case.witness()
     points = commit_chunks(small.g1, [tensors[name].reshape(-1) for name in ("before", "after")])
     step_key = commit_step_key(key.plan, small, case.parameters, case.tensors)
-    return Step(key, small, ceremony, Statement(step_key, {}, tuple(points)), tensors)
+    return Step(key, small, ceremony.g1, Statement(step_key, {}, tuple(points)), tensors)
 
 
 def _both_reject(step: Step, verifier: Verifier, claim: StepClaim) -> None:
