@@ -6,8 +6,8 @@ At a random z this is a statement about one linear combination of commitments,
     Q = W - sum_i z^(i * padded_d) E_i,   Q(z) = 0,
 proven by a single KZG quotient: e(Q + z * quotient, [1]_2) = e(quotient, [tau]_2).
 
-Soundness error: (2^mu) / r, by Schwartz-Zippel over all coefficients, those beyond the window's length included:
-the window commitment is unique. Why not a layer program like the others: this needs 64 bytes instead of 5 KB,
+Soundness error: (published powers of tau) / r, by Schwartz-Zippel over all coefficients that a commitment can have, those
+beyond the window's length included: the window commitment is unique (docs/uniqueness.md). Why not a layer program like the others: this needs 64 bytes instead of 5 KB,
 and covers 32 rows at once, so a challenger need not know which row of a window is wrong (it cannot: it sees
 commitments only).
 """

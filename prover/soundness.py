@@ -145,7 +145,9 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
 def embedding_soundness(channel_bits: int) -> Soundness:
     """The one term of the embedding statement: W(z) = sum_i z^(i * padded_d) E_i(z), whatever the window's degree."""
     degree = PUBLISHED_POWERS - 1 + ((WINDOW_ROWS - 1) << channel_bits)
-    terms = [_term("z: embedding rows", degree, f"{PUBLISHED_POWERS} powers published, {WINDOW_ROWS - 1} rows")]
+    terms = [
+        _term("z: embedding rows", degree, f"{PUBLISHED_POWERS} powers published, {WINDOW_ROWS - 1} rows")
+    ]
     return _with_bias("embedding statement", terms)
 
 
@@ -178,7 +180,11 @@ def _opening_terms(chunk_bits: int) -> list[SoundnessTerm]:
     # line 3 (powers -size .. size), D = X^(b-1) (g + gamma h)(1/X) (2 size), the division by X^b - alpha (size + b)
     identities = 2 * size + 2 * size + size + root
     return [
-        _term("Mercury alpha: h", max(root, rows), f"{rows} rows of the opened polynomial, {root} coefficients of h"),
+        _term(
+            "Mercury alpha: h",
+            max(root, rows),
+            f"{rows} rows of the opened polynomial, {root} coefficients of h",
+        ),
         _term("Mercury gamma: two by two", 2, "two claims, two degrees"),
         _term("Mercury zeta: identities", identities, "three identities between committed polynomials"),
         _term("Mercury beta, z, d: batch", 3 + size + 2 + 1, "four polynomials on three points, one pairing"),
