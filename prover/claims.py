@@ -180,7 +180,9 @@ def combine_claims(
         eta^(k+1) v_k = eta^(k+1) * e_k                             every sent evaluation
         0 = eta^(s+1) (F(f, r) - prod (1 - f_j) F(0, r))            the output's chunk F is zero beyond its length
 
-    f are the first coordinates of rho, which nobody could predict when the output was committed.
+    f are the first coordinates of rho, which nobody could predict when the output was committed. An output that fills
+    its chunk has no such claim: it is among the sent evaluations. Either way a power of eta multiplies the output's chunk
+    alone, which makes its commitment unique (docs/uniqueness.md).
     """
     plan, mu = point.plan, verifying_key.chunk_bits
     form = final_form(point, sent)
@@ -193,12 +195,11 @@ def combine_claims(
         claims.append(_claim(verifying_key, point, evaluation, power))
     for evaluation in plan.opened:
         claims.append(_claim(verifying_key, point, evaluation, form.coefficients[evaluation]))
-    if plan.output is not None:
+    if plan.output is not None and plan.output_bits < mu:
         power = power * eta % MODULUS
         zeros = _claim(verifying_key, point, plan.output, power)
-        length = len(point.resolve(plan.output))
-        front = point.challenges.rho[: mu - length]
-        own = zeros.point[mu - length :]
+        front = point.challenges.rho[: mu - plan.output_bits]
+        own = zeros.point[mu - plan.output_bits :]
         claims.append(Claim(power, (*front, *own), zeros.weights))
         missing = reduce(lambda a, x: a * (1 - x) % MODULUS, front, power)
         claims.append(Claim(-missing % MODULUS, zeros.point, zeros.weights))

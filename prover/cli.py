@@ -166,7 +166,7 @@ def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
 
     system = ProofSystem.shared(proof.architecture, srs)
     if proof.kind == "embedding":
-        return embedding_soundness(system.embedding_key.channel_bits, srs.mu)
+        return embedding_soundness(system.embedding_key.channel_bits)
     plan = system.verifying_key(proof.kind).plan
     windows = int(proof.publics["window"]).bit_length() if plan.program.has_context else 0
     return step_soundness(plan, WINDOW_BITS + windows, srs.mu)

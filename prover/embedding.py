@@ -6,8 +6,8 @@ At a random z this is a statement about one linear combination of commitments,
     Q = W - sum_i z^(i * padded_d) E_i,   Q(z) = 0,
 proven by a single KZG quotient: e(Q + z * quotient, [1]_2) = e(quotient, [tau]_2).
 
-Soundness error: (2^mu) / r, by Schwartz-Zippel over all coefficients, those beyond the window's length included:
-the window commitment is unique. Why not a layer program like the others: this needs 64 bytes instead of 5 KB,
+Soundness error: (published powers of tau) / r, by Schwartz-Zippel over all coefficients that a commitment can have, those
+beyond the window's length included: the window commitment is unique (docs/uniqueness.md). Why not a layer program like the others: this needs 64 bytes instead of 5 KB,
 and covers 32 rows at once, so a challenger need not know which row of a window is wrong (it cannot: it sees
 commitments only).
 """
@@ -23,6 +23,8 @@ from eth_hash.auto import keccak
 from .argument.commitment import commit_field
 from .argument.multilinear import accumulate, to_field
 from .argument.transcript import Transcript
+from .canonical_form import embedding_form, encode
+from .chunk_size import check_window
 from .curve.g1 import Point, negate, point_to_bytes
 from .curve.msm import combine
 from .curve.pairing import pairing_check
@@ -49,14 +51,15 @@ class EmbeddingKey:
 
     @classmethod
     def create(cls, channel_bits: int, srs: SRS) -> EmbeddingKey:
-        """The key for rows of 2^channel_bits entries under an SRS."""
+        """The key for rows of 2^channel_bits entries under an SRS. Raises ChunkSizeError when its size does not suit them."""
+        check_window(channel_bits, srs.mu)
         return cls(channel_bits, srs.mu, srs.digest, srs.g2_one, srs.g2_tau)
 
     @property
     def digest(self) -> bytes:
-        """Keccak of a canonical description of the statement."""
+        """Keccak of the canonical form of the statement (canonical_form.py)."""
         return keccak(
-            f"{TRANSCRIPT_DOMAIN}\nrows={WINDOW_ROWS} channel_bits={self.channel_bits} mu={self.chunk_bits}".encode()
+            encode(embedding_form(TRANSCRIPT_DOMAIN, WINDOW_ROWS, self.channel_bits, self.chunk_bits))
         )
 
     def challenge(self, rows: Sequence[Point], window: Point) -> int:

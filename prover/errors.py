@@ -39,6 +39,10 @@ class BadInputError(GainsayError):
     exit_code = 4
 
 
+class ChunkSizeError(BadInputError):
+    """The SRS has a number of powers under which the argument would prove something else."""
+
+
 class ChainError(GainsayError):
     """The chain refused a transaction, cannot be reached, or is not the one that was configured."""
 

@@ -138,7 +138,14 @@ class ProductSum:
 class Plan:
     """The argument for one program. `axes` and `tensors` extend the program's by multiplicities and inverses."""
 
-    def __init__(self, program: Program, lookups_per_inverse: int = LOOKUPS_PER_INVERSE) -> None:
+    def __init__(
+        self,
+        program: Program,
+        lookups_per_inverse: int = LOOKUPS_PER_INVERSE,
+        *,
+        chunk_bits: int | None = None,
+    ) -> None:
+        """chunk_bits: mu, which decides whether the output's evaluation is sent; without it, it is not for its own sake."""
         self.program = program
         self.lookups_per_inverse = lookups_per_inverse
         self.round_degree = max(4, lookups_per_inverse + 2)  # pointwise relations have degree 3, eq adds one
@@ -159,6 +166,8 @@ class Plan:
             self._group(self.tensors[tensor].axes).inverses.append((sign, tensor))
         self.zones = self._zones()
         self.sent, self.opened = split_evaluations(self._monomials())
+        if chunk_bits is not None and self.fills_chunk(chunk_bits):
+            self._send_output()
         self.evaluations = (*self.sent, *self.opened)
 
     # --- relations --------------------------------------------------------------------------------------
@@ -242,8 +251,29 @@ class Plan:
 
     @cached_property
     def output(self) -> Evaluation | None:
-        """The output window, whose chunk must be bound to zero beyond its own length, at r."""
+        """The output window at r: some power of eta must multiply its chunk alone, or its commitment is not unique."""
         return self.natural("after") if "after" in self.tensors else None
+
+    @property
+    def output_bits(self) -> int:
+        """Variables of the output window: log2 of (32 * padded d); 0 for a program without one."""
+        return 0 if self.output is None else self.width(self.tensors[self.output.tensor].axes).fixed
+
+    def fills_chunk(self, chunk_bits: int) -> bool:
+        """Whether nothing of the output's chunk lies beyond the output.
+
+        Then there is no claim about what lies there, which has its power of eta otherwise (docs/uniqueness.md).
+        """
+        return self.output is not None and self.output_bits == chunk_bits
+
+    def _send_output(self) -> None:
+        """Every evaluation that is sent has a claim, and a power of eta, of its own."""
+        output = self.output
+        if output not in (*self.sent, *self.opened):
+            raise ValueError(f"program {self.program.name}: no relation evaluates the output at r")
+        if output in self.opened:
+            self.sent = (*self.sent, output)
+            self.opened = tuple(evaluation for evaluation in self.opened if evaluation != output)
 
     def width(self, axes: Sequence[str]) -> Bits:
         """Variables of a product of axes."""

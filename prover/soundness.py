@@ -5,6 +5,9 @@ non-zero polynomial that was fixed before the challenge was drawn: for degree D 
 (Schwartz-Zippel). A term below is such a D, summed over everything that the challenge has to catch; the total is
 the union bound. Counts are upper bounds: where one lie would be enough to bound, all are added.
 
+A commitment is a polynomial of which the adversary chooses every coefficient that it has a published power of tau for: not
+the 2^mu that the SRS keeps, but all that the ceremony published. Degrees below are those of the largest ceremony there is.
+
 Commitments are binding, and a KZG opening means what it says, as long as BN254 and the SRS hold (about 100 bits,
 in the algebraic group model); that is a matter of computation, stated beside the total and no part of it.
 Sources: Thaler, sections 3 and 4; logUp (ePrint 2022/1530); Mercury (ePrint 2025/385); BDFG20 (ePrint 2020/081).
@@ -17,6 +20,7 @@ from fractions import Fraction
 from math import log2, log10
 
 from .argument.reduction import REDUCTION_DEGREE
+from .curve.srs import LARGEST_MU
 from .field.arrays import MODULUS
 from .plan import Plan
 from .program import WINDOW_ROWS
@@ -24,8 +28,12 @@ from .program import WINDOW_ROWS
 COMPUTATIONAL_BITS = 100
 """log2 of the work of the best known attack on BN254 (tower number field sieve in the target group)."""
 HASH_VALUES = 1 << 256
-GRINDING_BITS = 80
-"""log2 of the hash evaluations of an adversary who retries its messages until a challenge suits it."""
+GRINDING_BITS = COMPUTATIONAL_BITS
+"""log2 of the hash evaluations of an adversary who retries its messages until a challenge suits it: whoever could spend more
+would break the curve instead."""
+PUBLISHED_POWERS = (2 << LARGEST_MU) - 1
+"""Powers of tau in G1 that the largest ceremony publishes: a .ptau file of 2^p has 2^(p+1) - 1. The degrees of what an
+adversary commits to are below this."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Soundness:
             ],
             "total_log2": round(self.total.log2, 2),
             "total_log10": round(self.total.log10, 2),
+            "published_powers": PUBLISHED_POWERS,
             "grinding_bits": GRINDING_BITS,
             "total_log2_with_grinding": round(self.total.log2 + GRINDING_BITS, 2),
             "computational_bits": COMPUTATIONAL_BITS,
@@ -90,7 +99,8 @@ class Soundness:
         total = self.total
         rows.append(f"  {total.name:<{width}}  {total.log2:8.2f}  {total.log10:7.2f}  {total.why}")
         rows.append(
-            f"after 2^{GRINDING_BITS} hash evaluations spent on retries: 2^{total.log2 + GRINDING_BITS:.0f};"
+            f"for an adversary with all {PUBLISHED_POWERS} powers of tau of the largest ceremony (2^{LARGEST_MU});"
+            f" after 2^{GRINDING_BITS} hash evaluations spent on retries: 2^{total.log2 + GRINDING_BITS:.0f};"
             f" breaking BN254 takes about 2^{COMPUTATIONAL_BITS} operations and is what limits the whole"
         )
         return rows
@@ -121,6 +131,7 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
         ),
         *_output_terms(plan, chunk_bits),
         _term("eta: claims into one", powers, f"{powers} claims besides the final check"),
+        *_uniqueness_terms(plan, powers, chunk_bits),
         _term(
             "q: claim reduction",
             REDUCTION_DEGREE * chunk_bits,
@@ -131,31 +142,52 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
     return _with_bias(f"{plan.program.name} statement with 2^{context_bits} context rows", terms)
 
 
-def embedding_soundness(channel_bits: int, chunk_bits: int) -> Soundness:
-    """The one term of the embedding statement: W(z) = sum_i z^(i * padded_d) E_i(z)."""
-    degree = (1 << chunk_bits) - 1 + ((WINDOW_ROWS - 1) << channel_bits)
-    terms = [_term("z: embedding rows", degree, f"degree below 2^{chunk_bits} + {WINDOW_ROWS - 1} rows")]
+def embedding_soundness(channel_bits: int) -> Soundness:
+    """The one term of the embedding statement: W(z) = sum_i z^(i * padded_d) E_i(z), whatever the window's degree."""
+    degree = PUBLISHED_POWERS - 1 + ((WINDOW_ROWS - 1) << channel_bits)
+    terms = [
+        _term("z: embedding rows", degree, f"{PUBLISHED_POWERS} powers published, {WINDOW_ROWS - 1} rows")
+    ]
     return _with_bias("embedding statement", terms)
 
 
 def _output_terms(plan: Plan, chunk_bits: int) -> list[SoundnessTerm]:
     """What the output's chunk holds beyond its length: a multilinear polynomial of mu variables at (rho, r)."""
-    if plan.output is None:
+    if plan.output is None or plan.fills_chunk(chunk_bits):
         return []
     why = f"{chunk_bits} variables of the output's chunk"
     return [_term("rho, r: nothing beyond the output", chunk_bits, why)]
 
 
+def _uniqueness_terms(plan: Plan, powers: int, chunk_bits: int) -> list[SoundnessTerm]:
+    """What the output's commitment holds beyond its chunk, of degree 2^mu and more (docs/uniqueness.md).
+
+    One power of eta multiplies the output's chunk alone. Its coefficient, at a row beyond the chunk, is a product of two
+    polynomials in q: of degree mu (where the claim is) and mu / 2 (the row at the last coordinates). It is not zero
+    itself unless the first coordinate of rho is.
+    """
+    if plan.output is None:
+        return []
+    half = chunk_bits // 2
+    why = f"a polynomial of degree {powers} in eta and {chunk_bits} + {half} in q, one value of rho"
+    return [_term("eta, q: nothing beyond the chunk", powers + chunk_bits + half + 1, why)]
+
+
 def _opening_terms(chunk_bits: int) -> list[SoundnessTerm]:
-    """Mercury on 2^mu coefficients, b = 2^ceil(mu / 2); every committed polynomial may have degree 2^mu - 1."""
-    size, root = 1 << chunk_bits, 1 << -(-chunk_bits // 2)
-    # line 3 (span of powers 2 size), D = X^(b-1) g(1/X) (2 size), the division by X^b - alpha (size + b)
+    """Mercury with b = 2^(mu / 2), where every committed polynomial has as many coefficients as powers were published."""
+    size, root = PUBLISHED_POWERS, 1 << (chunk_bits // 2)
+    rows = -(-size // root)
+    # line 3 (powers -size .. size), D = X^(b-1) (g + gamma h)(1/X) (2 size), the division by X^b - alpha (size + b)
     identities = 2 * size + 2 * size + size + root
     return [
-        _term("Mercury alpha: h", size, "degree of h"),
-        _term("Mercury gamma: two claims", 1, "two claims"),
+        _term(
+            "Mercury alpha: h",
+            max(root, rows),
+            f"{rows} rows of the opened polynomial, {root} coefficients of h",
+        ),
+        _term("Mercury gamma: two by two", 2, "two claims, two degrees"),
         _term("Mercury zeta: identities", identities, "three identities between committed polynomials"),
-        _term("Mercury beta, z, d: batch", 3 + size + 3 + 1, "four polynomials on three points, one pairing"),
+        _term("Mercury beta, z, d: batch", 3 + size + 2 + 1, "four polynomials on three points, one pairing"),
     ]
 
 
@@ -184,6 +216,7 @@ def _log2(roots: Fraction) -> float:
 __all__ = [
     "COMPUTATIONAL_BITS",
     "GRINDING_BITS",
+    "PUBLISHED_POWERS",
     "Soundness",
     "SoundnessTerm",
     "embedding_soundness",

@@ -11,13 +11,15 @@ from eth_hash.auto import keccak
 
 from .argument.commitment import commit_chunks, commit_integers, split_chunks
 from .argument.transcript import Transcript
+from .canonical_form import encode, step_form
+from .chunk_size import check_chunk_size
 from .curve.g1 import Point, PointError, point_from_bytes, point_to_bytes
 from .curve.srs import SRS
 from .errors import BadInputError
 from .plan import Plan
 from .program import WINDOW_BITS, Kind, Program, Tensor
 
-TRANSCRIPT_DOMAIN = "gainsay.step.1"
+TRANSCRIPT_DOMAIN = "gainsay.step.2"
 LARGEST_SHIFT = 16
 WORD = 32
 
@@ -91,8 +93,9 @@ class VerifyingKey:
 
     @classmethod
     def create(cls, program: Program, srs: SRS) -> VerifyingKey:
-        """Commit the program's public tables."""
-        plan = Plan(program)
+        """Commit the program's public tables. Raises ChunkSizeError when the SRS's size does not suit the program."""
+        plan = Plan(program, chunk_bits=srs.mu)
+        check_chunk_size(plan, srs.mu)
         constants = []
         for tensor in plan.constants:
             assert tensor.values is not None
@@ -104,23 +107,8 @@ class VerifyingKey:
 
     @cached_property
     def digest(self) -> bytes:
-        """Keccak of a canonical description of everything that the verifier does."""
-        program = self.plan.program
-        description = [
-            TRANSCRIPT_DOMAIN,
-            program.name,
-            f"mu={self.chunk_bits}",
-            *(f"axis {name} {width}" for name, width in self.plan.axes.items()),
-            *(f"{t.name} {t.axes} {t.kind.value} {t.closed_form}" for t in self.plan.tensors.values()),
-            *(repr(relation) for relation in program.relations),
-            *(repr(table) for table in program.tables),
-            *(f"input {tensor.name}" for tensor in program.inputs),
-            f"{program.public_scalars} {program.parameters} {sorted(program.real_sizes.items())}",
-            *(f"constant {name} {point}" for name, point in self.constants),
-            *(f"zone {zone}" for zone in self.plan.zones),
-            *(f"sent {evaluation}" for evaluation in self.plan.sent),
-        ]
-        return keccak("\n".join(description).encode())
+        """Keccak of the canonical form of everything that the verifier does (canonical_form.py)."""
+        return keccak(encode(step_form(TRANSCRIPT_DOMAIN, self.plan, self.chunk_bits, self.constants)))
 
 
 @dataclass(frozen=True)

@@ -165,13 +165,10 @@ class ClaimSections:
     def _output_is_short(self) -> list[str]:
         """eta^(s+1) (eq(f, q_front) - prod (1 - f_j) (1 - q_j)) eq(r, q): what the output's chunk holds beyond its
         length is zero; f are the first coordinates of rho."""
-        output = self.plan.output
-        if output is None:
+        output, own = self.plan.output, self.plan.output_bits
+        if output is None or own == self.mu:  # one that fills its chunk is sent
             return []
-        own = self.plan.width(self.plan.tensors[output.tensor].axes).fixed
         front = self.mu - own
-        if front <= 0:
-            return []
         place = self.layout.input_coefficients[output.tensor].name
         factor = f"mload({words_after(self.layout.eta_powers.name, Bits(len(self.plan.sent) + 1))})"
         zero = f"mload({words_after(self.layout.eq_zero.name, Bits(own))})"

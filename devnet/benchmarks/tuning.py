@@ -55,7 +55,7 @@ def measure_tuning(
     for mu, batch in choices():
         report(f"mu = {mu}, {batch} lookups per inverse")
         srs = SRS.devnet(mu)
-        plan = Plan(program, batch)
+        plan = Plan(program, batch, chunk_bits=mu)
         key = replace(VerifyingKey.create(program, srs), plan=plan)
         # one tau, so boundary windows have the same commitments under every mu; weights are cut differently
         own = Statement(commit_step_key(plan, srs, parameters, weights), statement.publics, statement.inputs)

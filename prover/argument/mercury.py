@@ -6,16 +6,21 @@ of length b. The point is u = (u2 || u1): u2 for row bits, u1 for column bits; P
     1  h_i = <f_i, eq(u1)>                                             send [h]            get alpha
     2  f = q (X^b - alpha) + g,  g_j = sum_i alpha^i f_ij              send [q], [g]       get gamma
     3  g(X) P_u1(1/X) + g(1/X) P_u1(X) + gamma (h(X) P_u2(1/X) + h(1/X) P_u2(X))
-         = 2 (h(alpha) + gamma v) + X S(X) + S(1/X)/X;  D = X^(b-1) g(1/X)   send [S], [D]  get zeta
+         = 2 (h(alpha) + gamma v) + X S(X) + S(1/X)/X;
+       D(X) = X^(b-1) (g + gamma h)(1/X)                                send [S], [D]       get zeta
     4  send g(zeta), g(1/zeta), h(zeta), h(1/zeta), S(zeta), S(1/zeta), [H],
          H = (f - (zeta^b - alpha) q - g(zeta)) / (X - zeta)                               get beta
-    5  D(zeta) and h(alpha) follow; BDFG20 batch over T = {zeta, 1/zeta, alpha}:
+    5  D(zeta) = zeta^(b-1) (g(1/zeta) + gamma h(1/zeta)) and h(alpha) follow; BDFG20 batch over T = {zeta, 1/zeta, alpha}:
          g, S at {zeta, 1/zeta}, h at T, D at {zeta}                   send [W]            get z
                                                                        send [W']           get d
     6  e(L1 + d L2, [1]_2) = e([H] + d [W'], [tau]_2)
 
-Why each value is fixed: h by step 2 at the random alpha (h(alpha) = <g, eq(u1)>, h committed before alpha);
-g's degree < b by D, so the division in step 2 is the true one; v by the constant term in step 3.
+Why each value is fixed: g's and h's degrees < b by D (gamma is drawn after both), so the division in step 2 is the true
+one; h by step 2 at the random alpha (h(alpha) = <g, eq(u1)>, h committed before alpha); v by the constant term in step 3.
+
+f may be longer than 2^n: a ceremony publishes more powers than the SRS keeps. Then h_i = <f_i, eq(u1)> holds for every
+row, and h has none from b on: <f_i, eq(u1)> = 0 there, whatever the ceremony's length. The paper's D is about g alone,
+because its SRS ends at b^2 powers; without h in it f + e X^(2^n) would open to the values of f (docs/uniqueness.md).
 """
 
 from __future__ import annotations
@@ -205,6 +210,11 @@ def _check_points(zeta: int, alpha: int) -> None:
         raise MercuryRejected("degenerate challenge: zeta or alpha is exceptional")
 
 
+def _d_zeta(b: int, gamma: int, zeta: int, g_inverse: int, h_inverse: int) -> int:
+    """D(zeta) = zeta^(b-1) (g + gamma h)(1/zeta)."""
+    return pow(zeta, b - 1, MODULUS) * (g_inverse + gamma * h_inverse) % MODULUS
+
+
 def _h_alpha(
     opening: MercuryOpening, u: Sequence[int], value: int, gamma: int, zeta: int, inverse: int
 ) -> int:
@@ -252,8 +262,8 @@ def open_mercury(
     _correlate(g, eq1, s)
     _correlate(h, eq2, s_h)
     s = arrays.add(s, arrays.scale(s_h, gamma))
-    reversed_g = np.ascontiguousarray(g[::-1])
-    s_point, d_point = commit_field(bases, s), commit_field(bases, reversed_g)
+    d = np.ascontiguousarray(arrays.add(g, arrays.scale(h, gamma))[::-1])
+    s_point, d_point = commit_field(bases, s), commit_field(bases, d)
     zeta = transcript.challenge("mercury.zeta", (*s_point, *d_point))
     _check_points(zeta, alpha)
     inverse = pow(zeta, -1, MODULUS)
@@ -275,10 +285,10 @@ def open_mercury(
             (scalars[0], scalars[1]),
             (scalars[2], scalars[3], _horner(h_ints, alpha)),
             (scalars[4], scalars[5]),
-            (pow(zeta, b - 1, MODULUS) * scalars[1] % MODULUS,),
+            (_d_zeta(b, gamma, zeta, scalars[1], scalars[3]),),
         ),
     )
-    polynomials = (g_ints, h_ints, s_ints, g_ints[::-1])
+    polynomials = (g_ints, h_ints, s_ints, arrays.to_ints(d))
     w_ints = _batch_quotient(polynomials, batch, beta)
     w_point = commit_field(bases, arrays.from_ints(w_ints))
     z = transcript.challenge("mercury.z", w_point)
@@ -359,7 +369,7 @@ def verify_mercury(
             (opening.g_zeta, opening.g_inverse),
             (opening.h_zeta, opening.h_inverse, h_alpha),
             (opening.s_zeta, opening.s_inverse),
-            (pow(zeta, b - 1, MODULUS) * opening.g_inverse % MODULUS,),
+            (_d_zeta(b, gamma, zeta, opening.g_inverse, opening.h_inverse),),
         ),
     )
     weights, constant = batch.weights(beta, z)

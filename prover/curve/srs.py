@@ -18,6 +18,7 @@ import numpy as np
 from eth_hash.auto import keccak
 from numba import njit
 
+from ..errors import ChunkSizeError
 from ..field.arrays import FieldArray, from_plain_limbs, scalar
 from ..field.reference import SCALAR_MODULUS
 from ..field.scalar_kernels import FR_ONE, fr_mul, fr_store
@@ -178,6 +179,15 @@ class SRS:
         if not srs.insecure and srs.g2_tau == multiply_g2(GENERATOR_G2, _devnet_tau()):
             raise SrsFileError(f"{path} holds the public devnet tau but claims to be secure: refuse it")
         return srs
+
+
+def check_square(mu: int) -> None:
+    """Raise ChunkSizeError unless 2^mu is a square, which is what an opening needs; powers alone may be any number."""
+    if mu % 2:
+        raise ChunkSizeError(
+            f"2^{mu} powers of tau cannot be used: the opening reads them as the rows of a square, so mu must be even;"
+            f" import the ceremony with --mu {mu - 1 or 2}"
+        )
 
 
 def _devnet_tau() -> int:

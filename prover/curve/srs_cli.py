@@ -27,13 +27,14 @@ def import_(
 ) -> None:
     """Read a ceremony, check that its points are the powers of one tau by pairings, and save what is needed.
 
-    An even mu is needed for verifiers. 2^18 powers are 16 MB and prove models of any size.
+    mu is even: an opening reads the coefficients as a square. 2^18 powers are 16 MB and prove models of any size.
     """
     from ..errors import BadInputError
     from .g1 import PointError
     from .ptau import import_ptau
-    from .srs import SrsError
+    from .srs import SrsError, check_square
 
+    check_square(mu)
     if not ceremony.is_file():
         raise BadInputError(f"{ceremony} is not a file; give the .ptau file of a ceremony")
     typer.echo(f"reading and checking 2^{mu} powers of {ceremony.name} ...", err=True)

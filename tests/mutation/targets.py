@@ -71,7 +71,7 @@ TARGETS: dict[str, Target] = {
             Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
             Scope(
                 ("prover/plan.py",),
-                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|output|weight_chunks)",
+                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|output|output_bits|fills_chunk|_send_output|weight_chunks)",
             ),
             Scope(("prover/embedding.py",), without="prove_embedding"),
             Scope(("prover/statement.py",), without="weight_table|commit_step_key|boundary_chunks"),
@@ -81,7 +81,7 @@ TARGETS: dict[str, Target] = {
             ),
             Scope(
                 ("prover/argument/mercury.py",),
-                only=r"<module>|MercuryOpening.*|product_at|_interpolated|_vanishing|_Batch.*|_check_points|_h_alpha"
+                only=r"<module>|MercuryOpening.*|product_at|_interpolated|_vanishing|_Batch.*|_check_points|_d_zeta|_h_alpha"
                 r"|verify_mercury",
             ),
             Scope(("prover/argument/reduction.py",), only=r"<module>|chunk_coefficients"),

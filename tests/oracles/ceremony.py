@@ -8,6 +8,16 @@ import struct
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
+from prover.curve.g1 import GENERATOR
+from prover.curve.g2 import GENERATOR_G2, multiply_g2
+from prover.curve.msm import fixed_base_multiples
+from prover.curve.point_arrays import PointArray, from_points
+from prover.curve.srs import _powers
+from prover.field.arrays import scalar
+from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
+
 SNARKJS = Path(__file__).parents[2] / "node_modules" / "snarkjs" / "build" / "cli.cjs"
 TAU_G1, TAU_G2 = 2, 3
 """Sections of a .ptau file that hold powers in G1 and in G2."""
@@ -40,6 +50,37 @@ def hold_ceremony(folder: Path, power: int, *, contributors: int = 1) -> Path:
         snarkjs("powersoftau", "contribute", last, following, f"--name=contributor {number}", f"-e={entropy}")
         last = following
     return last
+
+
+def write_ceremony(path: Path, power: int) -> None:
+    """A .ptau file of 2^power with a tau that is forgotten at once, in seconds also where snarkjs takes minutes.
+
+    Beside the header it has all 2^(power+1) - 1 powers in G1, and in G2 the two that an import reads, zeros for the others.
+    """
+    tau = secrets.randbelow(SCALAR_MODULUS - 2) + 2
+    count = (2 << power) - 1
+    powers = fixed_base_multiples(GENERATOR, _powers(scalar(tau), count))
+    second = multiply_g2(GENERATOR_G2, tau)
+    g2 = from_points([GENERATOR_G2[0], GENERATOR_G2[1], second[0], second[1]])
+    header = struct.pack("<I", 32) + BASE_MODULUS.to_bytes(32, "little") + struct.pack("<II", power, power)
+    sections = [
+        (1, header, len(header)),
+        (TAU_G1, powers.astype("<u8").tobytes(), 64 * count),
+        (TAU_G2, g2.astype("<u8").tobytes(), 128 << power),
+    ]
+    with path.open("wb") as file:
+        file.write(b"ptau" + struct.pack("<II", 1, len(sections)))
+        for kind, data, size in sections:
+            file.write(struct.pack("<IQ", kind, size) + data)
+            file.seek(size - len(data), 1)
+        file.truncate()
+
+
+def published_powers(path: Path) -> PointArray:
+    """All powers in G1 of a .ptau file."""
+    data = path.read_bytes()
+    start, size = section(data, TAU_G1)
+    return np.frombuffer(data[start : start + size], dtype="<u8").astype(np.uint64).reshape(-1, 8)
 
 
 def section(data: bytes | bytearray, wanted: int) -> tuple[int, int]:

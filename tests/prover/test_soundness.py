@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 
@@ -14,7 +15,14 @@ from prover.architectures.llama import LlamaConfig
 from prover.cli import prove, verify
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
-from prover.soundness import GRINDING_BITS, Soundness, embedding_soundness, step_soundness
+from prover.soundness import (
+    COMPUTATIONAL_BITS,
+    GRINDING_BITS,
+    PUBLISHED_POWERS,
+    Soundness,
+    embedding_soundness,
+    step_soundness,
+)
 
 MU = 18
 SMOLLM2_135M = LlamaConfig(
@@ -34,7 +42,7 @@ PROMISED = 1e-60
 
 def _of(kind: str, context_bits: int) -> Soundness:
     if kind == "embedding":
-        return embedding_soundness(SMOLLM2_135M.channel_bits, MU)
+        return embedding_soundness(SMOLLM2_135M.channel_bits)
     return step_soundness(Plan(SMOLLM2_135M.programs[kind]), context_bits, MU)
 
 
@@ -59,11 +67,36 @@ def test_known_terms_of_an_mlp_step() -> None:
     assert terms["r"].log2 == pytest.approx(log2(72) - log2(MODULUS))
 
 
-def test_longer_contexts_and_larger_chunks_cost_soundness() -> None:
+def test_terms_of_degree_are_those_of_the_largest_ceremony() -> None:
+    """Counted by hand: 2^29 - 1 powers in G1, b = 2^9; whoever commits has all of them, whatever the SRS keeps."""
+    published = 2**29 - 1
+    assert published == PUBLISHED_POWERS
+    terms = {term.name.split(":")[0]: term.roots for term in _of("mlp", 5).terms}
+    assert terms["Mercury zeta"] == 5 * published + 2**9
+    assert terms["Mercury beta, z, d"] == 3 + published + 2 + 1
+    assert terms["Mercury alpha"] == 2**20  # rows of 2^9
+    assert terms["Mercury gamma"] == 2
+    plan = Plan(SMOLLM2_135M.programs["mlp"])
+    assert terms["eta, q"] == len(plan.sent) + 1 + 18 + 9 + 1
+    assert terms["rho, r"] == 18
+    (embedding, _) = _of("embedding", 5).terms
+    assert embedding.roots == published - 1 + 31 * 2**10
+
+
+def test_an_output_that_fills_its_chunk_has_the_power_of_a_sent_evaluation() -> None:
+    """Nothing of the chunk lies beyond it, so one term less."""
+    program = replace(SMOLLM2_135M, hidden=8192, heads=128, kv_heads=128).programs["mlp"]
+    names = [
+        {term.name.split(":")[0] for term in step_soundness(Plan(program, chunk_bits=mu), 5, mu).terms}
+        for mu in (18, 20)
+    ]
+    assert names[1] - names[0] == {"rho, r"} and "eta, q" in names[0]
+
+
+def test_longer_contexts_cost_soundness() -> None:
     attention = Plan(SMOLLM2_135M.programs["attention"])
     errors = [step_soundness(attention, t, MU).probability for t in range(5, 12)]
     assert errors == sorted(errors)
-    assert step_soundness(attention, 5, 20).probability > errors[0]
 
 
 def test_the_hash_costs_less_than_a_bit() -> None:
@@ -117,4 +150,6 @@ def test_the_figures_in_the_security_page_are_current() -> None:
     totals = [soundness.total for soundness in columns]
     assert f"| **total** | {' | '.join(f'**{total.log10:.1f}**' for total in totals)} |" in page
     assert f"error 10^{_of('embedding', 5).total.log10:.1f}" in page
+    assert GRINDING_BITS == COMPUTATIONAL_BITS
+    assert f"trying 2^{GRINDING_BITS} messages" in page
     assert f"at most 2^{max(total.log2 for total in totals) + GRINDING_BITS:.0f}" in page

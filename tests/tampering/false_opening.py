@@ -3,7 +3,7 @@
 With v' != v the prover commits h' with <h', eq(u2)> = v', and divides by X^b - alpha with a remainder that is too long:
     g' = g + (X^b - alpha) c,   q' = q - c,   c such that <g', eq(u1)> = h'(alpha) on the first b coefficients.
 Then f = q' (X^b - alpha) + g', line 3 holds with the right S', and everything is known before gamma. Only D is left
-to notice: X^(b-1) g'(1/X) is no polynomial.
+to notice: X^(b-1) (g' + gamma h')(1/X) is no polynomial.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def open_falsely(
         % MODULUS
         for k in range(1, b + 1)
     ]
-    d_coefficients = g[:b][::-1]  # the part of X^(b-1) g(1/X) that is a polynomial
+    # the part of X^(b-1) (g + gamma h)(1/X) that is a polynomial
+    d_coefficients = [(x + gamma * y) % MODULUS for x, y in zip(g[:b], h, strict=True)][::-1]
     s_point, d_point = commit(s), commit(d_coefficients)
     zeta = transcript.challenge("mercury.zeta", (*s_point, *d_point))
     inverse = pow(zeta, -1, MODULUS)
@@ -74,7 +75,7 @@ def open_falsely(
         (scalars[0], scalars[1]),
         (scalars[2], scalars[3], _at(h, alpha)),
         (scalars[4], scalars[5]),
-        (pow(zeta, b - 1, MODULUS) * scalars[1] % MODULUS,),
+        (pow(zeta, b - 1, MODULUS) * (scalars[1] + gamma * scalars[3]) % MODULUS,),
     )
     batch = _Batch(zeta, inverse, alpha, values)
     polynomials = [[*p, *[0] * (b + 1 - len(p))] for p in (g, h, s, d_coefficients)]

@@ -89,7 +89,8 @@ def _read(facts: dict, config: ModelConfig) -> Proven:  # type: ignore[type-arg]
         key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
     else:
         constants = tuple((name, (int(x, 16), int(y, 16))) for name, (x, y) in facts["constants"].items())
-        key = VerifyingKey(Plan(config.programs[facts["kind"]]), facts["mu"], *srs, constants)
+        plan = Plan(config.programs[facts["kind"]], chunk_bits=facts["mu"])
+        key = VerifyingKey(plan, facts["mu"], *srs, constants)
     words = bytes.fromhex(facts["inputs"])
     inputs = [int.from_bytes(words[i : i + 32], "big") for i in range(0, len(words), 32)]
     return Proven(facts["kind"], key, bytes.fromhex(facts["key"]), inputs, bytes.fromhex(facts["proof"]))

@@ -98,8 +98,9 @@ function interpolate_opening() {
     let to_inverse := addmod(mload(MERCURY_Z), sub(r, mload(ZETA_INVERSE)), r)
     let to_alpha := addmod(mload(MERCURY_Z), sub(r, mload(MERCURY_ALPHA)), r)
 
-    // D* = D(zeta) = zeta^(b-1) g(1/zeta), weight (z - 1/zeta)(z - alpha); Horner in beta from here
-    let sum := mulmod(mulmod(mload(ZETA_POWER), mload(ZETA_INVERSE), r), mload(G_INVERSE), r)
+    // D* = D(zeta) = zeta^(b-1) (g(1/zeta) + gamma h(1/zeta)), weight (z - 1/zeta)(z - alpha); Horner in beta from here
+    let sum := addmod(mload(G_INVERSE), mulmod(mload(MERCURY_GAMMA), mload(H_INVERSE), r), r)
+    sum := mulmod(mulmod(mload(ZETA_POWER), mload(ZETA_INVERSE), r), sum, r)
     sum := mulmod(mulmod(sum, to_inverse, r), to_alpha, r)
     sum := mulmod(sum, beta, r)
 

@@ -1,0 +1,276 @@
+"""A ceremony publishes more powers of tau than an SRS keeps. A prover who uses them has nothing more to say.
+
+The claim is that an output has one commitment (docs/uniqueness.md). Each test has its control: with D as in Mercury's paper,
+about g alone, the same prover is accepted, by the Python verifier and by a generated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+import prover.argument.mercury
+import verifier_gen.generator
+from contracts.bindings.compiler import compile_sources
+from prover.architectures.llama import LlamaConfig
+from prover.argument.commitment import commit_chunks, commit_field
+from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
+from prover.argument.multilinear import evaluate
+from prover.argument.transcript import Transcript
+from prover.curve.point_arrays import PointArray
+from prover.curve.srs import SRS
+from prover.errors import ProofRejectedError
+from prover.field import arrays
+from prover.field.arrays import MODULUS
+from prover.plan import Plan
+from prover.statement import Statement, VerifyingKey, commit_step_key
+from tests.verifier_gen.evm import Evm, Verifier
+from tests.verifier_gen.golden_proofs import WIDE
+from verifier_gen import CONTRACTS
+from verifier_gen.generator import step_verifier
+
+from ..prover.operators.random_layers import random_statement
+from ..prover.statements import public_statement, srs
+from .claims import StepClaim, contract_rejects
+from .long_opening import PAPER, STRATEGIES, open_longer
+from .point_mover import moved, prove_moved
+
+Verifiers = Callable[[str], Verifier]
+NEW_LINE = "addmod(mload(G_INVERSE), mulmod(mload(MERCURY_GAMMA), mload(H_INVERSE), r), r)"
+
+
+def papers_degree(b: int, gamma: int, zeta: int, g_inverse: int, h_inverse: int) -> int:
+    """D(zeta) as in the paper: nothing about h."""
+    return pow(zeta, b - 1, MODULUS) * g_inverse % MODULUS
+
+
+def papers_template(
+    yul: Callable[[str, Mapping[str, object]], str],
+) -> Callable[[str, Mapping[str, object]], str]:
+    """The generator's templates, with the same in the opening's."""
+
+    def changed(name: str, values: Mapping[str, object]) -> str:
+        text = yul(name, values)
+        assert text.count(NEW_LINE) == (name == "mercury")
+        return text.replace(NEW_LINE, "mload(G_INVERSE)")
+
+    return changed
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verifiers whose D is about g alone."""
+    monkeypatch.setattr(prover.argument.mercury, "_d_zeta", papers_degree)
+    monkeypatch.setattr(verifier_gen.generator, "_yul", papers_template(verifier_gen.generator._yul))
+
+
+# --- the opening alone --------------------------------------------------------------------------------------
+
+VARIABLES, ROOT = 8, 16
+HIGH = {
+    "next power": {1 << VARIABLES: 1},
+    "one row on": {(1 << VARIABLES) + ROOT: -5},
+    "last of twice as many": {(2 << VARIABLES) - 1: 1 << 200},
+    "last of four times as many": {(4 << VARIABLES) - 1: 3},
+    "several": {(1 << VARIABLES) + 1: 2, (1 << VARIABLES) + 2: -2, (1 << VARIABLES) + ROOT + 1: 7},
+}
+
+
+@pytest.fixture(scope="module")
+def ceremony() -> SRS:
+    return SRS.devnet(VARIABLES + 2)
+
+
+@cache
+def _polynomial(variables: int = VARIABLES) -> tuple[arrays.FieldArray, tuple[int, ...], int]:
+    """2^n coefficients, a point, and the value there."""
+    generator = np.random.default_rng(3)
+    f = arrays.from_int64(generator.integers(-40_000, 40_000, 1 << variables))
+    u = tuple(int.from_bytes(generator.bytes(31), "big") for _ in range(variables))
+    return f, u, evaluate(f, list(u))
+
+
+def _opens(
+    ceremony: SRS, high: Mapping[int, int], strategy: str, low: Mapping[int, int] | None = None
+) -> bool:
+    """Whether f + low + high opens to the value of f; the prover opens f + high and leaves low to chance."""
+    f, u, value = _polynomial()
+    committed = arrays.to_ints(f) + [0] * (len(ceremony.g1) - len(f))
+    for place, change in (*high.items(), *(low or {}).items()):
+        committed[place] = (committed[place] + change) % MODULUS
+    table = arrays.from_ints(committed)
+    opening = open_longer(
+        ceremony.g1, np.ascontiguousarray(table[: len(f)]), high, u, value, Transcript("t"), strategy
+    )
+    try:
+        verify_mercury(
+            commit_field(ceremony.g1, table),
+            u,
+            value,
+            opening,
+            ceremony.g2_one,
+            ceremony.g2_tau,
+            Transcript("t"),
+        )
+    except MercuryRejected:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_without_higher_powers_the_long_opening_is_the_honest_one(ceremony: SRS, strategy: str) -> None:
+    f, u, value = _polynomial()
+    honest = open_mercury(ceremony.g1, f, u, value, Transcript("t"))
+    assert open_longer(ceremony.g1, f, {}, u, value, Transcript("t"), strategy) == honest
+    assert _opens(ceremony, {}, strategy)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("high", HIGH.values(), ids=HIGH)
+def test_a_longer_polynomial_does_not_open(ceremony: SRS, high: dict[int, int], strategy: str) -> None:
+    assert not _opens(ceremony, high, strategy)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nor_does_one_whose_low_part_makes_up_for_it(ceremony: SRS, strategy: str) -> None:
+    """e X^(2^n) - e, and - e X^(2^n - b) one row below."""
+    for low in (0, (1 << VARIABLES) - ROOT):
+        assert not _opens(ceremony, {1 << VARIABLES: 9}, strategy, {low: -9})
+
+
+@pytest.mark.parametrize("high", HIGH.values(), ids=HIGH)
+def test_with_the_papers_d_it_does(ceremony: SRS, paper: None, high: dict[int, int]) -> None:
+    """The control: every other equation is satisfied."""
+    assert _opens(ceremony, high, PAPER)
+    assert not _opens(ceremony, high, "long g")  # which the paper's D is for
+
+
+# --- whole steps ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """A true statement with its witness, under an SRS; powers: all that its ceremony published."""
+
+    key: VerifyingKey
+    srs: SRS
+    powers: PointArray
+    statement: Statement
+    tensors: Mapping[str, np.ndarray]
+
+    def lie(self, moves: Mapping[int, int], strategy: str) -> StepClaim:
+        """Another commitment for the same output, and what is said to prove it."""
+        *inputs, after = self.statement.inputs
+        lie = replace(self.statement, inputs=(*inputs, moved(after, self.powers, moves)))
+        proof = prove_moved(self.key, self.srs, self.powers, lie, self.tensors, moves, strategy)
+        return StepClaim(lie, proof)
+
+
+FULL = replace(WIDE, hidden=260, feed_forward=40)
+"""Its window of 2^14 entries fills a chunk."""
+
+
+@cache
+def _ceremony(mu: int) -> SRS:
+    return SRS.devnet(mu + 1)
+
+
+@cache
+def _step(kind: str, window: int = 0) -> Step:
+    key, statement, tensors = public_statement(kind, window)
+    return Step(key, srs(), _ceremony(18).g1, statement, tensors)
+
+
+@cache
+def _small(config: LlamaConfig) -> Step:
+    """An MLP step in chunks of 2^14."""
+    case = random_statement("mlp", config=config)
+    case.tensors["w_gate"] //= 4  # into the small activation table
+    ceremony = _ceremony(14)
+    small = ceremony.truncated(14)
+    key = VerifyingKey.create(case.program, small)
+    tensors = case.witness()
+    points = commit_chunks(small.g1, [tensors[name].reshape(-1) for name in ("before", "after")])
+    step_key = commit_step_key(key.plan, small, case.parameters, case.tensors)
+    return Step(key, small, ceremony.g1, Statement(step_key, {}, tuple(points)), tensors)
+
+
+def _both_reject(step: Step, verifier: Verifier, claim: StepClaim) -> None:
+    """In the opening, which is where the higher powers are; anything else would be a mistake of this test."""
+    with pytest.raises(ProofRejectedError, match="pairing equation of the opening"):
+        claim.verify(step.key)
+    assert contract_rejects(verifier, claim)
+
+
+def _both_accept(step: Step, verifier: Verifier, claim: StepClaim) -> None:
+    claim.verify(step.key)
+    assert not contract_rejects(verifier, claim)
+
+
+def _moves(mu: int) -> list[dict[int, int]]:
+    last = (2 << mu) - 1
+    return [{1 << mu: 1}, {(1 << mu) + (1 << (mu // 2)): -3, last: 5}]
+
+
+def _deployed(evm: Evm, key: VerifyingKey) -> Verifier:
+    kind = key.plan.program.name
+    source = step_verifier(key, insecure=True)
+    artifact = compile_sources({f"{CONTRACTS[kind]}.sol": source})[CONTRACTS[kind]]
+    return evm.deploy(artifact.creation_code)
+
+
+@pytest.mark.parametrize("config", [WIDE, FULL], ids=["half of a chunk", "a whole chunk"])
+def test_an_output_commitment_is_unique(evm: Evm, config: LlamaConfig) -> None:
+    step = _small(config)
+    verifier = _deployed(evm, step.key)
+    _both_accept(step, verifier, step.lie({}, "long h"))
+    one, several = _moves(14)
+    for moves, strategy in ((several, "long h"), *((one, strategy) for strategy in STRATEGIES)):
+        _both_reject(step, verifier, step.lie(moves, strategy))
+
+
+@pytest.mark.parametrize("config", [WIDE, FULL], ids=["half of a chunk", "a whole chunk"])
+def test_with_the_papers_d_it_is_not(evm: Evm, paper: None, config: LlamaConfig) -> None:
+    """The control: one published power more, and the commitment proves just as well as the right one."""
+    step = _small(config)
+    verifier = _deployed(evm, step.key)
+    for moves in _moves(14):
+        _both_accept(step, verifier, step.lie(moves, PAPER))
+
+
+def test_an_output_commitment_of_attention_is_unique(verifier_of: Verifiers) -> None:
+    step = _step("attention", 1)
+    _both_reject(step, verifier_of("attention"), step.lie(_moves(18)[0], "long h"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 0), ("attention", 2)])
+def test_output_commitments_are_unique_in_large_chunks(
+    verifier_of: Verifiers, kind: str, window: int, strategy: str
+) -> None:
+    step = _step(kind, window)
+    _both_accept(step, verifier_of(kind), step.lie({}, strategy))
+    for moves in _moves(18):
+        _both_reject(step, verifier_of(kind), step.lie(moves, strategy))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 0), ("attention", 2)])
+def test_with_the_papers_d_they_are_not(evm: Evm, paper: None, kind: str, window: int) -> None:
+    step = _step(kind, window)
+    verifier = _deployed(evm, step.key)
+    for moves in _moves(18):
+        _both_accept(step, verifier, step.lie(moves, PAPER))
+
+
+def test_an_output_that_fills_its_chunk_has_a_power_of_eta_of_its_own() -> None:
+    """It is sent; in larger chunks it need not be, because the claim about what lies behind it has one."""
+    plan = _small(FULL).key.plan
+    assert plan.fills_chunk(14) and plan.output in plan.sent and plan.output not in plan.opened
+    larger = Plan(plan.program, chunk_bits=16)
+    assert larger.output in larger.opened and larger.output not in larger.sent
