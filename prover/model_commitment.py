@@ -25,6 +25,8 @@ from .curve.srs import SRS
 from .errors import BadInputError
 from .kept_parts import KeptParts, kept_parts
 from .merkle import MerkleTree, leaf_hash
+from .model.bounds import check_bounds
+from .model.empty_rows import run_empty_rows
 from .model.weights import IntegerModel
 from .proof_system import ProofSystem
 from .statement import StepKey, commit_step_key, weight_table
@@ -110,8 +112,10 @@ def commit_model(
 ) -> ModelCommitment:
     """Commit all weights of a model, or read the cached commitment of the same model and SRS.
 
-    progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache.
+    progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache. Raises
+    QuantiseError and UnprovableModelError for weights with which not every answer could be proven.
     """
+    check_bounds(model.config, model.weights)
     report = progress or (lambda stage, done, total: None)
     system = ProofSystem.shared(model.config, srs)
     path = None if cache_dir is None else Path(cache_dir) / f"{model.name}-{_cache_name(model, system)}.npz"
@@ -120,6 +124,7 @@ def commit_model(
         if cached is not None:
             report("commit", 1, 1)
             return cached
+    run_empty_rows(model)
     with kept_parts(None if path is None else path.with_suffix(".part")) as parts:
         keys = _commit_steps(model, system, report, parts)
         rows = _commit_rows(model, srs, report, parts)

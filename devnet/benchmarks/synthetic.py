@@ -14,7 +14,9 @@ import numpy as np
 
 from prover.architectures.config import MatrixRule, ModelConfig
 from prover.architectures.shapes import shape_of_width
-from prover.model.quantise import MAX_SHIFT, WEIGHT_LIMIT, IntegerMatrix, QuantisedWeights
+from prover.model.bounds import MAX_SHIFT
+from prover.model.integers import WEIGHT_LIMIT
+from prover.model.quantise import IntegerMatrix, QuantisedWeights
 from prover.model.tiny import tiny_tokenizer
 from prover.model.weights import IntegerModel
 

@@ -45,7 +45,9 @@ def rms_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...], gain: str | Non
     output, bits = _normalised(config, rows)
     gain_scale = 0 if gain is None else scales.channel_gain
     scale = root_scale(d, epsilon, min(ROOT_SCALE, LARGEST_SHIFT + output - gain_scale))
-    norm = RmsNorm(x, "normalised", rows, d, epsilon, scale, scale + gain_scale - output, bits, gain=gain)
+    gain_bits = None if gain is None else scales.channel_gain_bits
+    shift = scale + gain_scale - output
+    norm = RmsNorm(x, "normalised", rows, d, epsilon, scale, shift, bits, gain=gain, gain_bits=gain_bits)
     if gain is None:
         return Part((norm,))
     rule = VectorRule((d,), scales.channel_gain, scales.channel_gain_bits)
@@ -87,6 +89,7 @@ def head_norm(config: ModelConfig, heads: Heads, name: str) -> Part:
         scales.query_bits,
         channel="head_channel",
         gain=gain,
+        gain_bits=scales.head_gain_bits,
     )
     factor = heads.query_factor if name == "query" else 1.0
     rule = VectorRule((heads.size,), scales.head_gain, scales.head_gain_bits, factor)
@@ -109,6 +112,7 @@ def post_norm(config: ModelConfig, gain: str) -> Part:
         scale + scales.channel_gain - config.residual_scale,
         None,
         gain=gain,
+        gain_bits=scales.channel_gain_bits,
         committed=False,
     )
     rule = VectorRule((d,), scales.channel_gain, scales.channel_gain_bits)

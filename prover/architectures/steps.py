@@ -44,6 +44,11 @@ class Heads:
             raise ValueError(
                 f"attention needs positive sizes and at least one window of positions, got {self}"
             )
+        if self.max_positions % WINDOW_ROWS:
+            raise ValueError(
+                f"{self.max_positions} positions are no whole windows of {WINDOW_ROWS} rows: the last ones could be "
+                f"served but not proven; take {self.max_positions // WINDOW_ROWS * WINDOW_ROWS}"
+            )
         if not 0 < self.score_scale <= 1:
             raise ValueError(f"a score scale of {self.score_scale} is not in (0, 1]")
 

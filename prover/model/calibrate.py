@@ -2,7 +2,8 @@
 
 A value outside its range makes the provider refuse the request, so import runs the integer model over calibration
 text and records the largest value of each tensor. Head-room below 4 is reported; tensors that cannot leave their
-range by construction are recorded but need none.
+range by construction are recorded but need none. Rows that proofs contain beside those of a text count too: the padded
+ones of the last window, and the empty ones of a longer context (empty_rows.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..architectures.config import ModelConfig
+from .empty_rows import run_empty_rows
 from .execute import Executor
 from .texts import CALIBRATION_CHAPTERS, python_prose
 from .weights import IntegerModel, ObservedRange
@@ -56,7 +58,10 @@ def observe(
     *,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[ObservedRange, ...]:
-    """Largest absolute value per tensor and layer over the sequences. Raises prover.program.OutOfRange."""
+    """Largest absolute value per tensor and layer over the sequences, padded rows included, and over empty rows.
+
+    Raises UnprovableModelError and prover.program.OutOfRange.
+    """
     limits = declared_limits(model.config)
     largest: dict[tuple[str, int], int] = {}
 
@@ -66,6 +71,7 @@ def observe(
                 key = (name, layer)
                 largest[key] = max(largest.get(key, 0), int(np.abs(values).max()))
 
+    run_empty_rows(model, record)
     executor = Executor(model, observer=record)
     total = len(sequences) * 2 * model.config.layers
     for index, ids in enumerate(sequences):
@@ -74,7 +80,9 @@ def observe(
             if progress:
                 progress("calibrate", done + step, total)
 
-        executor.feed_rows(executor.embed(ids), executor.start(), on_boundary=report)
+        decoding = executor.start()
+        executor.feed_rows(executor.embed(ids), decoding, on_boundary=report)
+        executor.finish_window(decoding)
     return tuple(
         ObservedRange(name, layer, value, limits[name]) for (name, layer), value in sorted(largest.items())
     )

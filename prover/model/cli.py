@@ -221,12 +221,15 @@ def _print_findings(error: UnsupportedModelError, as_json: bool) -> None:
 
 
 def _facts(model: IntegerModel) -> dict[str, object]:
+    from ..program import WINDOW_ROWS
+
     return {
         "name": model.name,
         "digest": model.digest.hex(),
         "tokenizer_digest": model.tokenizer.digest.hex(),
         "end_tokens": list(model.end_tokens),
         **model.config.to_json(),
+        "windows": model.config.max_positions // WINDOW_ROWS,
         "source": model.source,
         "ranges": [_range_facts(entry) for entry in _worst(model.observed)],
     }

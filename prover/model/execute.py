@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..program import RunContext
+from ..program import WINDOW_ROWS, RunContext
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import multiply_exactly
 from .weights import IntegerModel, Kind
@@ -122,6 +122,17 @@ class Executor:
         """Append tokens to a sequence; returns their rows of the last boundary, (len(ids), hidden) int64."""
         return self.feed_rows(self.embed(ids), decoding, cancelled=cancelled)
 
+    def finish_window(self, decoding: Decoding, *, cancelled: Callable[[], bool] | None = None) -> None:
+        """Run the padded rows of the last window (zero embedding), which a trace contains beside those of the text.
+
+        They attend to the whole text, so nobody can know beforehand that they stay in range. Whoever commits must have
+        run them; nothing can be fed behind them. Raises as `feed_rows` does.
+        """
+        missing = -decoding.length % WINDOW_ROWS
+        if missing:
+            rows = np.zeros((missing, self.model.config.hidden), dtype=np.int64)
+            self.feed_rows(rows, decoding, cancelled=cancelled)
+
     def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
         context = RunContext(
@@ -152,11 +163,12 @@ class Executor:
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
-        """Greedy continuation of `prompt` until an end token or `max_tokens`.
+        """Greedy continuation of `prompt` until an end token or `max_tokens`; what it returns can be traced.
 
         `on_token` is called with each id as soon as it is known, end token included. Raises TokenError (empty
         prompt, bad id, max_tokens < 1), SequenceTooLongError before anything is computed,
-        prover.program.OutOfRange and GenerationCancelledError.
+        prover.program.OutOfRange and GenerationCancelledError; the padded rows of the last window are run at the end,
+        so OutOfRange may follow the last token.
         """
         if len(prompt) == 0 or max_tokens < 1:
             raise TokenError(
@@ -173,10 +185,9 @@ class Executor:
             produced.append(chosen)
             if on_token:
                 on_token(chosen)
-            if chosen in ends:
-                return Generation(produced, "stop")
-            if len(produced) == max_tokens:
-                return Generation(produced, "length")
+            if chosen in ends or len(produced) == max_tokens:
+                self.finish_window(decoding, cancelled=cancelled)
+                return Generation(produced, "stop" if chosen in ends else "length")
             fed = [chosen]
 
     def replay(self, prompt: Sequence[int], output: Sequence[int]) -> int | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..architectures import config_from_json
 from ..architectures.config import ModelConfig
+from ..program import WINDOW_ROWS
 from .errors import Finding, UnsupportedModelError
 
 LOCAL, GLOBAL = 1, 2
@@ -42,9 +43,15 @@ def with_residual_scale(config: ModelConfig, scale: int) -> ModelConfig:
 
 
 def provable_positions(stated: int, head_size: int) -> int:
-    """The longest sequence that is served: what the model was trained for, as far as one rotary table reaches."""
+    """The longest sequence that is served: what the model was trained for, as far as one rotary table reaches, in whole
+    windows, because a proof is about all rows of a window. Raises UnsupportedModelError for less than one window.
+    """
     padded = 1 << max(0, head_size - 1).bit_length()
-    return min(stated, MOST_POSITIONS, LARGEST_TABLE // padded)
+    positions = min(stated, MOST_POSITIONS, LARGEST_TABLE // padded) // WINDOW_ROWS * WINDOW_ROWS
+    refuse_unless(
+        positions > 0, "option", f"a context of {stated} positions", f"one window of {WINDOW_ROWS} at least"
+    )
+    return positions
 
 
 def whole_base(base: Any) -> int:

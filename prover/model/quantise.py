@@ -12,24 +12,18 @@ integers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..architectures.config import MatrixRule, ModelConfig, VectorRule
 from ..operators.head_pair import BIAS_INPUT
+from .bounds import MAX_SHIFT, MIN_SHIFT, blocks, check_bounds
 from .errors import QuantiseError
 from .float_model import FloatLayer, FloatModel
 from .integers import WEIGHT_LIMIT, largest_residual_scale, largest_scale, round_half_up
 
-# A remainder lies in [0, 2^shift) and is checked against a range table of 2^16 entries.
-MAX_SHIFT = 16
-MIN_SHIFT = 1
-# Every partial sum of an accumulator is exact in float64 below this.
-EXACT_LIMIT = 2**53
-
-_ROWS_AT_ONCE = 8192
 _GUARD_BITS = 8  # of a folded bias: each product is rounded this much finer than the sum
 _HEAD_BIAS_SCALE = 40
 _LARGEST_HEAD_SCALE = 30
@@ -68,9 +62,9 @@ def quantise(
         layers.append(matrices)
         vectors.append(
             {
-                **_quantise_biases(layer, matrices, index, config),
+                **_quantise_biases(layer, matrices, config),
                 **{
-                    name: _quantise_vector(_vector(model, layer, name), name, index, rule)
+                    name: _quantise_vector(_vector(model, layer, name), index, rule)
                     for name, rule in config.vector_rules.items()
                 },
             }
@@ -78,18 +72,14 @@ def quantise(
         if progress:
             progress("quantise", index + 1, config.layers)
     head, head_scale = _quantise_head(model)
-    return QuantisedWeights(_quantise_embedding(model), head, head_scale, layers, vectors)
+    weights = QuantisedWeights(_quantise_embedding(model), head, head_scale, layers, vectors)
+    check_bounds(config, weights)
+    return weights
 
 
 def head_type(config: ModelConfig) -> type[np.signedinteger]:
     """How head rows are stored."""
     return np.int16 if config.head_rule.bits <= 16 else np.int32
-
-
-def head_input_bits(config: ModelConfig) -> int:
-    """Signed width of what the head multiplies."""
-    widest = max(config.programs["head"].limits.values(), default=BIAS_INPUT)
-    return max(widest, BIAS_INPUT).bit_length()
 
 
 def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule) -> IntegerMatrix:
@@ -105,13 +95,11 @@ def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule)
             f"matrix {name} of layer {index} holds {np.abs(weight).max():.1f}, too large for 16-bit weights; "
             f"this model needs another scale for {name}"
         )
-    values = round_half_up(weight, scale).astype(np.int16)
-    _check_exact(f"matrix {name} of layer {index}", values, rule.input_bits)
-    return IntegerMatrix(values, scale, shift)
+    return IntegerMatrix(round_half_up(weight, scale).astype(np.int16), scale, shift)
 
 
 def _quantise_biases(
-    layer: FloatLayer, matrices: dict[str, IntegerMatrix], index: int, config: ModelConfig
+    layer: FloatLayer, matrices: dict[str, IntegerMatrix], config: ModelConfig
 ) -> dict[str, np.ndarray]:
     """b_int = round((b + W @ gain_bias) * factor) at the scale of the accumulator, (outputs,) int64."""
     result = {}
@@ -126,15 +114,13 @@ def _quantise_biases(
             terms = np.concatenate([terms, layer[name].astype(np.float64) * shift.astype(np.float64)], axis=1)
         summed = round_half_up(terms * rule.factor, scale).astype(np.int64).sum(axis=1)
         result[rule.bias] = (summed + (1 << (_GUARD_BITS - 1))) >> _GUARD_BITS
-        _check_width(result[rule.bias], rule.bias, index, rule.bias_bits)
     return result
 
 
-def _quantise_vector(values: np.ndarray | None, name: str, layer: int, rule: VectorRule) -> np.ndarray:
+def _quantise_vector(values: np.ndarray | None, layer: int, rule: VectorRule) -> np.ndarray:
     if values is None or (rule.first_layer_only and layer > 0):
         return np.zeros(rule.shape, dtype=np.int64)
     integers = round_half_up(values.astype(np.float64) * rule.factor, rule.scale).astype(np.int64)
-    _check_width(integers, name, layer, rule.bits)
     return integers.reshape(rule.shape)
 
 
@@ -151,7 +137,7 @@ def _quantise_embedding(model: FloatModel) -> np.ndarray:
             f"this model needs a smaller residual scale"
         )
     result = np.empty(model.embedding.shape, dtype=np.int16)
-    for rows in _blocks(len(result)):
+    for rows in blocks(len(result)):
         result[rows] = round_half_up(model.embedding[rows].astype(np.float64) * factor, scale)
     return result
 
@@ -172,35 +158,10 @@ def _quantise_head(model: FloatModel) -> tuple[np.ndarray, int]:
         unit = BIAS_INPUT >> config.normalised_scale  # what the constant channel stands for
         return np.concatenate([folded, np.ldexp(bias, -_HEAD_BIAS_SCALE)[:, None] / unit], axis=1)
 
-    extremes = [(part.min(), part.max()) for part in map(block, _blocks(config.vocabulary))]
+    extremes = [(part.min(), part.max()) for part in map(block, blocks(config.vocabulary))]
     largest = (1 << (config.head_rule.bits - 1)) - 1
     scale = largest_scale(np.array(extremes), _LARGEST_HEAD_SCALE, largest)
     result = np.empty((config.vocabulary, config.head_inputs), dtype=head_type(config))
-    for rows in _blocks(config.vocabulary):
+    for rows in blocks(config.vocabulary):
         result[rows] = round_half_up(block(rows), scale)
-        _check_exact("the head", result[rows], head_input_bits(config))
     return result, scale
-
-
-def _blocks(rows: int) -> Iterator[slice]:
-    """Vocabularies are large: float64 copies are made of some rows at a time."""
-    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, rows, _ROWS_AT_ONCE))
-
-
-def _check_exact(what: str, values: np.ndarray, input_bits: int) -> None:
-    """No partial sum of a row's products may reach 2^53, whatever the input and the order of summation."""
-    bound = 1 << (input_bits - 1)
-    largest = int(np.abs(values.astype(np.int64)).sum(axis=1).max())
-    if largest * bound >= EXACT_LIMIT:
-        raise QuantiseError(
-            f"{what} has a row of absolute sum {largest}; times inputs of up to {bound} float64 cannot hold it "
-            f"exactly; this model is too wide for these scales"
-        )
-
-
-def _check_width(values: np.ndarray, name: str, layer: int, bits: int) -> None:
-    largest = int(np.abs(values).max()) if values.size else 0
-    if largest >= 1 << (bits - 1):
-        raise QuantiseError(
-            f"{name} of layer {layer} holds {largest}, outside {bits} bits; this model needs a smaller scale for it"
-        )

@@ -5,7 +5,7 @@ A saved model is a directory:
     manifest.json        format, config, tokenizer, scales, shifts, observed ranges, SHA-256 of the weights
     weights.safetensors  embedding, head, and layers.<l>.<matrix> as int16; layers.<l>.<other weight> as int64
 
-Weights are memory-mapped, so loading costs only the hash. The directory appears under its name in one rename.
+Weights are memory-mapped, so loading costs only the hash and one look at every weight (bounds.py). The directory appears under its name in one rename.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 
 from ..architectures import config_from_json
 from ..architectures.config import ModelConfig
+from .bounds import check_bounds
 from .errors import ModelError, ModelFileError, ModelHashError, ModelNotFoundError
 from .float_model import FloatModel
 from .quantise import IntegerMatrix, QuantisedWeights, head_type, quantise
@@ -158,8 +159,9 @@ def save(model: IntegerModel, directory: Path | str) -> Path:
 def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
     """Map a saved model into memory.
 
-    Raises ModelNotFoundError (no such model), ModelFileError (of another format or inconsistent) and ModelHashError
-    (the weights are not those of the manifest). `verify=False` skips hashing the weights.
+    Raises ModelNotFoundError (no such model), ModelFileError (of another format or inconsistent, or with a weight outside
+    the layer programs' widths, which no import writes) and ModelHashError (the weights are not those of the manifest).
+    `verify=False` skips hashing the weights.
     """
     directory = Path(directory)
     try:
@@ -179,7 +181,10 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
         if verify and (found := _sha256(path)) != manifest["weights_sha256"]:
             raise ModelHashError(str(path), manifest["weights_sha256"], found)
         mapping = _map(path)
-        return replace(_assemble(manifest, _tensors_of(mapping, path)), mapping=mapping)
+        model = replace(_assemble(manifest, _tensors_of(mapping, path)), mapping=mapping)
+        check_bounds(model.config, model.weights)
+        model.release_pages()
+        return model
     except (KeyError, TypeError, ValueError, ModelError) as error:
         if isinstance(error, ModelFileError):
             raise
@@ -195,10 +200,6 @@ def _assemble(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Integ
         for name, rule in config.matrix_rules.items():
             values = _expect(tensors, f"layers.{layer}.{name}", (rule.outputs, rule.inputs), np.int16)
             entry = scales["layers"][layer][name]
-            if entry["shift"] != entry["scale"] + rule.input_scale - rule.output_scale:
-                raise ModelFileError(
-                    f"{name} was quantised for other scales than this version's; import the model again"
-                )
             matrices[name] = IntegerMatrix(values, entry["scale"], entry["shift"])
         layers.append(matrices)
         vectors.append(

@@ -5,20 +5,24 @@ MEANING    score[t,u] = q[t] . k[u];  m[t] = max over visible u (u <= t);  z = m
            S[t] = sum_u e;  context = floor((2 sum_u e v + S) / (2 S))
 BOUNDS     |score| <= OFFSET / 4 where OFFSET = 2^offset_bits: by the widths of q and k, or by the norms in front of
            them. Every index z >> shift is below 2^32 and that of a masked pair at least 2^16 (checked when the operator
-           is made). |v|, |context| < 2^(bits-1).
+           is made). |v|, |context| < 2^(bits-1). These bounds make true statements provable; no false one needs them.
 RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSET * mask = - sum_c q k, with all
-                      digits in range: z >= 0 everywhere, and a masked pair has z >= OFFSET / 2, so z_hi > 0
+                      digits in range: z >= 0 everywhere
            saturated  Lookup (z_hi, saturated) with saturated = [z_hi > 0]
+           causality  Pointwise mask * (1 - saturated) = 0: a masked pair has weight zero whatever its score is, so
+                      nobody's gains can lift a key of the future over the offset. The mask is evaluated by the verifier
+                      and the flag is opened anyway: no bytes, one power of alpha.
            e          Lookup with tag 33 + saturated of (z_lo, e): the exponential table, zero where saturated.
                       The tag keeps z_lo < 2^16 on both halves; a key 2^16 * saturated + z_lo would not.
-           m          a selector b with sum_u b[t,u] = 1 and b * z = 0 pointwise: some pair has z = 0. It cannot be
-                      a masked one: then m = score - OFFSET and the visible pair u = t would have z < 0.
+           m          a selector b with sum_u b[t,u] = 1 and b * z = 0 pointwise: some pair has z = 0. It has
+                      z_hi = 0, so by causality it is visible, and z >= 0 at every other visible pair: m is the maximum.
            S          Contraction S = sum_u e
            context    Contraction 2 S context + remainder - S = 2 sum_u e v;  remainder >= 0 and
                       2 S - 1 - remainder >= 0 by limbs; context in range. S >= 65535, so the quotient is unique.
 REACH      a layer may see the last `reach` positions only. Those further back are masked like the future: the mask is
            [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
-           sees everything. Both masks are closed forms and never overlap; u = t is always visible.
+           sees everything. Both masks are closed forms and never overlap; u = t is always visible. Causality speaks of
+           the whole mask.
 PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Padded context
            rows come after every real row and are masked.
 """
@@ -270,6 +274,7 @@ class Attend(OperatorBase):
             Contraction("distance", SCORES, distance - masked_max, (scores,)),
             Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
             Lookup("saturated", SCORES, Constant(SATURATION_TAG), high, Ref("saturated")),
+            Pointwise("causality", SCORES, mask * (Constant(1) - Ref("saturated"))),
             Lookup("weight", SCORES, Constant(EXPONENTIAL_TAG) + Ref("saturated"), low, weight),
             Contraction(
                 "max_selected",

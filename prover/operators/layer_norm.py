@@ -5,6 +5,8 @@ MEANING    S = sum_j x_j;  V = d sum_j x_j^2 - S^2 + epsilon;  y = floor(2^k / s
            V is d^2 times the variance (plus epsilon = d^2 * eps * 2^(2 * scale(x)), an integer), d x_j - S is d times
            the centred value, and s = k - scale(n). x may be a sum of tensors (learned positions).
 BOUNDS     V < 2^62 (refused otherwise), y < 2^32, |n| <= sqrt(d) * 2^scale(n) < 2^(bits-1).
+           (d x_j - S)^2 <= d V, so |(d x_j - S) y| <= 2^k sqrt(d), which with the rounding fits int64 (checked when the
+           operator is made).
 RELATIONS  S         Contraction S = sum_j x_j
            V         Contraction V + S^2 - epsilon = d sum_j x_j^2
            y         an inverse root (its own file)
@@ -35,7 +37,7 @@ from ..relations import (
 )
 from ..tables import Below
 from .inverse_root import InverseRoot
-from .rms_norm import refuse_large
+from .rms_norm import refuse_large, refuse_overflow
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 
@@ -54,7 +56,7 @@ class LayerNorm(OperatorBase):
     channel: str = "channel"
 
     def __post_init__(self) -> None:
-        _ = self._root
+        refuse_overflow(self.output, self.real_channels * self._root.numerator, 1, self.shift)
 
     @property
     def _domain(self) -> tuple[str, ...]:

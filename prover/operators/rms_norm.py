@@ -4,6 +4,8 @@ MEANING    ms = sum_j x_j^2 + epsilon;  y = floor(sqrt(2^(2k) * d / ms))
            n_j = requantise_half_up(x_j * y * g_j, s)
            with epsilon = d * eps * 2^(2 * scale(x)) as an integer and s = k + scale(g) - scale(n).
 BOUNDS     ms < 2^62 (refused otherwise), y < 2^32, |n| < 2^(bits-1) (without a gain |n| <= sqrt(d) * 2^scale(n)).
+           |x y| <= 2^k sqrt(d), so |x y g| <= 2^k sqrt(d) (2^(gain_bits-1) - 1), which with the rounding fits int64
+           (checked when the operator is made).
 RELATIONS  ms        Contraction ms - epsilon = sum_j x_j^2
            y         an inverse root (its own file)
            n         Pointwise 2^s n + remainder - 2^(s-1) = x * y * g; remainder and n in range.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 
@@ -25,12 +28,14 @@ from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantis
 
 __all__ = ["LIMB_AXIS_BITS", "RmsNorm"]
 
+INT64_LIMIT = (1 << 63) - 1
+
 
 @dataclass(frozen=True)
 class RmsNorm(OperatorBase):
     """output = x / rms(x) * gain over the axis `channel`; `rows` are the other axes (possibly none).
 
-    gain: weight tensor over `channel`. bits: None if another operator bounds the output.
+    gain: weight tensor over `channel`, of gain_bits signed bits. bits: None if another operator bounds the output.
     committed: whether the output is a tensor of its own, or virtual (a residual summand).
     """
 
@@ -44,10 +49,16 @@ class RmsNorm(OperatorBase):
     bits: int | None
     channel: str = "channel"
     gain: str | None = None
+    gain_bits: int | None = None
     committed: bool = True
 
     def __post_init__(self) -> None:
-        _ = self._root
+        if (self.gain is None) != (self.gain_bits is None):
+            raise ValueError(
+                f"a norm's gain needs its width, got gain {self.gain!r} of {self.gain_bits} bits"
+            )
+        largest_gain = 1 if self.gain_bits is None else (1 << (self.gain_bits - 1)) - 1
+        refuse_overflow(self.output, self._root.numerator, largest_gain, self.shift)
 
     @property
     def _domain(self) -> tuple[str, ...]:
@@ -125,6 +136,19 @@ class RmsNorm(OperatorBase):
             Pointwise(self.output, self._domain, lifted - scaled),
             *self._requantisation.relations(),
             *(self._range.check.relations() if self._range else ()),
+        )
+
+
+def refuse_overflow(name: str, numerator: int, largest_gain: int, shift: int) -> None:
+    """Raise ValueError unless x * root * gain and its rounding fit int64, whatever the row.
+
+    numerator: N with |x| * root <= sqrt(N): as root = floor(sqrt(N / statistic)) where the statistic is at least x^2.
+    """
+    largest = isqrt(numerator) * largest_gain + (1 << (shift - 1))
+    if largest > INT64_LIMIT:
+        raise ValueError(
+            f"{name} times its root and gain can reach 2^{largest.bit_length() - 1}, beyond 64-bit integers: the model "
+            "has too many channels for the width of its gains"
         )
 
 

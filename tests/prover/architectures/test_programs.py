@@ -165,12 +165,13 @@ def test_no_changed_witness_value_survives(family: str, kind: str, window: int) 
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_the_other_layer_kind_is_noticed(layer: int) -> None:
-    """A witness of a local layer under the key of a global one, and the other way round."""
+    """A witness of a local layer under the key of a global one, and the other way round: then it saw too much."""
     statement = random_statement(GEMMA3, "attention", 2, layer=layer)
     witness = statement.witness()
     parameters = {**statement.parameters, "layer_kind": LOCAL + GLOBAL - statement.parameters["layer_kind"]}
     found = check(statement.program, witness, parameters, statement.publics, statement.context_bits)
-    assert {v.relation for v in found} == {"distance", "rotated_query", "rotated_key"}
+    seen_too_much = {"causality"} if layer == 1 else set()
+    assert {v.relation for v in found} == {"distance", "rotated_query", "rotated_key"} | seen_too_much
 
 
 # --- nothing wraps around the field -------------------------------------------------------------------------

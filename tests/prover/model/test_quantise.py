@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prover.model.bounds import MAX_SHIFT
 from prover.model.errors import QuantiseError
 from prover.model.float_model import FloatLayer, FloatModel
 from prover.model.integers import WEIGHT_LIMIT, largest_scale, round_half_up
-from prover.model.quantise import MAX_SHIFT, quantise
+from prover.model.quantise import quantise
 from prover.model.weights import IntegerModel
 
 

@@ -31,5 +31,7 @@ def test_the_limit_of_a_layer_norm_is_the_end_of_its_range() -> None:
 @pytest.mark.parametrize("gain", [None, "gain"])
 def test_a_norm_is_bounded_by_itself_unless_it_has_a_gain(gain: str | None) -> None:
     """Calibration need not look at what no input can make larger; a gain can."""
-    norm = RmsNorm(Ref("x"), "n", ("row",), 24, 1 << 20, 30, 20, 15, gain=gain)
+    norm = RmsNorm(
+        Ref("x"), "n", ("row",), 24, 1 << 20, 30, 20, 15, gain=gain, gain_bits=12 if gain else None
+    )
     assert norm.bounded() == (() if gain else ("n",))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from prover.operators.inverse_root import InverseRoot
 from prover.operators.layer_norm import LayerNorm
 from prover.operators.rms_norm import RmsNorm, refuse_large
-from prover.program import OutOfRange
+from prover.program import OutOfRange, RunContext
 from prover.relations import Ref
 
 from .statements import OperatorCase, surviving_changes, violations
@@ -38,6 +40,7 @@ def rms_norm(gain: bool) -> OperatorCase:
         30 if gain else 18,
         16,
         gain="gain" if gain else None,
+        gain_bits=16 if gain else None,
     )
     weights = {"gain": (("channel",), GAIN)} if gain else {}
     return OperatorCase((operator,), {"channel": CHANNELS}, {"x": (("row", "channel"), X)}, weights, {})
@@ -116,3 +119,50 @@ def test_an_epsilon_that_vanishes_at_the_scale_is_refused() -> None:
         InverseRoot("n", ("row",), "n_square", 1 << 68, 0)
     with pytest.raises(ValueError, match="epsilon is too small"):
         InverseRoot("n", ("row",), "n_square", 1 << 68, 16)
+
+
+POST_NORM: dict[str, Any] = {
+    "epsilon": 1 << 40,
+    "root_scale": 34,
+    "shift": 35,
+    "bits": None,
+    "gain": "gain",
+    "gain_bits": 24,
+}
+"""Gemma's norm behind a sub-layer: |x root gain| can reach 2^34 sqrt(d) 2^23."""
+
+
+def test_a_product_beyond_64_bits_is_refused_when_the_operator_is_made() -> None:
+    RmsNorm(Ref("x"), "n", ("row",), 4096, **POST_NORM)
+    with pytest.raises(ValueError, match="n times its root and gain can reach 2\\^63"):
+        RmsNorm(Ref("x"), "n", ("row",), 4097, **POST_NORM)
+    LayerNorm((Ref("x"),), "n", ("row",), (1 << 20) - 1, 1 << 60, 53, 16, 16)
+    with pytest.raises(ValueError, match="n times its root and gain can reach 2\\^63"):
+        LayerNorm((Ref("x"),), "n", ("row",), 1 << 20, 1 << 60, 53, 16, 16)
+
+
+def test_a_gain_needs_its_width() -> None:
+    for gain, bits in (("gain", None), (None, 24)):
+        with pytest.raises(ValueError, match="needs its width"):
+            RmsNorm(Ref("x"), "n", ("row",), 12, 1, 8, 8, 16, gain=gain, gain_bits=bits)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_product_at_the_border_is_exact(sign: int) -> None:
+    """All of a row in one channel, met by the largest gain: as large as the bound lets it be, and no wrap."""
+    channels, gain, x = 4096, (1 << 23) - 1, sign << 29
+    norm = RmsNorm(Ref("x"), "n", ("row",), channels, **POST_NORM)
+    row = np.zeros((1, channels), dtype=np.int64)
+    row[0, 0] = x
+    context = RunContext(
+        tensors={"x": row},
+        parameters={},
+        matmul=lambda name, x: x,
+        positions=np.arange(1),
+        weights={"gain": np.full(channels, gain, dtype=np.int64)},
+    )
+    norm.run(context)
+    root = isqrt((channels << 68) // (x * x + POST_NORM["epsilon"]))
+    product = x * root * gain
+    assert abs(product) > (1 << 63) - (1 << 56)
+    assert int(context.tensors["n"][0, 0]) == (product + (1 << 34)) >> 35

@@ -1,0 +1,311 @@
+"""Nothing is committed before every row that a proof contains has been run: empty and padded rows as well as a text's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from prover.architectures.gpt2 import Gpt2Config
+from prover.check import check
+from prover.curve.srs import SRS
+from prover.model.calibrate import REQUIRED_HEADROOM, calibration_sequences, observe
+from prover.model.cli import app
+from prover.model.empty_rows import context_operators, run_empty_rows
+from prover.model.errors import (
+    GenerationCancelledError,
+    ModelFileError,
+    UnprovableModelError,
+    UnsupportedModelError,
+)
+from prover.model.execute import Executor
+from prover.model.facts import provable_positions
+from prover.model.float_model import FloatLayer, FloatModel
+from prover.model.hugging_face_import import import_hugging_face
+from prover.model.library import BUILT_IN, built_in_model, import_model, load_model
+from prover.model.trace import Trace
+from prover.model.weights import MANIFEST, IntegerModel, load, save
+from prover.model_commitment import commit_model, padded_weights
+from prover.program import WINDOW_ROWS, OutOfRange
+
+from .cancelled_biases import (
+    gpt2_with_an_empty_row_out_of_range,
+    llama_with_padded_rows_out_of_range,
+    qwen2_with_empty_rows_out_of_range,
+)
+from .hugging_face_models import save_directory, seeded_model
+
+TINY_MODELS = [name for name in BUILT_IN if name.startswith("tiny")]
+
+
+def ids(length: int, seed: int = 5) -> list[int]:
+    return [int(token) for token in np.random.default_rng(seed).integers(0, 256, length)]
+
+
+# --- empty rows of the context ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_directory(qwen2_with_empty_rows_out_of_range(), tmp_path_factory.mktemp("qwen") / "attacked")
+
+
+def test_the_attacked_model_answers_and_window_2_is_unprovable(attacked: Path) -> None:
+    """What makes it dangerous: every row of every text is in range, with head-room, padded ones included."""
+    model = IntegerModel.from_float(import_hugging_face(attacked))
+    largest: dict[int, int] = {}
+
+    def record(layer: int, tensors: dict[str, np.ndarray]) -> None:
+        if "rotated_key" in tensors:
+            seen = max(int(np.abs(tensors[name]).max()) for name in ("key", "rotated_key"))
+            largest[layer] = max(largest.get(layer, 0), seen)
+
+    text = [*ids(70), *Executor(model, record).generate(ids(70), 5, end_ids=()).ids]
+    assert max(largest.values()) * REQUIRED_HEADROOM < 1 << 15
+    trace, program = Trace(model, text[:-1]), model.config.programs["attention"]
+    for window, violated in ((1, set()), (2, {"key_range", "rotated_key_range"})):
+        rows = WINDOW_ROWS * (window + 1)
+        context_bits = 5 + window.bit_length()
+        before = np.zeros(program.shape(("context", "channel"), context_bits), dtype=np.int64)
+        before[:rows, :64] = trace.boundary(2)[:rows]
+        parameters = model.layer_parameters(1, "attention")
+        witness = program.witness(
+            {"before": before, **padded_weights(model, 2)}, parameters, {"window": window}, context_bits
+        )
+        found = check(program, witness, parameters, {"window": window}, context_bits)
+        assert {violation.relation for violation in found} == violated
+
+
+def test_it_is_refused_at_import(attacked: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnprovableModelError, match="key of layer 1 is 33280 in an empty row") as refused:
+        import_model(attacked, name="attacked", models=tmp_path, calibration_tokens=40)
+    assert "smaller biases" in str(refused.value)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_a_started_import_refuses_it(attacked: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "gainsay", "model", "import", str(attacked), "--models", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert result.returncode == UnprovableModelError.exit_code == 4, result.stderr
+    assert "key of layer 1 is 33280 in an empty row" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_nothing_of_it_is_committed(attacked: Path, tmp_path: Path) -> None:
+    """A saved directory need not come from an import."""
+    model = IntegerModel.from_float(import_hugging_face(attacked))
+    with pytest.raises(UnprovableModelError):
+        commit_model(model, SRS.devnet(18), cache_dir=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("position", [0, 97, 255])
+def test_a_learned_position_alone_is_run_too(position: int) -> None:
+    model = IntegerModel.from_float(gpt2_with_an_empty_row_out_of_range(position))
+    with pytest.raises(UnprovableModelError, match=f"key of layer 0 is .* at position {position}, outside"):
+        run_empty_rows(model)
+    Executor(model).generate(ids(20), 12 + 1, end_ids=())  # 32 rows, of which none is empty
+
+
+def test_positions_beyond_the_learned_ones_are_zero() -> None:
+    """96 positions fill an axis of 128."""
+    floats = built_in_model("tiny-gpt2")
+    assert isinstance(floats.config, Gpt2Config) and floats.positions is not None
+    config = replace(floats.config, max_positions=96)
+    model = IntegerModel.from_float(replace(floats, config=config, positions=floats.positions[:96]))
+    seen: list[np.ndarray] = []
+    run_empty_rows(model, lambda layer, tensors: seen.append(tensors["key"]))
+    assert [len(rows) for rows in seen] == [128, 128]
+    assert (seen[0][96:] == seen[0][96]).all() and not (seen[0][95] == seen[0][96]).all()
+    assert (seen[1] == seen[1][0]).all()  # learned positions enter in front of the first layer only
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_empty_rows_are_those_of_a_proof(name: str) -> None:
+    """What is run here is what the witness of window 2 holds behind its 96 rows."""
+    model = load_model(name)
+    program = model.config.programs["attention"]
+    seen: dict[int, dict[str, np.ndarray]] = {}
+    run_empty_rows(model, lambda layer, tensors: seen.update({layer: dict(tensors)}))
+    for layer in range(model.config.layers):
+        before = np.zeros(program.shape(("context", "channel"), 7), dtype=np.int64)
+        before[:96, : model.config.hidden] = Trace(model, ids(96)).boundary(2 * layer)
+        parameters = model.layer_parameters(layer, "attention")
+        witness = program.witness(
+            {"before": before, **padded_weights(model, 2 * layer)}, parameters, {"window": 2}, 7
+        )
+        names = [name for operator in context_operators(program) for name in operator.limits()]
+        assert {"normalised", "value"} < set(names)
+        for tensor in names:
+            run = seen[layer][tensor][96:128]
+            proven = witness[tensor][96:128]
+            assert np.array_equal(run, proven[tuple(slice(0, n) for n in run.shape)]), tensor
+
+
+# --- padded rows of the last window -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drowned() -> IntegerModel:
+    return IntegerModel.from_float(llama_with_padded_rows_out_of_range())
+
+
+@pytest.mark.parametrize("length", [1, 27, 29, 31, 60])
+def test_an_answer_whose_padded_rows_leave_their_range_is_refused(drowned: IntegerModel, length: int) -> None:
+    """And all of its tokens were in range: the first padded row is named."""
+    produced: list[int] = []
+    fed = length + 2
+    with pytest.raises(OutOfRange, match=f"gate of layer 0 at position {fed} has") as refused:
+        Executor(drowned).generate(ids(length), 3, end_ids=(), on_token=produced.append)
+    assert refused.value.position == fed and len(produced) == 3
+    with pytest.raises(OutOfRange):
+        Trace(drowned, [*ids(length), *produced[:-1]])
+
+
+@pytest.mark.parametrize("length", [30, 62])
+def test_an_answer_that_fills_its_window_has_none(drowned: IntegerModel, length: int) -> None:
+    answer = Executor(drowned).generate(ids(length), 3, end_ids=())
+    Trace(drowned, [*ids(length), *answer.ids[:-1]])
+
+
+def test_an_end_token_is_followed_by_padded_rows(drowned: IntegerModel) -> None:
+    first = Executor(drowned).generate(ids(32), 1).ids[0]
+    assert Executor(drowned).generate(ids(32), 9, end_ids=(first,)).finish_reason == "stop"
+    with pytest.raises(OutOfRange):
+        Executor(drowned).generate(ids(31), 9, end_ids=range(drowned.config.vocabulary))
+
+
+def test_padded_rows_can_be_cancelled(model: IntegerModel) -> None:
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > 4  # the four steps of the text, then those of the padded rows
+
+    with pytest.raises(GenerationCancelledError):
+        Executor(model).generate(ids(5), 1, cancelled=cancelled)
+    assert len(asked) == 5
+
+
+def test_calibration_runs_padded_rows(drowned: IntegerModel, model: IntegerModel) -> None:
+    with pytest.raises(OutOfRange, match="gate of layer 0 at position 5"):
+        observe(drowned, [ids(5)])
+    observe(drowned, [ids(32)])
+    padded = {(o.tensor, o.layer): o.largest for o in observe(model, [ids(5)])}
+    rows: dict[tuple[str, int], int] = {}
+
+    def record(layer: int, tensors: dict[str, np.ndarray]) -> None:
+        for name in {"gate", "up", "value"} & set(tensors):
+            rows[name, layer] = int(np.abs(tensors[name]).max())
+
+    Trace(Executor(model, record), ids(5))
+    assert {key: padded[key] for key in rows} == rows
+
+
+def _inflated(name: str, seed: int) -> FloatModel:
+    """Random factors that bring many answers near the ends of their ranges, or over them."""
+    model, generator = built_in_model(name), np.random.default_rng(seed)
+    layers = []
+    for layer in model.layers:
+        tensors = {
+            tensor: array * np.float32(2.0 ** generator.integers(0, 1 + seed % 5))
+            if tensor.startswith("w_")
+            else array
+            for tensor, array in layer.tensors.items()
+        }
+        layers.append(FloatLayer(tensors))
+    return replace(model, layers=layers)
+
+
+@cache
+def _outcomes(name: str, seeds: int) -> tuple[int, int]:
+    """(accepted, refused) answers of models that often leave their ranges; each accepted one is traced."""
+    accepted = refused = 0
+    for seed in range(seeds):
+        generator = np.random.default_rng(100 + seed)
+        executor = Executor(IntegerModel.from_float(_inflated(name, seed)))
+        for _ in range(6):
+            prompt = ids(int(generator.integers(1, 70)), int(generator.integers(1 << 30)))
+            try:
+                answer = executor.generate(prompt, int(generator.integers(1, 5)), end_ids=())
+            except OutOfRange:
+                refused += 1
+                continue
+            accepted += 1
+            trace = Trace(executor, [*prompt, *answer.ids[:-1]])
+            assert trace.rows.shape[1] % WINDOW_ROWS == 0
+    return accepted, refused
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_whatever_generate_accepts_can_be_traced(name: str) -> None:
+    accepted, refused = _outcomes(name, 6)
+    assert accepted > 3 and refused > 3, (accepted, refused)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_whatever_generate_accepts_can_be_traced_at_length(name: str) -> None:
+    accepted, refused = _outcomes(name, 80)
+    assert accepted > 60 and refused > 60
+
+
+# --- whole windows of positions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "head_size", "served"),
+    [(32, 64, 32), (100, 64, 96), (4095, 64, 2048), (2047, 64, 2016), (999, 200, 992)],
+)
+def test_positions_are_whole_windows(stated: int, head_size: int, served: int) -> None:
+    assert provable_positions(stated, head_size) == served
+
+
+@pytest.mark.parametrize("stated", [0, 1, 31])
+def test_less_than_a_window_is_refused(stated: int) -> None:
+    with pytest.raises(UnsupportedModelError, match=f"a context of {stated} positions .*one window of 32"):
+        provable_positions(stated, 64)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_what_is_served_of_an_odd_context_can_be_traced(family: str, tmp_path: Path) -> None:
+
+    model = seeded_model(family)
+    if family == "gpt2":
+        model.config.n_positions = 100
+        model.transformer.wpe.weight.data = model.transformer.wpe.weight.data[:100].clone()
+    else:
+        model.config.max_position_embeddings = 100
+    directory = save_directory(model, tmp_path / "odd")
+    imported = import_model(directory, name="odd", models=tmp_path / "models", calibration_tokens=40)
+    assert imported.config.max_positions == 96
+    answer = Executor(imported).generate(ids(95), 2, end_ids=())
+    assert Trace(imported, [*ids(95), answer.ids[0]]).windows == 3
+    shown = CliRunner().invoke(app, ["inspect", "odd", "--models", str(tmp_path / "models"), "--json"]).stdout
+    assert (json.loads(shown)["max_positions"], json.loads(shown)["windows"]) == (96, 3)
+
+
+def test_a_saved_model_of_an_odd_context_is_refused(model: IntegerModel, tmp_path: Path) -> None:
+    directory = save(model, tmp_path / "odd")
+    manifest = json.loads((directory / MANIFEST).read_text())
+    manifest["config"]["max_positions"] = 100
+    (directory / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelFileError, match=r"100 positions are no whole windows of 32 rows.*take 96"):
+        load(directory)
+
+
+def test_calibration_sequences_leave_room_for_padding() -> None:
+    model = load_model("tiny")
+    observe(model, calibration_sequences(model, 250))
