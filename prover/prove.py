@@ -362,7 +362,7 @@ def _machine_words(chunk: np.ndarray) -> np.ndarray:
     """A chunk as int64, or as field elements where an integer is larger (the statistic of a norm can be)."""
     if chunk.dtype != object:
         return chunk
-    fits = -(1 << 63) <= chunk.min() and chunk.max() < 1 << 63
+    fits = chunk.min() >= -(1 << 63) and chunk.max() < 1 << 63
     return chunk.astype(np.int64) if fits else to_field(chunk)
 
 

@@ -72,7 +72,8 @@ class Activation(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         index = context.tensors[self.x] + (1 << (self.bits - 1))
-        context.tensors[self.output] = self._table[index]
+        # a value outside the table has no row; whatever stands here, its lookup fails
+        context.tensors[self.output] = np.take(self._table, index, mode="clip")
 
     def relations(self, program: Program) -> Sequence[Relation]:
         return (Lookup(self.output, self.domain, Constant(ACTIVATION_TAG), Ref(self.x), Ref(self.output)),)

@@ -114,7 +114,7 @@ class LayerNorm(OperatorBase):
     def _variance_of(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
         """V; total^2 <= d sum x^2, so it fits wherever that does."""
         squares = row_statistic(x, self.real_channels, self.epsilon)
-        return squares - np.square(total.astype(squares.dtype))
+        return np.asarray(squares - np.square(total.astype(squares.dtype)), dtype=squares.dtype)
 
     def witness(self, context: WitnessContext) -> None:
         x = reduce(add, (context.over(ref, self._domain) for ref in self.x))
