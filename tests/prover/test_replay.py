@@ -104,8 +104,10 @@ def test_a_row_that_leaves_the_heads_range_has_no_token() -> None:
     assert other.first_wrong_output() == (9, 0)
     assert other.predictions == [None]
     failures = set()
-    for rival in range(0, 60, 10):
+    for rival in (token for token in range(0, 259, 3) if token != OTHER):
         with pytest.raises((StatementFalseError, RivalWins)) as failed:
             other.prove_head(9, rival)
         failures.add(failed.type)
+        if failed.type is StatementFalseError:
+            break
     assert StatementFalseError in failures  # no pair, not even one with a smaller logit
