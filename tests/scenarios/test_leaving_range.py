@@ -134,8 +134,11 @@ def test_a_provider_that_finds_out_gives_up(leaving_stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("leaver", "cover_up"),
-    [(201, "saturated"), (202, "wrapped"), (203, "left as it is")],
-    ids=lambda value: str(value).replace(" ", "-"),
+    [
+        (201, "saturated"),
+        pytest.param(202, "wrapped", marks=pytest.mark.long),
+        pytest.param(203, "left as it is", marks=pytest.mark.long),
+    ],
 )
 def test_an_adaptive_liar_loses_its_lock(leaving_stage: Stage, leaver: int, cover_up: str) -> None:
     """It posts boundaries of values put back into range, reveals them, and forges the proof of the step that it owes."""
