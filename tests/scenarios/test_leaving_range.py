@@ -154,7 +154,10 @@ def test_an_adaptive_liar_loses_its_lock(leaving_stage: Stage, leaver: int, cove
         Reason.TIMED_OUT,
         Target.STEP,
     )
-    assert game.range_start == STEPS[leaver]
+    row = stage.store.response(posted.batch_id, posted.index)
+    assert row is not None and row.ids is not None
+    place = [*row.ids[0], *row.ids[1]].index(leaver)
+    assert (game.range_start, game.window) == (STEPS[leaver], place // WINDOW_ROWS)
     assert {error.name for error in house.refused_moves} == {"ProofRejected"}
     assert stage.contracts.ledger.response_status(posted.batch_id, posted.index) is ResponseStatus.VOID
     assert changes["provider"] < 0 < changes["challenger"]

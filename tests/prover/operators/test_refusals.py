@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.check import check
+import prover.operators
+from prover.architectures.steps import Heads
+from prover.argument.commitment import commit_chunks
+from prover.check import Checker, check
 from prover.field.arrays import MODULUS
 from prover.operators.activation import Activation
 from prover.operators.attend import MOST_POSITIONS, SUM_BITS
@@ -25,9 +29,10 @@ from prover.operators.residual_add import ResidualAdd
 from prover.operators.rms_norm import RmsNorm
 from prover.operators.rotary import Rotary, RotaryTable
 from prover.operators.rounding import Shift
-from prover.program import WINDOW_ROWS, OutOfRange
+from prover.program import WINDOW_ROWS, OutOfRange, WitnessContext
 from prover.prove import StatementFalseError, prove
 from prover.relations import Along, Ref
+from prover.statement import Statement, boundary_chunks, commit_step_key
 from prover.verify import verify
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 from tests.prover.architectures.test_programs import run
@@ -232,22 +237,23 @@ def test_a_table_is_refused_exactly_where_it_has_no_row() -> None:
 
 
 def test_a_norm_with_a_gain_is_refused_exactly_at_its_range() -> None:
-    """The gain alone takes it out: the root is the same for both signs and for every gain."""
-    refused, borders = 0, set()
-    for gain in range(-60, 61, 5):
-        norm = RmsNorm(Ref("x"), "n", ("row",), 2, 1 << 8, 12, 8, 11, gain="g")
+    """The gain alone takes it out: |n| grows by 0.6 with every step of it, so both borders are met."""
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+    for gain in (*range(-30, -23), *range(23, 30)):
+        norm = RmsNorm(Ref("x"), "n", ("row",), 2, 1 << 8, 12, 13, 5, gain="g")
         x = np.array([[5_000, -3], [0, 0], [40, 30], [-7, 8]])
         weights = {"g": (("channel",), np.array([gain, 1]))}
         case = OperatorCase((norm,), {"channel": 2}, {"x": (X, x)}, weights, {})
         try:
-            case.run()
-            accepted = True
+            seen[True].add(int(case.run()["n"][0, 0]))
+            violated = []
         except OutOfRange as error:
             assert (error.tensor, error.position) == ("n", 0)
-            borders.add(error.value)
-            accepted, refused = False, refused + 1
-        assert violations(case, case.witness()) == ([] if accepted else ["n_range"])
-    assert 0 < refused < 25 and any(v > 0 for v in borders) and any(v < 0 for v in borders)
+            seen[False].add(error.value)
+            violated = ["n_range"]
+        assert violations(case, case.witness()) == violated
+    assert {-16, 15} <= seen[True] and all(-16 <= n < 16 for n in seen[True])
+    assert {-17, 16} <= seen[False] and all(not -16 <= n < 16 for n in seen[False])
 
 
 def test_attention_never_refuses_what_its_widths_allow() -> None:
@@ -260,15 +266,11 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
         witness = statement.witness()
         for (name, end), sign in zip(ends.items(), signs, strict=True):
             witness[name] = np.full_like(witness[name], end - 1 if sign > 0 else -end)
-        from prover.program import WitnessContext
-
         context = WitnessContext(
             program, witness, statement.parameters, statement.publics, statement.context_bits
         )
         attend.witness(context)
         own = [r for r in attend.relations(program)]
-        from prover.check import Checker
-
         checker = Checker(program, witness, statement.parameters, statement.publics, statement.context_bits)
         assert [r.name for r in own if checker.violation(r)] == []
         assert np.array_equal(np.unique(witness["attended"]), np.unique(witness["value"]))
@@ -367,9 +369,6 @@ def test_a_refused_step_cannot_be_proven_by_the_honest_prover() -> None:
     statement.parameters["up_shift"] = 1
     with pytest.raises(OutOfRange, match="up"):
         run(SMALL, statement)
-    from prover.argument.commitment import commit_chunks
-    from prover.statement import Statement, boundary_chunks, commit_step_key
-
     key, tensors = verifying_key("mlp"), statement.witness()
     points = [
         point
@@ -379,3 +378,15 @@ def test_a_refused_step_cannot_be_proven_by_the_honest_prover() -> None:
     step_key = commit_step_key(key.plan, srs(), statement.parameters, statement.tensors)
     with pytest.raises(StatementFalseError, match="up"):
         prove(key, srs(), Statement(step_key, {}, tuple(points)), tensors)
+
+
+def test_no_more_positions_are_taken_than_sums_of_weights_have_room_for() -> None:
+    Heads(1, 1, 8, MOST_POSITIONS, 0.5)
+    with pytest.raises(ValueError, match="32769 positions"):
+        Heads(1, 1, 8, MOST_POSITIONS + 1, 0.5)
+
+
+def test_every_operator_says_what_it_refuses() -> None:
+    for path in Path(prover.operators.__file__).parent.glob("*.py"):
+        if path.stem != "__init__":
+            assert "\nREFUSED    " in path.read_text(encoding="utf-8"), path.name
