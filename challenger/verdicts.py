@@ -51,8 +51,9 @@ def judge(
 ) -> Verdict:
     """Re-run a well-formed response whose ids are known.
 
-    Invalid only for what the honest player can win a game about; anything that this machine cannot decide
-    (out of memory, a value out of the provable range) is unknown.
+    Invalid is what the honest player can win a game about: an output that is not the model's, and one for which a step
+    or a token has no proof at all, because a value leaves its range. What this machine cannot decide (out of memory, a
+    model that cannot be read) is unknown.
     """
     if (why := malformed(fields, max_positions)) is not None:
         return Verdict(Judgement.INVALID, why)
@@ -64,9 +65,24 @@ def judge(
     if unknown is not None:
         return Verdict(Judgement.INVALID, f"the id at position {unknown} is not in the vocabulary")
     try:
-        wrong = replay(prompt_ids, output_ids).first_wrong_output()
+        return _replayed(replay(prompt_ids, output_ids))
     except (GainsayError, MemoryError, ArithmeticError) as error:
         return Verdict(Judgement.UNKNOWN, f"it cannot be re-run here: {error or type(error).__name__}")
-    if wrong is None:
+
+
+def _replayed(trace: OwnTrace) -> Verdict:
+    if (unprovable := trace.first_unprovable()) is not None:
+        step, window = unprovable
+        kind = "MLP" if step % 2 else "attention"
+        return Verdict(
+            Judgement.INVALID,
+            f"the {kind} step of layer {step // 2} leaves its range in window {window}: no proof exists",
+        )
+    if (wrong := trace.first_wrong_output()) is None:
         return Verdict(Judgement.VALID, "every token is the model's")
-    return Verdict(Judgement.INVALID, f"after position {wrong[0]} the model says {wrong[1]}")
+    position, rival = wrong
+    if trace.argmax(position) is None:
+        return Verdict(
+            Judgement.INVALID, f"after position {position} the head leaves its range: no proof exists"
+        )
+    return Verdict(Judgement.INVALID, f"after position {position} the model says {rival}")

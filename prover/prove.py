@@ -137,6 +137,7 @@ class _Prover:
             if zone.phase != phase:
                 continue
             chunks = split_chunks(self._pack(zone), zone.chunks(self.context_bits, self.srs.mu), self.srs.mu)
+            chunks = [_machine_words(chunk) for chunk in chunks]
             self.chunks.update({(number, index): chunk for index, chunk in enumerate(chunks)})
             points += (
                 self._inverse_commitments(zone, chunks) if phase == 2 else commit_chunks(self.srs.g1, chunks)
@@ -355,6 +356,14 @@ class _Prover:
             for factor, value in zip(product.factors, row, strict=False):
                 known[plan.factor_evaluation(product, factor)] = value
         return {evaluation: known[evaluation] for evaluation in plan.evaluations}
+
+
+def _machine_words(chunk: np.ndarray) -> np.ndarray:
+    """A chunk as int64, or as field elements where an integer is larger (the statistic of a norm can be)."""
+    if chunk.dtype != object:
+        return chunk
+    fits = chunk.min() >= -(1 << 63) and chunk.max() < 1 << 63
+    return chunk.astype(np.int64) if fits else to_field(chunk)
 
 
 def _coordinates(points: Sequence[Point]) -> list[int]:

@@ -3,6 +3,9 @@
 Everything is computed when first asked for and kept: the trace (one causal pass), window commitments per
 boundary, next tokens, and proofs. Positions run over prompt + output without its last token, which is
 predicted but never fed.
+
+Where a value leaves its range, no proof exists (operators/README.md): `first_unprovable` says where the trace ends, and
+everything in front of it is there.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from .model.trace import Trace
 from .model.weights import IntegerModel
 from .model_commitment import ModelCommitment, decode_step_key, padded_weights, step_kind
 from .operators.head_pair import RivalWins
-from .program import WINDOW_BITS, WINDOW_ROWS
+from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange
 from .proof_system import ProofSystem
 from .prove import prove
 from .statement import Statement, StepKey
@@ -72,18 +75,38 @@ class Replay:
 
     @cached_property
     def trace(self) -> Trace:
-        """All boundaries. Raises TokenError, SequenceTooLongError or OutOfRange."""
+        """All boundaries, or those in front of a value that leaves its range. Raises TokenError, SequenceTooLongError."""
         return Trace(self._executor, self.sequence[:-1], progress=self._progress)
 
+    def first_unprovable(self) -> tuple[int, int] | None:
+        """(step, window) of the first step that nobody can prove, in its first such window; None when all can be."""
+        refusal = self.trace.refusal
+        return None if refusal is None else (refusal.step, refusal.window)
+
     @cached_property
-    def predictions(self) -> list[int]:
-        """The model's next token after every position from the last prompt token on."""
+    def predictions(self) -> list[int | None]:
+        """The model's next token after every position from the last prompt token on; None where no pair is provable.
+
+        Raises OutOfRange when the trace ends before the head.
+        """
         first = len(self.prompt_ids) - 1
         rows = self.trace.boundary(self.trace.steps)[first : self.positions]
-        return [int(token) for token in self._executor.predictions(rows, first)]
+        try:
+            return [int(token) for token in self._executor.predictions(rows, first)]
+        except OutOfRange:
+            return [self._prediction(rows[i : i + 1], first + i) for i in range(len(rows))]
 
-    def argmax(self, position: int) -> int:
-        """The model's next token after `position`, ties to the smaller id."""
+    def _prediction(self, row: np.ndarray, position: int) -> int | None:
+        try:
+            return int(self._executor.predictions(row, position)[0])
+        except OutOfRange:
+            return None
+
+    def argmax(self, position: int) -> int | None:
+        """The model's next token after `position`, ties to the smaller id.
+
+        None when that row leaves the head's range: then no token can be shown to beat another.
+        """
         first = len(self.prompt_ids) - 1
         if not first <= position < self.positions:
             raise BadInputError(
@@ -92,11 +115,14 @@ class Replay:
         return self.predictions[position - first]
 
     def first_wrong_output(self) -> tuple[int, int] | None:
-        """(position, right next token) of the first output token that is not the model's."""
+        """(position, rival) of the first output token that cannot be shown to beat that rival.
+
+        The rival is the model's token, or any other one where no pair is provable.
+        """
         first = len(self.prompt_ids) - 1
         for offset, (token, predicted) in enumerate(zip(self.output_ids, self.predictions, strict=True)):
             if token != predicted:
-                return first + offset, predicted
+                return first + offset, int(token == 0) if predicted is None else predicted
         return None
 
     # --- commitments ------------------------------------------------------------------------------------
@@ -108,16 +134,17 @@ class Replay:
         return padded
 
     def boundary_points(self, boundary: int) -> list[Point]:
-        """The W window commitments of a boundary."""
+        """The window commitments of a boundary: all W, or those in front of what nobody can prove."""
         if boundary not in self._points:
             self._points[boundary] = [
                 commit_integers(self.srs.g1, self.padded_window(boundary, window).reshape(-1))
-                for window in range(self.windows)
+                for window in range(self.trace.known_windows(boundary))
             ]
         return self._points[boundary]
 
     def boundary_hash(self, boundary: int) -> bytes:
-        """Keccak of the window commitments, 64 bytes each."""
+        """Keccak of the window commitments, 64 bytes each. Raises OutOfRange when not all of them are known."""
+        _ = self.trace.boundary(boundary)
         return keccak(b"".join(point_to_bytes(point) for point in self.boundary_points(boundary)))
 
     # --- statements and proofs --------------------------------------------------------------------------
@@ -129,6 +156,7 @@ class Replay:
             raise BadInputError(
                 f"step {step} does not exist; the model has steps 0..{self.commitment.step_count - 1}"
             )
+        _ = self.trace.window(step + 1, window)  # raises OutOfRange when there is no such window
         before, after = self.boundary_points(step), self.boundary_points(step + 1)
         key = decode_step_key(self.system, self.commitment, step)
         if step_kind(step) == "mlp":

@@ -1,4 +1,9 @@
-"""The honest player: a pure function from (game, own trace, time) to the next move."""
+"""The honest player: a pure function from (game, own trace, time) to the next move.
+
+A trace that ends early (`OwnTrace.first_unprovable`) needs no rules of its own: what a player does not know is not what it
+computed. So a posted boundary beyond the end differs, and so does the first window beyond it; what is named then is
+exactly the step and window that nobody can prove.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +61,10 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
     game = state.game
     if game.phase is Phase.AWAIT_REVEAL:
         return RevealTokens(tuple(trace.prompt_ids), tuple(trace.output_ids))
+    if (unprovable := trace.first_unprovable()) is not None:
+        return Concede(
+            f"Step {unprovable[0]} has no proof in window {unprovable[1]}: a value leaves its range."
+        )
     if game.phase is Phase.AWAIT_BOUNDARIES:
         cuts = state.cuts if game.round <= 1 else state.cuts[1:-1]
         return PostBoundaries(tuple(trace.boundary_hash(cut) for cut in cuts))
@@ -71,7 +80,9 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
         return ProveStep(game.range_start, game.window)
     if game.target is Target.EMBEDDING:
         return ProveEmbedding(game.window)
-    if trace.argmax(game.position) == game.rival_id:
+    if (chosen := trace.argmax(game.position)) is None:
+        return Concede("No token can be proven at this position: its row leaves the head's range.")
+    if chosen == game.rival_id:
         return Concede("The rival token is the model's choice; the answer is wrong.")
     return ProveHead(game.position, game.chosen_id, game.rival_id)
 
@@ -103,13 +114,23 @@ def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
         # No row of the model's tree belongs to this id, so b_0 cannot be proven whatever it is.
         return ChallengeInput()
     for position, (cut, posted) in enumerate(zip(state.cuts, game.boundaries, strict=True)):
-        if posted != trace.boundary_hash(cut):
+        if not _is_own(trace, cut, posted):
             return ChallengePart(position - 1) if position else ChallengeInput()
     if game.round <= 1 and (wrong := trace.first_wrong_output()) is not None:
         return ChallengeHead(*wrong)
     return Concede("Every boundary and every token is what this node computed.")
 
 
+def _is_own(trace: OwnTrace, boundary: int, posted: bytes) -> bool:
+    """Whether this is the boundary that the own trace has; it has none beyond its end."""
+    unprovable = trace.first_unprovable()
+    known = unprovable is None or boundary <= unprovable[0]
+    return known and posted == trace.boundary_hash(boundary)
+
+
 def _first_difference(revealed: Sequence[Point], own: Sequence[Point]) -> int | None:
-    pairs = enumerate(zip(revealed, own, strict=True))
-    return next((window for window, (theirs, ours) in pairs if tuple(theirs) != tuple(ours)), None)
+    """The first revealed window that is not the own trace's: another one, or one that the trace does not reach."""
+    for window, point in enumerate(revealed):
+        if window >= len(own) or tuple(point) != tuple(own[window]):
+            return window
+    return None

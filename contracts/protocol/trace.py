@@ -13,6 +13,10 @@ class OwnTrace(Protocol):
 
     Everything beside the ids is expensive and computed on first use, so the player asks for no more
     than its next move needs.
+
+    A trace may end early: where a value leaves the range in which the model is provable, no proof exists whatever is
+    claimed, so there is nothing to compute. What is known is every boundary up to the step that fails, and of the
+    boundary behind it the windows in front of the first one that fails.
     """
 
     @property
@@ -21,20 +25,29 @@ class OwnTrace(Protocol):
     @property
     def output_ids(self) -> Sequence[int]: ...
 
+    def first_unprovable(self) -> tuple[int, int] | None:
+        """(step, window) where the trace ends: the first step that has no proof, in its first such window.
+
+        None when every step can be proven.
+        """
+        ...
+
     def boundary_points(self, s: int) -> Sequence[Point]:
-        """The W window commitments of boundary b_s."""
+        """The window commitments of boundary b_s that are known, from the first window on: all W up to the step
+        where the trace ends."""
         ...
 
     def boundary_hash(self, s: int) -> bytes:
-        """keccak256 of boundary b_s's window commitments."""
+        """keccak256 of boundary b_s's window commitments. Raises an error when b_s is not known as a whole."""
         ...
 
-    def argmax(self, position: int) -> int:
-        """The model's next token after `position`, ties to the smaller id."""
+    def argmax(self, position: int) -> int | None:
+        """The model's next token after `position`, ties to the smaller id; None when no pair there has a proof."""
         ...
 
     def first_wrong_output(self) -> tuple[int, int] | None:
-        """(position, right next token) of the first output token that is not the model's."""
+        """(position, rival) of the first output token for which no proof against that rival exists: the rival is the
+        model's token, or any other one when no pair there has a proof. Only for a trace that does not end early."""
         ...
 
 
@@ -59,13 +72,16 @@ class IdsOnly:
         self.prompt_ids = tuple(prompt_ids)
         self.output_ids = tuple(output_ids)
 
+    def first_unprovable(self) -> tuple[int, int] | None:
+        raise TraceUnavailable("The model cannot be run over these token ids.")
+
     def boundary_points(self, s: int) -> Sequence[Point]:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
     def boundary_hash(self, s: int) -> bytes:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
-    def argmax(self, position: int) -> int:
+    def argmax(self, position: int) -> int | None:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
     def first_wrong_output(self) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil, log2
 from typing import Any
 
+from ..operators.attend import MOST_POSITIONS
 from ..operators.head_pair import HeadPair
 from ..operators.inverse_root import LIMB_AXIS_BITS
 from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROW, WINDOW_ROWS, Kind, Program, Tensor
@@ -48,6 +49,10 @@ class Heads:
             raise ValueError(
                 f"{self.max_positions} positions are no whole windows of {WINDOW_ROWS} rows: the last ones could be "
                 f"served but not proven; take {self.max_positions // WINDOW_ROWS * WINDOW_ROWS}"
+            )
+        if self.max_positions > MOST_POSITIONS:
+            raise ValueError(
+                f"{self.max_positions} positions are more than attention can prove; use at most {MOST_POSITIONS}"
             )
         if not 0 < self.score_scale <= 1:
             raise ValueError(f"a score scale of {self.score_scale} is not in (0, 1]")

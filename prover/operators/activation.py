@@ -3,6 +3,7 @@
 MEANING    a = TABLE[g], a table of 2^bits entries of the exactly rounded function (SiLU, GELU in its tanh form).
 BOUNDS     -2^(bits-1) <= g < 2^(bits-1), by membership in the table.
 RELATIONS  Lookup (g, a).
+REFUSED    g outside the table: g is fixed by the operator that makes it, and no row has it, so the lookup fails for every a.
 PADDING    TABLE[0] = 0, so padded channels stay zero.
 """
 
@@ -71,7 +72,8 @@ class Activation(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         index = context.tensors[self.x] + (1 << (self.bits - 1))
-        context.tensors[self.output] = self._table[index]
+        # a value outside the table has no row; whatever stands here, its lookup fails
+        context.tensors[self.output] = np.take(self._table, index, mode="clip")
 
     def relations(self, program: Program) -> Sequence[Relation]:
         return (Lookup(self.output, self.domain, Constant(ACTIVATION_TAG), Ref(self.x), Ref(self.output)),)

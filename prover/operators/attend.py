@@ -19,6 +19,9 @@ RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSE
            S          Contraction S = sum_u e
            context    Contraction 2 S context + remainder - S = 2 sum_u e v;  remainder >= 0 and
                       2 S - 1 - remainder >= 0 by limbs; context in range. S >= 65535, so the quotient is unique.
+REFUSED    never: z fits its digits by the widths of q and k, S by the number of rows, and a mean of values in range is
+           in range. Keys and values themselves are refused by the operators that make them, in every row of the
+           context: rows 0 .. 32 w + 31 of a statement about window w, and its zero rows behind.
 REACH      a layer may see the last `reach` positions only. Those further back are masked like the future: the mask is
            [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
            sees everything. Both masks are closed forms and never overlap; u = t is always visible. Causality speaks of
@@ -82,7 +85,9 @@ SATURATION_TABLE = LookupTable(
     Ref("saturation_first"),
     Ref("saturation_second"),
 )
-SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
+SUM_BITS = 32
+MOST_POSITIONS = 1 << 15
+"""Rows of a context for which 2 S <= 2 * 65535 * rows < 2^SUM_BITS."""
 _DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
 _ROWS_AT_ONCE = 256
 

@@ -7,6 +7,8 @@ MEANING    logit(v) = sum_j n_j H_v[j] (exact integers, no requantisation). The 
 BOUNDS     |n| < 2^17, |H| < 2^19, up to 2^13 channels: |difference| < 2^50 < 2^64.
 RELATIONS  Contraction strict = sum_j n_j chosen_j - sum_j n_j rival_j - sum_k 2^(16k) limb_k, limbs in [0, 2^16);
            with a bias also 2^15 * (sum_j unit_j chosen_j - sum_j unit_j rival_j), unit_j = [j = d] a closed form.
+REFUSED    never: every difference fits the limbs, so exactly one of two tokens has a proof against the other. A row whose
+           norm is refused has no proof for any pair: whoever names that position with any rival wins.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """The inverse root of a positive integer, exactly: what every norm divides by.
 
 MEANING    y = floor(sqrt(N / m)) for a row statistic m > 0 and a constant N
-BOUNDS     y < 2^32, by the smallest m (its epsilon); checked when the operator is made.
+BOUNDS     y < 2^32, by the smallest m (its epsilon), and N < 2^98; checked when the operator is made.
+           m < 2^98: that of 2^13 channels of 32 bits is below 2^89, and may exceed int64 (`row_statistic`).
 RELATIONS  y         limbs: y = l_0 + 2^16 l_1
            y exact   N - y^2 m = sum of 7 limbs >= 0;  (y+1)^2 m - 1 - N = sum of 7 limbs >= 0.
-                     With m < 2^62 and N < 2^98 both stay below 2^131, far from the field size, so y is the floor.
+                     For every y < 2^32 both stay below 2^163, far from the field size, so y is the floor.
+REFUSED    never. For the floor both differences lie in [0, (2y+1) m), and (2y+1) m <= 2 sqrt(N m) + m < 2^100 fits 7
+           limbs: every statistic has its root, and the root its witness.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from ..tables import RANGE_BITS, Weighted
 ROOT_LIMBS = 2
 SLACK_LIMBS = 7
 LIMB_AXIS_BITS = 4  # 2 + 7 + 7 = 16 limbs
-STATISTIC_LIMIT = 1 << 62
+NUMERATOR_LIMIT = 1 << 98
+_FITS_INT64 = 2.0**62
 
 
 def _limb_weights(start: int, count: int) -> Weighted:
@@ -48,6 +52,10 @@ class InverseRoot:
                 f"the root of {self.name} can reach 2^{RANGE_BITS * ROOT_LIMBS}: the norm's epsilon is too small "
                 "for its scale"
             )
+        if self.numerator >= NUMERATOR_LIMIT:
+            raise ValueError(
+                f"the root of {self.name} is of a numerator of more than 98 bits: its scale is too large"
+            )
 
     @property
     def root(self) -> str:
@@ -66,7 +74,7 @@ class InverseRoot:
         )
 
     def value(self, statistic: np.ndarray) -> np.ndarray:
-        """y of int64 statistics, any shape."""
+        """y of statistics (`row_statistic`), any shape."""
         roots = [isqrt(self.numerator // int(m)) for m in statistic.reshape(-1)]
         return np.array(roots, dtype=np.int64).reshape(statistic.shape)
 
@@ -104,3 +112,21 @@ class InverseRoot:
             Contraction(f"{name}_root_not_below", rows, above, limbs_of("above_weights")),
             Lookup(f"{name}_limbs_range", (*rows, "limb"), Constant(RANGE_BITS), limbs),
         )
+
+
+def row_statistic(x: np.ndarray, factor: int, epsilon: int) -> np.ndarray:
+    """factor * sum_j x_j^2 + epsilon over the last axis, exactly, for |x_j| < 2^32 and at most 2^13 channels.
+
+    int64 where every row surely fits; Python integers (objects) otherwise, which relations accept all the same.
+    """
+    floats = x.astype(np.float64)
+    largest = float(np.einsum("...j,...j->...", floats, floats).max(initial=0.0))
+    if factor * largest + epsilon < _FITS_INT64:
+        return factor * np.einsum("...j,...j->...", x, x) + epsilon
+    high, low = x >> RANGE_BITS, x & ((1 << RANGE_BITS) - 1)
+    squares, mixed, rest = (
+        np.asarray(np.einsum("...j,...j->...", a, b)).astype(object)
+        for a, b in ((high, high), (high, low), (low, low))
+    )
+    sums = squares * (1 << (2 * RANGE_BITS)) + mixed * (1 << (RANGE_BITS + 1)) + rest
+    return np.asarray(factor * sums + epsilon, dtype=object)

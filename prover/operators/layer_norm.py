@@ -4,7 +4,7 @@ MEANING    S = sum_j x_j;  V = d sum_j x_j^2 - S^2 + epsilon;  y = floor(2^k / s
            n_j = requantise_half_up((d x_j - S) * y, s)
            V is d^2 times the variance (plus epsilon = d^2 * eps * 2^(2 * scale(x)), an integer), d x_j - S is d times
            the centred value, and s = k - scale(n). x may be a sum of tensors (learned positions).
-BOUNDS     V < 2^62 (refused otherwise), y < 2^32, |n| <= sqrt(d) * 2^scale(n) < 2^(bits-1).
+BOUNDS     y < 2^32, |n| <= sqrt(d) * 2^scale(n) < 2^(bits-1). V is any integer of 2^13 squares.
            (d x_j - S)^2 <= d V, so |(d x_j - S) y| <= 2^k sqrt(d), which with the rounding fits int64 (checked when the
            operator is made).
 RELATIONS  S         Contraction S = sum_j x_j
@@ -12,6 +12,8 @@ RELATIONS  S         Contraction S = sum_j x_j
            y         an inverse root (its own file)
            n         Pointwise 2^s n + remainder - 2^(s-1) = (d x - S * real) * y, real_j = [j < d] a closed form;
                      remainder and n in range.
+REFUSED    n outside its range: S, V, y and with them n and its remainder are unique, so `<n>_range` fails for every
+           witness. S, V and y never refuse.
 PADDING    padded channels are zero in x and masked by `real`, so n is zero there; padded rows are ordinary rows.
 """
 
@@ -36,8 +38,8 @@ from ..relations import (
     Sum,
 )
 from ..tables import Below
-from .inverse_root import InverseRoot
-from .rms_norm import refuse_large, refuse_overflow
+from .inverse_root import InverseRoot, row_statistic
+from .rms_norm import refuse_overflow
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 
@@ -105,20 +107,22 @@ class LayerNorm(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         x = context.rows(self.x)
-        squares = np.einsum("ij,ij->i", x.astype(np.float64), x.astype(np.float64))
-        refuse_large(context, self._variance, self.real_channels * squares)
         total = x.sum(axis=-1)
-        variance = self.real_channels * np.einsum("ij,ij->i", x, x) - total * total + self.epsilon
+        variance = self._variance_of(x, total)
         centred = self.real_channels * x - total[:, None]
         output = requantise_half_up(centred * self._root.value(variance)[:, None], self.shift)
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
+    def _variance_of(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """V; total^2 <= d sum x^2, so it fits wherever that does."""
+        squares = row_statistic(x, self.real_channels, self.epsilon)
+        return np.asarray(squares - np.square(total.astype(squares.dtype)), dtype=squares.dtype)
+
     def witness(self, context: WitnessContext) -> None:
         x = reduce(add, (context.over(ref, self._domain) for ref in self.x))
         total = context.tensors[self._sum] = x.sum(axis=-1)
-        squares = self.real_channels * np.sum(x * x, axis=-1)
-        context.tensors[self._variance] = squares - total * total + self.epsilon
+        context.tensors[self._variance] = self._variance_of(x, total)
         real = context.over(Ref(f"real_{self.channel}"), self._domain)
         centred = self.real_channels * x - total[..., None] * real
         accumulator = centred * self._root.witness(context)[..., None]

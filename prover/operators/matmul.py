@@ -5,6 +5,8 @@ BOUNDS     K * max|x| * max|W| + max|b| < 2^53 (checked when the model is import
 RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) - b = sum_k x_k W_k; remainder in [0, 2^s); y in its range.
            b is a weight over the output's own axes, so it is linear in the relation and repeats along the rows.
            When y feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.
+REFUSED    y outside its range: y and remainder are the only pair that the contraction and the remainder's range allow,
+           so `<y>_range` (its limbs) fails for every witness. A y without bits is refused by the operator that reads it.
 PADDING    padded rows and columns of W and b are zero in the step key, so padded outputs are zero or irrelevant.
 """
 

@@ -3,6 +3,7 @@
 MEANING    y = requantise_half_up(a * b, s)
 BOUNDS     |y| < 2^(bits-1).
 RELATIONS  Pointwise 2^s y + remainder - 2^(s-1) = a * b; remainder in [0, 2^s); y in range.
+REFUSED    y outside its range: y and remainder are unique, so `<y>_range` fails for every witness.
 PADDING    zero stays zero.
 """
 

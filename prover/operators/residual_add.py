@@ -3,6 +3,8 @@
 MEANING    x' = x + y, where x may be a sum of tensors (learned positions)
 BOUNDS     |x'| < 2^(bits-1).
 RELATIONS  y is virtual: every relation that speaks of y reads x' - x. x' in range by limbs.
+REFUSED    x' outside its range: the relation of y leaves one x' - x, so `<x'>_low_range` or `_high_range` fails for every
+           witness, whatever commitment of x' is claimed.
 PADDING    padded channels of y are zero (zero weight columns), so those of x' equal those of x.
 """
 

@@ -3,13 +3,15 @@
 MEANING    ms = sum_j x_j^2 + epsilon;  y = floor(sqrt(2^(2k) * d / ms))
            n_j = requantise_half_up(x_j * y * g_j, s)
            with epsilon = d * eps * 2^(2 * scale(x)) as an integer and s = k + scale(g) - scale(n).
-BOUNDS     ms < 2^62 (refused otherwise), y < 2^32, |n| < 2^(bits-1) (without a gain |n| <= sqrt(d) * 2^scale(n)).
+BOUNDS     y < 2^32, |n| < 2^(bits-1) (without a gain |n| <= sqrt(d) * 2^scale(n)). ms is any integer of 2^13 squares.
            |x y| <= 2^k sqrt(d), so |x y g| <= 2^k sqrt(d) (2^(gain_bits-1) - 1), which with the rounding fits int64
            (checked when the operator is made).
 RELATIONS  ms        Contraction ms - epsilon = sum_j x_j^2
            y         an inverse root (its own file)
            n         Pointwise 2^s n + remainder - 2^(s-1) = x * y * g; remainder and n in range.
            When n feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.
+REFUSED    n outside its range: ms, y and with them n and its remainder are unique, so `<n>_range` fails for every
+           witness. ms and y never refuse. A virtual n is refused by the addition that bounds it.
 PADDING    padded channels are zero in x, so n is zero there; padded rows are ordinary rows.
 """
 
@@ -19,11 +21,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-import numpy as np
-
-from ..program import Kind, OperatorBase, OutOfRange, Program, RunContext, Tensor, WitnessContext
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Expression, LookupTable, Pointwise, ProductTerm, Ref, Relation
-from .inverse_root import LIMB_AXIS_BITS, STATISTIC_LIMIT, InverseRoot
+from .inverse_root import LIMB_AXIS_BITS, InverseRoot, row_statistic
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 __all__ = ["LIMB_AXIS_BITS", "RmsNorm"]
@@ -102,9 +102,7 @@ class RmsNorm(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
-        squares = np.einsum("...j,...j->...", x.astype(np.float64), x.astype(np.float64))
-        refuse_large(context, self._square, squares)
-        root = self._root.value(np.einsum("...j,...j->...", x, x) + self.epsilon)
+        root = self._root.value(row_statistic(x, 1, self.epsilon))
         accumulator = x * root[..., None]
         if self.gain is not None:
             accumulator = accumulator * context.weights[self.gain]
@@ -115,7 +113,7 @@ class RmsNorm(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         x = context.gather(self.x)
-        context.tensors[self._square] = np.sum(x * x, axis=-1) + self.epsilon
+        context.tensors[self._square] = row_statistic(x, 1, self.epsilon)
         accumulator = x * self._root.witness(context)[..., None]
         if self.gain is not None:
             accumulator = accumulator * context.over(Ref(self.gain), self._domain)
@@ -150,11 +148,3 @@ def refuse_overflow(name: str, numerator: int, largest_gain: int, shift: int) ->
             f"{name} times its root and gain can reach 2^{largest.bit_length() - 1}, beyond 64-bit integers: the model "
             "has too many channels for the width of its gains"
         )
-
-
-def refuse_large(context: RunContext, name: str, statistic: np.ndarray) -> None:
-    """Raise OutOfRange when a row statistic (float64, rows first) reaches 2^62."""
-    if statistic.size and statistic.max() >= STATISTIC_LIMIT:
-        place = np.unravel_index(int(statistic.argmax()), statistic.shape)
-        position = int(context.positions[place[0]])
-        raise OutOfRange(name, position, int(statistic[place]), "[0, 2^62)", context.layer)

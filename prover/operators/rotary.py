@@ -8,6 +8,7 @@ MEANING    out_0 = requantise_half_up(x_0 cos - x_1 sin, 14);  out_1 = requantis
 BOUNDS     |x|, |out| < 2^(bits-1).
 RELATIONS  Pointwise 2^14 out + remainder - 2^13 = x * cos + flip(x) * sin, where flip(x) swaps the members of
            a pair: its extension is that of x with the last coordinate r replaced by 1 - r. remainder, out in range.
+REFUSED    out outside its range: out and remainder are unique, so `<out>_range` fails for every witness.
 PADDING    zero channels stay zero.
 """
 

@@ -3,6 +3,8 @@
 MEANING    requantise_half_up(acc, s) = floor((acc + 2^(s-1)) / 2^s), floor division also for negatives.
 RELATIONS  2^s * y + remainder - 2^(s-1) = acc with remainder in [0, 2^s) and y in its declared range. Both
            sides stay far below the field size, so y and remainder are unique.
+REFUSED    y outside its range, which is what `RunContext.check_range` looks at: with y and remainder unique, no high limb
+           puts y into [-2^(bits-1), 2^(bits-1)), and a value inside has one. The two borders are the same.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from challenger.verdicts import Judgement, Verdict, judge
 from contracts.protocol.game import ModelRules
@@ -23,11 +26,12 @@ def verdict(
     output: Sequence[int] = _OUTPUT,
     fields: ResponseFields | None = None,
     broken: Exception | None = None,
+    **trace: Any,
 ) -> Verdict:
     def replay(prompt_ids: Sequence[int], output_ids: Sequence[int]) -> OwnTrace:
         if broken is not None:
             raise broken
-        return SyntheticTrace(_MODEL, prompt_ids, output_ids)
+        return SyntheticTrace(_MODEL, prompt_ids, output_ids, **trace)
 
     fields = fields or ResponseFields.of(prompt, output, 6, 0)
     return judge(fields, prompt, output, _RULES, _MODEL.max_positions, replay)
@@ -54,7 +58,30 @@ def test_a_short_answer_an_unknown_id_and_broken_rules_are_invalid() -> None:
     assert "positions" in verdict(prompt=[1] * 600).why
 
 
+@pytest.mark.parametrize(
+    ("end", "named"), [((0, 0), "attention step of layer 0"), ((3, 2), "MLP step of layer 1")]
+)
+def test_a_value_out_of_range_is_invalid(end: tuple[int, int], named: str) -> None:
+    """Nothing can be proven there, so the honest player wins the game: whatever the tokens are."""
+    for output in (_OUTPUT, [*_OUTPUT[:-1], (_OUTPUT[-1] + 1) % 20]):
+        fields = ResponseFields.of(_PROMPT, output, len(output), 0)
+        assert verdict(output=output, fields=fields, ends_at=end) == Verdict(
+            Judgement.INVALID, f"the {named} leaves its range in window {end[1]}: no proof exists"
+        )
+
+
+def test_a_row_out_of_the_heads_range_is_invalid() -> None:
+    last = len(_PROMPT) + len(_OUTPUT) - 2
+    assert verdict(dark_positions=[last]) == Verdict(
+        Judgement.INVALID, f"after position {last} the head leaves its range: no proof exists"
+    )
+    assert (
+        verdict(dark_positions=[len(_PROMPT) - 2]).judgement is Judgement.VALID
+    )  # nothing is predicted there
+
+
 def test_what_cannot_be_decided_is_unknown() -> None:
+    """A run that contradicts itself says so by an error, too."""
     for error in (OutOfRangeError("a value left its range"), MemoryError()):
         assert verdict(broken=error).judgement is Judgement.UNKNOWN
     other = ResponseFields.of([4], _OUTPUT, 6, 0)

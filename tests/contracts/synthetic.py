@@ -19,6 +19,7 @@ from py_ecc.bn128 import G1, multiply
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.model import Point, boundary_hash, step_key_leaf, token_row_leaf
 from contracts.protocol.response import WINDOW_ROWS
+from prover.errors import OutOfRangeError
 
 SEAL_VERIFIER = """
 pragma solidity ^0.8.28;
@@ -97,7 +98,8 @@ class SyntheticTrace:
     """The trace of a provider or challenger; satisfies `ProvingTrace`.
 
     With `wrong_from = (s, w)` the window commitments from boundary s, window w on are wrong, as if step
-    s - 1 (or for s = 0 the embedding) had been computed wrongly there.
+    s - 1 (or for s = 0 the embedding) had been computed wrongly there. With `ends_at = (s, w)` a value leaves its range
+    in step s, window w for the first time; at `dark_positions` one leaves the head's.
     """
 
     def __init__(
@@ -106,28 +108,42 @@ class SyntheticTrace:
         prompt_ids: Sequence[int],
         output_ids: Sequence[int],
         wrong_from: tuple[int, int] | None = None,
+        ends_at: tuple[int, int] | None = None,
+        dark_positions: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.prompt_ids = list(prompt_ids)
         self.output_ids = list(output_ids)
         self.fed = [*prompt_ids, *output_ids][:-1]
         self.windows = -(-len(self.fed) // WINDOW_ROWS)
-        self._wrong_from = wrong_from
+        self._wrong_from, self._ends_at, self._dark = wrong_from, ends_at, frozenset(dark_positions)
+
+    def first_unprovable(self) -> tuple[int, int] | None:
+        return self._ends_at
 
     def boundary_points(self, s: int) -> list[Point]:
-        return [self._point(s, window) for window in range(self.windows)]
+        return [self._point(s, window) for window in range(self._known_windows(s))]
+
+    def _known_windows(self, s: int) -> int:
+        if self._ends_at is None or s <= self._ends_at[0]:
+            return self.windows
+        return self._ends_at[1] if s == self._ends_at[0] + 1 else 0
 
     def boundary_hash(self, s: int) -> bytes:
+        if self._known_windows(s) < self.windows:
+            raise OutOfRangeError(f"boundary {s} lies behind a value that left its range")
         return boundary_hash(self.boundary_points(s))
 
-    def argmax(self, position: int) -> int:
+    def argmax(self, position: int) -> int | None:
+        if position in self._dark:
+            return None
         sequence = [*self.prompt_ids, *self.output_ids]
         return self.model.next_token(sequence[: position + 1])
 
     def first_wrong_output(self) -> tuple[int, int] | None:
         for position, token in enumerate(self.output_ids, start=len(self.prompt_ids) - 1):
             if (right := self.argmax(position)) != token:
-                return position, right
+                return position, int(token == 0) if right is None else right
         return None
 
     def prove_step(self, s: int, window: int) -> bytes:

@@ -12,6 +12,7 @@ from contracts.protocol.actions import ChallengeInput, ProveEmbedding, ProveHead
 from contracts.protocol.game import Outcome, Reason, Side
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
+from tests.contracts.adaptive_liar import AdaptiveLiar
 from tests.contracts.chain_game import Arena
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
@@ -69,6 +70,26 @@ def test_an_honest_provider_proves_its_token(arena: Arena) -> None:
     game = arena.play(arena.open(batch, 0), trace(), WrongHead(_MODEL, _PROMPT, _OUTPUT))
     assert (game.outcome, game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
     assert isinstance(arena.moves[-1][1], ProveHead)
+
+
+@pytest.mark.parametrize("end", [(0, 0), (7, 1), (12, 2), (19, 0)])
+def test_an_answer_that_leaves_its_range_loses(arena: Arena, end: tuple[int, int]) -> None:
+    """The liar posts whatever it likes; the challenger knows what lies in front of the failing window, and wins."""
+    wrong = [(token + 1) % 20 for token in _OUTPUT]
+    batch = arena.post([fields(wrong, len(wrong))])
+    known = SyntheticTrace(_MODEL, _PROMPT, wrong, ends_at=end)
+    game = arena.play(arena.open(batch, 0), AdaptiveLiar(known, end), known)
+    assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)
+    assert (game.range_start, game.range_end, game.window) == (end[0], end[0] + 1, end[1])
+    assert arena.contracts.ledger.response_status(batch.batch_id, 0) is ResponseStatus.VOID
+
+
+def test_a_row_that_leaves_the_heads_range_loses(arena: Arena) -> None:
+    """All boundaries are right, and so is every other token."""
+    position = len(_PROMPT) + 2
+    dark = SyntheticTrace(_MODEL, _PROMPT, _OUTPUT, dark_positions=[position])
+    game = arena.play(arena.open(arena.post([fields()]), 0), dark, dark)
+    assert (game.outcome, game.reason, game.position) == (Outcome.CHALLENGER_WON, Reason.CONCEDED, position)
 
 
 def test_a_wrong_token_and_a_short_answer_lose(arena: Arena) -> None:

@@ -31,6 +31,9 @@ class Mistaken:
         self.prompt_ids, self.output_ids = truth.prompt_ids, truth.output_ids
         self._truth, self._wrong_from, self._head = truth, wrong_from, head
 
+    def first_unprovable(self) -> tuple[int, int] | None:
+        return self._truth.first_unprovable()
+
     def boundary_points(self, s: int) -> Sequence[Point]:
         points = list(self._truth.boundary_points(s))
         if self._wrong_from is not None and s >= self._wrong_from[0]:
@@ -41,7 +44,7 @@ class Mistaken:
     def boundary_hash(self, s: int) -> bytes:
         return boundary_hash(self.boundary_points(s))
 
-    def argmax(self, position: int) -> int:
+    def argmax(self, position: int) -> int | None:
         return self._truth.argmax(position)
 
     def first_wrong_output(self) -> tuple[int, int] | None:

@@ -33,7 +33,7 @@ from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.lookups import RowView
-from prover.plan import Evaluation, ProductSum, Zone
+from prover.plan import Evaluation, ProductSum
 from prover.program import broadcast
 from prover.proof import Proof
 from prover.prove import _Prover
@@ -177,10 +177,6 @@ class MaliciousProver(_Prover):
         return open_mercury(bases, combination, point, value, transcript)
 
     # --- field elements where the honest prover has integers ----------------------------------------------
-
-    def _pack(self, zone: Zone) -> np.ndarray:
-        packed = super()._pack(zone)
-        return to_field(packed) if packed.dtype == object else packed
 
     def _bound_factor(
         self, product: ProductSum, factor: Ref, point: SymbolicPoint, shape: tuple[int, ...]

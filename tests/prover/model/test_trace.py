@@ -8,6 +8,10 @@ import pytest
 from prover.model.errors import SequenceTooLongError, TokenError
 from prover.model.execute import Executor
 from prover.model.trace import Trace
+from prover.model.weights import IntegerModel
+from prover.program import OutOfRange
+
+from .leaving_model import leaving
 
 IDS = list(b"Traces are causal, so padding cannot reach real rows.")
 
@@ -49,3 +53,97 @@ def test_empty_and_overlong_sequences_are_refused(executor: Executor) -> None:
         Trace(executor, [])
     with pytest.raises(SequenceTooLongError):
         Trace(executor, [1] * 257)
+
+
+# --- values that leave their range ------------------------------------------------------------------------------
+
+QUERY, GATE, UP, KEY, LATE_UP = 200, 201, 202, 203, 204
+EXITS = {
+    QUERY: (0, "w_query"),
+    GATE: (0, "w_gate"),
+    UP: (0, "w_up"),
+    KEY: (1, "w_key"),
+    LATE_UP: (1, "w_up"),
+}
+STEPS = {QUERY: 0, GATE: 1, UP: 1, KEY: 2, LATE_UP: 3}
+
+
+@pytest.fixture(scope="module")
+def leaver(model: IntegerModel) -> Executor:
+    return Executor(leaving(model, EXITS))
+
+
+def ids_with(places: dict[int, int], length: int = 90) -> list[int]:
+    """Ordinary tokens, and those of `places` (position -> token)."""
+    return [places.get(position, 40 + (7 * position) % 90) for position in range(length)]
+
+
+@pytest.mark.parametrize("position", [0, 31, 32, 63, 64, 89])
+@pytest.mark.parametrize("token", EXITS)
+def test_a_trace_ends_where_a_value_leaves_its_range(leaver: Executor, token: int, position: int) -> None:
+    trace = Trace(leaver, ids_with({position: token}))
+    refusal = trace.refusal
+    assert refusal is not None
+    step, window = STEPS[token], position // 32
+    assert (refusal.step, refusal.window) == (step, window)
+    assert refusal.error.position == position
+    assert [trace.known_windows(index) for index in range(5)] == [3] * (step + 1) + [window] + [0] * (
+        3 - step
+    )
+
+
+@pytest.mark.parametrize("token", EXITS)
+def test_what_is_known_is_what_a_run_without_the_rest_computes(leaver: Executor, token: int) -> None:
+    """Every window up to the step, and the windows in front of the failing one behind it."""
+    ids = ids_with({70: token})
+    trace, step = Trace(leaver, ids), STEPS[token]
+    before = Trace(leaver, ids[:64])
+    assert before.refusal is None
+    for index in range(step + 2):
+        for window in range(2):
+            np.testing.assert_array_equal(trace.window(index, window), before.window(index, window))
+    rows, decoding = trace.window(0, 0), leaver.start()
+    for number in range(step):  # the last window, by decoding window after window
+        decoding = leaver.start()
+        for window in range(3):
+            rows = leaver.run_step(number, trace.window(number, window), decoding)
+            decoding.length += 32
+        np.testing.assert_array_equal(trace.window(number + 1, 2), rows)
+
+
+def test_nothing_is_said_about_what_is_not_known(leaver: Executor) -> None:
+    trace = Trace(leaver, ids_with({40: GATE}))
+    assert trace.boundary(1).shape == (96, 64)
+    assert trace.window(2, 0).shape == (32, 64)
+    for unknown in (
+        lambda: trace.boundary(2),
+        lambda: trace.window(2, 1),
+        lambda: trace.window(3, 0),
+        lambda: trace.boundary(4),
+    ):
+        with pytest.raises(OutOfRange, match="gate of layer 0 at position 40"):
+            unknown()
+
+
+def test_the_first_window_counts_not_the_first_operator(leaver: Executor) -> None:
+    """`up` is looked at before `gate`, in all rows: the error of the whole step names a row of window 2."""
+    ids = ids_with({80: UP, 5: GATE})
+    with pytest.raises(OutOfRange, match="up of layer 0 at position 80"):
+        leaver.feed(ids, leaver.start())
+    refusal = Trace(leaver, ids).refusal
+    assert refusal is not None
+    assert (refusal.step, refusal.window, refusal.error.tensor) == (1, 0, "gate")
+
+
+def test_the_first_step_counts_not_the_first_position(leaver: Executor) -> None:
+    """Boundaries are compared layer by layer, so the step that fails first ends the trace, wherever it does."""
+    trace = Trace(leaver, ids_with({3: LATE_UP, 85: QUERY}))
+    assert trace.refusal is not None
+    assert (trace.refusal.step, trace.refusal.window) == (0, 2)
+
+
+def test_a_window_behind_the_failing_one_is_not_looked_at(leaver: Executor) -> None:
+    """A query that leaves its range breaks its own window only, but nothing needs those behind it."""
+    trace = Trace(leaver, ids_with({33: QUERY}))
+    assert trace.known_windows(1) == 1
+    np.testing.assert_array_equal(trace.window(1, 0), Trace(leaver, ids_with({33: QUERY})[:32]).window(1, 0))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isqrt
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from prover.operators.inverse_root import InverseRoot
+from prover.operators.inverse_root import InverseRoot, row_statistic
 from prover.operators.layer_norm import LayerNorm
-from prover.operators.rms_norm import RmsNorm, refuse_large
-from prover.program import OutOfRange, RunContext
+from prover.operators.rms_norm import RmsNorm
+from prover.program import RunContext
 from prover.relations import Ref
 
 from .statements import OperatorCase, surviving_changes, violations
@@ -98,20 +98,76 @@ def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
     assert violations(case, witness) == []
 
 
-def test_a_row_too_large_for_its_statistic_is_refused() -> None:
-    with pytest.raises(OutOfRange, match="n_variance at position 0"):
-        layer_norm(np.full((ROWS, CHANNELS), 1 << 30)).run()
+LARGEST = (1 << 31) - 1
+"""Of a sum of two boundary values."""
+EXTREMES = {
+    "all the largest": np.full(CHANNELS, LARGEST),
+    "all the smallest": np.full(CHANNELS, -LARGEST - 1),
+    "alternating": np.resize([LARGEST, -LARGEST - 1], CHANNELS),
+    "one alone": np.eye(1, CHANNELS, 3, dtype=np.int64)[0] * LARGEST,
+    "sum of squares 2^62": np.array([1 << 30] * 4 + [0] * (CHANNELS - 4)),
+    "sum of squares 2^63": np.array([1 << 30] * 8 + [0] * (CHANNELS - 8)),
+    "sum of squares 2^62 - 1": np.array([(1 << 31) - 1, 65_535, 255, 21, 11, 3, 0, 0, 0, 0, 0, 0]),
+}
 
 
-@pytest.mark.parametrize(("statistic", "refused"), [(2.0**62 - 2**9, False), (2.0**62, True)])
-def test_a_statistic_is_below_2_62(statistic: float, refused: bool) -> None:
-    context = SimpleNamespace(positions=np.arange(ROWS), layer=3)
-    rows = np.array([0.0, statistic, 1.0])
-    if not refused:
-        refuse_large(context, "n_square", rows)  # type: ignore[arg-type]
-        return
-    with pytest.raises(OutOfRange, match="n_square of layer 3 at position 1"):
-        refuse_large(context, "n_square", rows)  # type: ignore[arg-type]
+@pytest.mark.parametrize("values", EXTREMES.values(), ids=EXTREMES)
+def test_a_statistic_is_exact_whatever_its_size(values: np.ndarray) -> None:
+    rows = np.stack([values, np.arange(CHANNELS), values[::-1], -np.arange(CHANNELS)]).astype(np.int64)
+    for factor, epsilon in ((1, 1), (CHANNELS, 7), (1 << 13, 1 << 62)):
+        expected = [factor * sum(int(v) ** 2 for v in row) + epsilon for row in rows]
+        assert row_statistic(rows, factor, epsilon).tolist() == expected
+        assert int(row_statistic(rows[0], factor, epsilon)) == expected[0]  # the head's row has no axis
+
+
+def meaning(name: str, row: list[int]) -> list[int]:
+    """MEANING in Python integers."""
+    (norm,) = CASES[name].operators
+    squares, total = sum(v * v for v in row), sum(row)
+    if name == "layer norm":
+        statistic = CHANNELS * squares - total**2 + norm.epsilon
+        scaled = [CHANNELS * v - total for v in row]
+    else:
+        statistic = squares + norm.epsilon
+        scaled = [v * int(g) for v, g in zip(row, GAIN, strict=True)] if norm.gain else row
+    root = isqrt(norm._root.numerator // statistic)
+    return [(v * root + (1 << (norm.shift - 1))) >> norm.shift for v in scaled]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("values", EXTREMES.values(), ids=EXTREMES)
+def test_a_norm_refuses_no_statistic(name: str, values: np.ndarray) -> None:
+    """Statistics from 2^62 to 2^70 are run like any other, in the same integers, and every relation holds."""
+    case = CASES[name]
+    rows = np.stack([values, X[1], -values - 1, X[3]]).astype(np.int64)
+    case = replace(case, inputs={"x": (("row", "channel"), rows)})
+    found = case.run()["n"]
+    assert found.tolist() == [meaning(name, [int(v) for v in row]) for row in rows]
+    witness = case.witness()
+    assert np.array_equal(witness["n"][:, :CHANNELS], found)
+    assert violations(case, witness) == []
+    assert surviving_changes(case.checker(witness), case.program, witness) == []
+
+
+def test_the_slacks_of_the_largest_statistic_fit_their_limbs() -> None:
+    """(2y + 1) m <= 2 sqrt(N m) + m, for the largest numerator and 2^13 channels of a sum of two boundary values."""
+    numerator = (1 << 98) - 1
+    root = InverseRoot("n", ("row",), "n_square", numerator, 1 << 40)
+    for statistic in (1 << 40, 1 << 62, 1 << 74, (1 << 26) * (1 << 62), (1 << 98) - 1):
+        y = int(root.value(np.array([statistic], dtype=object))[0])
+        limbs = root._limbs(statistic, y)
+        weights = [1 << (16 * i) for count in (2, 7, 7) for i in range(count)]
+        parts = [
+            sum(w * v for w, v in zip(weights[a:b], limbs[a:b], strict=True))
+            for a, b in ((0, 2), (2, 9), (9, 16))
+        ]
+        assert parts == [y, numerator - y * y * statistic, (y + 1) ** 2 * statistic - 1 - numerator]
+        assert all(0 <= limb < 1 << 16 for limb in limbs)
+
+
+def test_a_numerator_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ValueError, match="98 bits"):
+        InverseRoot("n", ("row",), "n_square", 1 << 98, 1 << 40)
 
 
 def test_an_epsilon_that_vanishes_at_the_scale_is_refused() -> None:

@@ -1,0 +1,85 @@
+"""Whatever a model generates is found valid, and a token that takes it out of range makes an answer invalid."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from challenger.verdicts import Judgement, Verdict, judge
+from contracts.protocol.game import ModelRules
+from contracts.protocol.response import ResponseFields
+from prover.model.execute import Executor
+from prover.model.library import BUILT_IN, load_model
+from prover.model.weights import IntegerModel
+from prover.model_commitment import ModelCommitment, commit_model
+from prover.program import OutOfRange
+from prover.replay import Replay
+from tests.prover.model.leaving_model import leaving
+from tests.prover.statements import srs
+
+FAMILIES = [name for name in BUILT_IN if name.startswith("tiny")]
+LEAVERS = (200, 201)
+
+
+@cache
+def leaver(family: str) -> tuple[IntegerModel, ModelCommitment]:
+    """Two tokens leave: one in the first attention or MLP step, one in a later layer."""
+    model = load_model(family)
+    matrix = "w_query" if family in ("tiny", "tiny-qwen2", "tiny-gpt2") else "w_gate"
+    changed = leaving(model, {LEAVERS[0]: (0, matrix), LEAVERS[1]: (1, matrix)})
+    return changed, commit_model(changed, srs(), cache_dir=None)
+
+
+def verdict(family: str, prompt: list[int], output: list[int], max_tokens: int) -> Verdict:
+    model, commitment = leaver(family)
+    rules = ModelRules(commitment.step_count, commitment.vocabulary, tuple(commitment.end_tokens), 8)
+    return judge(
+        ResponseFields.of(prompt, output, max_tokens, 0),
+        prompt,
+        output,
+        rules,
+        commitment.max_positions,
+        lambda p, o: Replay(model, commitment, srs(), p, o),
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_generated_is_valid_and_what_is_refused_is_not(family: str) -> None:
+    """Prompts of all lengths around a window; every third one holds a token that leaves."""
+    executor = Executor(leaver(family)[0])
+    answered = refused = 0
+    for number, length in enumerate((1, 2, 30, 31, 32, 33, 40, 64, 65)):
+        draw = np.random.default_rng(number)
+        prompt = [int(token) for token in draw.integers(0, 200, length)]
+        if number % 3 == 1:
+            prompt[int(draw.integers(length))] = LEAVERS[number % 2]
+        try:
+            output = executor.generate(prompt, 4).ids
+        except OutOfRange:
+            refused += 1
+            found = verdict(family, prompt, [5, 6], 2)
+            assert found.judgement is Judgement.INVALID
+            assert "leaves its range" in found.why
+            continue
+        answered += 1
+        assert verdict(family, prompt, output, 4).judgement is Judgement.VALID
+        wrong = [*output[:-1], (output[-1] + 1) % 200]
+        if len(wrong) == 4:
+            assert verdict(family, prompt, wrong, 4).judgement is Judgement.INVALID
+    assert answered >= 5 and refused >= 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_wrong_token_in_front_of_one_that_leaves_is_invalid(family: str) -> None:
+    model, _ = leaver(family)
+    prompt = [40 + position % 50 for position in range(20)]
+    right = Executor(model).generate(prompt, 3, end_ids=()).ids
+    for token in LEAVERS:
+        found = verdict(family, prompt, [(right[0] + 1) % 200, token, right[1], right[2]], 4)
+        assert found.judgement is Judgement.INVALID
+        assert "leaves its range in window 0: no proof exists" in found.why
+    # The last token is never fed: it is wrong, but takes nothing out of range.
+    last = verdict(family, prompt, [*right, LEAVERS[0]], 4)
+    assert last.judgement is Judgement.INVALID and "the model says" in last.why

@@ -1,0 +1,45 @@
+"""Models in which chosen tokens, and no others, take a chosen tensor of a chosen layer out of its range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from prover.model.weights import IntegerModel
+
+_STRENGTH = 24_000
+_SHIFTS = {"w_query": 15, "w_key": 15, "w_gate": 13, "w_up": 10}
+"""At which a row of `_STRENGTH` leaves the matrix' range for an input that is parallel to it, and for no random one:
+parallel inputs reach 8 times the standard deviation of the others."""
+
+
+def leaving(model: IntegerModel, exits: Mapping[int, tuple[int, str]]) -> IntegerModel:
+    """The model with `exits`: token -> (layer, matrix) that it leaves at; one token per matrix and layer.
+
+    The token's embedding is a long vector of equal entries with signs of its own, and one row of the matrix is parallel
+    to it; all signs are orthogonal to each other.
+    """
+    hidden = model.config.hidden
+    embedding = np.array(model.weights.embedding)
+    layers = [dict(layer) for layer in model.weights.layers]
+    for layer in layers:  # what layers add is small, so that a token points its way in the later ones, too
+        for name in ("w_output", "w_down"):
+            layer[name] = replace(layer[name], values=layer[name].values >> 3)
+    for number, (token, (layer, name)) in enumerate(exits.items(), start=1):
+        signs = np.array([1 - 2 * ((index & (2 * number + 1)).bit_count() % 2) for index in range(hidden)])
+        embedding[token] = 30_000 * signs
+        matrix = layers[layer][name]
+        by = matrix.shift - _SHIFTS[name]
+        values = matrix.values if by <= 0 else matrix.values >> by
+        values = np.array(values)
+        values[0] = _STRENGTH * signs
+        layers[layer][name] = replace(
+            matrix,
+            values=values.astype(np.int16),
+            shift=matrix.shift - max(0, by),
+            scale=matrix.scale - max(0, by),
+        )
+    weights = replace(model.weights, embedding=embedding, layers=layers)
+    return replace(model, weights=weights, name=f"leaving-{model.name}")
