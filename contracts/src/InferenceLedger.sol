@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
 import {
@@ -20,6 +19,7 @@ import {
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Leaves} from "./libraries/Leaves.sol";
+import {MerklePath} from "./libraries/MerklePath.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 
 /// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
@@ -198,6 +198,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         claim.status = ReceiptStatus.Claimed;
         claim.claimant = msg.sender;
         claim.provider = receipt.provider;
+        claim.index = uint32(receipt.index); // below the batch's count, or there is no batch to answer with
         claim.leaf = _receiptLeaf(receipt);
         claim.batchId = batchId;
         claim.answerDeadline = uint64(block.timestamp) + (batchId == 0 ? 0 : _receiptAnswerWindow);
@@ -218,9 +219,9 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         ReceiptClaim storage claim = _claims[receiptId];
         require(claim.status == ReceiptStatus.Claimed, NoPendingClaim(receiptId));
         require(block.timestamp <= claim.answerDeadline, AnswerWindowClosed(claim.answerDeadline));
-        // The leaf contains the index, whose range was checked when the claim was filed.
+        Batch storage posted = _batches[claim.batchId];
         require(
-            MerkleProof.verifyCalldata(path, _batches[claim.batchId].root, claim.leaf),
+            MerklePath.leads(path, posted.root, claim.leaf, claim.index, posted.count),
             LeafNotInBatch(claim.leaf, claim.batchId)
         );
         claim.status = ReceiptStatus.Answered;
@@ -357,7 +358,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     ) private view returns (bytes32 leaf) {
         require(index < posted.count, IndexOutOfRange(index, posted.count));
         leaf = Leaves.response(address(this), posted.provider, posted.modelId, posted.salt, index, fields);
-        require(MerkleProof.verifyCalldata(path, posted.root, leaf), LeafNotInBatch(leaf, batchId));
+        require(MerklePath.leads(path, posted.root, leaf, index, posted.count), LeafNotInBatch(leaf, batchId));
     }
 
     function _receiptLeaf(Receipt calldata receipt) private view returns (bytes32) {

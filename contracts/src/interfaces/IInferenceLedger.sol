@@ -38,7 +38,7 @@ struct Receipt {
     uint64 postingDeadline;
 }
 
-/// @param root Merkle root over the leaves, sorted pairs
+/// @param root Merkle root over the leaves in the order of their indices (`MerklePath`)
 /// @param salt unique per provider; every leaf contains it
 /// @param deadline last second at which a response can be disputed
 /// @param disputedCount responses with at least one game ever
@@ -97,6 +97,7 @@ enum ReceiptStatus {
     Slashed
 }
 
+/// @param index place of the leaf in the batch; of no meaning without a batch
 /// @param answerDeadline last second at which the provider can show the leaf
 /// @param bond the claimant's bond
 /// @param penalty stake locked for the claim
@@ -104,6 +105,7 @@ struct ReceiptClaim {
     ReceiptStatus status;
     address claimant;
     address provider;
+    uint32 index;
     bytes32 leaf;
     uint256 batchId;
     uint64 answerDeadline;

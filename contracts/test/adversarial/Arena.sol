@@ -164,7 +164,7 @@ abstract contract Arena is Protocol {
         _seal(a);
     }
 
-    /// @dev Another answer for the same salt and index: two leaves that one batch can hold.
+    /// @dev Another answer for the same salt and index: a batch has room for one of the two.
     function signTwin(uint256 id, uint256 flaw, uint256 seed) internal returns (uint256 twin) {
         twin = sign(answers[id].provider, flaw, answers[id].receipt.index, seed);
         answers[twin].receipt.batchSalt = answers[id].receipt.batchSalt;
@@ -184,18 +184,20 @@ abstract contract Arena is Protocol {
         );
     }
 
-    /// @dev Posts a batch of two with the answer in it, and its twin if it has one.
-    function post(uint256 id, uint256 twin) internal {
-        bool hasTwin = twin != id;
-        bytes32[] memory leaves = new bytes32[](hasTwin ? 3 : 2);
-        leaves[0] = answers[id].leaf;
-        leaves[1] = keccak256(abi.encode("the other response", id));
-        if (hasTwin) leaves[2] = answers[twin].leaf;
+    /// @dev Posts a batch of two with the answer in its place, and `other` in the other one.
+    function post(uint256 id, bytes32 other) internal {
+        uint256 index = answers[id].receipt.index;
+        bytes32[] memory leaves = new bytes32[](2);
+        leaves[index] = answers[id].leaf;
+        leaves[1 - index] = other;
         bytes32 salt = answers[id].receipt.batchSalt;
         vm.prank(answers[id].provider);
         uint256 batchId = ledger.postBatch(Merkle.root(leaves), salt, modelId, 2);
-        (answers[id].batchId, answers[id].path) = (batchId, Merkle.path(leaves, 0));
-        if (hasTwin) (answers[twin].batchId, answers[twin].path) = (batchId, Merkle.path(leaves, 2));
+        (answers[id].batchId, answers[id].path) = (batchId, Merkle.path(leaves, index));
+    }
+
+    function post(uint256 id) internal {
+        post(id, keccak256(abi.encode("the other response", id)));
     }
 
     function _promptLength(uint256 seed) private pure returns (uint256) {
