@@ -145,6 +145,22 @@ contract DeadlinesTest is Scenario {
         checkTurn(gameId, Phase.AwaitChallenge, challenger, claim);
     }
 
+    function test_deadline_of_claimOverrun_is_the_challengers_own_turn() external {
+        response = makeResponse(40, 20, 20);
+        for (uint256 i = 0; i < 4; ++i) {
+            response.outputIds[i] = bytes4(uint32(END_TOKEN))[i];
+        }
+        response.fields.outputHash = keccak256(response.outputIds);
+        batchId = post(response, "runs on");
+        uint256 gameId = open();
+        bytes memory claim =
+            abi.encodeCall(IDisputeGame.claimOverrun, (gameId, response.outputIds, endTokens(), 0));
+        uint256 time = game.game(gameId).deadline;
+        check(challenger, address(game), 0, claim, time, _always(), ""); // the provider's turn
+        postBoundaries(gameId, NEVER, 0);
+        checkTurn(gameId, Phase.AwaitChallenge, challenger, claim);
+    }
+
     // --- InferenceLedger
 
     function test_deadline_of_the_challenge_window() external {

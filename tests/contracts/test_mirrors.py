@@ -114,7 +114,13 @@ def test_merkle_paths_are_accepted_on_chain(libraries: Libraries, count: int) ->
     tree = MerkleTree([token_ids_hash([index]) for index in range(count)])
     for index in {0, count // 2, count - 1}:
         path, leaf = tree.path(index), tree.levels[0][index]
-        for place, size in {(index, count), (index + 1, count), (index ^ 1, count), (index, count + 1), (0, 1)}:
+        for place, size in {
+            (index, count),
+            (index + 1, count),
+            (index ^ 1, count),
+            (index, count + 1),
+            (0, 1),
+        }:
             mirrored = verify_path(tree.root, leaf, path, place, size)
             assert libraries.ask("merkle", path, tree.root, leaf, place, size) is mirrored
             assert mirrored or (place, size) != (index, count)

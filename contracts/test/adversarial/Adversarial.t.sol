@@ -126,7 +126,7 @@ contract AdversarialTest is Test {
 
     function test_a_fixed_play_reaches_every_ending_and_tries_every_attack() external {
         uint256 fresh = vm.snapshotState();
-        uint256[27] memory sums;
+        uint256[28] memory sums;
         for (uint256 season = 0; season < 22; ++season) {
             bytes4[25] memory actions = _actions();
             for (uint256 i = 0; i < 80; ++i) {
@@ -135,13 +135,13 @@ contract AdversarialTest is Test {
             }
             _checkAll();
             _finish();
-            uint256[27] memory counts = _summary();
+            uint256[28] memory counts = _summary();
             for (uint256 i = 0; i < counts.length; ++i) {
                 sums[i] += counts[i];
             }
             vm.revertToState(fresh);
         }
-        string[27] memory names = _names();
+        string[28] memory names = _names();
         for (uint256 i = 0; i < sums.length; ++i) {
             emit log_named_uint(names[i], sums[i]);
         }
@@ -158,7 +158,7 @@ contract AdversarialTest is Test {
         }
     }
 
-    function _summary() private view returns (uint256[27] memory c) {
+    function _summary() private view returns (uint256[28] memory c) {
         c[0] = _exits.provenGames(Target.Step);
         c[1] = _exits.provenGames(Target.Embedding);
         c[2] = _exits.provenGames(Target.Head);
@@ -186,9 +186,10 @@ contract AdversarialTest is Test {
         c[24] = _exits.tried("front-run claim");
         c[25] = _exits.tried("early timeout");
         c[26] = _exits.tried("move in a void game");
+        c[27] = _exits.endings(Outcome.ChallengerWon, Reason.Overrun);
     }
 
-    function _names() private pure returns (string[27] memory) {
+    function _names() private pure returns (string[28] memory) {
         return [
             "provider won: step proven",
             "provider won: embedding proven",
@@ -216,7 +217,8 @@ contract AdversarialTest is Test {
             "late moves tried",
             "claims front-run",
             "early timeouts tried",
-            "moves in void games tried"
+            "moves in void games tried",
+            "challenger won: answer that runs on"
         ];
     }
 }

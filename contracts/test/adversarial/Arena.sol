@@ -24,6 +24,7 @@ struct Answer {
     bytes32[] path;
     bool isRight;
     bool isCutShort;
+    bool runsOn; // behind an end token
     bool isMalformed;
 }
 
@@ -125,7 +126,7 @@ abstract contract Arena is Protocol {
 
     /// @dev Has `provider` answer: right, or with a flaw that `flaw` and the model make of it.
     ///      0 right, 1 wrong token, 2 two random tokens, 3 stopped early, 4 too long, 5 unknown sampling,
-    ///      6 more tokens than asked for.
+    ///      6 more tokens than asked for, 7 running on behind an end token.
     function sign(address provider, uint256 flaw, uint256 index, uint256 seed) internal returns (uint256 id) {
         id = answers.length;
         Answer storage a = answers.push();
@@ -138,15 +139,18 @@ abstract contract Arena is Protocol {
             );
         } else if (flaw == 2) {
             a.outputIds = bytes.concat(_id(seed, "first"), _id(seed, "second"));
+        } else if (flaw == 7) {
+            a.outputIds = bytes.concat(SyntheticModel.encode(SyntheticModel.END_TOKEN), _id(seed, "second"));
         } else {
             a.outputIds = SyntheticModel.encode(right);
         }
         uint256 wanted = a.outputIds.length / 4;
         if (flaw == 3) wanted += 1;
         if (flaw == 6) wanted = 0;
-        a.isMalformed = flaw >= 4;
+        a.isMalformed = flaw >= 4 && flaw <= 6;
+        a.runsOn = a.outputIds.length == 8 && SyntheticModel.END_TOKEN == uint8(a.outputIds[3]);
         a.isCutShort = flaw == 3 && right != SyntheticModel.END_TOKEN;
-        a.isRight = !a.isMalformed && !a.isCutShort && _isModels(a.promptIds, a.outputIds);
+        a.isRight = !a.isMalformed && !a.isCutShort && !a.runsOn && _isModels(a.promptIds, a.outputIds);
         a.receipt = Receipt({
             provider: provider,
             modelId: modelId,

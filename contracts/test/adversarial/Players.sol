@@ -54,9 +54,9 @@ contract Players is Settlement {
         else post(id);
     }
 
-    /// @dev Of ten answers two are right, three have a wrong token, four stop early, one is malformed.
+    /// @dev Of ten answers two are right, three have a wrong token, three stop early, one runs on, one is malformed.
     function _flaw(uint256 seed) private pure returns (uint256) {
-        uint8[10] memory flaws = [0, 0, 1, 1, 2, 3, 3, 3, 3, uint8(4 + (seed >> 8) % 3)];
+        uint8[10] memory flaws = [0, 0, 1, 1, 2, 3, 3, 3, 7, uint8(4 + (seed >> 8) % 3)];
         return flaws[seed % 10];
     }
 
@@ -278,13 +278,13 @@ contract Players is Settlement {
         address provider = providers[2 + seed % 2];
         bool isFull = answers.length >= _MOST_ANSWERS || stake.freeStake(provider) < 2 ether;
         if (isFull || (seed >> 8) % 4 != 0) return;
-        uint256 id = sign(provider, 3, 0, seed);
+        uint256 id = sign(provider, seed >> 16 & 1 == 0 ? 3 : 7, 0, seed);
         post(id);
-        if (!answers[id].isCutShort) return; // the model stopped there, too
+        if (!answers[id].isCutShort && !answers[id].runsOn) return; // the model stopped there, too
         uint256 victim = open(id, challengers[seed % 2], false);
         uint256 copy = open(id, challengers[2], false);
-        send(challengers[2], truncationClaim(copy, answers[id]));
-        vm.assertFalse(_tryAs(challengers[seed % 2], truncationClaim(victim, answers[id])));
+        send(challengers[2], claimAboutEnd(copy, answers[id]));
+        vm.assertFalse(_tryAs(challengers[seed % 2], claimAboutEnd(victim, answers[id])));
         tried["front-run claim"]++;
     }
 
