@@ -198,6 +198,27 @@ contract DeadlinesTest is Scenario {
         check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
     }
 
+    function test_deadline_of_asking_for_a_response() external {
+        uint256 time = ledger.batch(batchId).deadline;
+        bytes memory ask = abi.encodeCall(IInferenceLedger.ask, (batchId, TARGET));
+        check(challenger, address(ledger), p.askPrice, ask, time, _untilAndAt(), windowClosed());
+    }
+
+    function test_deadline_of_showing_a_response() external {
+        vm.prank(challenger);
+        ledger.ask{value: p.askPrice}(batchId, TARGET);
+        uint256 time = ledger.response(batchId, TARGET).showDeadline;
+        bytes memory show = abi.encodeCall(
+            IInferenceLedger.show,
+            (batchId, TARGET, response.fields, batchPath(), response.promptIds, response.outputIds)
+        );
+        bytes4 closed = IInferenceLedger.ShowWindowClosed.selector;
+        check(provider, address(ledger), 0, show, time, _untilAndAt(), closed);
+        bytes memory claim = abi.encodeCall(IInferenceLedger.claimNotShown, (batchId, TARGET));
+        bytes4 stillOpen = IInferenceLedger.ShowWindowOpen.selector;
+        check(stranger, address(ledger), 0, claim, time, _afterOnly(), stillOpen);
+    }
+
     function test_deadline_of_posting() external {
         Receipt memory receipt = makeReceipt(response, "not posted", TARGET);
         bytes32 leaf = payFee("not posted");
