@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from contracts.protocol.game import ModelRules
 from contracts.protocol.response import SAMPLING_GREEDY, ResponseFields
-from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id, is_truncated
+from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
 from prover.errors import GainsayError
 
 _LARGEST = 2**32 - 1
@@ -61,6 +61,8 @@ def judge(
         return Verdict(Judgement.UNKNOWN, "these are not the token ids that the leaf commits to")
     if is_truncated(output_ids, fields.max_tokens, rules.end_tokens):
         return Verdict(Judgement.INVALID, "the output stops early without an end token")
+    if (place := overrun_place(output_ids, rules.end_tokens)) is not None:
+        return Verdict(Judgement.INVALID, f"the output runs on behind the end token at its place {place}")
     unknown = first_unknown_fed_id(IdsOnly(prompt_ids, output_ids), rules.vocab_size)
     if unknown is not None:
         return Verdict(Judgement.INVALID, f"the id at position {unknown} is not in the vocabulary")

@@ -141,7 +141,13 @@ class Provider:
             game=contracts.game.address,
         )
         self._add_gauges()
-        self.app = create_application(self.service, records, settlement.snapshot, lifespan=self._lifespan)
+        self.app = create_application(
+            self.service,
+            records,
+            settlement.snapshot,
+            lifespan=self._lifespan,
+            cors_origins=settings.cors_origins,
+        )
 
     def prepare(self) -> None:
         """Catch up with the chain, finish what the last stop left, and check that the stake suffices.

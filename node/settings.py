@@ -48,6 +48,7 @@ class ProviderSettings(ChainSettings):
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     fee_wei: Annotated[int, Field(ge=0)] = 0
+    cors_origins: tuple[str, ...] = ("*",)  # pages that may call the API from a browser
 
 
 def load_settings(**flags: Any) -> ProviderSettings:

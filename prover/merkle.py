@@ -1,4 +1,9 @@
-"""Merkle trees as OpenZeppelin's `MerkleProof.verify` checks them: sorted pairs, odd node promoted."""
+"""Merkle trees that bind positions, as the contracts' `MerklePath` checks them.
+
+A node is keccak256(left || right) in the order of the leaves; an odd last node of a level goes up unchanged. The
+number of leaves fixes the tree's shape and an index the side on every level, so a root has exactly one leaf per
+index: a second one would be a collision of keccak256.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,8 @@ def leaf_hash(encoded: bytes) -> bytes:
 
 
 def pair_hash(left: bytes, right: bytes) -> bytes:
-    """keccak256 of the two nodes in ascending order."""
-    return keccak(left + right if left <= right else right + left)
+    """keccak256 of two neighbours, in their order."""
+    return keccak(left + right)
 
 
 class MerkleTree:
@@ -55,9 +60,16 @@ class MerkleTree:
         return siblings
 
 
-def verify_path(root: bytes, leaf: bytes, path: Sequence[bytes]) -> bool:
-    """Whether `path` leads from `leaf` to `root`."""
-    node = leaf
-    for sibling in path:
-        node = pair_hash(node, sibling)
-    return node == root
+def verify_path(root: bytes, leaf: bytes, path: Sequence[bytes], index: int, count: int) -> bool:
+    """Whether `leaf` is leaf `index` of the `count` leaves under `root`: `path` holds what `MerkleTree.path` gives."""
+    if not 0 <= index < count:
+        return False
+    node, siblings = leaf, list(reversed(path))
+    while count > 1:
+        if index ^ 1 < count:
+            if not siblings:
+                return False
+            sibling = siblings.pop()
+            node = pair_hash(sibling, node) if index % 2 else pair_hash(node, sibling)
+        index, count = index // 2, (count + 1) // 2
+    return not siblings and node == root

@@ -138,8 +138,10 @@ def commit_model(
 
 
 def _cache_name(model: IntegerModel, system: ProofSystem) -> str:
-    """Names everything that the commitment depends on."""
-    return keccak(model.digest + system.architecture_digest + system.srs.digest).hex()[:24]
+    """Names everything that the commitment depends on, the form of its trees and its file included."""
+    return keccak(
+        b"gainsay.commitment.2" + model.digest + system.architecture_digest + system.srs.digest
+    ).hex()[:24]
 
 
 def _commit_steps(

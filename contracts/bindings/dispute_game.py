@@ -101,6 +101,12 @@ class DisputeGame(BoundContract):
         packed = pack_token_ids(output_ids)
         return self._call("claimTruncated", game_id, packed, sorted(set(end_tokens)))
 
+    def claim_overrun(
+        self, game_id: int, output_ids: Sequence[int], end_tokens: Sequence[int], place: int
+    ) -> Call:
+        packed = pack_token_ids(output_ids)
+        return self._call("claimOverrun", game_id, packed, sorted(set(end_tokens)), place)
+
     def timeout(self, game_id: int) -> Call:
         return self._call("timeout", game_id)
 

@@ -164,6 +164,32 @@ class DisputeEnded(Event):
 
 
 @dataclass(frozen=True)
+class ResponseAsked(Event):
+    batch_id: int
+    index: int
+    asker: str
+    show_deadline: int
+
+
+@dataclass(frozen=True)
+class ResponseShown(Event):
+    batch_id: int
+    index: int
+    leaf: bytes
+    fields: ResponseFields
+    path: tuple[bytes, ...]
+    prompt_ids: bytes
+    output_ids: bytes
+
+
+@dataclass(frozen=True)
+class ResponseNotShown(Event):
+    batch_id: int
+    index: int
+    asker: str
+
+
+@dataclass(frozen=True)
 class ChallengeWindowExtended(Event):
     batch_id: int
     index: int

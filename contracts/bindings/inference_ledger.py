@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ..protocol.response import Receipt, ResponseFields
+from ..protocol.token_ids import pack_token_ids
 from .contract import BlockId, BoundContract, Call
 
 
@@ -40,13 +41,21 @@ class Batch:
 
 @dataclass(frozen=True)
 class ResponseState:
-    """All zero for a response that never had a game."""
+    """All zero for a response that never had a game and that nobody asked for."""
 
     open_games: int
     challenge_deadline: int
     disputed: bool
     is_void: bool
     released: bool
+    shown: bool
+    show_deadline: int
+    asker: str
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether somebody waits for it to be shown."""
+        return int(self.asker, 16) != 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class ReceiptClaim:
     status: ReceiptStatus
     claimant: str
     provider: str
+    index: int
     leaf: bytes
     batch_id: int
     answer_deadline: int
@@ -82,6 +92,24 @@ class InferenceLedger(BoundContract):
 
     def finalise_response(self, batch_id: int, index: int) -> Call:
         return self._call("finaliseResponse", batch_id, index)
+
+    def ask(self, batch_id: int, index: int, price_wei: int) -> Call:
+        return self._call("ask", batch_id, index, value_wei=price_wei)
+
+    def show(
+        self,
+        batch_id: int,
+        index: int,
+        fields: ResponseFields,
+        path: Sequence[bytes],
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+    ) -> Call:
+        prompt, output = pack_token_ids(prompt_ids), pack_token_ids(output_ids)
+        return self._call("show", batch_id, index, fields, list(path), prompt, output)
+
+    def claim_not_shown(self, batch_id: int, index: int) -> Call:
+        return self._call("claimNotShown", batch_id, index)
 
     def pay_fee(self, receipt: Receipt, signature: bytes) -> Call:
         return self._call("payFee", receipt, signature, value_wei=receipt.fee_wei)

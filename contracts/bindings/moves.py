@@ -100,6 +100,9 @@ def call_of(
         case actions.ClaimTruncated():
             ids = _need(trace, "trace").output_ids
             return game.claim_truncated(game_id, ids, state.rules.end_tokens)
+        case actions.ClaimOverrun(place):
+            ids = _need(trace, "trace").output_ids
+            return game.claim_overrun(game_id, ids, state.rules.end_tokens, place)
         case actions.Timeout():
             return game.timeout(game_id)
         case actions.Concede():

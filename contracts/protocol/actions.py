@@ -87,6 +87,13 @@ class ClaimTruncated:
 
 
 @dataclass(frozen=True)
+class ClaimOverrun:
+    """Challenger: the output runs on behind an end token, the id at `place`."""
+
+    place: int
+
+
+@dataclass(frozen=True)
 class Timeout:
     """Either side: the other side's time is over."""
 
@@ -115,6 +122,7 @@ Action = (
     | ChallengeHead
     | ChooseWindow
     | ClaimTruncated
+    | ClaimOverrun
     | Timeout
     | Concede
     | ResolveVoid

@@ -47,6 +47,7 @@ class Reason(IntEnum):
     MALFORMED = 4
     TRUNCATED = 5
     VOIDED_ELSEWHERE = 6
+    OVERRUN = 7
 
 
 class Side(IntEnum):

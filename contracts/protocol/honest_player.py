@@ -15,6 +15,7 @@ from .actions import (
     ChallengeInput,
     ChallengePart,
     ChooseWindow,
+    ClaimOverrun,
     ClaimTruncated,
     Concede,
     PostBoundaries,
@@ -29,7 +30,7 @@ from .actions import (
 from .game import GameState, Phase, Side, Target
 from .model import Point
 from .response import WINDOW_ROWS
-from .trace import OwnTrace, first_unknown_fed_id, is_truncated
+from .trace import OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
 
 
 def next_action(state: GameState, side: Side, trace: OwnTrace | None, now: int) -> Action | None:
@@ -46,15 +47,24 @@ def next_action(state: GameState, side: Side, trace: OwnTrace | None, now: int) 
     late = now > state.game.deadline
     if late:
         return None if mover is side else Timeout()
-    if side is Side.CHALLENGER and trace is not None and _truncated(state, trace):
-        return ClaimTruncated()
+    if (
+        side is Side.CHALLENGER
+        and trace is not None
+        and (claim := _claim_about_end(state, trace)) is not None
+    ):
+        return claim
     if mover is not side or trace is None:
         return None
     return _provider_move(state, trace) if side is Side.PROVIDER else _challenger_move(state, trace)
 
 
-def _truncated(state: GameState, trace: OwnTrace) -> bool:
-    return is_truncated(trace.output_ids, state.game.max_tokens, state.rules.end_tokens)
+def _claim_about_end(state: GameState, trace: OwnTrace) -> ClaimTruncated | ClaimOverrun | None:
+    """What wins at once, because the output does not end where it should."""
+    end_tokens = state.rules.end_tokens
+    if is_truncated(trace.output_ids, state.game.max_tokens, end_tokens):
+        return ClaimTruncated()
+    place = overrun_place(trace.output_ids, end_tokens)
+    return None if place is None else ClaimOverrun(place)
 
 
 def _provider_move(state: GameState, trace: OwnTrace) -> Action:

@@ -1,4 +1,4 @@
-"""Merkle trees as OpenZeppelin checks them: the same trees that model commitments use."""
+"""Merkle trees of responses: the same trees that model commitments use."""
 
 from __future__ import annotations
 

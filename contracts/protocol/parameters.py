@@ -22,9 +22,11 @@ class ProtocolParameters:
     posting_window: int
     receipt_claim_window: int
     receipt_answer_window: int
+    show_window: int
     lock_per_response: int
     challenger_bond: int
     receipt_claim_bond: int
+    ask_price: int
     max_games_per_response: int
     arity: int
 
@@ -40,9 +42,11 @@ DEVNET = ProtocolParameters(
     posting_window=60,
     receipt_claim_window=120,
     receipt_answer_window=60,
+    show_window=60,
     lock_per_response=ETHER,
     challenger_bond=ETHER // 2,
     receipt_claim_bond=ETHER // 20,
+    ask_price=ETHER // 50,
     max_games_per_response=8,
     arity=8,
 )
@@ -58,9 +62,11 @@ MAINNET_LIKE = ProtocolParameters(
     posting_window=DAY,
     receipt_claim_window=7 * DAY,
     receipt_answer_window=DAY,
+    show_window=DAY,
     lock_per_response=ETHER,
     challenger_bond=ETHER // 2,
     receipt_claim_bond=ETHER // 20,
+    ask_price=ETHER // 50,
     max_games_per_response=8,
     arity=8,
 )

@@ -100,3 +100,8 @@ def first_unknown_fed_id(trace: OwnTrace, vocab_size: int) -> int | None:
 def is_truncated(output_ids: Sequence[int], max_tokens: int, end_tokens: Sequence[int]) -> bool:
     """Whether the output is shorter than allowed although it does not end with an end token."""
     return len(output_ids) < max_tokens and (not output_ids or output_ids[-1] not in end_tokens)
+
+
+def overrun_place(output_ids: Sequence[int], end_tokens: Sequence[int]) -> int | None:
+    """Place of the first end token that is not the output's last id; None when the output ends where it should."""
+    return next((place for place, token in enumerate(output_ids[:-1]) if token in end_tokens), None)

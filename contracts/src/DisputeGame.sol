@@ -229,21 +229,22 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         external
         nonReentrant
     {
-        Game storage g = _running(gameId);
-        require(msg.sender == g.challenger, NotPlayer(msg.sender));
-        require(
-            _isProvidersTurn(g.phase) || !ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline)
-        );
-        Statements.checkOutput(g, outputIds);
-        require(
-            keccak256(abi.encode(endTokens)) == registry.spec(g.modelId).endTokensDigest, WrongEndTokens()
-        );
+        Game storage g = _claimAboutEnd(gameId, outputIds, endTokens);
         require(g.outputLength < g.maxTokens, NotTruncated());
-        uint256 lastId = TokenIds.at(outputIds, g.outputLength - 1);
-        for (uint256 i = 0; i < endTokens.length; ++i) {
-            require(endTokens[i] != lastId, NotTruncated());
-        }
+        require(!_endsAt(outputIds, g.outputLength - 1, endTokens), NotTruncated());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Truncated);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function claimOverrun(
+        uint256 gameId,
+        bytes calldata outputIds,
+        uint256[] calldata endTokens,
+        uint256 place
+    ) external nonReentrant {
+        Game storage g = _claimAboutEnd(gameId, outputIds, endTokens);
+        require(place < g.outputLength - 1 && _endsAt(outputIds, place, endTokens), NotOverrun());
+        _resolve(gameId, g, Outcome.ChallengerWon, Reason.Overrun);
     }
 
     // --- ending
@@ -348,6 +349,24 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         require(!ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline));
     }
 
+    /// @dev A claim of the challenger's that is conclusive by itself: on its own turn in time, else at any time. The
+    ///      ids are the response's, the end tokens the model's.
+    function _claimAboutEnd(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens)
+        private
+        view
+        returns (Game storage g)
+    {
+        g = _running(gameId);
+        require(msg.sender == g.challenger, NotPlayer(msg.sender));
+        require(
+            _isProvidersTurn(g.phase) || !ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline)
+        );
+        Statements.checkOutput(g, outputIds);
+        require(
+            keccak256(abi.encode(endTokens)) == registry.spec(g.modelId).endTokensDigest, WrongEndTokens()
+        );
+    }
+
     function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {
         g = _turn(gameId, Phase.AwaitProof);
         require(g.target == expected, WrongTarget(g.target));
@@ -429,6 +448,19 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
         if (fields.samplingHash != SAMPLING_GREEDY) return true;
         return Boundary.positions(fields.promptLength, fields.outputLength) > spec.maxPositions;
+    }
+
+    /// @dev Whether the id at this place of the output is an end token.
+    function _endsAt(bytes calldata outputIds, uint256 place, uint256[] calldata endTokens)
+        private
+        pure
+        returns (bool)
+    {
+        uint256 id = TokenIds.at(outputIds, place);
+        for (uint256 i = 0; i < endTokens.length; ++i) {
+            if (endTokens[i] == id) return true;
+        }
+        return false;
     }
 
     function _saturate(uint256 value) private pure returns (uint32) {

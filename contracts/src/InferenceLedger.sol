@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
 import {
@@ -20,7 +19,9 @@ import {
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Leaves} from "./libraries/Leaves.sol";
+import {MerklePath} from "./libraries/MerklePath.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
+import {TokenIds} from "./libraries/TokenIds.sol";
 
 /// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
 contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
@@ -36,8 +37,10 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     uint64 private immutable _challengeWindow;
     uint64 private immutable _receiptClaimWindow;
     uint64 private immutable _receiptAnswerWindow;
+    uint64 private immutable _showWindow;
     uint256 private immutable _lockPerResponse;
     uint256 private immutable _receiptClaimBond;
+    uint256 private immutable _askPrice;
     uint32 private immutable _maxGamesPerResponse;
 
     /// @inheritdoc IInferenceLedger
@@ -62,8 +65,10 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         _challengeWindow = p.challengeWindow;
         _receiptClaimWindow = p.receiptClaimWindow;
         _receiptAnswerWindow = p.receiptAnswerWindow;
+        _showWindow = p.showWindow;
         _lockPerResponse = p.lockPerResponse;
         _receiptClaimBond = p.receiptClaimBond;
+        _askPrice = p.askPrice;
         _maxGamesPerResponse = p.maxGamesPerResponse;
     }
 
@@ -118,6 +123,66 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         state.released = true;
         emit ResponseFinalised(batchId, index);
         stake.release(posted.provider, _lockPerResponse);
+    }
+
+    // --- looking at what is hidden
+
+    /// @inheritdoc IInferenceLedger
+    function ask(uint256 batchId, uint256 index) external payable nonReentrant {
+        Batch storage posted = _existing(batchId);
+        require(index < posted.count, IndexOutOfRange(index, posted.count));
+        require(msg.sender != posted.provider, ProviderCannotChallenge(posted.provider));
+        require(msg.value == _askPrice, WrongAmount(msg.value, _askPrice));
+        ResponseState storage state = _disputable(batchId, posted, index);
+        require(state.asker == address(0), AlreadyAsked(batchId, index));
+        require(!state.shown, AlreadyShown(batchId, index));
+        state.asker = msg.sender;
+        state.showDeadline = uint64(block.timestamp) + _showWindow;
+        emit ResponseAsked(batchId, index, msg.sender, state.showDeadline);
+        stake.receiveEscrow{value: msg.value}(msg.sender);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function show(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        bytes calldata promptIds,
+        bytes calldata outputIds
+    ) external nonReentrant {
+        ResponseState storage state = _responses[batchId][index];
+        require(state.asker != address(0), NobodyAsked(batchId, index));
+        require(!state.isVoid, ResponseIsVoid(batchId, index));
+        require(block.timestamp <= state.showDeadline, ShowWindowClosed(state.showDeadline));
+        Batch storage posted = _batches[batchId];
+        bytes32 leaf = _checkedLeaf(batchId, posted, index, fields, path);
+        require(
+            TokenIds.matches(promptIds, fields.promptLength, fields.promptHash)
+                && TokenIds.matches(outputIds, fields.outputLength, fields.outputHash),
+            WrongTokenIds(batchId, index)
+        );
+        state.asker = address(0);
+        state.shown = true;
+        emit ResponseShown(batchId, index, leaf, fields, path, promptIds, outputIds);
+        _extendChallengeWindow(batchId, index, state);
+        stake.payEscrow(posted.provider, _askPrice);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    // The callee is the protocol's own vault, which calls nobody on these paths.
+    // slither-disable-next-line reentrancy-eth
+    function claimNotShown(uint256 batchId, uint256 index) external nonReentrant {
+        ResponseState storage state = _responses[batchId][index];
+        address asker = state.asker;
+        require(asker != address(0), NobodyAsked(batchId, index));
+        state.asker = address(0);
+        if (!state.isVoid) {
+            require(block.timestamp > state.showDeadline, ShowWindowOpen(state.showDeadline));
+            emit ResponseNotShown(batchId, index, asker);
+            _void(batchId, index, state, asker);
+        }
+        stake.payEscrow(asker, _askPrice);
     }
 
     // --- fees
@@ -198,6 +263,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         claim.status = ReceiptStatus.Claimed;
         claim.claimant = msg.sender;
         claim.provider = receipt.provider;
+        claim.index = uint32(receipt.index); // below the batch's count, or there is no batch to answer with
         claim.leaf = _receiptLeaf(receipt);
         claim.batchId = batchId;
         claim.answerDeadline = uint64(block.timestamp) + (batchId == 0 ? 0 : _receiptAnswerWindow);
@@ -218,9 +284,9 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         ReceiptClaim storage claim = _claims[receiptId];
         require(claim.status == ReceiptStatus.Claimed, NoPendingClaim(receiptId));
         require(block.timestamp <= claim.answerDeadline, AnswerWindowClosed(claim.answerDeadline));
-        // The leaf contains the index, whose range was checked when the claim was filed.
+        Batch storage posted = _batches[claim.batchId];
         require(
-            MerkleProof.verifyCalldata(path, _batches[claim.batchId].root, claim.leaf),
+            MerklePath.leads(path, posted.root, claim.leaf, claim.index, posted.count),
             LeafNotInBatch(claim.leaf, claim.batchId)
         );
         claim.status = ReceiptStatus.Answered;
@@ -252,15 +318,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         modelId = posted.modelId;
         require(challenger != provider, ProviderCannotChallenge(provider));
         leaf = _checkedLeaf(batchId, posted, index, fields, path);
-        ResponseState storage state = _responses[batchId][index];
-        require(!state.isVoid, ResponseIsVoid(batchId, index));
-        if (!state.disputed) {
-            require(block.timestamp <= posted.deadline, ChallengeWindowClosed(posted.deadline));
-            state.disputed = true;
-            state.challengeDeadline = posted.deadline;
-            posted.disputedCount += 1;
-        }
-        require(block.timestamp <= state.challengeDeadline, ChallengeWindowClosed(state.challengeDeadline));
+        ResponseState storage state = _disputable(batchId, posted, index);
         require(state.openGames < _maxGamesPerResponse, TooManyGames(_maxGamesPerResponse));
         state.openGames += 1;
         emit ResponseDisputed(batchId, index, leaf, state.openGames);
@@ -275,14 +333,13 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         require(!challengerWon || !state.isVoid, ResponseIsVoid(batchId, index));
         bool wasFull = state.openGames == _maxGamesPerResponse;
         state.openGames -= 1;
-        if (challengerWon) state.isVoid = true;
-        emit DisputeEnded(batchId, index, state.isVoid, state.openGames);
+        emit DisputeEnded(batchId, index, challengerWon || state.isVoid, state.openGames);
         if (challengerWon) {
-            address provider = _batches[batchId].provider;
-            emit ResponseVoided(batchId, index, provider, challenger);
-            stake.slash(provider, _lockPerResponse, challenger);
+            _void(batchId, index, state, challenger);
         } else if (wasFull && !state.isVoid) {
-            _reopen(batchId, index, state);
+            // All places were taken until now, perhaps by friends of the provider: whoever was kept out gets a
+            // whole challenge window.
+            _extendChallengeWindow(batchId, index, state);
         }
     }
 
@@ -331,7 +388,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         if (index >= posted.count) return ResponseStatus.Unknown;
         ResponseState storage state = _responses[batchId][index];
         if (state.isVoid) return ResponseStatus.Void;
-        if (state.openGames != 0) return ResponseStatus.Disputed;
+        if (state.openGames != 0 || state.asker != address(0)) return ResponseStatus.Disputed;
         uint64 deadline = state.disputed ? state.challengeDeadline : posted.deadline;
         return block.timestamp > deadline ? ResponseStatus.Final : ResponseStatus.Pending;
     }
@@ -357,7 +414,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     ) private view returns (bytes32 leaf) {
         require(index < posted.count, IndexOutOfRange(index, posted.count));
         leaf = Leaves.response(address(this), posted.provider, posted.modelId, posted.salt, index, fields);
-        require(MerkleProof.verifyCalldata(path, posted.root, leaf), LeafNotInBatch(leaf, batchId));
+        require(MerklePath.leads(path, posted.root, leaf, index, posted.count), LeafNotInBatch(leaf, batchId));
     }
 
     function _receiptLeaf(Receipt calldata receipt) private view returns (bytes32) {
@@ -412,9 +469,32 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         stake.payEscrow(claim.claimant, claim.bond);
     }
 
-    /// @dev All places were taken until now, perhaps by friends of the provider: whoever was kept out gets
-    ///      a whole challenge window.
-    function _reopen(uint256 batchId, uint256 index, ResponseState storage state) private {
+    /// @dev The state of a response that can be disputed now; the first dispute takes it out of its batch's books.
+    function _disputable(uint256 batchId, Batch storage posted, uint256 index)
+        private
+        returns (ResponseState storage state)
+    {
+        state = _responses[batchId][index];
+        require(!state.isVoid, ResponseIsVoid(batchId, index));
+        if (!state.disputed) {
+            require(block.timestamp <= posted.deadline, ChallengeWindowClosed(posted.deadline));
+            state.disputed = true;
+            state.challengeDeadline = posted.deadline;
+            posted.disputedCount += 1;
+        }
+        require(block.timestamp <= state.challengeDeadline, ChallengeWindowClosed(state.challengeDeadline));
+    }
+
+    /// @dev The provider lost a response; its lock goes to whoever showed it, and is burned.
+    function _void(uint256 batchId, uint256 index, ResponseState storage state, address winner) private {
+        state.isVoid = true;
+        address provider = _batches[batchId].provider;
+        emit ResponseVoided(batchId, index, provider, winner);
+        stake.slash(provider, _lockPerResponse, winner);
+    }
+
+    /// @dev A whole challenge window from now on.
+    function _extendChallengeWindow(uint256 batchId, uint256 index, ResponseState storage state) private {
         uint64 deadline = uint64(block.timestamp) + _challengeWindow;
         if (deadline > state.challengeDeadline) {
             state.challengeDeadline = deadline;

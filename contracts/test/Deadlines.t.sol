@@ -145,6 +145,22 @@ contract DeadlinesTest is Scenario {
         checkTurn(gameId, Phase.AwaitChallenge, challenger, claim);
     }
 
+    function test_deadline_of_claimOverrun_is_the_challengers_own_turn() external {
+        response = makeResponse(40, 20, 20);
+        for (uint256 i = 0; i < 4; ++i) {
+            response.outputIds[i] = bytes4(uint32(END_TOKEN))[i];
+        }
+        response.fields.outputHash = keccak256(response.outputIds);
+        batchId = post(response, "runs on");
+        uint256 gameId = open();
+        bytes memory claim =
+            abi.encodeCall(IDisputeGame.claimOverrun, (gameId, response.outputIds, endTokens(), 0));
+        uint256 time = game.game(gameId).deadline;
+        check(challenger, address(game), 0, claim, time, _always(), ""); // the provider's turn
+        postBoundaries(gameId, NEVER, 0);
+        checkTurn(gameId, Phase.AwaitChallenge, challenger, claim);
+    }
+
     // --- InferenceLedger
 
     function test_deadline_of_the_challenge_window() external {
@@ -180,6 +196,27 @@ contract DeadlinesTest is Scenario {
         check(stranger, address(ledger), 0, finalise, time, _afterOnly(), notFinal());
         payFee(SALT);
         check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
+    }
+
+    function test_deadline_of_asking_for_a_response() external {
+        uint256 time = ledger.batch(batchId).deadline;
+        bytes memory ask = abi.encodeCall(IInferenceLedger.ask, (batchId, TARGET));
+        check(challenger, address(ledger), p.askPrice, ask, time, _untilAndAt(), windowClosed());
+    }
+
+    function test_deadline_of_showing_a_response() external {
+        vm.prank(challenger);
+        ledger.ask{value: p.askPrice}(batchId, TARGET);
+        uint256 time = ledger.response(batchId, TARGET).showDeadline;
+        bytes memory show = abi.encodeCall(
+            IInferenceLedger.show,
+            (batchId, TARGET, response.fields, batchPath(), response.promptIds, response.outputIds)
+        );
+        bytes4 closed = IInferenceLedger.ShowWindowClosed.selector;
+        check(provider, address(ledger), 0, show, time, _untilAndAt(), closed);
+        bytes memory claim = abi.encodeCall(IInferenceLedger.claimNotShown, (batchId, TARGET));
+        bytes4 stillOpen = IInferenceLedger.ShowWindowOpen.selector;
+        check(stranger, address(ledger), 0, claim, time, _afterOnly(), stillOpen);
     }
 
     function test_deadline_of_posting() external {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @title Sorted-pair Merkle trees; the odd node of a level is promoted unchanged
+/// @title Merkle trees over leaves in order; the odd node of a level is promoted unchanged
 library Merkle {
     function root(bytes32[] memory leaves) internal pure returns (bytes32) {
         bytes32[] memory level = leaves;
@@ -35,7 +35,7 @@ library Merkle {
         }
     }
 
-    function _pair(bytes32 a, bytes32 b) private pure returns (bytes32) {
-        return a < b ? keccak256(bytes.concat(a, b)) : keccak256(bytes.concat(b, a));
+    function _pair(bytes32 left, bytes32 right) private pure returns (bytes32) {
+        return keccak256(bytes.concat(left, right));
     }
 }

@@ -49,11 +49,12 @@ contract ParameterLimitsTest is Test {
     }
 
     function test_durations() external {
-        _limits(0, "challengeWindow", 1, LONGEST);
+        _limits(0, "challengeWindow", 60, LONGEST);
         _limits(1, "clock", 1, LONGEST);
         _limits(3, "traceExtension", 20, LONGEST);
         _limits(4, "proveExtension", 20, LONGEST);
         _limits(8, "receiptAnswerWindow", 1, LONGEST);
+        _limits(9, "showWindow", 1, LONGEST);
     }
 
     function test_a_move_takes_no_longer_than_a_trace_or_a_proof() external {
@@ -68,11 +69,13 @@ contract ParameterLimitsTest is Test {
 
     function test_stake_outlasts_the_claims_on_it() external {
         _limits(5, "exitDelay", 60 + 120 + 1, LONGEST);
-        _accepts(_base(), 6, 0);
-        _accepts(_base(), 6, LONGEST - 121);
-        _refuses(_base(), 6, LONGEST - 120, "exitDelay");
-        _refuses(_base(), 6, LONGEST, "exitDelay");
-        _refuses(_base(), 6, LONGEST + 1, "postingWindow");
+        ProtocolParameters memory p = _base();
+        p.challengeWindow = uint64(LONGEST);
+        _accepts(p, 6, 0);
+        _accepts(p, 6, LONGEST - 121);
+        _refuses(p, 6, LONGEST - 120, "exitDelay");
+        _refuses(p, 6, LONGEST, "exitDelay");
+        _refuses(p, 6, LONGEST + 1, "postingWindow");
         _accepts(_base(), 7, 1);
         _accepts(_base(), 7, LONGEST - 61);
         _refuses(_base(), 7, 0, "receiptClaimWindow");
@@ -82,16 +85,34 @@ contract ParameterLimitsTest is Test {
     }
 
     function test_amounts() external {
-        _limits(9, "lockPerResponse", 1, RICHEST);
-        _limits(10, "challengerBond", 1, RICHEST);
-        _limits(11, "receiptClaimBond", 1, RICHEST);
+        _limits(10, "lockPerResponse", 1, RICHEST);
+        _limits(12, "receiptClaimBond", 1, RICHEST);
+        ProtocolParameters memory p = _base();
+        p.askPrice = 1;
+        _accepts(p, 11, 2);
+        _accepts(p, 11, RICHEST);
+        _refuses(p, 11, 0, "challengerBond");
+        _refuses(p, 11, RICHEST + 1, "challengerBond");
+    }
+
+    function test_looking_is_cheaper_than_accusing() external {
+        _limits(13, "askPrice", 1, 0.5 ether - 1);
+        _refuses(_base(), 11, Parameters.devnet().askPrice, "askPrice");
+    }
+
+    function test_whoever_waits_for_the_posting_deadline_can_still_ask() external {
+        ProtocolParameters memory p = _base();
+        _accepts(p, 6, 60);
+        _refuses(p, 6, 61, "challengeWindow");
+        p.challengeWindow = 61;
+        _accepts(p, 6, 61);
     }
 
     function test_games_and_arity() external {
-        _accepts(_base(), 12, 1);
-        _accepts(_base(), 12, type(uint32).max);
-        _refuses(_base(), 12, 0, "maxGamesPerResponse");
-        _limits(13, "arity", 2, 128);
+        _accepts(_base(), 14, 1);
+        _accepts(_base(), 14, type(uint32).max);
+        _refuses(_base(), 14, 0, "maxGamesPerResponse");
+        _limits(15, "arity", 2, 128);
     }
 
     /// @dev Every contract reads them from the stake, which refuses what does not work.

@@ -16,6 +16,7 @@ contract Actors is Scenario {
     bytes32[] public leaves;
     uint256 public posts;
     bytes32[] public receiptIds;
+    uint256[] public asked;
     uint256 public voids;
 
     function setUp() public override {}
@@ -92,6 +93,26 @@ contract Actors is Scenario {
             try ledger.answerClaim(id, batchPath()) {} catch {}
         } else {
             try ledger.slashUnposted(id) {} catch {}
+        }
+    }
+
+    function askFor(bool asCopycat) external {
+        address who = asCopycat ? copycat : challenger;
+        vm.deal(who, 100 ether);
+        vm.prank(who);
+        try ledger.ask{value: p.askPrice}(batchId, TARGET) {
+            asked.push(batchId);
+        } catch {}
+    }
+
+    function settleAsk(uint256 which, bool shows) external {
+        uint256 id = asked.length == 0 ? batchId : asked[which % asked.length];
+        if (!shows) {
+            try ledger.claimNotShown(id, TARGET) {} catch {}
+        } else if (id == batchId) {
+            bytes32[] memory path = batchPath();
+            try ledger.show(id, TARGET, response.fields, path, response.promptIds, response.outputIds) {}
+                catch {}
         }
     }
 
@@ -196,7 +217,7 @@ contract Actors is Scenario {
         vm.assertLe(expected, stake.account(provider).total);
     }
 
-    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims.
+    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims and prices of unanswered asks.
     function checkFees() external view {
         uint256 expected = 0;
         for (uint256 i = 0; i < leaves.length; ++i) {
@@ -207,7 +228,10 @@ contract Actors is Scenario {
                 expected += ledger.receiptClaim(receiptIds[i]).bond;
             }
         }
-        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees");
+        for (uint256 i = 0; i < asked.length; ++i) {
+            if (ledger.response(asked[i], TARGET).asker != address(0)) expected += p.askPrice;
+        }
+        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees, bonds of claims, prices of answers");
     }
 
     /// @dev Bonds in escrow = open games; and no response with an open game is final.
@@ -242,7 +266,7 @@ contract SolvencyTest is Scenario {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[14] memory chosen = [
+        bytes4[16] memory chosen = [
             Actors.passTime.selector,
             Actors.deposit.selector,
             Actors.exit.selector,
@@ -251,6 +275,8 @@ contract SolvencyTest is Scenario {
             Actors.settleFee.selector,
             Actors.claimReceipt.selector,
             Actors.settleReceipt.selector,
+            Actors.askFor.selector,
+            Actors.settleAsk.selector,
             Actors.openGame.selector,
             Actors.play.selector,
             Actors.play.selector, // games need many moves

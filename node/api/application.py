@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from ..records import Records
 from ..service import AnswerService
@@ -24,8 +25,10 @@ def create_application(
     snapshot: Callable[[], dict[str, Any]],
     *,
     lifespan: Lifespan | None = None,
+    cors_origins: Sequence[str] = ("*",),
 ) -> FastAPI:
-    """All routes over one service. The queue runs for as long as the application does."""
+    """All routes over one service. The queue runs for as long as the application does. Pages from `cors_origins` may
+    call it from a browser."""
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -50,6 +53,15 @@ def create_application(
 
     app.add_middleware(operations.CountRequests, metrics=service.metrics)
     app.add_middleware(problems.BodyLimit, limit=LARGEST_BODY_BYTES)
+    app.add_middleware(problems.JsonBodies)
+    # Outermost, so that a refusal carries its headers too. No cookies: what a page may do here, anybody may do.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(cors_origins),
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["*"],
+        expose_headers=[completions.RECEIPT_HEADER, "Retry-After"],
+    )
     app.include_router(completions.router(service))
     app.include_router(records.router(stored))
     app.include_router(operations.router(service.readiness, service.metrics))

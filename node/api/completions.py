@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from ..inference import Job
 from ..service import AnswerService, Finished
+from .conversation import conversation
 from .problems import ApiProblem, as_problem
 from .requests import ChatRequest, TextRequest
 
@@ -56,10 +57,12 @@ def router(service: AnswerService) -> APIRouter:
     routes = APIRouter(prefix="/v1")
     served = service.served
 
+    @routes.head("/models", include_in_schema=False)
     @routes.get("/models")
     def models() -> dict[str, Any]:
         return {"object": "list", "data": [_model_card(service)]}
 
+    @routes.head("/models/{name:path}", include_in_schema=False)
     @routes.get("/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
         _require_model(service, name)
@@ -68,16 +71,14 @@ def router(service: AnswerService) -> APIRouter:
     @routes.post("/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
         _require_model(service, body.model)
-        body.refuse_unsupported()
         limit = body.limit
-        messages = [message.plain() for message in body.messages]
+        messages = conversation(body.messages, served.tokenizer.specification.chat_template)
         prompt = await asyncio.to_thread(served.tokenizer.encode_chat, messages)
         return await _answer(service, CHAT, body, prompt, limit, request)
 
     @routes.post("/completions")
     async def text(body: TextRequest, request: Request) -> Response:
         _require_model(service, body.model)
-        body.refuse_unsupported()
         given = body.single_prompt
         prompt = await asyncio.to_thread(served.tokenizer.encode, given) if isinstance(given, str) else given
         return await _answer(service, TEXT, body, prompt, body.limit, request)

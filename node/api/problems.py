@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -54,7 +55,13 @@ def as_problem(error: BaseException) -> ApiProblem:
             message = f"this text cannot be answered provably by this model: {error}; shorten or rephrase it"
             return ApiProblem(422, "out_of_range", message, details=where)
         case SequenceTooLongError():
-            return ApiProblem(413, "context_length_exceeded", str(error))
+            # Clients recognise a prompt that is too long by these words and this status.
+            # The last token of an answer is never fed, so one more than the positions fits.
+            message = (
+                f"This model's maximum context length is {error.max_positions + 1} tokens. However, you requested "
+                f"{error.length + 1} tokens (context_length_exceeded). Please reduce the length of the messages or completion."
+            )
+            return ApiProblem(400, "context_length_exceeded", message)
         case ChatTemplateError():
             return ApiProblem(400, "invalid_messages", str(error), param="messages")
         case TokenizerError() | TokenError() | InvalidTokenIds():
@@ -78,8 +85,8 @@ def install(app: FastAPI) -> None:
 
     async def malformed(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        param = ".".join(str(part) for part in first["loc"] if part != "body") or None
+        first = max(error.errors(), key=lambda found: len(_real_path(found["loc"], error.body)))
+        param = ".".join(_real_path(first["loc"], error.body)) or None
         if first["type"] == "json_invalid":
             param, message = None, "the body is not JSON; send a JSON object"
         elif first["type"] == "extra_forbidden":
@@ -102,6 +109,33 @@ def install(app: FastAPI) -> None:
         QueueFullError, NotReadyError, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, refuse)
+
+
+def _real_path(location: Sequence[str | int], body: object) -> list[str]:
+    """The part of a location that exists in the body: what names a union's alternative is no field of anybody's."""
+    path: list[str] = []
+    for part in location[1:]:  # the first is "body"
+        if isinstance(body, dict) and isinstance(part, str) and (part in body or part == location[-1]):
+            body = body.get(part)
+        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
+            body = body[part]
+        else:
+            continue
+        path.append(str(part))
+    return path
+
+
+class JsonBodies:
+    """ASGI middleware: every body of the API is JSON, whatever content type the caller names (curl names that of a form)."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+            scope = scope | {"headers": [*others, (b"content-type", b"application/json")]}
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:

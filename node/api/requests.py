@@ -1,29 +1,37 @@
 """What a completion request may say.
 
-Only greedy decoding can be re-run and disputed, so every option that would change the choice of tokens is refused
-by name unless it has its neutral value. Options that cannot change a greedy answer (seed, top_p, user) are
-accepted. `stop` is refused: the committed output is the raw greedy output up to an end token or `max_tokens`.
+Only greedy decoding can be re-run and disputed, so an option that would change the choice of tokens is refused by name
+unless it has a neutral value. Whatever cannot change a greedy answer is accepted (which tokens may be drawn does not
+matter to the largest logit), and null always means absent. `stop` is refused: the committed output is the raw greedy
+output up to an end token or `max_tokens`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from .problems import ApiProblem
 
 Count = Annotated[StrictInt, Field(ge=1, le=2**31)]
+Share = Annotated[float, Field(ge=0, le=1)]
 TokenId = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 
-# Field -> values that mean "greedy, one answer"; null always does.
+# Option -> values that mean "greedy, one answer, plain text".
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "temperature": (0,),
     "n": (1,),
     "best_of": (1,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
+    "repetition_penalty": (1,),
+    "length_penalty": (1,),
+    "use_beam_search": (False,),
     "stop": ([], ""),
+    "stop_token_ids": ([],),
+    "min_tokens": (0,),
+    "ignore_eos": (False,),
     "logit_bias": ({},),
     "logprobs": (False,),
     "top_logprobs": (0,),
@@ -35,74 +43,73 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "function_call": ("none", "auto"),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
-    "store": (False,),
+    "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
+    "skip_special_tokens": (True,),
+    "add_generation_prompt": (True,),
 }
 
 _WHY = {
     "temperature": "answers are greedy so that anyone can check them; send temperature 0 or leave it out",
     "n": "a greedy answer is the same every time; ask for one",
     "stop": "the committed output is the whole greedy output; cut it on your side",
+    "tools": "the prompt would be another one; describe the tools in a message",
 }
 
+# Options that cannot change a greedy answer, whatever their value: keys of caches, accounts and logs.
+_WITHOUT_EFFECT = frozenset(
+    {
+        "user", "metadata", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention",
+        "prompt_cache_options", "safety_identifier", "prediction", "parallel_tool_calls", "cache_salt",
+        "priority", "request_id",
+    }
+)  # fmt: skip
 
-class _Strict(BaseModel):
+
+class _Request(BaseModel):
+    """Null means absent, always."""
+
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, body: Any) -> Any:
+        return {k: v for k, v in body.items() if v is not None} if isinstance(body, dict) else body
 
-class StreamOptions(_Strict):
+
+class StreamOptions(_Request):
     """Whether the stream ends with a chunk that holds the token counts."""
 
+    model_config = ConfigDict(extra="ignore")
+
     include_usage: StrictBool = False
-    include_obfuscation: Any = None
 
 
-class TextPart(_Strict):
-    """A piece of a message; only text can be answered."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Message(_Strict):
-    """One turn of a conversation."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
-
-    def plain(self) -> dict[str, str]:
-        """Role and text as chat templates take them; "developer" is the newer name of "system"."""
-        content = self.content
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
-
-
-class _Completion(_Strict):
+class _Completion(_Request):
     model: str
     max_tokens: Count | None = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
-    # Accepted: they cannot change a greedy answer.
+    # Which of the less likely tokens may be drawn: nothing to a greedy answer, but numbers all the same.
     seed: StrictInt | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    # Accepted with their neutral value only; see _NEUTRAL.
-    temperature: Any = None
-    n: Any = None
-    presence_penalty: Any = None
-    frequency_penalty: Any = None
-    stop: Any = None
-    logit_bias: Any = None
-    logprobs: Any = None
+    top_p: Share | None = None
+    min_p: Share | None = None
+    typical_p: Share | None = None
+    top_k: Annotated[StrictInt, Field(ge=-1)] | None = None
 
-    def refuse_unsupported(self) -> None:
-        """Raises ApiProblem 400 naming the first option that would make the answer something else."""
-        for name, neutral in _NEUTRAL.items():
-            value = getattr(self, name, None)
-            if value is not None and value not in neutral:
-                why = _WHY.get(name, "this provider does not support it; leave it out")
-                raise ApiProblem(400, "unsupported_value", f"{name} = {value!r}: {why}", param=name)
+    @model_validator(mode="before")
+    @classmethod
+    def _without_idle_options(cls, body: Any) -> Any:
+        """Takes the options out that change nothing; raises ApiProblem (400) naming the first that would."""
+        if not isinstance(body, dict):
+            return body
+        kept = {}
+        for name, value in body.items():
+            if name in _NEUTRAL:
+                _require_neutral(name, value)
+            elif name not in _WITHOUT_EFFECT:
+                kept[name] = value
+        return kept
 
     @property
     def wants_stream(self) -> bool:
@@ -113,20 +120,26 @@ class _Completion(_Strict):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(_Completion):
-    """Body of POST /v1/chat/completions."""
+def _require_neutral(name: str, value: Any) -> None:
+    same = (
+        value == neutral and isinstance(value, bool) == isinstance(neutral, bool)
+        for neutral in _NEUTRAL[name]
+    )
+    if value is not None and not any(same):
+        why = _WHY.get(name, "this provider does not support it; leave it out")
+        raise ApiProblem(400, "unsupported_value", f"{name} = {_shown(value)}: {why}", param=name)
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class ChatRequest(_Completion):
+    """Body of POST /v1/chat/completions; conversation.py reads the messages."""
+
+    messages: Annotated[list[Any], Field(min_length=1)]
     max_completion_tokens: Count | None = None
-    top_logprobs: Any = None
-    tools: Any = None
-    tool_choice: Any = None
-    parallel_tool_calls: StrictBool | None = None
-    functions: Any = None
-    function_call: Any = None
-    response_format: Any = None
-    modalities: Any = None
-    store: Any = None
 
     @property
     def limit(self) -> int | None:
@@ -144,9 +157,6 @@ class TextRequest(_Completion):
     """Body of POST /v1/completions."""
 
     prompt: str | list[str] | list[TokenId] | list[list[TokenId]]
-    best_of: Any = None
-    echo: Any = None
-    suffix: Any = None
 
     @property
     def limit(self) -> int | None:

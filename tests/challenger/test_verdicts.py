@@ -51,6 +51,8 @@ def test_a_wrong_token_is_invalid() -> None:
 def test_a_short_answer_an_unknown_id_and_broken_rules_are_invalid() -> None:
     short = [token for token in _OUTPUT if token not in _MODEL.end_tokens][:1]
     assert "stops early" in verdict(output=short).why
+    running_on = [*short, _MODEL.end_tokens[0], short[0]]
+    assert "runs on" in verdict(output=running_on, fields=ResponseFields.of(_PROMPT, running_on, 3, 0)).why
     assert "vocabulary" in verdict(prompt=[1, 999, 2]).why
     assert "for a limit of 1" in verdict(fields=ResponseFields.of(_PROMPT, _OUTPUT, 1, 0)).why
     sampled = replace(ResponseFields.of(_PROMPT, _OUTPUT, 6, 0), sampling_hash=b"\0" * 32)

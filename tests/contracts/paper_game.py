@@ -20,7 +20,7 @@ from contracts.protocol.game import (
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.model import boundary_hash
 from contracts.protocol.response import ResponseFields
-from contracts.protocol.trace import ProvingTrace, is_truncated
+from contracts.protocol.trace import ProvingTrace, is_truncated, overrun_place
 from tests.contracts.synthetic import NotProvable, SyntheticModel
 
 TURN_S = 20
@@ -108,6 +108,10 @@ class PaperGame:
                 assert trace is not None
                 assert is_truncated(trace.output_ids, game.max_tokens, self.state.rules.end_tokens)
                 return self._resolve(side, Reason.TRUNCATED)
+            case actions.ClaimOverrun(place):
+                assert trace is not None
+                assert place == overrun_place(trace.output_ids, self.state.rules.end_tokens)
+                return self._resolve(side, Reason.OVERRUN)
         assert game.mover is side
         assert self.now <= game.deadline
         assert trace is not None

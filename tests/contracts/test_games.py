@@ -102,6 +102,13 @@ def test_a_wrong_token_and_a_short_answer_lose(arena: Arena) -> None:
     assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.TRUNCATED)
 
 
+def test_an_answer_that_runs_on_behind_an_end_token_loses(arena: Arena) -> None:
+    running_on = [*[token for token in _OUTPUT if token not in _MODEL.end_tokens], _MODEL.end_tokens[0], 1]
+    batch = arena.post([fields(running_on, len(running_on))])
+    game = arena.play(arena.open(batch, 0), trace(output=running_on), trace(output=running_on))
+    assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.OVERRUN)
+
+
 def test_a_malformed_response_loses_at_once(arena: Arena) -> None:
     batch = arena.post([fields(max_tokens=1)])
     game = arena.contracts.game.game(arena.open(batch, 0))

@@ -14,7 +14,7 @@ from contracts.protocol.bisection import cuts, rounds_at_most
 from contracts.protocol.game import Outcome, Phase, Reason, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.response import ResponseFields
-from contracts.protocol.trace import IdsOnly
+from contracts.protocol.trace import IdsOnly, overrun_place
 from tests.contracts.paper_game import TURN_S, PaperGame
 from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
@@ -103,6 +103,19 @@ def test_an_output_cut_short_loses_at_once() -> None:
     game = PaperGame(truth.model, fields_of(short, max_tokens=8))
     assert game.play(short, short) is Outcome.CHALLENGER_WON
     assert game.moves[-1] == actions.ClaimTruncated()
+
+
+def test_an_output_that_runs_on_behind_an_end_token_loses_at_once() -> None:
+    model, (end, *_) = _MODELS[4], _MODELS[4].end_tokens
+    for output, place in (([end, 1], 0), ([1, end, end], 1), ([1, 3, end, 1], 2)):
+        trace = SyntheticTrace(model, _PROMPT, output)
+        game = PaperGame(model, fields_of(trace, max_tokens=len(output)))
+        assert game.play(trace, trace) is Outcome.CHALLENGER_WON
+        assert game.moves[-1] == actions.ClaimOverrun(place)
+
+
+def test_an_output_may_end_with_an_end_token() -> None:
+    assert overrun_place([], [2]) is overrun_place([2], [2]) is overrun_place([1, 3, 2], [2]) is None
 
 
 def test_an_id_outside_the_vocabulary_is_challenged_as_input() -> None:

@@ -29,10 +29,10 @@ from tests.contracts.local_chain import LocalChain
 
 _LIBRARIES = """
 pragma solidity ^0.8.28;
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {Bisection} from "contracts/src/libraries/Bisection.sol";
 import {Boundary} from "contracts/src/libraries/Boundary.sol";
 import {Leaves} from "contracts/src/libraries/Leaves.sol";
+import {MerklePath} from "contracts/src/libraries/MerklePath.sol";
 import {Parameters, ProtocolParameters} from "contracts/src/libraries/Parameters.sol";
 import {TokenIds} from "contracts/src/libraries/TokenIds.sol";
 
@@ -50,8 +50,10 @@ contract Libraries {
     function tokensMatch(bytes calldata ids, uint256 count, bytes32 hash) external pure returns (bool) {
         return TokenIds.matches(ids, count, hash);
     }
-    function merkle(bytes32[] memory path, bytes32 root, bytes32 leaf) external pure returns (bool) {
-        return MerkleProof.verify(path, root, leaf);
+    function merkle(bytes32[] calldata path, bytes32 root, bytes32 leaf, uint256 index, uint256 count)
+        external pure returns (bool)
+    {
+        return MerklePath.leads(path, root, leaf, index, count);
     }
     function digest(uint256[] calldata tokens) external pure returns (bytes32) {
         return keccak256(abi.encode(tokens));
@@ -110,16 +112,27 @@ def test_token_ids(libraries: Libraries) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 11])
 def test_merkle_paths_are_accepted_on_chain(libraries: Libraries, count: int) -> None:
     tree = MerkleTree([token_ids_hash([index]) for index in range(count)])
-    last = count - 1
-    assert libraries.ask("merkle", tree.path(last), tree.root, tree.levels[0][last]) is True
-    assert libraries.ask("merkle", tree.path(last), tree.root, token_ids_hash([99])) is False
+    for index in {0, count // 2, count - 1}:
+        path, leaf = tree.path(index), tree.levels[0][index]
+        for place, size in {
+            (index, count),
+            (index + 1, count),
+            (index ^ 1, count),
+            (index, count + 1),
+            (0, 1),
+        }:
+            mirrored = verify_path(tree.root, leaf, path, place, size)
+            assert libraries.ask("merkle", path, tree.root, leaf, place, size) is mirrored
+            assert mirrored or (place, size) != (index, count)
+        assert libraries.ask("merkle", path, tree.root, token_ids_hash([99]), index, count) is False
+        assert libraries.ask("merkle", [*path, leaf], tree.root, leaf, index, count) is False
 
 
 @given(st.integers(1, 40), st.data())
 def test_every_leaf_has_a_path(count: int, data: st.DataObject) -> None:
     tree = MerkleTree([token_ids_hash([index]) for index in range(count)])
     index = data.draw(st.integers(0, count - 1))
-    assert verify_path(tree.root, tree.levels[0][index], tree.path(index))
+    assert verify_path(tree.root, tree.levels[0][index], tree.path(index), index, count)
 
 
 def test_the_leaf_of_a_response(contracts: ProtocolContracts) -> None:

@@ -40,7 +40,7 @@ def test_a_batch_is_posted_by_its_deadline_and_becomes_final(house: ProviderHous
         record = provider_records(provider, house).receipt(receipt.receipt_id)
         assert record is not None
         path = [bytes.fromhex(node[2:]) for node in record["path"]]
-        assert verify_path(posted.root, bytes.fromhex(row.leaf[2:]), path)
+        assert verify_path(posted.root, bytes.fromhex(row.leaf[2:]), path, index, 3)
 
     house.pass_time(61)
     provider.follower.step()

@@ -16,6 +16,7 @@ from prover.model.weights import IntegerModel
 from .conftest import CHAIN_ID, LEDGER, LocalNode
 
 HELLO = [{"role": "user", "content": "Hello"}]
+_PICTURE = {"type": "image_url", "image_url": {"url": "x"}}
 
 
 def events(text: str) -> list[Any]:
@@ -93,15 +94,25 @@ def test_stream_carries_the_same_text_and_the_receipt(client: TestClient, node: 
         ({"tools": [{"type": "function"}]}, 400, "tools"),
         ({"max_tokens": 0}, 400, "max_tokens"),
         ({"max_tokens": "5"}, 400, "max_tokens"),
-        ({"top_p": 0}, 400, "top_p"),
+        ({"top_p": 1.5}, 400, "top_p"),
+        ({"top_k": -2}, 400, "top_k"),
+        ({"repetition_penalty": 1.1}, 400, "repetition_penalty"),
+        ({"temperature": False}, 400, "temperature"),
         ({"messages": []}, 400, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages.0.role"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, 400, None),
+        ({"messages": "x"}, 400, "messages"),
+        ({"messages": ["x"]}, 400, "messages.0"),
+        ({"messages": [*HELLO, {"role": "oracle", "content": "x"}]}, 400, "messages.1.role"),
+        ({"messages": [{"role": "user", "content": 5}]}, 400, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": ["a", _PICTURE]}]}, 400, "messages.0.content.1"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, 400, "messages.0.content.0.text"),
+        ({"messages": [*HELLO, {"role": "assistant", "audio": {"id": "a"}}]}, 400, "messages.1.audio"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, 400, "messages.0.tool_calls.0.function"),
+        ({"stream_options": {"include_usage": 1}}, 400, "stream_options.include_usage"),
         ({"max_tokens": 5, "max_completion_tokens": 6}, 400, "max_completion_tokens"),
         ({"frobnicate": 1}, 400, "frobnicate"),
         ({"model": "gpt-4"}, 404, "model"),
-        ({"max_tokens": 100_000}, 413, None),
-        ({"messages": [{"role": "user", "content": "x" * 400}]}, 413, None),
+        ({"max_tokens": 100_000}, 400, None),
+        ({"messages": [{"role": "user", "content": "x" * 400}]}, 400, None),
     ],
 )
 def test_refusals_name_the_field(
@@ -119,7 +130,9 @@ def test_neutral_options_are_accepted(client: TestClient) -> None:
     neutral = {
         "temperature": 0, "top_p": 1, "n": 1, "stop": None, "presence_penalty": 0, "frequency_penalty": 0,
         "seed": 7, "user": "me", "logprobs": False, "tools": [], "response_format": {"type": "text"},
-        "logit_bias": {}, "max_completion_tokens": 2,
+        "logit_bias": {}, "max_completion_tokens": 2, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.0,
+        "service_tier": "auto", "prompt_cache_key": "k", "safety_identifier": "me", "store": True,
+        "tool_choice": "auto", "audio": None, "web_search_options": None, "stream_options": None,
     }  # fmt: skip
     answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO} | neutral)
     assert answer.status_code == 200, answer.text
@@ -152,11 +165,39 @@ def test_an_answer_may_fill_all_positions(client: TestClient, tiny: IntegerModel
     full = {"model": "tiny", "prompt": [65] * limit, "max_tokens": 1}
     answer = client.post("/v1/completions", json=full)
     assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] == 1
-    assert client.post("/v1/completions", json=full | {"max_tokens": 2}).status_code == 413
-    assert (
-        client.post("/v1/completions", json={"model": "tiny", "prompt": [65] * (limit + 1)}).status_code
-        == 413
-    )
+    for too_long in (full | {"max_tokens": 2}, {"model": "tiny", "prompt": [65] * (limit + 1)}):
+        refused = client.post("/v1/completions", json=too_long)
+        error = refused.json()["error"]
+        assert refused.status_code == 400 and error["code"] == "context_length_exceeded"
+        assert f"maximum context length is {limit + 1} tokens" in error["message"]
+        assert f"you requested {limit + 2} tokens" in error["message"]
+
+
+def test_a_body_is_json_whatever_its_content_type(client: TestClient) -> None:
+    body = json.dumps({"model": "tiny", "messages": HELLO, "max_tokens": 1})
+    for kind in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/plain"}):
+        answer = client.post("/v1/chat/completions", content=body, headers=kind)
+        assert answer.status_code == 200, (kind, answer.text)
+
+
+def test_pages_may_call_the_api_from_a_browser(client: TestClient) -> None:
+    page = {"Origin": "https://page.example"}
+    preflight = page | {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
+    }
+    allowed = client.options("/v1/chat/completions", headers=preflight)
+    assert allowed.status_code == 200 and allowed.headers["access-control-allow-origin"] == "*"
+    for path, status in (("/v1/models", 200), ("/v1/models/none", 404)):
+        answer = client.get(path, headers=page)
+        assert answer.status_code == status and answer.headers["access-control-allow-origin"] == "*"
+        assert "x-gainsay-receipt" in answer.headers["access-control-expose-headers"].lower()
+
+
+def test_the_model_list_answers_head(client: TestClient) -> None:
+    for path in ("/v1/models", "/v1/models/tiny"):
+        answer = client.head(path)
+        assert answer.status_code == 200 and answer.content == b""
 
 
 def test_models_are_listed(client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""Merkle trees: what is in the tree has a path, nothing else has one, and the nodes are those of sorted pairs."""
+"""Merkle trees: what is in the tree has a path at its place, nothing else has one anywhere."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def test_a_leaf_is_hashed_twice() -> None:
     assert leaf_hash(b"a") == keccak(keccak(b"a"))
 
 
-def test_a_pair_is_hashed_in_ascending_order() -> None:
+def test_a_pair_is_hashed_in_its_order() -> None:
     low, high = bytes(32), b"\1" * 32
-    assert pair_hash(low, high) == pair_hash(high, low) == keccak(low + high)
+    assert pair_hash(low, high) == keccak(low + high)
+    assert pair_hash(high, low) == keccak(high + low)
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -31,12 +32,29 @@ def test_every_leaf_has_a_path_to_the_root(count: int) -> None:
     assert len(tree.levels[-1]) == 1
     for index, leaf in enumerate(leaves(count)):
         path = tree.path(index)
-        assert verify_path(tree.root, leaf, path)
+        assert verify_path(tree.root, leaf, path, index, count)
         assert MerkleTree.from_levels(tree.levels).path(index) == path
-        assert not verify_path(tree.root, leaf_hash(b"other"), path)
+        assert not verify_path(tree.root, leaf_hash(b"other"), path, index, count)
         for place in range(len(path)):
-            assert not verify_path(tree.root, leaf, [*path[:place], leaf, *path[place + 1 :]])
-            assert not verify_path(tree.root, leaf, path[:place])
+            changed = [*path[:place], leaf, *path[place + 1 :]]
+            assert not verify_path(tree.root, leaf, changed, index, count)
+            assert not verify_path(tree.root, leaf, path[:place], index, count)
+        assert not verify_path(tree.root, leaf, [*path, leaf], index, count)
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_no_leaf_has_a_path_at_another_place(count: int) -> None:
+    tree = MerkleTree(leaves(count))
+    for index, leaf in enumerate(leaves(count)):
+        for place in (*range(count), count, count + 1, -1):
+            for path in (tree.path(index), tree.path(place % count)):
+                assert verify_path(tree.root, leaf, path, place, count) == (place == index)
+
+
+def test_a_batch_of_one_has_one_leaf() -> None:
+    """With sorted pairs a tree of 64 leaves could be posted as a batch of one, and each leaf shown at index 0."""
+    tree = MerkleTree(leaves(64))
+    assert not any(verify_path(tree.root, leaf, tree.path(i), 0, 1) for i, leaf in enumerate(leaves(64)))
 
 
 @pytest.mark.parametrize("count", SIZES)

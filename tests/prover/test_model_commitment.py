@@ -81,8 +81,8 @@ def test_step_keys_are_the_models_and_in_the_tree(
         plan = system.verifying_key(kind).plan
         assert parsed == commit_step_key(plan, srs, parameters, padded_weights(model, step))
         path = commitment.step_key_path(step)
-        assert verify_path(commitment.step_keys_root, step_key_leaf(step, key), path)
-        assert not verify_path(commitment.step_keys_root, step_key_leaf(step + 2, key), path)
+        assert verify_path(commitment.step_keys_root, step_key_leaf(step, key), path, step, 4)
+        assert not verify_path(commitment.step_keys_root, step_key_leaf(step + 2, key), path, step, 4)
 
 
 def test_rows_are_the_models_and_in_the_tree(
@@ -97,7 +97,9 @@ def test_rows_are_the_models_and_in_the_tree(
         ]
         assert commitment.row(token) == tuple(rows)
         leaf = token_row_leaf(token, *(point_to_bytes(point) for point in rows))
-        assert verify_path(commitment.embedding_rows_root, leaf, commitment.row_path(token))
+        path = commitment.row_path(token)
+        assert verify_path(commitment.embedding_rows_root, leaf, path, token, 259)
+        assert not verify_path(commitment.embedding_rows_root, leaf, path, token ^ 1, 259)
     for token in (-1, 259):
         with pytest.raises(BadInputError, match="vocabulary of 259"):
             commitment.row(token)

@@ -39,7 +39,8 @@ enum Reason {
     Conceded,
     Malformed,
     Truncated,
-    VoidedElsewhere
+    VoidedElsewhere,
+    Overrun
 }
 
 /// @notice The whole state of a game.
@@ -219,6 +220,8 @@ interface IDisputeGame {
     error ProofRejected(address verifier);
     /// The output ends as it should: it is full, or its last id is an end token.
     error NotTruncated();
+    /// The output does not run on: there is nothing behind this place, or no end token at it.
+    error NotOverrun();
     /// The list is not the model's sorted list of end tokens.
     error WrongEndTokens();
 
@@ -276,6 +279,15 @@ interface IDisputeGame {
     /// @notice Shows that the output is shorter than `maxTokens` and does not end with an end token: the
     ///         challenger wins at once. In any phase; when it is the challenger's turn, in time.
     function claimTruncated(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens) external;
+
+    /// @notice Shows that the output runs on behind an end token, the id at `place` (0 for the first): the challenger
+    ///         wins at once. When, as for `claimTruncated`.
+    function claimOverrun(
+        uint256 gameId,
+        bytes calldata outputIds,
+        uint256[] calldata endTokens,
+        uint256 place
+    ) external;
 
     // --- ending
 

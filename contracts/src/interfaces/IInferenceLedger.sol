@@ -38,7 +38,7 @@ struct Receipt {
     uint64 postingDeadline;
 }
 
-/// @param root Merkle root over the leaves, sorted pairs
+/// @param root Merkle root over the leaves in the order of their indices (`MerklePath`)
 /// @param salt unique per provider; every leaf contains it
 /// @param deadline last second at which a response can be disputed
 /// @param disputedCount responses with at least one game ever
@@ -63,18 +63,24 @@ enum ResponseStatus {
     Void
 }
 
-/// @notice A response that had a game; all zero for one that never had.
+/// @notice A response that had a game or was asked for; all zero for any other.
 /// @param openGames games open now
 /// @param challengeDeadline last second at which a game can be opened (the batch's, or later)
-/// @param disputed whether a game was ever opened
-/// @param isVoid whether a game was lost by the provider
+/// @param disputed whether a game was ever opened, or somebody asked for it
+/// @param isVoid whether a game was lost by the provider, or the response was not shown
 /// @param released whether its lock was released
+/// @param shown whether fields and ids were published because somebody asked
+/// @param showDeadline last second at which the provider can show what `asker` asked for
+/// @param asker who asked and waits for an answer; zero when nobody does
 struct ResponseState {
     uint32 openGames;
     uint64 challengeDeadline;
     bool disputed;
     bool isVoid;
     bool released;
+    bool shown;
+    uint64 showDeadline;
+    address asker;
 }
 
 /// @param payer who gets a refund
@@ -97,6 +103,7 @@ enum ReceiptStatus {
     Slashed
 }
 
+/// @param index place of the leaf in the batch; of no meaning without a batch
 /// @param answerDeadline last second at which the provider can show the leaf
 /// @param bond the claimant's bond
 /// @param penalty stake locked for the claim
@@ -104,6 +111,7 @@ struct ReceiptClaim {
     ReceiptStatus status;
     address claimant;
     address provider;
+    uint32 index;
     bytes32 leaf;
     uint256 batchId;
     uint64 answerDeadline;
@@ -129,6 +137,19 @@ interface IInferenceLedger {
     event BatchFinalised(uint256 indexed batchId, uint256 releasedResponses);
     event ResponseDisputed(uint256 indexed batchId, uint256 indexed index, bytes32 leaf, uint32 openGames);
     event DisputeEnded(uint256 indexed batchId, uint256 indexed index, bool responseVoid, uint32 openGames);
+    event ResponseAsked(
+        uint256 indexed batchId, uint256 indexed index, address indexed asker, uint64 showDeadline
+    );
+    event ResponseShown(
+        uint256 indexed batchId,
+        uint256 indexed index,
+        bytes32 leaf,
+        ResponseFields fields,
+        bytes32[] path,
+        bytes promptIds,
+        bytes outputIds
+    );
+    event ResponseNotShown(uint256 indexed batchId, uint256 indexed index, address indexed asker);
     event ChallengeWindowExtended(uint256 indexed batchId, uint256 indexed index, uint64 challengeDeadline);
     event ResponseVoided(
         uint256 indexed batchId, uint256 indexed index, address indexed provider, address winner
@@ -178,6 +199,18 @@ interface IInferenceLedger {
     error ProviderCannotChallenge(address provider);
     /// The response is void.
     error ResponseIsVoid(uint256 batchId, uint256 index);
+    /// Somebody asked for this response already; wait for the answer.
+    error AlreadyAsked(uint256 batchId, uint256 index);
+    /// The response was shown already: read `ResponseShown`.
+    error AlreadyShown(uint256 batchId, uint256 index);
+    /// Nobody waits for this response to be shown.
+    error NobodyAsked(uint256 batchId, uint256 index);
+    /// The time to show the response is over.
+    error ShowWindowClosed(uint64 showDeadline);
+    /// The provider can still show the response.
+    error ShowWindowOpen(uint64 showDeadline);
+    /// The ids are not those that the leaf commits to.
+    error WrongTokenIds(uint256 batchId, uint256 index);
     /// The response is not final.
     error ResponseNotFinal(uint256 batchId, uint256 index);
     /// This was done already.
@@ -219,6 +252,27 @@ interface IInferenceLedger {
 
     /// @notice Releases the lock of a response that had games and survived them all. Anyone.
     function finaliseResponse(uint256 batchId, uint256 index) external;
+
+    // --- looking at what is hidden
+
+    /// @notice Asks for fields and token ids of a response, by its place alone; `msg.value` = `askPrice`. Anyone but the
+    ///         provider, while the response can be disputed, once per response: the answer is on chain for everybody.
+    function ask(uint256 batchId, uint256 index) external payable;
+
+    /// @notice Answers with what the leaf commits to. Anyone, within `showWindow`; the price goes to the provider, and the
+    ///         response can be disputed for another `challengeWindow`.
+    function show(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        bytes calldata promptIds,
+        bytes calldata outputIds
+    ) external;
+
+    /// @notice The response was not shown in time: it is void, and whoever asked gets the price back and the reward of a
+    ///         won game. If it is void already, the price alone. Anyone.
+    function claimNotShown(uint256 batchId, uint256 index) external;
 
     // --- fees
 

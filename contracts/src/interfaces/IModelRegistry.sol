@@ -9,7 +9,8 @@ enum StepKind {
     Head
 }
 
-/// @notice Everything that identifies a model; `modelId` = keccak256(abi.encode(spec)).
+/// @notice Everything that identifies a model; `modelId` = keccak256(abi.encode(spec)). Its trees are those of
+///         `MerklePath`: leaf s of 2L, leaf v of the vocabulary.
 /// @param architectureDigest digest of the layer program
 /// @param stepKeysRoot Merkle root over the 2L step keys: leaf(s) = keccak(keccak(abi.encode(s, keyDigest)))
 /// @param embeddingRowsRoot Merkle root over the vocabulary:

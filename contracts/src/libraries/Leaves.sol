@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 import {ResponseFields} from "../interfaces/IInferenceLedger.sol";
 
 /// @title Leaves of the protocol's three Merkle trees
-/// @notice Every leaf is hashed twice, so that no inner node (keccak of 64 bytes) can pass for a leaf, and
-///         contains its own position, because sorted-pair trees do not bind positions.
+/// @notice Every leaf is hashed twice, so that no inner node (keccak of 64 bytes) can pass for a leaf. It contains its
+///         own position, so that one hash names a response wherever it is shown; the trees bind it too.
 library Leaves {
     bytes32 internal constant RESPONSE_TYPEHASH = keccak256(
         "Response(uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei)"

@@ -11,9 +11,11 @@ pragma solidity ^0.8.28;
 /// @param postingWindow longest time between answering and posting that clients should accept in a receipt
 /// @param receiptClaimWindow how long after its posting deadline an unposted receipt still costs stake
 /// @param receiptAnswerWindow how long the provider has to show the leaf of a claimed receipt
+/// @param showWindow how long the provider has to show a response that somebody asks for
 /// @param lockPerResponse stake locked by each response, lost with it
 /// @param challengerBond bond of each game
 /// @param receiptClaimBond bond of each claim that a receipt was not posted
+/// @param askPrice what asking for a response costs; the provider gets it for publishing the response
 /// @param maxGamesPerResponse games that may be open at once on one response
 /// @param arity k: number of parts a range is cut into
 struct ProtocolParameters {
@@ -26,9 +28,11 @@ struct ProtocolParameters {
     uint64 postingWindow;
     uint64 receiptClaimWindow;
     uint64 receiptAnswerWindow;
+    uint64 showWindow;
     uint256 lockPerResponse;
     uint256 challengerBond;
     uint256 receiptClaimBond;
+    uint256 askPrice;
     uint32 maxGamesPerResponse;
     uint32 arity;
 }
@@ -50,9 +54,11 @@ library Parameters {
             postingWindow: 60,
             receiptClaimWindow: 120,
             receiptAnswerWindow: 60,
+            showWindow: 60,
             lockPerResponse: 1 ether,
             challengerBond: 0.5 ether,
             receiptClaimBond: 0.05 ether,
+            askPrice: 0.02 ether,
             maxGamesPerResponse: 8,
             arity: 8
         });
@@ -70,9 +76,11 @@ library Parameters {
             postingWindow: 1 days,
             receiptClaimWindow: 7 days,
             receiptAnswerWindow: 1 days,
+            showWindow: 1 days,
             lockPerResponse: 1 ether,
             challengerBond: 0.5 ether,
             receiptClaimBond: 0.05 ether,
+            askPrice: 0.02 ether,
             maxGamesPerResponse: 8,
             arity: 8
         });
@@ -102,6 +110,9 @@ library Parameters {
             p.receiptAnswerWindow > 0 && p.receiptAnswerWindow <= longest,
             InvalidParameter("receiptAnswerWindow")
         );
+        require(p.showWindow > 0 && p.showWindow <= longest, InvalidParameter("showWindow"));
+        // Whoever learns from a receipt's posting deadline that its answer is not shown can still ask for it.
+        require(p.challengeWindow >= p.postingWindow, InvalidParameter("challengeWindow"));
         // The stake behind a receipt must still be here while a claim on it can be filed.
         require(
             p.exitDelay > uint256(p.postingWindow) + p.receiptClaimWindow && p.exitDelay <= longest,
@@ -110,6 +121,8 @@ library Parameters {
         require(p.lockPerResponse > 0 && p.lockPerResponse < 2 ** 96, InvalidParameter("lockPerResponse"));
         require(p.challengerBond > 0 && p.challengerBond < 2 ** 96, InvalidParameter("challengerBond"));
         require(p.receiptClaimBond > 0 && p.receiptClaimBond < 2 ** 96, InvalidParameter("receiptClaimBond"));
+        // Below a bond, or nobody would ask first.
+        require(p.askPrice > 0 && p.askPrice < p.challengerBond, InvalidParameter("askPrice"));
         require(p.maxGamesPerResponse > 0, InvalidParameter("maxGamesPerResponse"));
         // A round needs at least a halving; 128 hashes still fit one transaction comfortably.
         require(p.arity >= 2 && p.arity <= 128, InvalidParameter("arity"));

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-
 import {
     EmbeddingProof,
     Game,
@@ -14,6 +12,7 @@ import {
 import {ModelSpec} from "../interfaces/IModelRegistry.sol";
 import {Boundary} from "./Boundary.sol";
 import {Leaves} from "./Leaves.sol";
+import {MerklePath} from "./MerklePath.sol";
 import {TokenIds} from "./TokenIds.sol";
 
 /// @title The public inputs of a proof, rebuilt from the game's state and the model
@@ -32,8 +31,12 @@ library Statements {
         uint256 number = game.rangeStart;
         bytes32 keyDigest = keccak256(stepProof.key);
         require(
-            MerkleProof.verifyCalldata(
-                stepProof.keyPath, spec.stepKeysRoot, Leaves.stepKey(number, keyDigest)
+            MerklePath.leads(
+                stepProof.keyPath,
+                spec.stepKeysRoot,
+                Leaves.stepKey(number, keyDigest),
+                number,
+                spec.stepCount
             ),
             IDisputeGame.WrongStepKey(number, keyDigest)
         );
@@ -135,7 +138,7 @@ library Statements {
     function checkToken(ModelSpec memory spec, uint256 tokenId, TokenRow calldata token) internal pure {
         bytes32 leaf = Leaves.tokenRow(tokenId, token.embedding, token.head);
         require(
-            MerkleProof.verifyCalldata(token.path, spec.embeddingRowsRoot, leaf),
+            MerklePath.leads(token.path, spec.embeddingRowsRoot, leaf, tokenId, spec.vocabSize),
             IDisputeGame.WrongTokenRow(tokenId)
         );
     }

@@ -5,6 +5,7 @@ import {Outcome, Reason, Target} from "../../src/interfaces/IDisputeGame.sol";
 import {ReceiptStatus, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {Test} from "../Vm.sol";
 import {Exits} from "./Exits.sol";
+import {Honest} from "./Honest.sol";
 import {Players} from "./Players.sol";
 import {Settlement} from "./Settlement.sol";
 
@@ -34,7 +35,7 @@ contract AdversarialTest is Test {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[25] memory weighted = _actions();
+        bytes4[28] memory weighted = _actions();
         all = new FuzzSelector[](1);
         all[0].addr = address(_exits);
         all[0].selectors = new bytes4[](weighted.length);
@@ -44,7 +45,7 @@ contract AdversarialTest is Test {
     }
 
     /// @dev An action that is often needed is here more than once.
-    function _actions() private pure returns (bytes4[25] memory) {
+    function _actions() private pure returns (bytes4[28] memory) {
         return [
             Players.waitShortly.selector,
             Players.cheat.selector,
@@ -68,6 +69,9 @@ contract AdversarialTest is Test {
             Settlement.settle.selector,
             Settlement.claimReceipt.selector,
             Settlement.settleReceipt.selector,
+            Settlement.askFor.selector,
+            Settlement.settleAsk.selector,
+            Settlement.settleAsk.selector,
             Settlement.exit.selector,
             Settlement.withdraw.selector,
             Settlement.forceEther.selector
@@ -126,22 +130,22 @@ contract AdversarialTest is Test {
 
     function test_a_fixed_play_reaches_every_ending_and_tries_every_attack() external {
         uint256 fresh = vm.snapshotState();
-        uint256[27] memory sums;
-        for (uint256 season = 0; season < 14; ++season) {
-            bytes4[25] memory actions = _actions();
+        uint256[32] memory sums;
+        for (uint256 season = 0; season < 26; ++season) {
+            bytes4[28] memory actions = _actions();
             for (uint256 i = 0; i < 80; ++i) {
                 uint256 seed = uint256(keccak256(abi.encode("season", season, i)));
-                _act(abi.encodeWithSelector(actions[seed % 25], seed >> 8));
+                _act(abi.encodeWithSelector(actions[seed % 28], seed >> 8));
             }
             _checkAll();
             _finish();
-            uint256[27] memory counts = _summary();
+            uint256[32] memory counts = _summary();
             for (uint256 i = 0; i < counts.length; ++i) {
                 sums[i] += counts[i];
             }
             vm.revertToState(fresh);
         }
-        string[27] memory names = _names();
+        string[32] memory names = _names();
         for (uint256 i = 0; i < sums.length; ++i) {
             emit log_named_uint(names[i], sums[i]);
         }
@@ -158,7 +162,7 @@ contract AdversarialTest is Test {
         }
     }
 
-    function _summary() private view returns (uint256[27] memory c) {
+    function _summary() private view returns (uint256[32] memory c) {
         c[0] = _exits.provenGames(Target.Step);
         c[1] = _exits.provenGames(Target.Embedding);
         c[2] = _exits.provenGames(Target.Head);
@@ -186,9 +190,14 @@ contract AdversarialTest is Test {
         c[24] = _exits.tried("front-run claim");
         c[25] = _exits.tried("early timeout");
         c[26] = _exits.tried("move in a void game");
+        c[27] = _exits.endings(Outcome.ChallengerWon, Reason.Overrun);
+        c[28] = _exits.asksSettled(Honest.AskEnd.Shown);
+        c[29] = _exits.asksSettled(Honest.AskEnd.NotShown);
+        c[30] = _exits.asksSettled(Honest.AskEnd.PriceBack);
+        c[31] = _exits.tried("early claim of what is not shown");
     }
 
-    function _names() private pure returns (string[27] memory) {
+    function _names() private pure returns (string[32] memory) {
         return [
             "provider won: step proven",
             "provider won: embedding proven",
@@ -216,7 +225,12 @@ contract AdversarialTest is Test {
             "late moves tried",
             "claims front-run",
             "early timeouts tried",
-            "moves in void games tried"
+            "moves in void games tried",
+            "challenger won: answer that runs on",
+            "asks shown",
+            "asks not shown",
+            "asks whose price came back",
+            "early claims of what is not shown tried"
         ];
     }
 }

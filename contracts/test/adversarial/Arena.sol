@@ -24,6 +24,7 @@ struct Answer {
     bytes32[] path;
     bool isRight;
     bool isCutShort;
+    bool runsOn; // behind an end token
     bool isMalformed;
 }
 
@@ -125,7 +126,7 @@ abstract contract Arena is Protocol {
 
     /// @dev Has `provider` answer: right, or with a flaw that `flaw` and the model make of it.
     ///      0 right, 1 wrong token, 2 two random tokens, 3 stopped early, 4 too long, 5 unknown sampling,
-    ///      6 more tokens than asked for.
+    ///      6 more tokens than asked for, 7 running on behind an end token.
     function sign(address provider, uint256 flaw, uint256 index, uint256 seed) internal returns (uint256 id) {
         id = answers.length;
         Answer storage a = answers.push();
@@ -138,15 +139,18 @@ abstract contract Arena is Protocol {
             );
         } else if (flaw == 2) {
             a.outputIds = bytes.concat(_id(seed, "first"), _id(seed, "second"));
+        } else if (flaw == 7) {
+            a.outputIds = bytes.concat(SyntheticModel.encode(SyntheticModel.END_TOKEN), _id(seed, "second"));
         } else {
             a.outputIds = SyntheticModel.encode(right);
         }
         uint256 wanted = a.outputIds.length / 4;
         if (flaw == 3) wanted += 1;
         if (flaw == 6) wanted = 0;
-        a.isMalformed = flaw >= 4;
+        a.isMalformed = flaw >= 4 && flaw <= 6;
+        a.runsOn = a.outputIds.length == 8 && SyntheticModel.END_TOKEN == uint8(a.outputIds[3]);
         a.isCutShort = flaw == 3 && right != SyntheticModel.END_TOKEN;
-        a.isRight = !a.isMalformed && !a.isCutShort && _isModels(a.promptIds, a.outputIds);
+        a.isRight = !a.isMalformed && !a.isCutShort && !a.runsOn && _isModels(a.promptIds, a.outputIds);
         a.receipt = Receipt({
             provider: provider,
             modelId: modelId,
@@ -164,7 +168,7 @@ abstract contract Arena is Protocol {
         _seal(a);
     }
 
-    /// @dev Another answer for the same salt and index: two leaves that one batch can hold.
+    /// @dev Another answer for the same salt and index: a batch has room for one of the two.
     function signTwin(uint256 id, uint256 flaw, uint256 seed) internal returns (uint256 twin) {
         twin = sign(answers[id].provider, flaw, answers[id].receipt.index, seed);
         answers[twin].receipt.batchSalt = answers[id].receipt.batchSalt;
@@ -184,18 +188,20 @@ abstract contract Arena is Protocol {
         );
     }
 
-    /// @dev Posts a batch of two with the answer in it, and its twin if it has one.
-    function post(uint256 id, uint256 twin) internal {
-        bool hasTwin = twin != id;
-        bytes32[] memory leaves = new bytes32[](hasTwin ? 3 : 2);
-        leaves[0] = answers[id].leaf;
-        leaves[1] = keccak256(abi.encode("the other response", id));
-        if (hasTwin) leaves[2] = answers[twin].leaf;
+    /// @dev Posts a batch of two with the answer in its place, and `other` in the other one.
+    function post(uint256 id, bytes32 other) internal {
+        uint256 index = answers[id].receipt.index;
+        bytes32[] memory leaves = new bytes32[](2);
+        leaves[index] = answers[id].leaf;
+        leaves[1 - index] = other;
         bytes32 salt = answers[id].receipt.batchSalt;
         vm.prank(answers[id].provider);
         uint256 batchId = ledger.postBatch(Merkle.root(leaves), salt, modelId, 2);
-        (answers[id].batchId, answers[id].path) = (batchId, Merkle.path(leaves, 0));
-        if (hasTwin) (answers[twin].batchId, answers[twin].path) = (batchId, Merkle.path(leaves, 2));
+        (answers[id].batchId, answers[id].path) = (batchId, Merkle.path(leaves, index));
+    }
+
+    function post(uint256 id) internal {
+        post(id, keccak256(abi.encode("the other response", id)));
     }
 
     function _promptLength(uint256 seed) private pure returns (uint256) {

@@ -55,8 +55,11 @@ abstract contract Books is Honest {
         for (uint256 i = 0; i < claimIds.length; ++i) {
             if (ledger.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) fees += p.receiptClaimBond;
         }
+        for (uint256 i = 0; i < asks.length; ++i) {
+            if (asks[i].end == AskEnd.Open) fees += p.askPrice;
+        }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds of open games");
-        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees and bonds of open claims");
+        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees, open claims and asks");
         vm.assertEq(stake.totalEscrow(), bonds + fees, "escrow");
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             vm.assertEq(stake.account(providers[i]).locked, _expectedLocks(providers[i]), "locks");
@@ -111,6 +114,13 @@ abstract contract Books is Honest {
         for (uint256 i = 0; i < feeLeaves.length; ++i) {
             if (feePaidTo[feeLeaves[i]] == who) earned += _feeOf(feeLeaves[i]);
         }
+        for (uint256 i = 0; i < asks.length; ++i) {
+            Asked storage asked = asks[i];
+            if (asked.end == AskEnd.Shown && answers[asked.answerId].provider == who) earned += p.askPrice;
+            if (asked.asker != who) continue;
+            if (asked.end == AskEnd.NotShown) earned += p.askPrice + p.lockPerResponse / 2;
+            if (asked.end == AskEnd.PriceBack) earned += p.askPrice;
+        }
     }
 
     function _feeOf(bytes32 leaf) private view returns (uint256) {
@@ -132,6 +142,9 @@ abstract contract Books is Honest {
                 burned += p.receiptClaimBond - p.receiptClaimBond / 2;
             }
             if (claim.status == ReceiptStatus.Slashed) burned += claim.penalty - claim.penalty / 2;
+        }
+        for (uint256 i = 0; i < asks.length; ++i) {
+            if (asks[i].end == AskEnd.NotShown) burned += p.lockPerResponse - p.lockPerResponse / 2;
         }
     }
 

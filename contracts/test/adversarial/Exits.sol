@@ -53,6 +53,7 @@ contract Exits is Players {
 
     /// @dev After the games: all locks, fees, claims and stakes can leave, and only burned ether stays.
     function settleEverything() external {
+        _settleAsks();
         _settleClaims();
         for (uint256 i = 0; i < answers.length; ++i) {
             if (answers[i].batchId != 0) {
@@ -67,6 +68,18 @@ contract Exits is Players {
         _leave();
         vm.assertEq(stake.totalStake() + stake.totalCredits(), 0, "stake left behind");
         vm.assertEq(address(stake).balance, stake.totalBurned() + forced, "ether left behind");
+    }
+
+    /// @dev What honest providers still owe is shown in time; then the others are too late, and every window is over.
+    function _settleAsks() private {
+        for (uint256 i = 0; i < asks.length; ++i) {
+            if (asks[i].end == AskEnd.Open && isHonest[answers[asks[i].answerId].provider]) show(i);
+        }
+        vm.warp(block.timestamp + p.showWindow + 1);
+        for (uint256 i = 0; i < asks.length; ++i) {
+            if (asks[i].end == AskEnd.Open) claimNotShown(i);
+        }
+        vm.warp(block.timestamp + p.challengeWindow + 1);
     }
 
     function _settleClaims() private {
@@ -146,6 +159,12 @@ contract Exits is Players {
     function claims(ReceiptStatus status) external view returns (uint256 count) {
         for (uint256 i = 0; i < claimIds.length; ++i) {
             if (ledger.receiptClaim(claimIds[i]).status == status) count++;
+        }
+    }
+
+    function asksSettled(AskEnd end) external view returns (uint256 count) {
+        for (uint256 i = 0; i < asks.length; ++i) {
+            if (asks[i].end == end) count++;
         }
     }
 

@@ -19,11 +19,27 @@ abstract contract Honest is Moves {
         None,
         Move,
         Challenge,
-        AnswerClaim
+        AnswerClaim,
+        Show
+    }
+
+    /// @dev How somebody's wish to see a response ended.
+    enum AskEnd {
+        Open,
+        Shown,
+        NotShown,
+        PriceBack // a game had voided the response
+    }
+
+    struct Asked {
+        uint256 answerId;
+        address asker;
+        AskEnd end;
     }
 
     bytes32[] internal claimIds;
     mapping(bytes32 receiptId => uint256) internal claimedAnswer;
+    Asked[] internal asks;
     mapping(uint256 gameId => bool) internal provenTrue;
     uint256 internal validProofs;
     uint256 internal refusedProofs;
@@ -38,6 +54,7 @@ abstract contract Honest is Moves {
             if (block.timestamp == latest) lastSecondMoves++;
             if (duty == Duty.Move) moveHonestly(id);
             else if (duty == Duty.Challenge) open(id, challengers[(seed >> 16) % 2], seed % 3 == 0);
+            else if (duty == Duty.Show) show(id);
             else answerClaimHonestly(claimIds[id]);
         }
         vm.warp(target);
@@ -62,6 +79,12 @@ abstract contract Honest is Moves {
             if (claim.answerDeadline < latest) {
                 (duty, id, latest) = (Duty.AnswerClaim, i, claim.answerDeadline);
             }
+        }
+        for (uint256 i = 0; i < asks.length; ++i) {
+            Answer storage a = answers[asks[i].answerId];
+            if (asks[i].end != AskEnd.Open || !isHonest[a.provider]) continue;
+            uint256 deadline = ledger.response(a.batchId, a.receipt.index).showDeadline;
+            if (deadline < latest) (duty, id, latest) = (Duty.Show, i, deadline);
         }
     }
 
@@ -139,6 +162,21 @@ abstract contract Honest is Moves {
 
     function statusOf(uint256 id) internal view returns (ResponseStatus) {
         return ledger.responseStatus(answers[id].batchId, answers[id].receipt.index);
+    }
+
+    // --- what was asked for
+
+    function show(uint256 askId) internal {
+        Answer storage a = answers[asks[askId].answerId];
+        ledger.show(a.batchId, a.receipt.index, fieldsOf(a), a.path, a.promptIds, a.outputIds);
+        asks[askId].end = AskEnd.Shown;
+    }
+
+    function claimNotShown(uint256 askId) internal {
+        Answer storage a = answers[asks[askId].answerId];
+        bool wasVoid = ledger.isVoid(a.batchId, a.receipt.index);
+        ledger.claimNotShown(a.batchId, a.receipt.index);
+        asks[askId].end = wasVoid ? AskEnd.PriceBack : AskEnd.NotShown;
     }
 
     // --- receipts

@@ -179,7 +179,7 @@ abstract contract Moves is Arena {
     /// @dev What a challenger does that wants to win against a false response, in any phase of its own.
     function honestChallenge(uint256 gameId, Game memory g) internal view returns (bytes memory) {
         Answer storage a = answers[answerOf[gameId]];
-        if (a.isCutShort) return truncationClaim(gameId, a);
+        if (a.isCutShort || a.runsOn) return claimAboutEnd(gameId, a);
         uint256[][] memory truth = truthOf(a);
         if (g.phase == Phase.AwaitChoice) {
             return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, _firstWrongWindow(gameId, g, truth)));
@@ -197,7 +197,11 @@ abstract contract Moves is Arena {
         return abi.encodeCall(IDisputeGame.challengeHead, (gameId, position, rival, a.outputIds));
     }
 
-    function truncationClaim(uint256 gameId, Answer storage a) internal view returns (bytes memory) {
+    /// @dev What is conclusive at once about an output that does not end where it should.
+    function claimAboutEnd(uint256 gameId, Answer storage a) internal view returns (bytes memory) {
+        if (a.runsOn) {
+            return abi.encodeCall(IDisputeGame.claimOverrun, (gameId, a.outputIds, endTokens(), 0));
+        }
         return abi.encodeCall(IDisputeGame.claimTruncated, (gameId, a.outputIds, endTokens()));
     }
 

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Game, IDisputeGame, Phase} from "../../src/interfaces/IDisputeGame.sol";
-import {ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {Answer} from "./Arena.sol";
 import {Settlement} from "./Settlement.sol";
 
@@ -36,7 +36,7 @@ contract Players is Settlement {
         address provider = providers[seed % 2];
         if (answers.length >= _MOST_ANSWERS || stake.freeStake(provider) < 2 ether) return;
         uint256 id = sign(provider, 0, (seed >> 8) % 2, seed);
-        post(id, id);
+        post(id);
         _payFee(id, seed >> 16);
     }
 
@@ -51,24 +51,33 @@ contract Players is Settlement {
         if (how == 0) tried["receipt not posted"]++;
         else if (how == 1) _postInstead(id, seed);
         else if (how == 2) _postTwin(id, seed);
-        else post(id, id);
+        else post(id);
     }
 
-    /// @dev Of ten answers two are right, three have a wrong token, four stop early, one is malformed.
+    /// @dev Of ten answers two are right, three have a wrong token, three stop early, one runs on, one is malformed.
     function _flaw(uint256 seed) private pure returns (uint256) {
-        uint8[10] memory flaws = [0, 0, 1, 1, 2, 3, 3, 3, 3, uint8(4 + (seed >> 8) % 3)];
+        uint8[10] memory flaws = [0, 0, 1, 1, 2, 3, 3, 3, 7, uint8(4 + (seed >> 8) % 3)];
         return flaws[seed % 10];
     }
 
     function _postInstead(uint256 id, uint256 seed) private {
         uint256 other = signTwin(id, 1, uint256(keccak256(abi.encode(seed, "another"))));
-        post(other, other);
+        post(other);
         tried["another answer than signed"]++;
     }
 
+    /// @dev Whatever the twin says, only one leaf of the batch has its index.
     function _postTwin(uint256 id, uint256 seed) private {
         uint256 twin = signTwin(id, _flaw(seed >> 40), uint256(keccak256(abi.encode(seed, "twin"))));
-        post(id, twin);
+        post(id, answers[twin].leaf);
+        bytes32[] memory path = new bytes32[](1);
+        path[0] = answers[id].leaf;
+        (address challenger, uint256 batchId) = (challengers[2 + seed % 3], answers[id].batchId);
+        vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
+        vm.prank(challenger);
+        game.open{value: p.challengerBond}(
+            batchId, answers[twin].receipt.index, fieldsOf(answers[twin]), path, false
+        );
         tried["two leaves at one index"]++;
     }
 
@@ -79,7 +88,7 @@ contract Players is Settlement {
         Answer storage a = answers[id];
         bool isUsed = ledger.batchOf(a.provider, a.receipt.batchSalt) != 0;
         if (isUsed || isHonest[a.provider] || stake.freeStake(a.provider) < 2 ether) return;
-        post(id, id);
+        post(id);
         tried["posted late"]++;
     }
 
@@ -269,13 +278,13 @@ contract Players is Settlement {
         address provider = providers[2 + seed % 2];
         bool isFull = answers.length >= _MOST_ANSWERS || stake.freeStake(provider) < 2 ether;
         if (isFull || (seed >> 8) % 4 != 0) return;
-        uint256 id = sign(provider, 3, 0, seed);
-        post(id, id);
-        if (!answers[id].isCutShort) return; // the model stopped there, too
+        uint256 id = sign(provider, seed >> 16 & 1 == 0 ? 3 : 7, 0, seed);
+        post(id);
+        if (!answers[id].isCutShort && !answers[id].runsOn) return; // the model stopped there, too
         uint256 victim = open(id, challengers[seed % 2], false);
         uint256 copy = open(id, challengers[2], false);
-        send(challengers[2], truncationClaim(copy, answers[id]));
-        vm.assertFalse(_tryAs(challengers[seed % 2], truncationClaim(victim, answers[id])));
+        send(challengers[2], claimAboutEnd(copy, answers[id]));
+        vm.assertFalse(_tryAs(challengers[seed % 2], claimAboutEnd(victim, answers[id])));
         tried["front-run claim"]++;
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ReceiptStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger, ReceiptStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
 import {Answer} from "./Arena.sol";
 import {Books} from "./Books.sol";
@@ -55,6 +55,40 @@ abstract contract Settlement is Books {
     function _recordFee(Answer storage a, address to) private {
         vm.assertTrue(feePaidTo[a.leaf] == address(0), "a fee is paid on once");
         feePaidTo[a.leaf] = to;
+    }
+
+    // --- what was asked for
+
+    /// @dev Anybody wants to see anything: the price is all that it costs a provider that shows it.
+    function askFor(uint256 seed) external {
+        seed = _mixed(seed);
+        uint256 id = _some(seed);
+        if (id == answers.length || answers[id].batchId == 0) return;
+        (Answer storage a, address who) = (answers[id], challengers[(seed >> 8) % CHALLENGERS]);
+        vm.prank(who);
+        try ledger.ask{value: p.askPrice}(a.batchId, a.receipt.index) {
+            asks.push(Asked(id, who, AskEnd.Open));
+        } catch {}
+    }
+
+    /// @dev Providers that are not honest show it, show it too late, or never.
+    function settleAsk(uint256 seed) external {
+        seed = _mixed(seed);
+        if (asks.length == 0) return;
+        uint256 askId = seed % asks.length;
+        Answer storage a = answers[asks[askId].answerId];
+        if (asks[askId].end != AskEnd.Open) return;
+        bool isVoid = ledger.isVoid(a.batchId, a.receipt.index);
+        bool isLate = block.timestamp > ledger.response(a.batchId, a.receipt.index).showDeadline;
+        if (!isVoid && !isLate && (seed >> 8) % 8 == 0) {
+            show(askId);
+        } else if (isVoid || isLate) {
+            claimNotShown(askId);
+        } else {
+            vm.expectPartialRevert(IInferenceLedger.ShowWindowOpen.selector);
+            ledger.claimNotShown(a.batchId, a.receipt.index);
+            tried["early claim of what is not shown"]++;
+        }
     }
 
     // --- receipts
