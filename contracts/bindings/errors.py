@@ -82,6 +82,24 @@ class InsufficientFunds(BindingsError):
     """The sending account cannot pay for the transaction."""
 
 
+class LeaseLost(BindingsError):
+    """This process was silent for so long that another one took over what it held."""
+
+
+class Overtaken(BindingsError):
+    """Another process carried an intent on meanwhile; read it again."""
+
+
+class JournalBusy(BindingsError):
+    """Other processes of the account keep the journal's signing lease."""
+
+
+class AlreadyRunning(BindingsError):
+    """The same program runs already for this account."""
+
+    exit_code = UsageError.exit_code
+
+
 class TransactionTimedOut(BindingsError):
     """A transaction was not mined in time; it stays in the journal and is carried on at the next start."""
 
