@@ -39,6 +39,12 @@ class RpcRefused(BindingsError):
         self.data = data
 
 
+class EndpointsDisagree(BindingsError):
+    """Two of the configured RPC endpoints serve different chains."""
+
+    exit_code = UsageError.exit_code
+
+
 class WrongChain(BindingsError):
     """The RPC endpoint serves another chain than the deployment's."""
 

@@ -31,7 +31,11 @@ class OpenedChain:
 def open_chain(settings: ChainSettings) -> OpenedChain:
     """Connect, and check chain id, code hashes and wiring. Raises what the bindings raise."""
     deployment = Deployment.load(settings.deployment)
-    chain = Chain(settings.rpc_url, expected_chain_id=deployment.chain_id)
+    chain = Chain(
+        [settings.rpc_url, *settings.rpc_urls],
+        expected_chain_id=deployment.chain_id,
+        confirmation_tag=settings.confirmation_tag,
+    )
     contracts = ProtocolContracts(chain, deployment)
     contracts.check()
     devnet = chain.chain_id == DEVNET_CHAIN_ID

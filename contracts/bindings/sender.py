@@ -433,7 +433,7 @@ class Sender:
             return intent
         if taker is None or taker.hash in {attempt.hash for attempt in intent.attempts}:
             return intent  # ours: its receipt will show up
-        if self._confirmations and self.chain.head().number < taker.block_number + self._confirmations:
+        if not self.chain.is_confirmed(taker.block_number, self._confirmations):
             return intent
         return self._release_nonce(intent)
 
@@ -448,7 +448,7 @@ class Sender:
         if receipt is None:
             self._handed_over.pop(intent.id, None)
             return self.journal.set_unmined(intent)
-        if self._confirmations and self.chain.head().number < receipt.block_number + self._confirmations:
+        if not self.chain.is_confirmed(receipt.block_number, self._confirmations):
             return intent
         self._handed_over.pop(intent.id, None)
         if receipt.succeeded:
