@@ -13,12 +13,13 @@ from sqlalchemy import Engine, LargeBinary, UniqueConstraint, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, Session, SQLModel, col, delete, select
 
+from . import lease
 from .contract import Call
 from .errors import JournalBusy, Overtaken
 from .lease import Lease, LeaseRow, Leases, changed_rows, fence
 
 #: Without a sign of life for so long, the lease on signing passes on, or a person's command counts as interrupted.
-SIGNING_S = 15.0
+SIGNING_S = 5.0
 COMMAND_S = 5.0
 _REMEMBERED_S = 3600.0  # how long a finished command that nobody was told of is remembered
 
@@ -169,7 +170,7 @@ class SqlJournal:
         self._scope = scope
         self._signing_s = SIGNING_S if signing_s is None else signing_s
         if create_tables:
-            SQLModel.metadata.create_all(engine, tables=JOURNAL_TABLES)
+            lease.create_tables(engine, JOURNAL_TABLES)
         self.leases = Leases(engine, scope)
 
     # --- planning

@@ -14,19 +14,20 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, Engine, update
+from sqlalchemy import CursorResult, Engine, Table, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import Field, Session, SQLModel, col
 
 from .errors import AlreadyRunning, LeaseLost
 
 _POLL_S = 0.02
+_CREATE_TRIES = 5
 
 
 class LeaseRow(SQLModel, table=True):
@@ -54,7 +55,7 @@ class Leases:
 
     def __init__(self, engine: Engine, scope: str) -> None:
         self._engine, self._scope = engine, scope
-        _create_table(engine)
+        create_tables(engine, [LeaseRow.__table__])  # type: ignore[attr-defined]
 
     def take(
         self,
@@ -206,15 +207,17 @@ def _is_ours(lease: Lease) -> tuple[Any, ...]:
     )
 
 
-def _create_table(engine: Engine) -> None:
-    """Several programs may start at once on a new database."""
-    table = LeaseRow.__table__  # type: ignore[attr-defined]
-    for last in (False, True):
+def create_tables(engine: Engine, tables: Sequence[Table]) -> None:
+    """Make what is missing. Several programs may start at once on a new database: each of them may be the first."""
+    for attempt in range(_CREATE_TRIES):
         try:
             with engine.begin() as connection:
-                connection.execute(CreateTable(table, if_not_exists=True))
+                for table in tables:
+                    connection.execute(CreateTable(table, if_not_exists=True))
+                    for index in table.indexes:
+                        connection.execute(CreateIndex(index, if_not_exists=True))
             return
-        except SQLAlchemyError:
-            if last:
+        except SQLAlchemyError:  # PostgreSQL may lose this race in spite of IF NOT EXISTS
+            if attempt + 1 == _CREATE_TRIES:
                 raise
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S * 2**attempt)

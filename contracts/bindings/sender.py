@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -35,6 +36,7 @@ _NO_FUNDS = ("insufficient funds",)
 _INDEX_LAG_S = 600
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
+_CONFIGURE_TRIES = 8
 _T = TypeVar("_T")
 
 
@@ -267,12 +269,12 @@ class Sender:
             return failures
         signed: list[Intent] = []
         try:
+            fees = self._fees_now()
             with self._signing() as lease:
                 waiting = self.journal.highest_nonce()
                 nonce = max(
                     self.chain.nonce(self.address, pending=True), -1 if waiting is None else waiting + 1
                 )
-                fees = self._fees_now()
                 for number in ready:
                     intent = self.journal.get(number)
                     if intent.status is not IntentStatus.PLANNED:
@@ -411,11 +413,12 @@ class Sender:
         except ContractError:
             # It would revert now, but the earlier attempt may be mined before what made it so: keep it.
             return intent
+        fees = self._fees_now()
         with self._signing() as lease:
             now = self.journal.get(intent.id)
             if now.status is not IntentStatus.SIGNED or now.attempts != intent.attempts:
                 return now  # another process replaced it meanwhile
-            return self._sign(now, intent.nonce, gas, self._fees_now(), now.attempts[-1], lease)
+            return self._sign(now, intent.nonce, gas, fees, now.attempts[-1], lease)
 
     def _take_new_nonce(self, intent: Intent) -> Intent:
         """The nonce is used, but no receipt is known. A node may count a transaction before it shows its
@@ -572,7 +575,16 @@ def _open_engine(database_url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        for attempt in range(_CONFIGURE_TRIES):
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except (
+                OperationalError
+            ):  # another program makes the same change: this one does not wait by itself
+                if attempt + 1 == _CONFIGURE_TRIES:
+                    raise
+                time.sleep(0.02 * 2**attempt)
         connection.execute("PRAGMA synchronous=FULL")
 
     return engine
