@@ -38,7 +38,10 @@ def run(
         list[str] | None, typer.Option("--model", help="A model on this machine; may be given several times.")
     ] = None,
     trust: Annotated[
-        list[str] | None, typer.Option("--trust", help="A registered model id to stake on; several times.")
+        list[str] | None,
+        typer.Option(
+            "--trust", help="An id whose verifiers were built elsewhere, to stake on, too; several times."
+        ),
     ] = None,
     provider: Annotated[
         list[str] | None,
@@ -56,7 +59,7 @@ def run(
     import threading
 
     from .settings import load_settings
-    from .startup import open_challenger
+    from .startup import connect, open_challenger
 
     settings = load_settings(
         policy=policy,
@@ -71,16 +74,18 @@ def run(
         keystore=keystore,
         challenger_database=database,
     )
-    challenger = open_challenger(settings)
-    if once:
-        while challenger.tick():
-            pass
-        return
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    typer.echo(f"challenger watches {settings.rpc_url} with policy {settings.policy}; Ctrl-C stops it")
-    challenger.run(stop)
+    connection = connect(settings)
+    with connection.running_alone():
+        challenger = open_challenger(settings, connection)
+        if once:
+            while challenger.tick():
+                pass
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        typer.echo(f"challenger watches {settings.rpc_url} with policy {settings.policy}; Ctrl-C stops it")
+        challenger.run(stop)
 
 
 @app.command("list")

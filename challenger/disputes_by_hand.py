@@ -9,6 +9,7 @@ from typing import Any
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
+from contracts.bindings.events import GameOpened
 from contracts.bindings.moves import call_of, move_key, read_game_state, revealed_tokens
 from contracts.bindings.sender import Mined, Sender
 from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
@@ -91,16 +92,13 @@ class DisputeTable:
             reveal_requested=reveal_requested,
             bond_wei=contracts.stake.parameters().challenger_bond,
         )
-        # One account may open several games about a response: the number of games so far names this one.
-        mined = sender.send(
-            call, key=f"open {response.leaf.hex()} by hand after {contracts.game.game_count()} games"
+        # One account may open several games about a response, and a bot of the same account may open one meanwhile.
+        mined, _ = sender.send_by_hand(call, f"open {response.leaf.hex()}")
+        opened = contracts.events.decode(
+            [log for log in mined.receipt.logs if log.address == contracts.game.address]
         )
-        opened = [
-            number
-            for number, game in self.games(account=sender.address)
-            if (game.batch_id, game.index, game.challenger) == (batch_id, index, sender.address)
-        ]
-        return Sent(opened[-1], "Open", mined)
+        number = next(event.game_id for event in opened if isinstance(event, GameOpened))
+        return Sent(number, "Open", mined)
 
     def _response(self, batch_id: int, index: int) -> KnownResponse:
         try:

@@ -21,11 +21,15 @@ Replayer = Callable[[Sequence[int], Sequence[int]], OwnTrace]
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this machine. `replay(prompt_ids, output_ids)` gives the own trace of a response."""
+    """A model on this machine. `replay(prompt_ids, output_ids)` gives the own trace of a response.
+
+    `built_id` is its id with the verifiers that this program generates; None when there are none.
+    """
 
     name: str
     commitment: CommittedModel
     replay: Replayer
+    built_id: bytes | None = None
 
     def rules(self, arity: int) -> ModelRules:
         c = self.commitment
@@ -39,9 +43,9 @@ class ModelFinder(Protocol):
 class LocalModels:
     """Finds the local model behind a registered id.
 
-    A registered model with the right weights could still name a verifier that accepts anything, so an id
-    counts only when it is in `trusted_ids` (`gainsay model register` prints it; the id contains the verifiers'
-    code hashes). Without that list every id with equal commitments counts: for development chains only.
+    A registered model with the right weights could still name a verifier that accepts anything or nothing, so an
+    id counts only when it follows from the verifiers that this program generates itself, or when it is in
+    `trusted_ids` and has the model's commitments: verifiers that somebody trusted built elsewhere.
     """
 
     def __init__(
@@ -49,11 +53,14 @@ class LocalModels:
     ) -> None:
         self._models = list(models)
         self._registry = registry
-        self._trusted = None if trusted_ids is None else frozenset(trusted_ids)
+        self._trusted = frozenset(trusted_ids or ())
+        self._built = {model.built_id: model for model in self._models if model.built_id is not None}
         self._found: dict[bytes, LocalModel | None] = {}
 
     def find(self, model_id: bytes) -> LocalModel | None:
-        if self._trusted is not None and model_id not in self._trusted:
+        if (built := self._built.get(model_id)) is not None:
+            return built
+        if model_id not in self._trusted:
             return None
         if model_id not in self._found:
             try:
@@ -67,11 +74,14 @@ class LocalModels:
 
 
 def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
-    """Load, commit (cached) and wrap one model. Takes seconds to minutes the first time."""
+    """Load, commit and wrap one model, and build its verifiers. Takes seconds to minutes the first time, then reads
+    caches."""
+    from contracts.bindings.registration import built_model_id
     from prover.curve.srs import SRS
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
     from prover.replay import Replay
+    from verifier_gen import generate_sources
 
     model = load_model(name)
     srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
@@ -80,4 +90,5 @@ def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
         name=name,
         commitment=commitment,
         replay=lambda prompt_ids, output_ids: Replay(model, commitment, srs, prompt_ids, output_ids),
+        built_id=built_model_id(commitment, generate_sources(model.config, srs)),
     )

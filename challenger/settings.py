@@ -30,7 +30,9 @@ class ChallengerSettings(ChainSettings):
     table: ClassVar[str] = "challenger"
 
     models: Annotated[list[str], Field(default_factory=lambda: ["smollm2-135m"])]
-    trusted_models: list[HexId] | None = None  # None: any equal commitments, devnets only
+    trusted_models: list[HexId] | None = (
+        None  # beside the ids of the verifiers that this program builds itself
+    )
     # URL, or 0xADDRESS=URL
     providers: Annotated[list[str], Field(default_factory=lambda: ["http://127.0.0.1:8000"])]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import structlog
 
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
-from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
+from contracts.bindings.lease import running_alone
+from contracts.bindings.opening import database_name, open_chain, open_signer
 from contracts.bindings.sender import Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
 
@@ -22,7 +24,6 @@ from .settings import ChallengerSettings
 from .store import Store, open_engine
 
 log = structlog.get_logger(__name__)
-DEVNET_CHAIN_ID = 31337
 
 
 @dataclass(frozen=True)
@@ -34,37 +35,38 @@ class Connection:
     store: Store
     is_devnet: bool
     confirmations: int
+    max_head_age_s: float | None
+
+    def running_alone(self) -> AbstractContextManager[None]:
+        """While it lasts no other challenger can run for this account. Raises `AlreadyRunning`."""
+        if self.sender is None:
+            return nullcontext()
+        return running_alone(self.sender.journal.leases, "challenger", self.sender.address)
 
 
 def connect(settings: ChallengerSettings) -> Connection:
     """Check chain id and contracts, open key and database. Raises what the bindings raise, `SettingsError`,
     `StoreError`."""
-    deployment = Deployment.load(settings.deployment)
-    chain = Chain(settings.rpc_url, expected_chain_id=deployment.chain_id)
-    contracts = ProtocolContracts(chain, deployment)
-    contracts.check()
-    is_devnet = chain.chain_id == DEVNET_CHAIN_ID
-    confirmations = settings.confirmations if settings.confirmations is not None else (0 if is_devnet else 3)
-    signer = None if settings.watch_only else _open_signer(settings, chain)
+    opened = open_chain(settings)
+    chain, contracts = opened.chain, opened.contracts
+    signer = None
+    if not settings.watch_only:
+        fallback = _devnet_account(settings.deployment)
+        signer = open_signer(settings, chain, fallback, ", or use --watch-only")
     address = signer.address if signer else "watcher"
-    engine = open_engine(settings.challenger_database or database_path(chain, deployment, address))
-    sender = sender_on_engine(chain, signer, engine, confirmations=confirmations) if signer else None
-    return Connection(contracts, sender, Store(engine), is_devnet, confirmations)
+    engine = open_engine(settings.challenger_database or database_path(chain, contracts.deployment, address))
+    sender = sender_on_engine(chain, signer, engine, confirmations=opened.confirmations) if signer else None
+    return Connection(
+        contracts, sender, Store(engine), opened.is_devnet, opened.confirmations, opened.max_head_age_s
+    )
 
 
-def open_challenger(settings: ChallengerSettings) -> Challenger:
+def open_challenger(settings: ChallengerSettings, connection: Connection | None = None) -> Challenger:
     """Connect, load and commit the models, and put the parts together."""
-    connection = connect(settings)
+    connection = connection or connect(settings)
     contracts, is_devnet = connection.contracts, connection.is_devnet
     policy = parse_policy(settings.policy)
-    if settings.trusted_models is None and not is_devnet and not settings.watch_only:
-        raise SettingsError(
-            "off a devnet a bond is only staked on models with known verifiers; list their ids in trusted_models "
-            "(`gainsay model register` prints them), or use --watch-only"
-        )
-    trusted = (
-        None if settings.trusted_models is None else [bytes.fromhex(i[2:]) for i in settings.trusted_models]
-    )
+    trusted = [bytes.fromhex(identity[2:]) for identity in settings.trusted_models or ()]
     models = []
     for name in settings.models:
         log.info("loading model", model=name)
@@ -77,7 +79,6 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
                 f"{connection.sender.address} holds {balance} wei, less than one bond of {bond}; send it some "
                 "ether, or use --watch-only"
             )
-    age = settings.max_head_age_s if settings.max_head_age_s is not None else (None if is_devnet else 120.0)
     return Challenger(
         contracts,
         connection.sender,
@@ -89,7 +90,7 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
             watch_only=settings.watch_only,
             force_reveal=settings.force_reveal,
             confirmations=connection.confirmations,
-            max_head_age_s=age,
+            max_head_age_s=connection.max_head_age_s,
             opening_margin_s=2 if is_devnet else 60,
             poll_s=settings.poll_s,
         ),
@@ -97,21 +98,8 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
 
 
 def database_path(chain: Chain, deployment: Deployment, address: str) -> Path:
-    """One file per chain (told apart by its first block), game and account."""
-    name = f"{chain.genesis_hash.hex()[:8]}-{deployment.game[2:10].lower()}-{address[2:10].lower()}.sqlite"
-    return STATE / "challenger" / name
-
-
-def _open_signer(settings: ChallengerSettings, chain: Chain) -> Signer:
-    if settings.keystore is not None:
-        return KeystoreSigner(settings.keystore, settings.password())
-    account = settings.account or _devnet_account(settings.deployment)
-    if account is None:
-        raise SettingsError(
-            "no key is configured; name an encrypted keystore with --keystore (or GAINSAY_KEYSTORE), on a devnet "
-            "an unlocked account with --account, or use --watch-only"
-        )
-    return UnlockedSigner(chain, account)
+    """One file per chain, game and account."""
+    return STATE / "challenger" / database_name(chain, deployment.game, address)
 
 
 def _devnet_account(deployment: Path) -> str | None:

@@ -94,6 +94,7 @@ def register(
         "embedding_verifier": done.verifiers[2],
         "head_verifier": done.verifiers[3],
         "gas_used": done.gas_used,
+        "registered_before": done.registered_before,
     }
     _print(facts, as_json)
 

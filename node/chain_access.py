@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.bindings import opening
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
-from contracts.bindings.events import ModelRegistered
-from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
-from contracts.bindings.settings import SettingsError
+from contracts.bindings.opening import DEVNET_CHAIN_ID, open_signer
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.parameters import ProtocolParameters
 
 from .errors import ChainMismatchError, ModelNotRegisteredError
 from .settings import ProviderSettings
 
-DEVNET_CHAIN_ID = 31337
+__all__ = ["ChainAccess", "default_database", "find_model_id", "open_chain", "open_signer"]
 
 
 @dataclass(frozen=True)
@@ -36,75 +35,50 @@ class ChainAccess:
 
 def open_chain(settings: ProviderSettings) -> ChainAccess:
     """Connect, and check chain id, code hashes, wiring and the age of the head. Raises what the bindings raise."""
-    deployment = Deployment.load(settings.deployment)
-    if settings.chain_id is not None and settings.chain_id != deployment.chain_id:
-        raise ChainMismatchError(
-            f"the deployment in {settings.deployment} is on chain {deployment.chain_id}, but chain_id is set to "
-            f"{settings.chain_id}; correct one of them"
-        )
-    chain = Chain(settings.rpc_url, expected_chain_id=deployment.chain_id)
-    contracts = ProtocolContracts(chain, deployment)
-    contracts.check()
-    devnet = chain.chain_id == DEVNET_CHAIN_ID
-    age = settings.max_head_age_s if settings.max_head_age_s is not None else (None if devnet else 120.0)
-    if age is not None:
-        chain.require_fresh(age)
-    confirmations = settings.confirmations if settings.confirmations is not None else (0 if devnet else 3)
-    return ChainAccess(chain, contracts, contracts.stake.parameters(), confirmations, age)
-
-
-def open_signer(settings: ProviderSettings, chain: Chain, fallback: str | None = None) -> Signer:
-    """The provider's key: a keystore, or an unlocked account (`fallback` if none is named). Raises SettingsError."""
-    if settings.keystore is not None:
-        return KeystoreSigner(settings.keystore, settings.password())
-    account = settings.account or fallback
-    if account is None:
-        raise SettingsError(
-            "no key is configured; name an encrypted keystore with --keystore (or GAINSAY_KEYSTORE), or on a "
-            "devnet an unlocked account with --account"
-        )
-    return UnlockedSigner(chain, account)
-
-
-def find_model_id(contracts: ProtocolContracts, commitment: CommittedModel, wanted: str | None) -> bytes:
-    """The registered model that this commitment belongs to.
-
-    With `wanted` that id is looked up and compared field by field, code hashes of the verifiers included in the
-    id itself. Otherwise the registrations are searched. Raises ModelNotRegisteredError and ChainMismatchError.
-    """
-    if wanted is not None:
-        identity = bytes.fromhex(wanted[2:])
-        if not contracts.registry.is_registered(identity):
-            raise ModelNotRegisteredError(
-                f"no model {wanted} is registered; run `gainsay model register` first"
-            )
-        if (field := contracts.registry.spec(identity).difference(commitment)) is not None:
+    if settings.chain_id is not None:
+        expected = Deployment.load(settings.deployment).chain_id
+        if settings.chain_id != expected:
             raise ChainMismatchError(
-                f"model {wanted} on chain has another {field} than the model on this machine; "
-                "import the same weights and use the same SRS, or correct GAINSAY_MODEL_ID"
+                f"the deployment in {settings.deployment} is on chain {expected}, but chain_id is set to "
+                f"{settings.chain_id}; correct one of them"
             )
-        return identity
-    found = [event for event in _registrations(contracts) if event.spec.difference(commitment) is None]
-    if not found:
-        raise ModelNotRegisteredError(
-            "this model is not registered on the chain, so nobody could dispute its answers; "
-            "run `gainsay model register` first"
-        )
-    if len(found) > 1:
-        ids = ", ".join("0x" + event.model_id.hex() for event in found)
-        raise SettingsError(
-            f"this model is registered with {len(found)} sets of verifiers ({ids}); set GAINSAY_MODEL_ID to one"
-        )
-    return found[0].model_id
+    opened = opening.open_chain(settings)
+    if opened.max_head_age_s is not None:
+        opened.chain.require_fresh(opened.max_head_age_s)
+    parameters = opened.contracts.stake.parameters()
+    return ChainAccess(
+        opened.chain, opened.contracts, parameters, opened.confirmations, opened.max_head_age_s
+    )
 
 
-def _registrations(contracts: ProtocolContracts) -> list[ModelRegistered]:
-    chain = contracts.chain
-    logs = chain.logs([contracts.registry.address], contracts.deployment.first_block, chain.head().number)
-    return [event for event in contracts.events.decode(logs) if isinstance(event, ModelRegistered)]
+def find_model_id(
+    contracts: ProtocolContracts, commitment: CommittedModel, built_id: bytes, wanted: str | None
+) -> bytes:
+    """The registration of this commitment that answers may be given under.
+
+    That is `built_id`, which names the verifiers that this program generates; strangers' registrations of the same
+    model do not count, whatever their verifiers do. `wanted` names verifiers that were built elsewhere: its owner
+    answers for them, only the model itself is compared. Raises ModelNotRegisteredError and ChainMismatchError.
+    """
+    registry = contracts.registry
+    if wanted is None:
+        if not registry.is_registered(built_id):
+            raise ModelNotRegisteredError(
+                f"this model is not registered with the verifiers that this program generates (id "
+                f"0x{built_id.hex()}), so its answers could not be defended; run `gainsay model register` first"
+            )
+        return built_id
+    identity = bytes.fromhex(wanted[2:])
+    if not registry.is_registered(identity):
+        raise ModelNotRegisteredError(f"no model {wanted} is registered; run `gainsay model register` first")
+    if (field := registry.spec(identity).difference(commitment)) is not None:
+        raise ChainMismatchError(
+            f"model {wanted} on chain has another {field} than the model on this machine; "
+            "import the same weights and use the same SRS, or correct GAINSAY_MODEL_ID"
+        )
+    return identity
 
 
 def default_database(chain: Chain, ledger: str, provider: str, folder: Path) -> str:
-    """One SQLite file per chain (told apart by its first block), ledger and account."""
-    name = f"{chain.genesis_hash.hex()[:8]}-{ledger[2:10].lower()}-{provider[2:10].lower()}.sqlite"
-    return f"sqlite:///{folder / name}"
+    """One SQLite file per chain, ledger and account."""
+    return f"sqlite:///{folder / opening.database_name(chain, ledger, provider)}"

@@ -74,11 +74,13 @@ def run(
     with reporting() as report:
         serving = load_serving(settings, access, report)
     provider = Provider(settings, access, serving, signer)
-    wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_ETHER if devnet else 0)
-    if wanted and access.contracts.stake.free_stake(signer.address) < access.parameters.lock_per_response:
-        _deposit(provider.outbox, access.contracts, int(wanted * 10**18))
-    provider.prepare()
-    _serve(provider.app, settings.host, settings.port, _ready_line(provider, serving, settings))
+    with provider.outbox.running_alone():
+        wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_ETHER if devnet else 0)
+        stake = access.contracts.stake
+        if wanted and stake.free_stake(signer.address) < access.parameters.lock_per_response:
+            provider.outbox.send(stake.deposit(int(wanted * 10**18)), "deposit at start")
+        provider.prepare()
+        _serve(provider.app, settings.host, settings.port, _ready_line(provider, serving, settings))
 
 
 @app.command()
@@ -93,7 +95,8 @@ def deposit(
 ) -> None:
     """Add ether to the stake that backs answers."""
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    _deposit(outbox, access.contracts, int(ether * 10**18))
+    amount_wei = int(ether * 10**18)
+    _by_hand(outbox, access.contracts.stake.deposit(amount_wei), f"deposit {amount_wei}")
     _print_account(access, outbox.address, as_json)
 
 
@@ -113,12 +116,12 @@ def request_exit(
     """Ask stake back; after the exit delay, `--complete` turns it into credits to withdraw."""
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
     stake = access.contracts.stake
-    nonce = access.chain.nonce(outbox.address)
     if complete:
-        outbox.send(stake.complete_exit(), f"complete exit at {nonce}")
+        _by_hand(outbox, stake.complete_exit(), "complete exit")
     else:
         amount = stake.free_stake(outbox.address) if ether is None else int(ether * 10**18)
-        outbox.send(stake.request_exit(amount), f"request exit at {nonce}")
+        name = "request exit of all" if ether is None else f"request exit of {amount}"
+        _by_hand(outbox, stake.request_exit(amount), name)
     _print_account(access, outbox.address, as_json)
 
 
@@ -158,9 +161,13 @@ def _chain_side(
     return access, Outbox(sender)
 
 
-def _deposit(outbox: Any, contracts: Any, amount_wei: int) -> None:
-    total = contracts.stake.account(outbox.address).total
-    outbox.send(contracts.stake.deposit(amount_wei), f"deposit {amount_wei} onto {total}")
+def _by_hand(outbox: Any, call: Any, name: str) -> None:
+    _, carried_on = outbox.send_by_hand(call, name)
+    if carried_on:
+        typer.echo(
+            "This finished the same command that was interrupted before; repeat it to do it once more.",
+            err=True,
+        )
 
 
 def _print_account(access: Any, address: str, as_json: bool) -> None:

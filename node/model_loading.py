@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from contracts.bindings.registration import built_model_id
 from prover.curve.srs import SRS
 from prover.model.library import load_model
 from prover.model_commitment import commit_model
+from verifier_gen import generate_sources
 
 from .chain_access import ChainAccess, find_model_id
 from .provider import CommittedServing
@@ -23,7 +25,7 @@ def load_serving(
 ) -> CommittedServing:
     """Load the model, commit it (cached after the first time) and find its registration.
 
-    Raises the errors of `load_model`, `SRS.load`, `commit_model` and `find_model_id`.
+    Raises the errors of `load_model`, `SRS.load`, `commit_model`, `built_model_id` and `find_model_id`.
     """
     report = progress or (lambda stage, done, total: None)
     report("load model", 0, 1)
@@ -31,5 +33,7 @@ def load_serving(
     report("load reference string", 0, 1)
     srs = SRS.load(settings.srs) if settings.srs is not None else SRS.devnet(DEVNET_SRS_BITS)
     commitment = commit_model(model, srs, progress=progress, cache_dir=settings.commitments_dir)
-    model_id = find_model_id(access.contracts, commitment, settings.model_id)
+    report("generate and compile the verifiers", 0, 1)
+    built_id = built_model_id(commitment, generate_sources(model.config, srs))
+    model_id = find_model_id(access.contracts, commitment, built_id, settings.model_id)
     return CommittedServing(settings.model, model, commitment, srs, model_id)

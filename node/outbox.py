@@ -7,11 +7,11 @@ number of its name.
 
 from __future__ import annotations
 
-from contracts.bindings.contract import Call
-from contracts.bindings.journal import IntentStatus
-from contracts.bindings.sender import Mined, Sender
+from contextlib import AbstractContextManager
 
-_OVER = (IntentStatus.CONFIRMED, IntentStatus.REVERTED)
+from contracts.bindings.contract import Call
+from contracts.bindings.lease import running_alone
+from contracts.bindings.sender import Mined, Sender
 
 
 class Outbox:
@@ -27,18 +27,19 @@ class Outbox:
     def send(self, call: Call, name: str) -> Mined:
         """Send `call` under `name`, or wait for it if it is on its way.
 
-        Only to be used when the chain's present state lacks the effect. Raises what `Sender.send` raises.
+        Only to be used when the chain's present state lacks the effect, and when the contract itself refuses to
+        have it twice: another process may make it between that look and now. Raises what `Sender.send` raises.
         """
-        return self._sender.send(call, self._key(name), timeout_s=self._timeout_s)
+        return self._sender.send_next(call, name, timeout_s=self._timeout_s)
+
+    def send_by_hand(self, call: Call, name: str) -> tuple[Mined, bool]:
+        """What a person's command asks for; True when it carried on an interrupted one (`Sender.send_by_hand`)."""
+        return self._sender.send_by_hand(call, name, timeout_s=self._timeout_s)
 
     def recover(self) -> None:
         """Carry on what the last stop left unfinished."""
         self._sender.recover()
 
-    def _key(self, name: str) -> str:
-        number = 0
-        while True:
-            intent = self._sender.journal.find(f"{name}#{number}")
-            if intent is None or intent.status not in _OVER:
-                return f"{name}#{number}"
-            number += 1
+    def running_alone(self) -> AbstractContextManager[None]:
+        """While it lasts no other provider can run for this account. Raises `AlreadyRunning`."""
+        return running_alone(self._sender.journal.leases, "provider", self.address)

@@ -116,7 +116,7 @@ def withdraw(
             access.chain, access.contracts.ledger.address, signer.address, STATE / "provider"
         )
         sender = sender_on_engine(access.chain, signer, open_engine(url), create_tables=False)
-        Outbox(sender).send(stake.withdraw(), f"withdraw at {access.chain.nonce(signer.address)}")
+        Outbox(sender).send_by_hand(stake.withdraw(), "withdraw")
     facts = {"address": signer.address, "withdrawn_wei": str(credits)}
     if as_json:
         typer.echo(json.dumps(facts))

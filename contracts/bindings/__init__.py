@@ -1,5 +1,5 @@
 """Compile, deploy, read, write: the only place that speaks to a chain.
 
 Modules are imported by name (`contracts.bindings.chain`, ...) so that light users stay light: nothing here
-imports web3 until a `Chain` is made.
+imports an HTTP client until a `Chain` is made.
 """

@@ -10,13 +10,15 @@ from typing import Any
 
 from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from .abi import ErrorDecoder
 from .errors import CodeMismatch, ContractError, RpcRefused, RpcUnavailable, StaleHead, WrongChain
+from .log_span import LogSpan
 
 _EMPTY_CODE_HASH = keccak(b"")
 _GWEI = 10**9
+#: Where a chain does not know a tag: two epochs of 32 slots are final, one is safe.
+_TAG_DEPTH = {"safe": 32, "finalized": 64}
 
 
 @dataclass(frozen=True)
@@ -58,64 +60,41 @@ class MinedTransaction:
 
 
 class Chain:
-    """Typed JSON-RPC. Transport failures are retried with growing pauses, then raise `RpcUnavailable`;
-    answers that are errors raise `RpcRefused`, reverts `ContractError`."""
+    """Typed JSON-RPC. Transport failures are retried with growing pauses and at other endpoints, but never for longer
+    than `timeout_s` in all; then they raise `RpcUnavailable`. Answers that are errors raise `RpcRefused`, reverts
+    `ContractError`.
+
+    `rpc_url`: one endpoint or several of the same chain. `confirmation_tag` ("safe" or "finalized") lets the chain say
+    what is confirmed, instead of a number of blocks.
+    """
 
     def __init__(
         self,
-        rpc_url: str,
+        rpc_url: str | Sequence[str],
         *,
         expected_chain_id: int | None = None,
-        attempts: int = 5,
-        longest_pause_s: float = 4.0,
-        timeout_s: float = 30.0,
+        attempts: int = 6,
+        timeout_s: float = 10.0,
+        confirmation_tag: str | None = None,
     ) -> None:
-        from web3 import HTTPProvider
+        from .endpoints import Endpoints  # an HTTP client: only for those who talk to a chain
 
-        self.rpc_url = rpc_url
+        urls = [rpc_url] if isinstance(rpc_url, str) else list(rpc_url)
+        self.rpc_url = urls[0]
         self.error_decoder: ErrorDecoder | None = None
-        self._provider = HTTPProvider(
-            rpc_url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
-        )
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(_Transient),
-            stop=stop_after_attempt(attempts),
-            wait=wait_exponential(multiplier=0.1, max=longest_pause_s) + wait_random(0, 0.1),
-            reraise=True,
-        )
+        self._endpoints = Endpoints(urls, attempts=attempts, total_s=timeout_s)
+        self._confirmation_tag = confirmation_tag
+        self._log_span = LogSpan()
+        if self._endpoints.several:
+            self._endpoints.require_agreement()
         if expected_chain_id is not None and self.chain_id != expected_chain_id:
-            raise WrongChain(expected_chain_id, self.chain_id, rpc_url)
+            raise WrongChain(expected_chain_id, self.chain_id, self.rpc_url)
 
     # --- requests
 
     def request(self, method: str, parameters: Sequence[object]) -> Any:
         """One JSON-RPC request; its result as JSON."""
-        try:
-            return self._retrying(self._request_once, method, list(parameters))
-        except _Transient as error:
-            raise RpcUnavailable(
-                f"{self.rpc_url} does not answer ({error}); check that the node runs and the URL is right."
-            ) from error
-
-    def _request_once(self, method: str, parameters: list[object]) -> Any:
-        from requests.exceptions import RequestException
-        from web3.exceptions import Web3Exception
-
-        try:
-            answer = self._provider.make_request(method, parameters)
-        except (RequestException, OSError, Web3Exception) as error:
-            raise _Transient(str(error)) from error
-        except ValueError as error:  # not JSON: a proxy's error page
-            raise _Transient(f"not JSON: {error}") from error
-        error_body = answer.get("error")
-        if error_body is None:
-            return answer.get("result")
-        if isinstance(error_body, str):
-            raise RpcRefused(method, error_body)
-        message = str(error_body.get("message", error_body))
-        if error_body.get("code") in (-32005, 429) or "rate limit" in message.lower():
-            raise _Transient(message)
-        raise RpcRefused(method, message, error_body.get("data"))
+        return self._endpoints.request(method, list(parameters))
 
     # --- trust
 
@@ -176,9 +155,22 @@ class Chain:
         return self.block("latest")
 
     def confirmed_head(self, confirmations: int) -> Block:
-        """The newest block that has `confirmations` blocks on top of it (the first block at the start)."""
+        """The newest block that has `confirmations` blocks on top of it (the first block at the start), or that the
+        chain itself calls safe or final, where that was asked for."""
+        if self._confirmation_tag is not None:
+            try:
+                return self.block(self._confirmation_tag)
+            except RpcRefused:
+                # A chain without the tag, or whose first such block is still to come.
+                confirmations = max(confirmations, _TAG_DEPTH[self._confirmation_tag])
         head = self.head()
         return head if confirmations == 0 else self.block(max(0, head.number - confirmations))
+
+    def is_confirmed(self, block_number: int, confirmations: int) -> bool:
+        """Whether a block of the chain is at or below the confirmed head."""
+        if self._confirmation_tag is None:
+            return confirmations == 0 or self.head().number >= block_number + confirmations
+        return self.confirmed_head(confirmations).number >= block_number
 
     def call(
         self,
@@ -288,15 +280,32 @@ class Chain:
     def logs(
         self, addresses: Sequence[str], from_block: int, to_block: int, *, topics: Sequence[bytes] = ()
     ) -> list[RawLog]:
-        """All logs of these contracts in a range of blocks, in order; `topics` as first topics."""
-        query: dict[str, object] = {
-            "address": list(addresses),
-            "fromBlock": hex(max(0, from_block)),
-            "toBlock": hex(to_block),
-        }
+        """All logs of these contracts in a range of blocks, in order; `topics` as first topics.
+
+        Asked for in pieces that the endpoint takes: it refuses what is too long for it.
+        """
+        query: dict[str, object] = {"address": list(addresses)}
         if topics:
             query["topics"] = [_hex(topic) for topic in topics]
-        found = [_raw_log(log) for log in self.request("eth_getLogs", [query])]
+        found: list[RawLog] = []
+        start = max(0, from_block)
+        while start <= to_block:
+            span = self._log_span.next
+            end = min(to_block, start + span - 1)
+            try:
+                answer = self.request(
+                    "eth_getLogs", [{**query, "fromBlock": hex(start), "toBlock": hex(end)}]
+                )
+            except RpcRefused:
+                if not self._log_span.refused(end - start + 1):
+                    raise
+                continue
+            except RpcUnavailable:
+                self._log_span.refused(end - start + 1)  # perhaps it was too much to answer in time
+                raise
+            self._log_span.taken(end - start + 1)
+            found += [_raw_log(log) for log in answer]
+            start = end + 1
         return sorted(found, key=lambda log: (log.block_number, log.log_index))
 
     def unlocked_accounts(self) -> list[str]:
@@ -304,10 +313,6 @@ class Chain:
             return [to_checksum_address(account) for account in self.request("eth_accounts", [])]
         except RpcRefused:
             return []
-
-
-class _Transient(Exception):
-    """A failure that another try may cure."""
 
 
 def _transaction_body(to: str | None, data: bytes, sender: str | None, value_wei: int) -> dict[str, str]:

@@ -39,6 +39,12 @@ class RpcRefused(BindingsError):
         self.data = data
 
 
+class EndpointsDisagree(BindingsError):
+    """Two of the configured RPC endpoints serve different chains."""
+
+    exit_code = UsageError.exit_code
+
+
 class WrongChain(BindingsError):
     """The RPC endpoint serves another chain than the deployment's."""
 
@@ -80,6 +86,24 @@ class KeyUnavailable(BindingsError):
 
 class InsufficientFunds(BindingsError):
     """The sending account cannot pay for the transaction."""
+
+
+class LeaseLost(BindingsError):
+    """This process was silent for so long that another one took over what it held."""
+
+
+class Overtaken(BindingsError):
+    """Another process carried an intent on meanwhile; read it again."""
+
+
+class JournalBusy(BindingsError):
+    """Other processes of the account keep the journal's signing lease."""
+
+
+class AlreadyRunning(BindingsError):
+    """The same program runs already for this account."""
+
+    exit_code = UsageError.exit_code
 
 
 class TransactionTimedOut(BindingsError):

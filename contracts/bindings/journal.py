@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Engine, LargeBinary, UniqueConstraint
-from sqlmodel import Field, Session, SQLModel, select
+from sqlalchemy import Engine, LargeBinary, UniqueConstraint, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Field, Session, SQLModel, col, delete, select
 
+from . import lease
 from .contract import Call
+from .errors import JournalBusy, Overtaken
+from .lease import Lease, LeaseRow, Leases, changed_rows, fence
+
+#: Without a sign of life for so long, the lease on signing passes on, or a person's command counts as interrupted.
+SIGNING_S = 5.0
+COMMAND_S = 5.0
+_REMEMBERED_S = 3600.0  # how long a finished command that nobody was told of is remembered
 
 
 class IntentStatus(StrEnum):
@@ -55,10 +65,29 @@ class Intent:
 
 
 class Journal(Protocol):
-    """Durable memory of a sender. Every method is one atomic, durable step."""
+    """Durable memory of a sender. Every method is one atomic, durable step.
+
+    Several processes may use one journal. What decides over signatures and nonces needs the signing lease; a
+    change of an intent happens only if it still is as the caller saw it (`Overtaken` otherwise).
+    """
+
+    @property
+    def leases(self) -> Leases: ...
 
     def plan(self, key: str, call: Call) -> Intent:
         """The intent of this key: the existing one, unless it had no effect (refused or reverted), else new."""
+        ...
+
+    def plan_next(self, name: str, call: Call) -> Intent:
+        """The intent under way with this name, else a new one with the name's next number."""
+        ...
+
+    def plan_by_hand(self, name: str, call: Call) -> tuple[Intent, Lease, bool]:
+        """A new intent of a person's command, or the one that an interrupted, equal command left behind (True)."""
+        ...
+
+    def told(self, lease: Lease) -> None:
+        """The person knows how this command ended: an equal one is a new one from now on."""
         ...
 
     def get(self, intent_id: int) -> Intent: ...
@@ -71,17 +100,23 @@ class Journal(Protocol):
         """Of the unfinished intents."""
         ...
 
-    def add_attempt(self, intent_id: int, nonce: int, attempt: Attempt) -> Intent: ...
+    def take_signing_lease(self) -> Lease:
+        """Raises `JournalBusy`."""
+        ...
 
-    def set_mined(self, intent_id: int, transaction_hash: bytes, block_number: int) -> Intent: ...
+    def release_signing_lease(self, lease: Lease) -> None: ...
 
-    def set_unmined(self, intent_id: int) -> Intent:
+    def add_attempt(self, intent: Intent, nonce: int, attempt: Attempt, lease: Lease) -> Intent: ...
+
+    def set_mined(self, intent: Intent, transaction_hash: bytes, block_number: int) -> Intent: ...
+
+    def set_unmined(self, intent: Intent) -> Intent:
         """The block was reorganised away: back to signed."""
         ...
 
-    def finish(self, intent_id: int, status: IntentStatus, error: str | None = None) -> Intent: ...
+    def finish(self, intent: Intent, status: IntentStatus, error: str | None = None) -> Intent: ...
 
-    def release_nonce(self, intent_id: int) -> Intent:
+    def release_nonce(self, intent: Intent, lease: Lease) -> Intent:
         """Something else used the nonce: back to planned, attempts forgotten."""
         ...
 
@@ -127,25 +162,101 @@ JOURNAL_TABLES = [TransactionIntent.__table__, TransactionAttempt.__table__]  # 
 class SqlJournal:
     """The journal in any SQLAlchemy database. `scope` names chain and sender."""
 
-    def __init__(self, engine: Engine, scope: str, *, create_tables: bool = True) -> None:
+    def __init__(
+        self, engine: Engine, scope: str, *, create_tables: bool = True, signing_s: float | None = None
+    ) -> None:
+        """`signing_s`: so long a process may keep the signing lease without a sign of life."""
         self._engine = engine
         self._scope = scope
+        self._signing_s = SIGNING_S if signing_s is None else signing_s
         if create_tables:
-            SQLModel.metadata.create_all(engine, tables=JOURNAL_TABLES)
+            lease.create_tables(engine, JOURNAL_TABLES)
+        self.leases = Leases(engine, scope)
+
+    # --- planning
 
     def plan(self, key: str, call: Call) -> Intent:
+        while True:
+            with Session(self._engine) as session:
+                row = self._row_of_key(session, key)
+                if row is None:
+                    if (planned := self._insert(session, key, call)) is not None:
+                        return planned
+                    continue  # another process was faster: look again
+                seen = self._intent(session, row)
+            if seen.status not in (IntentStatus.REFUSED, IntentStatus.REVERTED):
+                return seen
+            try:
+                return self._change(
+                    seen, forget=True, status=IntentStatus.PLANNED, error=None, **_columns(call)
+                )
+            except Overtaken:
+                continue
+
+    def plan_next(self, name: str, call: Call) -> Intent:
+        number = 0
+        while True:
+            intent = self.plan(f"{name}#{number}", call)
+            if intent.status is not IntentStatus.CONFIRMED:
+                return intent
+            number += 1
+
+    def plan_by_hand(self, name: str, call: Call) -> tuple[Intent, Lease, bool]:
+        for slot in self._open_commands(name):
+            lease = self.leases.take(
+                slot, duration_s=COMMAND_S, patience_s=2 * COMMAND_S, leave_living=True, create=False
+            )
+            intent = self.find(slot)
+            if lease is None or intent is None:
+                continue  # another person's (or terminal's) command, and alive
+            if intent.status in FINISHED and time.time() - self._planned_at(intent.id) > _REMEMBERED_S:
+                self.told(lease)
+                continue
+            return self.plan(slot, call), lease, True
+        key, token = f"{name} by hand {secrets.token_hex(8)}", secrets.token_hex(16)
         with Session(self._engine) as session:
-            row = self._row_of_key(session, key)
-            if row is None:
-                row = TransactionIntent(scope=self._scope, key=key, data=b"", value_wei="0")
-            elif row.status not in (IntentStatus.REFUSED, IntentStatus.REVERTED):
-                return self._intent(session, row)
-            elif row.id is not None:
-                self._forget_attempts(session, row)
-            row.target, row.data = call.to, call.data
-            row.value_wei, row.description = str(call.value_wei), call.description
-            row.status, row.error = IntentStatus.PLANNED, None
-            return self._save(session, row)
+            session.add(LeaseRow(scope=self._scope, name=key, holder=token))
+            planned = self._insert(session, key, call)
+        assert planned is not None  # the key is random
+        return planned, Lease(self._scope, key, token), False
+
+    def told(self, lease: Lease) -> None:
+        with Session(self._engine) as session:
+            ours = (
+                col(LeaseRow.scope) == lease.scope,
+                col(LeaseRow.name) == lease.name,
+                col(LeaseRow.holder) == lease.token,
+            )
+            session.exec(delete(LeaseRow).where(*ours))  # another one's by now: then that one tells
+            session.commit()
+
+    def _open_commands(self, name: str) -> list[str]:
+        query = (
+            select(LeaseRow.name)
+            .where(LeaseRow.scope == self._scope)
+            .where(col(LeaseRow.name).startswith(f"{name} by hand ", autoescape=True))
+            .order_by(LeaseRow.name)
+        )
+        with Session(self._engine) as session:
+            return list(session.exec(query).all())
+
+    def _planned_at(self, intent_id: int) -> float:
+        with Session(self._engine) as session:
+            return self._row(session, intent_id).planned_at
+
+    def _insert(self, session: Session, key: str, call: Call) -> Intent | None:
+        row = TransactionIntent(
+            scope=self._scope, key=key, status=IntentStatus.PLANNED.value, **_columns(call)
+        )
+        session.add(row)
+        try:
+            session.commit()
+        except IntegrityError:
+            session.rollback()
+            return None
+        return self._intent(session, row)
+
+    # --- reading
 
     def get(self, intent_id: int) -> Intent:
         with Session(self._engine) as session:
@@ -165,47 +276,80 @@ class SqlJournal:
             nonces = [row.nonce for row in self._unfinished_rows(session) if row.nonce is not None]
             return max(nonces, default=None)
 
-    def add_attempt(self, intent_id: int, nonce: int, attempt: Attempt) -> Intent:
-        with Session(self._engine) as session:
-            row = self._row(session, intent_id)
-            row.nonce, row.status = nonce, IntentStatus.SIGNED
-            session.add(
-                TransactionAttempt(
-                    intent_id=intent_id,
-                    hash=attempt.hash,
-                    raw=attempt.raw,
-                    max_fee_wei=str(attempt.max_fee_wei),
-                    priority_fee_wei=str(attempt.priority_fee_wei),
-                    signed_at=attempt.signed_at,
-                )
+    # --- who may sign
+
+    def take_signing_lease(self) -> Lease:
+        patience_s = 4 * self._signing_s
+        lease = self.leases.take("sign", duration_s=self._signing_s, patience_s=patience_s)
+        if lease is None:
+            raise JournalBusy(
+                f"Other programs of this account have been signing for {patience_s:.0f} s; try again later."
             )
-            return self._save(session, row)
+        return lease
 
-    def set_mined(self, intent_id: int, transaction_hash: bytes, block_number: int) -> Intent:
-        with Session(self._engine) as session:
-            row = self._row(session, intent_id)
-            row.status = IntentStatus.MINED
-            row.mined_hash, row.mined_block = transaction_hash, block_number
-            return self._save(session, row)
+    def release_signing_lease(self, lease: Lease) -> None:
+        self.leases.release(lease)
 
-    def set_unmined(self, intent_id: int) -> Intent:
-        with Session(self._engine) as session:
-            row = self._row(session, intent_id)
-            row.status, row.mined_hash, row.mined_block = (IntentStatus.SIGNED, None, None)
-            return self._save(session, row)
+    # --- changing
 
-    def finish(self, intent_id: int, status: IntentStatus, error: str | None = None) -> Intent:
-        with Session(self._engine) as session:
-            row = self._row(session, intent_id)
-            row.status, row.error = status, error
-            return self._save(session, row)
+    def add_attempt(self, intent: Intent, nonce: int, attempt: Attempt, lease: Lease) -> Intent:
+        row = TransactionAttempt(
+            intent_id=intent.id,
+            hash=attempt.hash,
+            raw=attempt.raw,
+            max_fee_wei=str(attempt.max_fee_wei),
+            priority_fee_wei=str(attempt.priority_fee_wei),
+            signed_at=attempt.signed_at,
+        )
+        return self._change(intent, lease, new=row, nonce=nonce, status=IntentStatus.SIGNED)
 
-    def release_nonce(self, intent_id: int) -> Intent:
+    def set_mined(self, intent: Intent, transaction_hash: bytes, block_number: int) -> Intent:
+        return self._change(
+            intent, status=IntentStatus.MINED, mined_hash=transaction_hash, mined_block=block_number
+        )
+
+    def set_unmined(self, intent: Intent) -> Intent:
+        return self._change(intent, status=IntentStatus.SIGNED, mined_hash=None, mined_block=None)
+
+    def finish(self, intent: Intent, status: IntentStatus, error: str | None = None) -> Intent:
+        return self._change(intent, status=status, error=error)
+
+    def release_nonce(self, intent: Intent, lease: Lease) -> Intent:
+        return self._change(intent, lease, forget=True, status=IntentStatus.PLANNED)
+
+    def _change(
+        self,
+        seen: Intent,
+        lease: Lease | None = None,
+        *,
+        new: TransactionAttempt | None = None,
+        forget: bool = False,
+        **values: Any,
+    ) -> Intent:
+        """Compare and set: the row changes only if status, nonce and block are what the caller saw."""
+        if forget:
+            values |= {"nonce": None, "mined_hash": None, "mined_block": None}
+        values["status"] = values["status"].value
         with Session(self._engine) as session:
-            row = self._row(session, intent_id)
-            row.status = IntentStatus.PLANNED
-            self._forget_attempts(session, row)
-            return self._save(session, row)
+            if lease is not None:
+                fence(session, lease)
+            row = TransactionIntent
+            change = (
+                update(row)
+                .where(col(row.id) == seen.id, col(row.status) == seen.status.value)
+                .where(col(row.nonce).is_not_distinct_from(seen.nonce))
+                .where(col(row.mined_hash).is_not_distinct_from(seen.mined_hash))
+                .values(values)
+            )
+            if changed_rows(session, change) != 1:
+                session.rollback()
+                raise Overtaken(f"Another process carried on {seen.call.description or seen.key} meanwhile.")
+            if forget:
+                session.exec(delete(TransactionAttempt).where(col(TransactionAttempt.intent_id) == seen.id))
+            if new is not None:
+                session.add(new)
+            session.commit()
+            return self._intent(session, self._row(session, seen.id))
 
     # --- rows
 
@@ -234,17 +378,6 @@ class SqlJournal:
         )
         return session.exec(query).all()
 
-    def _forget_attempts(self, session: Session, row: TransactionIntent) -> None:
-        assert row.id is not None  # it came from the database
-        for attempt in self._attempts(session, row.id):
-            session.delete(attempt)
-        row.nonce, row.mined_hash, row.mined_block = None, None, None
-
-    def _save(self, session: Session, row: TransactionIntent) -> Intent:
-        session.add(row)
-        session.commit()
-        return self._intent(session, row)
-
     def _intent(self, session: Session, row: TransactionIntent) -> Intent:
         assert row.id is not None  # it came from the database
         return Intent(
@@ -261,3 +394,12 @@ class SqlJournal:
             mined_block=row.mined_block,
             error=row.error,
         )
+
+
+def _columns(call: Call) -> dict[str, Any]:
+    return {
+        "target": call.to,
+        "data": call.data,
+        "value_wei": str(call.value_wei),
+        "description": call.description,
+    }

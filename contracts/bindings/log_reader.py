@@ -43,10 +43,12 @@ class LogReader:
         nothing new. At most `span` blocks at a time: call again until None.
         """
         before_first = self._contracts.deployment.first_block - 1
+        head = self._chain.confirmed_head(self._confirmations)
+        if history and self._lags(history):
+            return None
         known = next((cursor for cursor in history if self._is_canonical(cursor)), None)
         start = known.number if known else before_first
         rewound = bool(history) and known != history[0]
-        head = self._chain.confirmed_head(self._confirmations)
         if head.number <= start and not rewound:
             return None
         end = min(head.number, start + self._span)
@@ -59,6 +61,14 @@ class LogReader:
         if self._chain.block_hash(end) != end_block.hash or (known and not self._is_canonical(known)):
             return None  # reorganised while reading; the next call sees the new chain
         return Reading(tuple(events), Cursor(end, end_block.hash), start if rewound else None)
+
+    def _lags(self, history: Sequence[Cursor]) -> bool:
+        """Whether the endpoint has just not come to where we are: its head is one of our blocks, or below all."""
+        newest = self._chain.head().number
+        if newest >= history[0].number:
+            return False
+        reached = next((cursor for cursor in history if cursor.number <= newest), None)
+        return reached is None or self._is_canonical(reached)
 
     def _is_canonical(self, cursor: Cursor) -> bool:
         return self._chain.block_hash(cursor.number) == cursor.hash

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from sqlite3 import OperationalError
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
 from .chain import Chain, TransactionReceipt
 from .contract import Call
-from .errors import ContractError, InsufficientFunds, RpcRefused, TransactionTimedOut
-from .journal import FINISHED, Attempt, Intent, IntentStatus, Journal, SqlJournal
+from .errors import (
+    BindingsError,
+    ContractError,
+    InsufficientFunds,
+    LeaseLost,
+    Overtaken,
+    RpcRefused,
+    TransactionTimedOut,
+)
+from .journal import COMMAND_S, FINISHED, Attempt, Intent, IntentStatus, Journal, SqlJournal
 from .keys import Signer
+from .lease import Lease, heartbeat
 
 _GAS_MARGIN_PERCENT = 125  # the estimate is made against an older state
 _TRANSFERABLE = ("already known", "known transaction", "already imported", "alreadyknown")
@@ -21,6 +34,10 @@ _NONCE_USED = ("nonce too low", "nonce is too low", "already been used", "oldnon
 _UNDERPRICED = ("underpriced", "fee too low", "max fee per gas less than block base fee", "gas price below")
 _NO_FUNDS = ("insufficient funds",)
 _INDEX_LAG_S = 600
+_HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
+_REQUESTS_AT_ONCE = 8
+_CONFIGURE_TRIES = 8
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -45,12 +62,12 @@ class Mined:
 
 
 class Sender:
-    """Owns one account's nonce. One sender per account and journal; its methods may be called from
-    several threads.
+    """Sends for one account. Any number of threads, and of processes on one journal, may do so at once.
 
     An intent is journalled, then signed, then the signed transaction is journalled, then sent: a kill
     between any two of these is repaired by `recover` (or the next `send` with the same key), which reads
-    the chain before it does anything.
+    the chain before it does anything. Nonces are given out and transactions signed only under the journal's
+    signing lease; nothing else waits for it.
     """
 
     def __init__(
@@ -69,7 +86,8 @@ class Sender:
         self._confirmations = confirmations
         self._fees = fees or FeePolicy()
         self._poll_s = poll_s
-        self._lock = threading.RLock()
+        self._signing_lock = threading.Lock()  # threads queue here, processes at the journal's lease
+        self._handed_over: dict[int, float] = {}  # intent -> when its transaction was last given to the node
 
     @property
     def address(self) -> str:
@@ -84,31 +102,76 @@ class Sender:
         """
         return self.wait(self.submit(call, key), timeout_s=timeout_s)
 
+    def send_next(self, call: Call, name: str, *, timeout_s: float = 120.0) -> Mined:
+        """Make `call` happen again, unless something of this name is under way: then wait for that.
+
+        Choosing the key and planning is one step of the journal. For calls whose effect the contract itself
+        takes only once: the caller has seen that it is missing, but another process may just have made it.
+        """
+        intent = self.journal.plan_next(name, call)
+        _raise_error(self._carry_on([intent]).get(intent.id))
+        return self.wait(intent.id, timeout_s=timeout_s)
+
+    def send_by_hand(self, call: Call, name: str, *, timeout_s: float = 120.0) -> tuple[Mined, bool]:
+        """What a person's command sends. Two equal commands are two effects, at the same time or one after the
+        other; but one that was interrupted before its end is carried on by the next equal one (True)."""
+        intent, lease, carried_on = self.journal.plan_by_hand(name, call)
+        with heartbeat(self.journal.leases, lease, COMMAND_S / 5, on_loss=lambda: None):
+            try:
+                _raise_error(self._carry_on([intent]).get(intent.id))
+                mined = self.wait(intent.id, timeout_s=timeout_s)
+            except ContractError:
+                self.journal.told(lease)
+                raise
+            self.journal.told(lease)
+            return mined, carried_on
+
     def submit(self, call: Call, key: str) -> int:
         """Journal, sign and send without waiting; the intent's id for `wait`."""
-        with self._lock:
-            intent = self.journal.plan(key, call)
-            if intent.status not in FINISHED:
-                self._advance(intent)
-            return intent.id
+        (outcome,) = self.submit_all([(call, key)])
+        if isinstance(outcome, BindingsError):
+            raise outcome
+        return outcome
+
+    def submit_all(self, moves: Sequence[tuple[Call, str]]) -> list[int | BindingsError]:
+        """Journal, sign with consecutive nonces and send many (call, key) pairs without waiting.
+
+        Per pair the intent's id, or why it was not sent: a refused one does not stop the others.
+        """
+        intents = [self.journal.plan(key, call) for call, key in moves]
+        failures = self._carry_on([intent for intent in intents if intent.status not in FINISHED])
+        return [failures.get(intent.id, intent.id) for intent in intents]
 
     def wait(self, intent_id: int, *, timeout_s: float = 120.0) -> Mined:
         """Until mined and confirmed, bumping the fee now and then."""
+        (outcome,) = self.wait_all([intent_id], timeout_s=timeout_s)
+        if isinstance(outcome, BindingsError):
+            raise outcome
+        return outcome
+
+    def wait_all(self, intent_ids: Sequence[int], *, timeout_s: float = 120.0) -> list[Mined | BindingsError]:
+        """Until each is mined and confirmed, or has failed; one poll for all of them."""
         until, pause = time.monotonic() + timeout_s, self._poll_s
+        failures: dict[int, BindingsError] = {}
         while True:
-            with self._lock:
-                intent = self.journal.get(intent_id)
-                if intent.status not in FINISHED:
-                    intent = self._advance(intent)
-            if intent.status in FINISHED:
-                return self._result(intent)
+            intents = {number: self.journal.get(number) for number in intent_ids}
+            waiting = [i for i in intents.values() if i.status not in FINISHED and i.id not in failures]
+            if waiting:
+                failures |= self._carry_on(waiting)
+                intents |= {i.id: self.journal.get(i.id) for i in waiting}
+                waiting = [
+                    i for i in waiting if intents[i.id].status not in FINISHED and i.id not in failures
+                ]
+            if not waiting:
+                break
             if time.monotonic() > until:
-                raise TransactionTimedOut(
-                    f"{intent.call.description} was not mined within {timeout_s:.0f} s; it stays in the "
-                    "journal and is carried on later. Check the fee limit and the RPC endpoint."
-                )
+                failures |= {i.id: self._timed_out(i, timeout_s) for i in waiting}
+                break
             time.sleep(pause)
             pause = min(pause * 1.5, 20 * self._poll_s)
+        done = [intents[number] for number in dict.fromkeys(intent_ids) if number not in failures]
+        results = dict(zip((i.id for i in done), self._in_parallel(self._result, done), strict=True))
+        return [failures.get(number) or results[number] for number in intent_ids]
 
     def recover(self) -> list[Intent]:
         """Carry every unfinished intent one step on; call it at start and now and then.
@@ -116,44 +179,186 @@ class Sender:
         An intent that the contract would refuse by now becomes `refused`; other failures leave it as it
         is, for the next time. Returns what is still unfinished.
         """
-        with self._lock:
-            for intent in self.journal.unfinished():
-                try:
-                    self._advance(intent)
-                except (ContractError, InsufficientFunds, RpcRefused):
-                    continue
-            return self.journal.unfinished()
+        failures = self._carry_on(self.journal.unfinished())
+        for failure in failures.values():
+            if not isinstance(failure, ContractError | InsufficientFunds | RpcRefused):
+                raise failure
+        return self.journal.unfinished()
 
-    # --- one step of an intent; each can be repeated at will
+    # --- one step of many intents; each can be repeated at will
 
-    def _advance(self, intent: Intent) -> Intent:
-        if intent.status is IntentStatus.MINED:
-            return self._confirm(intent)
-        if intent.status is IntentStatus.SIGNED:
-            used = self.chain.nonce(self.address)
-            if (receipt := self._find_receipt(intent)) is not None:
-                mined = self.journal.set_mined(intent.id, receipt.transaction_hash, receipt.block_number)
-                return self._confirm(mined)
-            assert intent.nonce is not None
-            if used > intent.nonce:
-                return self._take_new_nonce(intent)
-            return self._broadcast(intent)
-        return self._sign_first(intent)
-
-    def _sign_first(self, intent: Intent) -> Intent:
+    def _carry_on(self, intents: Sequence[Intent]) -> dict[int, BindingsError]:
+        """One step of each; per intent that failed, why."""
+        failures: dict[int, BindingsError] = {}
+        open_ones = {intent.id: intent for intent in intents if intent.status not in FINISHED}
+        planned = [i for i in open_ones.values() if i.status is IntentStatus.PLANNED]
+        sent = [i for i in open_ones.values() if i.status is not IntentStatus.PLANNED]
         try:
-            gas = self._estimate_gas(intent.call)
-        except ContractError as error:
-            self.journal.finish(intent.id, IntentStatus.REFUSED, str(error))
-            raise
-        waiting = self.journal.highest_nonce()
-        nonce = max(self.chain.nonce(self.address, pending=True), -1 if waiting is None else waiting + 1)
-        return self._broadcast(self._sign(intent, nonce, gas, minimum=None))
+            if any(intent.status is IntentStatus.SIGNED for intent in sent):
+                # Read before any receipt: a nonce that is used now has its receipt by the time we look.
+                used = self.chain.nonce(self.address)
+                sent = self._with_blockers(sent, used)
+            else:
+                used = 0
+        except BindingsError as error:
+            return dict.fromkeys(open_ones, error)
+        seen = self._in_parallel(lambda intent: self._look_for(intent, used), sent)
+        for intent, receipt in zip(sent, seen, strict=True):
+            try:
+                if isinstance(receipt, BindingsError):
+                    raise receipt
+                if self._advance(intent, used, receipt).status is IntentStatus.PLANNED:
+                    planned.append(self.journal.get(intent.id))
+            except (Overtaken, LeaseLost):
+                continue
+            except BindingsError as error:
+                failures[intent.id] = error
+        if planned:
+            failures |= self._sign_planned(planned)
+        return failures
 
-    def _sign(self, intent: Intent, nonce: int, gas: int, minimum: Attempt | None) -> Intent:
-        """Sign at today's fees (and above those of the attempt to replace); journalled before it is sent."""
+    def _with_blockers(self, sent: list[Intent], used: int) -> list[Intent]:
+        """Also what holds a lower nonce, once ours have waited long: nothing is mined before it is."""
+        ours = [i for i in sent if i.status is IntentStatus.SIGNED and i.nonce is not None]
+        oldest = min(intent.attempts[0].signed_at for intent in ours)
+        if time.time() - oldest < self._fees.bump_after_s or any(i.nonce == used for i in ours):
+            return sent
+        known, highest = {intent.id for intent in sent}, max(i.nonce or 0 for i in ours)
+        lower = [
+            i
+            for i in self.journal.unfinished()
+            if i.status is IntentStatus.SIGNED and i.id not in known and (i.nonce or 0) < highest
+        ]
+        return lower + sent
+
+    def _look_for(self, intent: Intent, used: int) -> TransactionReceipt | BindingsError | None:
+        """The receipt of an intent, if it can have one."""
+        try:
+            if intent.status is IntentStatus.MINED:
+                assert intent.mined_hash is not None
+                return self.chain.receipt(intent.mined_hash)
+            assert intent.nonce is not None
+            return self._find_receipt(intent) if used > intent.nonce else None
+        except BindingsError as error:
+            return error
+
+    def _advance(self, intent: Intent, used: int, receipt: TransactionReceipt | None) -> Intent:
+        """One step of an intent that was signed. `used`: the account's next nonce, read before its receipt."""
+        if intent.status is IntentStatus.MINED:
+            return self._confirm(intent, receipt)
+        assert intent.nonce is not None
+        if used > intent.nonce:
+            if receipt is not None:
+                mined = self.journal.set_mined(intent, receipt.transaction_hash, receipt.block_number)
+                return self._confirm(mined, receipt)
+            return self._take_new_nonce(intent)
+        if time.monotonic() - self._handed_over.get(intent.id, -_HAND_OVER_AGAIN_S) < _HAND_OVER_AGAIN_S:
+            may_bump = time.time() - intent.attempts[-1].signed_at > self._fees.bump_after_s
+            return self._broadcast(intent) if may_bump else intent
+        return self._broadcast(intent)
+
+    def _sign_planned(self, intents: Sequence[Intent]) -> dict[int, BindingsError]:
+        """Give nonces to intents that have none, sign and send them. Per intent that failed, why."""
+        failures: dict[int, BindingsError] = {}
+        gas = dict(zip((i.id for i in intents), self._in_parallel(self._gas_or_error, intents), strict=True))
+        for intent in intents:
+            if isinstance(error := gas[intent.id], BindingsError) and not self._refuse(intent, error):
+                failures[intent.id] = error
+        ready = {intent.id: intent for intent in intents if isinstance(gas[intent.id], int)}
+        if not ready:
+            return failures
+        signed: list[Intent] = []
+        try:
+            fees = self._fees_now()
+            with self._signing() as lease:
+                waiting = self.journal.highest_nonce()
+                nonce = max(
+                    self.chain.nonce(self.address, pending=True), -1 if waiting is None else waiting + 1
+                )
+                for number in ready:
+                    intent = self.journal.get(number)
+                    if intent.status is not IntentStatus.PLANNED:
+                        continue  # another process was faster
+                    units = gas[number]
+                    assert isinstance(units, int)
+                    try:
+                        signed.append(self._sign(intent, nonce, units, fees, None, lease))
+                    except LeaseLost:
+                        break  # the rest stays planned, for the next step
+                    except Overtaken:
+                        continue
+                    except BindingsError as error:
+                        failures[number] = error
+                        continue
+                    nonce += 1
+        except LeaseLost:
+            pass
+        except BindingsError as error:
+            failures |= dict.fromkeys(ready.keys() - {intent.id for intent in signed}, error)
+        for intent, failure in zip(signed, self._in_parallel(self._broadcast_or_error, signed), strict=True):
+            if failure is not None:
+                failures[intent.id] = failure
+        return failures
+
+    @contextmanager
+    def _signing(self) -> Iterator[Lease]:
+        with self._signing_lock:
+            lease = self.journal.take_signing_lease()
+            try:
+                yield lease
+            finally:
+                self.journal.release_signing_lease(lease)
+
+    # Only questions to the chain are asked in parallel: one thread writes the journal (but for a replacement).
+
+    def _in_parallel(self, act: Callable[[Intent], _T], intents: Sequence[Intent]) -> list[_T]:
+        if len(intents) <= 1:
+            return [act(intent) for intent in intents]
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            return list(pool.map(act, intents))
+
+    def _gas_or_error(self, intent: Intent) -> int | BindingsError:
+        try:
+            return self._estimate_gas(intent.call)
+        except BindingsError as error:
+            return error
+
+    def _refuse(self, intent: Intent, error: BindingsError) -> bool:
+        """Write down that the contract refuses. True when another process has sent this very intent meanwhile: then
+        that is why."""
+        if not isinstance(error, ContractError):
+            return False
+        try:
+            self.journal.finish(intent, IntentStatus.REFUSED, str(error))
+        except Overtaken:
+            return self.journal.get(intent.id).status is not IntentStatus.REFUSED
+        return False
+
+    def _broadcast_or_error(self, intent: Intent) -> BindingsError | None:
+        try:
+            self._broadcast(intent)
+        except (Overtaken, LeaseLost):
+            return None
+        except BindingsError as error:
+            return error
+        return None
+
+    def _fees_now(self) -> tuple[int, int]:
+        """(highest fee, priority fee) per gas that is offered today."""
         priority = self.chain.priority_fee_wei()
-        highest = 2 * self.chain.head().base_fee_wei + priority
+        return 2 * self.chain.head().base_fee_wei + priority, priority
+
+    def _sign(
+        self,
+        intent: Intent,
+        nonce: int,
+        gas: int,
+        fees: tuple[int, int],
+        minimum: Attempt | None,
+        lease: Lease,
+    ) -> Intent:
+        """Sign at these fees (and above those of the attempt to replace); journalled before it is sent."""
+        highest, priority = fees
         if minimum is not None:
             priority = max(priority, self._bumped(minimum.priority_fee_wei))
             highest = max(highest, self._bumped(minimum.max_fee_wei))
@@ -175,7 +380,7 @@ class Sender:
             del transaction["to"]
         signed = self.signer.sign_transaction(transaction)
         attempt = Attempt(signed.hash, signed.raw, highest, priority, time.time())
-        return self.journal.add_attempt(intent.id, nonce, attempt)
+        return self.journal.add_attempt(intent, nonce, attempt, lease)
 
     def _broadcast(self, intent: Intent) -> Intent:
         """Hand the newest attempt to the node, replacing it first when it has waited too long."""
@@ -184,17 +389,21 @@ class Sender:
         may_bump = self._bumped(newest.max_fee_wei) <= self._fees.highest_fee_wei
         if waited > self._fees.bump_after_s and may_bump:
             intent = self._replace(intent)
+            if intent.status is not IntentStatus.SIGNED:
+                return intent
         try:
             self.chain.send_raw(intent.attempts[-1].raw)
         except RpcRefused as error:
             reason = error.rpc_message.lower()
             if any(text in reason for text in _TRANSFERABLE + _NONCE_USED):
+                self._handed_over[intent.id] = time.monotonic()
                 return intent  # it is there already; the next step reads the chain
             if any(text in reason for text in _UNDERPRICED) and may_bump:
                 return self._replace(intent)
             if any(text in reason for text in _NO_FUNDS):
                 raise self._too_poor(intent.call) from error
             raise
+        self._handed_over[intent.id] = time.monotonic()
         return intent
 
     def _replace(self, intent: Intent) -> Intent:
@@ -204,7 +413,12 @@ class Sender:
         except ContractError:
             # It would revert now, but the earlier attempt may be mined before what made it so: keep it.
             return intent
-        return self._sign(intent, intent.nonce, gas, minimum=intent.attempts[-1])
+        fees = self._fees_now()
+        with self._signing() as lease:
+            now = self.journal.get(intent.id)
+            if now.status is not IntentStatus.SIGNED or now.attempts != intent.attempts:
+                return now  # another process replaced it meanwhile
+            return self._sign(now, intent.nonce, gas, fees, now.attempts[-1], lease)
 
     def _take_new_nonce(self, intent: Intent) -> Intent:
         """The nonce is used, but no receipt is known. A node may count a transaction before it shows its
@@ -218,39 +432,49 @@ class Sender:
             # does not know our transactions, they were never mined.
             forgotten = time.time() - intent.attempts[-1].signed_at > _INDEX_LAG_S
             if forgotten and not any(self.chain.knows(attempt.hash) for attempt in intent.attempts):
-                return self._sign_first(self.journal.release_nonce(intent.id))
+                return self._release_nonce(intent)
             return intent
         if taker is None or taker.hash in {attempt.hash for attempt in intent.attempts}:
             return intent  # ours: its receipt will show up
-        if self._confirmations and self.chain.head().number < taker.block_number + self._confirmations:
+        if not self.chain.is_confirmed(taker.block_number, self._confirmations):
             return intent
-        return self._sign_first(self.journal.release_nonce(intent.id))
+        return self._release_nonce(intent)
 
-    def _confirm(self, intent: Intent) -> Intent:
-        assert intent.mined_hash is not None
-        receipt = self.chain.receipt(intent.mined_hash)
+    def _release_nonce(self, intent: Intent) -> Intent:
+        with self._signing() as lease:
+            now = self.journal.get(intent.id)
+            if now.status is not IntentStatus.SIGNED or now.attempts != intent.attempts:
+                return now  # another process signed again: what was seen of the chain says nothing about that
+            return self.journal.release_nonce(now, lease)
+
+    def _confirm(self, intent: Intent, receipt: TransactionReceipt | None) -> Intent:
         if receipt is None:
-            return self.journal.set_unmined(intent.id)
-        if self._confirmations and self.chain.head().number < receipt.block_number + self._confirmations:
+            self._handed_over.pop(intent.id, None)
+            return self.journal.set_unmined(intent)
+        if not self.chain.is_confirmed(receipt.block_number, self._confirmations):
             return intent
+        self._handed_over.pop(intent.id, None)
         if receipt.succeeded:
-            return self.journal.finish(intent.id, IntentStatus.CONFIRMED)
-        return self.journal.finish(intent.id, IntentStatus.REVERTED, str(self._why_reverted(intent, receipt)))
+            return self.journal.finish(intent, IntentStatus.CONFIRMED)
+        return self.journal.finish(intent, IntentStatus.REVERTED, str(self._why_reverted(intent, receipt)))
 
     # --- reading
 
-    def _result(self, intent: Intent) -> Mined:
+    def _result(self, intent: Intent) -> Mined | BindingsError:
         if intent.status is IntentStatus.REFUSED:
-            raise ContractError("Refused", {}, intent.error or "", intent.call.description)
+            return ContractError("Refused", {}, intent.error or "", intent.call.description)
         assert intent.mined_hash is not None
-        receipt = self._receipt_of(intent.mined_hash)
+        try:
+            receipt = self._receipt_of(intent.mined_hash)
+        except BindingsError as error:
+            return error
         if receipt is None:
-            raise TransactionTimedOut(
+            return TransactionTimedOut(
                 f"{intent.call.description} was confirmed, but the RPC endpoint no longer has its receipt; "
                 "send it again under the same key once the endpoint has caught up."
             )
         if intent.status is IntentStatus.REVERTED:
-            raise self._why_reverted(intent, receipt)
+            return self._why_reverted(intent, receipt)
         return Mined(
             transaction_hash=intent.mined_hash,
             block_number=receipt.block_number,
@@ -258,6 +482,12 @@ class Sender:
             fee_wei=receipt.gas_used * receipt.effective_gas_price_wei,
             contract_address=receipt.contract_address,
             receipt=receipt,
+        )
+
+    def _timed_out(self, intent: Intent, timeout_s: float) -> TransactionTimedOut:
+        return TransactionTimedOut(
+            f"{intent.call.description} was not mined within {timeout_s:.0f} s; it stays in the "
+            "journal and is carried on later. Check the fee limit and the RPC endpoint."
         )
 
     def _receipt_of(self, transaction_hash: bytes) -> TransactionReceipt | None:
@@ -314,10 +544,15 @@ class Sender:
         return fee_wei * self._fees.bump_percent // 100 + 1
 
 
+def _raise_error(error: BindingsError | None) -> None:
+    if error is not None:
+        raise error
+
+
 def open_sender(
     chain: Chain, signer: Signer, database_url: str, *, confirmations: int = 0, fees: FeePolicy | None = None
 ) -> Sender:
-    """A sender whose journal is in this database (`sqlite:///...`, `postgresql+psycopg://...`)."""
+    """A sender whose journal is in this database (`sqlite:///...`, `postgresql://...`)."""
     return sender_on_engine(chain, signer, _open_engine(database_url), confirmations=confirmations, fees=fees)
 
 
@@ -327,7 +562,9 @@ def _open_engine(database_url: str) -> Engine:
     from sqlalchemy.pool import StaticPool
 
     if not database_url.startswith("sqlite"):
-        return create_engine(database_url)
+        scheme, separator, rest = database_url.partition("://")
+        driver = "postgresql+psycopg" if scheme in ("postgresql", "postgres") else scheme
+        return create_engine(driver + separator + rest)
     in_memory = database_url in ("sqlite://", "sqlite:///:memory:")
     engine = create_engine(
         database_url,
@@ -338,7 +575,16 @@ def _open_engine(database_url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        for attempt in range(_CONFIGURE_TRIES):
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except (
+                OperationalError
+            ):  # another program makes the same change: this one does not wait by itself
+                if attempt + 1 == _CONFIGURE_TRIES:
+                    raise
+                time.sleep(0.02 * 2**attempt)
         connection.execute("PRAGMA synchronous=FULL")
 
     return engine

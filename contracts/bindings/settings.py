@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
@@ -36,8 +36,10 @@ class ChainSettings(BaseSettings):
     srs: Path | None = None  # None: the public devnet string, which is insecure
 
     rpc_url: str = "http://127.0.0.1:8545"
+    rpc_urls: tuple[str, ...] = ()  # more endpoints of the same chain, for when the first one fails
     deployment: Path = STATE / "devnet.json"
     confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
+    confirmation_tag: Literal["safe", "finalized"] | None = None  # instead: what the chain itself calls so
     poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     max_head_age_s: Annotated[float, Field(gt=0)] | None = None  # None: unlimited on a devnet, else 120
 

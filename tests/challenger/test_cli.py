@@ -70,11 +70,15 @@ def test_a_cheating_provider_is_disputed_from_the_command_line(
     options = ["--deployment", str(state_file(folder)), "--rpc-url", net.rpc_url]
     options += ["--database", str(folder / "challenger.sqlite")]
 
-    def challenge() -> None:
-        arguments = ["run", "--once", "--model", "tiny", "--provider", server.url, *options]
+    def challenge(*more: str) -> None:
+        arguments = ["run", "--once", "--model", "tiny", "--provider", server.url, *options, *more]
         result = CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert result.exit_code == 0, result.output
 
+    # Its verifiers are not those that this program generates: no bond, unless somebody answers for them.
+    challenge("--database", str(folder / "careful.sqlite"))
+    assert contracts.game.game_count() == 0
+    options += ["--trust", "0x" + model_id.hex()]
     challenge()
     game_id = contracts.game.game_count()
     assert contracts.game.game(game_id).challenger == net.accounts["challenger"]
@@ -91,6 +95,7 @@ def test_a_cheating_provider_is_disputed_from_the_command_line(
             break
     assert contracts.game.game(game_id).outcome is Outcome.CHALLENGER_WON
     assert contracts.stake.credits(net.accounts["challenger"]) == 0  # withdrawn
+    del options[-2:]
     listed = CliRunner().invoke(app, ["list", "--json", *options], catch_exceptions=False)
     (row,) = json.loads(listed.output)
     assert row["state"] == "invalid"

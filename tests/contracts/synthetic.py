@@ -44,6 +44,14 @@ def seal_verifier_sources() -> dict[str, str]:
     return {f"{name}Verifier.sol": SEAL_VERIFIER.replace("NAME", name) for name in names}
 
 
+def stranger_verifier_sources(accepts: bool) -> dict[str, str]:
+    """What a stranger registers somebody's model with: verifiers that accept everything, or nothing."""
+    honest = 'proof.length == 32 && bytes32(proof) == keccak256(abi.encode(key, inputs, "NAME"))'
+    source = SEAL_VERIFIER.replace(honest, str(accepts).lower())
+    names = ["Mlp", "Attention", "Embedding", "Head"]
+    return {f"{name}Verifier.sol": source.replace("NAME", name) for name in names}
+
+
 class NotProvable(Exception):
     """The statement is false."""
 

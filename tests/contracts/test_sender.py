@@ -80,7 +80,7 @@ def make_sender(
 ) -> Sender:
     chain = local_chain.chain
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[account])
-    journal = SqlJournal(engine, f"test {account}")
+    journal = SqlJournal(engine, f"test {account}", signing_s=0.2)  # so long the next one waits after a kill
     if fuse is None:
         return Sender(chain, signer, journal, poll_s=0.01, **options)
     killable = KillableChain(chain.rpc_url, fuse)

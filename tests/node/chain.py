@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from contracts.bindings.deployment import (
-    Deployment,
-    ProtocolContracts,
-    deploy_verifiers,
-    verifier_artifacts,
-    verifier_code_hashes,
-)
+from contracts.bindings.deployment import Deployment, ProtocolContracts, verifier_artifacts
 from contracts.bindings.keys import Signer, UnlockedSigner
+from contracts.bindings.registration import register_model
 from contracts.bindings.sender import Sender
-from contracts.protocol.model import ModelSpec, StepKind
-from node.chain_access import ChainAccess, find_model_id
+from node.chain_access import ChainAccess
 from node.provider import CommittedServing, Provider
 from node.settings import ProviderSettings, load_settings
 from prover.curve.srs import SRS
@@ -37,12 +31,10 @@ def serving(tiny: IntegerModel, local_chain: LocalChain, contracts: ProtocolCont
     srs = SRS.devnet(18)
     commitment = commit_model(tiny, srs, cache_dir=None)
     sender = local_chain.sender(0)
-    artifacts = verifier_artifacts(generate_sources(tiny.config, srs))
-    addresses = deploy_verifiers(sender, artifacts)
-    spec = ModelSpec.of(commitment, verifier_code_hashes(artifacts))
-    sender.send(contracts.registry.register(spec, [addresses[kind] for kind in StepKind]), "register tiny")
-    assert find_model_id(contracts, commitment, None) == spec.model_id
-    return CommittedServing("tiny", tiny, commitment, srs, spec.model_id)
+    model_id = register_model(
+        sender, contracts, commitment, verifier_artifacts(generate_sources(tiny.config, srs))
+    )
+    return CommittedServing("tiny", tiny, commitment, srs, model_id)
 
 
 @dataclass

@@ -85,8 +85,15 @@ def live(house: ProviderHouse, handed_out: list[str], until: int = 2) -> Provide
 
 @pytest.mark.timeout(120)
 def test_a_kill_at_any_durable_step(
-    tmp_path: Path, local_chain: LocalChain, contracts: ProtocolContracts, serving: CommittedServing
+    tmp_path: Path,
+    local_chain: LocalChain,
+    contracts: ProtocolContracts,
+    serving: CommittedServing,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(
+        "contracts.bindings.journal.SIGNING_S", 0.2
+    )  # so long the next life waits after a kill
     killed_at: list[str] = []
     for number in range(1, 100):
         database = tmp_path / f"life-{number}" / "node.sqlite"

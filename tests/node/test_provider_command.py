@@ -14,10 +14,12 @@ from pathlib import Path
 
 import httpx
 
-from contracts.bindings.deployment import Deployment, ProtocolContracts
+from contracts.bindings.deployment import Deployment, ProtocolContracts, verifier_artifacts
+from contracts.bindings.registration import register_model
 from devnet.anvil import free_port
 from node.provider import CommittedServing
 from tests.contracts.local_chain import LocalChain
+from tests.contracts.synthetic import stranger_verifier_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,10 +86,17 @@ def test_a_provider_process_lives_dies_and_lives_again(
     serving: CommittedServing,
 ) -> None:
     command = Command(tmp_path, local_chain, deployment, account=5)
+    for accepts in (True, False):  # a stranger's verifiers change nothing about the start
+        verifiers = verifier_artifacts(stranger_verifier_sources(accepts))
+        register_model(local_chain.sender(6), contracts, serving.commitment, verifiers)
     poor = command.run("provider", "run", "--model", "tiny", "--port", str(command.port))
     assert poor.returncode == 5 and "gainsay provider deposit" in poor.stderr
     with command.serving() as process:
         receipts = [command.ask("first"), command.ask("second")]
+        second = command.run("provider", "run", "--model", "tiny", "--port", str(free_port()))
+        assert second.returncode != 0 and "another `gainsay provider run` works for 0x" in second.stderr
+        deposited = command.run("provider", "deposit", "1", "--json")  # beside the running node
+        assert json.loads(deposited.stdout)["stake_wei"] == str(21 * 10**18), deposited.stderr
         process.send_signal(signal.SIGKILL)
         process.wait(10)
     with command.serving() as process:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contracts.bindings.deployment import Deployment, ProtocolContracts
+from challenger.local_models import LocalModel, LocalModels
+from contracts.bindings.deployment import Deployment, ProtocolContracts, verifier_artifacts
 from contracts.bindings.errors import BindingsError
 from contracts.bindings.keys import KeystoreSigner, create_keystore
+from contracts.bindings.registration import built_model_id, register, register_model
 from contracts.bindings.settings import SettingsError
 from node.chain_access import find_model_id, open_chain, open_signer
 from node.cli import app as provider_app
@@ -22,6 +24,8 @@ from node.provider import CommittedServing
 from node.settings import ProviderSettings, load_settings
 from node.settlements_cli import app as settlements_app
 from tests.contracts.local_chain import LocalChain
+from tests.contracts.synthetic import stranger_verifier_sources
+from verifier_gen import generate_sources
 
 from .chain import ProviderHouse
 
@@ -53,15 +57,45 @@ def test_the_chain_is_checked(deployment_file: Path, local_chain: LocalChain) ->
 def test_the_model_must_be_the_registered_one(
     contracts: ProtocolContracts, serving: CommittedServing
 ) -> None:
-    wanted = "0x" + serving.model_id.hex()
-    assert find_model_id(contracts, serving.commitment, wanted) == serving.model_id
+    ours, wanted = serving.model_id, "0x" + serving.model_id.hex()
+    built = built_model_id(serving.commitment, generate_sources(serving.model.config, serving.srs))
+    assert find_model_id(contracts, serving.commitment, built, None) == built == ours
+    assert find_model_id(contracts, serving.commitment, bytes(32), wanted) == ours
     other = replace(serving.commitment, tokenizer_digest=bytes(32))
-    with pytest.raises(ModelNotRegisteredError, match="gainsay model register"):
-        find_model_id(contracts, other, None)
     with pytest.raises(ChainMismatchError, match="another tokenizer digest"):
-        find_model_id(contracts, other, wanted)
+        find_model_id(contracts, other, ours, wanted)
     with pytest.raises(ModelNotRegisteredError):
-        find_model_id(contracts, serving.commitment, "0x" + "77" * 32)
+        find_model_id(contracts, serving.commitment, ours, "0x" + "77" * 32)
+
+
+def test_strangers_registrations_of_the_model_do_not_count(
+    contracts: ProtocolContracts, serving: CommittedServing, local_chain: LocalChain
+) -> None:
+    stranger, owner = local_chain.sender(6), local_chain.sender(0)
+    commitment = replace(serving.commitment, tokenizer_digest=b"\7" * 32)
+    sources = generate_sources(serving.model.config, serving.srs)
+    built = built_model_id(commitment, sources)
+
+    def register_as_stranger(accepts: bool) -> bytes:
+        verifiers = verifier_artifacts(stranger_verifier_sources(accepts))
+        return register_model(stranger, contracts, commitment, verifiers)
+
+    local = LocalModels(
+        [LocalModel("tiny", commitment, lambda *_: None, built)],  # type: ignore[arg-type,return-value]
+        contracts.registry,
+        None,
+    )
+    before = register_as_stranger(accepts=True)
+    with pytest.raises(ModelNotRegisteredError, match=f"0x{built.hex()}.*gainsay model register"):
+        find_model_id(contracts, commitment, built, None)
+    first = register(owner, contracts, commitment, verifier_artifacts(sources))
+    again = register(owner, contracts, commitment, verifier_artifacts(sources))
+    assert (first.model_id, first.registered_before, again.registered_before) == (built, False, True)
+    after = register_as_stranger(accepts=False)
+    assert len({before, built, after}) == 3
+    assert find_model_id(contracts, commitment, built, None) == built
+    assert local.find(built) is not None
+    assert local.find(before) is None and local.find(after) is None
 
 
 def test_the_key_is_a_keystore_or_an_unlocked_account(

@@ -1,0 +1,66 @@
+"""Databases for tests: SQLite, and a PostgreSQL server of the test run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devnet.anvil import free_port
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A fresh PostgreSQL server, or the one of GAINSAY_TEST_POSTGRES_URL."""
+    if given := os.environ.get("GAINSAY_TEST_POSTGRES_URL"):
+        yield given
+        return
+    binaries = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["PATH"].split(os.pathsep))]
+    initdb = next((b / "initdb" for b in binaries if (b / "initdb").exists()), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL on this machine; set GAINSAY_TEST_POSTGRES_URL to test against a server")
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="gainsay-postgres-"))
+    if user:
+        shutil.chown(folder, user)
+    port, data = free_port(), folder / "data"
+    subprocess.run(
+        [str(initdb), "-D", str(data), "-U", "gainsay", "-A", "trust", "--no-sync"],
+        check=True, capture_output=True, user=user, cwd=folder,
+    )  # fmt: skip
+    server = [str(initdb.with_name("postgres")), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    process = subprocess.Popen(
+        [*server, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
+        user=user, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        ready = [str(initdb.with_name("pg_isready")), "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        for _ in range(100):
+            if subprocess.run(ready, capture_output=True).returncode == 0:
+                break
+            if process.poll() is not None:
+                pytest.fail("PostgreSQL did not start")
+        yield f"postgresql://gainsay@127.0.0.1:{port}/postgres"
+    finally:
+        process.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.sqlite"
+    server = str(request.getfixturevalue("postgres_url"))
+    database = f"gainsay_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {database}".encode())
+    return server.rpartition("/")[0] + f"/{database}"
