@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
 from contracts.bindings.sender import Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
+from prover.foreign_json import read_json_file
 
 from .bot import Challenger, Options
 from .local_models import LocalModels, load_local_model
@@ -116,5 +116,7 @@ def _open_signer(settings: ChallengerSettings, chain: Chain) -> Signer:
 
 def _devnet_account(deployment: Path) -> str | None:
     """The account that a devnet's state file sets aside for the challenger."""
-    account = json.loads(deployment.read_text(encoding="utf-8")).get("accounts", {}).get("challenger")
+    stored = read_json_file(deployment)
+    accounts = stored.get("accounts") if isinstance(stored, dict) else None
+    account = accounts.get("challenger") if isinstance(accounts, dict) else None
     return account if isinstance(account, str) else None

@@ -22,6 +22,7 @@ from .curve.g1 import Point
 from .curve.srs import SRS
 from .embedding import verify_embedding
 from .errors import BadInputError, NotFoundError, ProofRejectedError
+from .foreign_json import ForeignJsonError, read_json_file
 from .program import WINDOW_ROWS
 from .proof_system import PROGRAM_KINDS, ProofSystem
 from .statement import Statement, StepKey
@@ -89,12 +90,12 @@ class ProofFile:
     def load(cls, path: Path) -> ProofFile:
         """Parse strictly; every problem is one BadInputError that names the field."""
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
+            body = read_json_file(path)
         except FileNotFoundError as error:
             raise NotFoundError(
                 f"there is no proof file {path}; write one with `gainsay prove --out {path}`"
             ) from error
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        except (OSError, ForeignJsonError) as error:
             raise BadInputError(f"{path} is not a proof file: {error}") from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise BadInputError(f"{path} is not a proof file: its format must be {FORMAT!r}")

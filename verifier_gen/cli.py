@@ -83,15 +83,16 @@ def _read_shape(path: Path) -> ModelConfig:
     """A shape from JSON. Raises NotFoundError or BadInputError."""
     from prover.architectures import config_from_json
     from prover.errors import BadInputError, NotFoundError
+    from prover.foreign_json import read_json_file
 
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json_file(path)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"there is no file {path}; give --config a JSON file with an architecture's fields"
         ) from error
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} is not a readable JSON file: {error}") from error
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error}") from error
     if not isinstance(facts, dict):
         raise BadInputError(f"{path} must be one JSON object with an architecture's fields")
     try:

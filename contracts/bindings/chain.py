@@ -12,6 +12,8 @@ from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
+from prover.foreign_json import ForeignJsonError
+
 from .abi import ErrorDecoder
 from .errors import CodeMismatch, ContractError, RpcRefused, RpcUnavailable, StaleHead, WrongChain
 
@@ -70,11 +72,11 @@ class Chain:
         longest_pause_s: float = 4.0,
         timeout_s: float = 30.0,
     ) -> None:
-        from web3 import HTTPProvider
+        from .rpc_provider import BoundedHttpProvider
 
         self.rpc_url = rpc_url
         self.error_decoder: ErrorDecoder | None = None
-        self._provider = HTTPProvider(
+        self._provider = BoundedHttpProvider(
             rpc_url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=None
         )
         self._retrying = Retrying(
@@ -105,8 +107,8 @@ class Chain:
             answer = self._provider.make_request(method, parameters)
         except (RequestException, OSError, Web3Exception) as error:
             raise _Transient(str(error)) from error
-        except ValueError as error:  # not JSON: a proxy's error page
-            raise _Transient(f"not JSON: {error}") from error
+        except ForeignJsonError as error:  # a proxy's error page, or an endpoint that lies
+            raise _Transient(str(error)) from error
         error_body = answer.get("error")
         if error_body is None:
             return answer.get("result")

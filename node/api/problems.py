@@ -80,9 +80,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"] if part != "body") or None
-        if first["type"] == "json_invalid":
-            param, message = None, "the body is not JSON; send a JSON object"
-        elif first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden":
             message = f"this provider does not know the field {param!r}; leave it out"
         else:
             message = f"{param or 'the body'}: {first['msg']}"
@@ -91,7 +89,9 @@ def install(app: FastAPI) -> None:
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(
+            error.status_code, "http_error"
+        )
         problem = ApiProblem(error.status_code, code, str(error.detail))
         return JSONResponse(problem.body(), error.status_code, headers=dict(error.headers or {}))
 
