@@ -9,10 +9,12 @@ from typing import Protocol
 
 from contracts.bindings.errors import ContractError
 from contracts.bindings.model_registry import ModelRegistry
+from contracts.bindings.settings import STATE
 from contracts.protocol.game import ModelRules
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
 
+MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
 #: 2^18 powers: enough for every supported model.
 _DEVNET_SRS_BITS = 18
 
@@ -66,16 +68,18 @@ class LocalModels:
         return self._found[model_id]
 
 
-def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
+def load_local_model(
+    name: str, srs_file: Path | None = None, *, models: Path = MODELS, commitments: Path = COMMITMENTS
+) -> LocalModel:
     """Load, commit (cached) and wrap one model. Takes seconds to minutes the first time."""
     from prover.curve.srs import SRS
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
     from prover.replay import Replay
 
-    model = load_model(name)
+    model = load_model(name, models=models)
     srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
-    commitment = commit_model(model, srs)
+    commitment = commit_model(model, srs, cache_dir=commitments)
     return LocalModel(
         name=name,
         commitment=commitment,

@@ -12,6 +12,7 @@ from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
 from contracts.bindings.sender import Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
+from contracts.protocol.ether import show_ether
 from prover.foreign_json import read_json_file
 
 from .bot import Challenger, Options
@@ -68,13 +69,17 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
     models = []
     for name in settings.models:
         log.info("loading model", model=name)
-        models.append(load_local_model(name, settings.srs))
+        models.append(
+            load_local_model(
+                name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir
+            )
+        )
     bond = contracts.stake.parameters().challenger_bond
     if connection.sender is not None:
         balance = contracts.chain.balance_wei(connection.sender.address)
         if balance < bond:
             raise SettingsError(
-                f"{connection.sender.address} holds {balance} wei, less than one bond of {bond}; send it some "
+                f"{connection.sender.address} holds {show_ether(balance)}, less than one bond of {show_ether(bond)}; send it some "
                 "ether, or use --watch-only"
             )
     age = settings.max_head_age_s if settings.max_head_age_s is not None else (None if is_devnet else 120.0)

@@ -47,7 +47,7 @@ MODEL_FILE = Limits(bytes=256 * 2**20)
 """What a model's configuration, tokenizer, index or manifest may take; Gemma 3's tokenizer.json has 33 MB."""
 
 
-def read_json(text: bytes | str, *, what: str, limits: Limits = Limits()) -> Any:  # noqa: B008  (immutable)
+def read_json(text: bytes | str, *, what: str, limits: Limits = Limits()) -> Any:
     """The JSON value of `text`: None, bool, int, finite float, str, list or dict.
 
     what: how the error names the text, such as "the body" or a file's path.
@@ -74,7 +74,7 @@ def read_json(text: bytes | str, *, what: str, limits: Limits = Limits()) -> Any
     return value
 
 
-def read_json_file(path: Path, *, what: str | None = None, limits: Limits = Limits()) -> Any:  # noqa: B008
+def read_json_file(path: Path, *, what: str | None = None, limits: Limits = Limits()) -> Any:
     """`read_json` of a file, of which never more than `limits.bytes` are read; `what` is its path by default.
 
     Raises OSError when the file cannot be read, and ForeignJsonError.

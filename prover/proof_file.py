@@ -29,6 +29,7 @@ from .statement import Statement, StepKey
 from .verify import verify
 
 FORMAT = "gainsay-proof/1"
+_IMPOSSIBLE = (ValueError, ZeroDivisionError, OverflowError, MemoryError)
 KINDS = (*PROGRAM_KINDS, "embedding")
 
 
@@ -62,10 +63,17 @@ class ProofFile:
                 verify_embedding(system.embedding_key, self.inputs[:-1], self.inputs[-1], self.proof)
                 return
             verifying_key = system.verifying_key(self.kind)
-        except (ValueError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        except _IMPOSSIBLE as error:
             raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
         key = StepKey.decode(self.key, verifying_key.plan, verifying_key.chunk_bits)
         verify(verifying_key, Statement(key, self.publics, self.inputs), self.proof)
+
+    def architecture_digest(self, srs: SRS) -> bytes:
+        """Digest of the architecture that the file names. Raises BadInputError for one that cannot be."""
+        try:
+            return ProofSystem.shared(self.architecture, srs).architecture_digest
+        except _IMPOSSIBLE as error:
+            raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write atomically."""
@@ -118,6 +126,15 @@ class ProofFile:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInputError(f"{path} is not a proof file: {type(error).__name__}: {error}") from error
+
+
+def is_proof_file(path: Path) -> bool:
+    """Whether a file claims to be a proof file, whatever its version: `prove` may replace it."""
+    try:
+        body = read_json_file(path)
+    except (OSError, ForeignJsonError):
+        return False
+    return isinstance(body, dict) and str(body.get("format")).startswith("gainsay-proof/")
 
 
 def _checksum(body: Mapping[str, Any]) -> str:
