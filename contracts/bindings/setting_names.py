@@ -11,8 +11,8 @@ from typing import Any
 from .settings import CONFIGURATION_FILE, ChainSettings, SettingsError
 
 PREFIX = "GAINSAY_"
-#: Variables that are no setting of a program: tracebacks, the compiler.
-OTHER_VARIABLES = ("GAINSAY_DEBUG", "GAINSAY_SOLC")
+#: Variables that are no setting of a program: tracebacks, npm packages, the compiler.
+OTHER_VARIABLES = ("GAINSAY_DEBUG", "GAINSAY_NODE_MODULES", "GAINSAY_SOLC")
 _OF_TESTS = "GAINSAY_TEST_"
 
 
