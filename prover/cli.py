@@ -9,7 +9,7 @@ import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -240,12 +240,16 @@ def _prove(
     window: int | None,
     position: int | None,
     rival: int | None,
-):  # type: ignore[no-untyped-def]
+) -> ProofFile:
     from .errors import BadInputError
     from .program import WINDOW_ROWS
     from .proof_file import ProofFile
 
-    facts = {"architecture": model.config, "srs": replay.srs.digest.hex(), "model": model.name}
+    facts: dict[str, Any] = {
+        "architecture": model.config,
+        "srs": replay.srs.digest.hex(),
+        "model": model.name,
+    }
     if step in (StepName.mlp, StepName.attention):
         assert layer is not None and window is not None
         if layer >= model.config.layers:

@@ -14,7 +14,8 @@ import numpy as np
 
 from prover.architectures.config import MatrixRule, ModelConfig
 from prover.architectures.shapes import shape_of_width
-from prover.model.quantise import MAX_SHIFT, WEIGHT_LIMIT, IntegerMatrix, QuantisedWeights
+from prover.model.integers import WEIGHT_LIMIT
+from prover.model.quantise import MAX_SHIFT, IntegerMatrix, QuantisedWeights
 from prover.model.tiny import tiny_tokenizer
 from prover.model.weights import IntegerModel
 

@@ -106,7 +106,7 @@ def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelCo
 
 def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     """The configuration that a config.json describes."""
-    model_type = facts.get("model_type")
+    model_type: Any = facts.get("model_type")
     refuse_unless(
         model_type in MODEL_TYPES,
         "architecture",
