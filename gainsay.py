@@ -71,8 +71,23 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in self.commands:
+            _require_known_settings()
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
+
+
+def _require_known_settings() -> None:
+    """Raises SettingsError for misspelt settings; imports the programs' settings only where there are any."""
+    if (
+        not any(name.upper().startswith("GAINSAY_") for name in os.environ)
+        and not Path("gainsay.toml").exists()
+    ):
+        return
+    from challenger.settings import ChallengerSettings
+    from contracts.bindings.setting_names import require_known_settings
+    from node.settings import ProviderSettings
+
+    require_known_settings([ProviderSettings, ChallengerSettings])
 
 
 def load(name: str) -> Any:

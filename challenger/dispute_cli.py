@@ -219,7 +219,10 @@ def _sit_down(settings: ChallengerSettings) -> tuple[DisputeTable, Sender]:
 def _models(settings: ChallengerSettings) -> list[LocalModel]:
     from .local_models import load_local_model
 
-    return [load_local_model(name, settings.srs) for name in settings.models]
+    return [
+        load_local_model(name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir)
+        for name in settings.models
+    ]
 
 
 def _named_move(

@@ -9,10 +9,12 @@ from typing import Protocol
 
 from contracts.bindings.errors import ContractError
 from contracts.bindings.model_registry import ModelRegistry
+from contracts.bindings.settings import STATE
 from contracts.protocol.game import ModelRules
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
 
+MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
 #: 2^18 powers: enough for every supported model.
 _DEVNET_SRS_BITS = 18
 
@@ -73,7 +75,9 @@ class LocalModels:
         return self._found[model_id]
 
 
-def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
+def load_local_model(
+    name: str, srs_file: Path | None = None, *, models: Path = MODELS, commitments: Path = COMMITMENTS
+) -> LocalModel:
     """Load, commit and wrap one model, and build its verifiers. Takes seconds to minutes the first time, then reads
     caches."""
     from contracts.bindings.registration import built_model_id
@@ -83,9 +87,9 @@ def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
     from prover.replay import Replay
     from verifier_gen import generate_sources
 
-    model = load_model(name)
+    model = load_model(name, models=models)
     srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
-    commitment = commit_model(model, srs)
+    commitment = commit_model(model, srs, cache_dir=commitments)
     return LocalModel(
         name=name,
         commitment=commitment,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
+from contracts.protocol.ether import AmountError, parse_wei
+
 from .errors import PolicyError
 
 _NGRAM = 4
@@ -126,13 +128,13 @@ def parse_policy(text: str) -> Policy:
     makers: dict[str, Callable[..., Policy]] = {
         "all": lambda: RandomShare(1.0),
         "random": lambda share: RandomShare(_share(share)),
-        "fee": lambda least, base="0": ByFee(int(least), _share(base)),
-        "stake": lambda most, base="0": ByStake(int(most), _share(base)),
+        "fee": lambda least, base="0": ByFee(parse_wei(least, "wei"), _share(base)),
+        "stake": lambda most, base="0": ByStake(parse_wei(most, "wei"), _share(base)),
         "suspicion": lambda base="0.05", least="0": BySuspicion(_share(base), float(least)),
     }
     try:
         return makers[name](*arguments)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AmountError, KeyError, TypeError, ValueError) as error:
         raise PolicyError(
             f"{text!r} is no policy; use all, random:SHARE, fee:WEI[:BASE], stake:WEI[:BASE] or "
             "suspicion[:BASE[:SECONDS_PER_TOKEN]] with shares in 0..1"

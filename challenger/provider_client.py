@@ -6,7 +6,6 @@ is in the tree whose root is on chain.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ from eth_utils.address import to_checksum_address
 
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields, response_leaf
+from prover.foreign_json import ForeignJsonError, Limits, read_json
 
 from .errors import ProviderUnreachable
 
 _LARGEST_ANSWER = 64 * 2**20
+_LISTING = Limits(bytes=_LARGEST_ANSWER)
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,8 @@ class ProviderClient:
                     received += chunk
                     if len(received) > _LARGEST_ANSWER:
                         raise self._wrong(f"{path} in less than {_LARGEST_ANSWER} bytes")
-            body = json.loads(received)
-        except (httpx.HTTPError, ValueError) as error:
+            body = read_json(bytes(received), what="its answer", limits=_LISTING)
+        except (httpx.HTTPError, ForeignJsonError) as error:
             raise ProviderUnreachable(
                 f"{self.base_url}{path} cannot be read ({error}); trying again later"
             ) from error

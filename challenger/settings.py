@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError
+from pydantic_settings import SettingsError as SourceError
 
 from contracts.bindings.settings import (
     CONFIGURATION_FILE,
+    STATE,
     ChainSettings,
     HexId,
     SettingsError,
@@ -36,6 +38,9 @@ class ChallengerSettings(ChainSettings):
     # URL, or 0xADDRESS=URL
     providers: Annotated[list[str], Field(default_factory=lambda: ["http://127.0.0.1:8000"])]
 
+    models_dir: Path = STATE / "models"
+    commitments_dir: Path = STATE / "commitments"
+
     policy: str = "all"
     watch_only: bool = False
     force_reveal: bool = False
@@ -47,6 +52,12 @@ def load_settings(**flags: Any) -> ChallengerSettings:
     """The settings, with the given flags (None: not given) above everything else. Raises `SettingsError`."""
     try:
         return ChallengerSettings(**{name: value for name, value in flags.items() if value is not None})
+    except SourceError as error:
+        names = ("models", "providers", "trusted_models")
+        name = next((name for name in names if f'"{name}"' in str(error)), None)
+        raise SettingsError(
+            f'GAINSAY_{name.upper()} must be a JSON list, such as ["one"]' if name else str(error)
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from contracts.bindings.lease import running_alone
 from contracts.bindings.opening import database_name, open_chain, open_signer
 from contracts.bindings.sender import Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
+from contracts.protocol.ether import show_ether
+from prover.foreign_json import read_json_file
 
 from .bot import Challenger, Options
 from .local_models import LocalModels, load_local_model
@@ -70,13 +71,17 @@ def open_challenger(settings: ChallengerSettings, connection: Connection | None 
     models = []
     for name in settings.models:
         log.info("loading model", model=name)
-        models.append(load_local_model(name, settings.srs))
+        models.append(
+            load_local_model(
+                name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir
+            )
+        )
     bond = contracts.stake.parameters().challenger_bond
     if connection.sender is not None:
         balance = contracts.chain.balance_wei(connection.sender.address)
         if balance < bond:
             raise SettingsError(
-                f"{connection.sender.address} holds {balance} wei, less than one bond of {bond}; send it some "
+                f"{connection.sender.address} holds {show_ether(balance)}, less than one bond of {show_ether(bond)}; send it some "
                 "ether, or use --watch-only"
             )
     return Challenger(
@@ -104,5 +109,7 @@ def database_path(chain: Chain, deployment: Deployment, address: str) -> Path:
 
 def _devnet_account(deployment: Path) -> str | None:
     """The account that a devnet's state file sets aside for the challenger."""
-    account = json.loads(deployment.read_text(encoding="utf-8")).get("accounts", {}).get("challenger")
+    stored = read_json_file(deployment)
+    accounts = stored.get("accounts") if isinstance(stored, dict) else None
+    account = accounts.get("challenger") if isinstance(accounts, dict) else None
     return account if isinstance(account, str) else None

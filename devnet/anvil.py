@@ -12,9 +12,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.bindings.npm_packages import how_to_install, node_modules
+
 from .errors import AnvilDidNotStart, AnvilNotFound, PortInUse
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 CHAIN_ID = 31337
 DEFAULT_PORT = 8545
@@ -40,13 +41,13 @@ def find_anvil() -> Path:
     machine = _MACHINES.get(platform.machine().lower(), platform.machine().lower())
     system = platform.system().lower()
     candidates = [
-        PROJECT_ROOT / "node_modules" / "@foundry-rs" / f"anvil-{system}-{machine}" / "bin" / "anvil",
-        PROJECT_ROOT / "node_modules" / ".bin" / "anvil",
+        node_modules() / "@foundry-rs" / f"anvil-{system}-{machine}" / "bin" / "anvil",
+        node_modules() / ".bin" / "anvil",
     ]
     for candidate in candidates:
         if candidate.is_file() and os.access(candidate, os.X_OK):
             return candidate
-    raise AnvilNotFound("Anvil is not installed; run `npm ci` (or `make setup`) in the project's folder.")
+    raise AnvilNotFound(f"Anvil is not installed; {how_to_install()}.")
 
 
 def port_is_free(port: int) -> bool:

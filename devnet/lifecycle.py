@@ -15,6 +15,7 @@ from contracts.bindings.errors import BindingsError
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.sender import Sender, open_sender
 from contracts.protocol.parameters import DEVNET, ProtocolParameters
+from prover.foreign_json import ForeignJsonError, read_json_file
 
 from .anvil import DEFAULT_PORT, process_runs, start_anvil, stop_process
 from .errors import DevnetAlreadyRunning, DevnetNotRunning
@@ -59,7 +60,7 @@ class Devnet:
         """The devnet of this folder, running or not; raises `DevnetNotRunning` when there is none."""
         path = state_file(folder)
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_json_file(path)
             return cls(
                 pid=stored["pid"],
                 rpc_url=stored["rpc_url"],
@@ -67,7 +68,7 @@ class Devnet:
                 accounts=stored["accounts"],
                 parameters=ProtocolParameters(**stored["parameters"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ForeignJsonError, BindingsError, KeyError, TypeError) as error:
             raise DevnetNotRunning(
                 f"There is no devnet in {folder} ({error}); start one with `gainsay devnet up`."
             ) from error

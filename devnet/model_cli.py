@@ -11,10 +11,13 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Commit a model's weights and register it.")
 
 Name = Annotated[str, typer.Argument(help="Name or directory of an imported model; 'tiny' is built in.")]
-Models = Annotated[Path, typer.Option(help="Where imported models are.")]
-Commitments = Annotated[Path, typer.Option(help="Where commitments are cached.")]
+Models = Annotated[Path, typer.Option(envvar="GAINSAY_MODELS_DIR", help="Where imported models are.")]
+Commitments = Annotated[
+    Path, typer.Option(envvar="GAINSAY_COMMITMENTS_DIR", help="Where commitments are cached.")
+]
 Reference = Annotated[
-    Path | None, typer.Option("--srs", help="Reference string file (default: the devnet's).")
+    Path | None,
+    typer.Option("--srs", envvar="GAINSAY_SRS", help="Reference string file (default: the devnet's)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

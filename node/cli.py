@@ -15,6 +15,21 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake."
 )
 
+
+def _ether(text: str) -> int:
+    """An amount on the command line, in wei; a bare number is ether."""
+    from contracts.protocol.ether import parse_wei
+
+    return parse_wei(text)
+
+
+def _wei(text: str) -> int:
+    """An amount on the command line, in wei; a bare number is wei."""
+    from contracts.protocol.ether import parse_wei
+
+    return parse_wei(text, "wei")
+
+
 Model = Annotated[
     str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")
 ]
@@ -32,7 +47,7 @@ Devnet = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_DEVNET_DEPOSIT_ETHER = 100
+_DEVNET_DEPOSIT_WEI = 100 * 10**18
 
 
 @app.command()
@@ -48,9 +63,16 @@ def run(
     model_id: Annotated[str | None, typer.Option(help="Registered id that the model must have.")] = None,
     database_url: Annotated[str | None, typer.Option(help="sqlite:///file or postgresql://… .")] = None,
     batch_interval: Annotated[int | None, typer.Option(help="Seconds that a batch stays open.")] = None,
-    fee_wei: Annotated[int | None, typer.Option(help="Fee of each answer.")] = None,
+    fee_wei: Annotated[
+        int | None, typer.Option(parser=_wei, metavar="AMOUNT", help="Fee of each answer: 7, or '25 gwei'.")
+    ] = None,
     deposit_ether: Annotated[
-        float | None, typer.Option(help="Deposit this much first when no stake is free (devnet default 100).")
+        int | None,
+        typer.Option(
+            parser=_ether,
+            metavar="AMOUNT",
+            help="Deposit this much first when no stake is free (devnet default 100).",
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
@@ -75,17 +97,22 @@ def run(
         serving = load_serving(settings, access, report)
     provider = Provider(settings, access, serving, signer)
     with provider.outbox.running_alone():
-        wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_ETHER if devnet else 0)
+        wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_WEI if devnet else 0)
         stake = access.contracts.stake
         if wanted and stake.free_stake(signer.address) < access.parameters.lock_per_response:
-            provider.outbox.send(stake.deposit(int(wanted * 10**18)), "deposit at start")
+            provider.outbox.send(stake.deposit(wanted), "deposit at start")
         provider.prepare()
         _serve(provider.app, settings.host, settings.port, _ready_line(provider, serving, settings))
 
 
 @app.command()
 def deposit(
-    ether: Annotated[float, typer.Argument(help="Amount to add to the stake, in ether.", min=0)],
+    ether: Annotated[
+        int,
+        typer.Argument(
+            parser=_ether, metavar="AMOUNT", help="Amount to add to the stake: 1.5, or '20 gwei'."
+        ),
+    ],
     rpc: Rpc = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
@@ -95,15 +122,15 @@ def deposit(
 ) -> None:
     """Add ether to the stake that backs answers."""
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    amount_wei = int(ether * 10**18)
-    _by_hand(outbox, access.contracts.stake.deposit(amount_wei), f"deposit {amount_wei}")
+    _by_hand(outbox, access.contracts.stake.deposit(ether), f"deposit {ether}")
     _print_account(access, outbox.address, as_json)
 
 
 @app.command("exit")
 def request_exit(
     ether: Annotated[
-        float | None, typer.Argument(help="Amount to take out (default: all free stake).")
+        int | None,
+        typer.Argument(parser=_ether, metavar="AMOUNT", help="Amount to take out (default: all free stake)."),
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Finish an exit whose delay is over.")] = False,
     rpc: Rpc = None,
@@ -119,7 +146,7 @@ def request_exit(
     if complete:
         _by_hand(outbox, stake.complete_exit(), "complete exit")
     else:
-        amount = stake.free_stake(outbox.address) if ether is None else int(ether * 10**18)
+        amount = stake.free_stake(outbox.address) if ether is None else ether
         name = "request exit of all" if ether is None else f"request exit of {amount}"
         _by_hand(outbox, stake.request_exit(amount), name)
     _print_account(access, outbox.address, as_json)
@@ -177,8 +204,10 @@ def _print_account(access: Any, address: str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(values))
         return
+    from contracts.protocol.ether import show_ether
+
     for name, value in values.items():
-        shown = f"{int(value) / 10**18:.6g} ETH" if name.endswith("_wei") else value
+        shown = show_ether(int(value)) if name.endswith("_wei") else value
         typer.echo(f"{name.removesuffix('_wei').replace('_', ' '):<18}{shown}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from contracts.bindings.settings import STATE, SettingsError
+from prover.foreign_json import ForeignJsonError, read_json_file
 
 _FILE = STATE / "devnet.json"
 
@@ -15,15 +15,17 @@ def devnet_values(path: Path | None = None, role: str = "provider") -> dict[str,
     """Settings that follow from a devnet file: rpc_url, deployment, and a role's account. Raises SettingsError."""
     path = path or _FILE
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json_file(path)
         accounts = stored["accounts"]
         rpc_url = stored["rpc_url"]
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror}); run `gainsay devnet up` first"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path} is not a devnet file; run `gainsay devnet up` again") from error
+    except (ForeignJsonError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{path} is not a devnet file ({error}); run `gainsay devnet up` again"
+        ) from error
     if role not in accounts:
         raise SettingsError(f"the devnet has no account for {role!r}; it has {', '.join(accounts)}")
     return {"rpc_url": rpc_url, "deployment": path, "account": accounts[role]}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from contracts.protocol.ether import show_ether
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Side, Target
 
 from .store import ChainEventRow
@@ -161,7 +162,7 @@ def _said(name: str, fields: dict[str, Any]) -> str:
 
 
 def _settled(outcome: str | None, bond_wei: int, lock_wei: int) -> str | None:
-    bond, lock = _ether(bond_wei), _ether(lock_wei)
+    bond, lock = show_ether(bond_wei), show_ether(lock_wei)
     match outcome:
         case "provider_won":
             return f"The challenger loses its bond of {bond}: half goes to the provider, half is burned."
@@ -171,7 +172,3 @@ def _settled(outcome: str | None, bond_wei: int, lock_wei: int) -> str | None:
             return "Another dispute voided the answer; the bond goes back."
         case _:
             return None
-
-
-def _ether(wei: int) -> str:
-    return f"{wei / 10**18:.4g} ETH"

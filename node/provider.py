@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from contracts.bindings.keys import Signer
 from contracts.bindings.sender import sender_on_engine
 from contracts.bindings.settings import STATE
+from contracts.protocol.ether import show_ether
 from contracts.protocol.game import ModelRules
 from contracts.protocol.trace import ProvingTrace
 from prover.curve.srs import SRS
@@ -165,13 +166,13 @@ class Provider:
         lock = self._access.parameters.lock_per_response
         if state.free_stake_wei < lock:
             raise StakeMissingError(
-                f"{self.address} has {_ether(state.free_stake_wei)} of free stake but each answer locks "
-                f"{_ether(lock)}; run `gainsay provider deposit` first"
+                f"{self.address} has {show_ether(state.free_stake_wei)} of free stake but each answer locks "
+                f"{show_ether(lock)}; run `gainsay provider deposit` first"
             )
         if state.balance_wei < _LEAST_BALANCE_WEI:
             raise StakeMissingError(
-                f"{self.address} holds {_ether(state.balance_wei)}, too little for gas; "
-                f"send it at least {_ether(_LEAST_BALANCE_WEI)}"
+                f"{self.address} holds {show_ether(state.balance_wei)}, too little for gas; "
+                f"send it at least {show_ether(_LEAST_BALANCE_WEI)}"
             )
 
     def readiness(self) -> str | None:
@@ -235,7 +236,3 @@ class Provider:
             "Open games",
             of_state(lambda: len(follower.state.games)),  # type: ignore[union-attr]
         )
-
-
-def _ether(wei: int) -> str:
-    return f"{wei / 10**18:.6g} ETH"

@@ -22,6 +22,7 @@ from contracts.bindings.settings import (
     ChainSettings,
     HexId,
     SettingsError,
+    Wei,
 )
 
 
@@ -47,7 +48,7 @@ class ProviderSettings(ChainSettings):
         None  # None: a sixth of the posting window, 300 at most
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
-    fee_wei: Annotated[int, Field(ge=0)] = 0
+    fee_wei: Wei = 0
     cors_origins: tuple[str, ...] = ("*",)  # pages that may call the API from a browser
 
 

@@ -101,6 +101,7 @@ def withdraw(
     """Send an account's credits to it: fees, won bonds, finished exits."""
     from contracts.bindings.sender import sender_on_engine
     from contracts.bindings.settings import STATE
+    from contracts.protocol.ether import show_ether
 
     from .chain_access import default_database, open_chain, open_signer
     from .outbox import Outbox
@@ -122,7 +123,7 @@ def withdraw(
         typer.echo(json.dumps(facts))
     else:
         typer.echo(
-            f"withdrew {credits / 10**18:.6g} ETH to {signer.address}" if credits else "there are no credits"
+            f"withdrew {show_ether(credits)} to {signer.address}" if credits else "there are no credits"
         )
 
 
@@ -146,9 +147,11 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(facts))
         return
+    from contracts.protocol.ether import show_ether
+
     for name, value in facts.items():
         if name.endswith("_wei"):
-            name, value = name.removesuffix("_wei"), f"{int(value) / 10**18:.6g} ETH"
+            name, value = name.removesuffix("_wei"), show_ether(int(value))
         shown = (
             ", ".join(f"{i} {state}" for i, state in enumerate(value)) if isinstance(value, list) else value
         )

@@ -9,7 +9,7 @@ import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .curve.srs import SRS
     from .model.weights import IntegerModel
     from .proof_file import ProofFile
+    from .proof_subject import ProofSubject
     from .replay import Progress, Replay
     from .soundness import Soundness
 
@@ -36,6 +37,8 @@ SrsOption = Annotated[
     Path | None,
     typer.Option("--srs", envvar="GAINSAY_SRS", help="SRS file; without it the INSECURE devnet SRS is used."),
 ]
+Models = Annotated[Path, typer.Option("--models", envvar="GAINSAY_MODELS_DIR", help="Folder of models.")]
+_MODELS = Path(".gainsay") / "models"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -54,6 +57,7 @@ def prove(
     raw: Annotated[
         bool, typer.Option("--raw", help="Do not put the prompt into the model's chat template.")
     ] = False,
+    models: Models = _MODELS,
     srs: SrsOption = None,
     as_json: Json = False,
 ) -> None:
@@ -62,10 +66,14 @@ def prove(
     An mlp or attention proof covers one window of one layer (--layer, --window); an embedding proof the window
     that holds --position; a head proof shows that the model's next token after --position beats --rival.
     """
+    from .output_path import check_output
     from .progress import reporting
+    from .proof_file import is_proof_file
 
     _check_options(step, layer=layer, window=window, position=position, rival=rival)
-    loaded, reference = _load(model, srs)
+    read = (Path(model), models / model, srs)
+    check_output(out, read, what="a proof file", own=is_proof_file)
+    loaded, reference = _load(model, models, srs)
     with reporting() as report:
         replay = _replay(loaded, reference, prompt, raw, max_tokens, step, position, report)
         started = time.perf_counter()
@@ -97,29 +105,34 @@ def verify(
     explain: Annotated[
         bool, typer.Option("--explain", help="Also print how likely a false statement is to pass, by cause.")
     ] = False,
+    models: Models = _MODELS,
     srs: SrsOption = None,
     as_json: Json = False,
 ) -> None:
     """Check a proof file. Exit code 0: the statement is proven; 6: rejected; 4: not a proof file.
 
-    The statement speaks of commitments. With --model, they are also compared with the model's own.
+    What it says after "valid" follows from the statement, which speaks of commitments; with --model they are looked
+    up among the model's own, which tells layer and tokens. The file's own label is shown apart and not checked.
     """
     from .proof_file import ProofFile
+    from .proof_subject import label_of
 
     proof = ProofFile.load(file)
     reference = _srs(srs)
     started = time.perf_counter()
     proof.verify(reference)
     elapsed = time.perf_counter() - started
-    if model is not None:
-        _check_model(proof.kind, proof.key, [*proof.inputs], model, srs)
+    subject = _subject(proof, model, models, reference)
+    label = label_of(proof)
     facts = {
         "valid": True,
         "file": str(file),
         "kind": proof.kind,
-        "about": proof.about,
+        "proves": subject.sentence,
+        **subject.facts,
         "publics": dict(proof.publics),
         "model_checked": model,
+        "unchecked_label": label,
         "verify_s": round(elapsed, 4),
         "proof_bytes": len(proof.proof),
         "srs_insecure": reference.insecure,
@@ -129,8 +142,9 @@ def verify(
         typer.echo(json.dumps(facts | ({"soundness": soundness.facts()} if soundness else {})))
         return
     typer.echo(
-        f"valid: {proof.about} ({len(proof.proof)} bytes, checked in {elapsed * 1000:.0f} ms with set-up)"
+        f"valid: {subject.sentence} ({len(proof.proof)} bytes, checked in {elapsed * 1000:.0f} ms with set-up)"
     )
+    typer.echo(f"label, not checked: {label['about']!r} (model {label['model']!r})")
     if soundness:
         typer.echo("\n".join(soundness.lines()))
     if reference.insecure:
@@ -178,10 +192,10 @@ def _srs(path: Path | None) -> SRS:
     return SRS.devnet(18) if path is None else SRS.load(path)
 
 
-def _load(model: str, srs: Path | None) -> tuple[IntegerModel, SRS]:
+def _load(model: str, models: Path, srs: Path | None) -> tuple[IntegerModel, SRS]:
     from .model.library import load_model
 
-    return load_model(model), _srs(srs)
+    return load_model(model, models=models), _srs(srs)
 
 
 def _replay(
@@ -226,12 +240,16 @@ def _prove(
     window: int | None,
     position: int | None,
     rival: int | None,
-):  # type: ignore[no-untyped-def]
+) -> ProofFile:
     from .errors import BadInputError
     from .program import WINDOW_ROWS
     from .proof_file import ProofFile
 
-    facts = {"architecture": model.config, "srs": replay.srs.digest.hex(), "model": model.name}
+    facts: dict[str, Any] = {
+        "architecture": model.config,
+        "srs": replay.srs.digest.hex(),
+        "model": model.name,
+    }
     if step in (StepName.mlp, StepName.attention):
         assert layer is not None and window is not None
         if layer >= model.config.layers:
@@ -270,19 +288,14 @@ def _prove(
     )
 
 
-def _check_model(kind: str, key: bytes, inputs: list[tuple[int, int]], model: str, srs: Path | None) -> None:
-    from .errors import ProofRejectedError
+def _subject(proof: ProofFile, model: str | None, models: Path, srs: SRS) -> ProofSubject:
+    """What a verified proof is about. Raises ProofRejectedError when it is not about `model`."""
+    from .proof_subject import subject_in_model, subject_of
+
+    if model is None:
+        return subject_of(proof)
+    from .model.library import load_model
     from .model_commitment import commit_model
 
-    loaded, reference = _load(model, srs)
-    commitment = commit_model(loaded, reference)
-    if kind in ("mlp", "attention"):
-        known = commitment.step_keys[kind == "mlp" :: 2]
-        if key not in known:
-            raise ProofRejectedError(f"the step key is not one of {loaded.name}'s {kind} steps")
-        return
-    column = 0 if kind == "embedding" else 1
-    rows = {commitment.row(token)[column] for token in range(commitment.vocabulary)} | {(0, 0)}
-    checked = inputs[:-1]
-    if any(row not in rows for row in checked):
-        raise ProofRejectedError(f"a token row is not one of {loaded.name}'s")
+    loaded = load_model(model, models=models)
+    return subject_in_model(proof, loaded.name, commit_model(loaded, srs), proof.architecture_digest(srs))

@@ -243,7 +243,7 @@ def _section(case: Sample, kind: str, known: Collection[str] = ()) -> Iterator[s
     """The two tables of one statement, tensors in `known` left out. The forger may adjust all that is chosen."""
     hunt, chosen = case.hunt(), chosen_by_the_prover(case.program)
     listed = [name for name in chosen if name not in known]
-    fixed = [
+    fixed: list[tuple[str, ...]] = [
         (f"`{tensor.name}`", SOURCES[tensor.kind], _names(names))
         for tensor, names in readers(hunt, case.program)
         if tensor.name not in known

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from eth_hash.auto import keccak
@@ -219,7 +220,7 @@ def _save(path: Path, commitment: ModelCommitment) -> None:
     nodes = b"".join(node for level in commitment.row_tree.levels for node in level)
     digest = keccak(keys + commitment.rows + nodes)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.frombuffer(value, np.uint8)
             for name, value in (("keys", keys), ("rows", commitment.rows))
         }

@@ -413,9 +413,9 @@ def affine(
             others = tuple(constant for i, constant in enumerate(constants) if i != moving[0])
             return whole, {e: Product((*others, value)) for e, value in parts[moving[0]][1].items()}
         case Ref():
-            evaluation = opened(expression)
-            if evaluation is not None:
-                return Constant(0), {evaluation: Constant(1)}
+            own = opened(expression)
+            if own is not None:
+                return Constant(0), {own: Constant(1)}
     return expression, {}
 
 

@@ -22,12 +22,14 @@ from .curve.g1 import Point
 from .curve.srs import SRS
 from .embedding import verify_embedding
 from .errors import BadInputError, NotFoundError, ProofRejectedError
+from .foreign_json import ForeignJsonError, read_json_file
 from .program import WINDOW_ROWS
 from .proof_system import PROGRAM_KINDS, ProofSystem
 from .statement import Statement, StepKey
 from .verify import verify
 
 FORMAT = "gainsay-proof/1"
+_IMPOSSIBLE = (ValueError, ZeroDivisionError, OverflowError, MemoryError)
 KINDS = (*PROGRAM_KINDS, "embedding")
 
 
@@ -61,10 +63,17 @@ class ProofFile:
                 verify_embedding(system.embedding_key, self.inputs[:-1], self.inputs[-1], self.proof)
                 return
             verifying_key = system.verifying_key(self.kind)
-        except (ValueError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        except _IMPOSSIBLE as error:
             raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
         key = StepKey.decode(self.key, verifying_key.plan, verifying_key.chunk_bits)
         verify(verifying_key, Statement(key, self.publics, self.inputs), self.proof)
+
+    def architecture_digest(self, srs: SRS) -> bytes:
+        """Digest of the architecture that the file names. Raises BadInputError for one that cannot be."""
+        try:
+            return ProofSystem.shared(self.architecture, srs).architecture_digest
+        except _IMPOSSIBLE as error:
+            raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write atomically."""
@@ -89,12 +98,12 @@ class ProofFile:
     def load(cls, path: Path) -> ProofFile:
         """Parse strictly; every problem is one BadInputError that names the field."""
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
+            body = read_json_file(path)
         except FileNotFoundError as error:
             raise NotFoundError(
                 f"there is no proof file {path}; write one with `gainsay prove --out {path}`"
             ) from error
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        except (OSError, ForeignJsonError) as error:
             raise BadInputError(f"{path} is not a proof file: {error}") from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise BadInputError(f"{path} is not a proof file: its format must be {FORMAT!r}")
@@ -117,6 +126,15 @@ class ProofFile:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInputError(f"{path} is not a proof file: {type(error).__name__}: {error}") from error
+
+
+def is_proof_file(path: Path) -> bool:
+    """Whether a file claims to be a proof file, whatever its version: `prove` may replace it."""
+    try:
+        body = read_json_file(path)
+    except (OSError, ForeignJsonError):
+        return False
+    return isinstance(body, dict) and str(body.get("format")).startswith("gainsay-proof/")
 
 
 def _checksum(body: Mapping[str, Any]) -> str:

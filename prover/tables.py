@@ -38,7 +38,8 @@ SATURATION_BITS = 16
 class ClosedForm(Protocol):
     """A public tensor: integers for the prover, its multilinear extension for a verifier."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...
 
     def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
         """The int64 tensor; one entry of `widths` (bits) per axis."""

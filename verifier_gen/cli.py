@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Generate the Solidity verifiers of an architecture.")
 
+_MODELS = Path(".gainsay") / "models"
+_FIRST_LINES = b"// SPDX-License-Identifier: Apache-2.0\npragma solidity "
 INSECURE = "INSECURE devnet SRS: its secret is public, so these verifiers convince nobody outside a test"
 
 
@@ -39,6 +41,9 @@ def generate(
         Path | None,
         typer.Option(help="JSON file with a model's shape (family and sizes), instead of a model."),
     ] = None,
+    models: Annotated[
+        Path, typer.Option("--models", envvar="GAINSAY_MODELS_DIR", help="Folder of models.")
+    ] = _MODELS,
     srs: Annotated[
         Path | None,
         typer.Option(
@@ -52,16 +57,21 @@ def generate(
     The files depend on the model's shape and the SRS only; weights arrive as step keys when a proof is verified.
     """
     from prover.errors import UsageError
+    from prover.output_path import check_output, starts_with
 
     from .generator import SOLIDITY_VERSION, generate_sources
 
     if (model is None) == (config is None):
         raise UsageError("give either --model NAME or --config FILE, the shape to generate verifiers for")
-    shape = _model_shape(model) if model is not None else _read_shape(config or Path())
+    shape = _model_shape(model, models) if model is not None else _read_shape(config or Path())
     reference = _srs(srs)
     if reference.insecure:
         sys.stderr.write(f"gainsay: warning: {INSECURE}\n")
-    files = {name: _write(out / name, source) for name, source in generate_sources(shape, reference).items()}
+    sources = generate_sources(shape, reference)
+    inputs = (config, srs, *(() if model is None else (Path(model), models / model)))
+    for name in sources:
+        check_output(out / name, inputs, what="a verifier of this command", own=starts_with(_FIRST_LINES))
+    files = {name: _write(out / name, source) for name, source in sources.items()}
     facts = {
         "out": str(out),
         "srs_digest": "0x" + reference.digest.hex(),
@@ -73,25 +83,26 @@ def generate(
     typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
 
 
-def _model_shape(name: str) -> ModelConfig:
+def _model_shape(name: str, models: Path) -> ModelConfig:
     from prover.model.library import load_model
 
-    return load_model(name).config
+    return load_model(name, models=models).config
 
 
 def _read_shape(path: Path) -> ModelConfig:
     """A shape from JSON. Raises NotFoundError or BadInputError."""
     from prover.architectures import config_from_json
     from prover.errors import BadInputError, NotFoundError
+    from prover.foreign_json import read_json_file
 
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json_file(path)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"there is no file {path}; give --config a JSON file with an architecture's fields"
         ) from error
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} is not a readable JSON file: {error}") from error
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error}") from error
     if not isinstance(facts, dict):
         raise BadInputError(f"{path} must be one JSON object with an architecture's fields")
     try:

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CompilationFailed, CompilerNotFound
+from .npm_packages import PROJECT_ROOT, how_to_install, is_checkout, missing, node_modules
 
 #: The release that every code hash in this project was made with.
 SOLC_VERSION = "0.8.34"
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CONTRACT_SOURCES = PROJECT_ROOT / "contracts" / "src"
 PACKAGED_COMPILER = PROJECT_ROOT / "contracts" / "solc" / "solc.js"
-NODE_MODULES = PROJECT_ROOT / "node_modules"
 _IMPORT = re.compile(r"""^\s*import\b[^"';]*["']([^"']+)["']""", re.MULTILINE)
 _OUTPUTS = ["abi", "userdoc", "evm.bytecode.object", "evm.deployedBytecode.object"]
 _VERSION = re.compile(r"Version: (\d+\.\d+\.\d+)")
@@ -61,8 +60,7 @@ def find_compiler() -> Path:
     if PACKAGED_COMPILER.exists() and _version_of(PACKAGED_COMPILER) == SOLC_VERSION:
         return PACKAGED_COMPILER
     raise CompilerNotFound(
-        f"No Solidity compiler {SOLC_VERSION} was found; run `npm ci` (or `make setup`) in the project's "
-        "folder, or set GAINSAY_SOLC to a native one."
+        f"No Solidity compiler {SOLC_VERSION} was found; {how_to_install()}, or set GAINSAY_SOLC to a native one."
     )
 
 
@@ -104,7 +102,7 @@ def compile_sources(sources: Mapping[str, str], *, cache: Path | None = None) ->
         },
     }
     digest = hashlib.sha256(json.dumps([SOLC_VERSION, request], sort_keys=True).encode()).hexdigest()
-    cached = (cache or PROJECT_ROOT / ".gainsay" / "cache" / "solc") / f"{digest}.json"
+    cached = (cache or _cache_folder()) / f"{digest}.json"
     try:
         output = json.loads(cached.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -153,13 +151,18 @@ def _without_comments(text: str) -> str:
     return re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
+def _cache_folder() -> Path:
+    """Beside the sources of a checkout; an installed program writes to the folder that it is run in."""
+    return (PROJECT_ROOT if is_checkout() else Path()) / ".gainsay" / "cache" / "solc"
+
+
 def _read_import(name: str, importer: str) -> str:
-    for folder in (PROJECT_ROOT, NODE_MODULES):
+    for folder in (PROJECT_ROOT, node_modules()):
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8")
-    raise CompilationFailed(
-        f"{importer} imports {name}, which does not exist; run `npm ci` if it is a package."
-    )
+    if name.startswith("@"):
+        raise missing("/".join(name.split("/")[:2]) + f", which {importer} imports,")
+    raise CompilationFailed(f"{importer} imports {name}, which does not exist; correct the path.")
 
 
 def _artifact(name: str, path: str, contract: Mapping[str, Any]) -> Artifact:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from prover.foreign_json import ForeignJsonError, read_json_file
 
 from ..protocol.model import StepKind
 from ..protocol.parameters import ProtocolParameters
@@ -37,9 +38,9 @@ class Deployment:
     def load(cls, path: Path) -> Deployment:
         """From JSON that has (at least) these fields; raises `DeploymentInvalid`."""
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_json_file(path)
             return cls(**{field.name: stored[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ForeignJsonError, KeyError, TypeError) as error:
             raise DeploymentInvalid(
                 f"{path} is no deployment file ({error}); run `gainsay devnet up` or name the right one."
             ) from error

@@ -18,7 +18,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-_LONGEST_ANSWER = 64 * 2**20  # bytes; the logs of a thousand full proofs stay far below this
+from prover.foreign_json import ForeignJsonError, Limits, read_json
+
+_ANSWER_LIMITS = Limits(bytes=64 * 2**20)  # the logs of a thousand full proofs stay far below this
 _LONGEST_CONNECT_S = 3.0
 _now = threading.local()  # .deadline of the request that this thread makes
 
@@ -77,16 +79,16 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     received = bytearray()
     for chunk in response.stream(2**16):
         received += chunk
-        if len(received) > _LONGEST_ANSWER:
-            raise ValueError(f"its answer is longer than {_LONGEST_ANSWER} bytes")
+        if len(received) > _ANSWER_LIMITS.bytes:
+            raise ValueError(f"its answer is longer than {_ANSWER_LIMITS.bytes} bytes")
     return bytes(received)
 
 
 def _decode(content: bytes, status: int) -> dict[str, Any]:
     """Nodes put JSON-RPC errors into HTTP errors, too."""
     try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
+        answer = read_json(content, what="the endpoint's answer", limits=_ANSWER_LIMITS)
+    except ForeignJsonError:
         answer = None
     if isinstance(answer, dict) and ("result" in answer or answer.get("error") is not None):
         return answer

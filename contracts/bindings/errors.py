@@ -17,6 +17,12 @@ class CompilerNotFound(BindingsError):
     exit_code = EnvironmentMissingError.exit_code
 
 
+class NpmPackagesMissing(BindingsError):
+    """Something that npm installs is not there."""
+
+    exit_code = EnvironmentMissingError.exit_code
+
+
 class CompilationFailed(BindingsError):
     """The Solidity compiler rejected the sources; the message holds its diagnostics."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eth_utils.address import to_checksum_address
 
+from prover.foreign_json import ForeignJsonError, read_json_file
+
 from .errors import KeyUnavailable, RpcRefused
 
 if TYPE_CHECKING:
@@ -41,9 +43,9 @@ class KeystoreSigner:
         from eth_account import Account
 
         try:
-            keystore = json.loads(path.read_text(encoding="utf-8"))
+            keystore = read_json_file(path)
             self._account = Account.from_key(Account.decrypt(keystore, password))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ForeignJsonError) as error:
             raise KeyUnavailable(f"{path} is not a readable keystore file: {error}.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise KeyUnavailable(f"{path} cannot be decrypted; check the password ({error}).") from error

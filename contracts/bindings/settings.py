@@ -9,10 +9,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from contracts.protocol.ether import AmountError, parse_wei
 from prover.errors import UsageError
 
 CONFIGURATION_FILE = Path("gainsay.toml")
@@ -20,6 +21,21 @@ STATE = Path(".gainsay")
 
 HexId = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+def _wei(value: object) -> int:
+    """A whole number is wei; a text may have a unit. A float has lost digits before it gets here."""
+    if isinstance(value, str):
+        try:
+            return parse_wei(value, "wei")
+        except AmountError as error:
+            raise ValueError(str(error)) from None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("write a whole number of wei, or a text with a unit such as '25 gwei'")
+    return value
+
+
+Wei = Annotated[int, BeforeValidator(_wei), Field(ge=0)]
 
 
 class SettingsError(UsageError):

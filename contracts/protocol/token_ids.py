@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from eth_hash.auto import keccak
 
+from prover.errors import BadInputError
+
 ID_BYTES = 4
 ID_LIMIT = 1 << 32
 
 
-class InvalidTokenIds(ValueError):
+class InvalidTokenIds(BadInputError, ValueError):
     """Token ids that cannot be packed, or bytes that are not packed token ids."""
 
 

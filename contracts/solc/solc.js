@@ -11,7 +11,9 @@ const { spawnSync } = require("child_process");
 const fs = require("fs");
 const path = require("path");
 
-const SEARCH = { paths: [path.join(__dirname, "..", "..")] };
+// The folder that holds node_modules: the project's, or another where there is no project (an installed wheel).
+const MODULES = process.env.GAINSAY_NODE_MODULES;
+const SEARCH = { paths: [MODULES ? path.dirname(path.resolve(MODULES)) : path.join(__dirname, "..", "..")] };
 const RELEASE = require(require.resolve("solc/package.json", SEARCH)).version;
 
 /** Runs the compiler that GAINSAY_SOLC names; undefined when there is none. */

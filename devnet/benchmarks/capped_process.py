@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..anvil import PROJECT_ROOT
+from contracts.bindings.npm_packages import PROJECT_ROOT
+
 from ..errors import DevnetError
 
 _POLL_S = 0.1

@@ -7,6 +7,7 @@ model: rotary pairs lie half a head apart, which costs two slices in place of a 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +25,29 @@ OPSET = 17
 class FloatBlock(torch.nn.Module):
     """x (tokens, d) -> x + attention(norm(x)) + MLP of that, for positions 0 .. tokens-1."""
 
+    _sizes: Any
+    w_query: torch.Tensor
+    w_key: torch.Tensor
+    w_value: torch.Tensor
+    w_output: torch.Tensor
+    w_gate: torch.Tensor
+    w_up: torch.Tensor
+    w_down: torch.Tensor
+    cosine: torch.Tensor
+    sine: torch.Tensor
+    mask: torch.Tensor
+
     def __init__(self, model: IntegerModel, tokens: int) -> None:
         super().__init__()
-        self._sizes = model.config
+        sizes: Any = model.config  # of a rotary family
+        self._sizes = sizes
         for name, matrix in model.weights.layers[0].items():
             weight = float_matrix(matrix)
             if name in ("w_query", "w_key"):
-                weight = _halves(weight, self._sizes.head_size)
+                weight = _halves(weight, sizes.head_size)
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(weight.T)))
-        half = self._sizes.head_size // 2
-        frequency = self._sizes.rope_base ** (-np.arange(half) / half)
+        half = sizes.head_size // 2
+        frequency = sizes.rope_base ** (-np.arange(half) / half)
         angle = np.arange(tokens)[:, None] * frequency  # (tokens, head_size / 2)
         self.register_buffer("cosine", torch.from_numpy(np.cos(angle).astype(np.float32)))
         self.register_buffer("sine", torch.from_numpy(np.sin(angle).astype(np.float32)))

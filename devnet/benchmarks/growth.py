@@ -90,7 +90,9 @@ def points(axis: str, sweep: Sweep) -> list[Commitment | Step]:
     """What an axis needs, cheapest first."""
     match axis:
         case "d":
-            steps = [[Commitment(d), *(Step(d, step) for step in STEPS)] for d in sweep.widths]
+            steps: list[list[Commitment | Step]] = [
+                [Commitment(d), *(Step(d, step) for step in STEPS)] for d in sweep.widths
+            ]
             return [point for group in steps for point in group]
         case "rows":
             windows: Sequence[int] = range(max(sweep.rows) // WINDOW_ROWS)
@@ -228,7 +230,7 @@ class Growth:
         wanted = ("prove_s", "proof_bytes", "verify_s", "phases")
         return {
             **{name: figures[name] for name in wanted},
-            "f": synthetic_config(point.d).feed_forward,
+            "f": synthetic_config(point.d).to_json()["feed_forward"],
             "peak_rss_mb": done.peak_rss_mb,
             **on_chain(meter, point.step, done.result),
         }

@@ -152,7 +152,7 @@ def _gainsay(shape: Shape, folder: Path, limits: Limits, runs: int) -> Result:
         "verify_gas": sum(gas),
         "note": f"{len(proofs)} proofs, windows of {WINDOW_ROWS} rows padded",
         "setup_rss_mb": set_up.peak_rss_mb,
-        "verifier_bytes": max(code),
+        "verifier_bytes": max(size for size in code if size is not None),
         "phases": {name: round(seconds, 3) for name, seconds in phases.items()},
     }
 

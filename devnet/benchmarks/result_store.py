@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..anvil import PROJECT_ROOT
+from contracts.bindings.npm_packages import PROJECT_ROOT
+
 from .machine import describe_machine
 
 _PROVER_FOLDERS = ("prover", "verifier_gen")

@@ -12,9 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from ..records import Records
 from ..service import AnswerService
 from . import completions, explorer, operations, problems, records
-
-# A prompt of 8,192 tokens is some 40 KB of text; JSON of a whole context in token ids stays below this.
-LARGEST_BODY_BYTES = 2 * 1024 * 1024
+from .foreign_body import LARGEST_BODY_BYTES
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from ..inference import Job
 from ..service import AnswerService, Finished
 from .conversation import conversation
+from .foreign_body import ForeignBodyRoute
 from .problems import ApiProblem, as_problem
 from .requests import ChatRequest, TextRequest
 
@@ -54,7 +55,7 @@ TEXT = _Kind("cmpl-", "text_completion", "text_completion", chat=False)
 
 def router(service: AnswerService) -> APIRouter:
     """The routes over one service."""
-    routes = APIRouter(prefix="/v1")
+    routes = APIRouter(prefix="/v1", route_class=ForeignBodyRoute)
     served = service.served
 
     @routes.head("/models", include_in_schema=False)

@@ -87,9 +87,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = max(error.errors(), key=lambda found: len(_real_path(found["loc"], error.body)))
         param = ".".join(_real_path(first["loc"], error.body)) or None
-        if first["type"] == "json_invalid":
-            param, message = None, "the body is not JSON; send a JSON object"
-        elif first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden":
             message = f"this provider does not know the field {param!r}; leave it out"
         else:
             message = f"{param or 'the body'}: {first['msg']}"
@@ -98,7 +96,9 @@ def install(app: FastAPI) -> None:
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(
+            error.status_code, "http_error"
+        )
         problem = ApiProblem(error.status_code, code, str(error.detail))
         return JSONResponse(problem.body(), error.status_code, headers=dict(error.headers or {}))
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -98,7 +99,7 @@ def _row_products(f: np.ndarray, weights: np.ndarray, b: int, result: np.ndarray
 
 @njit(cache=True, nogil=True, parallel=True)
 def _divide_by_power(
-    f: np.ndarray, alpha: tuple, b: int, quotient: np.ndarray, remainder: np.ndarray
+    f: np.ndarray, alpha: tuple[int, ...], b: int, quotient: np.ndarray, remainder: np.ndarray
 ) -> None:
     """f = quotient * (X^b - alpha) + remainder, column by column (Horner over the rows)."""
     for j in prange(b):
@@ -123,7 +124,7 @@ def _correlate(a: np.ndarray, p: np.ndarray, result: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _divide_linear(f: np.ndarray, root: tuple, quotient: np.ndarray) -> None:
+def _divide_linear(f: np.ndarray, root: tuple[int, ...], quotient: np.ndarray) -> None:
     """quotient = (f - f(root)) / (X - root) by synthetic division."""
     carry = FR_ZERO
     for i in range(f.shape[0] - 1, -1, -1):
@@ -132,7 +133,7 @@ def _divide_linear(f: np.ndarray, root: tuple, quotient: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _subtract_multiple(f: np.ndarray, q: np.ndarray, factor: tuple, result: np.ndarray) -> None:
+def _subtract_multiple(f: np.ndarray, q: np.ndarray, factor: tuple[int, ...], result: np.ndarray) -> None:
     for i in prange(f.shape[0]):
         fr_store(result, i, fr_sub(fr_load(f, i), fr_mul(factor, fr_load(q, i))))
 
@@ -302,8 +303,9 @@ def open_mercury(
     combined[0] = (combined[0] - constant) % MODULUS
     w_prime = commit_field(bases, arrays.from_ints(_synthetic_division(combined, z)))
     transcript.challenge("mercury.d", w_prime)
-    return MercuryOpening(
-        h_point, q_point, g_point, s_point, d_point, *scalars, quotient_point, w_point, w_prime
+    values: Any = scalars
+    return MercuryOpening(  # type: ignore[call-arg]  # six scalars; a list's length is not in its type
+        h_point, q_point, g_point, s_point, d_point, *values, quotient_point, w_point, w_prime
     )
 
 

@@ -57,14 +57,14 @@ def index_bits(index: int, width: int) -> list[int]:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _fold(table: np.ndarray, challenge: tuple, result: np.ndarray) -> None:
+def _fold(table: np.ndarray, challenge: tuple[int, ...], result: np.ndarray) -> None:
     half = result.shape[0]
     for i in prange(half):
         low = fr_load(table, i)
         fr_store(result, i, fr_add(low, fr_mul(challenge, fr_sub(fr_load(table, i + half), low))))
 
 
-def as_tuple(element: np.ndarray) -> tuple:
+def as_tuple(element: np.ndarray) -> tuple[int, ...]:
     """A (4,) element as the tuple that kernels take."""
     return (element[0], element[1], element[2], element[3])
 
@@ -143,14 +143,14 @@ def bind_field(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _accumulate_integers(target: np.ndarray, values: np.ndarray, weight: tuple) -> None:
+def _accumulate_integers(target: np.ndarray, values: np.ndarray, weight: tuple[int, ...]) -> None:
     for i in prange(values.shape[0]):
         if values[i] != 0:
             fr_store(target, i, fr_add(fr_load(target, i), fr_mul(fr_from_i64(values[i]), weight)))
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _accumulate_field(target: np.ndarray, values: np.ndarray, weight: tuple) -> None:
+def _accumulate_field(target: np.ndarray, values: np.ndarray, weight: tuple[int, ...]) -> None:
     for i in prange(values.shape[0]):
         fr_store(target, i, fr_add(fr_load(target, i), fr_mul(fr_load(values, i), weight)))
 

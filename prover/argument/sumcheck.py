@@ -109,7 +109,7 @@ def _combine_parts(sums: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _fold_stack(stack: np.ndarray, challenge: tuple, result: np.ndarray) -> None:
+def _fold_stack(stack: np.ndarray, challenge: tuple[int, ...], result: np.ndarray) -> None:
     half = result.shape[1]
     for c in prange(stack.shape[0]):
         source, target = stack[c], result[c]

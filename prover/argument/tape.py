@@ -57,7 +57,7 @@ class TapeBuilder:
         self, operation: int, left: tuple[str, int], right: tuple[str, int], degree: int
     ) -> tuple[str, int]:
         key = (operation, *sorted((left, right)))
-        if key not in self._known:  # type: ignore[comparison-overlap]
+        if key not in self._known:
             handle = ("r", len(self._instructions))
             self._instructions.append((operation, left, right))
             self._known[key] = handle  # type: ignore[index]

@@ -5,6 +5,7 @@ infinity as in the EVM's precompiles (EIP-196). This is the readable reference a
 the hot paths are in msm.py.
 """
 
+from ..errors import BadInputError
 from ..field.reference import BASE_MODULUS, SCALAR_MODULUS
 
 Point = tuple[int, int]
@@ -15,7 +16,7 @@ POINT_BYTES = 64
 CURVE_CONSTANT = 3
 
 
-class PointError(ValueError):
+class PointError(BadInputError, ValueError):
     """Something is not a valid encoding of a point."""
 
 

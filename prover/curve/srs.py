@@ -11,6 +11,7 @@ import os
 import secrets
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 from eth_hash.auto import keccak
 from numba import njit
 
-from ..errors import ChunkSizeError
+from ..errors import BadInputError, ChunkSizeError, NotFoundError
 from ..field.arrays import FieldArray, from_plain_limbs, scalar
 from ..field.reference import SCALAR_MODULUS
 from ..field.scalar_kernels import FR_ONE, fr_mul, fr_store
@@ -34,14 +35,25 @@ LARGEST_MU = 28
 _DIGEST_TAG = b"gainsay.srs.v1"
 _DEVNET_LABEL = b"gainsay.srs.devnet.v1: this tau is public, never use it with real bonds"
 _FILE_VERSION = 1
+# what NumPy and zipfile raise for files that are something else
+_UNREADABLE = (
+    OSError, KeyError, EOFError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
-class SrsError(ValueError):
+class SrsError(BadInputError, ValueError):
     """A structured reference string cannot be used."""
 
 
 class SrsFileError(SrsError):
     """A file does not hold the structured reference string that it should."""
+
+
+class SrsMissingError(SrsFileError):
+    """There is no such file."""
+
+    exit_code = NotFoundError.exit_code
 
 
 class SrsConsistencyError(SrsError):
@@ -125,6 +137,15 @@ class SRS:
                 "the points are not the powers of one tau: the file is damaged or forged, get it again"
             )
 
+    @staticmethod
+    def is_file_of_this_kind(path: Path) -> bool:
+        """Whether `save` wrote this file, damaged or not: `srs import` may replace it."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return {"g1.npy", "g2_tau.npy", "digest.npy"} <= set(archive.namelist())
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return False
+
     def save(self, path: Path | str) -> None:
         """Write the SRS to one file, atomically: readers see the old file or the whole new one."""
         path = Path(path)
@@ -170,9 +191,13 @@ class SRS:
                     description=fields["description"].tobytes().decode(),
                 )
                 stored_digest = fields["digest"].tobytes()
-        except (FileNotFoundError, SrsFileError):
+        except SrsFileError:
             raise
-        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        except FileNotFoundError as error:
+            raise SrsMissingError(
+                f"there is no SRS file {path}; make it with `gainsay srs import`, or correct --srs"
+            ) from error
+        except _UNREADABLE as error:
             raise SrsFileError(f"{path} is no readable SRS file ({error}): make it again") from error
         if stored_digest != srs.digest:
             raise SrsFileError(f"{path} does not have the digest it names: make it again")

@@ -30,13 +30,15 @@ def import_(
     mu is even: an opening reads the coefficients as a square. 2^18 powers are 16 MB and prove models of any size.
     """
     from ..errors import BadInputError
+    from ..output_path import check_output
     from .g1 import PointError
     from .ptau import import_ptau
-    from .srs import SrsError, check_square
+    from .srs import SRS, SrsError, check_square
 
     check_square(mu)
     if not ceremony.is_file():
         raise BadInputError(f"{ceremony} is not a file; give the .ptau file of a ceremony")
+    check_output(output, [ceremony], what="a reference string", own=SRS.is_file_of_this_kind)
     typer.echo(f"reading and checking 2^{mu} powers of {ceremony.name} ...", err=True)
     try:
         srs = import_ptau(ceremony, mu)

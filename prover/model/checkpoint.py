@@ -183,5 +183,6 @@ class _Reader:
         if self.layout.half_split_rotary:
             for name in ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm"):
                 if name in tensors:
-                    tensors[name] = pair_neighbours(tensors[name], self.config.head_size)
+                    head_size: int = self.config.head_size  # type: ignore[attr-defined]  # of a rotary family
+                    tensors[name] = pair_neighbours(tensors[name], head_size)
         return FloatLayer(tensors)

@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="From published files to a register
 _DEFAULT_NAME = "smollm2-135m"
 
 Models = Annotated[
-    Path, typer.Option("--models", envvar="GAINSAY_MODELS", help="Folder of GGUF files and models.")
+    Path, typer.Option("--models", envvar="GAINSAY_MODELS_DIR", help="Folder of GGUF files and models.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 _MODELS = Path(".gainsay") / "models"

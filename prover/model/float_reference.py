@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from ..architectures.config import ModelConfig
 from .facts import LOCAL
 from .float_model import FloatLayer, FloatModel
 
@@ -81,7 +81,7 @@ def final_rows(
 
 
 def _attention(
-    n: torch.Tensor, layer: FloatLayer, config: ModelConfig, index: int, cache: KeyValueCache
+    n: torch.Tensor, layer: FloatLayer, config: Any, index: int, cache: KeyValueCache
 ) -> torch.Tensor:
     length, size = n.shape[0], config.head_size
     position = torch.arange(cache.length, cache.length + length)
@@ -108,7 +108,7 @@ def _attention(
     return _linear(context.transpose(0, 1).reshape(length, -1), layer, "w_output", "output_bias")
 
 
-def _mlp(n: torch.Tensor, layer: FloatLayer, config: ModelConfig) -> torch.Tensor:
+def _mlp(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
     up = _linear(n, layer, "w_up", "up_bias")
     if "w_gate" not in layer.tensors:
         return _linear(_gelu(up), layer, "w_down", "down_bias")
@@ -125,7 +125,7 @@ def _gelu(x: torch.Tensor) -> torch.Tensor:
     return functional.gelu(x, approximate="tanh")
 
 
-def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: ModelConfig) -> torch.Tensor:
+def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
     """LayerNorm where the norm has a bias, RMS norm where it has none; over the last axis."""
     gain, bias = _tensor(layer[name]), layer.get(f"{name}_bias")
     if bias is not None:
@@ -133,13 +133,11 @@ def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: ModelConfig) ->
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.norm_epsilon) * gain
 
 
-def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: ModelConfig) -> torch.Tensor:
+def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
     return _norm(x, layer, name, config) if name in layer.tensors else x
 
 
-def _rotary_angles(
-    position: torch.Tensor, config: ModelConfig, local: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _rotary_angles(position: torch.Tensor, config: Any, local: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """cos and sin of position * frequency, each (T, head_size / 2)."""
     size = config.head_size
     base = config.local_rope_base if local else config.rope_base

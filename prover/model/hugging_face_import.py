@@ -6,13 +6,13 @@ checked one by one; a value that no layer program expresses is refused by name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
+from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json_file
 from .checkpoint import Progress, read_float_model, unplaced_tensors
 from .errors import CheckpointError, Finding, MissingMetadataError, TokenizerError, UnsupportedModelError
 from .facts import (
@@ -106,7 +106,7 @@ def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelCo
 
 def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     """The configuration that a config.json describes."""
-    model_type = facts.get("model_type")
+    model_type: Any = facts.get("model_type")
     refuse_unless(
         model_type in MODEL_TYPES,
         "architecture",
@@ -347,8 +347,8 @@ def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, A
     if default is not None and not path.is_file():
         return default
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = read_json_file(path, limits=MODEL_FILE)
+    except (OSError, ForeignJsonError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); download the model again") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object; download the model again")

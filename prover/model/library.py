@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..architectures.config import ModelConfig
+from ..output_path import check_output
 from .calibrate import calibrate
 from .errors import ModelNotFoundError
 from .fetch import DEFAULT_CACHE, GEMMA3_270M, SMOLLM2_135M, SOURCES, fetched
@@ -113,6 +114,13 @@ def import_model(
         raise ModelNotFoundError(
             f"{name!r} cannot name a model; use lower-case letters, digits, '-', '_' and '.'"
         )
+    check_output(
+        Path(models) / name,
+        [Path(source)],
+        what="a saved model",
+        own=lambda path: (path / MANIFEST).is_file(),
+        folder=True,
+    )
     origin = {"file": Path(source).resolve().name, "sha256": _source_sha256(Path(source))}
     floats = read_float_model(source, residual_scale=residual_scale, progress=progress)
     origin["model"] = floats.name

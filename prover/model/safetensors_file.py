@@ -6,7 +6,6 @@ are opened.
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json_file
 from .errors import CheckpointError, MissingTensorError, UnsupportedTensorError
 
 SINGLE = "model.safetensors"
@@ -96,8 +96,8 @@ class SafetensorsCheckpoint:
                 )
             return [single]
         try:
-            files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            files = set(read_json_file(index, limits=MODEL_FILE)["weight_map"].values())
+        except (OSError, ForeignJsonError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(f"{index} does not list shards ({error}); download it again") from error
         if not all(isinstance(name, str) and name == Path(name).name for name in files):
             raise CheckpointError(f"{index} names shards outside its directory; use another checkpoint")

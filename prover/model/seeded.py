@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from .tokenizer import Tokenizer, TokenizerSpecification
 SEED = 20_250_207
 VOCABULARY = 259
 
-_TINY_ROTARY = {
+_TINY_ROTARY: dict[str, Any] = {
     "layers": 2,
     "hidden": 64,
     "vocabulary": VOCABULARY,

@@ -9,7 +9,6 @@ tokenizer.json  whatever pipeline the file describes, run by the library that th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Encoder
 
+from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json
 from .errors import TokenizerError
 
 # Token types of GGUF (llama.cpp's llama_token_type).
@@ -123,6 +123,7 @@ def sentencepiece_encoder(
 
 def described_encoder(description: str) -> Encoder:
     """The pipeline of a tokenizer.json. Raises TokenizerError."""
+    _facts(description)  # its nesting is bounded before the library recurses into it
     try:
         return Encoder.from_str(description)
     except Exception as error:  # the library raises untyped errors
@@ -136,7 +137,7 @@ def described_tokens(description: str, vocabulary: int) -> tuple[tuple[str, ...]
 
     Raises TokenizerError when it has more tokens than the model.
     """
-    encoder, facts = described_encoder(description), json.loads(description)
+    encoder, facts = described_encoder(description), _facts(description)
     by_id = {index: token for token, index in encoder.get_vocab(with_added_tokens=True).items()}
     if by_id and max(by_id) >= vocabulary:
         raise TokenizerError(
@@ -154,7 +155,7 @@ def described_tokens(description: str, vocabulary: int) -> tuple[tuple[str, ...]
 
 def decoding_style(description: str) -> str:
     """How a tokenizer.json turns tokens into bytes: "gpt2" or "sentencepiece". Raises TokenizerError for neither."""
-    facts = json.loads(description)
+    facts = _facts(description)
     kinds = _decoder_kinds(facts.get("decoder"))
     if kinds == ["ByteLevel"]:
         return "gpt2"
@@ -168,7 +169,7 @@ def decoding_style(description: str) -> str:
 
 def strips_leading_space(description: str) -> bool:
     """Whether a tokenizer.json's decoder takes off one space at the start of a text."""
-    decoder = json.loads(description).get("decoder") or {}
+    decoder = _facts(description).get("decoder") or {}
     return any(
         step.get("type") == "Strip" and step.get("start", 0) > 0 for step in decoder.get("decoders", ())
     )
@@ -191,6 +192,14 @@ def token_bytes(tokens: Sequence[str], types: Sequence[int], style: str) -> list
         else:
             table.append(bytes(to_byte[symbol] for symbol in token))
     return table
+
+
+def _facts(description: str) -> Any:
+    """The parsed tokenizer.json. Raises TokenizerError."""
+    try:
+        return read_json(description, what="tokenizer.json", limits=MODEL_FILE)
+    except ForeignJsonError as error:
+        raise TokenizerError(str(error)) from error
 
 
 def _decoder_kinds(decoder: Mapping[str, Any] | None) -> list[str]:

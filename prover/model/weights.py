@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 
 from ..architectures import config_from_json
 from ..architectures.config import ModelConfig
+from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json, read_json_file
 from .bounds import check_bounds
 from .errors import ModelError, ModelFileError, ModelHashError, ModelNotFoundError
 from .float_model import FloatModel
@@ -165,10 +166,10 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
     """
     directory = Path(directory)
     try:
-        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json_file(directory / MANIFEST, limits=MODEL_FILE)
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{directory} holds no model; run `gainsay model import` first") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ForeignJsonError) as error:
         raise ModelFileError(
             f"{directory / MANIFEST} cannot be read ({error}); import the model again"
         ) from error
@@ -185,7 +186,15 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
         check_bounds(model.config, model.weights)
         model.release_pages()
         return model
-    except (KeyError, TypeError, ValueError, ModelError) as error:
+    except (
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        ForeignJsonError,
+        ModelError,
+    ) as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"{directory} is inconsistent ({error}); import the model again") from error
@@ -273,7 +282,7 @@ def _tensors_of(mapping: mmap.mmap, path: Path) -> dict[str, np.ndarray]:
     """Every tensor as a read-only view of the mapped file; the library's own reader would copy."""
     mapped = np.frombuffer(mapping, dtype=np.uint8)
     header_size = int.from_bytes(mapped[:8].tobytes(), "little")
-    header = json.loads(mapped[8 : 8 + header_size].tobytes())
+    header = read_json(mapped[8 : 8 + header_size].tobytes(), what=f"the header of {path}", limits=MODEL_FILE)
     body = mapped[8 + header_size :]
     tensors = {}
     for name, entry in header.items():

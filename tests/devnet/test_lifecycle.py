@@ -90,7 +90,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_missing_tools_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anvil, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setenv("GAINSAY_NODE_MODULES", str(tmp_path))
     with pytest.raises(AnvilNotFound, match="npm ci"):
         up(tmp_path, port=free_port())
     monkeypatch.undo()

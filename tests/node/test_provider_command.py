@@ -110,3 +110,15 @@ def test_a_provider_process_lives_dies_and_lives_again(
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
     listed = json.loads(command.run("provider", "status", "--json").stdout)
     assert int(listed["locked_wei"]) == 3 * contracts.stake.parameters().lock_per_response
+
+
+def test_a_deposit_is_exact_to_the_wei(
+    tmp_path: Path, local_chain: LocalChain, deployment: Deployment, contracts: ProtocolContracts
+) -> None:
+    command = Command(tmp_path, local_chain, deployment, account=6)
+    before = contracts.stake.account(local_chain.chain.unlocked_accounts()[6]).total
+    assert command.run("provider", "deposit", "1.1", "--json").returncode == 0
+    shown = command.run("provider", "deposit", "3 wei")
+    assert "1.100000000000000003 ETH" in shown.stdout
+    after = contracts.stake.account(local_chain.chain.unlocked_accounts()[6]).total
+    assert after - before == 1_100_000_000_000_000_003

@@ -16,7 +16,7 @@ from eth_hash.auto import keccak
 from prover.curve import g1, g2, point_arrays
 from prover.curve.pairing import pairing_check
 from prover.curve.ptau import PtauFormatError, import_ptau
-from prover.curve.srs import SRS, SrsConsistencyError, SrsFileError, SrsSizeError
+from prover.curve.srs import SRS, SrsConsistencyError, SrsFileError, SrsMissingError, SrsSizeError
 
 PTAU = Path(__file__).parents[2] / "vectors" / "powers_of_tau_4.ptau"
 HEADER_BYTES, FIRST_SECTION = 12, 24
@@ -101,7 +101,7 @@ def test_damaged_files_are_refused(devnet, tmp_path):
     path.write_bytes(b"not an archive")
     with pytest.raises(SrsFileError):
         SRS.load(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SrsMissingError, match="srs import"):
         SRS.load(tmp_path / "absent")
 
 

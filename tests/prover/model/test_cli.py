@@ -88,18 +88,18 @@ def test_an_import_that_is_refused_lists_what_it_would_take(tmp_path: Path) -> N
     directory = save_directory(seeded_model("llama"), tmp_path / "llama")
     config = json.loads((directory / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps(config | {"attention_bias": True, "mlp_bias": True}))
-    result = run(app, ["import", str(directory), "--models", str(tmp_path), "--json"])
+    result = run(app, ["import", str(directory), "--models", str(tmp_path / "models"), "--json"])
     assert isinstance(result.exception, UnsupportedModelError)
     assert [entry["name"] for entry in json.loads(result.stdout)["unsupported"]] == [
         "attention_bias = True",
         "mlp_bias = True",
     ]
-    shown = run(app, ["import", str(directory), "--models", str(tmp_path)]).stdout
+    shown = run(app, ["import", str(directory), "--models", str(tmp_path / "models")]).stdout
     assert "attention_bias = True" in shown and "what it would take" in shown
 
 
 def test_a_model_that_cannot_be_fetched_is_refused(tmp_path: Path) -> None:
-    error = run(app, ["fetch", "--model", "absent", "--models", str(tmp_path)]).exception
+    error = run(app, ["fetch", "--model", "absent", "--models", str(tmp_path / "models")]).exception
     assert isinstance(error, ModelNotFoundError)
     assert "smollm2-135m, gemma3-270m" in str(error)
 

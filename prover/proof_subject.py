@@ -1,0 +1,143 @@
+"""What a verified proof file is about, as far as that follows from its statement: never from its labels.
+
+The statement is the architecture, the step key, the public integers and the commitments. Alone it says of which
+operators and sizes a step is. With a model's commitment, the key tells the layer and the row commitments tell the
+tokens. Which text the window was part of, and whose model it is otherwise, only the label says.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from .curve.g1 import INFINITY, Point, point_to_bytes
+from .errors import ProofRejectedError
+from .model_commitment import ModelCommitment, step_kind
+from .program import WINDOW_ROWS
+from .proof_file import ProofFile
+
+_SHOWN = 8
+_LONGEST_LABEL = 200
+
+
+@dataclass(frozen=True)
+class ProofSubject:
+    """One sentence without a full stop, and the same as JSON values."""
+
+    sentence: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def subject_of(proof: ProofFile) -> ProofSubject:
+    """What the statement says by itself."""
+    shape = (
+        f"a model of the {proof.architecture.family} architecture with {proof.architecture.hidden} channels"
+    )
+    match proof.kind:
+        case "mlp":
+            return ProofSubject(f"one window of an MLP step of {shape}")
+        case "attention":
+            window = proof.publics["window"]
+            return ProofSubject(f"window {window} of an attention step of {shape}", {"window": window})
+        case "embedding":
+            rows = sum(point != INFINITY for point in proof.inputs[:-1])
+            return ProofSubject(f"a window of {rows} embedding rows of {shape}", {"rows": rows})
+        case _:
+            row, strict = proof.publics["row"], bool(proof.publics["strict"])
+            beats = "beats" if strict else "beats or equals"
+            return ProofSubject(
+                f"at row {row} of a window one head row {beats} another, of {shape}",
+                {"row": row, "strict": strict},
+            )
+
+
+def subject_in_model(proof: ProofFile, name: str, commitment: ModelCommitment, digest: bytes) -> ProofSubject:
+    """What the statement says about a model with this commitment; `digest` is that of the proof's architecture.
+
+    Raises ProofRejectedError when architecture, step key or token rows are not the model's.
+    """
+    if digest != commitment.architecture_digest:
+        raise ProofRejectedError(f"the proof's architecture is not that of {name}; name the model it is for")
+    if proof.kind in ("mlp", "attention"):
+        return _step(proof, name, commitment)
+    if proof.kind == "embedding":
+        return _embedding(proof, name, commitment)
+    return _head(proof, name, commitment)
+
+
+def label_of(proof: ProofFile) -> dict[str, str]:
+    """What the file's author wrote, in one printable line each. It can be a lie."""
+    return {"about": _printable(proof.about), "model": _printable(proof.model)}
+
+
+def _step(proof: ProofFile, name: str, commitment: ModelCommitment) -> ProofSubject:
+    layers = [
+        step // 2
+        for step, key in enumerate(commitment.step_keys)
+        if key == proof.key and step_kind(step) == proof.kind
+    ]
+    if not layers:
+        raise ProofRejectedError(f"the step key is not one of {name}'s {proof.kind} steps")
+    shown = "layer " + _either(layers)
+    if proof.kind == "mlp":
+        return ProofSubject(f"one window of the MLP of {shown} of {name}", {"layers": layers})
+    window = proof.publics["window"]
+    return ProofSubject(
+        f"window {window} of the attention of {shown} of {name}", {"layers": layers, "window": window}
+    )
+
+
+def _embedding(proof: ProofFile, name: str, commitment: ModelCommitment) -> ProofSubject:
+    known, rows = _tokens_by_row(commitment, 0), proof.inputs[:-1]
+    count = len(rows)
+    while count and rows[count - 1] == INFINITY:
+        count -= 1
+    tokens = [_looked_up(known, row, name) for row in rows[:count]]
+    shown = ", ".join(_either(same) for same in tokens[:_SHOWN])
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    padding = f", then {WINDOW_ROWS - count} rows of padding" if count < WINDOW_ROWS else ""
+    return ProofSubject(f"the embedding of tokens {shown}{more} of {name}{padding}", {"tokens": tokens})
+
+
+def _head(proof: ProofFile, name: str, commitment: ModelCommitment) -> ProofSubject:
+    known, strict = _tokens_by_row(commitment, 1), bool(proof.publics["strict"])
+    chosen, rival = (_looked_up(known, row, name) for row in proof.inputs[:2])
+    pairs = [(c, r) for c in chosen for r in rival if c != r and (r < c) == strict]
+    if not pairs:
+        raise ProofRejectedError(
+            f"the proof compares tokens of {name} by the wrong rule for ties, so it shows nothing; prove it again"
+        )
+    chosen, rival = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
+    row = proof.publics["row"]
+    return ProofSubject(
+        f"at row {row} of a window next token {_either(chosen)} beats {_either(rival)}, of {name}",
+        {"row": row, "token": chosen, "rival": rival},
+    )
+
+
+def _tokens_by_row(commitment: ModelCommitment, column: int) -> dict[bytes, list[int]]:
+    """Tokens by their row commitment: embedding rows are column 0, head rows 1. Equal rows share a commitment."""
+    tokens: dict[bytes, list[int]] = defaultdict(list)
+    for token in range(commitment.vocabulary):
+        start = 128 * token + 64 * column
+        tokens[commitment.rows[start : start + 64]].append(token)
+    return tokens
+
+
+def _looked_up(known: dict[bytes, list[int]], row: Point, name: str) -> list[int]:
+    tokens = known.get(point_to_bytes(row))
+    if tokens is None:
+        raise ProofRejectedError(f"a token row is not one of {name}'s")
+    return tokens
+
+
+def _either(numbers: list[int]) -> str:
+    shown = " or ".join(str(number) for number in numbers[:3])
+    return f"{shown} or {len(numbers) - 3} others" if len(numbers) > 3 else shown
+
+
+def _printable(text: str) -> str:
+    """One line that cannot pass for ours: a terminal must not obey it."""
+    shown = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
