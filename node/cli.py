@@ -117,7 +117,11 @@ def request_exit(
     if complete:
         outbox.send(stake.complete_exit(), f"complete exit at {nonce}")
     else:
-        amount = stake.free_stake(outbox.address) if ether is None else int(ether * 10**18)
+        unpromised = _unpromised_wei(
+            access, outbox.address, settings_of(devnet, rpc, deployment, keystore, account)
+        )
+        amount = unpromised if ether is None else int(ether * 10**18)
+        _require_unpromised(amount, unpromised)
         outbox.send(stake.request_exit(amount), f"request exit at {nonce}")
     _print_account(access, outbox.address, as_json)
 
@@ -156,6 +160,33 @@ def _chain_side(
     engine = open_engine(url)
     sender = sender_on_engine(access.chain, signer, engine, confirmations=0, create_tables=False)
     return access, Outbox(sender)
+
+
+def _unpromised_wei(access: Any, address: str, settings: Any) -> int:
+    """Free stake that no answer waits for: what is answered and not posted yet will need its lock."""
+    from contracts.bindings.settings import STATE
+
+    from .chain_access import default_database
+    from .store import Journal, open_engine
+
+    url = settings.database_url or default_database(
+        access.chain, access.contracts.ledger.address, address, STATE / "provider"
+    )
+    promised = Journal(open_engine(url)).pending_response_count() * access.parameters.lock_per_response
+    return max(0, int(access.contracts.stake.free_stake(address)) - int(promised))
+
+
+def _require_unpromised(amount_wei: int, unpromised_wei: int) -> None:
+    """Raises UsageError when an exit would take what unposted answers need."""
+    from prover.errors import UsageError
+
+    from .health import exact_ether
+
+    if amount_wei > unpromised_wei:
+        raise UsageError(
+            f"answers that are not on chain yet need the rest of the free stake: take out at most "
+            f"{exact_ether(unpromised_wei)} ETH, or wait until they are posted"
+        )
 
 
 def _deposit(outbox: Any, contracts: Any, amount_wei: int) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 
 from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
 
 from .abi import ErrorDecoder
 from .errors import CodeMismatch, ContractError, RpcRefused, RpcUnavailable, StaleHead, WrongChain
@@ -68,8 +75,10 @@ class Chain:
         expected_chain_id: int | None = None,
         attempts: int = 5,
         longest_pause_s: float = 4.0,
-        timeout_s: float = 30.0,
+        timeout_s: float = 10.0,
+        patience_s: float = 10.0,
     ) -> None:
+        """One request waits `timeout_s`; none is tried again once `patience_s` have passed."""
         from web3 import HTTPProvider
 
         self.rpc_url = rpc_url
@@ -79,7 +88,7 @@ class Chain:
         )
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Transient),
-            stop=stop_after_attempt(attempts),
+            stop=stop_after_attempt(attempts) | stop_after_delay(patience_s),
             wait=wait_exponential(multiplier=0.1, max=longest_pause_s) + wait_random(0, 0.1),
             reraise=True,
         )

@@ -5,11 +5,12 @@ gainsay.toml holds shared settings at its top and each program's own in a table 
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -20,6 +21,19 @@ STATE = Path(".gainsay")
 
 HexId = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+DEFAULT_RPC_URL = "http://127.0.0.1:8545"
+
+
+def rpc_url_of(deployment: Path) -> str | None:
+    """The endpoint that a deployment file names; None when it cannot be read or names none."""
+    try:
+        stored = json.loads(deployment.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # what is wrong with the file is said where it is loaded
+    url = stored.get("rpc_url") if isinstance(stored, dict) else None
+    return url if isinstance(url, str) else None
 
 
 class SettingsError(UsageError):
@@ -35,7 +49,7 @@ class ChainSettings(BaseSettings):
 
     srs: Path | None = None  # None: the public devnet string, which is insecure
 
-    rpc_url: str = "http://127.0.0.1:8545"
+    rpc_url: str = DEFAULT_RPC_URL  # None given: what the deployment file says, else this
     deployment: Path = STATE / "devnet.json"
     confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
     poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
@@ -45,6 +59,15 @@ class ChainSettings(BaseSettings):
     keystore: Path | None = None
     keystore_password: SecretStr | None = None
     keystore_password_file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rpc_url(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Where nobody says which endpoint to use, the deployment's own is meant: a devnet may have any port."""
+        if given.get("rpc_url") is None:
+            path = Path(given.get("deployment") or cls.model_fields["deployment"].default)
+            return {**given, "rpc_url": rpc_url_of(path) or DEFAULT_RPC_URL}
+        return given
 
     @classmethod
     def settings_customise_sources(
