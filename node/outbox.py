@@ -31,6 +31,14 @@ class Outbox:
         """
         return self._sender.send(call, self._key(name), timeout_s=self._timeout_s)
 
+    def submit(self, call: Call, name: str) -> int:
+        """Like `send`, but without waiting; a number for `wait`."""
+        return self._sender.submit(call, self._key(name))
+
+    def wait(self, number: int, timeout_s: float | None = None) -> Mined:
+        """Until what `submit` began is confirmed. Raises what `Sender.wait` raises."""
+        return self._sender.wait(number, timeout_s=self._timeout_s if timeout_s is None else timeout_s)
+
     def recover(self) -> None:
         """Carry on what the last stop left unfinished."""
         self._sender.recover()

@@ -25,6 +25,7 @@ from .api.application import create_application
 from .backing import Backing
 from .chain_access import ChainAccess, default_database
 from .chain_follower import ChainFollower
+from .claims import ClaimAnswerer
 from .committer import Committer
 from .defender import Defender
 from .errors import StakeMissingError
@@ -34,6 +35,7 @@ from .metrics import Metrics
 from .outbox import Outbox
 from .receipts import Issuer, ReceiptDesk
 from .records import Records
+from .remembered_trace import BoundaryFiles
 from .service import AnswerService, ServedModel
 from .settings import ProviderSettings
 from .settlement import Settlement
@@ -109,12 +111,15 @@ class Provider:
             ),
             commitment=lambda: serving.commitment,
             trace=self._replay,
+            files=BoundaryFiles(settings.traces_dir, serving.model_id),
         )
+        self.claims = ClaimAnswerer(contracts, self.journal, self.outbox, access.confirmations)
         steps = {
             "follower": self.follower.step,
             "poster": self._on_this_chain(self.committer.post_due),
             "settler": self._on_this_chain(self.committer.settle),
             "defender": self._on_this_chain(self.defender.step),
+            "claims": self._on_this_chain(self.claims.step),
         }
         self._workers = {
             name: Worker(name, step, settings.poll_s, self.metrics) for name, step in steps.items()
