@@ -15,8 +15,13 @@ from contracts.bindings.log_reader import Cursor, LogReader
 from contracts.bindings.provider_stake import StakeAccount, VaultTotals
 from contracts.protocol.game import Game
 
+from .backing import StakeView
+from .errors import ChainMismatchError
 from .records import plain_event
-from .store import ChainEventRow, Journal
+from .store import BatchRow, BatchState, ChainEventRow, Journal
+
+# A batch that was posted longer ago than any reorganisation reaches is not looked up again.
+_SETTLED_AFTER_S = 900
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class ChainState:
     head: Block
     account: StakeAccount
     free_stake_wei: int
+    stake_views: tuple[StakeView, ...]  # at the head, and at the newest confirmed block
     credits_wei: int
     balance_wei: int
     totals: VaultTotals
@@ -60,26 +66,57 @@ class ChainFollower:
         self, contracts: ProtocolContracts, journal: Journal, provider: str, *, confirmations: int = 0
     ) -> None:
         self._contracts, self._journal, self._provider = contracts, journal, provider
+        self._confirmations = confirmations
+        self._first_block_hash = contracts.chain.genesis_hash
         self._reader = LogReader(contracts, confirmations=confirmations)
         self.clock = ChainClock()
         self.state: ChainState | None = None
 
+    def require_same_chain(self) -> None:
+        """Raises ChainMismatchError when another chain answers under the URL than at the start."""
+        if self._contracts.chain.block_hash(0) != self._first_block_hash:
+            raise ChainMismatchError(
+                f"another chain answers at {self._contracts.chain.rpc_url} than the one that this node serves on; "
+                "bring that one back, or restart the node with this one's deployment"
+            )
+
     def step(self) -> None:
-        """Catch up with the chain. Raises what the bindings raise."""
+        """Catch up with the chain. Raises what the bindings raise, and ChainMismatchError."""
         chain, stake = self._contracts.chain, self._contracts.stake
+        self._journal.touch(self.clock.now())  # a full disk shows here, before an answer needs it
+        self.require_same_chain()
         head = chain.head()
         self.clock.observe(head.timestamp)
         self._read_events()
+        view = self._stake_view(head)
+        views = [view]
+        if self._confirmations:  # a deposit or a release that is reorganised away backs nothing
+            views.append(self._stake_view(chain.confirmed_head(self._confirmations)))
         self.state = ChainState(
             head=head,
             account=stake.account(self._provider),
-            free_stake_wei=stake.free_stake(self._provider),
+            free_stake_wei=view.free_wei,
+            stake_views=tuple(views),
             credits_wei=stake.credits(self._provider),
             balance_wei=chain.balance_wei(self._provider),
             totals=stake.totals(),
             games=self._open_games(),
             seen_at=time.monotonic(),
         )
+
+    def _stake_view(self, block: Block) -> StakeView:
+        """Free stake at a block and the batches that it locks, both as of that block."""
+
+        def is_locked(batch: BatchRow) -> bool:
+            if batch.posted_at is not None and batch.posted_at < block.timestamp - _SETTLED_AFTER_S:
+                return True
+            salt = bytes.fromhex(batch.salt[2:])
+            return bool(self._contracts.ledger.batch_of(self._provider, salt, block=block.number))
+
+        # Before the stake: a batch that opens meanwhile is not in the list and therefore counts as not locked.
+        batches = self._journal.batches([BatchState.SEALED, BatchState.POSTED])
+        locked = frozenset(batch.id for batch in batches if batch.id is not None and is_locked(batch))
+        return StakeView(self._contracts.stake.free_stake(self._provider, block=block.number), locked)
 
     def _open_games(self) -> dict[int, Game]:
         numbers = [event.game_id for event in self._journal.open_games() if event.game_id is not None]

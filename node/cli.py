@@ -146,7 +146,11 @@ def request_exit(
     if complete:
         _by_hand(outbox, stake.complete_exit(), "complete exit")
     else:
-        amount = stake.free_stake(outbox.address) if ether is None else ether
+        unpromised = _unpromised_wei(
+            access, outbox.address, settings_of(devnet, rpc, deployment, keystore, account)
+        )
+        amount = unpromised if ether is None else ether
+        _require_unpromised(amount, unpromised)
         name = "request exit of all" if ether is None else f"request exit of {amount}"
         _by_hand(outbox, stake.request_exit(amount), name)
     _print_account(access, outbox.address, as_json)
@@ -194,6 +198,32 @@ def _by_hand(outbox: Any, call: Any, name: str) -> None:
         typer.echo(
             "This finished the same command that was interrupted before; repeat it to do it once more.",
             err=True,
+        )
+
+
+def _unpromised_wei(access: Any, address: str, settings: Any) -> int:
+    """Free stake that no answer waits for: what is answered and not posted yet will need its lock."""
+    from contracts.bindings.settings import STATE
+
+    from .chain_access import default_database
+    from .store import Journal, open_engine
+
+    url = settings.database_url or default_database(
+        access.chain, access.contracts.ledger.address, address, STATE / "provider"
+    )
+    promised = Journal(open_engine(url)).pending_response_count() * access.parameters.lock_per_response
+    return max(0, int(access.contracts.stake.free_stake(address)) - int(promised))
+
+
+def _require_unpromised(amount_wei: int, unpromised_wei: int) -> None:
+    """Raises UsageError when an exit would take what unposted answers need."""
+    from contracts.protocol.ether import show_ether
+    from prover.errors import UsageError
+
+    if amount_wei > unpromised_wei:
+        raise UsageError(
+            f"answers that are not on chain yet need the rest of the free stake: take out at most "
+            f"{show_ether(unpromised_wei)}, or wait until they are posted"
         )
 
 

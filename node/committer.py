@@ -1,13 +1,14 @@
 """Posts batches by their deadline, finalises them, and collects fees.
 
-Every round reads the chain before it acts, so a kill anywhere is repaired by the next round: a batch that is on
+A batch that the free stake does not cover is left until it does; those behind it go first. Every round reads the chain before it acts, so a kill anywhere is repaired by the next round: a batch that is on
 chain is never posted twice (the ledger maps provider and salt to it), one that is not is posted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -15,6 +16,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.inference_ledger import Batch, ResponseStatus
 
+from .errors import DatabaseError
 from .metrics import Metrics
 from .outbox import Outbox
 from .receipts import fields_of
@@ -42,25 +44,39 @@ class Committer:
         metrics: Metrics,
         now: Callable[[], int],
     ) -> None:
-        self._ledger = contracts.ledger
+        self._ledger, self._stake = contracts.ledger, contracts.stake
+        self._lock_per_response: int | None = None
         self._journal, self._outbox, self._metrics, self._now = journal, outbox, metrics, now
         self._fees_done: set[str] = set()  # leaves; only saves look-ups
 
     def step(self) -> None:
-        """One round over all batches that are not final. A failing batch does not hold up the others."""
+        """One round of both kinds; the node gives each a thread of its own, so that neither holds up the other."""
+        try:
+            self.post_due()
+        finally:
+            self.settle()
+
+    def post_due(self) -> None:
+        """Post every batch that is due and that the free stake covers, earliest deadline first."""
         self._outbox.recover()
         self._journal.seal_due(self._now())
-        failure: Exception | None = None
-        for batch in self._journal.batches([BatchState.SEALED, BatchState.POSTED]):
-            try:
-                if batch.state == BatchState.POSTED:
-                    self._settle(batch)
-                else:
-                    self._post(batch)
-            except Exception as error:
-                self._journal.update_batch(_number(batch), failure=" ".join(str(error).split()))
-                failure = failure or error
+        self._each([BatchState.SEALED], self._post)
+
+    def settle(self) -> None:
+        """Finalise posted batches and collect their fees."""
+        self._each([BatchState.POSTED], self._settle)
         self._claim_fees()
+
+    def _each(self, states: Sequence[BatchState], work: Callable[[BatchRow], None]) -> None:
+        """A failing batch does not hold up the others. Raises the first failure at the end."""
+        failure: Exception | None = None
+        for batch in sorted(self._journal.batches(states), key=lambda batch: batch.posting_deadline):
+            try:
+                work(batch)
+            except Exception as error:
+                failure = failure or error
+                with contextlib.suppress(DatabaseError):
+                    self._journal.update_batch(_number(batch), failure=" ".join(str(error).split()))
         if failure is not None:
             raise failure
 
@@ -73,6 +89,8 @@ class Committer:
         self._journal.update_batch(_number(batch), root="0x" + root.hex())
         salt, model_id = bytes.fromhex(batch.salt[2:]), bytes.fromhex(batch.model_id[2:])
         if not self._ledger.batch_of(self._outbox.address, salt):
+            if not self._is_covered(batch):
+                return
             call = self._ledger.post_batch(root, salt, model_id, len(rows))
             try:
                 self._outbox.send(call, f"post:{batch.salt}")
@@ -82,6 +100,24 @@ class Committer:
                 if not self._ledger.batch_of(self._outbox.address, salt):
                     raise
         self._note_posted(batch)
+
+    def _is_covered(self, batch: BatchRow) -> bool:
+        """Whether the free stake covers a whole batch now.
+
+        A batch cannot be split: its receipts name its salt, and a salt is used once. So it waits for a deposit;
+        `Health` says how much and until when.
+        """
+        free, needed = self._stake.free_stake(self._outbox.address), batch.count * self._lock_wei()
+        if free >= needed:
+            return True
+        why = f"its {batch.count} answers lock {needed} wei, but only {free} wei of the stake are free"
+        self._journal.update_batch(_number(batch), failure=why)
+        return False
+
+    def _lock_wei(self) -> int:
+        if self._lock_per_response is None:
+            self._lock_per_response = self._stake.parameters().lock_per_response
+        return self._lock_per_response
 
     def _note_posted(self, batch: BatchRow) -> None:
         chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))

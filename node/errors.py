@@ -33,6 +33,16 @@ class UnknownSettlementError(NotFoundError):
     """The chain has no batch or dispute of this number."""
 
 
+def error_sentence(error: BaseException) -> str:
+    """What a log, a status or a caller is told about a failure."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, GainsayError):
+        return text
+    if isinstance(error, OSError):
+        return f"this machine refused: {text}; check its disk, its folders and its limits"
+    return f"unexpected {type(error).__name__}: {text}"
+
+
 class QueueFullError(GainsayError):
     """As many requests wait as the queue may hold."""
 

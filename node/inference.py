@@ -29,6 +29,18 @@ class Generated(Protocol):
     def finish_reason(self) -> Literal["stop", "length"]: ...
 
 
+class Promise(Protocol):
+    """What a job reserves (`node.backing.Reservation`)."""
+
+    def generated(self) -> None: ...
+
+    def give_up(self) -> None: ...
+
+    def begin_placing(self) -> None: ...
+
+    def end_placing(self) -> None: ...
+
+
 class Generator(Protocol):
     """The part of `prover.model.execute.Executor` that the queue needs."""
 
@@ -49,6 +61,7 @@ class Job:
     prompt: list[int]
     max_tokens: int
     _loop: asyncio.AbstractEventLoop
+    promise: Promise | None = None
     _news: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _result: Generated | None = None
@@ -56,8 +69,10 @@ class Job:
     seconds: float = 0.0
 
     def cancel(self) -> None:
-        """Stop the generation; nothing of it will be committed."""
+        """Stop the generation; nothing of it will be committed unless that has begun."""
         self._cancelled.set()
+        if self.promise is not None:
+            self.promise.give_up()
 
     @property
     def cancelled(self) -> bool:
@@ -75,6 +90,14 @@ class Job:
         """The finished generation; only after `tokens()` ran to its end."""
         assert self._result is not None
         return self._result
+
+    def _end(self) -> None:
+        if self.promise is not None:
+            if self._failure is not None or self.cancelled:
+                self.promise.give_up()
+            else:
+                self.promise.generated()
+        self._tell(None)
 
     def _tell(self, token: int | None) -> None:
         if not self._loop.is_closed():
@@ -115,9 +138,12 @@ class InferenceQueue:
     def busy(self) -> bool:
         return self._running is not None
 
-    def submit(self, prompt: Sequence[int], max_tokens: int) -> Job:
-        """Queue a request from the event loop. Raises QueueFullError and NotReadyError."""
-        job = Job(list(prompt), max_tokens, asyncio.get_running_loop())
+    def submit(self, prompt: Sequence[int], max_tokens: int, promise: Promise | None = None) -> Job:
+        """Queue a request from the event loop; `promise` is given up when no answer comes of it.
+
+        Raises QueueFullError and NotReadyError, and then leaves the promise to the caller.
+        """
+        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise)
         with self._changed:
             if self._closed:
                 raise NotReadyError("it is shutting down")
@@ -149,7 +175,7 @@ class InferenceQueue:
             if job._failure is None:
                 self._seconds_per_job += 0.2 * (job.seconds - self._seconds_per_job)
             self._running = None
-            job._tell(None)
+            job._end()
 
     def _next(self) -> Job | None:
         while True:
@@ -163,4 +189,4 @@ class InferenceQueue:
                     self._running = job
                     return job
             job._failure = GenerationCancelledError("the request was cancelled before it began")
-            job._tell(None)
+            job._end()

@@ -36,6 +36,14 @@ class Outbox:
         """What a person's command asks for; True when it carried on an interrupted one (`Sender.send_by_hand`)."""
         return self._sender.send_by_hand(call, name, timeout_s=self._timeout_s)
 
+    def submit(self, call: Call, name: str) -> int:
+        """Like `send`, but without waiting; a number for `wait`."""
+        return self._sender.submit_next(call, name)
+
+    def wait(self, number: int, timeout_s: float | None = None) -> Mined:
+        """Until what `submit` began is confirmed. Raises what `Sender.wait` raises."""
+        return self._sender.wait(number, timeout_s=self._timeout_s if timeout_s is None else timeout_s)
+
     def recover(self) -> None:
         """Carry on what the last stop left unfinished."""
         self._sender.recover()

@@ -23,16 +23,20 @@ from prover.model_commitment import ModelCommitment
 from prover.replay import Replay
 
 from .api.application import create_application
+from .backing import Backing
 from .chain_access import ChainAccess, default_database
 from .chain_follower import ChainFollower
+from .claims import ClaimAnswerer
 from .committer import Committer
 from .defender import Defender
 from .errors import StakeMissingError
+from .health import LEAST_BALANCE_WEI, Health
 from .inference import InferenceQueue
 from .metrics import Metrics
 from .outbox import Outbox
 from .receipts import Issuer, ReceiptDesk
 from .records import Records
+from .remembered_trace import BoundaryFiles
 from .service import AnswerService, ServedModel
 from .settings import ProviderSettings
 from .settlement import Settlement
@@ -41,11 +45,6 @@ from .store.journal import BatchTerms
 from .worker import Worker
 
 log = structlog.get_logger("node.provider")
-
-# Longer without a look at the chain, and receipts could promise what cannot be kept.
-_CHAIN_SILENCE_S = 30.0
-# What posting a batch costs at a high gas price, in wei: below this the node stops answering.
-_LEAST_BALANCE_WEI = 10**16
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,11 @@ class Provider:
             clock.now,
             settings.fee_wei,
         )
+        self.backing = Backing(
+            self.journal,
+            parameters.lock_per_response,
+            lambda: self.follower.state.stake_views if self.follower.state is not None else (),
+        )
         self.committer = Committer(contracts, self.journal, self.outbox, self.metrics, clock.now)
         self.defender = Defender(
             contracts,
@@ -108,12 +112,28 @@ class Provider:
             ),
             commitment=lambda: serving.commitment,
             trace=self._replay,
+            files=BoundaryFiles(settings.traces_dir, serving.model_id),
         )
-        self._workers = [
-            Worker("follower", self.follower.step, settings.poll_s, self.metrics),
-            Worker("committer", self.committer.step, settings.poll_s, self.metrics),
-            Worker("defender", self.defender.step, settings.poll_s, self.metrics),
-        ]
+        self.claims = ClaimAnswerer(contracts, self.journal, self.outbox, access.confirmations)
+        steps = {
+            "follower": self.follower.step,
+            "poster": self._on_this_chain(self.committer.post_due),
+            "settler": self._on_this_chain(self.committer.settle),
+            "defender": self._on_this_chain(self.defender.step),
+            "claims": self._on_this_chain(self.claims.step),
+        }
+        self._workers = {
+            name: Worker(name, step, settings.poll_s, self.metrics) for name, step in steps.items()
+        }
+        self.health = Health(
+            self.journal,
+            self.follower,
+            self.backing,
+            failure_of=lambda name: self._workers[name].failure,
+            posting_window_s=parameters.posting_window,
+            poll_s=settings.poll_s,
+            max_head_age_s=access.max_head_age_s,
+        )
         records = Records(self.journal, issuer, serving.name)
         config = serving.model.config
         self.service = AnswerService(
@@ -129,6 +149,7 @@ class Provider:
             metrics=self.metrics,
             default_max_tokens=settings.default_max_tokens,
             readiness=self.readiness,
+            reserve=self.backing.reserve,
         )
         settlement = Settlement(
             self.journal,
@@ -161,46 +182,42 @@ class Provider:
         self.outbox.recover()
         state = self.follower.state
         assert state is not None
-        if state.account.locked:
-            return  # earlier answers may have to be defended, whatever is left for new ones
+        if state.account.locked or self.journal.pending_response_count():
+            return  # earlier answers must be posted and defended, whatever is left for new ones
         lock = self._access.parameters.lock_per_response
         if state.free_stake_wei < lock:
             raise StakeMissingError(
                 f"{self.address} has {show_ether(state.free_stake_wei)} of free stake but each answer locks "
                 f"{show_ether(lock)}; run `gainsay provider deposit` first"
             )
-        if state.balance_wei < _LEAST_BALANCE_WEI:
+        if state.balance_wei < LEAST_BALANCE_WEI:
             raise StakeMissingError(
                 f"{self.address} holds {show_ether(state.balance_wei)}, too little for gas; "
-                f"send it at least {show_ether(_LEAST_BALANCE_WEI)}"
+                f"send it at least {show_ether(LEAST_BALANCE_WEI)}"
             )
 
     def readiness(self) -> str | None:
         """Why no answer can be backed now, or None."""
-        state = self.follower.state
-        if state is None or time.monotonic() - state.seen_at > _CHAIN_SILENCE_S:
-            return "the chain does not answer"
-        limit = self._access.max_head_age_s
-        if limit is not None and time.time() - state.head.timestamp > limit:
-            return "the chain's newest block is too old"
-        lock = self._access.parameters.lock_per_response
-        queue = self.service.queue
-        promised = self.journal.pending_response_count() + queue.waiting + queue.busy
-        if state.free_stake_wei < lock * (promised + 1):
-            return "its free stake is used up until earlier answers are final"
-        if state.balance_wei < _LEAST_BALANCE_WEI:
-            return "its account has too little ether for gas"
-        return None
+        return self.health.reason()
 
     def start_workers(self) -> None:
         """Start following, committing and defending."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.start()
 
     def stop_workers(self) -> None:
         """End the background threads; what they leave undone, the next start takes up."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.stop()
+
+    def _on_this_chain(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Nothing is sent to another chain that took the place of this one."""
+
+        def guarded() -> None:
+            self.follower.require_same_chain()
+            step()
+
+        return guarded
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -221,6 +238,16 @@ class Provider:
         gauge, follower = self.metrics.gauge, self.follower
         gauge("gainsay_queue_waiting", "Requests that wait", lambda: self.service.queue.waiting)
         gauge("gainsay_responses_unposted", "Answers not on chain yet", self.journal.pending_response_count)
+        gauge("gainsay_answers_reserved", "Answers promised but not placed", lambda: self.backing.reserved)
+        gauge("gainsay_answers_available", "Answers that may still be promised", self.backing.available)
+        gauge(
+            "gainsay_posting_seconds_left", "Until the earliest deadline of an unposted receipt (NaN: none)",
+            self.health.posting_seconds_left,
+        )  # fmt: skip
+        gauge(
+            "gainsay_stake_shortfall_ether", "Stake to add before all that is promised can be posted",
+            lambda: self.backing.shortfall_wei() / 1e18,
+        )  # fmt: skip
         gauge("gainsay_ready", "1 when answers can be backed", lambda: float(self.readiness() is None))
         gauge(
             "gainsay_chain_head",

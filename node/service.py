@@ -11,9 +11,12 @@ from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
 
 from .errors import NotReadyError
-from .inference import InferenceQueue, Job
+from .inference import InferenceQueue, Job, Promise
 from .metrics import Metrics
 from .receipts import IssuedReceipt, ReceiptDesk
+
+# A request waits no longer than this for a database or a signature.
+_LONGEST_STEP_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,34 +57,84 @@ class AnswerService:
     metrics: Metrics
     default_max_tokens: int
     readiness: Callable[[], str | None] = field(default=lambda: None)
+    reserve: Callable[[], Promise] | None = None  # None: answers need no stake
 
-    def submit(self, prompt_ids: list[int], max_tokens: int) -> Job:
-        """Queue a request. Raises NotReadyError and QueueFullError."""
+    async def submit(self, prompt_ids: list[int], max_tokens: int) -> Job:
+        """Reserve stake for a request and queue it. Raises NotReadyError and QueueFullError."""
+        # In a thread, because a database that hangs must not stop the event loop.
+        promising = asyncio.ensure_future(asyncio.to_thread(self._promise))
+        try:
+            done, _ = await asyncio.wait({promising}, timeout=_LONGEST_STEP_S)
+        except asyncio.CancelledError:
+            promising.add_done_callback(_give_up)
+            raise
+        if not done:
+            promising.add_done_callback(_give_up)
+            raise NotReadyError("its database does not answer")
+        promise = promising.result()
+        try:
+            return self.queue.submit(prompt_ids, max_tokens, promise)
+        except BaseException:
+            if promise is not None:
+                promise.give_up()
+            raise
+
+    def _promise(self) -> Promise | None:
         if (reason := self.readiness()) is not None:
             raise NotReadyError(reason)
-        return self.queue.submit(prompt_ids, max_tokens)
+        return self.reserve() if self.reserve is not None else None
 
     async def tokens(self, job: Job) -> AsyncIterator[int]:
         """The job's ids as they come. Leaving early cancels the job, so that nothing of it is committed."""
+        complete = False
         try:
             async for token in job.tokens():
                 yield token
+            complete = True
         finally:
-            job.cancel()
+            if not complete:
+                job.cancel()
 
     async def commit(self, job: Job, response_id: str) -> Finished:
         """Place and sign a finished job's answer."""
         generation = job.result
-        issue = asyncio.to_thread(
-            self.desk.issue,
-            job.prompt,
-            generation.ids,
-            job.max_tokens,
-            generation.finish_reason,
-            response_id=response_id,
-            generation_ms=round(job.seconds * 1000),
-        )
+        if job.promise is not None:
+            job.promise.begin_placing()
         # A caller that leaves now must not tear a half-written receipt apart.
-        receipt = await asyncio.shield(asyncio.ensure_future(issue))
+        issuing = asyncio.ensure_future(asyncio.to_thread(self._issue, job, response_id))
+        done, _ = await asyncio.wait({issuing}, timeout=_LONGEST_STEP_S)
+        if not done:
+            issuing.add_done_callback(_forget)
+            raise NotReadyError("its receipt could not be written and signed in time")
+        receipt = issuing.result()
         self.metrics.answered(len(job.prompt), len(generation.ids), job.seconds, receipt.seconds)
         return Finished(generation.ids, generation.finish_reason, receipt)
+
+    def _issue(self, job: Job, response_id: str) -> IssuedReceipt:
+        generation = job.result
+        try:
+            return self.desk.issue(
+                job.prompt,
+                generation.ids,
+                job.max_tokens,
+                generation.finish_reason,
+                response_id=response_id,
+                generation_ms=round(job.seconds * 1000),
+            )
+        finally:
+            if job.promise is not None:
+                job.promise.end_placing()
+
+
+def _give_up(promising: asyncio.Future[Promise | None]) -> None:
+    """A promise that came too late for its request."""
+    if promising.cancelled() or promising.exception() is not None:
+        return
+    if (promise := promising.result()) is not None:
+        promise.give_up()
+
+
+def _forget(issuing: asyncio.Future[IssuedReceipt]) -> None:
+    """A receipt that came too late for its request; its failure has been told already."""
+    if not issuing.cancelled():
+        issuing.exception()

@@ -34,6 +34,7 @@ class ProviderSettings(ChainSettings):
     model: str = "smollm2-135m"
     models_dir: Path = STATE / "models"
     commitments_dir: Path = STATE / "commitments"
+    traces_dir: Path = STATE / "traces"  # boundaries of disputed answers
     model_id: HexId | None = None  # None: the registered model with this model's commitments
 
     host: str = "127.0.0.1"

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import structlog
 
+from .errors import error_sentence
 from .metrics import Metrics
 
 log = structlog.get_logger("node.worker")
 
-_LONGEST_PAUSE_S = 30.0
+# Games have clocks, and after an outage the node is to be ready again soon.
+_LONGEST_PAUSE_S = 5.0
 
 
 class Worker:
@@ -41,7 +43,7 @@ class Worker:
                 failures, self.failure = 0, None
             except Exception as error:
                 failures += 1
-                self.failure = " ".join(str(error).split())
+                self.failure = error_sentence(error)
                 self._metrics.failures.labels(self.name).inc()
                 # The first failure with its traceback; repetitions in one line.
                 log.warning("step failed", worker=self.name, error=self.failure, exc_info=failures == 1)

@@ -108,9 +108,13 @@ class Sender:
         Choosing the key and planning is one step of the journal. For calls whose effect the contract itself
         takes only once: the caller has seen that it is missing, but another process may just have made it.
         """
+        return self.wait(self.submit_next(call, name), timeout_s=timeout_s)
+
+    def submit_next(self, call: Call, name: str) -> int:
+        """Like `send_next`, without waiting; the intent's id for `wait`."""
         intent = self.journal.plan_next(name, call)
         _raise_error(self._carry_on([intent]).get(intent.id))
-        return self.wait(intent.id, timeout_s=timeout_s)
+        return intent.id
 
     def send_by_hand(self, call: Call, name: str, *, timeout_s: float = 120.0) -> tuple[Mined, bool]:
         """What a person's command sends. Two equal commands are two effects, at the same time or one after the

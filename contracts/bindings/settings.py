@@ -9,12 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from contracts.protocol.ether import AmountError, parse_wei
 from prover.errors import UsageError
+from prover.foreign_json import ForeignJsonError, read_json_file
 
 CONFIGURATION_FILE = Path("gainsay.toml")
 STATE = Path(".gainsay")
@@ -36,6 +37,17 @@ def _wei(value: object) -> int:
 
 
 Wei = Annotated[int, BeforeValidator(_wei), Field(ge=0)]
+DEFAULT_RPC_URL = "http://127.0.0.1:8545"
+
+
+def rpc_url_of(deployment: Path) -> str | None:
+    """The endpoint that a deployment file names; None when it cannot be read or names none."""
+    try:
+        stored = read_json_file(deployment)
+    except (OSError, ForeignJsonError):
+        return None  # what is wrong with the file is said where it is loaded
+    url = stored.get("rpc_url") if isinstance(stored, dict) else None
+    return url if isinstance(url, str) else None
 
 
 class SettingsError(UsageError):
@@ -51,7 +63,7 @@ class ChainSettings(BaseSettings):
 
     srs: Path | None = None  # None: the public devnet string, which is insecure
 
-    rpc_url: str = "http://127.0.0.1:8545"
+    rpc_url: str = DEFAULT_RPC_URL  # None given: what the deployment file says, else this
     rpc_urls: tuple[str, ...] = ()  # more endpoints of the same chain, for when the first one fails
     deployment: Path = STATE / "devnet.json"
     confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
@@ -63,6 +75,15 @@ class ChainSettings(BaseSettings):
     keystore: Path | None = None
     keystore_password: SecretStr | None = None
     keystore_password_file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rpc_url(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Where nobody says which endpoint to use, the deployment's own is meant: a devnet may have any port."""
+        if given.get("rpc_url") is None:
+            path = Path(given.get("deployment") or cls.model_fields["deployment"].default)
+            return {**given, "rpc_url": rpc_url_of(path) or DEFAULT_RPC_URL}
+        return given
 
     @classmethod
     def settings_customise_sources(

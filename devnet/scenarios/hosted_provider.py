@@ -144,8 +144,9 @@ class HostedProvider:
                 self.troubles.append(error)
 
     def defend(self) -> None:
-        """One round over the open games."""
-        self.provider.defender.step()
+        """One round over the open games and claims, moves confirmed."""
+        self.provider.defender.play_out(_ANSWER_TIMEOUT_S)
+        self.provider.claims.step()
 
     @property
     def refused_moves(self) -> list[ContractError]:

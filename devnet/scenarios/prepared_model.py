@@ -81,6 +81,7 @@ def warm_up(srs: SRS, report: Report) -> None:
     commitment = commit_model(tiny, srs, cache_dir=None)
     prompt = list(range(40))
     first = Replay(tiny, commitment, srs, prompt, [0]).argmax(len(prompt) - 1)
+    assert first is not None  # the built-in model stays within its range
     replay = Replay(tiny, commitment, srs, prompt, [first])
     proofs: tuple[Callable[[], bytes], ...] = (
         lambda: replay.prove_step(1, 1),

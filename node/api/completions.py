@@ -122,7 +122,7 @@ async def _answer(
         message = f"token id {bad} is outside the vocabulary of {vocabulary}"
         raise ApiProblem(400, "invalid_prompt", message, param="prompt")
     max_tokens = service.served.token_budget(len(prompt), limit, service.default_max_tokens)
-    job = service.submit(prompt, max_tokens)
+    job = await service.submit(prompt, max_tokens)
     answer_id = kind.prefix + uuid.uuid4().hex[:24]
     if body.wants_stream:
         stream = _stream(service, kind, job, answer_id, body.wants_usage)

@@ -12,10 +12,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from contracts.protocol.token_ids import InvalidTokenIds
+from prover.errors import ChainError
 from prover.model.errors import ChatTemplateError, SequenceTooLongError, TokenError, TokenizerError
 from prover.program import OutOfRange
 
-from ..errors import NotReadyError, QueueFullError
+from ..errors import DatabaseError, NotReadyError, QueueFullError
 
 log = structlog.get_logger("node.api")
 
@@ -71,6 +72,10 @@ def as_problem(error: BaseException) -> ApiProblem:
             return ApiProblem(429, "queue_full", str(error), headers=retry)
         case NotReadyError():
             return ApiProblem(503, "not_ready", str(error), headers={"Retry-After": "5"})
+        case ChainError() | DatabaseError():
+            log.error("outage", error=str(error))
+            message = f"the provider is not ready: {str(error).rstrip('.')}"
+            return ApiProblem(503, "not_ready", message, headers={"Retry-After": "5"})
         case _:
             log.error("unexpected error", exc_info=error)
             return ApiProblem(500, "internal_error", "the provider failed; its log says why")
@@ -106,7 +111,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     for kind in (
         ApiProblem, OutOfRange, SequenceTooLongError, TokenizerError, TokenError, InvalidTokenIds,
-        QueueFullError, NotReadyError, Exception,
+        QueueFullError, NotReadyError, ChainError, DatabaseError, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, refuse)
 

@@ -7,11 +7,15 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from ..errors import DatabaseError
+
+# Longer than any transaction of this program takes, shorter than a posting deadline is away.
+_BUSY_S = 10
+_CONNECT_S = 5
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -27,11 +31,13 @@ def open_engine(url: str) -> Engine:
         raise DatabaseError(
             f"{url!r} is not a database URL; use sqlite:///file.db or postgresql://…"
         ) from error
-    if parsed.drivername in ("postgresql", "postgres"):
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         parsed = parsed.set(drivername="postgresql+psycopg")
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if parsed.get_backend_name() == "sqlite":
-        options = {"connect_args": {"timeout": 30, "check_same_thread": False}}
+    elif parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise DatabaseError(
+            f"{parsed.drivername!r} is no known database; use sqlite:///file.db or postgresql://…"
+        )
+    options = _options(parsed)
     try:
         engine = create_engine(parsed, **options)
         migrating = engine
@@ -45,14 +51,11 @@ def open_engine(url: str) -> Engine:
         _migrate(migrating)
         if migrating is not engine:
             migrating.dispose()
-    except NoSuchModuleError as error:
-        raise DatabaseError(
-            f"{parsed.drivername!r} is no known database; use sqlite or postgresql"
-        ) from error
     except (SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = _advice(str(error).splitlines()[0])
         safe = parsed.render_as_string(hide_password=True)
         raise DatabaseError(f"the database {safe} cannot be opened: {reason}") from error
+    event.listen(engine, "handle_error", _name_the_failure)
     return engine
 
 
@@ -62,13 +65,49 @@ def relaxed_engine(engine: Engine) -> Engine:
     Five times faster; only for what can be made again.
     """
     if engine.url.get_backend_name() == "sqlite":
-        relaxed = create_engine(engine.url, connect_args={"timeout": 30, "check_same_thread": False})
+        relaxed = create_engine(engine.url, **_options(engine.url))
+        event.listen(relaxed, "handle_error", _name_the_failure)
         event.listen(relaxed, "connect", _configure_sqlite)
         event.listen(relaxed, "connect", _do_not_wait_for_the_disk)
         return relaxed
-    return create_engine(
-        engine.url, pool_pre_ping=True, connect_args={"options": "-c synchronous_commit=off"}
-    )
+    relaxed = create_engine(engine.url, **_options(engine.url, "-c synchronous_commit=off"))
+    event.listen(relaxed, "handle_error", _name_the_failure)
+    return relaxed
+
+
+def _options(url: URL, server_options: str = "") -> dict[str, Any]:
+    """No statement and no connection may wait for ever."""
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": _BUSY_S, "check_same_thread": False}}
+    limits = f"-c statement_timeout={_BUSY_S}s -c lock_timeout={_BUSY_S}s"
+    connect = {"connect_timeout": _CONNECT_S, "options": f"{limits} {server_options}".strip()}
+    return {"pool_pre_ping": True, "pool_timeout": _BUSY_S, "connect_args": connect}
+
+
+def _name_the_failure(context: ExceptionContext) -> None:
+    """The one place where a driver's failure becomes a sentence about the database.
+
+    Broken constraints stay what they are: they are answers, not outages.
+    """
+    error = context.original_exception
+    if context.is_pre_ping or isinstance(context.sqlalchemy_exception, IntegrityError):
+        return
+    reason = " ".join(str(error).split())
+    where = context.engine.url.render_as_string(hide_password=True) if context.engine is not None else ""
+    raise DatabaseError(f"the database {where} failed: {_advice(reason)}") from error
+
+
+def _advice(reason: str) -> str:
+    told = reason.lower()
+    if "full" in told or "no space" in told or "disk i/o" in told:
+        return f"{reason}; make room on its disk"
+    if "readonly" in told or "read-only" in told or "unable to open" in told:
+        return f"{reason}; make its folder writable for this user, or set GAINSAY_DATABASE_URL"
+    if "locked" in told or "timeout" in told:
+        return f"{reason}; look for another program that holds it"
+    if "connect" in told or "terminat" in told or "shutting down" in told or "closed" in told:
+        return f"{reason}; check that its server runs"
+    return reason
 
 
 def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:

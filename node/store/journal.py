@@ -26,6 +26,7 @@ from .tables import (
 )
 
 _DEPLOYMENT = "deployment"
+_LAST_SEEN = "last seen"
 # Cursors that are kept: a reorganisation deeper than these reads all events again.
 _CURSORS_KEPT = 128
 
@@ -70,10 +71,11 @@ class Journal:
                     "set GAINSAY_DATABASE_URL to another database or move this one away"
                 )
 
-    def ping(self) -> None:
-        """Raises when the database does not answer."""
-        with self._session() as session:
-            session.exec(select(func.count()).select_from(FactRow)).one()
+    def touch(self, now: int) -> None:
+        """Write something small, without waiting for the disk. Raises DatabaseError when nothing can be written."""
+        with Session(self._relaxed) as session:
+            session.merge(FactRow(name=_LAST_SEEN, value=str(now)))
+            session.commit()
 
     # --- responses
 
@@ -198,6 +200,24 @@ class Journal:
                 col(BatchRow.state).in_([BatchState.OPEN, BatchState.SEALED])
             )
             return int(session.exec(waiting).one())
+
+    def unlocked_count(self, locked: Iterable[int]) -> int:
+        """Responses that are answered and not final, except those of the batches in `locked`."""
+        with self._session() as session:
+            counted = (
+                select(func.coalesce(func.sum(BatchRow.count), 0))
+                .where(col(BatchRow.state) != BatchState.FINAL)
+                .where(col(BatchRow.id).not_in(list(locked)))
+            )
+            return int(session.exec(counted).one())
+
+    def next_posting_deadline(self) -> int | None:
+        """The earliest deadline that receipts of batches not on chain yet promise."""
+        with self._session() as session:
+            waiting = select(func.min(BatchRow.posting_deadline)).where(
+                col(BatchRow.state).in_([BatchState.OPEN, BatchState.SEALED])
+            )
+            return session.exec(waiting).one()
 
     def response_count(self) -> int:
         with self._session() as session:

@@ -77,7 +77,7 @@ def make_house(
         sender.send(contracts.stake.deposit(_STAKE_ETHER * 10**18), f"stake at {sender.chain.nonce(address)}")
     settings = load_settings(
         model="tiny", rpc_url=local.chain.rpc_url, account=address, batch_interval_s=5,
-        database_url=f"sqlite:///{database}",
+        database_url=f"sqlite:///{database}", traces_dir=database.parent / "traces",
     )  # fmt: skip
     return ProviderHouse(local, contracts, serving, settings, UnlockedSigner(local.chain, address))
 

@@ -66,7 +66,8 @@ class Dispute:
     def defend(self) -> None:
         """One round of the node."""
         self.provider.follower.step()
-        self.provider.defender.step()
+        self.provider.defender.play_out()
+        self.provider.claims.step()
 
     def settle(self) -> str:
         """Let the challenge window pass; the response's last state."""

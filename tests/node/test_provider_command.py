@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Command:
 
     def __init__(self, folder: Path, local: LocalChain, deployment: Deployment, account: int) -> None:
         self.folder, self.port = folder, free_port()
+        self.settings: dict[str, str] = {}  # GAINSAY_… of every process
         file = folder / "deployment.json"
         file.write_text(json.dumps(deployment.as_json()))
         self.chain_arguments = [
@@ -36,39 +37,67 @@ class Command:
             "--account", local.chain.unlocked_accounts()[account],
         ]  # fmt: skip
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, without_account: bool = False) -> subprocess.CompletedProcess[str]:
+        chain = self.chain_arguments[:4] if without_account else self.chain_arguments
         return subprocess.run(
-            [sys.executable, str(ROOT / "gainsay.py"), *arguments, *self.chain_arguments],
+            [sys.executable, str(ROOT / "gainsay.py"), *arguments, *chain],
             cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 
     @contextmanager
-    def serving(self) -> Iterator[subprocess.Popen[str]]:
+    def serving(self, *more: str, deposit: str = "20") -> Iterator[subprocess.Popen[str]]:
+        log = (self.folder / "provider.log").open("a")
         process = subprocess.Popen(
             [
                 sys.executable, str(ROOT / "gainsay.py"), "provider", "run", "--model", "tiny",
-                "--port", str(self.port), "--batch-interval", "1", "--deposit-ether", "20", *self.chain_arguments,
+                "--port", str(self.port), "--batch-interval", "1", "--deposit-ether", deposit, *self.chain_arguments, *more,
             ],
-            cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
         try:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
             line = process.stdout.readline()
-            assert line.startswith("provider 0x") and str(self.port) in line, process.stderr.read()
+            assert line.startswith("provider 0x") and str(self.port) in line, self.log()
             yield process
         finally:
             process.kill()
             process.communicate()
+            log.close()
+
+    def log(self) -> str:
+        """What the node said so far."""
+        return (self.folder / "provider.log").read_text()
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("GAINSAY_")}
-        return kept | {"PYTHONPATH": str(ROOT)}
+        return kept | {"PYTHONPATH": str(ROOT)} | self.settings
 
-    def ask(self, text: str) -> str:
-        answer = httpx.post(
+    def post(self, text: str) -> httpx.Response:
+        return httpx.post(
             f"http://127.0.0.1:{self.port}/v1/completions",
             json={"model": "tiny", "prompt": text, "max_tokens": 4}, timeout=30,
         )  # fmt: skip
+
+    def unready(self) -> str | None:
+        """Why the node is not ready, or None."""
+        answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=15)
+        return None if answer.status_code == 200 else str(answer.json()["reason"])
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float) -> float:
+        """Seconds until it holds; fails after `seconds`."""
+        started = time.monotonic()
+        while not holds():
+            assert time.monotonic() - started < seconds, (self.unready(), self.log()[-3000:])
+            time.sleep(0.1)
+        return time.monotonic() - started
+
+    def figure(self, name: str) -> float:
+        """A gauge of /metrics."""
+        page = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=15).text
+        return float(next(line.split()[1] for line in page.splitlines() if line.startswith(f"{name} ")))
+
+    def ask(self, text: str) -> str:
+        answer = self.post(text)
         assert answer.status_code == 200, answer.text
         return answer.headers["x-gainsay-receipt"]
 
@@ -107,7 +136,7 @@ def test_a_provider_process_lives_dies_and_lives_again(
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) in (0, -signal.SIGTERM)
-        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+        assert "Traceback" not in command.log()
     listed = json.loads(command.run("provider", "status", "--json").stdout)
     assert int(listed["locked_wei"]) == 3 * contracts.stake.parameters().lock_per_response
 
