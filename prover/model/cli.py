@@ -92,6 +92,8 @@ def import_command(
     if as_json:
         typer.echo(json.dumps(_facts(model) | {"report": result.to_json()}, indent=2))
         return
+    for note in model.source.get("notes", ()):
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{model.name}: {model.config.layers} layers, digest {model.digest.hex()}")
     _print_report(result)
 
