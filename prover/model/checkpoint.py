@@ -100,7 +100,13 @@ def read_float_model(
         )
     positions = None
     if layout.positions is not None:
-        stored = reader.read(layout.positions, (reader.rows(layout.positions), config.hidden))
+        rows = reader.rows(layout.positions)
+        if rows < config.max_positions:
+            raise CheckpointError(
+                f"{layout.positions!r} has {rows} rows for {config.max_positions} positions; the configuration is of "
+                f"another model"
+            )
+        stored = reader.read(layout.positions, (rows, config.hidden))
         positions = stored[: config.max_positions]
     layers = []
     for index in range(config.layers):

@@ -110,6 +110,18 @@ class UnusableTemplateError(ChatTemplateError):
     """No conversation can be rendered: the chat template itself does not parse."""
 
 
+class ImportCheckError(ModelError, BadInputError):
+    """An import differs from what the reference library makes of the same files."""
+
+
+class UnusableReferenceError(ImportCheckError):
+    """The reference library itself makes nothing of the files."""
+
+
+class MissingReferenceError(ModelError, EnvironmentMissingError):
+    """The library that imports are checked against is not installed."""
+
+
 class QuantiseError(ModelError, BadInputError):
     """A weight does not fit the integer widths of the layer program."""
 

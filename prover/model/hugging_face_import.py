@@ -245,13 +245,18 @@ def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
     if "sliding_window_pattern" in settings.defaults:
         period = settings.whole("sliding_window_pattern")
         private = settings.facts.get("_sliding_window_pattern", period)
-        if private != period:
+        if private != period and "sliding_window_pattern" not in settings.facts:
             raise CheckpointError(
                 f"config.json says _sliding_window_pattern = {private!r} but no sliding_window_pattern, so that "
                 f"loaders take {period}; state layer_types"
             )
         return tuple(GLOBAL if (layer + 1) % period == 0 else LOCAL for layer in range(layers))
-    if not settings.value("use_sliding_window") or settings.value("sliding_window") is None:
+    windowed = (
+        settings.flag("use_sliding_window")
+        if "use_sliding_window" in settings.defaults
+        else (settings.value("use_sliding_window"))
+    )
+    if not windowed or settings.value("sliding_window") is None:
         return (GLOBAL,) * layers
     refuse_unless(
         "max_window_layers" in settings.defaults,
