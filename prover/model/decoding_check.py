@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .errors import TokenizerError
-from .token_models import UNUSED, described_encoder
+from .token_models import NORMAL, UNUSED, described_encoder
 from .tokenizer import Tokenizer
 
 SAMPLES = (
@@ -34,7 +34,7 @@ def check_decoding(tokenizer: Tokenizer) -> None:
         return
     library = described_encoder(description)
     used = [i for i, kind in enumerate(tokenizer.specification.token_types) if kind != UNUSED]
-    anchor = next((i for i in used if i not in tokenizer.special_ids and _plain(tokenizer, i)), used[0])
+    anchor = next((i for i in used if _plain(tokenizer, i)), used[0])
     for sequences in _blocks([[i] for i in used], [[anchor, i] for i in used]):
         expected = library.decode_batch(sequences, skip_special_tokens=False)
         for ids, text in zip(sequences, expected, strict=True):
@@ -56,8 +56,9 @@ def check_decoding(tokenizer: Tokenizer) -> None:
 
 
 def _plain(tokenizer: Tokenizer, index: int) -> bool:
-    content = tokenizer.token_bytes(index)
-    return len(content) == 1 and content.isalpha()
+    """Whether a token is a letter: behind it, another one is inside a text."""
+    kind, content = tokenizer.specification.token_types[index], tokenizer.token_bytes(index)
+    return kind == NORMAL and len(content) == 1 and content.isalpha()
 
 
 def _blocks(*lists: Sequence[list[int]]) -> Iterator[Sequence[list[int]]]:

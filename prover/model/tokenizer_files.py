@@ -1,7 +1,7 @@
 """The tokenizer of a Hugging Face directory: one pipeline out of up to four files, as `transformers` puts it together.
 
     tokenizer.json            the pipeline; its sections and their arguments must all be known to the library that runs it
-    tokenizer_config.json     special tokens by name, further added tokens, whether a first token is put before texts
+    tokenizer_config.json     special tokens by name, and further added tokens
     special_tokens_map.json   the same names in older directories; read where the configuration lists no added tokens
     added_tokens.json         further added tokens, likewise
 
@@ -60,8 +60,10 @@ class TokenizerFiles:
         if not path.is_file():
             raise TokenizerError(f"{path} is not there; save the model's fast tokenizer beside its weights")
         text = read_text(path)
+        stated = read_json_object(path)
+        _refuse_unknown_sections(stated)
         encoder = described_encoder(text)
-        _refuse_unknown(_object(text, path), json.loads(encoder.to_str()))
+        _refuse_unknown_arguments(stated, json.loads(encoder.to_str()))
         self._former = {} if "added_tokens_decoder" in self.settings else self._former_names()
         self._special = dict(self._named())
         self.named = {name: str(_text(value)) for name, value in self._special.items()}
@@ -77,17 +79,11 @@ class TokenizerFiles:
         return self.named.get(name)
 
     def first_token(self) -> int | None:
-        """The one token put before every text, or None. Raises TokenizerError for anything else around a text."""
+        """The one token put before every text, or None. Raises TokenizerError for anything else around a text.
+
+        The pipeline's post-processor alone says so: `transformers` reads add_bos_token only where there is no pipeline.
+        """
         encoder = described_encoder(self.description)
-        if "add_bos_token" in self.settings or "add_eos_token" in self.settings:
-            # They replace whatever the pipeline's post-processor does.
-            if self.settings.get("add_eos_token") and self.token("eos_token") is not None:
-                raise TokenizerError(
-                    f"{SETTINGS} adds {self.token('eos_token')!r} behind a text (add_eos_token); "
-                    f"only a token in front is supported"
-                )
-            first = self.token("bos_token") if self.settings.get("add_bos_token") else None
-            return None if first is None else encoder.token_to_id(first)
         added = encoder.encode("", add_special_tokens=True).ids
         with_text = encoder.encode("a", add_special_tokens=True).ids
         bare = encoder.encode("a", add_special_tokens=False).ids
@@ -168,12 +164,15 @@ class TokenizerFiles:
         return str(json.loads(self.description)["model"].get("type", "BPE"))
 
 
-def _refuse_unknown(stated: Mapping[str, Any], understood: Mapping[str, Any]) -> None:
-    """Every section and argument must be one that the library kept when it read the file: it drops others silently."""
+def _refuse_unknown_sections(stated: Mapping[str, Any]) -> None:
     if unknown := sorted(set(stated) - _SECTIONS):
         raise TokenizerError(
             f"section {unknown[0]!r} of {TOKENIZER} is not known; save the tokenizer with a current library"
         )
+
+
+def _refuse_unknown_arguments(stated: Mapping[str, Any], understood: Mapping[str, Any]) -> None:
+    """Every argument must be one that the library kept when it read the file: it drops others silently."""
     for section in _CHECKED:
         for path in _dropped(stated.get(section), understood.get(section), section):
             raise TokenizerError(
@@ -202,13 +201,6 @@ def _dropped(stated: Any, understood: Any, path: str) -> Iterator[str]:
     elif isinstance(stated, list) and isinstance(understood, list) and len(stated) == len(understood):
         for one, other in zip(stated, understood, strict=True):
             yield from _dropped(one, other, path)
-
-
-def _object(text: str, path: Path) -> dict[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{path} holds no JSON object; save the tokenizer again")
-    return value
 
 
 def _added(encoder: Encoder) -> dict[int, str]:
