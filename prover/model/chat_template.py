@@ -22,7 +22,7 @@ from typing import Any
 
 from .errors import ChatTemplateError, UnusableTemplateError
 
-PROCESSOR_SECONDS = 2  # of one rendering; real templates take a few milliseconds
+PROCESSOR_SECONDS = 1  # of one rendering; real templates take a few milliseconds
 ANSWER_SECONDS = 20.0  # by the clock, on a busy machine
 MOST_WORKERS = 4
 

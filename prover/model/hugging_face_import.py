@@ -16,7 +16,7 @@ from ..architectures.config import ModelConfig
 from .checkpoint import Progress, read_float_model, unplaced_tensors
 from .decoding_check import check_decoding
 from .errors import CheckpointError, Finding, UnsupportedModelError, grouped
-from .facts import GLOBAL, LOCAL, build_config, provable_positions, refuse_unless, whole_base
+from .facts import GLOBAL, LOCAL, build_config, is_number, provable_positions, refuse_unless, whole_base
 from .family_defaults import FAMILY_DEFAULTS
 from .float_model import FloatModel
 from .layouts import HUGGING_FACE_LAYOUTS
@@ -110,7 +110,7 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     """The configuration that a config.json describes."""
     model_type = facts.get("model_type")
     refuse_unless(
-        model_type in MODEL_TYPES,
+        isinstance(model_type, str) and model_type in MODEL_TYPES,
         "architecture",
         repr(model_type),
         f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}",
@@ -147,13 +147,13 @@ class _Settings:
         value = next(iter(stated.values())) if stated else self.defaults[name]
         if value is None and implied is not None:
             return implied
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise CheckpointError(f"{name} of config.json is {value!r}; it must be a positive number")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
+            raise CheckpointError(f"{name} of config.json is {value!r:.60}; it must be a positive number")
         return value
 
     def real(self, name: str) -> float:
         value = self.value(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        if not is_number(value) or value <= 0:
             raise CheckpointError(f"{name} of config.json is {value!r}; it must be a positive number")
         return float(value)
 
@@ -169,7 +169,7 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     activation = settings.value("hidden_activation" if family == "gemma3" else "hidden_act")
     known = _GELU_TANH if family == "gemma3" else _SILU
     refuse_unless(
-        activation in known,
+        activation in sorted(known),  # a list: it may be any JSON value
         "option",
         f"activation {activation!r}",
         f"a table; there are {', '.join(sorted(known))}",
@@ -236,7 +236,7 @@ def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
     if stated is not None:
         if not isinstance(stated, list):
             raise CheckpointError(f"layer_types of config.json is {stated!r}; it must be a list")
-        unknown = sorted({repr(kind) for kind in stated if kind not in names})
+        unknown = sorted({repr(kind) for kind in stated if kind not in list(names)})
         refuse_unless(not unknown, "option", f"layer types {', '.join(unknown)}", " or ".join(names))
         refuse_unless(
             len(stated) == layers, "option", f"{len(stated)} layer types for {layers} layers", "one per layer"
@@ -273,7 +273,10 @@ def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
 def _gpt2(settings: _Settings) -> dict[str, Any]:
     activation = settings.value("activation_function")
     refuse_unless(
-        activation in _GELU_TANH, "option", f"activation {activation!r}", "a table; there is GELU's tanh form"
+        activation in sorted(_GELU_TANH),
+        "option",
+        f"activation {activation!r}",
+        "a table; there is GELU's tanh form",
     )
     hidden, heads = settings.whole("n_embd", "hidden_size"), settings.whole("n_head", "num_attention_heads")
     refuse_unless(hidden % heads == 0, "option", f"{hidden} channels for {heads} heads", "sizes that divide")

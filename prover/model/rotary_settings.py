@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import CheckpointError, Finding, MissingMetadataError, UnsupportedModelError
-from .facts import linear_divisors, llama3_divisors, refuse_unless
+from .facts import is_number, linear_divisors, llama3_divisors, refuse_unless
 
 GLOBAL_LAYERS, LOCAL_LAYERS = "full_attention", "sliding_attention"
 
@@ -139,14 +139,14 @@ def _number(block: Mapping[str, Any], key: str, path: str = "") -> float:
     if key not in block:
         raise MissingMetadataError(name)
     value = block[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CheckpointError(f"{name} of config.json is {value!r}; it must be a number")
+    if not is_number(value):
+        raise CheckpointError(f"{name} of config.json is {value!r:.60}; it must be a number")
     return float(value)
 
 
 def _positive(block: Mapping[str, Any], key: str, path: str = "") -> float:
     value = _number(block, key, path)
-    if not 0 < value < float("inf"):
+    if value <= 0:
         name = f"{path}.{key}" if path else key
         raise CheckpointError(f"{name} of config.json is {value}; it must be positive")
     return value

@@ -100,9 +100,10 @@ class TokenizerFiles:
             return read_text(separate)
         template = self.settings.get("chat_template")
         if isinstance(template, list):  # several, by name
-            template = {
-                entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)
-            }.get("default")
+            named = [
+                entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"
+            ]
+            template = named[-1].get("template") if named else None
         if template is not None and not isinstance(template, str):
             raise TokenizerError(f"chat_template of {SETTINGS} is not text; save the tokenizer again")
         return template
@@ -122,13 +123,21 @@ class TokenizerFiles:
     def _completed(self, text: str, encoder: Encoder) -> str:
         """The pipeline with the tokens that the other files add. The library counts their ids on from its own."""
         before = _added(encoder)
+        try:
+            self._add(encoder)
+        except (TypeError, ValueError) as error:
+            raise TokenizerError(
+                f"a special or added token of {self.directory} cannot be added ({error}); save the tokenizer again"
+            ) from error
+        return text if _added(encoder) == before else str(encoder.to_str())
+
+    def _add(self, encoder: Encoder) -> None:
         if listed := list(self._added_tokens()):
             encoder.add_tokens(listed)
         known = {token.content for token in encoder.get_added_tokens_decoder().values()}
         special = [*self._special.values(), *self._further()]
         if missing := [token for token in special if _text(token) not in known]:
             encoder.add_tokens([_special_token(token) for token in missing])
-        return text if _added(encoder) == before else str(encoder.to_str())
 
     def _added_tokens(self) -> Iterator[AddedToken]:
         """Added tokens that the other files list, in the order of their ids."""
