@@ -231,7 +231,7 @@ def _special_token(token: Any) -> AddedToken:
 def _number(index: Any) -> int:
     try:
         return int(index)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise CheckpointError(
             f"a file lists an added token under {index!r}, which is no id; save it again"
         ) from None
