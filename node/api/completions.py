@@ -186,7 +186,7 @@ async def _stream(
             chunk["usage"] = None
         return f"data: {json.dumps(chunk | extra, ensure_ascii=False)}\n\n"
 
-    decoder, begun = service.served.tokenizer.stream(), False
+    decoder, begun = service.served.tokenizer.stream(continuation=True), False
     try:
         async for token in service.tokens(job):
             if (text := decoder.push(token)) or not begun:
@@ -219,7 +219,7 @@ async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 def _text(service: AnswerService, finished: Finished) -> str:
-    return service.served.tokenizer.decode(finished.output_ids)
+    return service.served.tokenizer.decode(finished.output_ids, continuation=True)
 
 
 def _usage(job: Job, finished: Finished) -> dict[str, int]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from ..architectures.config import ModelConfig
-from .errors import CheckpointError, Finding
+from .errors import CheckpointError, Finding, grouped
 from .facts import with_residual_scale
 from .float_model import FloatLayer, FloatModel
 from .integers import largest_residual_scale
@@ -100,7 +100,13 @@ def read_float_model(
         )
     positions = None
     if layout.positions is not None:
-        stored = reader.read(layout.positions, (reader.rows(layout.positions), config.hidden))
+        rows = reader.rows(layout.positions)
+        if rows < config.max_positions:
+            raise CheckpointError(
+                f"{layout.positions!r} has {rows} rows for {config.max_positions} positions; the configuration is of "
+                f"another model"
+            )
+        stored = reader.read(layout.positions, (rows, config.hidden))
         positions = stored[: config.max_positions]
     layers = []
     for index in range(config.layers):
@@ -129,9 +135,14 @@ def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> l
     known |= {pattern.format(layer=index) for pattern in stored for index in range(config.layers)}
     derived = re.compile("|".join(layout.derived) or r"(?!)")
     names = {name.removeprefix(layout.prefix) for name in file.names} - layout.read_elsewhere
+    twice = sorted(name for name in names if layout.prefix and {name, layout.prefix + name} <= file.names)
+    if twice:
+        raise CheckpointError(
+            f"the files hold both {twice[0]!r} and {layout.prefix + twice[0]!r}; keep the one that belongs to the model"
+        )
     unplaced = sorted(name for name in names - known if not derived.fullmatch(name))
     needed = f"a model without it, or an operator of the {config.family} layer programs that reads it"
-    return [Finding("tensor", name, needed) for name in unplaced]
+    return grouped(Finding("tensor", name, needed) for name in unplaced)
 
 
 def pair_neighbours(rows: np.ndarray, head_size: int) -> np.ndarray:

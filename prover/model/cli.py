@@ -66,16 +66,22 @@ def import_command(
             min=1, max=16, help="Fraction bits of the residual stream; by default as the embedding allows."
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="First compare with the transformers library, which must be installed."),
+    ] = False,
     models: Models = _MODELS,
     as_json: Json = False,
 ) -> None:
     """Quantise a model to exact integers, measure the ranges it uses, save it, and report."""
     from .errors import UnsupportedModelError
+    from .import_check import check_import
     from .import_report import ImportReport
-    from .library import import_model, source_path
+    from .library import import_model, read_float_model, source_path
 
     try:
         path = source_path(source, models=models)
+        checked = check_import(path, read_float_model) if check else None
         with reporting() as report:
             model = import_model(
                 path,
@@ -90,8 +96,16 @@ def import_command(
         raise
     result = ImportReport.of(model)
     if as_json:
-        typer.echo(json.dumps(_facts(model) | {"report": result.to_json()}, indent=2))
+        facts = _facts(model) | {"report": result.to_json()}
+        typer.echo(json.dumps(facts | ({"check": checked.to_json()} if checked else {}), indent=2))
         return
+    if checked:
+        typer.echo(
+            f"as {checked.reference} reads it: {checked.logit_rows} rows of logits (largest difference "
+            f"{checked.largest_logit_difference:.2g}), {checked.texts} texts, {checked.conversations} conversations"
+        )
+    for note in model.source.get("notes", ()):
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{model.name}: {model.config.layers} layers, digest {model.digest.hex()}")
     _print_report(result)
 

@@ -6,7 +6,8 @@ Messages say what to do about it. A value that leaves its declared range while r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import BadInputError, EnvironmentMissingError, GainsayError, NotFoundError
@@ -76,6 +77,18 @@ class Finding:
     needed: str
 
 
+def grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding per kind of tensor: names that differ only in their numbers are counted instead of listed."""
+    kinds: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        pattern = re.sub(r"(?<=\.)\d+(?=\.)", "*", finding.name)
+        kinds.setdefault((finding.kind, pattern, finding.needed), []).append(finding)
+    return [
+        found[0] if len(found) == 1 else Finding(kind, f"{pattern} ({len(found)} tensors)", needed)
+        for (kind, pattern, needed), found in kinds.items()
+    ]
+
+
 class UnsupportedModelError(CheckpointError):
     """The files are sound but describe something that has no layer program; every such thing is named."""
 
@@ -92,6 +105,22 @@ class TokenizerError(ModelError, BadInputError):
 
 class ChatTemplateError(TokenizerError):
     """The chat template is absent, rejects the messages, or is itself wrong."""
+
+
+class UnusableTemplateError(ChatTemplateError):
+    """No conversation can be rendered: the chat template itself does not parse."""
+
+
+class ImportCheckError(ModelError, BadInputError):
+    """An import differs from what the reference library makes of the same files."""
+
+
+class UnusableReferenceError(ImportCheckError):
+    """The reference library itself makes nothing of the files."""
+
+
+class MissingReferenceError(ModelError, EnvironmentMissingError):
+    """The library that imports are checked against is not installed."""
 
 
 class QuantiseError(ModelError, BadInputError):

@@ -61,6 +61,13 @@ def whole_base(base: Any) -> int:
     return int(base)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1e300  # false for one that is not a number
+
+
 def decimal_of_float32(value: float) -> float:
     """The number that was meant by a float32: 9.999999747e-06 is 1e-05."""
     return float(f"{value:.5e}")

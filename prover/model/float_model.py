@@ -48,3 +48,4 @@ class FloatModel:
     head: np.ndarray  # (vocabulary, hidden); the embedding itself when tied
     positions: np.ndarray | None = None  # (max_positions, hidden), where positions are learned
     final_norm_bias: np.ndarray | None = None  # (hidden,), of a LayerNorm
+    notes: tuple[str, ...] = ()  # what the reader of the files decided that their owner should know

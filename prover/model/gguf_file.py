@@ -28,6 +28,7 @@ from .errors import (
     MissingTensorError,
     UnsupportedTensorError,
 )
+from .model_files import refuse_pointer
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -59,6 +60,7 @@ class GgufFile:
     def __init__(self, path: Path | str) -> None:
         """Raises GgufError for anything that is not a well-formed GGUF file, and FileNotFoundError."""
         self.path = Path(path)
+        refuse_pointer(self.path)
         with self.path.open("rb") as stream:
             try:
                 self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -6,12 +6,13 @@ understood changes what the model computes, so it is refused by name.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
 from .checkpoint import Progress, read_float_model, unplaced_tensors
-from .errors import Finding, GgufError, UnsupportedModelError
+from .errors import Finding, GgufError, UnsupportedModelError, grouped
 from .facts import (
     GLOBAL,
     LOCAL,
@@ -25,8 +26,9 @@ from .facts import (
 )
 from .float_model import FloatModel
 from .gguf_file import DECODABLE, GgufFile
+from .gguf_tokenizer import gguf_tokenizer
 from .layouts import GGUF_LAYOUTS
-from .tokenizer import Tokenizer, TokenizerSpecification
+from .tokenizer import usable_chat
 
 _ROTARY_FACTORS = "rope_freqs.weight"
 
@@ -43,12 +45,12 @@ _READ_KEYS = frozenset(
         "attention.value_length",
         "attention.layer_norm_epsilon",
         "attention.layer_norm_rms_epsilon",
+        "attention.scale",
         "attention.sliding_window",
         "attention.sliding_window_pattern",
         "block_count",
         "context_length",
         "embedding_length",
-        "expert_count",
         "feed_forward_length",
         "rope.dimension_count",
         "rope.freq_base",
@@ -58,6 +60,25 @@ _READ_KEYS = frozenset(
         "rope.scaling.type",
     }
 )
+# Options with the values under which they change nothing.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "attention.causal": (True,),
+    "attention.max_alibi_bias": (0,),
+    "attention.clamp_kqv": (0,),
+    "attention.shared_kv_layers": (0,),
+    "attn_logit_softcapping": (0,),
+    "attention.logit_softcapping": (0,),
+    "embedding_scale": (1,),
+    "expert_count": (0,),
+    "expert_shared_count": (0,),
+    "expert_used_count": (0,),
+    "final_logit_softcapping": (0,),
+    "logit_scale": (0, 1),  # llama.cpp: 0 stands for none
+    "pooling_type": (0,),
+    "residual_scale": (1,),
+    "rope.scaling.attn_factor": (1,),
+    "use_parallel_residual": (False,),
+}
 _IDLE_KEYS = frozenset(
     {"vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "rope.scaling.finetuned"}
 )
@@ -72,14 +93,12 @@ def import_gguf(
     naming every architecture, option, tensor and encoding that has no place; and TokenizerError.
     """
     with GgufFile(path) as file:
+        _refuse_parts(file)
         config = _supported(file)
-        tokenizer = Tokenizer(gguf_tokenizer(file))
-        if len(tokenizer) != config.vocabulary:
-            raise GgufError(
-                f"the tokenizer has {len(tokenizer)} tokens but the embedding has {config.vocabulary} rows"
-            )
+        tokenizer, notes = usable_chat(gguf_tokenizer(file))
         layout = GGUF_LAYOUTS[config.family]
-        return read_float_model(
+        _match_vocabulary(file, layout.embedding, tokenizer.specification.tokens)
+        model = read_float_model(
             file,
             layout,
             config,
@@ -89,15 +108,65 @@ def import_gguf(
             residual_scale=residual_scale,
             progress=progress,
         )
+        return replace(model, notes=notes)
+
+
+def _refuse_parts(file: GgufFile) -> None:
+    """A file of a split set, an adapter or a projector is no model, even where it looks like one."""
+    parts = file.metadata.get("split.count", 1)
+    if parts not in (0, 1):
+        number = file.metadata.get("split.no", 0)
+        raise GgufError(
+            f"{file.path} is part {number + 1} of {parts} of a split model; join the parts with "
+            f"`llama-gguf-split --merge` and import the result"
+        )
+    promised = file.metadata.get("split.tensors.count", len(file.tensors))
+    if promised != len(file.tensors):
+        raise GgufError(
+            f"{file.path} promises {promised} tensors but holds {len(file.tensors)}; download it again"
+        )
+    kind = file.metadata.get("general.type", "model")
+    unknown = [
+        Finding("option", f"{key} = {_short(value)}", "a file without it")
+        for key, value in file.metadata.items()
+        if key.startswith(("split.", "adapter.", "clip."))
+        and key not in ("split.no", "split.count", "split.tensors.count")
+    ]
+    if kind != "model":
+        unknown.append(Finding("option", f"general.type = {kind!r}", "the file of a whole model"))
+    if unknown:
+        raise UnsupportedModelError(unknown)
+
+
+def _match_vocabulary(file: GgufFile, embedding: str, tokens: tuple[str, ...]) -> None:
+    """A token beyond the embedding has no row, and a row beyond the tokens no text."""
+    if embedding not in file.names:
+        return  # named as missing by whoever reads it
+    rows = file.shape(embedding)[0]
+    if rows < len(tokens):
+        raise GgufError(
+            f"the tokenizer has {len(tokens)} tokens but the embedding only {rows} rows: token {rows} "
+            f"({tokens[rows]!r}) has none; convert the model again with its own tokenizer"
+        )
+    if rows > len(tokens):
+        raise GgufError(
+            f"the embedding has {rows} rows but the tokenizer only {len(tokens)} tokens; "
+            f"convert the model again with its own tokenizer"
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _supported(file: GgufFile) -> ModelConfig:
     """The configuration; everything that stands in the way is collected before it is refused."""
-    findings = [
+    findings = grouped(
         Finding("encoding", f"{tensor.encoding} of {tensor.name}", f"one of {', '.join(DECODABLE)}")
         for tensor in file.tensors.values()
         if tensor.encoding not in DECODABLE
-    ]
+    )
     try:
         config = gguf_config(file)
         findings += unplaced_tensors(file, GGUF_LAYOUTS[config.family], config)
@@ -137,8 +206,9 @@ class _Keys:
         }
         needed = f"a model without it, or what it asks for in the {self.family} layer programs"
         unknown = [
-            Finding("option", f"{self.family}.{key} = {self.value(key, None)!r}", needed)
+            Finding("option", f"{self.family}.{key} = {_short(self.value(key, None))}", needed)
             for key in sorted(own - _READ_KEYS - _IDLE_KEYS)
+            if self.value(key, None) not in _NEUTRAL.get(key, ())
         ]
         if unknown:
             raise UnsupportedModelError(unknown)
@@ -163,11 +233,6 @@ class _Keys:
 
 def _sizes(keys: _Keys, epsilon: str) -> dict[str, Any]:
     vocabulary = len(keys.file.required("tokenizer.ggml.tokens", list))
-    if keys.value("expert_count", 0):
-        finding = Finding(
-            "option", f"{keys.value('expert_count', 0)} experts", "a router operator, or a dense model"
-        )
-        raise UnsupportedModelError([finding])
     return {
         "family": keys.family,
         "layers": keys.whole("block_count"),
@@ -200,12 +265,22 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
         f"key, value and rotary sizes of {head_size}, {value_size}, {rotary_size}",
         "equal sizes",
     )
+    positions = provable_positions(keys.whole("context_length"), head_size)
+    window = keys.value("attention.sliding_window", 0)
+    refuse_unless(
+        keys.family == "gemma3" or window == 0 or window >= positions,
+        "option",
+        f"a window of {window} in a {keys.family} model",
+        "the reach and layer kinds that Gemma 3's layer program has",
+    )
+    if keys.family != "gemma3":
+        _refuse_other_scale(keys, head_size)
     return facts | {
         "kv_heads": kv_heads,
         "head_size": head_size,
         "rope_base": whole_base(keys.real("rope.freq_base", 10_000.0)),
         "rope_divisors": _divisors(keys, head_size),
-        "max_positions": provable_positions(keys.whole("context_length"), head_size),
+        "max_positions": positions,
     }
 
 
@@ -229,6 +304,16 @@ def _divisors(keys: _Keys, head_size: int) -> tuple[float, ...]:
     return linear_divisors(factor, head_size)
 
 
+def _refuse_other_scale(keys: _Keys, size: float) -> None:
+    scale = keys.real("attention.scale", 0.0)
+    refuse_unless(
+        scale == 0 or decimal_of_float32(scale) == decimal_of_float32(size**-0.5),
+        "option",
+        f"attention.scale = {scale:g}",
+        f"the scale of {size:g} channels",
+    )
+
+
 def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:
     """Which layers see only a window, with which rotary base, and the score scale."""
     layers = facts["layers"]
@@ -242,6 +327,7 @@ def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:
     )
     # 27B alone scales scores by hidden / heads instead of the head's size.
     size = facts["hidden"] / facts["heads"] if layers == _GEMMA3_27B_LAYERS else facts["head_size"]
+    _refuse_other_scale(keys, size)
     return {
         "local_rope_base": whole_base(keys.real("rope.freq_base_swa", _GEMMA3_LOCAL_BASE)),
         "sliding_window": keys.whole("attention.sliding_window"),
@@ -263,38 +349,3 @@ def _gpt2(keys: _Keys) -> dict[str, Any]:
     return facts | {
         "max_positions": provable_positions(keys.whole("context_length"), head_size),
     }
-
-
-def gguf_tokenizer(file: GgufFile) -> TokenizerSpecification:
-    """The tokenizer that a file carries. Raises UnsupportedModelError for a kind that is not read."""
-    kind = file.required("tokenizer.ggml.model", str)
-    refuse_unless(
-        kind in ("gpt2", "llama"),
-        "option",
-        f"tokenizer model {kind!r}",
-        "byte-level BPE ('gpt2') or SentencePiece BPE ('llama')",
-    )
-    tokens, data = file.required("tokenizer.ggml.tokens", list), file.metadata
-    common: dict[str, Any] = {
-        "tokens": tuple(tokens),
-        "token_types": tuple(data.get("tokenizer.ggml.token_type", [1] * len(tokens))),
-        "bos_id": data.get("tokenizer.ggml.bos_token_id"),
-        "eos_id": data.get("tokenizer.ggml.eos_token_id"),
-        "end_of_turn_id": data.get("tokenizer.ggml.eot_token_id"),
-        "chat_template": data.get("tokenizer.chat_template"),
-    }
-    if kind == "gpt2":
-        return TokenizerSpecification(
-            **common,
-            merges=tuple(file.required("tokenizer.ggml.merges", list)),
-            pre_tokenizer=str(data.get("tokenizer.ggml.pre", "default")),
-            add_bos=bool(data.get("tokenizer.ggml.add_bos_token", False)),
-        )
-    return TokenizerSpecification(
-        **common,
-        merges=(),
-        kind="sentencepiece",
-        scores=tuple(file.required("tokenizer.ggml.scores", list)),
-        space_prefix=bool(data.get("tokenizer.ggml.add_space_prefix", True)),
-        add_bos=bool(data.get("tokenizer.ggml.add_bos_token", True)),
-    )

@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
-from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json_file
 from .checkpoint import Progress, read_float_model, unplaced_tensors
-from .errors import CheckpointError, Finding, MissingMetadataError, TokenizerError, UnsupportedModelError
-from .facts import (
-    GLOBAL,
-    LOCAL,
-    build_config,
-    linear_divisors,
-    llama3_divisors,
-    provable_positions,
-    refuse_unless,
-    whole_base,
-)
+from .decoding_check import check_decoding
+from .errors import CheckpointError, Finding, UnsupportedModelError, grouped
+from .facts import GLOBAL, LOCAL, build_config, is_number, provable_positions, refuse_unless, whole_base
+from .family_defaults import FAMILY_DEFAULTS
 from .float_model import FloatModel
 from .layouts import HUGGING_FACE_LAYOUTS
+from .model_files import CONFIG, chosen_source, read_json_object
+from .rotary_settings import RotarySettings
 from .safetensors_file import READABLE, SafetensorsCheckpoint
-from .token_models import described_encoder, described_tokens
-from .tokenizer import Tokenizer, TokenizerSpecification
-
-CONFIG = "config.json"
-TOKENIZER = "tokenizer.json"
+from .token_models import described_tokens
+from .tokenizer import Tokenizer, TokenizerSpecification, usable_chat
+from .tokenizer_files import TokenizerFiles
 
 MODEL_TYPES = {
     "llama": "llama",
@@ -41,7 +34,9 @@ MODEL_TYPES = {
     "gemma3_text": "gemma3",
     "gpt2": "gpt2",
 }
-TIED_BY_DEFAULT = frozenset({"gemma3", "gpt2"})
+TIED_BY_DEFAULT = frozenset(
+    family for name, family in MODEL_TYPES.items() if FAMILY_DEFAULTS[name]["tie_word_embeddings"]
+)
 _GELU_TANH = frozenset({"gelu_new", "gelu_pytorch_tanh"})
 
 # Settings that change what is computed, with the values under which the layer programs are right.
@@ -58,6 +53,9 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "scale_attn_weights": (True,),
     "use_bidirectional_attention": (None, False),
 }
+# Settings of other families that a family does not have: whatever they say, nothing follows from them.
+_FOREIGN = {"qwen2": frozenset({"attention_bias"})}
+_SILU = frozenset({"silu", "swish"})
 
 
 def import_hugging_face(
@@ -69,19 +67,23 @@ def import_hugging_face(
     architecture, option, tensor and encoding that has no place) and TokenizerError.
     """
     directory = Path(directory)
-    facts = _read_json(directory / CONFIG)
+    facts = read_json_object(directory / CONFIG)
     with SafetensorsCheckpoint(directory) as file:
         config = _supported(facts, file)
-        return read_float_model(
+        tokenizer, notes = usable_chat(hugging_face_tokenizer(directory, facts, config.vocabulary))
+        check_decoding(tokenizer)
+        chosen = chosen_source(directory)
+        model = read_float_model(
             file,
             HUGGING_FACE_LAYOUTS[config.family],
             config,
-            Tokenizer(hugging_face_tokenizer(directory, facts, config.vocabulary)),
+            tokenizer,
             name=str(facts.get("_name_or_path") or directory.resolve().name),
-            tied=bool(facts.get("tie_word_embeddings", config.family in TIED_BY_DEFAULT)),
+            tied=_Settings(facts).flag("tie_word_embeddings"),
             residual_scale=residual_scale,
             progress=progress,
         )
+        return replace(model, notes=(*(chosen[1] if chosen else ()), *file.notes, *notes))
 
 
 def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelConfig:
@@ -92,11 +94,11 @@ def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelCo
         layout = HUGGING_FACE_LAYOUTS[config.family]
         findings += unplaced_tensors(file, layout, config)
         idle = re.compile("|".join(layout.derived) or r"(?!)")
-        findings += [
+        findings += grouped(
             Finding("encoding", f"{file.encoding(name)} of {name}", f"one of {', '.join(READABLE)}")
             for name in sorted(file.names)
             if file.encoding(name) not in READABLE and not idle.fullmatch(name.removeprefix(layout.prefix))
-        ]
+        )
     except UnsupportedModelError as error:
         findings += error.findings
     if findings:
@@ -108,7 +110,7 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     """The configuration that a config.json describes."""
     model_type: Any = facts.get("model_type")
     refuse_unless(
-        model_type in MODEL_TYPES,
+        isinstance(model_type, str) and model_type in MODEL_TYPES,
         "architecture",
         repr(model_type),
         f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}",
@@ -116,7 +118,7 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
     set_otherwise = [
         Finding("option", f"{key} = {facts[key]!r}", "a model without it, or an operator for it")
         for key, neutral in _NEUTRAL.items()
-        if key in facts and facts[key] not in neutral
+        if key in facts and facts[key] not in neutral and key not in _FOREIGN.get(str(model_type), ())
     ]
     if set_otherwise:
         raise UnsupportedModelError(set_otherwise)
@@ -126,75 +128,88 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
 
 
 class _Settings:
+    """Settings of a config.json; one that is left out has the default of its `model_type`."""
+
     def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.facts = facts
+        self.facts, self.defaults = facts, FAMILY_DEFAULTS[facts["model_type"]]
 
-    def whole(self, *names: str, default: int | None = None) -> int:
-        """The first of the names that is set to a number. Raises MissingMetadataError."""
-        for name in names:
-            value = self.facts.get(name)
-            if value is not None:
-                if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                    raise CheckpointError(f"{name} of config.json is {value!r}; it must be a positive number")
-                return value
-        if default is None:
-            raise MissingMetadataError(names[0])
-        return default
+    def value(self, name: str) -> Any:
+        return self.facts.get(name, self.defaults.get(name))
 
-    def real(self, name: str, default: float | None = None) -> float:
-        value = self.facts.get(name, default)
-        if value is None:
-            raise MissingMetadataError(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise CheckpointError(f"{name} of config.json is {value!r}; it must be a number")
+    def whole(self, name: str, *aliases: str, implied: int | None = None) -> int:
+        """A positive number. implied: what null means, where the family knows a meaning for it.
+
+        Raises CheckpointError, also when the setting has an alias that says something else.
+        """
+        stated = {key: self.facts[key] for key in (name, *aliases) if key in self.facts}
+        if len(set(map(repr, stated.values()))) > 1:
+            raise CheckpointError(f"config.json says {stated}, which is the same setting; leave one out")
+        value = next(iter(stated.values())) if stated else self.defaults[name]
+        if value is None and implied is not None:
+            return implied
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
+            raise CheckpointError(f"{name} of config.json is {value!r:.60}; it must be a positive number")
+        return value
+
+    def real(self, name: str) -> float:
+        value = self.value(name)
+        if not is_number(value) or value <= 0:
+            raise CheckpointError(f"{name} of config.json is {value!r}; it must be a positive number")
         return float(value)
+
+    def flag(self, name: str) -> bool:
+        value = self.value(name)
+        if not isinstance(value, bool):
+            raise CheckpointError(f"{name} of config.json is {value!r}; it must be true or false")
+        return value
 
 
 def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     """Llama, Qwen and Gemma: RMS norms, grouped heads, rotary positions."""
-    activation = settings.facts.get("hidden_activation" if family == "gemma3" else "hidden_act")
-    known = _GELU_TANH if family == "gemma3" else frozenset({"silu"})
+    activation = settings.value("hidden_activation" if family == "gemma3" else "hidden_act")
+    known = _GELU_TANH if family == "gemma3" else _SILU
     refuse_unless(
-        activation in known,
+        activation in sorted(known),  # a list: it may be any JSON value
         "option",
         f"activation {activation!r}",
         f"a table; there are {', '.join(sorted(known))}",
     )
     hidden, heads = settings.whole("hidden_size"), settings.whole("num_attention_heads")
-    head_size = settings.whole("head_dim", default=max(1, hidden // heads))
+    implied = max(1, hidden // heads) if settings.defaults["head_dim"] is None else None
+    head_size = settings.whole("head_dim", implied=implied)
     layers = settings.whole("num_hidden_layers")
-    rotary, local = _rotary_settings(settings.facts)
-    base = (
-        settings.real("rope_theta", 10_000.0) if "rope_theta" not in rotary else float(rotary["rope_theta"])
-    )
+    stated_positions = settings.whole("max_position_embeddings")
+    positions = provable_positions(stated_positions, head_size)
+    rotary = RotarySettings(settings.facts, settings.defaults, head_size, stated_positions)
+    everywhere = rotary.of_global_layers() if family == "gemma3" else rotary.of_all_layers()
     facts = {
         "family": family,
         "layers": layers,
         "hidden": hidden,
         "heads": heads,
-        "kv_heads": settings.whole("num_key_value_heads", default=heads),
+        "kv_heads": settings.whole("num_key_value_heads", implied=None if family == "gemma3" else heads),
         "head_size": head_size,
         "feed_forward": settings.whole("intermediate_size"),
         "vocabulary": settings.whole("vocab_size"),
         "norm_epsilon": settings.real("rms_norm_eps"),
-        "max_positions": provable_positions(settings.whole("max_position_embeddings"), head_size),
-        "rope_base": whole_base(base),
-        "rope_divisors": _divisors(rotary, base, head_size),
+        "max_positions": positions,
+        "rope_base": whole_base(everywhere.base),
+        "rope_divisors": everywhere.divisors,
     }
-    kinds = _layer_kinds(settings, layers)
+    kinds = _layer_kinds(settings, layers, positions)
     if family == "gemma3":
-        local_base = local.get("rope_theta", settings.real("rope_local_base_freq", 10_000.0))
+        near = rotary.of_local_layers()
         refuse_unless(
-            local.get("rope_type", "default") == "default",
+            not near.divisors,
             "option",
             "rotary scaling of local layers",
             "scaling of global layers alone",
         )
         return facts | {
-            "local_rope_base": whole_base(local_base),
+            "local_rope_base": whole_base(near.base),
             "sliding_window": settings.whole("sliding_window"),
             "layer_kinds": kinds,
-            "attention_scale": settings.real("query_pre_attn_scalar", head_size) ** -0.5,
+            "attention_scale": settings.real("query_pre_attn_scalar") ** -0.5,
         }
     refuse_unless(
         LOCAL not in kinds,
@@ -205,76 +220,76 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     return facts
 
 
-def _layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
-    """Local or global, per layer."""
+def _layer_kinds(settings: _Settings, layers: int, positions: int) -> tuple[int, ...]:
+    """Local or global, per layer. A window that no sequence reaches the end of is none, where nothing else is local."""
+    gemma = settings.facts["model_type"] == "gemma3_text"
+    kinds = _stated_layer_kinds(settings, layers)
+    if gemma or LOCAL not in kinds:
+        return kinds
+    window = settings.value("sliding_window") if settings.value("use_sliding_window") else None
+    return (GLOBAL,) * layers if isinstance(window, int) and window >= positions else kinds
+
+
+def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
     names = {"sliding_attention": LOCAL, "full_attention": GLOBAL}
-    stated = settings.facts.get("layer_types")
+    stated = settings.value("layer_types")
     if stated is not None:
-        unknown = [kind for kind in stated if kind not in names]
-        refuse_unless(not unknown, "option", f"layer types {sorted(set(unknown))}", " or ".join(names))
+        if not isinstance(stated, list):
+            raise CheckpointError(f"layer_types of config.json is {stated!r}; it must be a list")
+        unknown = sorted({repr(kind) for kind in stated if kind not in list(names)})
+        refuse_unless(not unknown, "option", f"layer types {', '.join(unknown)}", " or ".join(names))
         refuse_unless(
             len(stated) == layers, "option", f"{len(stated)} layer types for {layers} layers", "one per layer"
         )
         return tuple(names[kind] for kind in stated)
-    if settings.facts.get("model_type") == "gemma3_text":
-        period = settings.whole("sliding_window_pattern", "_sliding_window_pattern", default=6)
+    if "sliding_window_pattern" in settings.defaults:
+        period = settings.whole("sliding_window_pattern")
+        private = settings.facts.get("_sliding_window_pattern", period)
+        if private != period and "sliding_window_pattern" not in settings.facts:
+            raise CheckpointError(
+                f"config.json says _sliding_window_pattern = {private!r} but no sliding_window_pattern, so that "
+                f"loaders take {period}; state layer_types"
+            )
         return tuple(GLOBAL if (layer + 1) % period == 0 else LOCAL for layer in range(layers))
+    windowed = (
+        settings.flag("use_sliding_window")
+        if "use_sliding_window" in settings.defaults
+        else (settings.value("use_sliding_window"))
+    )
+    if not windowed or settings.value("sliding_window") is None:
+        return (GLOBAL,) * layers
     refuse_unless(
-        not settings.facts.get("use_sliding_window"),
+        "max_window_layers" in settings.defaults,
         "option",
         "use_sliding_window",
         "a model that attends everywhere",
     )
-    return (GLOBAL,) * layers
-
-
-def _rotary_settings(facts: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Rotary settings of ordinary layers and of local ones, in the newer form or the older."""
-    stated = facts.get("rope_parameters") or facts.get("rope_scaling") or {}
-    if "full_attention" in stated:
-        return stated["full_attention"], stated.get("sliding_attention", {})
-    return stated, {}
-
-
-def _divisors(rotary: Mapping[str, Any], base: float, head_size: int) -> tuple[float, ...]:
-    kind = rotary.get("rope_type", rotary.get("type", "default"))
-    if kind == "default":
-        return ()
-    try:
-        if kind == "linear":
-            return linear_divisors(float(rotary["factor"]), head_size)
-        if kind == "llama3":
-            return llama3_divisors(
-                base,
-                head_size,
-                factor=float(rotary["factor"]),
-                low=float(rotary["low_freq_factor"]),
-                high=float(rotary["high_freq_factor"]),
-                original=int(rotary["original_max_position_embeddings"]),
-            )
-    except KeyError as error:
-        raise MissingMetadataError(f"rope_scaling.{error.args[0]}") from error
-    raise UnsupportedModelError([Finding("option", f"rotary scaling {kind!r}", "linear or llama3 scaling")])
+    first = settings.value("max_window_layers")
+    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+        raise CheckpointError(f"max_window_layers of config.json is {first!r}; it must be a number of layers")
+    return tuple(LOCAL if layer >= first else GLOBAL for layer in range(layers))
 
 
 def _gpt2(settings: _Settings) -> dict[str, Any]:
-    activation = settings.facts.get("activation_function", "gelu_new")
+    activation = settings.value("activation_function")
     refuse_unless(
-        activation in _GELU_TANH, "option", f"activation {activation!r}", "a table; there is GELU's tanh form"
+        activation in sorted(_GELU_TANH),
+        "option",
+        f"activation {activation!r}",
+        "a table; there is GELU's tanh form",
     )
     hidden, heads = settings.whole("n_embd", "hidden_size"), settings.whole("n_head", "num_attention_heads")
     refuse_unless(hidden % heads == 0, "option", f"{hidden} channels for {heads} heads", "sizes that divide")
-    head_size = hidden // heads
     return {
         "family": "gpt2",
         "layers": settings.whole("n_layer", "num_hidden_layers"),
         "hidden": hidden,
         "heads": heads,
-        "feed_forward": settings.whole("n_inner", default=4 * hidden),
+        "feed_forward": settings.whole("n_inner", implied=4 * hidden),
         "vocabulary": settings.whole("vocab_size"),
-        "norm_epsilon": settings.real("layer_norm_epsilon", 1e-5),
+        "norm_epsilon": settings.real("layer_norm_epsilon"),
         "max_positions": provable_positions(
-            settings.whole("n_positions", "max_position_embeddings"), head_size
+            settings.whole("n_positions", "max_position_embeddings"), hidden // heads
         ),
     }
 
@@ -282,74 +297,45 @@ def _gpt2(settings: _Settings) -> dict[str, Any]:
 def hugging_face_tokenizer(
     directory: Path, facts: Mapping[str, Any], vocabulary: int
 ) -> TokenizerSpecification:
-    """The tokenizer of a model directory. Raises TokenizerError."""
-    try:
-        description = (directory / TOKENIZER).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TokenizerError(
-            f"{directory / TOKENIZER} cannot be read ({error}); save the model's fast tokenizer beside it"
-        ) from error
-    settings = _read_json(directory / "tokenizer_config.json", default={})
-    generation = _read_json(directory / "generation_config.json", default={})
-    tokens, types = described_tokens(description, vocabulary)
-    first = _first_token(description)
-    ends = [*_ids(facts.get("eos_token_id")), *_ids(generation.get("eos_token_id"))]
-    named = _named(settings.get("eos_token"))
-    ends += [tokens.index(named)] if named in tokens else []
-    stated = _named(settings.get("bos_token"))
-    bos = first if first is not None else tokens.index(stated) if stated in tokens else None
-    return TokenizerSpecification(
+    """The tokenizer of a model directory. Raises TokenizerError and CheckpointError."""
+    files = TokenizerFiles(directory)
+    tokens, types = described_tokens(files.description, vocabulary)
+    first, bos, eos = files.first_token(), files.token("bos_token"), files.token("eos_token")
+    ends = _end_ids(directory, facts, vocabulary)
+    ends += [tokens.index(eos)] if eos in tokens else []
+    specification = TokenizerSpecification(
         tokens=tokens,
         token_types=types,
         merges=(),
-        bos_id=bos,
+        bos_id=first if first is not None else tokens.index(bos) if bos in tokens else None,
         eos_id=ends[0] if ends else None,
         add_bos=first is not None,
-        chat_template=_chat_template(directory, settings),
+        chat_template=files.chat_template(),
         kind="tokenizer.json",
-        description=description,
+        description=files.description,
         more_end_ids=tuple(sorted(set(ends[1:]) - {ends[0]})) if ends else (),
+    )
+    own = Tokenizer(specification).template_tokens
+    return (
+        specification
+        if own == files.named
+        else replace(specification, template_tokens=tuple(files.named.items()))
     )
 
 
-def _first_token(description: str) -> int | None:
-    """The one token that the pipeline puts before every text, or None. Raises TokenizerError for anything else."""
-    added = described_encoder(description).encode("", add_special_tokens=True).ids
-    with_text = described_encoder(description).encode("a", add_special_tokens=True).ids
-    bare = described_encoder(description).encode("a", add_special_tokens=False).ids
-    if len(added) > 1 or with_text != [*added, *bare]:
-        raise TokenizerError(
-            f"tokenizer.json adds tokens {added} around a text; only one in front is supported"
-        )
-    return added[0] if added else None
+def _end_ids(directory: Path, facts: Mapping[str, Any], vocabulary: int) -> list[int]:
+    """End tokens of both configurations; the family's own where neither file names one, as far as it has the token."""
+    generation = read_json_object(directory / "generation_config.json", default={})
+    ends = _ids(facts, CONFIG) + _ids(generation, "generation_config.json")
+    if "eos_token_id" not in facts and not ends:
+        default = FAMILY_DEFAULTS.get(str(facts.get("model_type")), {}).get("eos_token_id")
+        ends = [default] if default is not None and default < vocabulary else []
+    return ends
 
 
-def _chat_template(directory: Path, settings: Mapping[str, Any]) -> str | None:
-    separate = directory / "chat_template.jinja"
-    if separate.is_file():
-        return separate.read_text(encoding="utf-8")
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
-    return template
-
-
-def _ids(value: Any) -> list[int]:
-    return [] if value is None else list(value) if isinstance(value, list) else [value]
-
-
-def _named(token: Any) -> str | None:
-    """A special token is a text, or an object that holds one."""
-    return token.get("content") if isinstance(token, dict) else token
-
-
-def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    if default is not None and not path.is_file():
-        return default
-    try:
-        value = read_json_file(path, limits=MODEL_FILE)
-    except (OSError, ForeignJsonError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); download the model again") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object; download the model again")
-    return value
+def _ids(facts: Mapping[str, Any], file: str) -> list[int]:
+    value = facts.get("eos_token_id")
+    listed = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(index, int) and not isinstance(index, bool) for index in listed):
+        raise CheckpointError(f"eos_token_id of {file} is {value!r}; it must be a token id or a list of them")
+    return list(listed)

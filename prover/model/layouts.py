@@ -129,7 +129,7 @@ _HF_LLAMA = Layout(
         },
     ),
     half_split_rotary=True,
-    derived=(r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
+    derived=(r"(layers\.\d+\.self_attn\.)?rotary_emb(_local)?\.inv_freq",),
 )
 _HF_QUERY_KEY_NORMS = _named(_HF_WEIGHT, {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"})
 _HF_GPT2 = Layout(

@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..architectures.config import ModelConfig
 from ..output_path import check_output
@@ -14,7 +15,8 @@ from .errors import ModelNotFoundError
 from .fetch import DEFAULT_CACHE, GEMMA3_270M, SMOLLM2_135M, SOURCES, fetched
 from .float_model import FloatModel
 from .gguf_import import import_gguf
-from .hugging_face_import import CONFIG, import_hugging_face
+from .hugging_face_import import import_hugging_face
+from .model_files import CONFIG, chosen_source
 from .seeded import CONFIGURATIONS, seeded_model, seeded_tokenizer
 from .tiny import CONFIG as TINY_CONFIG
 from .tiny import tiny_model, tiny_tokenizer
@@ -70,7 +72,7 @@ def imported_models(models: Path | str = DEFAULT_CACHE) -> list[str]:
 def source_path(source: str | Path, *, models: Path | str = DEFAULT_CACHE) -> Path:
     """Where a model's files are: a GGUF file or a Hugging Face directory, or the fetched file of a known name.
 
-    Raises ModelNotFoundError.
+    Raises ModelNotFoundError, and CheckpointError for a directory of several models.
     """
     if str(source) in SOURCES:
         found = fetched(models, source=SOURCES[str(source)])
@@ -79,11 +81,11 @@ def source_path(source: str | Path, *, models: Path | str = DEFAULT_CACHE) -> Pa
                 f"{source} is not in {models}; run `gainsay model fetch --model {source}`"
             )
         return found
-    path = Path(source)
-    if path.is_file() or (path / CONFIG).is_file():
-        return path
+    chosen = chosen_source(Path(source))
+    if chosen is not None:
+        return chosen[0]
     raise ModelNotFoundError(
-        f"{source} is no GGUF file, no directory with a {CONFIG} and none of {', '.join(SOURCES)}; "
+        f"{source} is no GGUF file, no directory with a {CONFIG} or one GGUF file, and none of {', '.join(SOURCES)}; "
         f"run `gainsay model fetch`, or name a file"
     )
 
@@ -121,9 +123,11 @@ def import_model(
         own=lambda path: (path / MANIFEST).is_file(),
         folder=True,
     )
-    origin = {"file": Path(source).resolve().name, "sha256": _source_sha256(Path(source))}
+    origin: dict[str, Any] = {"file": Path(source).resolve().name, "sha256": _source_sha256(Path(source))}
     floats = read_float_model(source, residual_scale=residual_scale, progress=progress)
     origin["model"] = floats.name
+    if floats.notes:
+        origin["notes"] = list(floats.notes)
     model = replace(IntegerModel.from_float(floats, source=origin, progress=progress), name=name)
     model = calibrate(model, tokens=calibration_tokens, progress=progress)
     return load(save(model, Path(models) / name), verify=False)
@@ -132,7 +136,7 @@ def import_model(
 def _source_sha256(path: Path) -> str:
     """SHA-256 of a file; of a directory, over name and SHA-256 of each of its model files."""
     if path.is_dir():
-        files = sorted([*path.glob("*.safetensors"), *path.glob("*.json")])
+        files = sorted([*path.glob("*.safetensors"), *path.glob("*.json"), *path.glob("*.jinja")])
         listing = "".join(f"{_source_sha256(file)}  {file.name}\n" for file in files)
         return hashlib.sha256(listing.encode()).hexdigest()
     with path.open("rb") as stream:

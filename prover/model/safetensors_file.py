@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json_file
+from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json
 from .errors import CheckpointError, MissingTensorError, UnsupportedTensorError
+from .model_files import read_text, refuse_pointer
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -29,12 +30,14 @@ class SafetensorsCheckpoint:
     def __init__(self, directory: Path | str) -> None:
         """Raises CheckpointError when there is no sound safetensors checkpoint."""
         self.directory = Path(directory)
+        self.notes: tuple[str, ...] = ()
         self._stack = ExitStack()
         self._holders: dict[str, Any] = {}
         try:
-            for path in self._shards():
-                holder = self._stack.enter_context(safe_open(path, framework="pt"))
-                self._holders |= dict.fromkeys(holder.keys(), holder)
+            self._holders = self._open(self._files())
+        except CheckpointError:
+            self._stack.close()
+            raise
         except (SafetensorError, OSError) as error:
             self._stack.close()
             raise CheckpointError(
@@ -86,18 +89,65 @@ class SafetensorsCheckpoint:
             raise MissingTensorError(name)
         return self._holders[name].get_slice(name)
 
-    def _shards(self) -> list[Path]:
-        index = self.directory / INDEX
-        if not index.is_file():
-            single = self.directory / SINGLE
-            if not single.is_file():
+    def _open(self, paths: list[Path]) -> dict[str, Any]:
+        """Which open file holds each tensor. Raises CheckpointError when two files hold one."""
+        holders: dict[str, Any] = {}
+        for path in paths:
+            if not path.is_file():
                 raise CheckpointError(
-                    f"{self.directory} holds neither {SINGLE} nor {INDEX}; save the model as safetensors"
+                    f"{path} is not there, but {INDEX} lists it; download the missing shard"
                 )
-            return [single]
+            refuse_pointer(path)
+            holder = self._stack.enter_context(safe_open(path, framework="pt"))
+            if twice := sorted(holders.keys() & set(holder.keys())):
+                raise CheckpointError(
+                    f"{path} and another shard both hold {twice[0]!r}; download the model again"
+                )
+            holders |= dict.fromkeys(holder.keys(), holder)
+        return holders
+
+    def _files(self) -> list[Path]:
+        """The files to read: the single one, as `transformers` does, or the shards of the index.
+
+        Some loaders prefer the index, so beside a single file its shards must hold the same; they are not there after
+        a model was saved anew as one file.
+        """
+        single, index = self.directory / SINGLE, self.directory / INDEX
+        if not index.is_file():
+            if single.is_file():
+                return [single]
+            raise CheckpointError(
+                f"{self.directory} holds neither {SINGLE} nor {INDEX}; save the model as safetensors"
+            )
+        if not single.is_file():
+            return self._shards(index)
+        shards = [path for path in self._shards(index) if path != single]
+        present = [path for path in shards if path.is_file()]
+        if len(present) == len(shards) and shards:
+            self._compare(single, shards)
+        self.notes = (f"{self.directory} holds {SINGLE} and {INDEX}; {SINGLE} was read",)
+        return [single]
+
+    def _compare(self, single: Path, shards: list[Path]) -> None:
+        """Raise CheckpointError when the single file and the shards are different models."""
+        whole, parts = self._open([single]), self._open(shards)
+        differing = sorted(whole.keys() ^ parts.keys()) or [
+            name
+            for name in sorted(whole)
+            if not torch.equal(whole[name].get_tensor(name), parts[name].get_tensor(name))
+        ]
+        if differing:
+            raise CheckpointError(
+                f"{self.directory} holds two models, {SINGLE} and the shards of {INDEX}, which differ in "
+                f"{differing[0]!r}; remove the one that is out of date"
+            )
+
+    def _shards(self, index: Path) -> list[Path]:
         try:
-            files = set(read_json_file(index, limits=MODEL_FILE)["weight_map"].values())
-        except (OSError, ForeignJsonError, KeyError, AttributeError, TypeError) as error:
+            files = set(
+                read_json(read_text(index), what=str(index), limits=MODEL_FILE)["weight_map"].values()
+            )
+        except (ForeignJsonError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(f"{index} does not list shards ({error}); download it again") from error
         if not all(isinstance(name, str) and name == Path(name).name for name in files):
             raise CheckpointError(f"{index} names shards outside its directory; use another checkpoint")

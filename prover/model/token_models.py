@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
@@ -34,10 +35,33 @@ _WORDS_PATTERN = (
 _LLAMA3_PATTERN = _WORDS_PATTERN.format(digits=r"\p{N}{1,3}")
 _QWEN2_PATTERN = _WORDS_PATTERN.format(digits=r"\p{N}")
 
-_GPT2 = frozenset({"default", "gpt-2", "gpt2"})
+# llama.cpp's for files that name no pre-tokenizer, one after the other: punctuation, GPT-2's words, digits by threes.
+_DEFAULT_PATTERNS = (
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+)
+
+_DEFAULT = "default"
+_GPT2 = frozenset({"gpt-2", "gpt2"})
 _DIGITS_APART = frozenset({"smollm", "starcoder", "refact", "command-r"})
 _LLAMA3 = frozenset({"llama3", "llama-bpe", "llama-v3"})
 _QWEN2 = frozenset({"qwen2", "deepseek-r1-qwen"})
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How ids become text: what a token stands for, and what the start of a whole text loses."""
+
+    style: str  # "gpt2" or "sentencepiece"
+    leading_spaces: int = 0  # taken off the text
+    first_mark: bool = False  # every "▁" of the first token is taken off, instead of being a space
+
+
+def adds_first_token(pre_tokenizer: str) -> bool:
+    """Whether llama.cpp puts a first token before texts when a byte-level file does not say."""
+    return pre_tokenizer in _LLAMA3
 
 
 def byte_alphabet() -> dict[int, str]:
@@ -122,72 +146,115 @@ def sentencepiece_encoder(
 
 
 def described_encoder(description: str) -> Encoder:
-    """The pipeline of a tokenizer.json. Raises TokenizerError."""
+    """The pipeline of a tokenizer.json, which cuts and fills no text. Raises TokenizerError."""
     _facts(description)  # its nesting is bounded before the library recurses into it
     try:
-        return Encoder.from_str(description)
+        encoder = Encoder.from_str(description)
     except Exception as error:  # the library raises untyped errors
         raise TokenizerError(
             f"tokenizer.json cannot be read ({error}); save it again with its library"
         ) from error
+    # Both sections are of training batches: `transformers` applies neither to a prompt.
+    encoder.no_truncation()
+    encoder.no_padding()
+    return encoder
 
 
 def described_tokens(description: str, vocabulary: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Tokens of a tokenizer.json by id, with their types; ids below `vocabulary` without a token are unused.
+    """Tokens of a tokenizer.json by the ids in use, with their types; ids below `vocabulary` without one are unused.
 
+    An added token states an id of its own, but the library counts on from the vocabulary: a hole shifts it.
     Raises TokenizerError when it has more tokens than the model.
     """
-    encoder, facts = described_encoder(description), _facts(description)
+    encoder = described_encoder(description)
     by_id = {index: token for token, index in encoder.get_vocab(with_added_tokens=True).items()}
-    if by_id and max(by_id) >= vocabulary:
+    if by_id and (last := max(by_id)) >= vocabulary:
         raise TokenizerError(
-            f"the tokenizer has ids up to {max(by_id)} but the model only {vocabulary} tokens; use the model's own"
+            f"the tokenizer has ids up to {last} (token {by_id[last]!r}) but the model only {vocabulary} tokens; "
+            f"use the model's own"
         )
-    style = decoding_style(description)
     types = {index: NORMAL for index in by_id}
-    if style == "sentencepiece":
+    if described_decoding(description).style == "sentencepiece":
         types |= {index: BYTE for index, token in by_id.items() if _BYTE_TOKEN.fullmatch(token)}
-    for added in facts.get("added_tokens") or ():
-        types[int(added["id"])] = CONTROL if added.get("special") else USER_DEFINED
+    for index, added in encoder.get_added_tokens_decoder().items():
+        types[index] = CONTROL if added.special else USER_DEFINED
     tokens = tuple(by_id.get(index, f"<no token {index}>") for index in range(vocabulary))
     return tokens, tuple(types.get(index, UNUSED) for index in range(vocabulary))
 
 
-def decoding_style(description: str) -> str:
-    """How a tokenizer.json turns tokens into bytes: "gpt2" or "sentencepiece". Raises TokenizerError for neither."""
-    facts = _facts(description)
-    kinds = _decoder_kinds(facts.get("decoder"))
+def described_decoding(description: str) -> Decoding:
+    """How the decoder of a tokenizer.json turns tokens into text.
+
+    Raises TokenizerError for any step or argument that is not known, since streaming needs the bytes of each token.
+    """
+    decoder = _facts(description).get("decoder")
+    steps = decoder.get("decoders") if _kind(decoder) == "Sequence" else [decoder]
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise _unknown_decoder([decoder], "no decoder")
+    kinds = [_kind(step) for step in steps]
     if kinds == ["ByteLevel"]:
-        return "gpt2"
-    if "ByteFallback" in kinds and set(kinds) <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}:
-        return "sentencepiece"
-    raise TokenizerError(
-        f"decoder {'+'.join(kinds) or 'none'} of tokenizer.json is not supported; byte-level and byte-fallback "
-        f"decoders are, since streaming needs the bytes of each token"
-    )
+        _refuse_arguments(steps[0], {"add_prefix_space", "trim_offsets", "use_regex"})
+        return Decoding("gpt2")
+    if "ByteFallback" not in kinds or len(set(kinds)) != len(kinds):
+        raise _unknown_decoder(steps, "an order of steps that is not known")
+    marks = [kind for kind in kinds if kind in ("Replace", "Metaspace")]
+    if len(marks) != 1:
+        raise _unknown_decoder(steps, 'no single step that turns "▁" into a space')
+    leading, first_mark = 0, False
+    for at, step in enumerate(steps):
+        match kinds[at]:
+            case "Replace":
+                _refuse_arguments(step, {"pattern", "content"})
+                if step.get("pattern") != {"String": SPACE} or step.get("content") != " ":
+                    raise _unknown_decoder(
+                        steps, f"Replace of {step.get('pattern')} by {step.get('content')!r}"
+                    )
+            case "Metaspace":
+                _refuse_arguments(
+                    step, {"replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}
+                )
+                scheme = step.get(
+                    "prepend_scheme", "always" if step.get("add_prefix_space", True) else "never"
+                )
+                if step.get("replacement") != SPACE or scheme not in ("always", "first", "never"):
+                    raise _unknown_decoder(
+                        steps, f"Metaspace with {step.get('replacement')!r} and {scheme!r}"
+                    )
+                if "Fuse" in kinds[:at]:
+                    raise _unknown_decoder(steps, "Metaspace behind Fuse")
+                first_mark = scheme != "never"
+            case "Strip":
+                _refuse_arguments(step, {"content", "start", "stop"})
+                leading = step.get("start", 0)
+                if step.get("content") != " " or step.get("stop", 0) != 0 or not isinstance(leading, int):
+                    raise _unknown_decoder(steps, f"Strip with {step}")
+                if "Fuse" not in kinds[:at]:
+                    raise _unknown_decoder(steps, "Strip before Fuse")
+            case "ByteFallback" | "Fuse":
+                _refuse_arguments(step, set())
+            case kind:
+                raise _unknown_decoder(steps, f"the step {kind}")
+    return Decoding("sentencepiece", leading, first_mark)
 
 
-def strips_leading_space(description: str) -> bool:
-    """Whether a tokenizer.json's decoder takes off one space at the start of a text."""
-    decoder = _facts(description).get("decoder") or {}
-    return any(
-        step.get("type") == "Strip" and step.get("start", 0) > 0 for step in decoder.get("decoders", ())
-    )
+def token_bytes(tokens: Sequence[str], types: Sequence[int], style: str, *, described: bool) -> list[bytes]:
+    """The bytes each token stands for.
 
-
-def token_bytes(tokens: Sequence[str], types: Sequence[int], style: str) -> list[bytes]:
-    """The bytes each token stands for. Control and user-defined tokens are literal text."""
+    described: by a tokenizer.json, whose library decodes added tokens as all others; in a GGUF those of a byte-level
+    vocabulary are literal text, and a SentencePiece piece writes "▁" for a space even where it is user-defined.
+    """
     to_byte = {symbol: byte for byte, symbol in byte_alphabet().items()}
     table = []
     for token, kind in zip(tokens, types, strict=True):
         if kind == UNUSED:
             table.append(b"")
-        elif kind in (CONTROL, USER_DEFINED):
-            table.append(token.encode("utf-8"))
         elif style == "sentencepiece":
-            found = _BYTE_TOKEN.fullmatch(token) if kind == BYTE else None
-            table.append(bytes([int(found[1], 16)]) if found else token.replace(SPACE, " ").encode("utf-8"))
-        elif any(symbol not in to_byte for symbol in token):
+            found = _BYTE_TOKEN.fullmatch(token) if kind == BYTE or described else None
+            plain = token if kind in (CONTROL, UNKNOWN) and not described else token.replace(SPACE, " ")
+            table.append(bytes([int(found[1], 16)]) if found else plain.encode("utf-8"))
+        elif (kind in (CONTROL, USER_DEFINED) and not described) or any(
+            symbol not in to_byte for symbol in token
+        ):
             table.append(token.encode("utf-8"))
         else:
             table.append(bytes(to_byte[symbol] for symbol in token))
@@ -202,19 +269,27 @@ def _facts(description: str) -> Any:
         raise TokenizerError(str(error)) from error
 
 
-def _decoder_kinds(decoder: Mapping[str, Any] | None) -> list[str]:
-    if decoder is None:
-        return []
-    if decoder.get("type") == "Sequence":
-        return [str(step.get("type")) for step in decoder.get("decoders", ())]
-    return [str(decoder.get("type"))]
+def _kind(step: Any) -> str:
+    return str(step.get("type")) if isinstance(step, dict) else "none"
+
+
+def _refuse_arguments(step: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(set(step) - known - {"type"}):
+        raise _unknown_decoder([step], f"argument {unknown[0]!r} of {_kind(step)}")
+
+
+def _unknown_decoder(steps: Sequence[Any], reason: str) -> TokenizerError:
+    return TokenizerError(
+        f"decoder {'+'.join(map(_kind, steps))} of tokenizer.json is not supported ({reason}); byte-level and "
+        f"byte-fallback decoders are, since streaming needs the bytes of each token"
+    )
 
 
 def _add_tokens(encoder: Encoder, tokens: Sequence[str], types: Sequence[int], *, normalized: bool) -> None:
     """Tokens that are found in text as a whole, before any merging."""
     kinds = list(zip(tokens, types, strict=True))
     encoder.add_special_tokens(
-        [AddedToken(t, special=True, normalized=False) for t, k in kinds if k == CONTROL]
+        [AddedToken(t, special=True, normalized=False) for t, k in kinds if k in (CONTROL, UNKNOWN)]
     )
     encoder.add_tokens([AddedToken(t, normalized=normalized) for t, k in kinds if k == USER_DEFINED])
 
@@ -226,6 +301,10 @@ def _unknown(tokens: Sequence[str], types: Sequence[int]) -> str | None:
 
 def _pre_tokenizer(kind: str) -> pre_tokenizers.PreTokenizer:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    bytes_alone = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    if kind == _DEFAULT:
+        splits = [pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in _DEFAULT_PATTERNS]
+        return pre_tokenizers.Sequence([*splits, bytes_alone])
     if kind in _GPT2:
         return byte_level
     if kind in _DIGITS_APART:
@@ -233,8 +312,6 @@ def _pre_tokenizer(kind: str) -> pre_tokenizers.PreTokenizer:
     if kind in _LLAMA3 | _QWEN2:
         pattern = _LLAMA3_PATTERN if kind in _LLAMA3 else _QWEN2_PATTERN
         split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
-        return pre_tokenizers.Sequence(
-            [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-        )
-    known = ", ".join(sorted(_GPT2 | _DIGITS_APART | _LLAMA3 | _QWEN2))
+        return pre_tokenizers.Sequence([split, bytes_alone])
+    known = ", ".join(sorted({_DEFAULT} | _GPT2 | _DIGITS_APART | _LLAMA3 | _QWEN2))
     raise TokenizerError(f"pre-tokenizer {kind!r} is not known; known: {known}")

@@ -7,26 +7,26 @@ concatenate to exactly what `decode` returns.
 from __future__ import annotations
 
 import codecs
-import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from eth_hash.auto import keccak
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as Encoder
 
+from . import chat_template
 from .errors import ChatTemplateError, TokenizerError
 from .token_models import (
     CONTROL,
+    SPACE,
+    UNKNOWN,
+    Decoding,
     byte_level_encoder,
-    decoding_style,
+    described_decoding,
     described_encoder,
     sentencepiece_encoder,
-    strips_leading_space,
     token_bytes,
 )
 
@@ -56,17 +56,23 @@ class TokenizerSpecification:
     space_prefix: bool = False  # sentencepiece: text starts with a space of its own
     description: str | None = None  # tokenizer.json
     more_end_ids: tuple[int, ...] = ()
+    template_tokens: tuple[
+        tuple[str, str], ...
+    ] = ()  # name in a template, text; else those of bos_id and eos_id
 
     def to_json(self) -> dict[str, Any]:
         """Every field that was known from the start, and of the later ones those that say something."""
-        later = ("kind", "scores", "space_prefix", "description", "more_end_ids")
+        later = ("kind", "scores", "space_prefix", "description", "more_end_ids", "template_tokens")
         idle = {f.name for f in fields(self) if f.name in later and getattr(self, f.name) == f.default}
         return {name: value for name, value in asdict(self).items() if name not in idle}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TokenizerSpecification:
         lists = ("tokens", "token_types", "merges", "scores", "more_end_ids")
-        return cls(**(data | {key: tuple(data[key]) for key in lists if key in data}))
+        named = tuple((name, text) for name, text in data.get("template_tokens", ()))
+        return cls(
+            **(data | {key: tuple(data[key]) for key in lists if key in data} | {"template_tokens": named})
+        )
 
 
 class Tokenizer:
@@ -80,11 +86,15 @@ class Tokenizer:
             specification.kind != "sentencepiece"
         ):  # ranking 500,000 merges takes seconds: done when text arrives
             _ = self._encoder
-        self._bytes = token_bytes(specification.tokens, specification.token_types, _style(specification))
-        self._special = frozenset(i for i, kind in enumerate(specification.token_types) if kind == CONTROL)
-        self._strips_space = specification.space_prefix or (
-            specification.description is not None and strips_leading_space(specification.description)
+        self.decoding = _decoding(specification)
+        self._bytes = token_bytes(
+            specification.tokens,
+            specification.token_types,
+            self.decoding.style,
+            described=specification.description is not None,
         )
+        types = enumerate(specification.token_types)
+        self._special = frozenset(index for index, kind in types if kind in (CONTROL, UNKNOWN))
 
     def __len__(self) -> int:
         return len(self.specification.tokens)
@@ -99,7 +109,7 @@ class Tokenizer:
 
     @property
     def special_ids(self) -> frozenset[int]:
-        """Control tokens: recognised in text as a whole, invisible in decoded text."""
+        """Control tokens and the unknown one: recognised in text as a whole, invisible in decoded text."""
         return self._special
 
     @cached_property
@@ -109,7 +119,8 @@ class Tokenizer:
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """Sorted ids after which generation stops."""
-        named = {index for index in self._special if self.specification.tokens[index] in _END_TEXTS}
+        types, tokens = self.specification.token_types, self.specification.tokens
+        named = {index for index in self._special if types[index] == CONTROL and tokens[index] in _END_TEXTS}
         declared = (
             self.specification.eos_id,
             self.specification.end_of_turn_id,
@@ -131,20 +142,28 @@ class Tokenizer:
         Bytes without a token are left out, as the model's own tokenizer does: SmolLM2 has none for six ASCII
         control characters and for characters from U+40000 to U+BFFFF, which Unicode has not assigned.
         """
+        ids = self._bare_ids(text)
+        return [self.bos_id, *ids] if self.specification.add_bos and self.bos_id is not None else ids
+
+    def _bare_ids(self, text: str) -> list[int]:
         try:
-            ids = self._encoder.encode(text, add_special_tokens=False).ids
+            ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
         except Exception as error:  # lone surrogates and the like come back as untyped errors
             raise TokenizerError(f"text cannot be encoded ({error}); send valid Unicode") from error
-        if self.specification.add_bos and self.bos_id is not None:
-            return [self.bos_id, *ids]
         return ids
 
     def encode_chat(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
     ) -> list[int]:
-        """Ids of a conversation rendered by the model's chat template. Raises ChatTemplateError."""
-        ids = self.encode(self.render_chat(messages, add_generation_prompt=add_generation_prompt))
-        # Some templates write the first token themselves.
+        """Ids of a conversation rendered by the model's chat template. Raises ChatTemplateError.
+
+        A tokenizer.json puts no first token before a rendered conversation, as in `transformers`, where the template
+        writes it. A GGUF file does, as in llama.cpp, unless the template wrote it.
+        """
+        text = self.render_chat(messages, add_generation_prompt=add_generation_prompt)
+        if self.specification.kind == "tokenizer.json":
+            return self._bare_ids(text)
+        ids = self.encode(text)
         return ids[1:] if self.specification.add_bos and ids[:2] == [self.bos_id] * 2 else ids
 
     def render_chat(
@@ -156,67 +175,84 @@ class Tokenizer:
         for index, message in enumerate(messages):
             if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
                 raise ChatTemplateError(f"message {index} needs a role and a content, both text")
-        try:
-            return self._template.render(
-                messages=[dict(message) for message in messages],
-                add_generation_prompt=add_generation_prompt,
-                bos_token=self._text_of(self.bos_id),
-                eos_token=self._text_of(self.eos_id),
-            )
-        except TemplateError as error:
-            raise ChatTemplateError(
-                f"the model's chat template rejects this conversation: {error}"
-            ) from error
-        except (TypeError, ValueError, KeyError, ArithmeticError) as error:
-            raise ChatTemplateError(f"the model's chat template failed: {error}") from error
+        template = self.specification.chat_template
+        if template is None:
+            raise ChatTemplateError("this model has no chat template; use plain completions instead")
+        return chat_template.render(
+            template,
+            {
+                **self.template_tokens,
+                "messages": [dict(message) for message in messages],
+                "add_generation_prompt": add_generation_prompt,
+                "tools": None,
+                "documents": None,
+            },
+        )
 
-    def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
-        """Text of `ids`; bytes that are not UTF-8 become U+FFFD. Raises TokenizerError for unknown ids."""
-        decoder = self.stream(skip_special=skip_special)
+    @property
+    def template_tokens(self) -> dict[str, str]:
+        """The special tokens that a chat template knows by name; one that the tokenizer lacks is undefined there."""
+        if self.specification.template_tokens:
+            return dict(self.specification.template_tokens)
+        ids = {"bos_token": self.bos_id, "eos_token": self.eos_id}
+        return {name: self.specification.tokens[index] for name, index in ids.items() if index is not None}
+
+    def decode(self, ids: Iterable[int], *, skip_special: bool = True, continuation: bool = False) -> str:
+        """Text of `ids`; bytes that are not UTF-8 become U+FFFD. Raises TokenizerError for unknown ids.
+
+        continuation: `ids` go on from others, so that a space at their start is part of the text.
+        """
+        decoder = self.stream(skip_special=skip_special, continuation=continuation)
         return "".join([*map(decoder.push, ids), decoder.flush()])
 
-    def stream(self, *, skip_special: bool = True) -> StreamingDecoder:
+    def stream(self, *, skip_special: bool = True, continuation: bool = False) -> StreamingDecoder:
         """A decoder to push ids into one by one."""
-        return StreamingDecoder(self, skip_special)
+        return StreamingDecoder(self, skip_special, continuation)
 
     def token_bytes(self, index: int, *, skip_special: bool = True) -> bytes:
         if not 0 <= index < len(self._bytes):
             raise TokenizerError(f"token id {index} is outside the vocabulary of {len(self._bytes)}")
         return b"" if skip_special and index in self._special else self._bytes[index]
 
-    def _text_of(self, index: int | None) -> str:
-        return "" if index is None else self.specification.tokens[index]
 
-    @cached_property
-    def _template(self) -> Any:
-        if self.specification.chat_template is None:
-            raise ChatTemplateError("this model has no chat template; use plain completions instead")
-        # trim_blocks, lstrip_blocks, the two functions and plain tojson are what templates are written against.
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda pattern: datetime.datetime.now().strftime(pattern)
-        try:
-            return environment.from_string(self.specification.chat_template)
-        except TemplateError as error:
-            raise ChatTemplateError(f"the model's chat template does not parse: {error}") from error
+def usable_chat(specification: TokenizerSpecification) -> tuple[Tokenizer, tuple[str, ...]]:
+    """The tokenizer, without a chat template that cannot render one question; and a note that says so.
+
+    A model is worth serving without its chats, and a template that never renders would fail with every request.
+    """
+    tokenizer = Tokenizer(specification)
+    if specification.chat_template is None:
+        return tokenizer, ()
+    try:
+        tokenizer.encode_chat([{"role": "user", "content": "Hello"}])
+    except TokenizerError as error:
+        without = replace(specification, chat_template=None)
+        return Tokenizer(without), (f"the model has no chat, only completions: {error}",)
+    return tokenizer, ()
 
 
 class StreamingDecoder:
     """Turns ids into text as they arrive, holding back the bytes of an unfinished UTF-8 character."""
 
-    def __init__(self, tokenizer: Tokenizer, skip_special: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer, skip_special: bool, continuation: bool) -> None:
         self._tokenizer, self._skip_special = tokenizer, skip_special
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._strips_space = tokenizer._strips_space
+        decoding = tokenizer.decoding
+        self._spaces = 0 if continuation else decoding.leading_spaces
+        self._first_mark = decoding.first_mark and not continuation
 
     def push(self, index: int) -> str:
         """Text that is complete after this id; may be empty."""
         content = self._tokenizer.token_bytes(index, skip_special=self._skip_special)
-        if self._strips_space and content:
-            content, self._strips_space = content.removeprefix(b" "), False
+        if self._first_mark and not (self._skip_special and index in self._tokenizer.special_ids):
+            self._first_mark = False
+            if SPACE in (token := self._tokenizer.specification.tokens[index]):
+                content = token.replace(SPACE, "").encode("utf-8")
+        while self._spaces and content:
+            if not content.startswith(b" "):
+                self._spaces = 0
+                break
+            content, self._spaces = content[1:], self._spaces - 1
         return self._decoder.decode(content)
 
     def flush(self) -> str:
@@ -260,14 +296,8 @@ def _build_encoder(specification: TokenizerSpecification) -> Encoder:
     raise TokenizerError(f"a tokenizer of kind {specification.kind!r} is not read; import the model again")
 
 
-def _style(specification: TokenizerSpecification) -> str:
-    """Whether tokens are written in GPT-2's byte alphabet or as SentencePiece does."""
-    return decoding_style(specification.description) if specification.description else specification.kind
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _decoding(specification: TokenizerSpecification) -> Decoding:
+    """How tokens are written, and what the start of a whole text loses."""
+    if specification.description is not None:
+        return described_decoding(specification.description)
+    return Decoding(specification.kind, leading_spaces=int(specification.space_prefix))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +13,12 @@ from fastapi.testclient import TestClient
 
 from contracts.bindings.receipts import receipt_signer
 from node.receipts import receipt_of
+from node.store import Journal
 from prover.model.execute import Executor
+from prover.model.tokenizer import Tokenizer, TokenizerSpecification
 from prover.model.weights import IntegerModel
 
-from .conftest import CHAIN_ID, LEDGER, LocalNode
+from .conftest import CHAIN_ID, LEDGER, LocalNode, build_node
 
 HELLO = [{"role": "user", "content": "Hello"}]
 _PICTURE = {"type": "image_url", "image_url": {"url": "x"}}
@@ -225,3 +230,78 @@ def test_explorer_and_metrics_are_served(client: TestClient) -> None:
     assert again.status_code == 304
     figures = client.get("/metrics").text
     assert 'gainsay_http_requests_total{route="/",status="200"} 1.0' in figures
+
+
+_LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+# A template that asks for alternating roles, and that a question can send into a loop or a recursion.
+_TEMPLATE = (
+    "{% macro again() %}{{ again() }}{% endmacro %}"
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if m.content == 'loop' %}" + _LOOP + "{% elif m.content == 'recurse' %}{{ again() }}"
+    "{% elif m.content == 'grow' %}{{ m.content * 10**9 }}{% elif m.content == 'fail' %}{{ '{}{}'.format(1) }}{% endif %}"
+    "{{ m.content }}{% endfor %}"
+)
+
+
+@pytest.fixture
+def templated(tiny: IntegerModel, journal: Journal) -> Iterator[TestClient]:
+    specification = replace(tiny.tokenizer.specification, chat_template=_TEMPLATE)
+    node = build_node(replace(tiny, tokenizer=Tokenizer(specification)), journal)
+    with TestClient(node.app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"role": "system", "content": "x"}, "System role not supported"),
+        ({"role": "user", "content": "loop"}, "ran longer than"),
+        ({"role": "user", "content": "recurse"}, "calls itself"),
+        ({"role": "user", "content": "grow"}, "memory"),
+        ({"role": "user", "content": "fail"}, "index out of range"),
+    ],
+)
+def test_a_template_that_refuses_or_never_ends_is_400_with_its_words(
+    templated: TestClient, message: dict[str, str], words: str
+) -> None:
+    body = {"model": "tiny", "messages": [message], "max_tokens": 2}
+    answer = templated.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 400, answer.text
+    assert words in answer.json()["error"]["message"] and answer.json()["error"]["param"] == "messages"
+    assert templated.post("/v1/chat/completions", json=body | {"messages": HELLO}).status_code == 200
+
+
+def test_others_are_answered_while_a_template_loops(templated: TestClient) -> None:
+    body = {"model": "tiny", "max_tokens": 1}
+    looping = [{"role": "user", "content": "loop"}]
+    with ThreadPoolExecutor() as pool:
+        loops = [
+            pool.submit(templated.post, "/v1/chat/completions", json=body | {"messages": looping})
+            for _ in range(2)
+        ]
+        assert templated.post("/v1/chat/completions", json=body | {"messages": HELLO}).status_code == 200
+        assert not any(loop.done() for loop in loops)
+        assert {loop.result().status_code for loop in loops} == {400}
+
+
+def test_a_completion_keeps_the_space_that_it_starts_with(tiny: IntegerModel, journal: Journal) -> None:
+    """Of a SentencePiece model, whose texts start with a space of their own: an answer goes on from a prompt."""
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    types = [2, 3, 3] + [6] * 256
+    for index in range(100, 259):  # whatever the model says begins with a space
+        tokens[index], types[index] = f"▁w{index}", 1
+    specification = TokenizerSpecification(
+        tuple(tokens), tuple(types), merges=(), bos_id=1, eos_id=2,
+        kind="sentencepiece", scores=(0.0,) * 259, space_prefix=True,
+    )  # fmt: skip
+    node = build_node(replace(tiny, tokenizer=Tokenizer(specification)), journal)
+    prompt = [104, 110, 200]
+    expected = Executor(tiny).generate(prompt, 6).ids
+    words = "".join(tokens[index].replace("▁", " ") for index in expected if index >= 100)
+    assert words.startswith(" ") and expected[0] >= 100
+    with TestClient(node.app) as client:
+        body = {"model": "tiny", "prompt": prompt, "max_tokens": 6}
+        whole = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
+        streamed = client.post("/v1/completions", json=body | {"stream": True})
+    assert whole.startswith(f" w{expected[0]}")
+    assert "".join(c["text"] for chunk in events(streamed.text) for c in chunk["choices"]) == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ from prover.model.execute import Executor
 from prover.model.fetch import DEFAULT_CACHE, GEMMA3_270M, fetched
 from prover.model.fidelity import measure_fidelity
 from prover.model.float_model import FloatModel
+from prover.model.gguf_file import GgufFile
 from prover.model.gguf_import import import_gguf
+from prover.model.gguf_tokenizer import gguf_tokenizer
 from prover.model.texts import CALIBRATION_CHAPTERS, python_prose
 from prover.model.tokenizer import Tokenizer
 from prover.model.weights import IntegerModel
@@ -51,6 +54,22 @@ def test_smollm2_tokenizes_as_the_original_does(smollm2_executor: Executor) -> N
     assert tokenizer.end_ids == (0, 2)
     text = "naïve 🤖 12345\n\n  def f(x): return x"
     assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "digest"),
+    [
+        pytest.param(
+            SMOLLM2, "525309902749aa10eaa5307aab33092f808ffa90c40c1b6a9757d0bbd0ef34f0", marks=needs_smollm2
+        ),
+        pytest.param(
+            GEMMA3, "7209d556e286f6b06df336bc617a568c329ce8e6db0107758193341db8e900e5", marks=needs_gemma3
+        ),
+    ],
+)
+def test_the_tokenizer_is_the_one_that_was_registered(path: Path, digest: str) -> None:
+    with GgufFile(path) as file:
+        assert Tokenizer(gguf_tokenizer(file)).digest.hex() == digest
 
 
 @needs_smollm2

@@ -1,0 +1,63 @@
+"""A config.json that leaves a setting out means what the family's own configuration class means by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import CONFIG_MAPPING
+
+from prover.model.family_defaults import FAMILY_DEFAULTS
+from prover.model.hugging_face_import import MODEL_TYPES, hugging_face_config
+
+# Where the table writes None, or the name by which the class has it.
+_IMPLIED: dict[tuple[str, str], Any] = {
+    ("llama", "num_key_value_heads"): 32,
+    ("llama", "head_dim"): 128,
+    ("gpt2", "n_inner"): None,
+}
+
+
+def test_every_model_type_has_its_table() -> None:
+    assert set(FAMILY_DEFAULTS) == set(MODEL_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "setting"), [(name, key) for name, table in FAMILY_DEFAULTS.items() for key in table]
+)
+def test_defaults_are_those_of_the_configuration_class(model_type: str, setting: str) -> None:
+    reference, ours = CONFIG_MAPPING[model_type](), FAMILY_DEFAULTS[model_type][setting]
+    if setting in ("rope_theta", "rope_local_base_freq"):
+        rotary = reference.rope_parameters
+        kind = "sliding_attention" if setting == "rope_local_base_freq" else "full_attention"
+        assert ours == rotary.get(kind, rotary)["rope_theta"]
+    elif setting == "sliding_window_pattern":
+        assert ours == reference._sliding_window_pattern
+    elif setting == "sliding_window" and "use_sliding_window" in FAMILY_DEFAULTS[model_type]:
+        assert ours == CONFIG_MAPPING[model_type](use_sliding_window=True).sliding_window
+    elif setting == "layer_types":
+        assert ours is None and len(reference.layer_types) == reference.num_hidden_layers
+    elif model_type == "qwen2" and setting == "head_dim":
+        assert not hasattr(reference, setting)  # hidden / heads in the model
+    else:
+        expected = getattr(reference, setting)
+        assert (ours if ours is not None else _IMPLIED.get((model_type, setting))) == expected
+
+
+@pytest.mark.parametrize("model_type", FAMILY_DEFAULTS)
+def test_a_configuration_of_its_type_alone_is_the_class_without_arguments(model_type: str) -> None:
+    config, reference = hugging_face_config({"model_type": model_type}), CONFIG_MAPPING[model_type]()
+    assert (config.layers, config.hidden) == (reference.num_hidden_layers, reference.hidden_size)
+    assert config.vocabulary == reference.vocab_size
+    if model_type != "gpt2":
+        assert (config.kv_heads, config.heads) == (
+            reference.num_key_value_heads,
+            reference.num_attention_heads,
+        )
+        assert config.head_size == getattr(
+            reference, "head_dim", reference.hidden_size // reference.num_attention_heads
+        )
+    if model_type == "gemma3_text":
+        kinds = [{"sliding_attention": 1, "full_attention": 2}[kind] for kind in reference.layer_types]
+        assert list(config.layer_kinds) == kinds
+        assert config.attention_scale == reference.query_pre_attn_scalar**-0.5
