@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from contracts.bindings.model_registry import ModelRegistry
 from contracts.protocol.game import ModelRules
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
+
+from .errors import Stopped
 
 #: 2^18 powers: enough for every supported model.
 _DEVNET_SRS_BITS = 18
@@ -66,8 +69,13 @@ class LocalModels:
         return self._found[model_id]
 
 
-def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
-    """Load, commit (cached) and wrap one model. Takes seconds to minutes the first time."""
+def load_local_model(
+    name: str, srs_file: Path | None = None, stop: threading.Event | None = None
+) -> LocalModel:
+    """Load, commit (cached) and wrap one model. Takes seconds to minutes the first time.
+
+    Once `stop` is set, a replay that runs raises `Stopped` after its current step.
+    """
     from prover.curve.srs import SRS
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
@@ -76,8 +84,15 @@ def load_local_model(name: str, srs_file: Path | None = None) -> LocalModel:
     model = load_model(name)
     srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
     commitment = commit_model(model, srs)
+
+    def progress(_what: str, _done: int, _all: int) -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped
+
     return LocalModel(
         name=name,
         commitment=commitment,
-        replay=lambda prompt_ids, output_ids: Replay(model, commitment, srs, prompt_ids, output_ids),
+        replay=lambda prompt_ids, output_ids: Replay(
+            model, commitment, srs, prompt_ids, output_ids, progress
+        ),
     )

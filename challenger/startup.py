@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from contracts.bindings.settings import STATE, SettingsError
 from .bot import Challenger, Options
 from .local_models import LocalModels, load_local_model
 from .policies import parse_policy
-from .provider_client import ProviderClient, provider_urls
+from .provider_client import provider_book
 from .settings import ChallengerSettings
 from .store import Store, open_engine
+from .trace_files import TraceFiles
 
 log = structlog.get_logger(__name__)
 DEVNET_CHAIN_ID = 31337
@@ -32,6 +34,7 @@ class Connection:
     contracts: ProtocolContracts
     sender: Sender | None
     store: Store
+    traces: TraceFiles
     is_devnet: bool
     confirmations: int
 
@@ -47,13 +50,16 @@ def connect(settings: ChallengerSettings) -> Connection:
     confirmations = settings.confirmations if settings.confirmations is not None else (0 if is_devnet else 3)
     signer = None if settings.watch_only else _open_signer(settings, chain)
     address = signer.address if signer else "watcher"
-    engine = open_engine(settings.challenger_database or database_path(chain, deployment, address))
+    database = settings.challenger_database or database_path(chain, deployment, address)
+    engine = open_engine(database)
     sender = sender_on_engine(chain, signer, engine, confirmations=confirmations) if signer else None
-    return Connection(contracts, sender, Store(engine), is_devnet, confirmations)
+    traces = TraceFiles(database.with_name(database.name + "-traces"))
+    return Connection(contracts, sender, Store(engine), traces, is_devnet, confirmations)
 
 
-def open_challenger(settings: ChallengerSettings) -> Challenger:
-    """Connect, load and commit the models, and put the parts together."""
+def open_challenger(settings: ChallengerSettings, stop: threading.Event | None = None) -> Challenger:
+    """Connect, load and commit the models, and put the parts together. `stop` also interrupts replays."""
+    providers = provider_book(settings.providers)
     connection = connect(settings)
     contracts, is_devnet = connection.contracts, connection.is_devnet
     policy = parse_policy(settings.policy)
@@ -68,7 +74,7 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
     models = []
     for name in settings.models:
         log.info("loading model", model=name)
-        models.append(load_local_model(name, settings.srs))
+        models.append(load_local_model(name, settings.srs, stop))
     bond = contracts.stake.parameters().challenger_bond
     if connection.sender is not None:
         balance = contracts.chain.balance_wei(connection.sender.address)
@@ -83,7 +89,7 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
         connection.sender,
         connection.store,
         LocalModels(models, contracts.registry, trusted),
-        {address: ProviderClient(url) for address, url in provider_urls(settings.providers).items()},
+        providers,
         policy,
         Options(
             watch_only=settings.watch_only,
@@ -93,6 +99,7 @@ def open_challenger(settings: ChallengerSettings) -> Challenger:
             opening_margin_s=2 if is_devnet else 60,
             poll_s=settings.poll_s,
         ),
+        connection.traces,
     )
 
 

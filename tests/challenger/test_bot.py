@@ -10,7 +10,7 @@ import pytest
 from challenger.bot import Challenger, Options
 from challenger.local_models import LocalModel, LocalModels
 from challenger.policies import Policy, RandomShare
-from challenger.provider_client import ProviderClient, provider_urls
+from challenger.provider_client import provider_book
 from challenger.store import Store, open_engine
 from contracts.bindings.inference_ledger import ResponseStatus
 from contracts.bindings.keys import UnlockedSigner
@@ -81,7 +81,13 @@ class Scene:
 
 
 def make_challenger(
-    arena: Arena, server: ListingServer, store: Store, options: Options, policy: Policy, account: int = 4
+    arena: Arena,
+    server: ListingServer,
+    store: Store,
+    options: Options,
+    policy: Policy,
+    account: int = 4,
+    trusted: Sequence[bytes] | None = None,
 ) -> Challenger:
     chain = arena.contracts.chain
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[account])
@@ -90,8 +96,8 @@ def make_challenger(
         arena.contracts,
         sender_on_engine(chain, signer, store.engine),
         store,
-        LocalModels([model], arena.contracts.registry, [arena.model_id]),
-        {address: ProviderClient(url) for address, url in provider_urls([server.url]).items()},
+        LocalModels([model], arena.contracts.registry, [arena.model_id] if trusted is None else trusted),
+        provider_book([server.url]),
         policy,
         options,
     )
@@ -101,7 +107,9 @@ def make_challenger(
 def make_scene(arena: Arena) -> Iterator:  # type: ignore[type-arg]
     servers = []
 
-    def make(policy: Policy | None = None, **options: object) -> Scene:
+    def make(
+        policy: Policy | None = None, trusted: Sequence[bytes] | None = None, **options: object
+    ) -> Scene:
         server = ListingServer()
         servers.append(server)
         store = Store(open_engine(None))
@@ -111,7 +119,7 @@ def make_scene(arena: Arena) -> Iterator:  # type: ignore[type-arg]
 
         store.advance(Cursor(head.number, head.hash), None, [], {})
         settings = Options(**options)  # type: ignore[arg-type]
-        bot = make_challenger(arena, server, store, settings, policy or RandomShare(1.0))
+        bot = make_challenger(arena, server, store, settings, policy or RandomShare(1.0), trusted=trusted)
         return Scene(arena, server, bot, store, arena.contracts.chain.unlocked_accounts()[4])
 
     yield make
@@ -204,7 +212,7 @@ def test_responses_that_are_not_drawn_are_left_alone(make_scene, arena: Arena) -
 def test_a_dispute_waits_until_the_bond_can_be_paid(  # type: ignore[no-untyped-def]
     make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("challenger.bot._RETRY_S", 0.0)
+    monkeypatch.setattr("challenger.openings._FIRST_RETRY_S", 0.0)
     scene = make_scene()
     scene.run()  # takes home what earlier games left as credits, which could pay the bond
     chain = arena.contracts.chain
@@ -250,8 +258,7 @@ def test_a_reorganisation_takes_its_work_back(make_scene, arena: Arena) -> None:
 
 
 def test_an_untrusted_model_is_unknown(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
-    scene = make_scene()
-    scene.challenger._models = LocalModels([], arena.contracts.registry, [])
+    scene = make_scene(trusted=[])
     batch = scene.post(wrong(arena, 0))
     scene.run()
     assert scene.state(batch, 0) == "unknown"
