@@ -30,7 +30,8 @@ Found = Callable[[ResponseRow, OwnTrace | None], None]
 
 
 class Judge:
-    """Decides responses. `now` is the chain's time, `margin_s` how long before a window's end no game is opened."""
+    """Decides responses. `now` is the chain's time, `margin_s` how long before a window's end no game is opened,
+    `clock` this machine's seconds."""
 
     def __init__(
         self,
@@ -40,9 +41,11 @@ class Judge:
         now: Callable[[], int],
         margin_s: int,
         found_invalid: Found,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._models, self._arity = store, models, arity
         self._now, self._margin_s, self._found_invalid = now, margin_s, found_invalid
+        self._clock = clock
         self._s_per_position: dict[bytes, float] = {}
         self._served_s: dict[str, float] = {}
         self._parked: dict[int, tuple[int, float]] = {}
@@ -65,15 +68,15 @@ class Judge:
         if choice.shortage is not None:
             slowest = max(self._s_per_position.values(), default=_S_PER_POSITION)
             most = int(min(max(0.0, choice.shortage.left_s) / slowest, most))
-        parked = [number for number, (_, until) in self._parked.items() if until > time.monotonic()]
+        parked = [number for number, (_, until) in self._parked.items() if until > self._clock()]
         row = self._store.next_pending(
             choice.provider, by_ticket=choice.by_ticket, most_positions=most, without=parked
         )
         if row is None:
             return False
-        started = time.monotonic()
+        started = self._clock()
         self._decide(row)
-        spent_s = max(time.monotonic() - started, _LEAST_S)
+        spent_s = max(self._clock() - started, _LEAST_S)
         self._served_s[choice.provider] = self._served_s.get(choice.provider, 0.0) + spent_s
         return True
 
@@ -109,8 +112,8 @@ class Judge:
                 self._store.note_risk("", None)
             self._shortage = None
             return
-        if self._shortage is None or time.monotonic() - self._told_at > _SHORTAGE_TOLD_EVERY_S:
-            self._told_at = time.monotonic()
+        if self._shortage is None or self._clock() - self._told_at > _SHORTAGE_TOLD_EVERY_S:
+            self._told_at = self._clock()
             log.error(
                 "replay capacity is short: responses will become final unexamined",
                 needed_s=round(shortage.needed_s),
@@ -143,7 +146,7 @@ class Judge:
             log.exception("verdict not written", batch=row.batch_id, index=row.index)
             tries = self._parked.get(row.id, (0, 0.0))[0] + 1
             pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
-            self._parked[row.id] = (tries, time.monotonic() + pause_s)
+            self._parked[row.id] = (tries, self._clock() + pause_s)
             return
         if verdict.judgement is Judgement.INVALID:
             self._found_invalid(row, trace)
@@ -163,7 +166,7 @@ class Judge:
             made.append(model.replay(prompt_ids, output_ids))
             return made[0]
 
-        started = time.monotonic()
+        started = self._clock()
         verdict = judge(
             row.fields,
             *row.ids,
@@ -172,7 +175,7 @@ class Judge:
             replay,  # type: ignore[arg-type]
         )
         if made:
-            measured = (time.monotonic() - started) / max(1, row.positions)
+            measured = (self._clock() - started) / max(1, row.positions)
             old = self._s_per_position.get(row.model_id, measured)
             self._s_per_position[row.model_id] = (old + measured) / 2
         return verdict, made[0] if made else None
