@@ -25,6 +25,7 @@ from .errors import StoreError
 
 #: SQLite's largest integer; what the chain holds beyond it is cut off there.
 LARGEST_INTEGER = 2**63 - 1
+_BUSY_S = 30.0  # how long a locked database is waited for; then the loop says so and tries again
 
 
 class CursorRow(SQLModel, table=True):
@@ -168,7 +169,7 @@ def open_engine(path: Path | None) -> Engine:
     """SQLite (WAL) in a file, or in memory for None. Raises `StoreError`."""
     from sqlalchemy.pool import StaticPool
 
-    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": _BUSY_S}}
     try:
         if path is None:
             engine = create_engine("sqlite://", poolclass=StaticPool, **options)
