@@ -51,13 +51,16 @@ class Judge:
         self._parked: dict[int, tuple[int, float]] = {}
         self._shortage: Shortage | None = None
         self._told_at = 0.0
+        self._closed_until = -1
         store.look_again_at_foreign_models()
 
     def step(self) -> bool:
         """Decide one response; whether there was one. Never judged before judged again."""
         now = self._now()
-        for batch_id, number in self._store.close_windows(now + self._margin_s):
-            log.error("responses missed: their window closed first", batch=batch_id, responses=number)
+        if now != self._closed_until:
+            for batch_id, number in self._store.close_windows(now + self._margin_s):
+                log.error("responses missed: their window closed first", batch=batch_id, responses=number)
+            self._closed_until = now
         choice = self._choose(now)
         if choice is None:
             if (again := self._store.due_again(time.time())) is None:

@@ -6,6 +6,7 @@ is in the tree whose root is on chain.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,16 @@ from . import foreign_listing as foreign
 from .bounded_fetch import BoundedFetcher, FetchFailed, shared_fetcher
 from .errors import ProviderUnreachable
 
-LARGEST_LISTING = 128 * 2**20
-_BYTES_PER_RESPONSE = 64 * 2**10
+#: A text of that size can become twenty times as many bytes of objects.
+LARGEST_LISTING = 32 * 2**20
+_BYTES_PER_RESPONSE = 512 * 2**10
 _LARGEST_RECEIPT = 64 * 2**10
 _LISTING_LIMITS = Limits(largest_bytes=LARGEST_LISTING)
 #: One reading of one batch, all its requests together.
 DEADLINE_S = 30.0
 _RECEIPTS_PER_READING = 256
+#: One listing at a time is taken apart, whatever number of providers sends large ones at once.
+_taking_apart = threading.Lock()
 _MOST_URLS = 64
 
 Ids = tuple[tuple[int, ...], tuple[int, ...]]
@@ -96,7 +100,9 @@ class ProviderClient:
             except ProviderUnreachable:
                 return None
 
-        listed = self._read(body, f"batch {batch.batch_id}").get("responses")
+        with _taking_apart:
+            listed = self._read(body, f"batch {batch.batch_id}").get("responses")
+        del body
         found = responses_of(listed, batch, chain_id, ledger, ask_receipt, known)
         if found is None:
             raise self._wrong(f"batch {batch.batch_id} with its {batch.count} responses")

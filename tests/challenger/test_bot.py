@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from challenger.bot import Challenger, Options
 from challenger.local_models import LocalModel, LocalModels
@@ -263,3 +265,47 @@ def test_an_untrusted_model_is_unknown(make_scene, arena: Arena) -> None:  # typ
     scene.run()
     assert scene.state(batch, 0) == "unknown"
     assert scene.store.games() == []
+
+
+def test_a_batch_that_is_never_shown_is_told_before_its_window_closes(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
+    scene = make_scene()
+    batch = arena.post([ResponseFields.of([1], [2], 1, 0)])
+    scene.run()
+    with capture_logs() as logs:
+        arena.local_chain.pass_time(DEVNET.challenge_window // 2 + 5)
+        scene.run()
+    told = [entry for entry in logs if entry["event"] == "batch still not shown whole"]
+    assert [(entry["batch"], entry["log_level"]) for entry in told] == [(batch.batch_id, "error")]
+    assert 0 < told[0]["left_s"] < DEVNET.challenge_window / 2
+    with capture_logs() as logs:
+        arena.local_chain.pass_time(DEVNET.challenge_window)
+        scene.run()
+    assert [entry["batch"] for entry in logs if entry["event"] == "batch closed unseen"] == [batch.batch_id]
+    stored = scene.store.batch(batch.batch_id)
+    assert stored is not None and stored.state == "closed"
+
+
+def test_ids_that_are_shown_late_are_judged(
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("challenger.listing._FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr("challenger.listing._LONGEST_RETRY_S", 0.0)
+    scene = make_scene()
+    batch = scene.post(wrong(arena, 0), shown=False)
+    scene.run(3)
+    assert scene.state(batch, 0) == "withheld"
+    scene.server.show(batch, [(_PROMPTS[0], wrong(arena, 0))])
+    scene.run()
+    assert scene.state(batch, 0) == "invalid"
+    scene.the_game(batch, 0)
+
+
+def test_an_older_database_is_read_again_but_keeps_its_secret(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "challenger.sqlite")
+    secret = Store(engine).secret()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE challenger_response DROP COLUMN tries")
+        connection.exec_driver_sql("INSERT INTO challenger_cursor VALUES (7, x'00')")
+    engine.dispose()
+    store = Store(open_engine(tmp_path / "challenger.sqlite"))
+    assert (store.secret(), store.history(), list(store.all_responses())) == (secret, [], [])
