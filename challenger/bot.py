@@ -121,6 +121,8 @@ class Challenger:
         for loop in loops:
             loop.start()
         stop.wait()
+        for client in self._providers.clients():
+            client.stop()
         until = time.monotonic() + _JOIN_S
         for loop in loops:
             loop.join(max(0.1, until - time.monotonic()))

@@ -27,6 +27,7 @@ class BoundedFetcher:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._trust = ssl.create_default_context()
+        self._running: set[concurrent.futures.Future[bytes]] = set()
         threading.Thread(target=self._loop.run_forever, name="http", daemon=True).start()
 
     def get(self, url: str, *, within_s: float, at_most_bytes: int) -> bytes:
@@ -34,6 +35,7 @@ class BoundedFetcher:
         if within_s <= 0:
             raise FetchFailed("no time is left for it")
         future = asyncio.run_coroutine_threadsafe(self._get(url, within_s, at_most_bytes), self._loop)
+        self._running.add(future)
         try:
             return future.result(within_s + _GRACE_S)
         except (TimeoutError, concurrent.futures.TimeoutError) as error:
@@ -46,6 +48,13 @@ class BoundedFetcher:
             raise FetchFailed(
                 f"{type(error).__name__}: {error}".encode("ascii", "replace").decode()[:200]
             ) from error
+        finally:
+            self._running.discard(future)
+
+    def interrupt(self) -> None:
+        """Every request that runs now fails at once."""
+        for future in list(self._running):
+            future.cancel()
 
     async def _get(self, url: str, within_s: float, at_most_bytes: int) -> bytes:
         # A client per request: nothing that one stranger sends (cookies, say) is kept for the next.

@@ -72,6 +72,7 @@ class ProviderClient:
         self.base_url = base_url.rstrip("/")
         self._deadline_s = deadline_s
         self._fetcher = fetcher or shared_fetcher()
+        self._is_stopped = False
 
     def responses(
         self, batch: BatchOnChain, chain_id: int, ledger: str, known: Collection[int] = ()
@@ -108,7 +109,14 @@ class ProviderClient:
             raise self._wrong(f"batch {batch.batch_id} with its {batch.count} responses")
         return found
 
+    def stop(self) -> None:
+        """What is asked now and later fails at once."""
+        self._is_stopped = True
+        self._fetcher.interrupt()
+
     def _get(self, path: str, until: float, at_most_bytes: int) -> bytes:
+        if self._is_stopped:
+            raise ProviderUnreachable(f"{self.base_url} is not asked any more; the challenger stops")
         try:
             return self._fetcher.get(
                 self.base_url + path, within_s=until - time.monotonic(), at_most_bytes=at_most_bytes

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -23,6 +24,7 @@ from contracts.bindings.log_reader import Cursor
 from contracts.bindings.sender import sender_on_engine
 from contracts.protocol.game import Outcome, Phase, Side
 from contracts.protocol.response import ResponseFields
+from tests.challenger.hostile_server import HostileServer, dripped_head
 from tests.challenger.listing_server import ListingServer
 from tests.challenger.started import await_true
 from tests.contracts.chain_game import Arena, PostedBatch
@@ -40,7 +42,7 @@ class Running:
 
     arena: Arena
     folder: Path
-    server: ListingServer = field(default_factory=ListingServer)
+    server: Any = field(default_factory=ListingServer)
     released: threading.Event = field(default_factory=threading.Event)
     replays: list[int] = field(default_factory=list)
     slow_replays: list[int] = field(default_factory=list)
@@ -221,6 +223,18 @@ def test_a_stop_joins_every_loop(arena: Arena, tmp_path: Path) -> None:
     running.stop()
     assert not names & {thread.name for thread in threading.enumerate()}
     running.server.close()
+
+
+def test_a_stop_waits_for_no_slow_provider(arena: Arena, tmp_path: Path) -> None:
+    slow = HostileServer(dripped_head(1.0))
+    running = Running(arena, tmp_path, slow)
+    running.arena.post([ResponseFields.of([1], [2], 1, 0)])
+    await_true(lambda: bool(slow.requests), 20, "the slow provider is asked")
+    started = time.monotonic()
+    running.stop()
+    assert time.monotonic() - started < 5
+    assert f"list {slow.url}" not in {thread.name for thread in threading.enumerate()}
+    slow.close()
 
 
 # --- files
