@@ -24,7 +24,7 @@ class Limits:
     number_length: int = 100
 
 
-def read_json(text: bytes | str, *, what: str, limits: Limits = Limits()) -> Any:  # noqa: B008
+def read_json(text: bytes | str, *, what: str, limits: Limits = Limits()) -> Any:
     """The value of a JSON text. Raises `ForeignJsonError`, whatever the text is."""
 
     def bounded(digits: str) -> str:
