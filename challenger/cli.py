@@ -74,14 +74,13 @@ def run(
         keystore=keystore,
         challenger_database=database,
     )
+    stop = threading.Event()
     connection = connect(settings)
     with connection.running_alone():
-        challenger = open_challenger(settings, connection)
+        challenger = open_challenger(settings, connection, stop)
         if once:
-            while challenger.tick():
-                pass
+            challenger.settle()
             return
-        stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         typer.echo(f"challenger watches {settings.rpc_url} with policy {settings.policy}; Ctrl-C stops it")
@@ -123,11 +122,22 @@ def list_verdicts(
             "index": row.index,
             "leaf": "0x" + row.leaf.hex(),
             "state": row.state,
-            "why": row.why,
+            "why": row.why + (f"; not disputed: {opening.problem}" if opening and opening.problem else ""),
             "games": games.get((row.batch_id, row.index), []),
         }
-        for row in store.all_responses()
+        for row, opening in store.all_responses()
     ]
+    # What is not shown cannot be judged: one line per batch says so.
+    for state, called in (("new", "not shown"), ("closed", "closed unseen")):
+        for batch in store.batches(state):
+            line: dict[str, Any] = {
+                "batch": batch.batch_id,
+                "index": None,
+                "leaf": None,
+                "state": called,
+                "games": [],
+            }
+            rows.append(line | {"why": batch.problem or "not asked yet"})
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -137,5 +147,6 @@ def list_verdicts(
     table = Table("batch", "index", "verdict", "why", "games")
     for row in rows:
         played = ", ".join(f"{game['game']}: {game['outcome']}" for game in row["games"])
-        table.add_row(str(row["batch"]), str(row["index"]), row["state"], row["why"], played)
+        index = "" if row["index"] is None else str(row["index"])
+        table.add_row(str(row["batch"]), index, row["state"], row["why"], played)
     Console().print(table)

@@ -197,12 +197,11 @@ def _settings(
 
 def _look(settings: ChallengerSettings) -> tuple[DisputeTable, Sender | None]:
     from .disputes_by_hand import DisputeTable
-    from .provider_client import ProviderClient, provider_urls
+    from .provider_client import provider_book
     from .startup import connect
 
     connection = connect(settings)
-    clients = {address: ProviderClient(url) for address, url in provider_urls(settings.providers).items()}
-    return DisputeTable(connection.contracts, clients), connection.sender
+    return DisputeTable(connection.contracts, provider_book(settings.providers)), connection.sender
 
 
 def _sit_down(settings: ChallengerSettings) -> tuple[DisputeTable, Sender]:

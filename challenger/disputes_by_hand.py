@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from prover.errors import NotFoundError, UsageError
 
 from .errors import ProviderUnreachable
 from .local_models import LocalModel
-from .provider_client import BatchOnChain, KnownResponse, ProviderClient
+from .provider_client import BatchOnChain, KnownResponse, ProviderBook
 
 Ids = tuple[list[int], list[int]]
 
@@ -52,7 +52,7 @@ class Sent:
 class DisputeTable:
     """The games of one deployment. `providers` are asked for what the chain does not hold."""
 
-    def __init__(self, contracts: ProtocolContracts, providers: Mapping[str, ProviderClient]) -> None:
+    def __init__(self, contracts: ProtocolContracts, providers: ProviderBook) -> None:
         self._contracts, self._providers = contracts, providers
 
     # --- looking
@@ -105,11 +105,12 @@ class DisputeTable:
             batch = self._contracts.ledger.batch(batch_id)
         except ContractError as error:
             raise NotFoundError(f"there is no batch {batch_id} on this ledger") from error
-        client = self._providers.get(batch.provider) or self._providers.get("")
-        if client is None:
+        if not self._providers.of(batch.provider):
             raise UsageError(f"no URL of {batch.provider} is known; name it with --provider")
         on_chain = BatchOnChain(batch_id, batch.provider, batch.model_id, batch.root, batch.salt, batch.count)
-        known = client.responses(on_chain, self._contracts.chain.chain_id, self._contracts.ledger.address)
+        known = self._providers.responses(
+            on_chain, self._contracts.chain.chain_id, self._contracts.ledger.address
+        )
         found = next((response for response in known if response.index == index), None)
         if found is None:
             raise NotFoundError(f"the provider shows no response {index} in batch {batch_id}")

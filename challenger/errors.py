@@ -15,3 +15,7 @@ class StoreError(EnvironmentMissingError):
 
 class ProviderUnreachable(GainsayError):
     """A provider did not answer, or not with what it should; try again later."""
+
+
+class Stopped(Exception):
+    """The program was asked to stop in the middle of a replay. No `GainsayError`: nothing was found out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from contracts.bindings.settings import STATE
 from contracts.protocol.game import ModelRules
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
+
+from .errors import Stopped
 
 MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
 #: 2^18 powers: enough for every supported model.
@@ -76,10 +79,18 @@ class LocalModels:
 
 
 def load_local_model(
-    name: str, srs_file: Path | None = None, *, models: Path = MODELS, commitments: Path = COMMITMENTS
+    name: str,
+    srs_file: Path | None = None,
+    *,
+    models: Path = MODELS,
+    commitments: Path = COMMITMENTS,
+    stop: threading.Event | None = None,
 ) -> LocalModel:
     """Load, commit and wrap one model, and build its verifiers. Takes seconds to minutes the first time, then reads
-    caches."""
+    caches.
+
+    Once `stop` is set, a replay that runs raises `Stopped` after its current step.
+    """
     from contracts.bindings.registration import built_model_id
     from prover.curve.srs import SRS
     from prover.model.library import load_model
@@ -90,9 +101,16 @@ def load_local_model(
     model = load_model(name, models=models)
     srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
     commitment = commit_model(model, srs, cache_dir=commitments)
+
+    def progress(_what: str, _done: int, _all: int) -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped
+
     return LocalModel(
         name=name,
         commitment=commitment,
-        replay=lambda prompt_ids, output_ids: Replay(model, commitment, srs, prompt_ids, output_ids),
+        replay=lambda prompt_ids, output_ids: Replay(
+            model, commitment, srs, prompt_ids, output_ids, progress
+        ),
         built_id=built_model_id(commitment, generate_sources(model.config, srs)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ from prover.foreign_json import read_json_file
 from .bot import Challenger, Options
 from .local_models import LocalModels, load_local_model
 from .policies import parse_policy
-from .provider_client import ProviderClient, provider_urls
+from .provider_client import provider_book
 from .settings import ChallengerSettings
 from .store import Store, open_engine
+from .trace_files import TraceFiles
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,7 @@ class Connection:
     contracts: ProtocolContracts
     sender: Sender | None
     store: Store
+    traces: TraceFiles
     is_devnet: bool
     confirmations: int
     max_head_age_s: float | None
@@ -55,15 +58,26 @@ def connect(settings: ChallengerSettings) -> Connection:
         fallback = _devnet_account(settings.deployment)
         signer = open_signer(settings, chain, fallback, ", or use --watch-only")
     address = signer.address if signer else "watcher"
-    engine = open_engine(settings.challenger_database or database_path(chain, contracts.deployment, address))
+    database = settings.challenger_database or database_path(chain, contracts.deployment, address)
+    engine = open_engine(database)
     sender = sender_on_engine(chain, signer, engine, confirmations=opened.confirmations) if signer else None
+    traces = TraceFiles(database.with_name(database.name + "-traces"))
     return Connection(
-        contracts, sender, Store(engine), opened.is_devnet, opened.confirmations, opened.max_head_age_s
+        contracts,
+        sender,
+        Store(engine),
+        traces,
+        opened.is_devnet,
+        opened.confirmations,
+        opened.max_head_age_s,
     )
 
 
-def open_challenger(settings: ChallengerSettings, connection: Connection | None = None) -> Challenger:
-    """Connect, load and commit the models, and put the parts together."""
+def open_challenger(
+    settings: ChallengerSettings, connection: Connection | None = None, stop: threading.Event | None = None
+) -> Challenger:
+    """Connect, load and commit the models, and put the parts together. `stop` also interrupts replays."""
+    providers = provider_book(settings.providers)
     connection = connection or connect(settings)
     contracts, is_devnet = connection.contracts, connection.is_devnet
     policy = parse_policy(settings.policy)
@@ -73,7 +87,11 @@ def open_challenger(settings: ChallengerSettings, connection: Connection | None 
         log.info("loading model", model=name)
         models.append(
             load_local_model(
-                name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir
+                name,
+                settings.srs,
+                models=settings.models_dir,
+                commitments=settings.commitments_dir,
+                stop=stop,
             )
         )
     bond = contracts.stake.parameters().challenger_bond
@@ -89,7 +107,7 @@ def open_challenger(settings: ChallengerSettings, connection: Connection | None 
         connection.sender,
         connection.store,
         LocalModels(models, contracts.registry, trusted),
-        {address: ProviderClient(url) for address, url in provider_urls(settings.providers).items()},
+        providers,
         policy,
         Options(
             watch_only=settings.watch_only,
@@ -99,6 +117,7 @@ def open_challenger(settings: ChallengerSettings, connection: Connection | None 
             opening_margin_s=2 if is_devnet else 60,
             poll_s=settings.poll_s,
         ),
+        connection.traces,
     )
 
 

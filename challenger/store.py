@@ -1,105 +1,39 @@
-"""The challenger's memory: cursors, batches, responses and their verdicts, games."""
+"""The challenger's memory. Every method is one transaction, and writes only its caller's columns (see tables.py)."""
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, LargeBinary, UniqueConstraint, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Field, Session, SQLModel, col, delete, select
+from sqlalchemy import Engine, and_, func, insert, or_, update
+from sqlmodel import Session, col, delete, select
 
 from contracts.bindings.log_reader import Cursor
-from contracts.protocol.response import ResponseFields
 
-from .errors import StoreError
+from .schedule import Demand
+from .tables import (
+    BatchRow,
+    CursorRow,
+    DisputeRow,
+    FactRow,
+    GameRow,
+    OpeningRow,
+    ResponseRow,
+    open_engine,
+)
+
+__all__ = ["BatchRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
 
 _KEPT_CURSORS = 256
-
-
-class CursorRow(SQLModel, table=True):
-    """A block up to which everything was handled."""
-
-    __tablename__ = "challenger_cursor"
-
-    number: int = Field(primary_key=True)
-    hash: bytes = Field(sa_type=LargeBinary)
-
-
-class BatchRow(SQLModel, table=True):
-    """A posted batch. `state`: new, listed, closed (its challenge window is over)."""
-
-    __tablename__ = "challenger_batch"
-
-    batch_id: int = Field(primary_key=True)
-    block_number: int = Field(index=True)
-    provider: str
-    model_id: bytes = Field(sa_type=LargeBinary)
-    root: bytes = Field(sa_type=LargeBinary)
-    salt: bytes = Field(sa_type=LargeBinary)
-    count: int
-    deadline: int
-    state: str = Field(default="new", index=True)
-    next_try_at: float = 0.0
-    problem: str | None = None
-
-
-class ResponseRow(SQLModel, table=True):
-    """One response. `state`: pending, skipped, valid, invalid, unknown, withheld."""
-
-    __tablename__ = "challenger_response"
-    __table_args__ = (UniqueConstraint("batch_id", "index"),)
-
-    id: int | None = Field(default=None, primary_key=True)
-    batch_id: int = Field(foreign_key="challenger_batch.batch_id", index=True)
-    index: int
-    leaf: bytes = Field(sa_type=LargeBinary)
-    fields_json: str
-    path_json: str
-    ids_json: str | None = None
-    output_hash: bytes = Field(sa_type=LargeBinary, index=True)
-    prompt_hash: bytes = Field(sa_type=LargeBinary)
-    latency_s: float | None = None
-    state: str = Field(default="pending", index=True)
-    why: str = ""
-    next_try_at: float = 0.0
-
-    @property
-    def fields(self) -> ResponseFields:
-        stored: dict[str, Any] = {
-            name: bytes.fromhex(value) if isinstance(value, str) else value
-            for name, value in json.loads(self.fields_json).items()
-        }
-        return ResponseFields(**stored)
-
-    @property
-    def path(self) -> list[bytes]:
-        return [bytes.fromhex(node) for node in json.loads(self.path_json)]
-
-    @property
-    def ids(self) -> tuple[list[int], list[int]] | None:
-        if self.ids_json is None:
-            return None
-        prompt_ids, output_ids = json.loads(self.ids_json)
-        return prompt_ids, output_ids
-
-
-class GameRow(SQLModel, table=True):
-    """A game that this challenger opened. `outcome` is None while it runs."""
-
-    __tablename__ = "challenger_game"
-
-    game_id: int = Field(primary_key=True)
-    block_number: int = Field(index=True)
-    batch_id: int
-    index: int
-    outcome: str | None = None
-    reason: str | None = None
-    ended_block: int | None = None
+#: Short transactions, because the sender's journal of moves is in the same database.
+_ROWS_PER_TRANSACTION = 500
+_WITH_DISPUTE = and_(
+    col(DisputeRow.batch_id) == ResponseRow.batch_id, col(DisputeRow.index) == ResponseRow.index
+)
+_LIMIT = func.max(ResponseRow.deadline, func.coalesce(DisputeRow.challenge_deadline, 0))
+_IS_VOID = func.coalesce(DisputeRow.is_void, False)
 
 
 @dataclass(frozen=True)
@@ -111,51 +45,16 @@ class Ending:
     block_number: int
 
 
-class FactRow(SQLModel, table=True):
-    """Single values, such as the secret of the policy."""
+@dataclass(frozen=True)
+class Turn:
+    """Something happened in a game; `deadline` is None when no new turn began."""
 
-    __tablename__ = "challenger_fact"
-
-    name: str = Field(primary_key=True)
-    value: bytes = Field(sa_type=LargeBinary)
-
-
-_ROWS: tuple[Any, ...] = (CursorRow, BatchRow, ResponseRow, GameRow, FactRow)
-_TABLES = [row.__table__ for row in _ROWS]
-
-
-def encode_fields(fields: ResponseFields) -> str:
-    return json.dumps({k: v.hex() if isinstance(v, bytes) else v for k, v in vars(fields).items()})
-
-
-def open_engine(path: Path | None) -> Engine:
-    """SQLite (WAL) in a file, or in memory for None. Raises `StoreError`."""
-    from sqlalchemy.pool import StaticPool
-
-    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
-    if path is None:
-        engine = create_engine("sqlite://", poolclass=StaticPool, **options)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(f"sqlite:///{path}", **options)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    try:
-        SQLModel.metadata.create_all(engine, tables=_TABLES)
-    except SQLAlchemyError as error:
-        raise StoreError(
-            f"{path} cannot be used as the challenger's database ({error}); move it away"
-        ) from error
-    return engine
+    deadline: int | None
+    block_number: int
 
 
 class Store:
-    """Every method is one transaction."""
+    """All loops share it; it may be used from several threads when it lives in a file."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -170,6 +69,8 @@ class Store:
                 session.commit()
             return row.value
 
+    # --- the watcher's
+
     def history(self) -> list[Cursor]:
         """Cursors, newest first."""
         with Session(self.engine) as session:
@@ -180,15 +81,25 @@ class Store:
         self,
         cursor: Cursor,
         rewound_to: int | None,
-        rows: Sequence[BatchRow | GameRow],
+        rows: Sequence[BatchRow | GameRow | DisputeRow],
         ended: dict[int, Ending],
+        turns: dict[int, Turn] | None = None,
     ) -> None:
         """Take over what one reading of the chain said, together with its cursor."""
         with Session(self.engine) as session:
             if rewound_to is not None:
                 self._drop_after(session, rewound_to)
             for row in rows:
+                if isinstance(row, DisputeRow) and (
+                    old := session.get(DisputeRow, (row.batch_id, row.index))
+                ):
+                    row.challenge_deadline = max(row.challenge_deadline, old.challenge_deadline)
+                    row.is_void = row.is_void or old.is_void
                 session.merge(row)
+            for game_id, turn in (turns or {}).items():
+                if (game := session.get(GameRow, game_id)) is not None:
+                    game.touched_block = turn.block_number
+                    game.deadline = game.deadline if turn.deadline is None else turn.deadline
             for game_id, ending in ended.items():
                 if (game := session.get(GameRow, game_id)) is not None:
                     game.outcome, game.reason = ending.outcome, ending.reason
@@ -204,60 +115,184 @@ class Store:
     def _drop_after(self, session: Session, block_number: int) -> None:
         lost = select(BatchRow.batch_id).where(BatchRow.block_number > block_number)
         session.exec(delete(ResponseRow).where(col(ResponseRow.batch_id).in_(lost)))
-        session.exec(delete(BatchRow).where(col(BatchRow.block_number) > block_number))
-        session.exec(delete(GameRow).where(col(GameRow.block_number) > block_number))
+        session.exec(delete(OpeningRow).where(col(OpeningRow.batch_id).in_(lost)))
+        for row in (BatchRow, DisputeRow, GameRow):
+            session.exec(delete(row).where(col(row.block_number) > block_number))
         session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
         for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
             game.outcome = game.reason = game.ended_block = None
 
-    def batches(self, state: str, due: float) -> list[BatchRow]:
+    # --- the lister's
+
+    def batches(self, state: str) -> list[BatchRow]:
         with Session(self.engine) as session:
-            query = select(BatchRow).where(BatchRow.state == state, BatchRow.next_try_at <= due)
+            query = select(BatchRow).where(BatchRow.state == state)
             return list(session.exec(query.order_by(col(BatchRow.batch_id))).all())
 
     def batch(self, batch_id: int) -> BatchRow | None:
         with Session(self.engine) as session:
             return session.get(BatchRow, batch_id)
 
-    def save_batch(self, batch: BatchRow, responses: Sequence[ResponseRow] = ()) -> None:
-        """Update a batch and add the responses that are new."""
+    def set_batch(self, batch_id: int, root: bytes, state: str, problem: str | None) -> None:
+        """Nothing happens when a reorganisation put another batch in its place."""
         with Session(self.engine) as session:
-            known = set(
-                session.exec(select(ResponseRow.index).where(ResponseRow.batch_id == batch.batch_id)).all()
-            )
-            session.merge(batch)
-            session.add_all(row for row in responses if row.index not in known)
+            where = (col(BatchRow.batch_id) == batch_id, col(BatchRow.root) == root)
+            # A batch that one URL showed whole stays listed, whatever another one says.
+            keep = col(BatchRow.state) == "new"
+            session.execute(update(BatchRow).where(*where, keep).values(state=state, problem=problem))
             session.commit()
 
-    def responses(self, states: Sequence[str], due: float) -> list[ResponseRow]:
-        """Responses in these states whose next try is due, oldest first."""
+    def known_responses(self, batch_id: int) -> dict[int, bool]:
+        """Index -> whether the token ids are known, too."""
         with Session(self.engine) as session:
-            query = select(ResponseRow).where(
-                col(ResponseRow.state).in_(states), ResponseRow.next_try_at <= due
-            )
-            return list(session.exec(query.order_by(col(ResponseRow.id))).all())
+            query = select(ResponseRow.index, col(ResponseRow.prompt_packed).is_not(None))
+            return dict(session.exec(query.where(ResponseRow.batch_id == batch_id)).all())
 
-    def all_responses(self) -> list[ResponseRow]:
-        with Session(self.engine) as session:
-            return list(session.exec(select(ResponseRow).order_by(col(ResponseRow.id))).all())
+    def add_responses(self, batch: BatchRow, rows: Sequence[ResponseRow]) -> None:
+        """Add those that are new, and ids that were withheld; both are `pending` then unless they say otherwise."""
+        for start in range(0, len(rows), _ROWS_PER_TRANSACTION):
+            part = rows[start : start + _ROWS_PER_TRANSACTION]
+            with Session(self.engine) as session:
+                there = session.get(BatchRow, batch.batch_id)
+                if there is None or there.root != batch.root:
+                    return
+                indices = [row.index for row in part]
+                query = select(ResponseRow.index, col(ResponseRow.prompt_packed).is_not(None))
+                query = query.where(
+                    ResponseRow.batch_id == batch.batch_id, col(ResponseRow.index).in_(indices)
+                )
+                known = dict(session.exec(query).all())
+                new = [row.model_dump(exclude={"id"}) for row in part if row.index not in known]
+                if new:
+                    session.execute(insert(ResponseRow), new)
+                for row in part:
+                    if row.prompt_packed is not None and known.get(row.index) is False:
+                        where = (
+                            col(ResponseRow.batch_id) == batch.batch_id,
+                            col(ResponseRow.index) == row.index,
+                        )
+                        ids = {"prompt_packed": row.prompt_packed, "output_packed": row.output_packed}
+                        session.execute(update(ResponseRow).where(*where).values(**ids))
+                        again = {"state": row.state, "why": "", "tries": 0, "next_try_at": 0.0}
+                        withheld = col(ResponseRow.state) == "withheld"
+                        session.execute(update(ResponseRow).where(*where, withheld).values(**again))
+                session.commit()
 
-    def response(self, batch_id: int, index: int) -> ResponseRow | None:
-        with Session(self.engine) as session:
-            query = select(ResponseRow).where(ResponseRow.batch_id == batch_id, ResponseRow.index == index)
-            return session.exec(query).first()
-
-    def save_response(self, row: ResponseRow) -> None:
-        with Session(self.engine) as session:
-            session.merge(row)
-            session.commit()
-
-    def repeats(self, row: ResponseRow) -> int:
+    def repeats(self, output_hash: bytes, prompt_hash: bytes) -> int:
         """Other responses with the same output for another prompt."""
         with Session(self.engine) as session:
             query = select(ResponseRow.prompt_hash).where(
-                ResponseRow.output_hash == row.output_hash, ResponseRow.prompt_hash != row.prompt_hash
+                ResponseRow.output_hash == output_hash, ResponseRow.prompt_hash != prompt_hash
             )
-            return len(set(session.exec(query).all()))
+            return len(set(session.exec(query.limit(1000)).all()))
+
+    # --- the judge's
+
+    def demands(self) -> list[Demand]:
+        """Positions of never-judged responses by provider, model and last moment."""
+        with Session(self.engine) as session:
+            query: Any = (
+                select(  # type: ignore[call-overload]
+                    ResponseRow.provider,
+                    ResponseRow.model_id,
+                    _LIMIT,
+                    func.sum(ResponseRow.positions),
+                    func.count(),
+                )
+                .join(DisputeRow, _WITH_DISPUTE, isouter=True)
+                .where(ResponseRow.state == "pending", _IS_VOID == False)  # noqa: E712
+                .group_by(col(ResponseRow.provider), col(ResponseRow.model_id), _LIMIT)
+            )
+            return [Demand(*row) for row in session.exec(query).all()]
+
+    def next_pending(
+        self, provider: str, *, by_ticket: bool, most_positions: int, without: Collection[int]
+    ) -> ResponseRow | None:
+        """The provider's never-judged response that is first due, or first in the secret order. Void ones are
+        left out, and those longer than `most_positions` unless there is nothing else."""
+        order = col(ResponseRow.ticket) if by_ticket else _LIMIT
+        with Session(self.engine) as session:
+            query = (
+                select(ResponseRow)
+                .join(DisputeRow, _WITH_DISPUTE, isouter=True)
+                .where(ResponseRow.state == "pending", ResponseRow.provider == provider)
+                .where(_IS_VOID == False, col(ResponseRow.id).not_in(list(without)))  # noqa: E712
+                .order_by(order, col(ResponseRow.ticket))
+                .limit(1)
+            )
+            fitting = session.exec(query.where(ResponseRow.positions <= most_positions)).first()
+            return fitting or session.exec(query).first()
+
+    def due_again(self, now_s: float) -> ResponseRow | None:
+        """An undecided response whose next try is due."""
+        with Session(self.engine) as session:
+            query = select(ResponseRow).where(
+                ResponseRow.state == "unknown", ResponseRow.next_try_at > 0, ResponseRow.next_try_at <= now_s
+            )
+            return session.exec(query.order_by(col(ResponseRow.next_try_at)).limit(1)).first()
+
+    def set_verdict(
+        self, response_id: int | None, state: str, why: str, *, tries: int = 0, next_try_at: float = 0.0
+    ) -> None:
+        with Session(self.engine) as session:
+            values = {"state": state, "why": why, "tries": tries, "next_try_at": next_try_at}
+            session.execute(update(ResponseRow).where(col(ResponseRow.id) == response_id).values(**values))
+            session.commit()
+
+    def set_foreign(self, model_id: bytes, why: str) -> None:
+        """Nothing of this model can be judged here; until a restart nothing is tried again."""
+        with Session(self.engine) as session:
+            waiting = and_(col(ResponseRow.state) == "pending", col(ResponseRow.model_id) == model_id)
+            session.execute(update(ResponseRow).where(waiting).values(state="unknown", why=why))
+            session.commit()
+
+    def close_windows(self, now: int) -> list[tuple[int, int]]:
+        """Give up what can no longer be disputed: (batch, number of drawn responses that nobody looked at here).
+
+        Those become `missed`; what was looked at, or is void anyway, becomes `skipped`.
+        """
+        over = select(ResponseRow.id).join(DisputeRow, _WITH_DISPUTE, isouter=True)
+        late = over.where(or_(now > _LIMIT, _IS_VOID))
+        missed: list[tuple[int, int]] = []
+        with Session(self.engine) as session:
+            count = (
+                select(ResponseRow.batch_id, func.count())
+                .where(col(ResponseRow.id).in_(late.where(ResponseRow.state == "pending", _IS_VOID == False)))  # noqa: E712
+                .group_by(col(ResponseRow.batch_id))
+            )
+            missed = [(batch_id, number) for batch_id, number in session.exec(count).all()]
+            lost = update(ResponseRow).where(
+                col(ResponseRow.id).in_(late.where(ResponseRow.state == "pending", _IS_VOID == False))  # noqa: E712
+            )
+            if missed:
+                session.execute(
+                    lost.values(state="missed", why="its window closed before it could be re-run")
+                )
+            states = ("pending", "unknown", "withheld")
+            rest = late.where(col(ResponseRow.state).in_(states))
+            if session.exec(rest.limit(1)).first() is not None:
+                values = {"state": "skipped", "why": ResponseRow.why + "; its challenge window is over"}
+                session.execute(update(ResponseRow).where(col(ResponseRow.id).in_(rest)).values(**values))
+            session.commit()
+        return missed
+
+    def note_risk(self, why: str, after_deadline: int | None) -> None:
+        """Say of the waiting responses whose window closes from then on that they may not be reached in time."""
+        with Session(self.engine) as session:
+            waiting = update(ResponseRow).where(col(ResponseRow.state) == "pending")
+            if after_deadline is not None:
+                waiting = waiting.where(col(ResponseRow.deadline) >= after_deadline)
+            session.execute(waiting.values(why=why))
+            session.commit()
+
+    def look_again_at_foreign_models(self) -> None:
+        """At a start: other models may be here or trusted by now."""
+        with Session(self.engine) as session:
+            unknown = and_(col(ResponseRow.state) == "unknown", col(ResponseRow.next_try_at) == 0)
+            session.execute(update(ResponseRow).where(unknown).values(state="pending", tries=0))
+            session.commit()
+
+    # --- the player's
 
     def games(self, *, open_only: bool = False) -> list[GameRow]:
         with Session(self.engine) as session:
@@ -265,3 +300,48 @@ class Store:
             if open_only:
                 query = query.where(col(GameRow.outcome).is_(None))
             return list(session.exec(query).all())
+
+    def openings_due(
+        self, now: int, now_s: float, limit: int, *, withheld_too: bool
+    ) -> list[tuple[ResponseRow, int]]:
+        """Responses to open a game about, the first window to close first, with the tries so far."""
+        states = ["invalid", "withheld"] if withheld_too else ["invalid"]
+        same = and_(
+            col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
+        )
+        with Session(self.engine) as session:
+            query = (
+                select(ResponseRow, func.coalesce(OpeningRow.tries, 0))
+                .join(OpeningRow, same, isouter=True)
+                .join(DisputeRow, _WITH_DISPUTE, isouter=True)
+                .where(col(ResponseRow.state).in_(states), now <= _LIMIT, _IS_VOID == False)  # noqa: E712
+                .where(
+                    or_(
+                        col(OpeningRow.state).is_(None),
+                        and_(col(OpeningRow.state) == "waiting", col(OpeningRow.next_try_at) <= now_s),
+                    )
+                )
+                .order_by(_LIMIT)
+                .limit(limit)
+            )
+            return [(row, tries) for row, tries in session.exec(query).all()]
+
+    def set_opening(self, row: OpeningRow) -> None:
+        with Session(self.engine) as session:
+            session.merge(row)
+            session.commit()
+
+    # --- anybody's
+
+    def response(self, batch_id: int, index: int) -> ResponseRow | None:
+        with Session(self.engine) as session:
+            query = select(ResponseRow).where(ResponseRow.batch_id == batch_id, ResponseRow.index == index)
+            return session.exec(query).first()
+
+    def all_responses(self) -> Iterator[tuple[ResponseRow, OpeningRow | None]]:
+        same = and_(
+            col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
+        )
+        with Session(self.engine) as session:
+            query: Any = select(ResponseRow, OpeningRow).join(OpeningRow, same, isouter=True)
+            yield from session.exec(query.order_by(col(ResponseRow.id))).all()

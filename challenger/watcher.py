@@ -5,10 +5,20 @@ from __future__ import annotations
 import structlog
 
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.events import BatchPosted, GameOpened, GameResolved
-from contracts.bindings.log_reader import LogReader
+from contracts.bindings.events import (
+    BatchPosted,
+    ChallengeWindowExtended,
+    Event,
+    GameOpened,
+    GameResolved,
+    ResponseDisputed,
+    ResponseVoided,
+    TurnStarted,
+)
+from contracts.bindings.log_reader import LogReader, Reading
 
-from .store import BatchRow, Ending, GameRow, Store
+from .store import BatchRow, Ending, GameRow, Store, Turn
+from .tables import LARGEST_INTEGER, DisputeRow
 
 log = structlog.get_logger(__name__)
 
@@ -20,30 +30,60 @@ class Watcher:
         self, contracts: ProtocolContracts, store: Store, own_address: str | None, *, confirmations: int = 0
     ) -> None:
         self._reader = LogReader(contracts, confirmations=confirmations)
+        self._chain = contracts.chain
+        self._confirmations = confirmations
         self._store = store
         self._own_address = own_address
+        self.now = 0  # chain time of the newest block that was looked at
 
     def poll(self) -> int:
         """Handle everything new; the number of events."""
         handled = 0
         while (reading := self._reader.read(self._store.history())) is not None:
-            rows: list[BatchRow | GameRow] = []
-            ended: dict[int, Ending] = {}
-            for event in reading.events:
-                match event:
-                    case BatchPosted():
-                        rows.append(_batch_row(event))
-                    case GameOpened() if event.challenger == self._own_address:
-                        rows.append(_game_row(event))
-                    case GameResolved():
-                        ended[event.game_id] = Ending(
-                            event.outcome.name.lower(), event.reason.name.lower(), event.at.block_number
-                        )
             if reading.rewound_to is not None:
                 log.warning("chain reorganised", back_to_block=reading.rewound_to)
-            self._store.advance(reading.cursor, reading.rewound_to, rows, ended)
+            self._take(reading)
             handled += len(reading.events)
+        self.now = self._chain.confirmed_head(self._confirmations).timestamp
         return handled
+
+    def _take(self, reading: Reading) -> None:
+        rows: list[BatchRow | GameRow | DisputeRow] = []
+        ended: dict[int, Ending] = {}
+        turns: dict[int, Turn] = {}
+        for event in reading.events:
+            # Strangers' events too: one that fits no row must not keep the others from being seen.
+            try:
+                self._sort(event, rows, ended, turns)
+            except Exception:
+                log.exception("event left out", kind=type(event).__name__, block=event.at.block_number)
+        self._store.advance(reading.cursor, reading.rewound_to, rows, ended, turns)
+
+    def _sort(
+        self,
+        event: Event,
+        rows: list[BatchRow | GameRow | DisputeRow],
+        ended: dict[int, Ending],
+        turns: dict[int, Turn],
+    ) -> None:
+        block = event.at.block_number
+        match event:
+            case BatchPosted():
+                rows.append(_batch_row(event))
+            case GameOpened() if event.challenger == self._own_address:
+                rows.append(_game_row(event))
+            case GameResolved():
+                ended[event.game_id] = Ending(event.outcome.name.lower(), event.reason.name.lower(), block)
+            case TurnStarted():
+                turns[event.game_id] = Turn(_fitting(event.deadline), block)
+            case ResponseDisputed():
+                rows.append(_dispute_row(event.batch_id, event.index, block))
+            case ChallengeWindowExtended():
+                rows.append(
+                    _dispute_row(event.batch_id, event.index, block, deadline=event.challenge_deadline)
+                )
+            case ResponseVoided():
+                rows.append(_dispute_row(event.batch_id, event.index, block, is_void=True))
 
 
 def _batch_row(event: BatchPosted) -> BatchRow:
@@ -56,11 +96,32 @@ def _batch_row(event: BatchPosted) -> BatchRow:
         root=event.root,
         salt=event.salt,
         count=event.count,
-        deadline=event.deadline,
+        deadline=_fitting(event.deadline),
     )
 
 
 def _game_row(event: GameOpened) -> GameRow:
     return GameRow(
-        game_id=event.game_id, block_number=event.at.block_number, batch_id=event.batch_id, index=event.index
+        game_id=event.game_id,
+        block_number=event.at.block_number,
+        touched_block=event.at.block_number,
+        batch_id=event.batch_id,
+        index=event.index,
+        model_id=event.model_id,
     )
+
+
+def _dispute_row(
+    batch_id: int, index: int, block: int, *, deadline: int = 0, is_void: bool = False
+) -> DisputeRow:
+    return DisputeRow(
+        batch_id=batch_id,
+        index=index,
+        block_number=block,
+        challenge_deadline=_fitting(deadline),
+        is_void=is_void,
+    )
+
+
+def _fitting(number: int) -> int:
+    return min(number, LARGEST_INTEGER)

@@ -41,9 +41,7 @@ class FalseChallenger:
         on_chain = BatchOnChain(
             posted.batch_id, batch.provider, batch.model_id, batch.root, batch.salt, batch.count
         )
-        shown = stage.providers[batch.provider].responses(
-            on_chain, stage.chain.chain_id, contracts.ledger.address
-        )
+        shown = stage.providers.responses(on_chain, stage.chain.chain_id, contracts.ledger.address)
         self._response = shown[posted.index]
         self._moves = 0
         self._send(

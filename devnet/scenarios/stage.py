@@ -14,7 +14,7 @@ from typing import Protocol
 from challenger.bot import Challenger, Options
 from challenger.local_models import LocalModel, LocalModels
 from challenger.policies import parse_policy
-from challenger.provider_client import ProviderClient
+from challenger.provider_client import ProviderBook
 from challenger.store import Store, open_engine
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import ProtocolContracts
@@ -88,7 +88,7 @@ class Stage:
     model_id: bytes
     folder: Path
     tell: Tell
-    providers: dict[str, ProviderClient] = field(default_factory=dict)
+    providers: ProviderBook = field(default_factory=ProviderBook)
     houses: dict[str, HostedProvider] = field(default_factory=dict)
     bot: Challenger = field(init=False)
     store: Store = field(init=False)
@@ -172,7 +172,7 @@ class Stage:
         house = host(provider, serving.name) if host else HostedProvider(provider, serving.name, generator)
         house.start()
         self.houses[role] = house
-        self.providers[house.address] = ProviderClient(house.url)
+        self.providers.add(house.address, house.url)
         return house
 
     # --- time and turns

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from challenger.bot import Challenger, Options
 from challenger.local_models import LocalModel, LocalModels
 from challenger.policies import Policy, RandomShare
-from challenger.provider_client import ProviderClient, provider_urls
+from challenger.provider_client import provider_book
 from challenger.store import Store, open_engine
 from contracts.bindings.inference_ledger import ResponseStatus
 from contracts.bindings.keys import UnlockedSigner
@@ -81,7 +83,13 @@ class Scene:
 
 
 def make_challenger(
-    arena: Arena, server: ListingServer, store: Store, options: Options, policy: Policy, account: int = 4
+    arena: Arena,
+    server: ListingServer,
+    store: Store,
+    options: Options,
+    policy: Policy,
+    account: int = 4,
+    trusted: Sequence[bytes] | None = None,
 ) -> Challenger:
     chain = arena.contracts.chain
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[account])
@@ -90,8 +98,8 @@ def make_challenger(
         arena.contracts,
         sender_on_engine(chain, signer, store.engine),
         store,
-        LocalModels([model], arena.contracts.registry, [arena.model_id]),
-        {address: ProviderClient(url) for address, url in provider_urls([server.url]).items()},
+        LocalModels([model], arena.contracts.registry, [arena.model_id] if trusted is None else trusted),
+        provider_book([server.url]),
         policy,
         options,
     )
@@ -101,7 +109,9 @@ def make_challenger(
 def make_scene(arena: Arena) -> Iterator:  # type: ignore[type-arg]
     servers = []
 
-    def make(policy: Policy | None = None, **options: object) -> Scene:
+    def make(
+        policy: Policy | None = None, trusted: Sequence[bytes] | None = None, **options: object
+    ) -> Scene:
         server = ListingServer()
         servers.append(server)
         store = Store(open_engine(None))
@@ -111,7 +121,7 @@ def make_scene(arena: Arena) -> Iterator:  # type: ignore[type-arg]
 
         store.advance(Cursor(head.number, head.hash), None, [], {})
         settings = Options(**options)  # type: ignore[arg-type]
-        bot = make_challenger(arena, server, store, settings, policy or RandomShare(1.0))
+        bot = make_challenger(arena, server, store, settings, policy or RandomShare(1.0), trusted=trusted)
         return Scene(arena, server, bot, store, arena.contracts.chain.unlocked_accounts()[4])
 
     yield make
@@ -204,7 +214,7 @@ def test_responses_that_are_not_drawn_are_left_alone(make_scene, arena: Arena) -
 def test_a_dispute_waits_until_the_bond_can_be_paid(  # type: ignore[no-untyped-def]
     make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("challenger.bot._RETRY_S", 0.0)
+    monkeypatch.setattr("challenger.openings._FIRST_RETRY_S", 0.0)
     scene = make_scene()
     scene.run()  # takes home what earlier games left as credits, which could pay the bond
     chain = arena.contracts.chain
@@ -250,9 +260,52 @@ def test_a_reorganisation_takes_its_work_back(make_scene, arena: Arena) -> None:
 
 
 def test_an_untrusted_model_is_unknown(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
-    scene = make_scene()
-    scene.challenger._models = LocalModels([], arena.contracts.registry, [])
+    scene = make_scene(trusted=[])
     batch = scene.post(wrong(arena, 0))
     scene.run()
     assert scene.state(batch, 0) == "unknown"
     assert scene.store.games() == []
+
+
+def test_a_batch_that_is_never_shown_is_told_before_its_window_closes(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
+    scene = make_scene()
+    batch = arena.post([ResponseFields.of([1], [2], 1, 0)])
+    scene.run()
+    with capture_logs() as logs:
+        arena.local_chain.pass_time(DEVNET.challenge_window // 2 + 5)
+        scene.run()
+    told = [entry for entry in logs if entry["event"] == "batch still not shown whole"]
+    assert [(entry["batch"], entry["log_level"]) for entry in told] == [(batch.batch_id, "error")]
+    assert 0 < told[0]["left_s"] < DEVNET.challenge_window / 2
+    with capture_logs() as logs:
+        arena.local_chain.pass_time(DEVNET.challenge_window)
+        scene.run()
+    assert [entry["batch"] for entry in logs if entry["event"] == "batch closed unseen"] == [batch.batch_id]
+    stored = scene.store.batch(batch.batch_id)
+    assert stored is not None and stored.state == "closed"
+
+
+def test_ids_that_are_shown_late_are_judged(
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("challenger.listing._FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr("challenger.listing._LONGEST_RETRY_S", 0.0)
+    scene = make_scene()
+    batch = scene.post(wrong(arena, 0), shown=False)
+    scene.run(3)
+    assert scene.state(batch, 0) == "withheld"
+    scene.server.show(batch, [(_PROMPTS[0], wrong(arena, 0))])
+    scene.run()
+    assert scene.state(batch, 0) == "invalid"
+    scene.the_game(batch, 0)
+
+
+def test_an_older_database_is_read_again_but_keeps_its_secret(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "challenger.sqlite")
+    secret = Store(engine).secret()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE challenger_response DROP COLUMN tries")
+        connection.exec_driver_sql("INSERT INTO challenger_cursor VALUES (7, x'00')")
+    engine.dispose()
+    store = Store(open_engine(tmp_path / "challenger.sqlite"))
+    assert (store.secret(), store.history(), list(store.all_responses())) == (secret, [], [])

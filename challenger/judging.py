@@ -1,0 +1,194 @@
+"""Re-runs responses, one at a time, in the order of `schedule`; writes verdicts, sends nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from contracts.protocol.trace import OwnTrace
+
+from .errors import Stopped
+from .local_models import LocalModel, ModelFinder
+from .pace import backoff_s
+from .schedule import Choice, Demand, Shortage, choose
+from .store import ResponseRow, Store
+from .verdicts import Judgement, Verdict, judge, malformed
+
+log = structlog.get_logger(__name__)
+_FIRST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 600.0
+#: Before anything was measured; about what the reference model takes on two cores.
+_S_PER_POSITION = 0.05
+_LEAST_S = 0.01
+_SHORTAGE_TOLD_EVERY_S = 30.0
+FOREIGN = "its model is not on this machine, or not a trusted one"
+
+#: Called with what was found invalid, and the trace that showed it (None when no replay was needed).
+Found = Callable[[ResponseRow, OwnTrace | None], None]
+
+
+class Judge:
+    """Decides responses. `now` is the chain's time, `margin_s` how long before a window's end no game is opened,
+    `clock` this machine's seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: ModelFinder,
+        arity: int,
+        now: Callable[[], int],
+        margin_s: int,
+        found_invalid: Found,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._models, self._arity = store, models, arity
+        self._now, self._margin_s, self._found_invalid = now, margin_s, found_invalid
+        self._clock = clock
+        self._s_per_position: dict[bytes, float] = {}
+        self._served_s: dict[str, float] = {}
+        self._parked: dict[int, tuple[int, float]] = {}
+        self._shortage: Shortage | None = None
+        self._told_at = 0.0
+        self._closed_until = -1
+        store.look_again_at_foreign_models()
+
+    def step(self) -> bool:
+        """Decide one response; whether there was one. Never judged before judged again."""
+        now = self._now()
+        if now != self._closed_until:
+            for batch_id, number in self._store.close_windows(now + self._margin_s):
+                log.error("responses missed: their window closed first", batch=batch_id, responses=number)
+            self._closed_until = now
+        choice = self._choose(now)
+        if choice is None:
+            if (again := self._store.due_again(time.time())) is None:
+                return False
+            self._decide(again)
+            return True
+        most = 2**31
+        if choice.shortage is not None:
+            slowest = max(self._s_per_position.values(), default=_S_PER_POSITION)
+            most = int(min(max(0.0, choice.shortage.left_s) / slowest, most))
+        parked = [number for number, (_, until) in self._parked.items() if until > self._clock()]
+        row = self._store.next_pending(
+            choice.provider, by_ticket=choice.by_ticket, most_positions=most, without=parked
+        )
+        if row is None:
+            return False
+        started = self._clock()
+        self._decide(row)
+        spent_s = max(self._clock() - started, _LEAST_S)
+        self._served_s[choice.provider] = self._served_s.get(choice.provider, 0.0) + spent_s
+        return True
+
+    # --- which one
+
+    def _choose(self, now: int) -> Choice | None:
+        demands = self._store.demands()
+        foreign = {demand.model_id for demand in demands if self._find(demand.model_id) is None}
+        for model_id in foreign:
+            self._store.set_foreign(model_id, FOREIGN)
+        demands = [demand for demand in demands if demand.model_id not in foreign]
+        # Whoever waits anew starts with the least that any other was given: idleness earns no turn later.
+        waiting = {demand.provider for demand in demands}
+        known = {provider: spent for provider, spent in self._served_s.items() if provider in waiting}
+        least = min(known.values(), default=0.0)
+        self._served_s = {provider: known.get(provider, least) for provider in waiting}
+        choice = choose(demands, self._cost_s, self._served_s, now + self._margin_s)
+        self._tell(choice.shortage if choice else None)
+        return choice
+
+    def _find(self, model_id: bytes) -> LocalModel | None:
+        return self._models.find(model_id)
+
+    def _cost_s(self, demand: Demand) -> float:
+        rate = self._s_per_position.get(demand.model_id, _S_PER_POSITION)
+        return demand.positions * rate + demand.count * _LEAST_S
+
+    def _tell(self, shortage: Shortage | None) -> None:
+        """Replay capacity is finite: when it does not suffice, say so before a window closes."""
+        if shortage is None:
+            if self._shortage is not None:
+                log.warning("replay capacity suffices again")
+                self._store.note_risk("", None)
+            self._shortage = None
+            return
+        if self._shortage is None or self._clock() - self._told_at > _SHORTAGE_TOLD_EVERY_S:
+            self._told_at = self._clock()
+            log.error(
+                "replay capacity is short: responses will become final unexamined",
+                needed_s=round(shortage.needed_s),
+                left_s=round(shortage.left_s),
+                providers=shortage.providers,
+            )
+            self._store.note_risk(
+                f"at risk: {shortage.needed_s:.0f} s of replays are due in {shortage.left_s:.0f} s",
+                shortage.deadline,
+            )
+        self._shortage = shortage
+
+    # --- what it is
+
+    def _decide(self, row: ResponseRow) -> None:
+        assert row.id is not None  # it came from the database
+        trace: OwnTrace | None = None
+        try:
+            verdict, trace = self._verdict(row)
+        except Stopped:
+            raise
+        except Exception as error:
+            log.exception("not judged", batch=row.batch_id, index=row.index)
+            verdict = Verdict(Judgement.UNKNOWN, f"it cannot be judged here ({type(error).__name__})")
+        try:
+            self._write(row, verdict)
+            self._parked.pop(row.id, None)
+        except Exception:
+            # Its row cannot be written: leave it out for a while, so that it does not stand before the others.
+            log.exception("verdict not written", batch=row.batch_id, index=row.index)
+            tries = self._parked.get(row.id, (0, 0.0))[0] + 1
+            pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
+            self._parked[row.id] = (tries, self._clock() + pause_s)
+            return
+        if verdict.judgement is Judgement.INVALID:
+            self._found_invalid(row, trace)
+
+    def _verdict(self, row: ResponseRow) -> tuple[Verdict, OwnTrace | None]:
+        model = self._find(row.model_id)
+        if model is None:
+            return Verdict(Judgement.UNKNOWN, FOREIGN), None
+        if row.ids is None:
+            why = malformed(row.fields, model.commitment.max_positions)
+            if why is None:
+                return Verdict(Judgement.UNKNOWN, "the provider does not show the token ids"), None
+            return Verdict(Judgement.INVALID, why), None
+        made: list[OwnTrace] = []
+
+        def replay(prompt_ids: list[int], output_ids: list[int]) -> OwnTrace:
+            made.append(model.replay(prompt_ids, output_ids))
+            return made[0]
+
+        started = self._clock()
+        verdict = judge(
+            row.fields,
+            *row.ids,
+            model.rules(self._arity),
+            model.commitment.max_positions,
+            replay,  # type: ignore[arg-type]
+        )
+        if made:
+            measured = (self._clock() - started) / max(1, row.positions)
+            old = self._s_per_position.get(row.model_id, measured)
+            self._s_per_position[row.model_id] = (old + measured) / 2
+        return verdict, made[0] if made else None
+
+    def _write(self, row: ResponseRow, verdict: Verdict) -> None:
+        why = verdict.why.encode("ascii", "replace").decode()[:500]
+        log.info("verdict", batch=row.batch_id, index=row.index, verdict=str(verdict.judgement), why=why)
+        tries, next_try_at = 0, 0.0
+        if verdict.judgement is Judgement.UNKNOWN:
+            tries = row.tries + 1
+            pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
+            next_try_at = time.time() + pause_s
+        self._store.set_verdict(row.id, str(verdict.judgement), why, tries=tries, next_try_at=next_try_at)

@@ -1,0 +1,202 @@
+"""What a game needs of a replay, on disk: the window commitments of boundaries, so that a move is a look-up.
+
+One file per response, named by sha256(model id, prompt ids, output ids):
+
+    magic | name (32) | windows (u32) | verdict known (u8) | wrong position (u32) | right token (u32) |
+    end known (u8) | its step (u32) | its window (u32) |
+    boundaries (u32) | { boundary (u32) | n (u32) | n · (x, y), 32 bytes each } ... | sha256 of all before
+
+n is the number of windows, or of those in front of the window where the trace ends.
+
+Written whole beside its place and renamed into it; a file that is torn, foreign or too long is no file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from contracts.protocol.model import Point, boundary_hash
+from contracts.protocol.token_ids import pack_token_ids
+
+log = structlog.get_logger(__name__)
+_MAGIC = b"gainsay trace 2\n"
+_HEAD = struct.Struct(">32sIBIIBIII")
+_BOUNDARY = struct.Struct(">II")
+_NOT_KNOWN, _NOTHING, _SOMETHING = 0, 1, 2
+_LARGEST_FILE = 64 * 2**20
+
+
+class TraceNeeded(Exception):
+    """The stored part does not say it; the model has to be run."""
+
+
+@dataclass
+class StoredTrace:
+    """The part of an own trace that is known without running the model; satisfies `OwnTrace`, and raises
+    `TraceNeeded` for everything else."""
+
+    prompt_ids: Sequence[int]
+    output_ids: Sequence[int]
+    windows: int
+    points: dict[int, tuple[Point, ...]] = field(default_factory=dict)
+    #: (True, what `first_wrong_output` says) once that is known
+    wrong: tuple[bool, tuple[int, int] | None] = (False, None)
+    #: (True, what `first_unprovable` says) once that is known
+    end: tuple[bool, tuple[int, int] | None] = (False, None)
+
+    def first_unprovable(self) -> tuple[int, int] | None:
+        if not self.end[0]:
+            raise TraceNeeded("where the trace ends")
+        return self.end[1]
+
+    def boundary_points(self, s: int) -> Sequence[Point]:
+        if s not in self.points:
+            raise TraceNeeded(f"boundary {s}")
+        return self.points[s]
+
+    def boundary_hash(self, s: int) -> bytes:
+        return boundary_hash(self.boundary_points(s))
+
+    def argmax(self, position: int) -> int | None:
+        raise TraceNeeded(f"the token after position {position}")
+
+    def first_wrong_output(self) -> tuple[int, int] | None:
+        if not self.wrong[0]:
+            raise TraceNeeded("the first wrong token")
+        return self.wrong[1]
+
+
+def trace_name(model_id: bytes, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> bytes:
+    prompt, output = pack_token_ids(prompt_ids), pack_token_ids(output_ids)
+    return hashlib.sha256(model_id + struct.pack(">II", len(prompt), len(output)) + prompt + output).digest()
+
+
+class TraceFiles:
+    """The traces of one challenger, at most `limit_bytes` of them: the oldest go first, those in `keep` last.
+
+    Without a folder they are kept in memory.
+    """
+
+    def __init__(self, folder: Path | None, *, limit_bytes: int = 2**30) -> None:
+        self._folder, self._limit_bytes = folder, limit_bytes
+        self._memory: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load(self, name: bytes, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> StoredTrace:
+        """What is known of this response; an empty trace when there is nothing."""
+        windows = -(-(len(prompt_ids) + len(output_ids) - 1) // 32)
+        try:
+            content = self._read(name)
+        except OSError as error:
+            log.warning("trace not read", because=str(error))
+            content = None
+        trace = StoredTrace(prompt_ids, output_ids, windows)
+        if content is not None and not _decode(content, name, trace):
+            log.warning("a trace file is damaged; it is made again", name=name.hex())
+            trace = StoredTrace(prompt_ids, output_ids, windows)
+        return trace
+
+    def save(self, name: bytes, trace: StoredTrace, keep: Collection[bytes] = ()) -> None:
+        """Replace what was there. Raises OSError when the disk does not take it."""
+        content = _encode(name, trace)
+        with self._lock:
+            if self._folder is None:
+                self._memory[name] = content
+                self._memory.move_to_end(name)
+            else:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                place = self._path(name)
+                beside = place.with_suffix(".new")
+                with beside.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                beside.replace(place)
+            self._make_room(name, set(keep))
+
+    def _make_room(self, newest: bytes, keep: set[bytes]) -> None:
+        sizes = self._sizes()
+        total = sum(sizes.values())
+        for name in sorted(sizes, key=lambda each: each in keep):
+            if total <= self._limit_bytes or name == newest:
+                continue
+            total -= sizes[name]
+            self._memory.pop(name, None)
+            if self._folder is not None:
+                self._path(name).unlink(missing_ok=True)
+
+    def _sizes(self) -> dict[bytes, int]:
+        """Oldest first."""
+        if self._folder is None:
+            return {name: len(content) for name, content in self._memory.items()}
+        stats = [(path, path.stat()) for path in self._folder.glob("*.trace")]
+        return {
+            bytes.fromhex(path.stem): stat.st_size
+            for path, stat in sorted(stats, key=lambda s: s[1].st_mtime)
+        }
+
+    def _read(self, name: bytes) -> bytes | None:
+        if self._folder is None:
+            return self._memory.get(name)
+        path = self._path(name)
+        try:
+            if path.stat().st_size > _LARGEST_FILE:
+                return b""
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _path(self, name: bytes) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{name.hex()}.trace"
+
+
+def _encode(name: bytes, trace: StoredTrace) -> bytes:
+    head = _HEAD.pack(name, trace.windows, *_packed(trace.wrong), *_packed(trace.end), len(trace.points))
+    parts = [_MAGIC, head]
+    for boundary, points in sorted(trace.points.items()):
+        parts.append(_BOUNDARY.pack(boundary, len(points)))
+        parts += [coordinate.to_bytes(32, "big") for point in points for coordinate in point]
+    content = b"".join(parts)
+    return content + hashlib.sha256(content).digest()
+
+
+def _packed(fact: tuple[bool, tuple[int, int] | None]) -> tuple[int, int, int]:
+    known, value = fact
+    kind = _NOT_KNOWN if not known else _NOTHING if value is None else _SOMETHING
+    return kind, *(value or (0, 0))
+
+
+def _unpacked(kind: int, first: int, second: int) -> tuple[bool, tuple[int, int] | None]:
+    return kind != _NOT_KNOWN, (first, second) if kind == _SOMETHING else None
+
+
+def _decode(content: bytes, name: bytes, into: StoredTrace) -> bool:
+    at = len(_MAGIC) + _HEAD.size
+    body, digest = content[:-32], content[-32:]
+    if len(body) < at or not body.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+        return False
+    stored_name, windows, *facts, count = _HEAD.unpack_from(body, len(_MAGIC))
+    if stored_name != name or windows != into.windows:
+        return False
+    for _ in range(count):
+        if len(body) < at + _BOUNDARY.size:
+            return False
+        boundary, length = _BOUNDARY.unpack_from(body, at)
+        at += _BOUNDARY.size
+        if length > windows or len(body) < at + 64 * length:
+            return False
+        words = [int.from_bytes(body[at + 32 * i : at + 32 * (i + 1)], "big") for i in range(2 * length)]
+        into.points[boundary] = tuple(zip(words[::2], words[1::2], strict=True))
+        at += 64 * length
+    into.wrong, into.end = _unpacked(*facts[:3]), _unpacked(*facts[3:])
+    return at == len(body)

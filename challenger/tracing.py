@@ -1,0 +1,243 @@
+"""Runs the model for the challenger's own games, beside the loop that plays them.
+
+A game asks when its stored trace does not say what the next move needs (after a restart, or once ids were forced onto
+the chain); the answer is the move itself. When no game asks, the traces of what was found invalid are completed, so
+that their games will not have to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from contracts.protocol.actions import Action
+from contracts.protocol.bisection import cuts
+from contracts.protocol.game import GameState, Side
+from contracts.protocol.honest_player import next_action
+from contracts.protocol.model import Point
+from contracts.protocol.trace import OwnTrace
+
+from .errors import Stopped
+from .local_models import LocalModel
+from .pace import backoff_s
+from .trace_files import StoredTrace, TraceFiles
+
+log = structlog.get_logger(__name__)
+_HOT_TRACES = 2  # a trace of the reference model is tens of megabytes
+_LONGEST_BACKLOG = 10_000
+_LONGEST_RETRY_S = 5.0
+
+Turn = tuple[int, int, int]
+
+
+def turn_of(state: GameState) -> Turn:
+    """Tells the turns of one game apart, across reorganisations too."""
+    return int(state.game.phase), state.game.round, state.game.turn_started_at
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A response under a model, whose trace is wanted. `name` is its file's."""
+
+    name: bytes
+    model: LocalModel
+    prompt_ids: tuple[int, ...]
+    output_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is the move in this state of a game, at chain time `now`?"""
+
+    state: GameState
+    subject: Subject
+    now: int
+
+
+@dataclass
+class _Wait:
+    tries: int = 0
+    until_s: float = 0.0
+
+
+class Tracer:
+    """`ask` and `complete` never wait; `step` does the work, in a thread of its own."""
+
+    def __init__(self, files: TraceFiles, arity: int) -> None:
+        self._files, self._arity = files, arity
+        self._lock = threading.Lock()
+        self._questions: dict[int, Question] = {}
+        self._answers: dict[int, tuple[Turn, Action | None]] = {}
+        self._waits: dict[int, _Wait] = {}
+        self._backlog: OrderedDict[bytes, Subject] = OrderedDict()
+        self._hot: OrderedDict[bytes, OwnTrace] = OrderedDict()
+        self._kept: frozenset[bytes] = frozenset()
+        self._partial: dict[bytes, StoredTrace] = {}  # the one that is being worked on
+
+    # --- for the other loops
+
+    def ask(self, question: Question) -> None:
+        with self._lock:
+            self._questions[question.state.game_id] = question
+
+    def answer(self, state: GameState) -> tuple[bool, Action | None]:
+        """(whether it is known, the move or None to wait)."""
+        with self._lock:
+            turn, action = self._answers.get(state.game_id, (None, None))
+            return turn == turn_of(state), action
+
+    def complete(self, subject: Subject, trace: OwnTrace | None) -> None:
+        """Store everything that games about this response can ask, when there is time; `trace` may be hot still."""
+        with self._lock:
+            if len(self._backlog) < _LONGEST_BACKLOG:
+                self._backlog[subject.name] = subject
+            if trace is not None:
+                self._keep_hot(subject.name, trace)
+
+    def play_only(self, games: set[int], names: set[bytes]) -> None:
+        """Forget the games that are over; keep these files."""
+        with self._lock:
+            self._kept = frozenset(names)
+            self._questions = {i: question for i, question in self._questions.items() if i in games}
+            self._answers = {i: answer for i, answer in self._answers.items() if i in games}
+            self._waits = {i: wait for i, wait in self._waits.items() if i in games}
+
+    # --- the work
+
+    def step(self) -> bool:
+        """Answer the most urgent question, or add one boundary to a trace; whether there was something to do."""
+        if (question := self._most_urgent()) is not None:
+            self._answer(question)
+            return True
+        with self._lock:
+            subject = next(iter(self._backlog.values()), None)
+        if subject is None:
+            return False
+        self._complete_one(subject)
+        return True
+
+    def _most_urgent(self) -> Question | None:
+        with self._lock:
+            now_s = time.monotonic()
+            due = [q for i, q in self._questions.items() if self._waits.get(i, _Wait()).until_s <= now_s]
+            return min(due, key=lambda question: question.state.game.deadline, default=None)
+
+    def _answer(self, question: Question) -> None:
+        state, game_id = question.state, question.state.game_id
+        try:
+            trace = self._recorded(question.subject)
+            action = next_action(state, Side.CHALLENGER, trace, question.now)
+        except Stopped:
+            raise
+        except Exception as error:
+            wait = self._waits.setdefault(game_id, _Wait())
+            wait.tries += 1
+            wait.until_s = time.monotonic() + backoff_s(wait.tries, first_s=0.5, longest_s=_LONGEST_RETRY_S)
+            log.warning("no move known", game=game_id, because=f"{type(error).__name__}: {error}")
+            return
+        with self._lock:
+            self._answers[game_id] = (turn_of(state), action)
+            if self._questions.get(game_id) is question:
+                del self._questions[game_id]
+            self._waits.pop(game_id, None)
+            self._backlog.setdefault(question.subject.name, question.subject)
+        self._save(question.subject, trace.stored)
+
+    def _complete_one(self, subject: Subject) -> None:
+        """One boundary at a time: between two, a game may ask."""
+        trace = self._recorded(subject)
+        steps = subject.model.commitment.step_count
+        first_cuts = cuts(0, steps, self._arity)
+        try:
+            end = trace.first_unprovable()
+            last = steps if end is None else end[0] + 1
+            missing = [
+                s for s in (*first_cuts, *range(last + 1)) if s <= last and s not in trace.stored.points
+            ]
+            if end is None and not trace.stored.wrong[0]:
+                trace.first_wrong_output()
+            elif missing:
+                trace.boundary_points(missing[0])
+            done = not missing
+        except Stopped:
+            raise
+        except Exception as error:
+            # What cannot be computed once is left to the games' questions.
+            log.warning("trace not completed", because=f"{type(error).__name__}: {error}")
+            done = True
+        if done or len(trace.stored.points) == len(first_cuts):
+            self._save(subject, trace.stored)
+        if done:
+            with self._lock:
+                self._backlog.pop(subject.name, None)
+                self._partial.pop(subject.name, None)
+
+    def _recorded(self, subject: Subject) -> _Recorder:
+        stored = self._partial.get(subject.name)
+        if stored is None:
+            stored = self._files.load(subject.name, subject.prompt_ids, subject.output_ids)
+            self._partial = {subject.name: stored}
+        return _Recorder(self, subject, stored)
+
+    def run(self, subject: Subject) -> OwnTrace:
+        """The trace itself, hot or made anew."""
+        with self._lock:
+            trace = self._hot.get(subject.name)
+        if trace is None:
+            trace = subject.model.replay(subject.prompt_ids, subject.output_ids)
+            with self._lock:
+                self._keep_hot(subject.name, trace)
+        return trace
+
+    def _keep_hot(self, name: bytes, trace: OwnTrace) -> None:
+        self._hot[name] = trace
+        self._hot.move_to_end(name)
+        while len(self._hot) > _HOT_TRACES:
+            self._hot.popitem(last=False)
+
+    def _save(self, subject: Subject, stored: StoredTrace) -> None:
+        try:
+            self._files.save(subject.name, stored, self._kept)
+        except OSError as error:
+            # Moves do not depend on it: what is not on disk is computed again.
+            log.error("trace not written", because=str(error))
+
+
+class _Recorder:
+    """An own trace that looks into the stored part first, and adds to it what it had to compute."""
+
+    def __init__(self, tracer: Tracer, subject: Subject, stored: StoredTrace) -> None:
+        self._tracer, self._subject, self.stored = tracer, subject, stored
+        self.prompt_ids, self.output_ids = subject.prompt_ids, subject.output_ids
+
+    def first_unprovable(self) -> tuple[int, int] | None:
+        if not self.stored.end[0]:
+            self.stored.end = (True, self._trace.first_unprovable())
+        return self.stored.end[1]
+
+    def boundary_points(self, s: int) -> Sequence[Point]:
+        if s not in self.stored.points:
+            points = self._trace.boundary_points(s)
+            self.stored.points[s] = tuple((int(x), int(y)) for x, y in points)
+        return self.stored.points[s]
+
+    def boundary_hash(self, s: int) -> bytes:
+        self.boundary_points(s)
+        return self.stored.boundary_hash(s)
+
+    def argmax(self, position: int) -> int | None:
+        return self._trace.argmax(position)
+
+    def first_wrong_output(self) -> tuple[int, int] | None:
+        if not self.stored.wrong[0]:
+            self.stored.wrong = (True, self._trace.first_wrong_output())
+        return self.stored.wrong[1]
+
+    @property
+    def _trace(self) -> OwnTrace:
+        return self._tracer.run(self._subject)

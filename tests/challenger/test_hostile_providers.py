@@ -1,0 +1,142 @@
+"""A started challenger, a real chain, and providers that want it to fall over, to wait, or to look elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from challenger.local_models import load_local_model
+from contracts.protocol.game import Outcome, Phase
+from contracts.protocol.parameters import DEVNET
+from devnet.anvil import free_port
+from devnet.lifecycle import down, up
+from tests.challenger.hostile_server import HostileServer, dripped_body, dripped_head, endless_body, raw
+from tests.challenger.malformed_listings import by_hand, mutations
+from tests.challenger.started import Network, StartedChallenger, await_true
+
+_PARAMETERS = replace(DEVNET, challenge_window=600, lock_per_response=10**9)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    folder = tmp_path_factory.mktemp("state")
+    net = up(folder, port=free_port(), parameters=_PARAMETERS, block_time_s=None)
+    yield Network(net, folder, load_local_model("tiny"))
+    down(folder)
+
+
+@pytest.fixture
+def servers() -> Iterator[list[HostileServer]]:
+    made = [HostileServer() for _ in range(3)]
+    yield made
+    for server in made:
+        server.close()
+
+
+@pytest.mark.parametrize(("victims", "looks"), [(6, 8), pytest.param(24, 150, marks=pytest.mark.long)])
+def test_no_listing_ends_the_challenger_not_even_after_a_restart(
+    network: Network, servers: list[HostileServer], tmp_path: Path, victims: int, looks: int
+) -> None:
+    server, other, _ = servers
+    database = tmp_path / "challenger.sqlite"
+    batches = [network.post(wrong=()) for _ in range(victims)]
+    batches += [network.post(count_on_chain=count) for count in (2**20, 2**32 - 1, 10_000)]
+    for number, batch in enumerate(batches):
+        # A new malformed listing with every look.
+        hostile = [*by_hand(batch.body), *itertools.islice(mutations(batch.body, seed=number), 200)]
+        random.Random(number).shuffle(hostile)
+        bodies = iter(hostile)
+        server.answers[batch.path] = lambda bodies=bodies: raw(200, next(bodies))()
+    lie = network.post()
+    server.answers[lie.path] = raw(200, lie.json)
+    for _ in range(1 + victims // 24):
+        challenger = StartedChallenger(network, database, [server.url, other.url])
+        try:
+            await_true(lambda: bool(network.games_about(lie)), 90, challenger.text)  # noqa: B023
+            asked = len(server.requests)
+            await_true(lambda: len(server.requests) > asked + looks, 120, challenger.text)  # noqa: B023
+            assert challenger.runs, challenger.text
+            # What no listing can do, a damaged disk can: rows that nothing here can decode.
+            poison(database)
+        finally:
+            challenger.kill()
+        lie = network.post()
+        server.answers[lie.path] = raw(200, lie.json)
+    challenger = StartedChallenger(network, database, [server.url])
+    try:
+        await_true(lambda: bool(network.games_about(lie)), 90, challenger.text)
+        assert challenger.stop() == 0
+    finally:
+        challenger.kill()
+
+
+def poison(database: Path) -> None:
+    """A copy of every response with fields, path and ids that make no sense, first in every order."""
+    with sqlite3.connect(database, timeout=30) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(challenger_response)")]
+        changed = {
+            "id": "NULL", '"index"': '"index" + 1000 + abs(random() % 1000000)', "fields_json": "'[1e999, \"'",
+            "path_nodes": "x'00'", "prompt_packed": "x'ff'", "output_packed": "x'ff'", "state": "'pending'",
+            "ticket": "0", "positions": "-5", "why": "x'ff'",
+        }  # fmt: skip
+        names = ['"index"' if name == "index" else name for name in columns]
+        values = [changed.get(name, name) for name in names]
+        connection.execute(
+            f"INSERT INTO challenger_response ({', '.join(names)}) SELECT {', '.join(values)} FROM challenger_response"
+        )
+
+
+def test_slow_providers_cost_no_game(network: Network, servers: list[HostileServer], tmp_path: Path) -> None:
+    slow, slower, honest = servers
+    slow.fallback, slower.fallback = dripped_body(2.0), dripped_head(2.0)
+    endless = network.post()
+    slow.answers[endless.path] = endless_body()
+    for _ in range(5):
+        network.post()  # each is asked at the slow ones, too
+    lie = network.post()
+    honest.answers[lie.path] = raw(200, lie.json)
+    challenger = StartedChallenger(
+        network, tmp_path / "challenger.sqlite", [honest.url, slow.url, slower.url]
+    )
+    try:
+        await_true(lambda: bool(network.games_about(lie)), 60, challenger.text)
+        (game_id,) = network.games_about(lie)
+        answered_s = []
+        while network.game(game_id).outcome is Outcome.UNDECIDED:
+            if network.defend_once(game_id, lie):
+                answered_s.append(
+                    await_true(
+                        lambda: (
+                            network.game(game_id).phase not in (Phase.AWAIT_CHALLENGE, Phase.AWAIT_CHOICE)
+                        ),
+                        DEVNET.move_extension,
+                        challenger.text,
+                    )
+                )
+        assert network.game(game_id).outcome is Outcome.CHALLENGER_WON
+        assert max(answered_s) < 10
+        assert slow.requests and slower.requests
+        assert challenger.stop() == 0
+    finally:
+        challenger.kill()
+
+
+@pytest.mark.long
+def test_both_of_two_bare_urls_are_asked(
+    network: Network, servers: list[HostileServer], tmp_path: Path
+) -> None:
+    first, second, _ = servers
+    lies = [network.post(), network.post()]
+    for server, lie in zip((first, second), lies, strict=True):
+        server.answers[lie.path] = raw(200, lie.json)
+    challenger = StartedChallenger(network, tmp_path / "challenger.sqlite", [first.url, second.url])
+    try:
+        await_true(lambda: all(network.games_about(lie) for lie in lies), 60, challenger.text)
+    finally:
+        challenger.kill()

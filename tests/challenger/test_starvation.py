@@ -1,0 +1,206 @@
+"""A provider, or many together, that keep the challenger's one judge busy while a lie's window closes.
+
+The judge and the store are real; a replay takes as long as it says on a clock that the test owns.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from structlog.testing import capture_logs
+
+from challenger.judging import Judge
+from challenger.local_models import LocalModel
+from challenger.policies import ticket_of
+from challenger.schedule import Demand, choose, first_shortage
+from challenger.store import BatchRow, ResponseRow, Store, open_engine
+from challenger.tables import encode_fields
+from contracts.bindings.log_reader import Cursor
+from contracts.protocol.response import ResponseFields
+from contracts.protocol.token_ids import pack_token_ids
+from contracts.protocol.trace import OwnTrace
+from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
+
+_MODEL = SyntheticModel()
+_MODEL_ID = b"m" * 32
+_S_PER_POSITION = 0.1
+
+
+@dataclass
+class World:
+    """Batches appear in it, and time passes while responses are re-run."""
+
+    now: float = 0.0
+    store: Store = field(default_factory=lambda: Store(open_engine(None)))
+    order: list[tuple[int, int]] = field(default_factory=list)
+    undecidable: set[int] = field(default_factory=set)
+    _batches: int = 0
+
+    def __post_init__(self) -> None:
+        self._secret = self.store.secret()
+        model = LocalModel("synthetic", _MODEL, self._replay)
+        finder = type("Finder", (), {"find": lambda _, model_id: model if model_id == _MODEL_ID else None})()
+        self.judge = Judge(self.store, finder, 8, lambda: int(self.now), 0, lambda *_: None, lambda: self.now)
+
+    def post(
+        self,
+        provider: str,
+        lengths: Sequence[int],
+        lies: Iterable[int] = (),
+        *,
+        window: int,
+        model_id: bytes = _MODEL_ID,
+    ) -> int:
+        """A listed batch of responses with so many positions; its number."""
+        self._batches += 1
+        number, lies = self._batches, set(lies)
+        deadline = int(self.now) + window
+        batch = BatchRow(
+            batch_id=number, block_number=number, provider=provider, model_id=model_id,
+            root=number.to_bytes(32, "big"), salt=b"s" * 32, count=len(lengths), deadline=deadline,
+        )  # fmt: skip
+        self.store.advance(Cursor(number, b"h" * 32), None, [batch], {})
+        rows = []
+        for index, length in enumerate(lengths):
+            prompt = [number % 20, index % 20] + [3] * (length - 2)
+            right = _MODEL.next_token(prompt)
+            output = [(right + 1) % 20 if index in lies else right]
+            fields = ResponseFields.of(prompt, output, 1, 0)
+            leaf = number.to_bytes(16, "big") + index.to_bytes(16, "big")
+            rows.append(
+                ResponseRow(
+                    batch_id=number,
+                    index=index,
+                    provider=provider,
+                    model_id=model_id,
+                    deadline=deadline,
+                    positions=fields.positions,
+                    ticket=ticket_of(leaf, self._secret),
+                    leaf=leaf,
+                    fields_json=encode_fields(fields),
+                    path_nodes=b"",
+                    prompt_packed=pack_token_ids(prompt),
+                    output_packed=pack_token_ids(output),
+                    output_hash=fields.output_hash,
+                    prompt_hash=fields.prompt_hash,
+                )
+            )
+        self.store.add_responses(batch, rows)
+        return number
+
+    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> OwnTrace:
+        self.now += _S_PER_POSITION * len(prompt_ids)
+        if len(prompt_ids) in self.undecidable:
+            raise MemoryError
+        return SyntheticTrace(_MODEL, prompt_ids, output_ids)
+
+    def run(self, until: float) -> None:
+        while self.now < until:
+            if not self.judge.step():
+                self.now += 1
+
+    def state(self, batch: int, index: int) -> str:
+        row = self.store.response(batch, index)
+        assert row is not None
+        return row.state
+
+
+def test_four_undecidable_responses_do_not_hide_a_lie() -> None:
+    world = World(undecidable={50})
+    world.post("0xa", [50, 50, 50, 50], window=60)
+    lie = world.post("0xa", [20], [0], window=60)
+    world.run(55)
+    assert world.state(lie, 0) == "invalid"
+
+
+@pytest.mark.parametrize("length", [10, 100, 500])
+def test_another_providers_flood_does_not_hide_a_lie(length: int) -> None:
+    """The flood is posted first and lasts for hours; the lie is posted later, with a window of a minute."""
+    world = World()
+    world.post("0xflood", [length] * 300, window=120)
+    world.run(30)
+    lie = world.post("0xliar", [20], [0], window=60)
+    started = world.now
+    world.run(started + 2 * _S_PER_POSITION * length + 10)
+    assert world.state(lie, 0) == "invalid"
+
+
+def test_fifty_providers_that_flood_do_not_hide_the_lie_of_one() -> None:
+    world = World()
+    lies = [world.post(f"0x{number}", [10] * 20, window=900) for number in range(50)]
+    lie = world.post("0xliar", [10], [0], window=900)
+    world.run(52.0)  # a turn of each, of one second
+    assert world.state(lie, 0) == "invalid"
+    assert sum(world.state(batch, index) == "valid" for batch in lies for index in range(20)) <= 52
+
+
+def test_a_lie_at_the_end_of_a_huge_batch_is_found_as_often_as_any() -> None:
+    """Its provider alone floods the judge. Nobody can foresee which third is re-run."""
+    found = 0
+    for _ in range(24):
+        world = World()
+        batch = world.post("0xliar", [10] * 60, [59], window=20)
+        world.run(20)
+        found += world.state(batch, 59) == "invalid"
+    assert 2 <= found <= 16  # of 24, expected 8
+
+
+def test_what_can_be_done_in_time_is_done_in_time() -> None:
+    """Long ones with late windows are posted before short ones with early windows: every single one is judged."""
+    world = World()
+    slack = random.Random(3)
+    posted = [world.post("0xlong", [200] * 3, window=200), world.post("0xshort", [5] * 4, window=20)]
+    for provider in range(6):
+        world.run(world.now + 4)
+        posted.append(world.post(f"0x{provider}", [slack.randint(5, 30)] * 3, [2], window=60))
+    world.run(250)
+    with_lies = [world.state(batch, 2) for batch in posted[2:]]
+    assert with_lies == ["invalid"] * 6
+    assert not [row for row, _ in world.store.all_responses() if row.state in ("missed", "pending")]
+
+
+def test_a_shortage_is_loud_before_the_window_closes() -> None:
+    world = World()
+    batch = world.post("0xflood", [100] * 30, window=100)
+    with capture_logs() as logs:
+        world.run(50)
+    assert any("replay capacity is short" in entry["event"] for entry in logs)
+    waiting = [row for row, _ in world.store.all_responses() if row.state == "pending"]
+    assert waiting and all("at risk" in row.why for row in waiting)
+    with capture_logs() as logs:
+        world.run(120)
+    assert [entry["responses"] for entry in logs if "missed" in entry["event"]]
+    assert {world.state(batch, index) for index in range(30)} == {"valid", "missed"}
+
+
+def test_a_foreign_model_costs_nothing() -> None:
+    world = World()
+    foreign = world.post("0xflood", [500] * 200, window=60, model_id=b"f" * 32)
+    lie = world.post("0xflood", [10], [0], window=60)
+    world.run(5)
+    assert world.state(lie, 0) == "invalid"
+    assert world.state(foreign, 0) == "unknown"
+
+
+def test_the_undecided_are_tried_again_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(undecidable={50})
+    batch = world.post("0xa", [50], window=4000)
+    monkeypatch.setattr("challenger.judging.time.time", lambda: 1e9 + world.now)
+    world.run(1000)
+    row = world.store.response(batch, 0)
+    assert row is not None
+    assert 4 <= row.tries <= 9
+    world.undecidable.clear()
+    world.run(1700)
+    assert world.state(batch, 0) == "valid"
+
+
+def test_the_schedule_is_by_deadline_while_time_suffices() -> None:
+    demands = [Demand("b", b"", 100, 10, 1), Demand("a", b"", 50, 10, 1)]
+    choice = choose(demands, lambda demand: demand.positions, {"a": 1000.0}, 0)
+    assert choice is not None and (choice.provider, choice.by_ticket, choice.shortage) == ("a", False, None)
+    short = first_shortage(demands, lambda demand: 30, 30, 1)
+    assert short is not None and (short.deadline, short.needed_s, short.left_s) == (50, 30, 20)
