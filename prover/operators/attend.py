@@ -85,9 +85,9 @@ SATURATION_TABLE = LookupTable(
     Ref("saturation_first"),
     Ref("saturation_second"),
 )
-SUM_BITS = 32
+SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
 MOST_POSITIONS = 1 << 15
-"""Rows of a context for which 2 S <= 2 * 65535 * rows < 2^SUM_BITS."""
+"""2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
 _DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
 _ROWS_AT_ONCE = 256
 
