@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,15 @@ from prover.model.import_check import check_import
 from .hugging_face_models import FAMILIES, save_directory, seeded_model
 
 _MODEL_TYPE = {family: name for name, family in MODEL_TYPES.items()}
-_NO_VALUE = object()
+
+
+class _NoValue(Enum):
+    """A key that is left out. Its text is the same in every process, as the names of tests must be."""
+
+    LEFT_OUT = "left out"
+
+
+_NO_VALUE = _NoValue.LEFT_OUT
 Change = dict[str, Any]
 
 # Changes of config.json that say the same to the library, so that they must be imported.
