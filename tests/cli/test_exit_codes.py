@@ -31,6 +31,7 @@ ANYTHING_ELSE = {
 INTERNAL = {
     "DivisionByZeroError", "FieldShapeError", "ScalarCountError", "PointArrayShapeError", "MercuryRejected",
     "SumcheckError", "TraceUnavailable", "AnalysisFailed", "ApiProblem",
+    "EndpointFailed", "FetchFailed", "Stopped", "TraceNeeded",
 }  # fmt: skip
 # Developers' programs, which do things on import.
 NOT_IMPORTED = ("analysis", "migrations", "__main__")

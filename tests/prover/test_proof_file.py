@@ -91,7 +91,7 @@ def test_a_malformed_field_is_bad_input(proof: ProofFile, tmp_path: Path, field:
         ProofFile.load(_edited(path, lambda body: body.update({field: value})))
 
 
-@pytest.mark.parametrize("change", [{"max_positions": 1 << 16, "head_size": 1 << 6}, {"activation_bits": 20}])
+@pytest.mark.parametrize("change", [{"max_positions": 1 << 15, "head_size": 1 << 6}, {"activation_bits": 20}])
 def test_an_architecture_with_huge_tables_is_refused_before_they_are_made(
     proof: ProofFile, change: dict[str, int]
 ) -> None:

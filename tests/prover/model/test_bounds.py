@@ -174,7 +174,11 @@ def test_nothing_is_committed_of_a_model_in_memory_that_breaks_a_bound(name: str
 
 
 @pytest.mark.parametrize(
-    "command", [["model", "inspect"], ["prove", "--step", "mlp", "--prompt", "a", "--model"]]
+    "command",
+    [
+        ["model", "inspect"],
+        ["prove", "--step", "mlp", "--layer", "0", "--prompt", "a", "--out", "proof.json", "--model"],
+    ],
 )
 def test_a_started_program_names_tensor_layer_and_fix(command: list[str], tmp_path: Path) -> None:
     directory = broken_directory(BROKEN["gain of a head"], tmp_path)

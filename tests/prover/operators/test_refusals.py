@@ -240,7 +240,7 @@ def test_a_norm_with_a_gain_is_refused_exactly_at_its_range() -> None:
     """The gain alone takes it out: |n| grows by 0.6 with every step of it, so both borders are met."""
     seen: dict[bool, set[int]] = {True: set(), False: set()}
     for gain in (*range(-30, -23), *range(23, 30)):
-        norm = RmsNorm(Ref("x"), "n", ("row",), 2, 1 << 8, 12, 13, 5, gain="g")
+        norm = RmsNorm(Ref("x"), "n", ("row",), 2, 1 << 8, 12, 13, 5, gain="g", gain_bits=6)
         x = np.array([[5_000, -3], [0, 0], [40, 30], [-7, 8]])
         weights = {"g": (("channel",), np.array([gain, 1]))}
         case = OperatorCase((norm,), {"channel": 2}, {"x": (X, x)}, weights, {})
