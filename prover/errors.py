@@ -43,6 +43,10 @@ class ChunkSizeError(BadInputError):
     """The SRS has a number of powers under which the argument would prove something else."""
 
 
+class TransactionSizeError(BadInputError):
+    """A move about the model would not fit a transaction, so its right answers could not be defended."""
+
+
 class ChainError(GainsayError):
     """The chain refused a transaction, cannot be reached, or is not the one that was configured."""
 

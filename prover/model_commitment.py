@@ -31,6 +31,7 @@ from .model.empty_rows import run_empty_rows
 from .model.weights import IntegerModel
 from .proof_system import ProofSystem
 from .statement import StepKey, commit_step_key, weight_table
+from .transaction_size import check_transactions
 
 Progress = Callable[[str, int, int], None]
 DEFAULT_CACHE = Path(".gainsay") / "commitments"
@@ -114,11 +115,13 @@ def commit_model(
     """Commit all weights of a model, or read the cached commitment of the same model and SRS.
 
     progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache. Raises
-    QuantiseError and UnprovableModelError for weights with which not every answer could be proven.
+    QuantiseError and UnprovableModelError for weights with which not every answer could be proven, and TransactionSizeError
+    for sizes with which a proof could not be sent.
     """
     check_bounds(model.config, model.weights)
     report = progress or (lambda stage, done, total: None)
     system = ProofSystem.shared(model.config, srs)
+    check_transactions(system, model.end_tokens)
     path = None if cache_dir is None else Path(cache_dir) / f"{model.name}-{_cache_name(model, system)}.npz"
     if path is not None and path.exists():
         cached = _load(path, model, system)

@@ -115,9 +115,12 @@ class LayerNorm(OperatorBase):
         context.tensors[self.output] = output
 
     def _variance_of(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """V; total^2 <= d sum x^2, so it fits wherever that does."""
+        """V; total^2 <= d sum x^2, so it fits wherever that does. Of a single row (the head's) both are arrays without axes."""
         squares = row_statistic(x, self.real_channels, self.epsilon)
-        return np.asarray(squares - np.square(total.astype(squares.dtype)), dtype=squares.dtype)
+        total = np.asarray(total).astype(
+            squares.dtype
+        )  # a bare np.int64 has no other type: its square would wrap
+        return np.asarray(squares - total * total, dtype=squares.dtype)
 
     def witness(self, context: WitnessContext) -> None:
         x = reduce(add, (context.over(ref, self._domain) for ref in self.x))

@@ -170,14 +170,14 @@ def test_an_answer_whose_padded_rows_leave_their_range_is_refused(drowned: Integ
     with pytest.raises(OutOfRange, match=f"gate of layer 0 at position {fed} has") as refused:
         Executor(drowned).generate(ids(length), 3, end_ids=(), on_token=produced.append)
     assert refused.value.position == fed and len(produced) == 3
-    with pytest.raises(OutOfRange):
-        Trace(drowned, [*ids(length), *produced[:-1]])
+    refusal = Trace(drowned, [*ids(length), *produced[:-1]]).refusal
+    assert refusal is not None and (refusal.step, refusal.window) == (1, fed // WINDOW_ROWS)
 
 
 @pytest.mark.parametrize("length", [30, 62])
 def test_an_answer_that_fills_its_window_has_none(drowned: IntegerModel, length: int) -> None:
     answer = Executor(drowned).generate(ids(length), 3, end_ids=())
-    Trace(drowned, [*ids(length), *answer.ids[:-1]])
+    assert Trace(drowned, [*ids(length), *answer.ids[:-1]]).refusal is None
 
 
 def test_an_end_token_is_followed_by_padded_rows(drowned: IntegerModel) -> None:
@@ -245,7 +245,7 @@ def _outcomes(name: str, seeds: int) -> tuple[int, int]:
                 continue
             accepted += 1
             trace = Trace(executor, [*prompt, *answer.ids[:-1]])
-            assert trace.rows.shape[1] % WINDOW_ROWS == 0
+            assert trace.refusal is None and len(trace.boundary(0)) % WINDOW_ROWS == 0
     return accepted, refused
 
 

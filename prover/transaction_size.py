@@ -1,0 +1,86 @@
+"""Which models can be defended on a chain: every move about them must fit a transaction.
+
+A step that is computed rightly and proven loses all the same when its proof cannot be sent. The longest moves are
+
+    proveStep       both boundaries' points, the step key, its path and the proof: for the last window of the longest sequence
+    claimOverrun    the ids of the longest output, and all end tokens (claimTruncated is a word shorter)
+
+    size   below 128 KiB, which nodes take
+    gas    below 2^24 (EIP-7825): 16 per byte, 6,700 per commitment (ecMul, ecAdd and its bookkeeping) and 600,000, which is more
+           than generated verifiers and the game use (verifier_gen/README.md, docs/growth.md)
+
+A model commitment is made only of what fits, so provider and challenger refuse a registration of anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .errors import TransactionSizeError
+from .program import WINDOW_BITS, WINDOW_ROWS
+from .proof import ProofShape
+from .proof_system import ProofSystem
+from .statement import WORD, VerifyingKey, input_count
+
+MOST_BYTES = 128 * 1024 - 512
+"""Calldata; the rest is for the signature and the transaction's other fields."""
+MOST_GAS = 1 << 24
+_GAS_PER_BYTE, _GAS_PER_POINT, _GAS_OTHERWISE = 16, 6_700, 600_000
+_SELECTOR = 4
+_POINT = 2 * WORD
+
+
+def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
+    """Raise TransactionSizeError when a move about some response of the model does not fit a transaction."""
+    config = system.config
+    for kind in ("attention", "mlp"):
+        key = system.verifying_key(kind)
+        size = prove_step_bytes(key, 2 * config.layers, config.max_positions)
+        gas = _GAS_PER_BYTE * size + _GAS_PER_POINT * _points(key, config.max_positions) + _GAS_OTHERWISE
+        if size > MOST_BYTES or gas > MOST_GAS:
+            raise TransactionSizeError(
+                f"the proof of one {kind} step takes a transaction of {size} bytes and about {gas} gas, but a chain takes"
+                f" {MOST_BYTES} and {MOST_GAS}, so a right answer could not be defended: import the ceremony again with a"
+                f" larger --mu than {key.chunk_bits}, or the model with fewer than {config.max_positions} positions"
+            )
+    size = claim_overrun_bytes(config.max_positions, len(end_tokens))
+    if size > MOST_BYTES:
+        raise TransactionSizeError(
+            f"a claim about an output's end lists the model's {len(end_tokens)} end tokens and takes a transaction of {size}"
+            f" bytes, but a chain takes {MOST_BYTES}: import the model with fewer end tokens"
+        )
+
+
+def prove_step_bytes(key: VerifyingKey, steps: int, positions: int) -> int:
+    """Calldata of proveStep about the last window of a sequence of so many positions."""
+    points = _POINT * -(-positions // WINDOW_ROWS)
+    path = WORD * (steps - 1).bit_length()
+    parts = (points, points, _key_bytes(key), path, WORD * _shape(key, positions).words)
+    return _SELECTOR + 2 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
+
+
+def claim_overrun_bytes(output: int, end_tokens: int) -> int:
+    """Calldata of claimOverrun about an output of so many ids."""
+    return _SELECTOR + 6 * WORD + -(-4 * output // WORD) * WORD + WORD * end_tokens
+
+
+def _shape(key: VerifyingKey, positions: int) -> ProofShape:
+    window = -(-positions // WINDOW_ROWS) - 1
+    bits = WINDOW_BITS + (window.bit_length() if key.plan.program.has_context else 0)
+    return ProofShape.of(key.plan, bits, key.chunk_bits)
+
+
+def _key_bytes(key: VerifyingKey) -> int:
+    plan = key.plan
+    points = sum(plan.weight_chunks(tensor, key.chunk_bits) for tensor in plan.program.weights)
+    return WORD * len(plan.program.parameters) + _POINT * points
+
+
+def _points(key: VerifyingKey, positions: int) -> int:
+    """Commitments that the verifier multiplies."""
+    shape = _shape(key, positions)
+    inputs = input_count(key.plan.program, {"window": -(-positions // WINDOW_ROWS) - 1})
+    return _key_bytes(key) // _POINT + len(key.constants) + inputs + shape.commitments + shape.inverses
+
+
+__all__ = ["MOST_BYTES", "check_transactions", "claim_overrun_bytes", "prove_step_bytes"]

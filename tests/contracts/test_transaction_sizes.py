@@ -1,0 +1,123 @@
+"""A model whose moves do not fit a transaction loses right answers, so nobody commits to it.
+
+The attacker registers a small model that answers quickly and whose proofs, or whose list of end tokens, are long: then it
+disputes a right answer that nobody can send the proof of, or truncates one and nobody can send the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil, log2
+
+import pytest
+
+from contracts.bindings.abi import Interface
+from contracts.bindings.compiler import protocol_artifacts
+from contracts.bindings.dispute_game import StepProof, flat_points
+from contracts.protocol.token_ids import pack_token_ids
+from prover.architectures.gpt2 import Gpt2Config
+from prover.architectures.llama import LlamaConfig
+from prover.curve.srs import SRS
+from prover.errors import TransactionSizeError
+from prover.model.library import built_in_model, load_model
+from prover.model.seeded import seeded_model
+from prover.model.tokenizer import Tokenizer
+from prover.model.weights import IntegerModel
+from prover.model_commitment import commit_model
+from prover.proof_system import ProofSystem
+from prover.replay import Replay
+from prover.transaction_size import (
+    MOST_BYTES,
+    check_transactions,
+    claim_overrun_bytes,
+    prove_step_bytes,
+)
+
+NODES_TAKE = 128 * 1024
+
+LONG = Gpt2Config(
+    layers=2, hidden=64, heads=64, feed_forward=64, vocabulary=259, norm_epsilon=1e-5, max_positions=1 << 14
+)
+"""Two megabytes of weights. In its last window, 2^25 score digits of each kind are committed to."""
+WIDE = LlamaConfig(
+    layers=80,
+    hidden=8192,
+    heads=64,
+    kv_heads=8,
+    head_size=128,
+    feed_forward=28_672,
+    vocabulary=32_000,
+    rope_base=10_000,
+    norm_epsilon=1e-5,
+    max_positions=2048,
+)
+
+
+@pytest.fixture(scope="module")
+def srs() -> SRS:
+    return SRS.devnet(18)
+
+
+@pytest.fixture(scope="module")
+def encode() -> Callable[..., bytes]:
+    interface = Interface(protocol_artifacts()["DisputeGame"])
+    return lambda function, *arguments: interface.encode_call(function, list(arguments))
+
+
+def with_end_tokens(model: IntegerModel, count: int) -> IntegerModel:
+    """Tokens that no text has and no run says, each of which would end an answer."""
+    known = model.tokenizer.specification
+    first = len(known.tokens)
+    specification = replace(
+        known,
+        tokens=(*known.tokens, *(f"<end {index}>" for index in range(count))),
+        token_types=(*known.token_types, *(5 for _ in range(count))),
+        more_end_ids=tuple(range(first, first + count)),
+    )
+    return replace(model, tokenizer=Tokenizer(specification))
+
+
+def test_a_model_whose_proofs_are_too_long_is_not_committed(srs: SRS) -> None:
+    model = IntegerModel.from_float(seeded_model("long", LONG, built_in_model("tiny").tokenizer))
+    key = ProofSystem.shared(LONG, srs).verifying_key("attention")
+    assert prove_step_bytes(key, 4, 1 << 14) > NODES_TAKE
+    with pytest.raises(TransactionSizeError, match=r"attention step .* fewer than 16384 positions"):
+        commit_model(model, srs, cache_dir=None)
+
+
+def test_a_model_with_very_many_end_tokens_is_not_committed(srs: SRS, encode: Callable[..., bytes]) -> None:
+    model = with_end_tokens(load_model("tiny"), 5_000)
+    claim = encode("claimTruncated", 1, pack_token_ids([1]), model.end_tokens)
+    assert len(claim) > NODES_TAKE
+    with pytest.raises(TransactionSizeError, match="5002 end tokens"):
+        commit_model(model, srs, cache_dir=None)
+
+
+def test_a_wide_model_needs_larger_chunks(srs: SRS) -> None:
+    """Nothing of it is run or committed to find out."""
+    with pytest.raises(TransactionSizeError, match=r"mlp step .* larger --mu than 18"):
+        check_transactions(ProofSystem.shared(WIDE, srs), (2,))
+
+
+def test_sizes_are_those_of_the_moves(srs: SRS, encode: Callable[..., bytes]) -> None:
+    """A whole move about the last window of a response, and a claim about its end."""
+    model = load_model("tiny")
+    commitment = commit_model(model, srs, cache_dir=None)
+    replay = Replay(model, commitment, srs, [(7 * i) % 256 for i in range(70)], [5])
+    for step in (0, 1):
+        path = commitment.step_key_path(step)
+        assert len(path) == ceil(log2(commitment.step_count))
+        proof = StepProof(
+            flat_points(replay.boundary_points(step)),
+            flat_points(replay.boundary_points(step + 1)),
+            commitment.step_keys[step],
+            path,
+            replay.prove_step(step, 2),
+        )
+        key = replay.system.verifying_key("mlp" if step else "attention")
+        assert len(encode("proveStep", 1, proof)) == prove_step_bytes(key, commitment.step_count, 70)
+    for output, ends in ((70, 2), (1, 0), (17, 40)):
+        claim = encode("claimOverrun", 1, pack_token_ids([9] * output), list(range(ends)), 0)
+        assert len(claim) == claim_overrun_bytes(output, ends)
+    assert MOST_BYTES < NODES_TAKE
