@@ -177,7 +177,20 @@ def test_nothing_is_committed_of_a_model_in_memory_that_breaks_a_bound(name: str
     "command",
     [
         ["model", "inspect"],
-        ["prove", "--step", "mlp", "--layer", "0", "--prompt", "a", "--out", "proof.json", "--model"],
+        [
+            "prove",
+            "--step",
+            "mlp",
+            "--layer",
+            "0",
+            "--window",
+            "0",
+            "--prompt",
+            "a",
+            "--out",
+            "proof.json",
+            "--model",
+        ],
     ],
 )
 def test_a_started_program_names_tensor_layer_and_fix(command: list[str], tmp_path: Path) -> None:
