@@ -67,7 +67,7 @@ class Dispute:
         """One round of the node."""
         self.provider.follower.step()
         self.provider.defender.play_out()
-        self.provider.claims.step()
+        self.provider.demands.play_out()
 
     def settle(self) -> str:
         """Let the challenge window pass; the response's last state."""
