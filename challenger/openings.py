@@ -70,7 +70,6 @@ class Opener:
             row.index,
             row.fields,
             row.path,
-            reveal_requested=False,
             bond_wei=self._bond_wei,
         )
 

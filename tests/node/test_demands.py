@@ -186,7 +186,7 @@ def test_attack_asking_for_everything_stops_neither_games_nor_posting(house: Pro
     row = posted.rows[5]
     path = batch_tree(posted.rows).path(5)
     call = games.open(
-        posted.number, 5, fields_of(row), path, reveal_requested=False, bond_wei=DEVNET.challenger_bond
+        posted.number, 5, fields_of(row), path, bond_wei=DEVNET.challenger_bond
     )  # fmt: skip
     challenger.send(call, f"open {row.leaf}")
     game_id = games.game_count()
