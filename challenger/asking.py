@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 #: What a challenger asks for per challenge window unless it is told otherwise.
 DEFAULT_ASKS_PER_WINDOW = 25
 _PLACES_LOOKED_AT = 1 << 16  # of one batch, which may say that it holds 2^32 - 1 responses
-_SENT_PER_ROUND = 16
+_SENT_PER_ROUND = 4  # moves come first again after each round
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
 #: Somebody else was faster; what it shows is shown to everybody.
@@ -70,14 +70,14 @@ class Wishes:
                 deadline=row.deadline,
                 ticket=row.ticket,
             )
-            for row in self._store.withheld(now)
+            for row in self._store.asks.withheld(now)
         ]
         for batch in self._store.batches("new"):
             is_due = now <= batch.deadline and batch.deadline - now <= self._window_s / 2
             if is_due and batch.root not in self._chosen and self._models.find(batch.model_id) is not None:
                 wishes += self._hidden(batch)
                 self._chosen.add(batch.root)
-        return self._store.add_wishes(wishes) > 0
+        return self._store.asks.add_wishes(wishes) > 0
 
     def _hidden(self, batch: BatchRow) -> list[AskingRow]:
         """Responses of which nobody shows the leaf, drawn like any other. What is not known of them is taken for
@@ -150,12 +150,12 @@ class Asker:
     def ask_due(self, head: Block) -> int:
         """Submit asks, providers in turn, within budget and balance; the number."""
         self._on_the_way = {k: v for k, v in self._on_the_way.items() if self._dispatcher.carries(k)}
-        asked = self._store.asked_since(
+        asked = self._store.asks.asked_since(
             head.timestamp - self._window_s, self._dispatcher.sender.address, self._show_window_s
         )
         asked.update(self._on_the_way.values())
         left = min(self._affordable(asked.total()), _SENT_PER_ROUND)
-        wishes = self._store.wishes(head.timestamp + self._margin_s, time.time()) if left > 0 else []
+        wishes = self._store.asks.wishes(head.timestamp + self._margin_s, time.time()) if left > 0 else []
         if wishes:
             left = min(left, self._payable())
         submitted = 0
@@ -188,7 +188,7 @@ class Asker:
                 self._refused(row, result)
                 return
             log.info("asked for", batch=row.batch_id, index=row.index, provider=row.provider)
-            self._store.set_asking(row.batch_id, row.index, state="asked", asked_at=head.timestamp)
+            self._store.asks.set_asking(row.batch_id, row.index, state="asked", asked_at=head.timestamp)
 
         try:
             call = self._contracts.ledger.ask(row.batch_id, row.index, self._price_wei)
@@ -211,11 +211,11 @@ class Asker:
         tell = log.info if others else log.warning
         tell("not asked for", batch=row.batch_id, index=row.index, because=error.name)
         state = "others" if others else "refused"
-        self._store.set_asking(row.batch_id, row.index, state=state, problem=error.name)
+        self._store.asks.set_asking(row.batch_id, row.index, state=state, problem=error.name)
 
     def _wait(self, row: AskingRow, problem: str) -> None:
         pause_s = backoff_s(row.tries + 1, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
-        self._store.set_asking(
+        self._store.asks.set_asking(
             row.batch_id,
             row.index,
             state="wanted",
@@ -230,7 +230,7 @@ class Asker:
         """Claim own asks that were not answered, or whose response became void otherwise; the number."""
         claimed = 0
         own = self._dispatcher.sender.address
-        for row, root in self._store.unanswered(own, head.timestamp, time.time(), _SENT_PER_ROUND):
+        for row, root in self._store.asks.unanswered(own, head.timestamp, time.time(), _SENT_PER_ROUND):
             key = f"not shown {row.batch_id} {root.hex()} {row.index}"
             if not self._dispatcher.carries(key):
                 claimed += self._claim(row, key)
@@ -244,18 +244,18 @@ class Asker:
                 refused(result)
                 return
             log.warning("the price of an ask is back: it was not shown, or is void", **place)
-            self._store.set_asking(row.batch_id, row.index, state="settled")
+            self._store.asks.set_asking(row.batch_id, row.index, state="settled")
 
         def refused(error: ContractError) -> None:
             if error.name == "NobodyAsked":  # it was shown, or anybody else claimed it for this account
-                self._store.set_asking(row.batch_id, row.index, state="settled")
+                self._store.asks.set_asking(row.batch_id, row.index, state="settled")
             else:
                 wait(str(error))
 
         def wait(why: str) -> None:
             log.warning("not claimed yet", **place, because=why)
             next_try_at = time.time() + _LONGEST_RETRY_S / 4
-            self._store.set_asking(row.batch_id, row.index, state="asked", next_try_at=next_try_at)
+            self._store.asks.set_asking(row.batch_id, row.index, state="asked", next_try_at=next_try_at)
 
         try:
             call = self._contracts.ledger.claim_not_shown(row.batch_id, row.index)

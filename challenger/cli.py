@@ -133,7 +133,7 @@ def list_verdicts(
         for row, opening in store.all_responses()
     ]
     seen = {(row["batch"], row["index"]) for row in rows}
-    for asked in store.asked():
+    for asked in store.asks.asked():
         if (asked.batch_id, asked.index) not in seen and asked.closed_block is None:
             rows.append(
                 {

@@ -125,21 +125,24 @@ class Lister:
 
     def take_shown(self) -> bool:
         """Put what was shown on chain among the responses, whoever asked for it; whether there was anything."""
-        shown = self._store.shown()
-        for row, batch in shown:
+        taken = 0
+        for row, batch in self._store.asks.shown():
             try:
                 response = None if batch is None else self._read_shown(row, batch)
-                self._store.take_shown(row, response)
-                if (
-                    batch is not None
-                    and all((known := self._store.known_responses(batch.batch_id)).values())
-                    and len(known) == batch.count
-                ):
-                    self._store.set_batch(batch.batch_id, batch.root, "listed", None)
             except Exception:
                 log.exception("shown response not read", batch=row.batch_id, index=row.index)
-                self._store.take_shown(row, None)
-        return bool(shown)
+                response = None
+            try:
+                self._store.asks.take_shown(row, response)
+                taken += 1
+            except Exception:  # the database is busy, say: it stays to be taken
+                log.exception("shown response not taken yet", batch=row.batch_id, index=row.index)
+                continue
+            if batch is not None:
+                known = self._store.known_responses(batch.batch_id)
+                if sum(known.values()) == batch.count:
+                    self._store.set_batch(batch.batch_id, batch.root, "listed", None)
+        return taken > 0
 
     def _read_shown(self, row: ShownRow, batch: BatchRow) -> ResponseRow | None:
         """The contract checked leaf and ids; a lying endpoint must still not cost a bond."""
@@ -161,7 +164,7 @@ class Lister:
             return None
         response = KnownResponse(row.index, leaf, fields, tuple(row.path), ids)
         model = self._models.find(batch.model_id)
-        is_drawn = self._store.is_asked_for(row.batch_id, row.index)
+        is_drawn = self._store.asks.is_asked_for(row.batch_id, row.index)
         if not is_drawn:
             locked_wei = self._contracts.stake.account(batch.provider).locked
             is_drawn = self._is_drawn(batch, response, locked_wei, 0)

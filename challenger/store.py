@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from sqlmodel import Session, col, delete, select
 
 from contracts.bindings.log_reader import Cursor
 
+from .ask_store import AskStore
 from .schedule import Demand
 from .tables import (
     AskedRow,
@@ -34,23 +34,13 @@ __all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", 
 ChainRow = BatchRow | GameRow | DisputeRow | AskedRow | ShownRow
 
 _KEPT_CURSORS = 256
-_SHOWN_AT_ONCE = 64
-_WISHES_AT_ONCE = 512
 #: Short transactions, because the sender's journal of moves is in the same database.
 _ROWS_PER_TRANSACTION = 500
 _WITH_DISPUTE = and_(
     col(DisputeRow.batch_id) == ResponseRow.batch_id, col(DisputeRow.index) == ResponseRow.index
 )
 _LIMIT = func.max(ResponseRow.deadline, func.coalesce(DisputeRow.challenge_deadline, 0))
-_WITH_ASKING = and_(
-    col(AskingRow.batch_id) == ResponseRow.batch_id, col(AskingRow.index) == ResponseRow.index
-)
 _IS_VOID = func.coalesce(DisputeRow.is_void, False)
-
-
-def _same_place(row: type[AskedRow] | type[DisputeRow]) -> Any:
-    """Joins with what is to be asked for."""
-    return and_(col(row.batch_id) == AskingRow.batch_id, col(row.index) == AskingRow.index)
 
 
 @dataclass(frozen=True)
@@ -75,6 +65,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.asks = AskStore(engine)
 
     def secret(self) -> bytes:
         """32 random bytes, the same for ever."""
@@ -210,68 +201,6 @@ class Store:
                 ResponseRow.output_hash == output_hash, ResponseRow.prompt_hash != prompt_hash
             )
             return len(set(session.exec(query.limit(1000)).all()))
-
-    def shown(self) -> list[tuple[ShownRow, BatchRow | None]]:
-        """What was shown on chain and is not among the responses yet, with its batch (None: not known here)."""
-        with Session(self.engine) as session:
-            query = (
-                select(ShownRow, BatchRow)
-                .join(BatchRow, col(BatchRow.batch_id) == ShownRow.batch_id, isouter=True)
-                .where(col(ShownRow.taken) == False)  # noqa: E712
-                .limit(_SHOWN_AT_ONCE)
-            )
-            return [(row, batch) for row, batch in session.exec(query).all()]
-
-    def take_shown(self, shown: ShownRow, response: ResponseRow | None) -> None:
-        """Put what the chain shows among the responses, or leave it out (None). Its window is open again, so what was
-        not looked at for want of ids or time gets the state that it has now."""
-        at = (col(ResponseRow.batch_id) == shown.batch_id, col(ResponseRow.index) == shown.index)
-        with Session(self.engine) as session:
-            known = session.exec(select(ResponseRow).where(*at)).first()
-            if response is not None and known is None:
-                session.add(response)
-            elif response is not None and known is not None:
-                known.prompt_packed, known.output_packed = response.prompt_packed, response.output_packed
-                if known.state in ("withheld", "skipped", "missed", "unknown"):
-                    known.state, known.why, known.tries, known.next_try_at = (
-                        response.state,
-                        response.why,
-                        0,
-                        0.0,
-                    )
-                session.add(known)
-            if (row := session.get(ShownRow, (shown.batch_id, shown.index))) is not None:
-                row.taken = True
-                session.add(row)
-            session.commit()
-
-    def is_asked_for(self, batch_id: int, index: int) -> bool:
-        """Whether this challenger drew it to be asked for."""
-        with Session(self.engine) as session:
-            return session.get(AskingRow, (batch_id, index)) is not None
-
-    def withheld(self, now: int) -> list[ResponseRow]:
-        """Drawn responses without ids that nobody thought of asking for yet."""
-        with Session(self.engine) as session:
-            query = (
-                select(ResponseRow)
-                .join(AskingRow, _WITH_ASKING, isouter=True)
-                .where(ResponseRow.state == "withheld", ResponseRow.deadline >= now)
-                .where(col(AskingRow.state).is_(None))
-            )
-            return list(session.exec(query).all())
-
-    def add_wishes(self, rows: Sequence[AskingRow]) -> int:
-        """Those that are not noted yet; how many."""
-        added = 0
-        for start in range(0, len(rows), _ROWS_PER_TRANSACTION):
-            with Session(self.engine) as session:
-                for row in rows[start : start + _ROWS_PER_TRANSACTION]:
-                    if session.get(AskingRow, (row.batch_id, row.index)) is None:
-                        session.add(row)
-                        added += 1
-                session.commit()
-        return added
 
     # --- the judge's
 
@@ -415,81 +344,7 @@ class Store:
             session.merge(row)
             session.commit()
 
-    def wishes(self, now: int, now_s: float) -> list[tuple[AskingRow, bytes]]:
-        """What is to be asked for and nobody has asked for or shown yet, with its batch's root: providers in turn."""
-        shown = and_(_WITH_ASKING, col(ResponseRow.prompt_packed).is_not(None))
-        turn = func.row_number().over(
-            partition_by=col(AskingRow.provider), order_by=(col(AskingRow.deadline), col(AskingRow.ticket))
-        )
-        limit = func.max(AskingRow.deadline, func.coalesce(DisputeRow.challenge_deadline, 0))
-        with Session(self.engine) as session:
-            query: Any = (
-                select(AskingRow, BatchRow.root)
-                .join(BatchRow, col(BatchRow.batch_id) == AskingRow.batch_id)
-                .join(AskedRow, _same_place(AskedRow), isouter=True)
-                .join(DisputeRow, _same_place(DisputeRow), isouter=True)
-                .join(ResponseRow, shown, isouter=True)
-                .where(AskingRow.state == "wanted", AskingRow.next_try_at <= now_s, now <= limit)
-                .where(_IS_VOID == False, col(AskedRow.asker).is_(None), col(ResponseRow.id).is_(None))  # noqa: E712
-                .order_by(turn, col(AskingRow.deadline))
-                .limit(_WISHES_AT_ONCE)
-            )
-            return [(row, root) for row, root in session.exec(query).all()]
-
-    def asked_since(self, time: int, own: str, show_window_s: int) -> Counter[str]:
-        """How often this challenger asked each provider since then (chain time): what it noted, and what the chain
-        says, which knows also what was sent before a kill or by hand."""
-        with Session(self.engine) as session:
-            noted = select(AskingRow.batch_id, AskingRow.index, AskingRow.provider).where(
-                AskingRow.asked_at > time
-            )
-            seen = (
-                select(AskedRow.batch_id, AskedRow.index, BatchRow.provider)
-                .join(BatchRow, col(BatchRow.batch_id) == AskedRow.batch_id)
-                .where(AskedRow.asker == own, AskedRow.show_deadline > time + show_window_s)
-            )
-            places = {(batch, index): provider for batch, index, provider in session.exec(noted).all()}
-            places |= {(batch, index): provider for batch, index, provider in session.exec(seen).all()}
-            return Counter(places.values())
-
-    def unanswered(self, own: str, now: int, now_s: float, limit: int) -> list[tuple[AskedRow, bytes]]:
-        """Own asks whose price can be fetched, with the batch's root: not shown in time, or void otherwise."""
-        with Session(self.engine) as session:
-            query: Any = (
-                select(AskedRow, BatchRow.root)
-                .join(BatchRow, col(BatchRow.batch_id) == AskedRow.batch_id)
-                .join(AskingRow, _same_place(AskedRow), isouter=True)
-                .join(
-                    DisputeRow,
-                    and_(
-                        col(DisputeRow.batch_id) == AskedRow.batch_id, col(DisputeRow.index) == AskedRow.index
-                    ),
-                    isouter=True,
-                )
-                .where(AskedRow.asker == own, col(AskedRow.closed_block).is_(None))
-                .where(or_(col(AskedRow.show_deadline) < now, _IS_VOID))
-                .where(func.coalesce(AskingRow.state, "") != "settled")
-                .where(func.coalesce(AskingRow.next_try_at, 0.0) <= now_s)
-                .order_by(col(AskedRow.show_deadline))
-                .limit(limit)
-            )
-            return [(row, root) for row, root in session.exec(query).all()]
-
-    def set_asking(self, batch_id: int, index: int, **values: Any) -> None:
-        """What became of asking; also of what was asked for by hand."""
-        with Session(self.engine) as session:
-            row = session.get(AskingRow, (batch_id, index)) or AskingRow(batch_id=batch_id, index=index)
-            for name, value in values.items():
-                setattr(row, name, value)
-            session.add(row)
-            session.commit()
-
     # --- anybody's
-
-    def asked(self) -> list[AskedRow]:
-        with Session(self.engine) as session:
-            query = select(AskedRow).order_by(col(AskedRow.batch_id), col(AskedRow.index))
-            return list(session.exec(query).all())
 
     def response(self, batch_id: int, index: int) -> ResponseRow | None:
         with Session(self.engine) as session:

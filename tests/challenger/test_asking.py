@@ -159,7 +159,7 @@ def test_somebody_faster_in_the_same_moment_is_no_error(make_scene, arena: Arena
         scene.challenger.play()
         scene.run()
     assert {entry["log_level"] for entry in logs} <= {"info"}
-    asked = [row for row in scene.store.asked() if row.batch_id == batch.batch_id]
+    asked = [row for row in scene.store.asks.asked() if row.batch_id == batch.batch_id]
     assert [row.asker for row in asked] == [arena.challenger.address]
 
 
@@ -252,12 +252,12 @@ def test_a_reorganisation_takes_back_what_was_shown(make_scene, arena: Arena) ->
     snapshot = arena.contracts.chain.request("evm_snapshot", [])
     show(arena, batch, 0)
     scene.run()
-    (asked,) = [row for row in scene.store.asked() if row.batch_id == batch.batch_id]
+    (asked,) = [row for row in scene.store.asks.asked() if row.batch_id == batch.batch_id]
     assert asked.closed_block is not None
     arena.contracts.chain.request("evm_revert", [snapshot])
     arena.local_chain.mine(2)
     scene.run()
-    (asked,) = [row for row in scene.store.asked() if row.batch_id == batch.batch_id]
+    (asked,) = [row for row in scene.store.asks.asked() if row.batch_id == batch.batch_id]
     assert asked.closed_block is None
     arena.local_chain.pass_time(DEVNET.show_window + 1)
     scene.run()
@@ -277,11 +277,11 @@ def test_a_game_that_runs_waits_for_no_ask(make_scene, arena: Arena) -> None:  #
     first = arena.contracts.chain.head().number + 1
     scene.challenger.watch()
     scene.challenger._look_for_unseen()
-    scene.challenger.play()  # not awaited in between: one round sends it all
+    scene.challenger.play()
     chain = arena.contracts.chain
     logs = chain.logs(arena.contracts.addresses, first, chain.head().number)
     sent = [type(event) for event in arena.contracts.events.decode(logs)]
-    assert sent.count(ResponseAsked) == 6
+    assert 0 < sent.count(ResponseAsked) <= 4  # the rest waits until moves were looked at again
     assert PartChallenged in sent and sent.index(PartChallenged) < sent.index(ResponseAsked)
 
 
@@ -295,11 +295,11 @@ def test_a_provider_that_hides_much_does_not_use_up_the_turn_of_another() -> Non
         for number, provider in ((1, "flooder"), (2, "small"))
     ]  # fmt: skip
     store.advance(Cursor(1, b"h"), None, rows, {})
-    store.add_wishes(
+    store.asks.add_wishes(
         [AskingRow(batch_id=1, index=i, provider="flooder", deadline=50, ticket=i) for i in range(900)]
     )
-    store.add_wishes([AskingRow(batch_id=2, index=0, provider="small", deadline=100, ticket=7)])
-    assert [row.provider for row, _ in store.wishes(10, 0.0)][:3].count("small") == 1
+    store.asks.add_wishes([AskingRow(batch_id=2, index=0, provider="small", deadline=100, ticket=7)])
+    assert [row.provider for row, _ in store.asks.wishes(10, 0.0)][:3].count("small") == 1
 
 
 @pytest.mark.parametrize("count", [3, 2**32 - 1])
