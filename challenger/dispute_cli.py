@@ -61,8 +61,14 @@ def open_command(
 
 @app.command()
 def ask(
-    batch: BatchId,
+    batch: Annotated[int | None, typer.Argument(help="Batch that holds the response.")] = None,
     index: Index = 0,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipt", help="Instead: file with the receipt of the response, as the API gives it."
+        ),
+    ] = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     account: Account = None,
@@ -71,7 +77,14 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Pay the ask price for a response to be shown on chain. The price is the provider's when it shows it."""
+    from prover.errors import UsageError
+
     table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    if (batch is None) == (receipt is None):
+        raise UsageError("name a batch and an index, or a --receipt")
+    if receipt is not None:
+        batch, index = table.place_of_receipt(receipt)
+    assert batch is not None
     _print_asked(table.ask(sender, batch, index), as_json)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from eth_utils.address import to_checksum_address
 
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
@@ -19,9 +22,11 @@ from contracts.protocol.honest_player import next_action
 from contracts.protocol.model import StepKind
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
-from prover.errors import NotFoundError, UsageError
+from prover.errors import BadInputError, NotFoundError, UsageError
+from prover.foreign_json import read_json_file
 
 from .errors import ProviderUnreachable
+from .foreign_listing import hash_bytes, receipt_place
 from .local_models import LocalModel
 from .provider_client import BatchOnChain, KnownResponse, ProviderBook
 
@@ -152,6 +157,23 @@ class DisputeTable:
         call = self._contracts.ledger.ask(batch_id, index, price_wei)
         mined, _ = sender.send_by_hand(call, f"ask {batch_id} {index}")
         return Asked(batch_id, index, "Ask", self.status(batch_id, index), mined)
+
+    def place_of_receipt(self, path: Path) -> tuple[int, int]:
+        """Batch and index of the response that a receipt is about. Raises `BadInputError`, `NotFoundError`."""
+        try:
+            place = receipt_place(read_json_file(path))
+        except OSError as error:
+            raise NotFoundError(f"{path} cannot be read ({error.strerror}); name a receipt's file") from error
+        if place is None:
+            raise BadInputError(f"{path} is no receipt; save what GET /v1/receipts/ID answers")
+        provider, salt = to_checksum_address(place.provider), hash_bytes(place.batch_salt)
+        batch_id = self._contracts.ledger.batch_of(provider, salt)
+        if not batch_id or place.index >= self._batch(batch_id).count:
+            raise NotFoundError(
+                f"the receipt's response is in no batch of {provider} on this ledger; wait until its posting deadline, "
+                "after which it can be claimed"
+            )
+        return batch_id, place.index
 
     def claim_not_shown(self, sender: Sender, batch_id: int, index: int) -> Asked:
         """End an ask that was not answered: the asker, whoever sends this, gets its price and its reward.

@@ -23,7 +23,7 @@ from contracts.protocol.response import ResponseFields, response_leaf
 from devnet.anvil import free_port
 from devnet.lifecycle import Devnet, down, state_file, up
 from node.settlements import response_states
-from prover.errors import NotFoundError
+from prover.errors import BadInputError, NotFoundError, UsageError
 from tests.challenger.listing_server import ListingServer
 from tests.contracts.chain_game import PostedBatch
 from tests.contracts.synthetic import seal_verifier_sources
@@ -139,6 +139,25 @@ def test_asking_by_hand(table: Table) -> None:
     credits = table.contracts.stake.credits(table.net.accounts["client"])
     assert credits == DEVNET.ask_price + DEVNET.lock_per_response // 2
     assert response_states(table.contracts, batch.batch_id) == ["final, shown on chain", "void"]
+
+
+def test_asking_by_a_receipt(table: Table, tmp_path: Path) -> None:
+    """A client whose answer is posted and shown to nobody needs nothing but its receipt."""
+    batch, file = table.post(3), tmp_path / "receipt.json"
+    place = {"provider": table.provider.address.lower(), "batch_salt": "0x" + batch.salt.hex(), "index": 2}
+    file.write_text(json.dumps({"receipt": place, "signature": "0x"}))
+    asked = table.type("ask", "--receipt", str(file), side="client")
+    assert (asked["batch"], asked["index"], asked["status"]) == (batch.batch_id, 2, "disputed")
+    file.write_text(json.dumps(place | {"index": 3}))
+    with pytest.raises(NotFoundError, match="in no batch"):
+        table.type("ask", "--receipt", str(file), side="client")
+    file.write_text("[]")
+    with pytest.raises(BadInputError, match="no receipt"):
+        table.type("ask", "--receipt", str(file), side="client")
+    with pytest.raises(UsageError, match="--receipt"):
+        table.type("ask", side="client")
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        table.type("ask", "--receipt", str(tmp_path / "none"), side="client")
 
 
 def test_what_does_not_exist_is_named(table: Table) -> None:
