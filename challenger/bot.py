@@ -1,10 +1,11 @@
-"""The challenger: five kinds of loops over one store, each with its own work and its own tables.
+"""The challenger: six kinds of loops over one store, each with its own work and its own tables.
 
 | loop | does | waits for |
 | --- | --- | --- |
 | watch | events to rows | the chain |
-| games | moves, openings, withdrawals: everything that is sent | the chain |
+| games | moves, openings, asks, withdrawals: everything that is sent | the chain |
 | list, one per URL | batches to responses | that provider, for a bounded time |
+| unseen | what is not listed: warnings, what to ask for, what was shown on chain | the chain |
 | judge | responses to verdicts | replays of other people's responses |
 | trace | own games' traces | replays of responses that are disputed here |
 """
@@ -19,6 +20,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.sender import Sender
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
 
+from .asking import DEFAULT_ASKS_PER_WINDOW, Asker, Wishes
 from .dispatch import Dispatcher
 from .game_play import GamePlayer, subject_of
 from .judging import Judge
@@ -41,12 +43,13 @@ _LATE_LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Options:
-    """`force_reveal`: stake a bond on responses whose ids the provider withholds, so that it must show them on
-    chain; the bond is lost when they turn out right. `opening_margin_s`: do not open a game so shortly before
-    the challenge window closes."""
+    """`ask`: pay the price of asking for what providers hide, so that they must show it on chain or lose it;
+    `ask_budget_wei`: at most so much per challenge window (None: 25 prices). `opening_margin_s`: do not open a game, or
+    ask, so shortly before the challenge window closes."""
 
     watch_only: bool = False
-    force_reveal: bool = False
+    ask: bool = False
+    ask_budget_wei: int | None = None
     confirmations: int = 0
     max_head_age_s: float | None = None
     opening_margin_s: int = 2
@@ -91,6 +94,7 @@ class Challenger:
             store, models, self._arity, lambda: self._watcher.now, margin_s, self._found_invalid
         )
         self._dispatcher = None if sender is None or self.options.watch_only else Dispatcher(sender)
+        self._wishes: Wishes | None = None
         self._recovered_at = float("-inf")
         if self._dispatcher is not None:
             self._player = GamePlayer(
@@ -102,8 +106,21 @@ class Challenger:
                 store,
                 bond_wei=parameters.challenger_bond,
                 margin_s=margin_s,
-                withheld_too=self.options.force_reveal,
             )
+            budget_wei = self.options.ask_budget_wei
+            if budget_wei is None:
+                budget_wei = DEFAULT_ASKS_PER_WINDOW * parameters.ask_price
+            self._asker = Asker(contracts, self._dispatcher, store, budget_wei=budget_wei, margin_s=margin_s)
+            if self.options.ask:
+                self._wishes = Wishes(
+                    contracts,
+                    store,
+                    models,
+                    policy,
+                    lambda: self._watcher.now,
+                    parameters.challenge_window,
+                    most=budget_wei // max(1, parameters.ask_price),
+                )
             self._winnings = Winnings(contracts, self._dispatcher)
 
     def run(self, stop: threading.Event) -> None:
@@ -133,7 +150,7 @@ class Challenger:
         busy = self.play()
         for client in self._providers.clients():
             busy = self._lister.step(client) or busy
-        self._lister.close_unseen()
+        busy = self._look_for_unseen() or busy
         busy = self._judge.step() or busy
         return self._tracer.step() or busy
 
@@ -155,7 +172,7 @@ class Challenger:
         return False
 
     def play(self) -> bool:
-        """Submit all that is due, moves before openings, and see what became of what was submitted before."""
+        """Submit all that is due, moves before openings before asks, and see what became of what was submitted before."""
         if self._dispatcher is None:
             return False
         self._require_fresh()
@@ -166,6 +183,10 @@ class Challenger:
         head = self._contracts.chain.confirmed_head(self.options.confirmations)
         moved = self._player.play(head)
         opened = self._opener.open_due(head)
+        # Asks come last: nothing that runs waits for them. What was asked for once is claimed in any case.
+        opened += self._asker.claim_due(head)
+        if self._wishes is not None:
+            opened += self._asker.ask_due(head)
         self._winnings.withdraw(head)
         ended += self._dispatcher.collect()
         return bool(moved or opened or ended)
@@ -175,7 +196,8 @@ class Challenger:
 
     def _look_for_unseen(self) -> bool:
         self._lister.close_unseen()
-        return False
+        busy = self._lister.take_shown()
+        return (self._wishes is not None and self._wishes.choose()) or busy
 
     def _found_invalid(self, row: ResponseRow, trace: OwnTrace | None) -> None:
         """Its game will need the trace; only then it is worth more than the verdict."""

@@ -31,8 +31,13 @@ def run(
         ),
     ] = None,
     watch_only: Annotated[bool, typer.Option("--watch-only", help="Judge, but send nothing.")] = False,
-    force_reveal: Annotated[
-        bool, typer.Option("--force-reveal", help="Stake a bond to make a provider show withheld token ids.")
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Ask on chain for responses that a provider hides. Each costs the ask price (0.02 ETH in the presets): the "
+            "provider's when it shows the response, back with half of its lock when not. At most ask_budget_wei per window.",
+        ),
     ] = False,
     model: Annotated[
         list[str] | None, typer.Option("--model", help="A model on this machine; may be given several times.")
@@ -64,7 +69,7 @@ def run(
     settings = load_settings(
         policy=policy,
         watch_only=watch_only or None,
-        force_reveal=force_reveal or None,
+        ask=ask or None,
         models=model or None,
         trusted_models=trust or None,
         providers=provider or None,
@@ -127,6 +132,19 @@ def list_verdicts(
         }
         for row, opening in store.all_responses()
     ]
+    seen = {(row["batch"], row["index"]) for row in rows}
+    for asked in store.asks.asked():
+        if (asked.batch_id, asked.index) not in seen and asked.closed_block is None:
+            rows.append(
+                {
+                    "batch": asked.batch_id,
+                    "index": asked.index,
+                    "leaf": None,
+                    "state": "asked for",
+                    "why": f"{asked.asker} waits for it to be shown until {asked.show_deadline}",
+                    "games": [],
+                }
+            )
     # What is not shown cannot be judged: one line per batch says so.
     for state, called in (("new", "not shown"), ("closed", "closed unseen")):
         for batch in store.batches(state):

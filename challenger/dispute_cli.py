@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contracts.bindings.sender import Sender
     from contracts.protocol.actions import Action
 
-    from .disputes_by_hand import DisputeTable, Sent
+    from .disputes_by_hand import Asked, DisputeTable, Sent
     from .local_models import LocalModel
     from .settings import ChallengerSettings
 
@@ -36,16 +36,15 @@ Providers = Annotated[
 ]
 Models = Annotated[list[str] | None, typer.Option("--model", help="A model on this machine; several times.")]
 GameId = Annotated[int, typer.Argument(help="Number of the game.")]
+BatchId = Annotated[int, typer.Argument(help="Batch that holds the response.")]
+Index = Annotated[int, typer.Argument(help="The response's place in it, from 0.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("open")
 def open_command(
-    batch: Annotated[int, typer.Argument(help="Batch that holds the response.")],
-    index: Annotated[int, typer.Argument(help="The response's place in it, from 0.")] = 0,
-    reveal: Annotated[
-        bool, typer.Option("--reveal", help="Make the provider show the token ids on chain first.")
-    ] = False,
+    batch: BatchId,
+    index: Index = 0,
     provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
@@ -57,7 +56,52 @@ def open_command(
     """Dispute a response; stakes the bond."""
     settings = _settings(rpc_url, deployment, account, keystore, database, providers=provider or None)
     table, sender = _sit_down(settings)
-    _print_sent(table.open(sender, batch, index, reveal_requested=reveal), as_json)
+    _print_sent(table.open(sender, batch, index), as_json)
+
+
+@app.command()
+def ask(
+    batch: Annotated[int | None, typer.Argument(help="Batch that holds the response.")] = None,
+    index: Index = 0,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(
+            "--receipt", help="Instead: file with the receipt of the response, as the API gives it."
+        ),
+    ] = None,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pay the ask price for a response to be shown on chain. The price is the provider's when it shows it."""
+    from prover.errors import UsageError
+
+    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    if (batch is None) == (receipt is None):
+        raise UsageError("name a batch and an index, or a --receipt")
+    if receipt is not None:
+        batch, index = table.place_of_receipt(receipt)
+    assert batch is not None
+    _print_asked(table.ask(sender, batch, index), as_json)
+
+
+@app.command("claim-not-shown")
+def claim_not_shown(
+    batch: BatchId,
+    index: Index = 0,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """End an ask that was not answered in time: the response is void, the asker gets price and half the lock."""
+    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    _print_asked(table.claim_not_shown(sender, batch, index), as_json)
 
 
 @app.command("list")
@@ -262,6 +306,18 @@ def _print_sent(sent: Sent, as_json: bool) -> None:
     )
 
 
+def _print_asked(asked: Asked, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asked.as_json()))
+        return
+    until = asked.status["show_deadline"]
+    wait = f"; to be shown until {until}, then `gainsay dispute claim-not-shown`" if until else ""
+    typer.echo(
+        f"batch {asked.batch_id} response {asked.index}: {asked.move}, {asked.mined.gas_used:,} gas, "
+        f"block {asked.mined.block_number}; {asked.status['status']}{wait}"
+    )
+
+
 def _turn(game: dict[str, Any]) -> str:
     left = game["seconds_left"]
     time = f"{left} s left" if left >= 0 else f"over since {-left} s"
@@ -277,7 +333,7 @@ def _where(contested: dict[str, Any] | None) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
     if isinstance(value, list):
         return " .. ".join(str(item) for item in value)
     return str(value)

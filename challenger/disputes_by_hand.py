@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from eth_utils.address import to_checksum_address
 
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened
-from contracts.bindings.moves import call_of, move_key, read_game_state, revealed_tokens
+from contracts.bindings.inference_ledger import Batch
+from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
 from contracts.bindings.sender import Mined, Sender
 from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
@@ -18,9 +22,11 @@ from contracts.protocol.honest_player import next_action
 from contracts.protocol.model import StepKind
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
-from prover.errors import NotFoundError, UsageError
+from prover.errors import BadInputError, NotFoundError, UsageError
+from prover.foreign_json import read_json_file
 
 from .errors import ProviderUnreachable
+from .foreign_listing import hash_bytes, receipt_place
 from .local_models import LocalModel
 from .provider_client import BatchOnChain, KnownResponse, ProviderBook
 
@@ -47,6 +53,22 @@ class Sent:
             "transaction": transaction,
             "gas": self.mined.gas_used,
         }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A transaction about looking at what is hidden, on chain; `status` is what holds after it."""
+
+    batch_id: int
+    index: int
+    move: str
+    status: dict[str, Any]
+    mined: Mined
+
+    def as_json(self) -> dict[str, Any]:
+        transaction = "0x" + self.mined.transaction_hash.hex()
+        done = {"move": self.move, "transaction": transaction, "gas": self.mined.gas_used}
+        return {"batch": self.batch_id, "index": self.index, **done, **self.status}
 
 
 class DisputeTable:
@@ -80,7 +102,7 @@ class DisputeTable:
 
     # --- opening
 
-    def open(self, sender: Sender, batch_id: int, index: int, *, reveal_requested: bool) -> Sent:
+    def open(self, sender: Sender, batch_id: int, index: int) -> Sent:
         """Stake a bond on a response being wrong. Raises `NotFoundError`, `ProviderUnreachable`, `ContractError`."""
         response = self._response(batch_id, index)
         contracts = self._contracts
@@ -89,7 +111,6 @@ class DisputeTable:
             index,
             response.fields,
             response.path,
-            reveal_requested=reveal_requested,
             bond_wei=contracts.stake.parameters().challenger_bond,
         )
         # One account may open several games about a response, and a bot of the same account may open one meanwhile.
@@ -101,10 +122,12 @@ class DisputeTable:
         return Sent(number, "Open", mined)
 
     def _response(self, batch_id: int, index: int) -> KnownResponse:
-        try:
-            batch = self._contracts.ledger.batch(batch_id)
-        except ContractError as error:
-            raise NotFoundError(f"there is no batch {batch_id} on this ledger") from error
+        """What the chain shows, because somebody asked for it, or the provider's listing."""
+        batch = self._batch(batch_id)
+        shown = shown_response(self._contracts, batch_id, index, self.head().number)
+        if shown is not None:
+            ids = tuple(unpack_token_ids(shown.prompt_ids)), tuple(unpack_token_ids(shown.output_ids))
+            return KnownResponse(index, shown.leaf, shown.fields, tuple(shown.path), ids)
         if not self._providers.of(batch.provider):
             raise UsageError(f"no URL of {batch.provider} is known; name it with --provider")
         on_chain = BatchOnChain(batch_id, batch.provider, batch.model_id, batch.root, batch.salt, batch.count)
@@ -113,8 +136,65 @@ class DisputeTable:
         )
         found = next((response for response in known if response.index == index), None)
         if found is None:
-            raise NotFoundError(f"the provider shows no response {index} in batch {batch_id}")
+            raise NotFoundError(
+                f"the provider shows no response {index} in batch {batch_id}; "
+                f"`gainsay dispute ask {batch_id} {index}` makes it show it on chain or lose it"
+            )
         return found
+
+    def _batch(self, batch_id: int) -> Batch:
+        try:
+            return self._contracts.ledger.batch(batch_id)
+        except ContractError as error:
+            raise NotFoundError(f"there is no batch {batch_id} on this ledger") from error
+
+    # --- looking at what is hidden
+
+    def ask(self, sender: Sender, batch_id: int, index: int) -> Asked:
+        """Pay for a response to be shown on chain. Raises `NotFoundError`, `ContractError`."""
+        self._batch(batch_id)
+        price_wei = self._contracts.stake.parameters().ask_price
+        call = self._contracts.ledger.ask(batch_id, index, price_wei)
+        mined, _ = sender.send_by_hand(call, f"ask {batch_id} {index}")
+        return Asked(batch_id, index, "Ask", self.status(batch_id, index), mined)
+
+    def place_of_receipt(self, path: Path) -> tuple[int, int]:
+        """Batch and index of the response that a receipt is about. Raises `BadInputError`, `NotFoundError`."""
+        try:
+            place = receipt_place(read_json_file(path))
+        except OSError as error:
+            raise NotFoundError(f"{path} cannot be read ({error.strerror}); name a receipt's file") from error
+        if place is None:
+            raise BadInputError(f"{path} is no receipt; save what GET /v1/receipts/ID answers")
+        provider, salt = to_checksum_address(place.provider), hash_bytes(place.batch_salt)
+        batch_id = self._contracts.ledger.batch_of(provider, salt)
+        if not batch_id or place.index >= self._batch(batch_id).count:
+            raise NotFoundError(
+                f"the receipt's response is in no batch of {provider} on this ledger; wait until its posting deadline, "
+                "after which it can be claimed"
+            )
+        return batch_id, place.index
+
+    def claim_not_shown(self, sender: Sender, batch_id: int, index: int) -> Asked:
+        """End an ask that was not answered: the asker, whoever sends this, gets its price and its reward.
+
+        Raises `NotFoundError`, `ContractError`.
+        """
+        self._batch(batch_id)
+        call = self._contracts.ledger.claim_not_shown(batch_id, index)
+        mined, _ = sender.send_by_hand(call, f"claim not shown {batch_id} {index}")
+        return Asked(batch_id, index, "ClaimNotShown", self.status(batch_id, index), mined)
+
+    def status(self, batch_id: int, index: int) -> dict[str, Any]:
+        """Whether a response is asked for, until when, or shown, as JSON."""
+        response = self._contracts.ledger.response(batch_id, index)
+        status = self._contracts.ledger.response_status(batch_id, index)
+        return {
+            "status": status.name.lower(),
+            "asker": response.asker if response.is_asked_for else None,
+            "show_deadline": response.show_deadline if response.is_asked_for else None,
+            "shown": response.shown,
+        }
 
     # --- moving
 
@@ -143,7 +223,8 @@ class DisputeTable:
         trace = None if (ids := self._ids(game_id, state.game)) is None else IdsOnly(*ids)
         if trace is None and type(action).__name__ == "ChallengeHead":
             raise NotFoundError(
-                "the token ids are not known; start the game with --reveal, or name --provider"
+                "the token ids are not known; name --provider, or make it show them with "
+                f"`gainsay dispute ask {state.game.batch_id} {state.game.index}`"
             )
         call = call_of(action, state, self._contracts, trace, None)
         return Sent(game_id, type(action).__name__, sender.send(call, key=move_key(state, action)))
@@ -217,10 +298,7 @@ class DisputeTable:
         )
 
     def _ids(self, game_id: int, game: Game) -> Ids | None:
-        """Token ids that were revealed in the game, or that the provider shows."""
-        revealed = revealed_tokens(self._contracts, game_id, self.head().number)
-        if revealed is not None:
-            return unpack_token_ids(revealed[0]), unpack_token_ids(revealed[1])
+        """Token ids that the chain or the provider shows."""
         try:
             shown = self._response(game.batch_id, game.index).ids
         except (ProviderUnreachable, NotFoundError, UsageError):
@@ -249,6 +327,7 @@ class DisputeTable:
             "bond_wei": str(game.bond),
             "outcome": game.outcome.name.lower(),
             "reason": game.reason.name.lower(),
+            "response": self.status(game.batch_id, game.index),
         }
         if game.phase is Phase.AWAIT_CHALLENGE:
             hashes = ["0x" + boundary.hex() for boundary in game.boundaries]

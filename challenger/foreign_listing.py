@@ -69,6 +69,14 @@ class ReceiptFields(_Foreign):
     fee_wei: _Wei
 
 
+class ReceiptPlace(_Foreign):
+    """Where a receipt says that its response will be."""
+
+    provider: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    batch_salt: _Hash
+    index: _Uint256
+
+
 class _Named(_Foreign):
     receipt_id: _Hash
 
@@ -85,6 +93,11 @@ def shown_response(entry: object) -> ShownResponse | None:
 
 def receipt_fields(receipt: object) -> ReceiptFields | None:
     return _read(ReceiptFields, receipt)
+
+
+def receipt_place(body: object) -> ReceiptPlace | None:
+    """The place of a receipt, bare or as `/v1/receipts` gives it; None when it is none."""
+    return _read(ReceiptPlace, body.get("receipt", body) if isinstance(body, dict) else body)
 
 
 def receipt_name(entry: object) -> str | None:

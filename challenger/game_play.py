@@ -11,7 +11,7 @@ import structlog
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
-from contracts.bindings.moves import call_of, move_key, read_game_state, revealed_tokens
+from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
 from contracts.bindings.sender import Mined
 from contracts.protocol.actions import Action
 from contracts.protocol.game import GameState, Side
@@ -158,15 +158,15 @@ class GamePlayer:
         return self._traces[subject.name]
 
     def _subject(self, row: GameRow, model: LocalModel, head: Block) -> Subject | None:
-        """The response's ids: known before, or revealed in this game."""
+        """The response's ids: listed, or shown on chain."""
         if row.game_id not in self._subjects:
             known = self._store.response(row.batch_id, row.index)
             ids = None if known is None else known.ids
             if ids is None:
-                revealed = revealed_tokens(self._contracts, row.game_id, head.number)
-                if revealed is None:
+                shown = shown_response(self._contracts, row.batch_id, row.index, head.number)
+                if shown is None:
                     return None
-                ids = unpack_token_ids(revealed[0]), unpack_token_ids(revealed[1])
+                ids = unpack_token_ids(shown.prompt_ids), unpack_token_ids(shown.output_ids)
             self._subjects[row.game_id] = subject_of(row.model_id, model, *ids)
         return self._subjects[row.game_id]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.protocol.response import ResponseFields
-from contracts.protocol.token_ids import pack_token_ids
+from contracts.protocol.response import ResponseFields, response_leaf
+from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
 
 from .errors import ProviderUnreachable
 from .local_models import ModelFinder
@@ -19,7 +19,7 @@ from .pace import backoff_s
 from .policies import BySuspicion, Candidate, Policy, drawn, ticket_of
 from .provider_client import BatchOnChain, KnownResponse, ProviderBook, ProviderClient
 from .store import BatchRow, ResponseRow, Store
-from .tables import encode_fields
+from .tables import ShownRow, decode_fields, encode_fields
 from .verdicts import malformed
 
 log = structlog.get_logger(__name__)
@@ -122,6 +122,53 @@ class Lister:
                 )
             if batch.problem is None and not self._book.of(batch.provider):
                 self._not_shown(batch, f"no URL is known for {batch.provider}; name it with --provider")
+
+    def take_shown(self) -> bool:
+        """Put what was shown on chain among the responses, whoever asked for it; whether there was anything."""
+        taken = 0
+        for row, batch in self._store.asks.shown():
+            try:
+                response = None if batch is None else self._read_shown(row, batch)
+            except Exception:
+                log.exception("shown response not read", batch=row.batch_id, index=row.index)
+                response = None
+            try:
+                self._store.asks.take_shown(row, response)
+                taken += 1
+            except Exception:  # the database is busy, say: it stays to be taken
+                log.exception("shown response not taken yet", batch=row.batch_id, index=row.index)
+                continue
+            if batch is not None:
+                known = self._store.known_responses(batch.batch_id)
+                if sum(known.values()) == batch.count:
+                    self._store.set_batch(batch.batch_id, batch.root, "listed", None)
+        return taken > 0
+
+    def _read_shown(self, row: ShownRow, batch: BatchRow) -> ResponseRow | None:
+        """The contract checked leaf and ids; a lying endpoint must still not cost a bond."""
+        fields = decode_fields(row.fields_json)
+        ids = tuple(unpack_token_ids(row.prompt_packed)), tuple(unpack_token_ids(row.output_packed))
+        leaf = response_leaf(
+            self._contracts.chain.chain_id,
+            self._contracts.ledger.address,
+            batch.provider,
+            batch.model_id,
+            batch.salt,
+            row.index,
+            fields,
+        )
+        if leaf != row.leaf or not fields.matches(*ids):
+            log.error(
+                "the chain shows something else than its event says", batch=row.batch_id, index=row.index
+            )
+            return None
+        response = KnownResponse(row.index, leaf, fields, tuple(row.path), ids)
+        model = self._models.find(batch.model_id)
+        is_drawn = self._store.asks.is_asked_for(row.batch_id, row.index)
+        if not is_drawn:
+            locked_wei = self._contracts.stake.account(batch.provider).locked
+            is_drawn = self._is_drawn(batch, response, locked_wei, 0)
+        return self._row(batch, response, None if model is None else model.commitment.max_positions, is_drawn)
 
     def _next(self, client: ProviderClient, asking: _Asking) -> BatchRow | None:
         """Never asked before asked again; providers in turn by the time spent on them; first deadline first."""

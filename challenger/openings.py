@@ -25,7 +25,7 @@ _MAY_PASS = ("TooManyGames",)
 
 class Opener:
     """Opens each game once: the opening's journal key is the leaf. `margin_s`: no game is opened so shortly before
-    its window closes. `withheld_too`: stake a bond to force withheld ids onto the chain."""
+    its window closes."""
 
     def __init__(
         self,
@@ -35,20 +35,14 @@ class Opener:
         *,
         bond_wei: int,
         margin_s: int,
-        withheld_too: bool,
     ) -> None:
         self._contracts, self._dispatcher, self._store = contracts, dispatcher, store
-        self._bond_wei, self._margin_s, self._withheld_too = bond_wei, margin_s, withheld_too
+        self._bond_wei, self._margin_s = bond_wei, margin_s
 
     def open_due(self, head: Block) -> int:
         """Submit openings, the first window to close first; the number."""
         opened = 0
-        due = self._store.openings_due(
-            head.timestamp + self._margin_s,
-            time.time(),
-            4 * _OPENINGS_PER_ROUND,
-            withheld_too=self._withheld_too,
-        )
+        due = self._store.openings_due(head.timestamp + self._margin_s, time.time(), 4 * _OPENINGS_PER_ROUND)
         for row, tries in due:
             if self._dispatcher.carries(_key(row)) or opened >= _OPENINGS_PER_ROUND:
                 continue
@@ -71,13 +65,11 @@ class Opener:
         return opened
 
     def _open(self, row: ResponseRow, tries: int) -> None:
-        reveal_requested = row.state == "withheld"
         call = self._contracts.game.open(
             row.batch_id,
             row.index,
             row.fields,
             row.path,
-            reveal_requested=reveal_requested,
             bond_wei=self._bond_wei,
         )
 
@@ -85,7 +77,7 @@ class Opener:
             if isinstance(result, ContractError):
                 self._refused(row, tries, result)
                 return
-            log.info("disputed", batch=row.batch_id, index=row.index, reveal=reveal_requested)
+            log.info("disputed", batch=row.batch_id, index=row.index)
             self._store.set_opening(OpeningRow(batch_id=row.batch_id, index=row.index, state="opened"))
 
         self._dispatcher.submit(call, _key(row), done)

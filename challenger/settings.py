@@ -23,6 +23,7 @@ from contracts.bindings.settings import (
     ChainSettings,
     HexId,
     SettingsError,
+    Wei,
 )
 
 
@@ -43,7 +44,8 @@ class ChallengerSettings(ChainSettings):
 
     policy: str = "all"
     watch_only: bool = False
-    force_reveal: bool = False
+    ask: bool = False  # pay for what providers hide to be shown on chain
+    ask_budget_wei: Wei | None = None  # per challenge window; None: 25 times the price of asking
 
     challenger_database: Path | None = None  # None: one file per deployment and account
 

@@ -111,7 +111,8 @@ def open_challenger(
         policy,
         Options(
             watch_only=settings.watch_only,
-            force_reveal=settings.force_reveal,
+            ask=settings.ask,
+            ask_budget_wei=settings.ask_budget_wei,
             confirmations=connection.confirmations,
             max_head_age_s=connection.max_head_age_s,
             opening_margin_s=2 if is_devnet else 60,

@@ -12,8 +12,11 @@ from sqlmodel import Session, col, delete, select
 
 from contracts.bindings.log_reader import Cursor
 
+from .ask_store import AskStore
 from .schedule import Demand
 from .tables import (
+    AskedRow,
+    AskingRow,
     BatchRow,
     CursorRow,
     DisputeRow,
@@ -21,10 +24,14 @@ from .tables import (
     GameRow,
     OpeningRow,
     ResponseRow,
+    ShownRow,
     open_engine,
 )
 
-__all__ = ["BatchRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
+__all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
+
+#: What the watcher makes of events.
+ChainRow = BatchRow | GameRow | DisputeRow | AskedRow | ShownRow
 
 _KEPT_CURSORS = 256
 #: Short transactions, because the sender's journal of moves is in the same database.
@@ -58,6 +65,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.asks = AskStore(engine)
 
     def secret(self) -> bytes:
         """32 random bytes, the same for ever."""
@@ -81,11 +89,13 @@ class Store:
         self,
         cursor: Cursor,
         rewound_to: int | None,
-        rows: Sequence[BatchRow | GameRow | DisputeRow],
+        rows: Sequence[ChainRow],
         ended: dict[int, Ending],
         turns: dict[int, Turn] | None = None,
+        closed: dict[tuple[int, int], int] | None = None,
     ) -> None:
-        """Take over what one reading of the chain said, together with its cursor."""
+        """Take over what one reading of the chain said, together with its cursor; `closed`: asks and the block in
+        which they were answered or lost."""
         with Session(self.engine) as session:
             if rewound_to is not None:
                 self._drop_after(session, rewound_to)
@@ -104,6 +114,9 @@ class Store:
                 if (game := session.get(GameRow, game_id)) is not None:
                     game.outcome, game.reason = ending.outcome, ending.reason
                     game.ended_block = ending.block_number
+            for place, block_number in (closed or {}).items():
+                if (asked := session.get(AskedRow, place)) is not None:
+                    asked.closed_block = block_number
             session.merge(CursorRow(number=cursor.number, hash=cursor.hash))
             oldest = cursor.number - _KEPT_CURSORS
             # Keep the oldest cursor too: a deep reorganisation then costs a re-reading, not a mistake.
@@ -116,11 +129,14 @@ class Store:
         lost = select(BatchRow.batch_id).where(BatchRow.block_number > block_number)
         session.exec(delete(ResponseRow).where(col(ResponseRow.batch_id).in_(lost)))
         session.exec(delete(OpeningRow).where(col(OpeningRow.batch_id).in_(lost)))
-        for row in (BatchRow, DisputeRow, GameRow):
+        session.exec(delete(AskingRow).where(col(AskingRow.batch_id).in_(lost)))
+        for row in (BatchRow, DisputeRow, GameRow, AskedRow, ShownRow):
             session.exec(delete(row).where(col(row.block_number) > block_number))
         session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
         for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
             game.outcome = game.reason = game.ended_block = None
+        for asked in session.exec(select(AskedRow).where(col(AskedRow.closed_block) > block_number)).all():
+            asked.closed_block = None
 
     # --- the lister's
 
@@ -301,11 +317,8 @@ class Store:
                 query = query.where(col(GameRow.outcome).is_(None))
             return list(session.exec(query).all())
 
-    def openings_due(
-        self, now: int, now_s: float, limit: int, *, withheld_too: bool
-    ) -> list[tuple[ResponseRow, int]]:
+    def openings_due(self, now: int, now_s: float, limit: int) -> list[tuple[ResponseRow, int]]:
         """Responses to open a game about, the first window to close first, with the tries so far."""
-        states = ["invalid", "withheld"] if withheld_too else ["invalid"]
         same = and_(
             col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
         )
@@ -314,7 +327,7 @@ class Store:
                 select(ResponseRow, func.coalesce(OpeningRow.tries, 0))
                 .join(OpeningRow, same, isouter=True)
                 .join(DisputeRow, _WITH_DISPUTE, isouter=True)
-                .where(col(ResponseRow.state).in_(states), now <= _LIMIT, _IS_VOID == False)  # noqa: E712
+                .where(ResponseRow.state == "invalid", now <= _LIMIT, _IS_VOID == False)  # noqa: E712
                 .where(
                     or_(
                         col(OpeningRow.state).is_(None),

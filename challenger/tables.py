@@ -2,10 +2,10 @@
 
 | table | written by |
 | --- | --- |
-| cursor, batch (but its listing columns), dispute, game | the watcher |
-| batch's `state` and `problem`; new responses, and ids that were withheld | the lister |
+| cursor, batch (but its listing columns), dispute, game, asked, shown (but `taken`) | the watcher |
+| batch's `state` and `problem`; new responses, and ids that were withheld; what is to be asked for; `taken` | the listers |
 | a response's verdict | the judge |
-| opening | the game player |
+| opening; what became of asking | the game player |
 """
 
 from __future__ import annotations
@@ -88,15 +88,11 @@ class ResponseRow(SQLModel, table=True):
 
     @property
     def fields(self) -> ResponseFields:
-        stored: dict[str, Any] = {
-            name: bytes.fromhex(value) if isinstance(value, str) else value
-            for name, value in json.loads(self.fields_json).items()
-        }
-        return ResponseFields(**stored)
+        return decode_fields(self.fields_json)
 
     @property
     def path(self) -> list[bytes]:
-        return [self.path_nodes[start : start + 32] for start in range(0, len(self.path_nodes), 32)]
+        return _nodes(self.path_nodes)
 
     @property
     def ids(self) -> tuple[list[int], list[int]] | None:
@@ -148,6 +144,57 @@ class OpeningRow(SQLModel, table=True):
     next_try_at: float = 0.0
 
 
+class AskedRow(SQLModel, table=True):
+    """Somebody asked for a response; `closed_block` is where it was shown, or void because it was not."""
+
+    __tablename__ = "challenger_asked"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    block_number: int = Field(index=True)
+    asker: str
+    show_deadline: int
+    closed_block: int | None = None
+
+
+class ShownRow(SQLModel, table=True):
+    """A response that was shown on chain, whoever asked for it; `taken` when it is among the responses."""
+
+    __tablename__ = "challenger_shown"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    block_number: int = Field(index=True)
+    leaf: bytes = Field(sa_type=LargeBinary)
+    fields_json: str
+    path_nodes: bytes = Field(sa_type=LargeBinary)
+    prompt_packed: bytes = Field(sa_type=LargeBinary)
+    output_packed: bytes = Field(sa_type=LargeBinary)
+    taken: bool = Field(default=False, index=True)
+
+    @property
+    def path(self) -> list[bytes]:
+        return _nodes(self.path_nodes)
+
+
+class AskingRow(SQLModel, table=True):
+    """A response to ask for. `state`: wanted, asked, others (somebody else was faster), refused, settled (its price
+    is back). `asked_at` is the chain's time, `next_try_at` by this machine's clock."""
+
+    __tablename__ = "challenger_asking"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    provider: str = ""
+    deadline: int = 0
+    ticket: int = 0
+    state: str = Field(default="wanted", index=True)
+    problem: str | None = None
+    asked_at: int = 0
+    tries: int = 0
+    next_try_at: float = 0.0
+
+
 class FactRow(SQLModel, table=True):
     """Single values, such as the secret of the policy."""
 
@@ -157,12 +204,34 @@ class FactRow(SQLModel, table=True):
     value: bytes = Field(sa_type=LargeBinary)
 
 
-_OF_THE_CHAIN: tuple[Any, ...] = (CursorRow, BatchRow, ResponseRow, DisputeRow, GameRow, OpeningRow)
+_OF_THE_CHAIN: tuple[Any, ...] = (
+    CursorRow,
+    BatchRow,
+    ResponseRow,
+    DisputeRow,
+    GameRow,
+    OpeningRow,
+    AskedRow,
+    ShownRow,
+    AskingRow,
+)
 _TABLES = [row.__table__ for row in (*_OF_THE_CHAIN, FactRow)]
+
+
+def _nodes(packed: bytes) -> list[bytes]:
+    return [packed[start : start + 32] for start in range(0, len(packed), 32)]
 
 
 def encode_fields(fields: ResponseFields) -> str:
     return json.dumps({k: v.hex() if isinstance(v, bytes) else v for k, v in vars(fields).items()})
+
+
+def decode_fields(text: str) -> ResponseFields:
+    stored: dict[str, Any] = {
+        name: bytes.fromhex(value) if isinstance(value, str) else value
+        for name, value in json.loads(text).items()
+    }
+    return ResponseFields(**stored)
 
 
 def open_engine(path: Path | None) -> Engine:

@@ -11,14 +11,17 @@ from contracts.bindings.events import (
     Event,
     GameOpened,
     GameResolved,
+    ResponseAsked,
     ResponseDisputed,
+    ResponseNotShown,
+    ResponseShown,
     ResponseVoided,
     TurnStarted,
 )
 from contracts.bindings.log_reader import LogReader, Reading
 
-from .store import BatchRow, Ending, GameRow, Store, Turn
-from .tables import LARGEST_INTEGER, DisputeRow
+from .store import BatchRow, ChainRow, Ending, GameRow, Store, Turn
+from .tables import LARGEST_INTEGER, AskedRow, DisputeRow, ShownRow, encode_fields
 
 log = structlog.get_logger(__name__)
 
@@ -48,23 +51,25 @@ class Watcher:
         return handled
 
     def _take(self, reading: Reading) -> None:
-        rows: list[BatchRow | GameRow | DisputeRow] = []
+        rows: list[ChainRow] = []
+        closed: dict[tuple[int, int], int] = {}
         ended: dict[int, Ending] = {}
         turns: dict[int, Turn] = {}
         for event in reading.events:
             # Strangers' events too: one that fits no row must not keep the others from being seen.
             try:
-                self._sort(event, rows, ended, turns)
+                self._sort(event, rows, ended, turns, closed)
             except Exception:
                 log.exception("event left out", kind=type(event).__name__, block=event.at.block_number)
-        self._store.advance(reading.cursor, reading.rewound_to, rows, ended, turns)
+        self._store.advance(reading.cursor, reading.rewound_to, rows, ended, turns, closed)
 
     def _sort(
         self,
         event: Event,
-        rows: list[BatchRow | GameRow | DisputeRow],
+        rows: list[ChainRow],
         ended: dict[int, Ending],
         turns: dict[int, Turn],
+        closed: dict[tuple[int, int], int],
     ) -> None:
         block = event.at.block_number
         match event:
@@ -84,6 +89,13 @@ class Watcher:
                 )
             case ResponseVoided():
                 rows.append(_dispute_row(event.batch_id, event.index, block, is_void=True))
+            case ResponseAsked():
+                rows.append(_asked_row(event))
+            case ResponseShown():
+                rows.append(_shown_row(event))
+                closed[event.batch_id, event.index] = block
+            case ResponseNotShown():
+                closed[event.batch_id, event.index] = block
 
 
 def _batch_row(event: BatchPosted) -> BatchRow:
@@ -120,6 +132,30 @@ def _dispute_row(
         block_number=block,
         challenge_deadline=_fitting(deadline),
         is_void=is_void,
+    )
+
+
+def _asked_row(event: ResponseAsked) -> AskedRow:
+    return AskedRow(
+        batch_id=event.batch_id,
+        index=event.index,
+        block_number=event.at.block_number,
+        asker=event.asker,
+        show_deadline=_fitting(event.show_deadline),
+    )
+
+
+def _shown_row(event: ResponseShown) -> ShownRow:
+    log.info("response shown on chain", batch=event.batch_id, index=event.index)
+    return ShownRow(
+        batch_id=event.batch_id,
+        index=event.index,
+        block_number=event.at.block_number,
+        leaf=event.leaf,
+        fields_json=encode_fields(event.fields),
+        path_nodes=b"".join(event.path),
+        prompt_packed=event.prompt_ids,
+        output_packed=event.output_ids,
     )
 
 

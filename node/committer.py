@@ -174,7 +174,8 @@ class Committer:
         return True
 
     def _disputed(self, chain_batch_id: int) -> set[int]:
-        events = self._journal.events(names=["ResponseDisputed"], batch_id=chain_batch_id)
+        """Responses that are settled one by one: somebody opened a game about them, or asked for them."""
+        events = self._journal.events(names=["ResponseDisputed", "ResponseAsked"], batch_id=chain_batch_id)
         return {int(json.loads(event.arguments)["index"]) for event in events}
 
     def _disputed_state(self, chain_batch_id: int, row: ResponseRow) -> ResponseState:
@@ -182,7 +183,7 @@ class Committer:
         index = row.index_in_batch
         on_chain = self._ledger.response(chain_batch_id, index)
         state = _STATES[self._ledger.response_status(chain_batch_id, index)]
-        if on_chain.is_void or on_chain.open_games:
+        if on_chain.is_void or on_chain.open_games or on_chain.is_asked_for:
             return state
         if self._now() > on_chain.challenge_deadline and not on_chain.released:
             try:

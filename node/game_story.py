@@ -12,7 +12,6 @@ from contracts.protocol.game import Game, Outcome, Phase, Reason, Side, Target
 from .store import ChainEventRow
 
 _PHASES = {
-    Phase.AWAIT_REVEAL: "reveal",
     Phase.AWAIT_BOUNDARIES: "boundaries",
     Phase.AWAIT_CHALLENGE: "challenge",
     Phase.AWAIT_WINDOWS: "windows",
@@ -25,7 +24,6 @@ _PHASES = {
 # The event that a move leaves, and whose move it is.
 MOVES = {
     "GameOpened": Side.CHALLENGER,
-    "TokensRevealed": Side.PROVIDER,
     "BoundariesPosted": Side.PROVIDER,
     "InputChallenged": Side.CHALLENGER,
     "PartChallenged": Side.CHALLENGER,
@@ -140,8 +138,6 @@ def _said(name: str, fields: dict[str, Any]) -> str:
     match name:
         case "GameOpened":
             return "this answer is wrong"
-        case "TokensRevealed":
-            return "these are the tokens"
         case "BoundariesPosted":
             return f"round {fields['round']}: my activations at {len(fields['hashes'])} cuts"
         case "InputChallenged":

@@ -26,9 +26,9 @@ from .api.application import create_application
 from .backing import Backing
 from .chain_access import ChainAccess, default_database
 from .chain_follower import ChainFollower
-from .claims import ClaimAnswerer
 from .committer import Committer
 from .defender import Defender
+from .demands import DemandAnswerer
 from .errors import StakeMissingError
 from .health import LEAST_BALANCE_WEI, Health
 from .inference import InferenceQueue
@@ -114,13 +114,15 @@ class Provider:
             trace=self._replay,
             files=BoundaryFiles(settings.traces_dir, serving.model_id),
         )
-        self.claims = ClaimAnswerer(contracts, self.journal, self.outbox, access.confirmations)
+        self.demands = DemandAnswerer(
+            contracts, self.journal, self.outbox, self.metrics, parameters, access.confirmations
+        )
         steps = {
             "follower": self.follower.step,
             "poster": self._on_this_chain(self.committer.post_due),
             "settler": self._on_this_chain(self.committer.settle),
             "defender": self._on_this_chain(self.defender.step),
-            "claims": self._on_this_chain(self.claims.step),
+            "demands": self._on_this_chain(self.demands.step),
         }
         self._workers = {
             name: Worker(name, step, settings.poll_s, self.metrics) for name, step in steps.items()

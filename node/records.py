@@ -118,8 +118,9 @@ def batch_tree(rows: list[ResponseRow]) -> MerkleTree:
 
 
 def plain_event(event: Any) -> dict[str, Any]:
-    """An event's arguments as JSON values."""
-    return {name: _plain(value) for name, value in asdict(event).items() if name != "at"}
+    """An event's arguments as JSON values, without token ids: those of own responses are in the database."""
+    left_out = {"at", "prompt_ids", "output_ids"}
+    return {name: _plain(value) for name, value in asdict(event).items() if name not in left_out}
 
 
 def _plain(value: Any) -> Any:

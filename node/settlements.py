@@ -55,9 +55,16 @@ def batch_facts(contracts: ProtocolContracts, batch_id: int) -> dict[str, Any]:
 
 
 def response_states(contracts: ProtocolContracts, batch_id: int) -> list[str]:
-    """Status of every response of a batch, by index."""
-    count = contracts.ledger.batch(batch_id).count
-    return [contracts.ledger.response_status(batch_id, index).name.lower() for index in range(count)]
+    """Status of every response of a batch, by index, and whether it is asked for or shown on chain."""
+    return [_response_state(contracts, batch_id, i) for i in range(contracts.ledger.batch(batch_id).count)]
+
+
+def _response_state(contracts: ProtocolContracts, batch_id: int, index: int) -> str:
+    state = contracts.ledger.response_status(batch_id, index).name.lower()
+    response = contracts.ledger.response(batch_id, index)
+    if response.is_asked_for and not response.is_void:
+        return f"{state}, asked for, to be shown until {response.show_deadline}"
+    return f"{state}, shown on chain" if response.shown else state
 
 
 def game_facts(contracts: ProtocolContracts, game_id: int) -> dict[str, Any]:

@@ -62,13 +62,9 @@ class DisputeGame(BoundContract):
         fields: ResponseFields,
         path: Sequence[bytes],
         *,
-        reveal_requested: bool,
         bond_wei: int,
     ) -> Call:
-        return self._call("open", batch_id, index, fields, list(path), reveal_requested, value_wei=bond_wei)
-
-    def reveal(self, game_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> Call:
-        return self._call("reveal", game_id, pack_token_ids(prompt_ids), pack_token_ids(output_ids))
+        return self._call("open", batch_id, index, fields, list(path), value_wei=bond_wei)
 
     def post_boundaries(self, game_id: int, hashes: Sequence[bytes]) -> Call:
         return self._call("postBoundaries", game_id, list(hashes))

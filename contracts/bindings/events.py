@@ -270,7 +270,6 @@ class GameOpened(Event):
     model_id: bytes
     leaf: bytes
     fields: ResponseFields
-    reveal_requested: bool
 
 
 @dataclass(frozen=True)
@@ -279,13 +278,6 @@ class TurnStarted(Event):
     mover: str
     phase: Phase
     deadline: int
-
-
-@dataclass(frozen=True)
-class TokensRevealed(Event):
-    game_id: int
-    prompt_ids: bytes
-    output_ids: bytes
 
 
 @dataclass(frozen=True)

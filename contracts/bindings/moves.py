@@ -12,14 +12,14 @@ from ..protocol.response import WINDOW_ROWS
 from ..protocol.token_ids import pack_token_ids
 from ..protocol.trace import OwnTrace, ProvingTrace
 from .chain import Block
-from .contract import Call
+from .contract import BoundContract, Call
 from .deployment import ProtocolContracts
 from .dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow, flat_points
-from .events import TokensRevealed, WindowsRevealed
+from .events import ResponseShown, WindowsRevealed
 
 _INFINITY: Point = (0, 0)
 _LOG_SPAN = 5_000
-_GameEvent = TypeVar("_GameEvent", WindowsRevealed, TokensRevealed)
+_Event = TypeVar("_Event", WindowsRevealed, ResponseShown)
 _T = TypeVar("_T")
 
 
@@ -42,25 +42,28 @@ def read_game_state(
 
 
 def _revealed_windows(contracts: ProtocolContracts, game_id: int, until: int) -> RevealedWindows | None:
-    event = _last_event(contracts, game_id, WindowsRevealed, until)
+    place = [game_id.to_bytes(32, "big")]
+    event = _last_event(contracts, contracts.game, WindowsRevealed, place, until)
     return RevealedWindows(_points(event.points_before), _points(event.points_after)) if event else None
 
 
-def revealed_tokens(contracts: ProtocolContracts, game_id: int, until: int) -> tuple[bytes, bytes] | None:
-    """Packed prompt and output ids that the provider put on chain in this game."""
-    event = _last_event(contracts, game_id, TokensRevealed, until)
-    return (event.prompt_ids, event.output_ids) if event else None
+def shown_response(
+    contracts: ProtocolContracts, batch_id: int, index: int, until: int
+) -> ResponseShown | None:
+    """Fields, path and ids that were put on chain because somebody asked for this response."""
+    place = [batch_id.to_bytes(32, "big"), index.to_bytes(32, "big")]
+    return _last_event(contracts, contracts.ledger, ResponseShown, place, until)
 
 
 def _last_event(
-    contracts: ProtocolContracts, game_id: int, kind: type[_GameEvent], until: int
-) -> _GameEvent | None:
-    """A game has at most one of these; games are young, so look from the newest block backwards."""
-    topics = [contracts.game.interface.topics[kind.__name__], game_id.to_bytes(32, "big")]
+    contracts: ProtocolContracts, emitter: BoundContract, kind: type[_Event], place: list[bytes], until: int
+) -> _Event | None:
+    """There is at most one of these, and not long ago, so look from the newest block backwards."""
+    topics = [emitter.interface.topics[kind.__name__], *place]
     first = contracts.deployment.first_block
     while until >= first:
         start = max(first, until - _LOG_SPAN + 1)
-        logs = contracts.chain.logs([contracts.game.address], start, until, topics=topics)
+        logs = contracts.chain.logs([emitter.address], start, until, topics=topics)
         for event in contracts.events.decode(logs):
             if isinstance(event, kind):
                 return event
@@ -83,8 +86,6 @@ def call_of(
     they need a `ProvingTrace` and the model's commitment."""
     game, game_id = contracts.game, state.game_id
     match action:
-        case actions.RevealTokens(prompt_ids, output_ids):
-            return game.reveal(game_id, prompt_ids, output_ids)
         case actions.PostBoundaries(hashes):
             return game.post_boundaries(game_id, hashes)
         case actions.RevealWindows(before, after):

@@ -8,14 +8,6 @@ from .model import Point
 
 
 @dataclass(frozen=True)
-class RevealTokens:
-    """Provider: put the token ids into calldata."""
-
-    prompt_ids: tuple[int, ...]
-    output_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class PostBoundaries:
     """Provider: the boundary hashes of this round's cuts (round 1 all, later only the inner ones)."""
 
@@ -111,8 +103,7 @@ class ResolveVoid:
 
 
 Action = (
-    RevealTokens
-    | PostBoundaries
+    PostBoundaries
     | RevealWindows
     | ProveStep
     | ProveEmbedding

@@ -14,13 +14,12 @@ class Phase(IntEnum):
     """Whose move it is and which."""
 
     NONE = 0
-    AWAIT_REVEAL = 1
-    AWAIT_BOUNDARIES = 2
-    AWAIT_CHALLENGE = 3
-    AWAIT_WINDOWS = 4
-    AWAIT_CHOICE = 5
-    AWAIT_PROOF = 6
-    RESOLVED = 7
+    AWAIT_BOUNDARIES = 1
+    AWAIT_CHALLENGE = 2
+    AWAIT_WINDOWS = 3
+    AWAIT_CHOICE = 4
+    AWAIT_PROOF = 5
+    RESOLVED = 6
 
 
 class Target(IntEnum):
@@ -60,7 +59,6 @@ class Side(IntEnum):
 
 
 MOVER_OF_PHASE = {
-    Phase.AWAIT_REVEAL: Side.PROVIDER,
     Phase.AWAIT_BOUNDARIES: Side.PROVIDER,
     Phase.AWAIT_CHALLENGE: Side.CHALLENGER,
     Phase.AWAIT_WINDOWS: Side.PROVIDER,

@@ -23,7 +23,6 @@ from .actions import (
     ProveHead,
     ProveStep,
     ResolveVoid,
-    RevealTokens,
     RevealWindows,
     Timeout,
 )
@@ -69,8 +68,6 @@ def _claim_about_end(state: GameState, trace: OwnTrace) -> ClaimTruncated | Clai
 
 def _provider_move(state: GameState, trace: OwnTrace) -> Action:
     game = state.game
-    if game.phase is Phase.AWAIT_REVEAL:
-        return RevealTokens(tuple(trace.prompt_ids), tuple(trace.output_ids))
     if (unprovable := trace.first_unprovable()) is not None:
         return Concede(
             f"Step {unprovable[0]} has no proof in window {unprovable[1]}: a value leaves its range."

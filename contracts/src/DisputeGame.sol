@@ -65,20 +65,17 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     /// @inheritdoc IDisputeGame
     // The callees are the protocol's own ledger and vault, and neither calls anybody on these paths.
     // slither-disable-next-line reentrancy-eth
-    function open(
-        uint256 batchId,
-        uint256 index,
-        ResponseFields calldata fields,
-        bytes32[] calldata path,
-        bool revealRequested
-    ) external payable nonReentrant returns (uint256 gameId) {
+    function open(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
+        external
+        payable
+        nonReentrant
+        returns (uint256 gameId)
+    {
         require(msg.value == _challengerBond, WrongBond(msg.value, _challengerBond));
         gameId = ++gameCount;
         Game storage g = _games[gameId];
         bytes32 leaf = _begin(g, batchId, index, fields, path);
-        emit GameOpened(
-            gameId, batchId, index, msg.sender, g.provider, g.modelId, leaf, fields, revealRequested
-        );
+        emit GameOpened(gameId, batchId, index, msg.sender, g.provider, g.modelId, leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         ModelSpec memory spec = registry.spec(g.modelId);
         if (_isMalformed(spec, fields)) {
@@ -87,21 +84,10 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         }
         g.round = 1;
         g.rangeEnd = uint32(spec.stepCount);
-        _startTurn(gameId, g, revealRequested ? Phase.AwaitReveal : Phase.AwaitBoundaries);
+        _startTurn(gameId, g, Phase.AwaitBoundaries);
     }
 
     // --- provider's moves
-
-    /// @inheritdoc IDisputeGame
-    function reveal(uint256 gameId, bytes calldata promptIds, bytes calldata outputIds)
-        external
-        nonReentrant
-    {
-        Game storage g = _turn(gameId, Phase.AwaitReveal);
-        Statements.checkTokens(g, promptIds, outputIds);
-        emit TokensRevealed(gameId, promptIds, outputIds);
-        _nextTurn(gameId, g, Phase.AwaitBoundaries);
-    }
 
     /// @inheritdoc IDisputeGame
     function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external nonReentrant {

@@ -118,6 +118,8 @@ contract AskTest is Scenario {
         ledger.show(batchId, TARGET, response.fields, path, response.promptIds, longer);
         vm.expectPartialRevert(wrongIds);
         ledger.show(batchId, TARGET, response.fields, path, "", response.outputIds);
+        vm.expectPartialRevert(wrongIds);
+        ledger.show(batchId, TARGET, response.fields, path, response.outputIds, response.promptIds);
         ResponseFields memory fields = response.fields;
         fields.outputHash = keccak256(wrong);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
@@ -129,6 +131,21 @@ contract AskTest is Scenario {
         ledger.show(batchId, 0, neighbour.fields, path, neighbour.promptIds, neighbour.outputIds);
         vm.stopPrank();
         show();
+    }
+
+    /// @dev The leaf says one prompt id more than its hash is of: nothing can be shown, so the response is lost.
+    function test_attack_lengths_that_are_not_the_ids_lengths() external {
+        response.fields.promptLength += 1;
+        batchId = post(response, "length");
+        askAs(challenger, TARGET);
+        bytes32[] memory path = batchPath();
+        vm.prank(provider);
+        vm.expectPartialRevert(IInferenceLedger.WrongTokenIds.selector);
+        ledger.show(batchId, TARGET, response.fields, path, response.promptIds, response.outputIds);
+        vm.warp(uint256(deadline()) + 1);
+        ledger.claimNotShown(batchId, TARGET);
+        expectStatus(ResponseStatus.Void);
+        vm.assertEq(stake.credits(challenger), p.askPrice + p.lockPerResponse / 2);
     }
 
     function test_asking_costs_its_price_once_and_only_while_the_response_can_be_disputed() external {

@@ -14,7 +14,7 @@ contract AttacksTest is Scenario {
     function test_attack_playing_against_oneself_costs_on_both_sides() external {
         // The provider's friend wins: half the lock is gone.
         uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
-        uint256 gameId = openAs(copycat, false);
+        uint256 gameId = openAs(copycat);
         vm.prank(provider);
         game.concede(gameId);
         uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
@@ -22,7 +22,7 @@ contract AttacksTest is Scenario {
         // The provider's friend loses: half the bond is gone.
         batchId = post(response, "again");
         before = afterwards;
-        gameId = openAs(copycat, false);
+        gameId = openAs(copycat);
         vm.prank(copycat);
         game.concede(gameId);
         afterwards = total(provider) + total(copycat) + stake.account(provider).total;
@@ -31,7 +31,7 @@ contract AttacksTest is Scenario {
 
     function test_attack_provider_preempts_with_its_own_challenge() external {
         // A friend of the provider loses on purpose; the response is as open to dispute as before.
-        uint256 gameId = openAs(copycat, false);
+        uint256 gameId = openAs(copycat);
         vm.prank(copycat);
         game.concede(gameId);
         gameId = open();
@@ -43,7 +43,7 @@ contract AttacksTest is Scenario {
     function test_attack_provider_fills_all_places_until_the_window_closes() external {
         uint256[] memory games = new uint256[](p.maxGamesPerResponse);
         for (uint256 i = 0; i < games.length; ++i) {
-            games[i] = openAs(copycat, false);
+            games[i] = openAs(copycat);
         }
         vm.warp(ledger.batch(batchId).deadline + 1);
         // The friend gives up on all; whoever was kept out gets a whole window.
@@ -79,7 +79,7 @@ contract AttacksTest is Scenario {
 
     function test_attack_copycat_gets_only_what_its_own_bond_earns() external {
         uint256 gameId = open();
-        uint256 copy = openAs(copycat, false);
+        uint256 copy = openAs(copycat);
         // The copycat cannot move in the challenger's game, nor be paid from it.
         vm.prank(provider);
         game.postBoundaries(gameId, new bytes32[](9));
@@ -205,7 +205,7 @@ contract AttacksTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(other, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(other, TARGET, response.fields, path);
     }
 
     function test_attack_stealing_a_move() external {
@@ -230,7 +230,7 @@ contract AttacksTest is Scenario {
         response = makeResponse(40, 20, 30);
         batchId = post(response, "cut short");
         uint256 first = open();
-        uint256 copy = openAs(copycat, false);
+        uint256 copy = openAs(copycat);
         vm.prank(copycat);
         game.claimTruncated(copy, response.outputIds, endTokens());
         vm.prank(challenger);
@@ -243,7 +243,7 @@ contract AttacksTest is Scenario {
 
     function test_attack_conceding_to_a_friend_saves_half_the_lock_and_never_the_response() external {
         uint256 honest = open();
-        uint256 friends = openAs(copycat, false);
+        uint256 friends = openAs(copycat);
         uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
         vm.prank(provider);
         game.concede(friends); // before it loses to the honest challenger

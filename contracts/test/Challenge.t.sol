@@ -56,7 +56,7 @@ contract ChallengeTest is Scenario {
     }
 
     function test_no_challenge_before_the_boundaries() external {
-        uint256 other = openAs(copycat, false);
+        uint256 other = openAs(copycat);
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitBoundaries));
         game.challengePart(other, 0);

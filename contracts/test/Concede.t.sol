@@ -40,7 +40,7 @@ contract ConcedeTest is Scenario {
 
     function test_when_one_challenger_wins_the_others_get_their_bonds_back() external {
         uint256 first = open();
-        uint256 second = openAs(copycat, false);
+        uint256 second = openAs(copycat);
         vm.expectPartialRevert(IDisputeGame.ResponseNotVoid.selector);
         game.resolveVoid(second);
         vm.prank(provider);
@@ -58,7 +58,7 @@ contract ConcedeTest is Scenario {
 
     function test_attack_nobody_loses_a_game_on_a_void_response() external {
         uint256 first = open();
-        uint256 second = openAs(copycat, false);
+        uint256 second = openAs(copycat);
         postBoundaries(second, NEVER, 0);
         vm.prank(provider);
         game.concede(first);

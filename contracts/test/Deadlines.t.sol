@@ -65,13 +65,6 @@ contract DeadlinesTest is Scenario {
 
     // --- DisputeGame: the deadline of every turn
 
-    function test_deadline_of_reveal() external {
-        uint256 gameId = openAs(challenger, true);
-        bytes memory move =
-            abi.encodeCall(IDisputeGame.reveal, (gameId, response.promptIds, response.outputIds));
-        checkTurn(gameId, Phase.AwaitReveal, provider, move);
-    }
-
     function test_deadline_of_postBoundaries() external {
         uint256 gameId = open();
         bytes memory move = abi.encodeCall(IDisputeGame.postBoundaries, (gameId, dueHashes(gameId, 6, 1)));
@@ -182,7 +175,7 @@ contract DeadlinesTest is Scenario {
     function test_deadline_of_a_challenge_window_that_opened_again() external {
         uint256[] memory games = new uint256[](p.maxGamesPerResponse);
         for (uint256 i = 0; i < games.length; ++i) {
-            games[i] = openAs(copycat, false);
+            games[i] = openAs(copycat);
         }
         vm.warp(ledger.batch(batchId).deadline);
         for (uint256 i = 0; i < games.length; ++i) {
@@ -286,7 +279,7 @@ contract DeadlinesTest is Scenario {
     // --- calls
 
     function openData() private view returns (bytes memory) {
-        return abi.encodeCall(IDisputeGame.open, (batchId, TARGET, response.fields, batchPath(), false));
+        return abi.encodeCall(IDisputeGame.open, (batchId, TARGET, response.fields, batchPath()));
     }
 
     function claimFeeData() private view returns (bytes memory) {

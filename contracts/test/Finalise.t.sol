@@ -46,7 +46,7 @@ contract FinaliseTest is Scenario {
         expectStatus(ResponseStatus.Pending);
         vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);
         ledger.finaliseResponse(batchId, TARGET);
-        openAs(copycat, false);
+        openAs(copycat);
         expectStatus(ResponseStatus.Disputed);
     }
 

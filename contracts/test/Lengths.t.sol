@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
-import {ResponseFields} from "../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger, ResponseFields} from "../src/interfaces/IInferenceLedger.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice Every kind of dispute at T = 1, 31, 32, 33, 63, 64, 65, the model's maximum, and one more.
@@ -26,7 +26,7 @@ contract LengthsTest is Scenario {
         vm.revertToState(ready);
         checkHead(length - 1);
         vm.revertToState(ready);
-        checkReveal();
+        checkShow();
         vm.revertToState(ready);
     }
 
@@ -53,11 +53,12 @@ contract LengthsTest is Scenario {
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
-    function checkReveal() private {
-        uint256 gameId = openAs(challenger, true);
+    function checkShow() private {
+        vm.prank(challenger);
+        ledger.ask{value: p.askPrice}(batchId, TARGET);
         vm.prank(provider);
-        game.reveal(gameId, response.promptIds, response.outputIds);
-        expectPhase(gameId, Phase.AwaitBoundaries);
+        ledger.show(batchId, TARGET, response.fields, batchPath(), response.promptIds, response.outputIds);
+        vm.assertTrue(ledger.response(batchId, TARGET).shown);
     }
 
     /// @dev All of it prompt, all of it output, and both.
@@ -168,10 +169,10 @@ contract LongestModelTest is Scenario {
         vm.assertLt(21_000 + calldataGas + executionGas, 2 ** 24);
     }
 
-    function send(bytes memory data) private {
+    function send(address target, bytes memory data) private {
         vm.prank(provider);
         uint256 gasBefore = gasleft();
-        (bool done,) = address(game).call(data);
+        (bool done,) = target.call(data);
         uint256 used = gasBefore - gasleft();
         vm.assertTrue(done);
         checkTransaction(data, used);
@@ -181,16 +182,24 @@ contract LongestModelTest is Scenario {
         uint256 window = windows() - 1;
         vm.assertEq(window, 511);
         uint256 fresh = vm.snapshotState();
-        uint256 gameId = openAs(challenger, true);
-        send(abi.encodeCall(IDisputeGame.reveal, (gameId, response.promptIds, response.outputIds)));
+        vm.prank(challenger);
+        ledger.ask{value: p.askPrice}(batchId, TARGET);
+        bytes memory show = abi.encodeCall(
+            IInferenceLedger.show,
+            (batchId, TARGET, response.fields, batchPath(), response.promptIds, response.outputIds)
+        );
+        send(address(ledger), show);
         vm.revertToState(fresh);
-        gameId = open();
+        uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         challengeInput(gameId);
-        send(abi.encodeCall(IDisputeGame.revealWindows, (gameId, points(0, NEVER, 0), new uint256[](0))));
+        send(
+            address(game),
+            abi.encodeCall(IDisputeGame.revealWindows, (gameId, points(0, NEVER, 0), new uint256[](0)))
+        );
         chooseWindow(gameId, window);
         presetEmbedding(window);
-        send(abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, embeddingProof(window))));
+        send(address(game), abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, embeddingProof(window))));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
         vm.revertToState(fresh);
         for (uint256 step = STEPS - 2; step < STEPS; ++step) {
@@ -200,10 +209,10 @@ contract LongestModelTest is Scenario {
                 IDisputeGame.revealWindows,
                 (gameId, points(step, step + 1, window), points(step + 1, step + 1, window))
             );
-            send(reveal);
+            send(address(game), reveal);
             chooseWindow(gameId, window);
             presetStep(step, window);
-            send(abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(step, window))));
+            send(address(game), abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(step, window))));
             expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
         }
         expectSolvent();

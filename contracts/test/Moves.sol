@@ -7,13 +7,13 @@ import {Responses} from "./Responses.sol";
 /// @title The moves of both sides, up to the proof
 abstract contract Moves is Responses {
     function open() internal returns (uint256) {
-        return openAs(challenger, false);
+        return openAs(challenger);
     }
 
-    function openAs(address who, bool revealRequested) internal returns (uint256) {
+    function openAs(address who) internal returns (uint256) {
         bytes32[] memory path = batchPath();
         vm.prank(who);
-        return game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, revealRequested);
+        return game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     /// @dev The hashes that the provider owes now.

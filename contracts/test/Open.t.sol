@@ -27,7 +27,7 @@ contract OpenTest is Scenario {
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.WrongBond.selector, p.challengerBond - 1, p.challengerBond)
         );
-        game.open{value: p.challengerBond - 1}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond - 1}(batchId, TARGET, response.fields, path);
     }
 
     function test_at_the_deadline_yes_after_it_no() external {
@@ -35,12 +35,12 @@ contract OpenTest is Scenario {
         vm.warp(deadline - 1);
         open();
         vm.warp(deadline);
-        openAs(copycat, false);
+        openAs(copycat);
         vm.warp(deadline + 1);
         bytes32[] memory path = batchPath();
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.ChallengeWindowClosed.selector, deadline));
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     function test_a_first_game_after_the_deadline_is_refused() external {
@@ -48,14 +48,14 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.ChallengeWindowClosed.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     function test_attack_provider_challenges_itself() external {
         bytes32[] memory path = batchPath();
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.ProviderCannotChallenge.selector, provider));
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     function test_attack_open_with_other_fields_index_or_path() external {
@@ -71,18 +71,18 @@ contract OpenTest is Scenario {
             if (field == 6) f.feeWei += 1;
             vm.prank(challenger);
             vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-            game.open{value: p.challengerBond}(batchId, TARGET, f, path, false);
+            game.open{value: p.challengerBond}(batchId, TARGET, f, path);
         }
         vm.startPrank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(batchId, 0, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, 0, response.fields, path);
         vm.expectPartialRevert(IInferenceLedger.IndexOutOfRange.selector);
-        game.open{value: p.challengerBond}(batchId, 3, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, 3, response.fields, path);
         vm.expectPartialRevert(IInferenceLedger.BatchUnknown.selector);
-        game.open{value: p.challengerBond}(batchId + 1, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId + 1, TARGET, response.fields, path);
         path[0] = bytes32(0);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
         vm.stopPrank();
     }
 
@@ -91,11 +91,11 @@ contract OpenTest is Scenario {
         uint256 other = post(response, "another salt");
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(other, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(other, TARGET, response.fields, path);
         vm.chainId(5);
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     /// @dev Posts and opens a response whose fields no honest provider would post.
@@ -147,7 +147,7 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(copycat);
         vm.expectPartialRevert(IInferenceLedger.ResponseIsVoid.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     function test_games_per_response_are_capped() external {
@@ -157,7 +157,7 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.TooManyGames.selector, p.maxGamesPerResponse));
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, false);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
     }
 
     function test_unknown_games_are_named_so() external {

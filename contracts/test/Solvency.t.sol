@@ -116,12 +116,12 @@ contract Actors is Scenario {
         }
     }
 
-    function openGame(bool asCopycat, bool reveal) external {
+    function openGame(bool asCopycat) external {
         address who = asCopycat ? copycat : challenger;
         vm.deal(who, 100 ether);
         bytes32[] memory path = batchPath();
         vm.prank(who);
-        try game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, reveal) {} catch {}
+        try game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path) {} catch {}
     }
 
     /// @dev The next sensible move of a random game.
@@ -129,10 +129,7 @@ contract Actors is Scenario {
         (uint256 gameId, Game memory g) = pick(which);
         if (g.phase == Phase.None || g.phase == Phase.Resolved) return;
         if (block.timestamp > g.deadline || ledger.isVoid(g.batchId, g.index)) return;
-        if (g.phase == Phase.AwaitReveal) {
-            vm.prank(provider);
-            game.reveal(gameId, response.promptIds, response.outputIds);
-        } else if (g.phase == Phase.AwaitBoundaries) {
+        if (g.phase == Phase.AwaitBoundaries) {
             postBoundaries(gameId, 6, 1);
         } else if (g.phase == Phase.AwaitChallenge) {
             challengeStep(gameId, 5);

@@ -22,10 +22,6 @@ contract TimeoutTest is Scenario {
         expectSolvent();
     }
 
-    function test_the_provider_must_reveal() external {
-        expectTimeout(openAs(challenger, true), Phase.AwaitReveal, Outcome.ChallengerWon);
-    }
-
     function test_the_provider_must_post_boundaries() external {
         expectTimeout(open(), Phase.AwaitBoundaries, Outcome.ChallengerWon);
         expectStatus(ResponseStatus.Void);
@@ -114,10 +110,7 @@ contract TimeoutTest is Scenario {
 
     function test_attack_stalling_is_bounded() external {
         uint256 started = block.timestamp;
-        uint256 gameId = openAs(challenger, true);
-        vm.warp(game.game(gameId).deadline);
-        vm.prank(provider);
-        game.reveal(gameId, response.promptIds, response.outputIds);
+        uint256 gameId = open();
         while (game.game(gameId).phase == Phase.AwaitBoundaries) {
             vm.warp(game.game(gameId).deadline);
             postBoundaries(gameId, 6, 1);
@@ -130,8 +123,8 @@ contract TimeoutTest is Scenario {
         chooseWindow(gameId, 1);
         letTimePass(gameId);
         game.timeout(gameId);
-        // Two clocks, and an extension for each of the nine turns.
-        uint256 turns = 5 * p.moveExtension + 3 * p.traceExtension + p.proveExtension;
+        // Two clocks, and an extension for each of the eight turns.
+        uint256 turns = 4 * p.moveExtension + 3 * p.traceExtension + p.proveExtension;
         vm.assertLe(block.timestamp - started, 2 * p.clock + turns + 1);
     }
 }

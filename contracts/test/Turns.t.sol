@@ -29,8 +29,7 @@ contract TurnsTest is Scenario {
         expectTurn(gameId, Phase.AwaitChallenge, p.moveExtension);
     }
 
-    function test_a_reveal_and_a_choice_are_ordinary_moves_and_a_proof_has_its_own_time() external {
-        expectTurn(openAs(challenger, true), Phase.AwaitReveal, p.moveExtension);
+    function test_windows_and_a_choice_are_ordinary_moves_and_a_proof_has_its_own_time() external {
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         challengeInput(gameId);

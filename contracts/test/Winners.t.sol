@@ -21,7 +21,7 @@ contract WinnersTest is Scenario {
 
     function test_whoever_does_not_concede_wins() external {
         uint256 first = open();
-        uint256 second = openAs(copycat, false);
+        uint256 second = openAs(copycat);
         vm.recordLogs();
         vm.prank(challenger);
         game.concede(first);
@@ -34,7 +34,7 @@ contract WinnersTest is Scenario {
 
     function test_nobody_wins_when_the_response_is_void_already() external {
         uint256 first = open();
-        uint256 second = openAs(copycat, false);
+        uint256 second = openAs(copycat);
         vm.prank(provider);
         game.concede(first);
         vm.recordLogs();

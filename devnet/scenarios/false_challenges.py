@@ -50,7 +50,6 @@ class FalseChallenger:
                 posted.index,
                 self._response.fields,
                 self._response.path,
-                reveal_requested=False,
                 bond_wei=contracts.stake.parameters().challenger_bond,
             )
         )

@@ -144,9 +144,9 @@ class HostedProvider:
                 self.troubles.append(error)
 
     def defend(self) -> None:
-        """One round over the open games and claims, moves confirmed."""
+        """One round over open games and demands, moves and answers confirmed."""
         self.provider.defender.play_out(_ANSWER_TIMEOUT_S)
-        self.provider.claims.step()
+        self.provider.demands.play_out(_ANSWER_TIMEOUT_S)
 
     @property
     def refused_moves(self) -> list[ContractError]:

@@ -332,9 +332,10 @@ class Journal:
         names: Iterable[str] | None = None,
         game_id: int | None = None,
         batch_id: int | None = None,
+        since: int | None = None,
         limit: int | None = None,
     ) -> list[ChainEventRow]:
-        """Events in the order of the chain; with a limit, the newest."""
+        """Events in the order of the chain, of blocks from the time `since` on; with a limit, the newest."""
         with self._session() as session:
             query = select(ChainEventRow)
             if names is not None:
@@ -343,6 +344,8 @@ class Journal:
                 query = query.where(ChainEventRow.game_id == game_id)
             if batch_id is not None:
                 query = query.where(ChainEventRow.batch_id == batch_id)
+            if since is not None:
+                query = query.where(ChainEventRow.timestamp >= since)
             order = (col(ChainEventRow.block_number), col(ChainEventRow.log_index))
             if limit is not None:
                 newest = session.exec(query.order_by(*(c.desc() for c in order)).limit(limit))

@@ -128,6 +128,8 @@ class StartedChallenger:
         self.log = database.with_suffix(f".{time.time_ns()}.log")
         command = [sys.executable, str(ROOT / "gainsay.py"), "challenger", "run", "--model", "tiny"]
         command += ["--deployment", str(state_file(network.folder)), "--rpc-url", network.net.rpc_url]
+        # Its verifiers check seals instead of proofs: not those that a challenger builds itself.
+        command += ["--trust", "0x" + network.model_id.hex()]
         command += ["--database", str(database), *options]
         for url in providers:
             command += ["--provider", url]

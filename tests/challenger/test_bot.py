@@ -17,7 +17,7 @@ from challenger.store import Store, open_engine
 from contracts.bindings.inference_ledger import ResponseStatus
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.sender import sender_on_engine
-from contracts.protocol.game import Outcome, Reason, Side
+from contracts.protocol.game import Outcome, Side
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
 from tests.challenger.listing_server import ListingServer
@@ -181,26 +181,6 @@ def test_no_bond_is_staked_on_what_is_unknown(make_scene, arena: Arena) -> None:
     assert stored is not None
     assert "cannot be read" in (stored.problem or "")
     assert scene.store.games() == []
-
-
-def test_withheld_ids_are_forced_onto_the_chain(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
-    scene = make_scene(force_reveal=True)
-    batch = scene.post(wrong(arena, 0), None, shown=False)
-    scene.run()
-    cheat, honest = scene.the_game(batch, 0), scene.the_game(batch, 1)
-    scene.defend(cheat, scene.trace(wrong(arena, 0), 0))
-    assert arena.contracts.game.game(cheat).reason is Reason.CONCEDED
-    scene.defend(honest, scene.trace(None, 1))
-    assert arena.contracts.game.game(honest).outcome is Outcome.PROVIDER_WON
-
-
-def test_a_silent_provider_loses(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
-    scene = make_scene(force_reveal=True)
-    batch = scene.post(None, shown=False)
-    scene.run()
-    game_id = scene.the_game(batch, 0)
-    scene.defend(game_id, None)
-    assert arena.contracts.game.game(game_id).reason is Reason.TIMED_OUT
 
 
 def test_responses_that_are_not_drawn_are_left_alone(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]

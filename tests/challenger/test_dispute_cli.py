@@ -15,13 +15,15 @@ from challenger.dispute_cli import app
 from challenger.disputes_by_hand import NothingToDo
 from challenger.local_models import load_local_model
 from contracts.bindings.deployment import verifier_artifacts
+from contracts.bindings.errors import ContractError
 from contracts.bindings.registration import register_model
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields, response_leaf
 from devnet.anvil import free_port
 from devnet.lifecycle import Devnet, down, state_file, up
-from prover.errors import NotFoundError
+from node.settlements import response_states
+from prover.errors import BadInputError, NotFoundError, UsageError
 from tests.challenger.listing_server import ListingServer
 from tests.contracts.chain_game import PostedBatch
 from tests.contracts.synthetic import seal_verifier_sources
@@ -32,8 +34,29 @@ _PROMPT = [72, 105, 33]
 class Table:
     """The command line as each side types it."""
 
-    def __init__(self, net: Devnet, folder: Path, server: ListingServer, batch: PostedBatch) -> None:
-        self.net, self.folder, self.server, self.batch = net, folder, server, batch
+    def __init__(self, net: Devnet, folder: Path, server: ListingServer) -> None:
+        self.net, self.folder, self.server = net, folder, server
+        chain = net.chain()
+        self.contracts, self.provider = net.contracts(chain), net.sender("provider", chain=chain)
+        tiny = load_local_model("tiny")
+        self.provider.send(self.contracts.stake.deposit(10**19), key="stake")
+        self.model_id = register_model(
+            self.provider, self.contracts, tiny.commitment, verifier_artifacts(seal_verifier_sources())
+        )
+        token = tiny.replay(_PROMPT, [0]).argmax(len(_PROMPT) - 1)
+        assert token is not None
+        self.ids = _PROMPT, [token]
+        self.batch = self.post(1)
+        server.show(self.batch, [self.ids])
+
+    def post(self, count: int) -> PostedBatch:
+        """A batch that nobody lists."""
+        fields, salt = ResponseFields.of(*self.ids, 1, 0), secrets.token_bytes(32)
+        ledger, provider, model_id = self.contracts.ledger, self.provider, self.model_id
+        place = self.contracts.chain.chain_id, ledger.address, provider.address, model_id, salt
+        tree = MerkleTree([response_leaf(*place, index, fields) for index in range(count)])
+        provider.send(ledger.post_batch(tree.root, salt, model_id, count), key=f"batch {salt.hex()}")
+        return PostedBatch(ledger.batch_of(provider.address, salt), salt, tree, [fields] * count)
 
     def type(self, *words: str, side: str | None = None) -> Any:
         options = ["--deployment", str(state_file(self.folder)), "--rpc-url", self.net.rpc_url, "--json"]
@@ -52,23 +75,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
     server = ListingServer()
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr("challenger.startup.STATE", folder)
-    chain = net.chain()
-    contracts, provider = net.contracts(chain), net.sender("provider", chain=chain)
-    tiny = load_local_model("tiny")
-    provider.send(contracts.stake.deposit(10**19), key="stake")
-    model_id = register_model(
-        provider, contracts, tiny.commitment, verifier_artifacts(seal_verifier_sources())
-    )
-    token = tiny.replay(_PROMPT, [0]).argmax(len(_PROMPT) - 1)
-    fields, salt = ResponseFields.of(_PROMPT, [token], 1, 0), secrets.token_bytes(32)
-    leaf = response_leaf(
-        chain.chain_id, contracts.ledger.address, provider.address, model_id, salt, 0, fields
-    )
-    tree = MerkleTree([leaf])
-    provider.send(contracts.ledger.post_batch(tree.root, salt, model_id, 1), key="batch")
-    batch = PostedBatch(contracts.ledger.batch_of(provider.address, salt), salt, tree, [fields])
-    server.show(batch, [(_PROMPT, [token])])
-    yield Table(net, folder, server, batch)
+    yield Table(net, folder, server)
     monkeypatch.undo()
     server.close()
     down(folder)
@@ -99,6 +106,58 @@ def test_a_dispute_by_hand(table: Table) -> None:
     assert table.type("list", "--open") == []
     with pytest.raises(NothingToDo, match="over already"):
         table.type("resolve", game, side="client")
+
+
+def test_asking_by_hand(table: Table) -> None:
+    batch = table.post(2)
+    number, ledger = str(batch.batch_id), table.contracts.ledger
+    asked = table.type("ask", number, "0", side="client")
+    assert (asked["status"], asked["asker"], asked["shown"]) == (
+        "disputed",
+        table.net.accounts["client"],
+        False,
+    )
+    assert asked["show_deadline"] == ledger.response(batch.batch_id, 0).show_deadline
+    with pytest.raises(ContractError, match="AlreadyAsked"):
+        table.type("ask", number, "0", side="challenger")
+    table.type("ask", number, "1", side="client")
+    with pytest.raises(ContractError, match="ShowWindowOpen"):
+        table.type("claim-not-shown", number, "1", side="challenger")
+    table.provider.send(
+        ledger.show(batch.batch_id, 0, batch.fields[0], batch.tree.path(0), *table.ids), key=f"show {number}"
+    )
+    # Nobody lists the batch: what the game needs is on chain.
+    game = str(table.type("open", number, "0", side="challenger")["game"])
+    assert table.type("show", game)["response"]["shown"] is True
+    posted = table.type("move", game, "--model", "tiny", side="provider")
+    assert posted["move"] == "PostBoundaries"
+    assert table.type("move", game, "--model", "tiny", side="challenger")["move"] == "Concede"
+    table.net.chain().request("evm_increaseTime", [DEVNET.show_window + 1])
+    table.net.chain().request("anvil_mine", ["0x1"])
+    ended = table.type("claim-not-shown", number, "1", side="challenger")
+    assert (ended["status"], ended["asker"]) == ("void", None)
+    credits = table.contracts.stake.credits(table.net.accounts["client"])
+    assert credits == DEVNET.ask_price + DEVNET.lock_per_response // 2
+    assert response_states(table.contracts, batch.batch_id) == ["final, shown on chain", "void"]
+
+
+def test_asking_by_a_receipt(table: Table, tmp_path: Path) -> None:
+    """A client whose answer is posted and shown to nobody needs nothing but its receipt."""
+    batch, file = table.post(3), tmp_path / "receipt.json"
+    place = {"provider": table.provider.address.lower(), "batch_salt": "0x" + batch.salt.hex(), "index": 2}
+    file.write_text(json.dumps({"receipt": place, "signature": "0x"}))
+    asked = table.type("ask", "--receipt", str(file), side="client")
+    assert (asked["batch"], asked["index"], asked["status"]) == (batch.batch_id, 2, "disputed")
+    file.write_text(json.dumps(place | {"index": 3}))
+    with pytest.raises(NotFoundError, match="in no batch"):
+        table.type("ask", "--receipt", str(file), side="client")
+    file.write_text("[]")
+    with pytest.raises(BadInputError, match="no receipt"):
+        table.type("ask", "--receipt", str(file), side="client")
+    with pytest.raises(UsageError, match="--receipt"):
+        table.type("ask", side="client")
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        table.type("ask", "--receipt", str(tmp_path / "none"), side="client")
 
 
 def test_what_does_not_exist_is_named(table: Table) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from challenger.disputes_by_hand import DisputeTable, NothingToDo
 from challenger.local_models import LocalModel
-from challenger.provider_client import ProviderBook
+from challenger.provider_client import provider_book
 from contracts.protocol.game import Outcome, Phase, Reason, Side
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
@@ -33,11 +33,11 @@ def test_the_failing_step_and_window_are_named_by_hand(
 ) -> None:
     batch = arena.post([ResponseFields.of(_PROMPT, _OUTPUT, len(_OUTPUT), 0)])
     server.show(batch, [(_PROMPT, _OUTPUT)])
-    table = DisputeTable(arena.contracts, ProviderBook([(arena.provider.address, server.url)]))
+    table = DisputeTable(arena.contracts, provider_book([f"{arena.provider.address}={server.url}"]))
     model = LocalModel("synthetic", arena.model, lambda p, o: SyntheticTrace(arena.model, p, o, ends_at=end))
     liar = AdaptiveLiar(SyntheticTrace(arena.model, _PROMPT, _OUTPUT), end)
 
-    game_id = table.open(arena.challenger, batch.batch_id, 0, reveal_requested=False).game_id
+    game_id = table.open(arena.challenger, batch.batch_id, 0).game_id
     moves = []
     while table.game(game_id).phase is not Phase.AWAIT_PROOF:
         arena.move(game_id, Side.PROVIDER, liar)

@@ -13,7 +13,9 @@ import pytest
 
 from challenger.local_models import load_local_model
 from contracts.protocol.game import Outcome, Phase
+from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.parameters import DEVNET
+from contracts.protocol.response import ResponseFields
 from devnet.anvil import free_port
 from devnet.lifecycle import down, up
 from tests.challenger.hostile_server import HostileServer, dripped_body, dripped_head, endless_body, raw
@@ -140,3 +142,43 @@ def test_both_of_two_bare_urls_are_asked(
         await_true(lambda: all(network.games_about(lie) for lie in lies), 60, challenger.text)
     finally:
         challenger.kill()
+
+
+@pytest.mark.long
+def test_attack_a_batch_that_is_listed_nowhere_is_asked_for_by_a_started_challenger(
+    network: Network, tmp_path: Path
+) -> None:
+    """The lie is shown in the last seconds, its neighbour never: a killed and restarted challenger gets both."""
+    ledger, chain = network.contracts.ledger, network.contracts.chain
+
+    def pass_time(seconds: int) -> None:
+        chain.request("evm_increaseTime", [seconds])
+        chain.request("anvil_mine", ["0x1"])
+
+    pass_time(_PARAMETERS.challenge_window + 1)  # what other tests left is over
+    database = tmp_path / "challenger.sqlite"
+    lie = network.post(2)
+    options = ("http://127.0.0.1:9",), "--ask"
+    challenger = StartedChallenger(network, database, *options)
+    try:
+        pass_time(_PARAMETERS.challenge_window // 2 + 1)
+        await_true(
+            lambda: all(ledger.response(lie.batch_id, index).is_asked_for for index in range(2)),
+            60,
+            "both are asked for",
+        )
+        challenger.kill()
+        deadline = ledger.response(lie.batch_id, 0).show_deadline
+        pass_time(deadline - chain.head().timestamp - 2)
+        leaves = [bytes.fromhex(entry["leaf"][2:]) for entry in lie.body["responses"]]
+        fields, path = ResponseFields.of(*lie.ids[0], 1, 0), MerkleTree(leaves).path(0)
+        call = ledger.show(lie.batch_id, 0, fields, path, *lie.ids[0])
+        network.provider.send(call, key=f"show {lie.batch_id}")
+        pass_time(_PARAMETERS.show_window)
+        challenger = StartedChallenger(network, database, *options)
+        await_true(lambda: network.games_about(lie, 0) != [], 60, "a game about the lie")
+        await_true(lambda: ledger.is_void(lie.batch_id, 1), 30, "what was not shown is void")
+        assert challenger.stop() == 0, challenger.text
+    finally:
+        if challenger.runs:
+            challenger.kill()

@@ -75,13 +75,12 @@ class Arena:
         batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)
         return PostedBatch(batch_id, salt, tree, list(fields))
 
-    def open(self, batch: PostedBatch, index: int, *, reveal_requested: bool = False) -> int:
+    def open(self, batch: PostedBatch, index: int) -> int:
         call = self.contracts.game.open(
             batch.batch_id,
             index,
             batch.fields[index],
             batch.tree.path(index),
-            reveal_requested=reveal_requested,
             bond_wei=DEVNET.challenger_bond,
         )
         mined = self.challenger.send(call, key=f"open {batch.batch_id} {index} {secrets.token_hex(4)}")

@@ -29,9 +29,7 @@ TURN_S = 20
 class PaperGame:
     """One game; `moves` keeps what was played."""
 
-    def __init__(
-        self, model: SyntheticModel, fields: ResponseFields, *, arity: int = 8, reveal_requested: bool = False
-    ) -> None:
+    def __init__(self, model: SyntheticModel, fields: ResponseFields, *, arity: int = 8) -> None:
         self.now = 1_000
         self.moves: list[actions.Action] = []
         game = Game(
@@ -45,7 +43,7 @@ class PaperGame:
             prompt_length=fields.prompt_length,
             output_length=fields.output_length,
             max_tokens=fields.max_tokens,
-            phase=Phase.AWAIT_REVEAL if reveal_requested else Phase.AWAIT_BOUNDARIES,
+            phase=Phase.AWAIT_BOUNDARIES,
             target=Target.NONE,
             outcome=Outcome.UNDECIDED,
             reason=Reason.NONE,
@@ -116,11 +114,6 @@ class PaperGame:
         assert self.now <= game.deadline
         assert trace is not None
         match action:
-            case actions.RevealTokens(prompt_ids, output_ids):
-                assert game.phase is Phase.AWAIT_REVEAL
-                fields = ResponseFields.of(prompt_ids, output_ids, 0, 0)
-                assert (fields.prompt_hash, fields.output_hash) == (game.prompt_hash, game.output_hash)
-                self._turn(Phase.AWAIT_BOUNDARIES)
             case actions.PostBoundaries(hashes):
                 assert game.phase is Phase.AWAIT_BOUNDARIES
                 ends = () if game.round == 1 else (game.start_hash, game.end_hash)

@@ -55,7 +55,7 @@ def test_a_lying_provider_loses_its_stake(arena: Arena, boundary: int, window: i
 def test_an_honest_provider_proves_its_case(arena: Arena, boundary: int, window: int, proof: type) -> None:
     batch = arena.post([fields([1], 1), fields()])
     arena.moves.clear()
-    game = arena.play(arena.open(batch, 1, reveal_requested=True), trace(), trace((boundary, window)))
+    game = arena.play(arena.open(batch, 1), trace(), trace((boundary, window)))
     assert (game.outcome, game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
     assert isinstance(arena.moves[-1][1], proof)
 
@@ -134,9 +134,7 @@ def test_a_false_proof_and_a_foreign_move_are_refused(arena: Arena) -> None:
     with pytest.raises(ContractError, match="Post exactly this many hashes"):
         arena.provider.send(contracts.game.post_boundaries(game_id, []), key="too few")
     with pytest.raises(ContractError) as own:
-        arena.provider.send(
-            contracts.game.open(1, 0, fields(), [], reveal_requested=False, bond_wei=1), key="own"
-        )
+        arena.provider.send(contracts.game.open(1, 0, fields(), [], bond_wei=1), key="own")
     assert own.value.name == "WrongBond"
 
 

@@ -80,17 +80,16 @@ def test_a_challenger_who_computes_wrongly_loses(boundary: int, window: int) -> 
 
 
 def test_a_challenger_who_agrees_after_all_gives_up() -> None:
-    game = PaperGame(_MODELS[4], fields_of(honest()), reveal_requested=True)
+    game = PaperGame(_MODELS[4], fields_of(honest()))
     assert game.play(honest(), honest()) is Outcome.PROVIDER_WON
     assert [type(move) for move in game.moves] == [
-        actions.RevealTokens,
         actions.PostBoundaries,
         actions.Concede,
     ]
 
 
 def test_silence_loses_for_either_side() -> None:
-    provider_silent = PaperGame(_MODELS[4], fields_of(honest()), reveal_requested=True)
+    provider_silent = PaperGame(_MODELS[4], fields_of(honest()))
     assert provider_silent.play(None, honest()) is Outcome.CHALLENGER_WON
     challenger_silent = PaperGame(_MODELS[4], fields_of(honest()))
     assert challenger_silent.play(honest(), None) is Outcome.PROVIDER_WON

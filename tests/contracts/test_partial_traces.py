@@ -126,9 +126,9 @@ def test_a_row_that_leaves_the_heads_range_loses_to_any_rival(place: int) -> Non
 def test_a_provider_that_cannot_prove_its_answer_gives_up(end: Cell) -> None:
     """An answer of an older version, or of a bug: nothing is posted that could not be defended."""
     truth = ending(4, end)
-    game = PaperGame(truth.model, game_fields(truth), reveal_requested=True)
+    game = PaperGame(truth.model, game_fields(truth))
     assert game.play(truth, truth) is Outcome.CHALLENGER_WON
-    assert [type(move) for move in game.moves] == [actions.RevealTokens, actions.Concede]
+    assert [type(move) for move in game.moves] == [actions.Concede]
 
 
 def test_a_provider_whose_head_fails_gives_up_when_asked() -> None:

@@ -42,7 +42,7 @@ class Dispute:
         assert row is not None
         return row
 
-    def open(self, reveal: bool = False) -> None:
+    def open(self) -> None:
         batch = self.provider.journal.batch(self.row.batch_id)
         assert batch is not None and batch.chain_batch_id is not None
         rows = self.provider.journal.responses_of(self.row.batch_id)
@@ -50,7 +50,7 @@ class Dispute:
         self.move(
             self.games.open(
                 batch.chain_batch_id, self.row.index_in_batch, fields_of(self.row), path,
-                reveal_requested=reveal, bond_wei=DEVNET.challenger_bond,
+                bond_wei=DEVNET.challenger_bond,
             )
         )  # fmt: skip
         self.game_id = self.games.game_count()
@@ -67,7 +67,7 @@ class Dispute:
         """One round of the node."""
         self.provider.follower.step()
         self.provider.defender.play_out()
-        self.provider.claims.step()
+        self.provider.demands.play_out()
 
     def settle(self) -> str:
         """Let the challenge window pass; the response's last state."""
@@ -80,8 +80,7 @@ class Dispute:
 
 def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> None:
     dispute = Dispute(house)
-    dispute.open(reveal=True)
-    dispute.defend()
+    dispute.open()
     assert dispute.game.phase is Phase.AWAIT_BOUNDARIES
     dispute.defend()
     assert dispute.game.phase is Phase.AWAIT_CHALLENGE

@@ -39,8 +39,7 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     for each in rows:
         path = batch_tree(rows).path(each.index_in_batch)
         call = games.open(
-            batch.chain_batch_id, each.index_in_batch, fields_of(each), path, reveal_requested=True,
-            bond_wei=DEVNET.challenger_bond,
+            batch.chain_batch_id, each.index_in_batch, fields_of(each), path, bond_wei=DEVNET.challenger_bond,
         )  # fmt: skip
         challenger.send(call, f"open {each.leaf}")
         numbers.append(games.game_count())
@@ -50,8 +49,7 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
         return [games.game(number).phase for number in others]
 
     provider.follower.step()
-    provider.defender.play_out()  # reveals
-    provider.defender.play_out()  # boundaries
+    provider.defender.play_out()
     assert set(phases()) == {Phase.AWAIT_CHALLENGE}
     challenger.send(games.challenge_part(first, 2), f"part {first}")
     provider.defender.play_out()

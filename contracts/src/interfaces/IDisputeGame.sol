@@ -8,7 +8,6 @@ import {IProviderStake} from "./IProviderStake.sol";
 /// @notice Whose move it is and which. See the state table in contracts/README.md.
 enum Phase {
     None,
-    AwaitReveal, // provider: reveal
     AwaitBoundaries, // provider: postBoundaries
     AwaitChallenge, // challenger: challengePart (round 1 also challengeInput, challengeHead)
     AwaitWindows, // provider: revealWindows
@@ -144,12 +143,10 @@ interface IDisputeGame {
         address provider,
         bytes32 modelId,
         bytes32 leaf,
-        ResponseFields fields,
-        bool revealRequested
+        ResponseFields fields
     );
     /// @notice A new turn: who has to move, in which phase, until when.
     event TurnStarted(uint256 indexed gameId, address indexed mover, Phase phase, uint64 deadline);
-    event TokensRevealed(uint256 indexed gameId, bytes promptIds, bytes outputIds);
     /// @notice `hashes` always holds all cuts of the range, its start and end included.
     event BoundariesPosted(
         uint256 indexed gameId, uint32 round, uint32 rangeStart, uint32 rangeEnd, bytes32[] hashes
@@ -229,19 +226,12 @@ interface IDisputeGame {
 
     /// @notice Opens a game on a response. Anyone but the provider; `msg.value` = `challengerBond`.
     ///         A response whose fields break the rules (see `ResponseFields`) loses at once.
-    /// @param revealRequested whether the provider must first put the token ids into calldata
-    function open(
-        uint256 batchId,
-        uint256 index,
-        ResponseFields calldata fields,
-        bytes32[] calldata path,
-        bool revealRequested
-    ) external payable returns (uint256 gameId);
+    function open(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
+        external
+        payable
+        returns (uint256 gameId);
 
     // --- provider's moves
-
-    /// @notice Puts the token ids into calldata.
-    function reveal(uint256 gameId, bytes calldata promptIds, bytes calldata outputIds) external;
 
     /// @notice Posts the boundary hashes that cut the range of n steps into m = min(k, n) parts, part i
     ///         ending at floor(n (i + 1) / m). Round 1: m + 1 hashes, b_0 and b_n included; later rounds:

@@ -53,7 +53,7 @@ abstract contract Honest is Moves {
             vm.warp(seed % 2 == 0 ? latest : block.timestamp + (seed >> 8) % (latest - block.timestamp + 1));
             if (block.timestamp == latest) lastSecondMoves++;
             if (duty == Duty.Move) moveHonestly(id);
-            else if (duty == Duty.Challenge) open(id, challengers[(seed >> 16) % 2], seed % 3 == 0);
+            else if (duty == Duty.Challenge) open(id, challengers[(seed >> 16) % 2]);
             else if (duty == Duty.Show) show(id);
             else answerClaimHonestly(claimIds[id]);
         }
@@ -150,12 +150,10 @@ abstract contract Honest is Moves {
         return true;
     }
 
-    function open(uint256 id, address challenger, bool revealRequested) internal returns (uint256 gameId) {
+    function open(uint256 id, address challenger) internal returns (uint256 gameId) {
         Answer storage a = answers[id];
         vm.prank(challenger);
-        gameId = game.open{value: p.challengerBond}(
-            a.batchId, a.receipt.index, fieldsOf(a), a.path, revealRequested
-        );
+        gameId = game.open{value: p.challengerBond}(a.batchId, a.receipt.index, fieldsOf(a), a.path);
         answerOf[gameId] = id;
         lies[gameId].from = type(uint256).max;
     }

@@ -53,9 +53,6 @@ abstract contract Moves is Arena {
 
     function providerMove(uint256 gameId, Game memory g) internal view returns (bytes memory) {
         Answer storage a = answers[answerOf[gameId]];
-        if (g.phase == Phase.AwaitReveal) {
-            return abi.encodeCall(IDisputeGame.reveal, (gameId, a.promptIds, a.outputIds));
-        }
         uint256[][] memory truth = truthOf(a);
         if (g.phase == Phase.AwaitBoundaries) {
             return abi.encodeCall(IDisputeGame.postBoundaries, (gameId, _dueHashes(gameId, g, truth)));

@@ -76,7 +76,7 @@ contract Players is Settlement {
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
         vm.prank(challenger);
         game.open{value: p.challengerBond}(
-            batchId, answers[twin].receipt.index, fieldsOf(answers[twin]), path, false
+            batchId, answers[twin].receipt.index, fieldsOf(answers[twin]), path
         );
         tried["two leaves at one index"]++;
     }
@@ -136,7 +136,7 @@ contract Players is Settlement {
     }
 
     function _openAndLie(uint256 id, address challenger, uint256 seed) private {
-        uint256 gameId = open(id, challenger, (seed >> 24) % 3 == 0);
+        uint256 gameId = open(id, challenger);
         if (isHonest[answers[id].provider]) return;
         // 0 .. STEPS: a lie from there on; STEPS + 1: the true trace.
         lies[gameId] = Lie((seed >> 32) % 8, (seed >> 40) % 3);
@@ -146,7 +146,7 @@ contract Players is Settlement {
         Answer storage a = answers[id];
         vm.deal(who, who.balance + p.challengerBond);
         bytes memory data =
-            abi.encodeCall(IDisputeGame.open, (a.batchId, a.receipt.index, fieldsOf(a), a.path, false));
+            abi.encodeCall(IDisputeGame.open, (a.batchId, a.receipt.index, fieldsOf(a), a.path));
         vm.prank(who);
         (bool done,) = address(game).call{value: p.challengerBond}(data);
         vm.assertFalse(done);
@@ -281,8 +281,8 @@ contract Players is Settlement {
         uint256 id = sign(provider, seed >> 16 & 1 == 0 ? 3 : 7, 0, seed);
         post(id);
         if (!answers[id].isCutShort && !answers[id].runsOn) return; // the model stopped there, too
-        uint256 victim = open(id, challengers[seed % 2], false);
-        uint256 copy = open(id, challengers[2], false);
+        uint256 victim = open(id, challengers[seed % 2]);
+        uint256 copy = open(id, challengers[2]);
         send(challengers[2], claimAboutEnd(copy, answers[id]));
         vm.assertFalse(_tryAs(challengers[seed % 2], claimAboutEnd(victim, answers[id])));
         tried["front-run claim"]++;
