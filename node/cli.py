@@ -271,6 +271,8 @@ def _ready_line(provider: Any, serving: Any, settings: Any) -> str:
 def _serve(application: Any, host: str, port: int, ready: str) -> None:
     import uvicorn
 
+    from .api.connections import BACKLOG, bounded_protocol, most_connections
+
     class AnnouncingServer(uvicorn.Server):
         """Says that it is ready once the port is open, not before."""
 
@@ -280,5 +282,9 @@ def _serve(application: Any, host: str, port: int, ready: str) -> None:
                 typer.echo(ready)
 
     AnnouncingServer(
-        uvicorn.Config(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
-    ).run()
+        uvicorn.Config(
+            application, host=host, port=port, http=bounded_protocol(most_connections()), backlog=BACKLOG, ws="none",
+            log_level="error",  # its warnings are one line per malformed request: a stranger would fill the disk
+            timeout_graceful_shutdown=5,
+        )
+    ).run()  # fmt: skip
