@@ -128,7 +128,8 @@ class StartedChallenger:
         self.log = database.with_suffix(f".{time.time_ns()}.log")
         command = [sys.executable, str(ROOT / "gainsay.py"), "challenger", "run", "--model", "tiny"]
         command += ["--deployment", str(state_file(network.folder)), "--rpc-url", network.net.rpc_url]
-        command += ["--database", str(database), *options]
+        # Verifiers that the program does not generate itself, so their id counts only where it is named.
+        command += ["--database", str(database), "--trust", "0x" + network.model_id.hex(), *options]
         for url in providers:
             command += ["--provider", url]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "GAINSAY_POLL_S": "0.2"}
