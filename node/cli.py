@@ -269,6 +269,8 @@ def _ready_line(provider: Any, serving: Any, settings: Any) -> str:
 
 
 def _serve(application: Any, host: str, port: int, ready: str) -> None:
+    import logging
+
     import uvicorn
 
     from .api.connections import BACKLOG, bounded_protocol, most_connections
@@ -281,6 +283,8 @@ def _serve(application: Any, host: str, port: int, ready: str) -> None:
             if self.started:
                 typer.echo(ready)
 
+    # What they warn of are lines per malformed request and per answer whose reader left: strangers would fill the disk.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     AnnouncingServer(
         uvicorn.Config(
             application, host=host, port=port, http=bounded_protocol(most_connections()), backlog=BACKLOG, ws="none",
