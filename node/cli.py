@@ -269,7 +269,11 @@ def _ready_line(provider: Any, serving: Any, settings: Any) -> str:
 
 
 def _serve(application: Any, host: str, port: int, ready: str) -> None:
+    import logging
+
     import uvicorn
+
+    from .api.connections import BACKLOG, bounded_protocol, most_connections
 
     class AnnouncingServer(uvicorn.Server):
         """Says that it is ready once the port is open, not before."""
@@ -279,6 +283,12 @@ def _serve(application: Any, host: str, port: int, ready: str) -> None:
             if self.started:
                 typer.echo(ready)
 
+    # What they warn of are lines per malformed request and per answer whose reader left: strangers would fill the disk.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     AnnouncingServer(
-        uvicorn.Config(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
-    ).run()
+        uvicorn.Config(
+            application, host=host, port=port, http=bounded_protocol(most_connections()), backlog=BACKLOG, ws="none",
+            log_level="error",  # its warnings are one line per malformed request: a stranger would fill the disk
+            timeout_graceful_shutdown=5,
+        )
+    ).run()  # fmt: skip

@@ -36,7 +36,14 @@ def _wei(value: object) -> int:
     return value
 
 
+def _endpoint(value: object) -> object:
+    if isinstance(value, str) and not value.startswith(("http://", "https://")):
+        raise ValueError("write the URL of an RPC endpoint, such as http://127.0.0.1:8545")
+    return value
+
+
 Wei = Annotated[int, BeforeValidator(_wei), Field(ge=0)]
+RpcUrl = Annotated[str, BeforeValidator(_endpoint)]
 DEFAULT_RPC_URL = "http://127.0.0.1:8545"
 
 
@@ -63,8 +70,8 @@ class ChainSettings(BaseSettings):
 
     srs: Path | None = None  # None: the public devnet string, which is insecure
 
-    rpc_url: str = DEFAULT_RPC_URL  # None given: what the deployment file says, else this
-    rpc_urls: tuple[str, ...] = ()  # more endpoints of the same chain, for when the first one fails
+    rpc_url: RpcUrl = DEFAULT_RPC_URL  # None given: what the deployment file says, else this
+    rpc_urls: tuple[RpcUrl, ...] = ()  # more endpoints of the same chain, for when the first one fails
     deployment: Path = STATE / "devnet.json"
     confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
     confirmation_tag: Literal["safe", "finalized"] | None = None  # instead: what the chain itself calls so

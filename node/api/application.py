@@ -13,6 +13,7 @@ from ..records import Records
 from ..service import AnswerService
 from . import completions, explorer, operations, problems, records
 from .foreign_body import LARGEST_BODY_BYTES
+from .prompt_reading import PromptReader
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -28,6 +29,8 @@ def create_application(
     """All routes over one service. The queue runs for as long as the application does. Pages from `cors_origins` may
     call it from a browser."""
 
+    prompts = PromptReader(service.served.tokenizer)
+
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         service.queue.start()
@@ -39,6 +42,7 @@ def create_application(
                     yield
         finally:
             service.queue.close()
+            prompts.close()
 
     app = FastAPI(
         title="Gainsay provider",
@@ -60,7 +64,7 @@ def create_application(
         allow_headers=["*"],
         expose_headers=[completions.RECEIPT_HEADER, "Retry-After"],
     )
-    app.include_router(completions.router(service))
+    app.include_router(completions.router(service, prompts))
     app.include_router(records.router(stored))
     app.include_router(operations.router(service.readiness, service.metrics))
     app.include_router(explorer.router(snapshot))

@@ -18,6 +18,7 @@ from ..service import AnswerService, Finished
 from .conversation import conversation
 from .foreign_body import ForeignBodyRoute
 from .problems import ApiProblem, as_problem
+from .prompt_reading import PromptReader
 from .requests import ChatRequest, TextRequest
 
 RECEIPT_HEADER = "x-gainsay-receipt"
@@ -53,7 +54,7 @@ CHAT = _Kind("chatcmpl-", "chat.completion", "chat.completion.chunk", chat=True)
 TEXT = _Kind("cmpl-", "text_completion", "text_completion", chat=False)
 
 
-def router(service: AnswerService) -> APIRouter:
+def router(service: AnswerService, prompts: PromptReader) -> APIRouter:
     """The routes over one service."""
     routes = APIRouter(prefix="/v1", route_class=ForeignBodyRoute)
     served = service.served
@@ -74,14 +75,14 @@ def router(service: AnswerService) -> APIRouter:
         _require_model(service, body.model)
         limit = body.limit
         messages = conversation(body.messages, served.tokenizer.specification.chat_template)
-        prompt = await asyncio.to_thread(served.tokenizer.encode_chat, messages)
+        prompt = await prompts.chat(messages, len(await request.body()))
         return await _answer(service, CHAT, body, prompt, limit, request)
 
     @routes.post("/completions")
     async def text(body: TextRequest, request: Request) -> Response:
         _require_model(service, body.model)
         given = body.single_prompt
-        prompt = await asyncio.to_thread(served.tokenizer.encode, given) if isinstance(given, str) else given
+        prompt = await prompts.text(given, len(await request.body())) if isinstance(given, str) else given
         return await _answer(service, TEXT, body, prompt, body.limit, request)
 
     return routes

@@ -16,7 +16,7 @@ from .problems import ApiProblem
 
 Count = Annotated[StrictInt, Field(ge=1, le=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
-TokenId = Annotated[StrictInt, Field(ge=0, lt=2**32)]
+_TOKEN_IDS = 2**32
 
 # Option -> values that mean "greedy, one answer, plain text".
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -107,8 +107,12 @@ class _Completion(_Request):
         for name, value in body.items():
             if name in _NEUTRAL:
                 _require_neutral(name, value)
-            elif name not in _WITHOUT_EFFECT:
+            elif name in cls.model_fields:
                 kept[name] = value
+            elif name not in _WITHOUT_EFFECT and value is not None:
+                # Here and not by the schema, which would list every one of 200,000 unknown fields.
+                message = f"this provider does not know the field {name!r}; leave it out"
+                raise ApiProblem(400, "invalid_request", message, param=name)
         return kept
 
     @property
@@ -156,7 +160,7 @@ class ChatRequest(_Completion):
 class TextRequest(_Completion):
     """Body of POST /v1/completions."""
 
-    prompt: str | list[str] | list[TokenId] | list[list[TokenId]]
+    prompt: Any  # a text, a list of token ids, or a list of one of these; `single_prompt` reads it
 
     @property
     def limit(self) -> int | None:
@@ -164,10 +168,24 @@ class TextRequest(_Completion):
 
     @property
     def single_prompt(self) -> str | list[int]:
-        """The text or the token ids. Raises ApiProblem for several prompts in one request."""
-        prompt: Any = self.prompt
+        """The text or the token ids. Raises ApiProblem for anything else, and for several prompts in one request.
+
+        A schema would try every alternative and keep an error for each of a million entries, which takes half a minute.
+        """
+        prompt, path = self.prompt, "prompt"
         if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
             if len(prompt) > 1:
                 raise ApiProblem(400, "unsupported_value", "send one prompt per request", param="prompt")
-            prompt = prompt[0]
-        return prompt if isinstance(prompt, str) else list(prompt)
+            prompt, path = prompt[0], "prompt.0"
+        if isinstance(prompt, str):
+            return prompt
+        if not isinstance(prompt, list):
+            raise _wrong(path, "a text or a list of token ids is needed here")
+        for place, token in enumerate(prompt):
+            if type(token) is not int or not 0 <= token < _TOKEN_IDS:
+                raise _wrong(f"{path}.{place}", "a token id is a whole number from 0 to 2^32 - 1")
+        return prompt
+
+
+def _wrong(path: str, why: str) -> ApiProblem:
+    return ApiProblem(400, "invalid_request", f"{path}: {why}", param=path)

@@ -124,11 +124,11 @@ class _Workers:
 
     def _take(self) -> _Worker:
         """An idle process that still lives (anybody may have ended it), or a new one."""
-        while self.idle:
-            worker = self.idle.pop()
-            if worker.process.poll() is None:
-                return worker
-            worker.end()
+        # Other threads take from the list, too: it can be empty a moment after it was not.
+        with contextlib.suppress(IndexError):
+            while (worker := self.idle.pop()).process.poll() is not None:
+                worker.end()
+            return worker
         return _Worker()
 
     def close(self) -> None:

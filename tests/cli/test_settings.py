@@ -53,6 +53,14 @@ def test_a_misspelt_key_or_table_ends_every_command(
     assert answer.returncode == 2 and named in answer.stderr and nearest in answer.stderr
 
 
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8545", "ftp://127.0.0.1:8545", "ws://127.0.0.1:8545"])
+def test_an_endpoint_that_is_no_url_is_one_sentence(tmp_path: Path, url: str) -> None:
+    for command in (("provider", "status", "--rpc", url), ("dispute", "list", "--rpc-url", url)):
+        answer = run(*command, cwd=tmp_path)
+        assert answer.returncode == 2 and "rpc_url" in answer.stderr, answer.stderr
+        assert answer.stderr.count("\n") == 1
+
+
 def test_every_setting_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from challenger.settings import ChallengerSettings
     from node.settings import ProviderSettings
