@@ -57,7 +57,8 @@ class Wishes:
         self._contracts, self._store, self._models, self._policy = contracts, store, models, policy
         self._now, self._window_s, self._most = now, window_s, most
         self._secret = store.secret()
-        self._chosen: set[bytes] = set()
+        # By number and root: a reorganisation changes numbers, and anybody may post one root several times.
+        self._chosen: set[tuple[int, bytes]] = set()
 
     def choose(self) -> bool:
         """Note down what is to be asked for; what is noted already stays as it is. Whether there was anything new."""
@@ -74,9 +75,13 @@ class Wishes:
         ]
         for batch in self._store.batches("new"):
             is_due = now <= batch.deadline and batch.deadline - now <= self._window_s / 2
-            if is_due and batch.root not in self._chosen and self._models.find(batch.model_id) is not None:
+            if (
+                is_due
+                and (batch.batch_id, batch.root) not in self._chosen
+                and self._models.find(batch.model_id) is not None
+            ):
                 wishes += self._hidden(batch)
-                self._chosen.add(batch.root)
+                self._chosen.add((batch.batch_id, batch.root))
         return self._store.asks.add_wishes(wishes) > 0
 
     def _hidden(self, batch: BatchRow) -> list[AskingRow]:

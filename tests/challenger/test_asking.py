@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -129,6 +131,19 @@ def test_attack_a_wrong_answer_that_is_shown_in_the_last_second_still_loses(make
     assert arena.contracts.game.game(game_id).outcome is Outcome.CHALLENGER_WON
     assert arena.contracts.ledger.response_status(batch.batch_id, 0) is ResponseStatus.VOID
     assert len(scene.store.games()) == 1
+
+
+def test_attack_one_root_posted_several_times_hides_none_of_them(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
+    """Leaves bind the salt, so at most one of such batches can be shown at all; every one is asked for."""
+    scene = make_scene(ask=True)
+    scene.run()
+    first = post_unlisted(arena, None)
+    salt = secrets.token_bytes(32)
+    call = arena.contracts.ledger.post_batch(first.tree.root, salt, arena.model_id, 1)
+    arena.provider.send(call, key=f"again {salt.hex()}")
+    second = replace(first, batch_id=arena.contracts.ledger.batch_of(arena.provider.address, salt), salt=salt)
+    at_half(scene)
+    assert events(arena, ResponseAsked, first) == events(arena, ResponseAsked, second) == [0]
 
 
 def test_what_others_asked_for_is_judged_like_the_rest(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
