@@ -31,12 +31,21 @@ _FOREIGN = "its model is not on this machine, or not a trusted one"
 _MOST_POSITIONS = 2**31
 
 
+BatchName = tuple[str, bytes]
+
+
+def name_of(batch: BatchRow) -> BatchName:
+    """(provider, salt): a provider uses a salt once, and a reorganisation changes neither. Numbers change then, and one
+    root can be posted many times."""
+    return batch.provider, batch.salt
+
+
 @dataclass
 class _Asking:
-    """What one URL was asked so far, by the batches' roots (numbers change in reorganisations). Only its own worker uses it; after a restart everything is asked again."""
+    """What one URL was asked so far. Only its own worker uses it; after a restart everything is asked again."""
 
-    tries: dict[bytes, int] = field(default_factory=lambda: defaultdict(int))
-    next_try_s: dict[bytes, float] = field(default_factory=lambda: defaultdict(float))
+    tries: dict[BatchName, int] = field(default_factory=lambda: defaultdict(int))
+    next_try_s: dict[BatchName, float] = field(default_factory=lambda: defaultdict(float))
     spent_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     minute: int = 0
     spent_this_minute_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -45,11 +54,11 @@ class _Asking:
         self.spent_s[provider] += seconds
         self.spent_this_minute_s[provider] += seconds
 
-    def forget_all_but(self, roots: set[bytes]) -> None:
-        if len(self.tries) > 2 * len(roots) + 64:
-            self.tries = defaultdict(int, {root: self.tries[root] for root in roots & self.tries.keys()})
+    def forget_all_but(self, names: set[BatchName]) -> None:
+        if len(self.tries) > 2 * len(names) + 64:
+            self.tries = defaultdict(int, {name: self.tries[name] for name in names & self.tries.keys()})
             self.next_try_s = defaultdict(
-                float, {r: self.next_try_s[r] for r in roots & self.next_try_s.keys()}
+                float, {name: self.next_try_s[name] for name in names & self.next_try_s.keys()}
             )
 
     def new_minute(self) -> None:
@@ -76,7 +85,7 @@ class Lister:
         self._window_s = window_s
         self._secret = store.secret()
         self._asked: dict[str, _Asking] = {}
-        self._warned: set[bytes] = set()
+        self._warned: set[BatchName] = set()
 
     def step(self, client: ProviderClient) -> bool:
         """Ask this URL about one batch, if one is due; whether one was."""
@@ -84,7 +93,7 @@ class Lister:
         asking.new_minute()
         if (batch := self._next(client, asking)) is None:
             return False
-        asking.tries[batch.root] += 1
+        asking.tries[name_of(batch)] += 1
         started = time.monotonic()
         try:
             self._ask(client, batch)
@@ -97,8 +106,8 @@ class Lister:
             asking.spend(batch.provider, time.monotonic() - started)
             left_s = max(0, batch.deadline - self._now())
             longest_s = min(_LONGEST_RETRY_S, max(_FIRST_RETRY_S, left_s / 8))
-            pause_s = backoff_s(asking.tries[batch.root], first_s=_FIRST_RETRY_S, longest_s=longest_s)
-            asking.next_try_s[batch.root] = time.monotonic() + pause_s
+            pause_s = backoff_s(asking.tries[name_of(batch)], first_s=_FIRST_RETRY_S, longest_s=longest_s)
+            asking.next_try_s[name_of(batch)] = time.monotonic() + pause_s
         return True
 
     def close_unseen(self) -> None:
@@ -111,8 +120,8 @@ class Lister:
                 log.error(
                     "batch closed unseen", batch=batch.batch_id, provider=batch.provider, because=problem
                 )
-            elif batch.root not in self._warned and batch.deadline - now < self._window_s / 2:
-                self._warned.add(batch.root)
+            elif name_of(batch) not in self._warned and batch.deadline - now < self._window_s / 2:
+                self._warned.add(name_of(batch))
                 log.error(
                     "batch still not shown whole",
                     batch=batch.batch_id,
@@ -174,19 +183,19 @@ class Lister:
         """Never asked before asked again; providers in turn by the time spent on them; first deadline first."""
         now, now_s = self._now(), time.monotonic()
         new = self._store.batches("new")
-        asking.forget_all_but({batch.root for batch in new})
+        asking.forget_all_but({name_of(batch) for batch in new})
         due = [
             batch
             for batch in new
             if batch.deadline >= now
-            and asking.next_try_s.get(batch.root, 0.0) <= now_s
+            and asking.next_try_s.get(name_of(batch), 0.0) <= now_s
             and asking.spent_this_minute_s.get(batch.provider, 0.0) < _BUDGET_S_PER_MINUTE
             and client in self._book.of(batch.provider)
         ]
         return min(
             due,
             key=lambda batch: (
-                asking.tries.get(batch.root, 0) > 0,
+                asking.tries.get(name_of(batch), 0) > 0,
                 asking.spent_s.get(batch.provider, 0.0),
                 batch.deadline,
                 batch.batch_id,

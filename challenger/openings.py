@@ -24,7 +24,7 @@ _MAY_PASS = ("TooManyGames",)
 
 
 class Opener:
-    """Opens each game once: the opening's journal key is the leaf. `margin_s`: no game is opened so shortly before
+    """Opens each game once: the opening's journal key is the leaf, and how many openings reorganisations took back. `margin_s`: no game is opened so shortly before
     its window closes."""
 
     def __init__(
@@ -43,11 +43,12 @@ class Opener:
         """Submit openings, the first window to close first; the number."""
         opened = 0
         due = self._store.openings_due(head.timestamp + self._margin_s, time.time(), 4 * _OPENINGS_PER_ROUND)
-        for row, tries in due:
-            if self._dispatcher.carries(_key(row)) or opened >= _OPENINGS_PER_ROUND:
+        for row, tries, lost in due:
+            key = _key(row, lost)
+            if self._dispatcher.carries(key) or opened >= _OPENINGS_PER_ROUND:
                 continue
             try:
-                self._open(row, tries)
+                self._open(row, tries, key)
                 opened += 1
             except RpcUnavailable:
                 raise
@@ -64,7 +65,7 @@ class Opener:
                 self._wait(row, tries, str(error))
         return opened
 
-    def _open(self, row: ResponseRow, tries: int) -> None:
+    def _open(self, row: ResponseRow, tries: int, key: str) -> None:
         call = self._contracts.game.open(
             row.batch_id,
             row.index,
@@ -80,7 +81,7 @@ class Opener:
             log.info("disputed", batch=row.batch_id, index=row.index)
             self._store.set_opening(OpeningRow(batch_id=row.batch_id, index=row.index, state="opened"))
 
-        self._dispatcher.submit(call, _key(row), done)
+        self._dispatcher.submit(call, key, done)
 
     def _refused(self, row: ResponseRow, tries: int, error: ContractError) -> None:
         log.warning("not disputed", batch=row.batch_id, index=row.index, because=str(error))
@@ -129,5 +130,6 @@ class Winnings:
         self._dispatcher.submit(self._contracts.stake.withdraw(), self._key, done)
 
 
-def _key(row: ResponseRow) -> str:
-    return f"open {row.leaf.hex()}"
+def _key(row: ResponseRow, lost: int) -> str:
+    """One opening to the journal, which holds that a finished one stays done; a reorganisation knows better."""
+    return f"open {row.leaf.hex()}" + (f" again {lost}" if lost else "")

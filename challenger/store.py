@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ __all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", 
 ChainRow = BatchRow | GameRow | DisputeRow | AskedRow | ShownRow
 
 _KEPT_CURSORS = 256
+# A reorganisation takes a block or a few to show again what it keeps.
+_SHOWN_AGAIN_S = 10.0
 #: Short transactions, because the sender's journal of moves is in the same database.
 _ROWS_PER_TRANSACTION = 500
 _WITH_DISPUTE = and_(
@@ -106,6 +109,10 @@ class Store:
                     row.challenge_deadline = max(row.challenge_deadline, old.challenge_deadline)
                     row.is_void = row.is_void or old.is_void
                 session.merge(row)
+                if isinstance(row, GameRow):
+                    opening = session.get(OpeningRow, (row.batch_id, row.index))
+                    if opening is not None and opening.state == "waiting":
+                        opening.state = "opened"  # it is in the chain again
             for game_id, turn in (turns or {}).items():
                 if (game := session.get(GameRow, game_id)) is not None:
                     game.touched_block = turn.block_number
@@ -128,15 +135,30 @@ class Store:
     def _drop_after(self, session: Session, block_number: int) -> None:
         lost = select(BatchRow.batch_id).where(BatchRow.block_number > block_number)
         session.exec(delete(ResponseRow).where(col(ResponseRow.batch_id).in_(lost)))
-        session.exec(delete(OpeningRow).where(col(OpeningRow.batch_id).in_(lost)))
         session.exec(delete(AskingRow).where(col(AskingRow.batch_id).in_(lost)))
         for row in (BatchRow, DisputeRow, GameRow, AskedRow, ShownRow):
             session.exec(delete(row).where(col(row.block_number) > block_number))
         session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
+        self._openings_are_lost(session, block_number)
         for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
             game.outcome = game.reason = game.ended_block = None
         for asked in session.exec(select(AskedRow).where(col(AskedRow.closed_block) > block_number)).all():
             asked.closed_block = None
+
+    def _openings_are_lost(self, session: Session, block_number: int) -> None:
+        """Openings whose games or batches are gone are due again, unless the new chain shows them in time."""
+        has_game = select(GameRow.game_id).where(
+            GameRow.batch_id == OpeningRow.batch_id, GameRow.index == OpeningRow.index
+        )
+        is_posted = select(BatchRow.batch_id).where(BatchRow.batch_id == OpeningRow.batch_id)
+        gone = or_(
+            and_(col(OpeningRow.state) == "opened", ~has_game.exists()),
+            ~is_posted.exists(),
+        )
+        for opening in session.exec(select(OpeningRow).where(gone)).all():
+            opening.state, opening.tries, opening.problem = "waiting", 0, f"lost behind block {block_number}"
+            opening.lost += 1
+            opening.next_try_at = time.time() + _SHOWN_AGAIN_S
 
     # --- the lister's
 
@@ -317,14 +339,15 @@ class Store:
                 query = query.where(col(GameRow.outcome).is_(None))
             return list(session.exec(query).all())
 
-    def openings_due(self, now: int, now_s: float, limit: int) -> list[tuple[ResponseRow, int]]:
-        """Responses to open a game about, the first window to close first, with the tries so far."""
+    def openings_due(self, now: int, now_s: float, limit: int) -> list[tuple[ResponseRow, int, int]]:
+        """Responses to open a game about, the first window to close first, with the tries so far and how many openings
+        were lost."""
         same = and_(
             col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
         )
         with Session(self.engine) as session:
             query = (
-                select(ResponseRow, func.coalesce(OpeningRow.tries, 0))
+                select(ResponseRow, func.coalesce(OpeningRow.tries, 0), func.coalesce(OpeningRow.lost, 0))
                 .join(OpeningRow, same, isouter=True)
                 .join(DisputeRow, _WITH_DISPUTE, isouter=True)
                 .where(ResponseRow.state == "invalid", now <= _LIMIT, _IS_VOID == False)  # noqa: E712
@@ -337,10 +360,13 @@ class Store:
                 .order_by(_LIMIT)
                 .limit(limit)
             )
-            return [(row, tries) for row, tries in session.exec(query).all()]
+            return [(row, tries, lost) for row, tries, lost in session.exec(query).all()]
 
     def set_opening(self, row: OpeningRow) -> None:
+        """What became of it; how often it was lost stays."""
         with Session(self.engine) as session:
+            if (old := session.get(OpeningRow, (row.batch_id, row.index))) is not None:
+                row.lost = old.lost
             session.merge(row)
             session.commit()
 

@@ -132,7 +132,8 @@ class GameRow(SQLModel, table=True):
 
 
 class OpeningRow(SQLModel, table=True):
-    """What became of opening a game about a response. `state`: waiting (tried again), opened, refused."""
+    """What became of opening a game about a response. `state`: waiting (tried again), opened, refused. `lost`: openings
+    that a reorganisation took back; each time the opening is another one to the journal."""
 
     __tablename__ = "challenger_opening"
 
@@ -142,6 +143,7 @@ class OpeningRow(SQLModel, table=True):
     problem: str | None = None
     tries: int = 0
     next_try_at: float = 0.0
+    lost: int = 0
 
 
 class AskedRow(SQLModel, table=True):

@@ -239,6 +239,25 @@ def test_a_reorganisation_takes_its_work_back(make_scene, arena: Arena) -> None:
     assert scene.state(kept, 0) == "valid"
 
 
+def test_an_opening_that_a_reorganisation_takes_back_is_made_again(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal says that it was confirmed; without a game in the chain the lie would become final."""
+    monkeypatch.setattr("challenger.store._SHOWN_AGAIN_S", 0.0)
+    scene = make_scene()
+    batch = scene.post(wrong(arena, 0))
+    snapshot = arena.contracts.chain.request("evm_snapshot", [])
+    scene.run()
+    scene.the_game(batch, 0)
+    arena.contracts.chain.request("evm_revert", [snapshot])
+    arena.local_chain.mine(3)
+    scene.run()
+    again = scene.the_game(batch, 0)
+    scene.defend(again, scene.trace(wrong(arena, 0), 0))
+    assert arena.contracts.game.game(again).outcome is Outcome.CHALLENGER_WON
+    assert [game.game_id for game in scene.store.games()] == [again]
+
+
 def test_an_untrusted_model_is_unknown(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
     scene = make_scene(trusted=[])
     batch = scene.post(wrong(arena, 0))

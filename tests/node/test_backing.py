@@ -9,6 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from node.backing import Backing, StakeView
 from node.errors import NotReadyError
@@ -51,6 +53,7 @@ def test_attack_eight_clients_get_no_more_answers_than_the_stake_backs(
     assert account.locked == account.total == _LOCKS * contracts.stake.parameters().lock_per_response
 
 
+@pytest.mark.long
 def test_stake_that_leaves_between_promise_and_post_is_told_to_the_wei(
     tmp_path: Path, local_chain: LocalChain, deployment: Deployment, contracts: ProtocolContracts,
     serving: CommittedServing,
@@ -81,7 +84,7 @@ def test_an_exit_never_takes_what_unposted_answers_need(
     tmp_path: Path, local_chain: LocalChain, deployment: Deployment, contracts: ProtocolContracts,
     serving: CommittedServing,
 ) -> None:  # fmt: skip
-    command = Command(tmp_path, local_chain, deployment, account=8)
+    command = Command(tmp_path, local_chain, deployment, account=9)
     with command.serving("--batch-interval", "30", deposit="5"):
         command.ask("one")
         command.ask("two")

@@ -73,6 +73,7 @@ def test_a_killed_chain_and_another_devnet_in_its_place(
     # the same relay in front of the right chain: checked in the next test, which needs no second chain
 
 
+@pytest.mark.long
 def test_a_frozen_chain(command: Command, relay: Relay) -> None:
     with command.serving():
         relay.freeze()
@@ -126,6 +127,7 @@ def test_a_full_disk(command: Command) -> None:
         command.ask("after")
 
 
+@pytest.mark.long
 def test_a_stopped_postgresql(command: Command, request: pytest.FixtureRequest) -> None:
     server = make_url(str(request.getfixturevalue("postgres_url")))
     database = f"gainsay_{secrets.token_hex(6)}"
