@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -215,7 +216,11 @@ def test_a_reorganised_transaction_is_sent_again(
     before = contracts.stake.account(sender.address).total
     snapshot = local_chain.chain.request("evm_snapshot", [])
     intent = sender.submit(contracts.stake.deposit(3), "reorganised")
-    sender.recover()
+    for _ in range(100):  # the node takes a moment to mine it
+        sender.recover()
+        if sender.journal.get(intent).status is IntentStatus.MINED:
+            break
+        time.sleep(0.05)
     assert sender.journal.get(intent).status is IntentStatus.MINED
     local_chain.chain.request("evm_revert", [snapshot])
     assert contracts.stake.account(sender.address).total == before

@@ -91,7 +91,7 @@ def test_an_exit_never_takes_what_unposted_answers_need(
         refused = command.run("provider", "exit", "4")
         assert refused.returncode == 2 and "at most 3 ETH" in refused.stderr
         assert command.run("provider", "exit").returncode == 0
-    account = contracts.stake.account(local_chain.chain.unlocked_accounts()[8])
+    account = contracts.stake.account(local_chain.chain.unlocked_accounts()[9])
     assert account.exiting == 3 * 10**18
 
 

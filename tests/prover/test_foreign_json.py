@@ -66,13 +66,13 @@ def test_a_file_without_end_is_not_read_to_its_end() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_importing_web3_leaves_the_recursion_limit_alone() -> None:
+def test_importing_py_ecc_leaves_the_recursion_limit_alone() -> None:
     import subprocess
     import sys
 
     for first in ("contracts.bindings.chain", "contracts.bindings.receipts", "eth_account"):
         program = (
-            f"import sys, {first}, contracts.bindings, web3, eth_account; print(sys.getrecursionlimit())"
+            f"import sys, {first}, contracts.bindings, py_ecc, eth_account; print(sys.getrecursionlimit())"
         )
         answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert int(answer.stdout) == 1000, first
