@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +24,16 @@ from contracts.bindings.lease import running_alone
 from contracts.bindings.sender import FeePolicy, Mined, Sender, _open_engine, open_sender
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.rpc_proxy import RpcProxy, rpc_proxy
-from tests.databases import postgres_url, url
+from tests.databases import new_database, postgres_url
 
-__all__ = ["postgres_url", "url"]
+__all__ = ["postgres_url"]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_database(request, tmp_path)
+
+
 ACCOUNT = 9
 
 

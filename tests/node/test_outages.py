@@ -89,6 +89,7 @@ def test_a_frozen_chain(command: Command, relay: Relay) -> None:
         command.ask("after")
 
 
+@pytest.mark.long
 def test_a_chain_that_comes_back(command: Command, relay: Relay, local_chain: LocalChain) -> None:
     with command.serving():
         relay.close()
@@ -113,6 +114,7 @@ def test_a_base_fee_above_the_limit(command: Command, local_chain: LocalChain) -
         command.wait_until(lambda: command.unready() is None, 10)
 
 
+@pytest.mark.long
 def test_a_full_disk(command: Command) -> None:
     """No file of the process may grow: what a full disk does to it."""
     with command.serving() as process:
