@@ -206,7 +206,8 @@ def test_a_locked_database_ends_nothing(
             sqlite3.connect(tmp_path / "challenger.sqlite", timeout=30) as connection,
         ):
             connection.execute("BEGIN EXCLUSIVE")
-            await_true(lambda: any("locked" in str(entry) for entry in logs), 20, "a loop finds it locked")
+            running.post(_QUICK[0])  # an event that the watcher has to keep, whatever the judge is busy with
+            await_true(lambda: any("locked" in str(entry) for entry in logs), 60, "a loop finds it locked")
             time.sleep(2)
         game_id = running.game(lie)
         running.play_out(game_id, _QUICK[0], (3, 1))
