@@ -306,6 +306,6 @@ contract DeadlinesTest is Scenario {
 /// @notice The same with days and hours.
 contract MainnetDeadlinesTest is DeadlinesTest {
     function _parameters() internal pure override returns (ProtocolParameters memory) {
-        return Parameters.mainnetLike();
+        return Parameters.l2();
     }
 }

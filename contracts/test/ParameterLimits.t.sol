@@ -55,6 +55,31 @@ contract ParameterLimitsTest is Test {
         _limits(4, "proveExtension", 20, LONGEST);
         _limits(8, "receiptAnswerWindow", 1, LONGEST);
         _limits(9, "showWindow", 1, LONGEST);
+        _limits(10, "joinWindow", 1, LONGEST);
+    }
+
+    /// @dev Where a sequencer can keep transactions out for 7 s, 7 s are too short for whoever has to act.
+    function test_every_window_outlasts_the_sequencer() external {
+        uint8[7] memory fields = [0, 2, 7, 8, 9, 10, 11];
+        string[7] memory names = [
+            "challengeWindow",
+            "moveExtension",
+            "receiptClaimWindow",
+            "receiptAnswerWindow",
+            "showWindow",
+            "joinWindow",
+            "inclusionDelay"
+        ];
+        for (uint256 i = 0; i < 6; ++i) {
+            ProtocolParameters memory p = _base();
+            p.postingWindow = 0;
+            p.inclusionDelay = 7;
+            _accepts(p, fields[i], 8);
+            _refuses(p, fields[i], 7, names[i]);
+        }
+        _accepts(_base(), 11, 19);
+        _refuses(_base(), 11, 20, names[1]);
+        _refuses(_base(), 11, LONGEST + 1, names[6]);
     }
 
     function test_a_move_takes_no_longer_than_a_trace_or_a_proof() external {
@@ -85,19 +110,23 @@ contract ParameterLimitsTest is Test {
     }
 
     function test_amounts() external {
-        _limits(10, "lockPerResponse", 1, RICHEST);
-        _limits(12, "receiptClaimBond", 1, RICHEST);
+        _accepts(_base(), 14, 1 ether);
+        _accepts(_base(), 14, RICHEST);
+        _refuses(_base(), 14, 0, "lockPerResponse");
+        _refuses(_base(), 14, RICHEST + 1, "lockPerResponse");
+        _limits(15, "providerBond", 1, RICHEST);
+        _limits(17, "receiptClaimBond", 1, RICHEST);
         ProtocolParameters memory p = _base();
         p.askPrice = 1;
-        _accepts(p, 11, 2);
-        _accepts(p, 11, RICHEST);
-        _refuses(p, 11, 0, "challengerBond");
-        _refuses(p, 11, RICHEST + 1, "challengerBond");
+        _accepts(p, 16, 2);
+        _accepts(p, 16, RICHEST);
+        _refuses(p, 16, 0, "challengerBond");
+        _refuses(p, 16, RICHEST + 1, "challengerBond");
     }
 
     function test_looking_is_cheaper_than_accusing() external {
-        _limits(13, "askPrice", 1, 0.5 ether - 1);
-        _refuses(_base(), 11, Parameters.devnet().askPrice, "askPrice");
+        _limits(18, "askPrice", 1, 0.5 ether - 1);
+        _refuses(_base(), 16, Parameters.devnet().askPrice, "askPrice");
     }
 
     function test_whoever_waits_for_the_posting_deadline_can_still_ask() external {
@@ -109,10 +138,32 @@ contract ParameterLimitsTest is Test {
     }
 
     function test_games_and_arity() external {
-        _accepts(_base(), 14, 1);
-        _accepts(_base(), 14, type(uint32).max);
-        _refuses(_base(), 14, 0, "maxGamesPerResponse");
-        _limits(15, "arity", 2, 128);
+        _accepts(_base(), 20, 1);
+        _refuses(_base(), 20, 0, "maxGamesPerResponse");
+        _accepts(_base(), 21, 1);
+        _accepts(_base(), 21, type(uint32).max);
+        _refuses(_base(), 21, 0, "bondLoad");
+        _limits(22, "arity", 2, 128);
+    }
+
+    /// @dev 8 games, 0.05 ether each, are two fifths of a lock of 1 ether.
+    function test_three_fifths_of_a_lock_are_burned() external {
+        _limits(19, "gameReward", 1, 0.05 ether);
+        _refuses(_base(), 20, 9, "gameReward");
+        _refuses(_base(), 20, type(uint32).max, "gameReward");
+        _refuses(_base(), 14, 1 ether - 1, "gameReward");
+        _refuses(_base(), 19, 0, "gameReward");
+        _refuses(_base(), 19, RICHEST + 1, "gameReward");
+    }
+
+    function test_a_guardian_has_time_and_time_has_a_guardian() external {
+        _refuses(_base(), 12, 1, "guardian");
+        _refuses(_base(), 13, 1, "guardian");
+        ProtocolParameters memory p = _base();
+        p.guardian = address(1);
+        _accepts(p, 12, 1);
+        _accepts(p, 12, 30 days);
+        _refuses(p, 12, 30 days + 1, "guardianDelay");
     }
 
     /// @dev Every contract reads them from the stake, which refuses what does not work.

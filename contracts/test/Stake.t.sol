@@ -207,7 +207,8 @@ contract StakeTest is Scenario {
 
     function test_presets_are_valid_and_a_short_exit_delay_is_not() external {
         this.validate(Parameters.devnet());
-        this.validate(Parameters.mainnetLike());
+        this.validate(Parameters.l1());
+        this.validate(Parameters.l2());
         ProtocolParameters memory bad = Parameters.devnet();
         bad.exitDelay = bad.postingWindow + bad.receiptClaimWindow;
         vm.expectRevert(abi.encodeWithSelector(Parameters.InvalidParameter.selector, "exitDelay"));

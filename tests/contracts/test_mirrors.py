@@ -22,7 +22,7 @@ from contracts.protocol.model import (
     step_key_leaf,
     token_row_leaf,
 )
-from contracts.protocol.parameters import DEVNET, MAINNET_LIKE, ProtocolParameters
+from contracts.protocol.parameters import PRESETS, ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields, response_leaf
 from contracts.protocol.token_ids import InvalidTokenIds, pack_token_ids, token_ids_hash, unpack_token_ids
 from tests.contracts.local_chain import LocalChain
@@ -59,7 +59,8 @@ contract Libraries {
         return keccak256(abi.encode(tokens));
     }
     function devnet() external pure returns (ProtocolParameters memory) { return Parameters.devnet(); }
-    function mainnetLike() external pure returns (ProtocolParameters memory) { return Parameters.mainnetLike(); }
+    function l1() external pure returns (ProtocolParameters memory) { return Parameters.l1(); }
+    function l2() external pure returns (ProtocolParameters memory) { return Parameters.l2(); }
 }
 """
 _POINTS = [(1, 2), (3, 4), (0, 0), (2**254, 5)]
@@ -82,8 +83,8 @@ def libraries(local_chain: LocalChain) -> Libraries:
 
 
 def test_parameters_are_the_presets_in_solidity(libraries: Libraries) -> None:
-    assert libraries.ask("devnet", record=ProtocolParameters) == DEVNET
-    assert libraries.ask("mainnetLike", record=ProtocolParameters) == MAINNET_LIKE
+    for name, parameters in PRESETS.items():
+        assert libraries.ask(name, record=ProtocolParameters) == parameters
 
 
 @pytest.mark.parametrize(("start", "end", "arity"), [(0, 60, 8), (7, 15, 8), (0, 4, 8), (3, 4, 2), (0, 7, 3)])

@@ -237,7 +237,7 @@ TARGETS: dict[str, Target] = {
                     ),
                 ),
                 solidity_mutants,
-                without=r"devnet|mainnetLike",
+                without=r"devnet|l1|l2",
             ),
         ),
         commands=(
