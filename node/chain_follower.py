@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from contracts.bindings.chain import Block, TransactionReceipt
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.events import Event
+from contracts.bindings.events import Event, Unreadable
 from contracts.bindings.log_reader import Cursor, LogReader
 from contracts.bindings.provider_stake import StakeAccount, VaultTotals
 from contracts.protocol.game import Game
@@ -19,6 +21,8 @@ from .backing import StakeView
 from .errors import ChainMismatchError
 from .records import plain_event
 from .store import BatchRow, BatchState, ChainEventRow, Journal
+
+log = structlog.get_logger("node.follower")
 
 # A batch that was posted longer ago than any reorganisation reaches is not looked up again.
 _SETTLED_AFTER_S = 900
@@ -140,6 +144,9 @@ class ChainFollower:
         rows = []
         for event in events:
             place = event.at
+            if isinstance(event, Unreadable):  # perhaps of another release: the events behind it still count
+                log.error("event left out", name=event.name, block=place.block_number, reason=event.why)
+                continue
             if place.block_number not in timestamps:
                 timestamps[place.block_number] = self._contracts.chain.block(place.block_number).timestamp
             if place.transaction_hash not in receipts:
