@@ -37,6 +37,7 @@ class ChainState:
     free_stake_wei: int
     stake_views: tuple[StakeView, ...]  # at the head, and at the newest confirmed block
     credits_wei: int
+    delayed_until: int  # first second at which a guardian does not delay new batches and rewards (any more)
     balance_wei: int
     totals: VaultTotals
     games: Mapping[int, Game]  # the open ones
@@ -102,6 +103,7 @@ class ChainFollower:
             free_stake_wei=view.free_wei,
             stake_views=tuple(views),
             credits_wei=stake.credits(self._provider),
+            delayed_until=stake.delayed_until(),
             balance_wei=chain.balance_wei(self._provider),
             totals=stake.totals(),
             games=self._open_games(),
