@@ -11,6 +11,7 @@ import {
 } from "../src/interfaces/IInferenceLedger.sol";
 import {CreditReason, IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
+import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice A deployment with a guardian that can delay for three hours in all, and what that can never do.
@@ -143,6 +144,25 @@ contract GuardianTest is Scenario {
         stake.delayUntil(start + BUDGET + 1);
     }
 
+    function test_attack_the_guardian_takes_time_back_that_was_delayed() external {
+        delay(start + BUDGET);
+        vm.warp(start + 2 * LEAST);
+        refuse(start + 2 * LEAST - 1, IGuardian.DelayTooShort.selector);
+        refuse(start + LEAST, IGuardian.DelayTooShort.selector);
+        delay(start + 2 * LEAST);
+        vm.assertEq(stake.delayLeft(), LEAST);
+    }
+
+    function test_the_least_delay_is_longer_than_the_chain_keeps_a_transaction_out() external {
+        vm.assertEq(stake.leastDelay(), LEAST);
+        ProtocolParameters memory parameters = _parameters();
+        parameters.inclusionDelay = 10;
+        deployProtocol(parameters);
+        vm.assertEq(stake.leastDelay(), LEAST + 10);
+        refuse(start + LEAST + 9, IGuardian.DelayTooShort.selector);
+        delay(start + LEAST + 10);
+    }
+
     /// @dev However the guardian moves the end: what really was delayed is never more than its time.
     function test_the_time_that_was_delayed_is_within_the_budget(
         uint64[12] memory waits,
@@ -150,6 +170,7 @@ contract GuardianTest is Scenario {
     ) external {
         uint64 current = start;
         uint64 delayed = 0;
+        uint64 clock = start;
         for (uint256 i = 0; i < waits.length; ++i) {
             uint64 wait = waits[i] % 40 minutes;
             uint64 until = stake.delayedUntil();
@@ -162,7 +183,10 @@ contract GuardianTest is Scenario {
             catch {
                 vm.assertEq(stake.delayLeft(), left);
             }
-            vm.assertLe(stake.postingTime(start + 7 days, current), current);
+            uint64 shown = stake.postingTime(start + p.postingWindow, current);
+            vm.assertLe(clock, shown); // never backwards
+            vm.assertLe(shown, clock + wait); // nor faster than time
+            clock = shown;
         }
         uint64 last = stake.delayedUntil();
         if (last > current) delayed += last - current;
@@ -324,6 +348,16 @@ contract GuardianTest is Scenario {
         claim(receipt);
     }
 
+    function test_of_a_pause_only_what_is_within_the_posting_window_counts() external {
+        delay(start + LEAST);
+        vm.warp(start + LEAST + 30 minutes);
+        Receipt memory receipt = makeReceipt(response, "later", TARGET);
+        vm.warp(uint256(receipt.postingDeadline) + 30 minutes);
+        claimIsTooEarly(receipt);
+        vm.warp(uint256(receipt.postingDeadline) + 30 minutes + 1);
+        claim(receipt);
+    }
+
     function test_a_batch_that_was_posted_after_all_that_time_is_late() external {
         Receipt memory receipt = makeReceipt(response, "late", TARGET);
         vm.warp(receipt.postingDeadline);
@@ -332,6 +366,79 @@ contract GuardianTest is Scenario {
         post(response, "late");
         bytes32 id = claim(receipt);
         vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
+    }
+}
+
+/// @notice A guardian that does its worst, in every block first, against a provider that posts as soon as it may.
+contract GuardianAgainstProviderTest is Scenario {
+    address internal guardian = address(0x60A2D);
+    Receipt[] private _open;
+    Receipt[] private _posted;
+
+    function _parameters() internal pure override returns (ProtocolParameters memory p) {
+        p = Parameters.devnet();
+        p.guardian = address(0x60A2D);
+        p.guardianDelay = 4 hours;
+        p.exitDelay = 9 hours;
+    }
+
+    function test_attack_no_play_of_a_guardian_costs_an_honest_provider_a_receipt(uint256 seed) external {
+        bytes32 salt = "honest";
+        for (uint256 i = 0; i < 100; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            bool isDelayed = block.timestamp < stake.delayedUntil();
+            // Blocks come every few seconds; while nothing can be posted, time may run in leaps.
+            vm.warp(block.timestamp + 1 + (isDelayed ? (seed >> 8) % 1200 : (seed >> 8) % 12));
+            if (seed % 3 == 0) _delay(seed >> 32);
+            for (uint256 j = 0; j < _open.length; ++j) {
+                vm.assertFalse(_claims(_open[j]));
+            }
+            _postAll();
+            if ((seed >> 64) % 4 == 0 && _posted.length + _open.length < 5) {
+                salt = keccak256(abi.encode(salt));
+                _open.push(makeReceipt(response, salt, TARGET));
+            }
+        }
+        while (block.timestamp < stake.delayedUntil()) vm.warp(stake.delayedUntil());
+        _postAll();
+        vm.assertEq(_open.length, 0);
+        vm.warp(block.timestamp + 12 hours);
+        for (uint256 i = 0; i < _posted.length; ++i) {
+            vm.assertTrue(_claims(_posted[i]));
+            bytes32 id = ledger.receiptDigest(_posted[i]);
+            vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Claimed, "it can be answered");
+        }
+    }
+
+    function _delay(uint256 seed) private {
+        uint64[4] memory lengths = [uint64(0), 1 hours, 1 hours + 1, 90 minutes];
+        vm.prank(guardian);
+        try stake.delayUntil(uint64(block.timestamp) + lengths[seed % 4]) {} catch {}
+    }
+
+    function _claims(Receipt memory receipt) private returns (bool) {
+        bytes memory signature = sign(receipt, PROVIDER_KEY);
+        vm.prank(requester);
+        try ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature) {
+            return true;
+        } catch {
+            return false;
+        }
+    }
+
+    function _postAll() private {
+        while (_open.length != 0) {
+            Receipt memory receipt = _open[_open.length - 1];
+            bytes32[] memory leaves = leavesOf(response, receipt.batchSalt);
+            vm.prank(provider);
+            try ledger.postBatch(Merkle.root(leaves), receipt.batchSalt, modelId, 3) {}
+            catch {
+                vm.assertLt(block.timestamp, stake.delayedUntil());
+                return;
+            }
+            _posted.push(receipt);
+            _open.pop();
+        }
     }
 }
 
