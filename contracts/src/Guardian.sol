@@ -44,8 +44,8 @@ abstract contract Guardian is IGuardian {
             _delayedSince = current;
             // Catching up with the delay before comes first.
             uint256 count = _pauses.length;
-            uint64 free = count == 0 ? 0 : _pauses[count - 1].to;
-            uint64 from = current < free ? free : current;
+            uint64 from = current;
+            if (count > 0 && _pauses[count - 1].to > current) from = _pauses[count - 1].to;
             _pauses.push(Pause(from, from));
         }
         uint64 since = _delayedSince;

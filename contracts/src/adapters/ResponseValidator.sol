@@ -34,6 +34,8 @@ contract ResponseValidator {
     /// @notice Reports a settled response. `salt` is that of the request. Repeating it reports the same.
     function report(uint256 agentId, uint256 batchId, uint256 index, bytes32 salt) external {
         bytes32 request = requestHash(agentId, batchId, index, salt);
+        // What was answered before does not matter: the ledger says what is answered now.
+        // slither-disable-next-line unused-return
         (address validator, uint256 requestedFor,,,,) = validations.getValidationStatus(request);
         require(validator == address(this) && requestedFor == agentId, AnothersRequest(request));
         ResponseStatus status = ledger.responseStatus(batchId, index);

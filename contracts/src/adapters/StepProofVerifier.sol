@@ -89,6 +89,8 @@ contract StepProofVerifier is IProofVerifier, ERC165 {
         } else if (words.length % 2 == 0 || words[0] != (words.length - 5) / 2) {
             return false;
         }
+        // Which coordinate it is, nobody asks.
+        // slither-disable-next-line unused-return
         (bool found,) = Boundary.outOfRange(words);
         uint256 last = words.length - 2;
         return !found && keccak256(abi.encodePacked(words[:last])) == inputHash
