@@ -113,6 +113,27 @@ def serve(
 
 
 @app.command()
+def posting(
+    size: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Responses in a batch; repeatable. Default 1, 16, 256, 4096."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Gas of a response that nobody disputes: its share of posting and finalising its batch, on a local Anvil."""
+    from dataclasses import asdict
+
+    from .benchmarks.posting import SIZES, measure_posting
+
+    rows = []
+    for cost in measure_posting(size or SIZES):
+        rows.append({**asdict(cost), "gas_per_response": round(cost.gas_per_response, 1)})
+        if not as_json:
+            typer.echo(_line(rows[-1]))
+    _finish(rows, as_json)
+
+
+@app.command()
 def tuning(
     name: Annotated[str, typer.Argument(help="Name of an imported model.")] = "smollm2-135m",
     runs: Annotated[int, typer.Option(min=1, help="Proofs per choice after a warm-up.")] = 3,

@@ -1,12 +1,17 @@
-"""`gainsay model commit` and `gainsay model register`: the parts of `model` that need curve, compiler and chain."""
+"""`gainsay model commit`, `register` and `deprecate`: the parts of `model` that need curve, compiler and chain."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from string import hexdigits
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from contracts.bindings.sender import Sender
+    from node.chain_access import ChainAccess
 
 app = typer.Typer(no_args_is_help=True, help="Commit a model's weights and register it.")
 
@@ -70,22 +75,11 @@ def register(
     as_json: AsJson = False,
 ) -> None:
     """Deploy a model's generated verifiers and register it."""
-    from contracts.bindings.sender import open_sender
-    from node.chain_access import open_chain, open_signer
-    from node.command_settings import settings_of
     from prover.progress import reporting
 
     from .model_registration import register_model
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer")
-    access = open_chain(settings)
-    signer = open_signer(settings, access.chain)
-    journal = (
-        Path(".gainsay")
-        / f"register-{access.chain.genesis_hash.hex()[:8]}-{signer.address[2:10].lower()}.sqlite"
-    )
-    journal.parent.mkdir(exist_ok=True)
-    sender = open_sender(access.chain, signer, f"sqlite:///{journal}", confirmations=access.confirmations)
+    access, sender = _registrant(rpc, deployment, keystore, account, devnet)
     with reporting() as report:
         model, commitment, string = _committed(name, models, commitments, srs, report)
         done = register_model(access.contracts, sender, model.config, commitment, string, report)
@@ -98,8 +92,56 @@ def register(
         "head_verifier": done.verifiers[3],
         "gas_used": done.gas_used,
         "registered_before": done.registered_before,
+        "deprecated": access.contracts.registry.is_deprecated(done.model_id),
     }
     _print(facts, as_json)
+
+
+@app.command()
+def deprecate(
+    model_id: Annotated[str, typer.Argument(help="Id of a registered model: 0x and 64 digits.")],
+    rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
+    deployment: Annotated[Path | None, typer.Option(help="JSON file with the contracts' addresses.")] = None,
+    keystore: Annotated[
+        Path | None, typer.Option(help="Encrypted keystore of the account that registered it.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
+    ] = None,
+    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark a model that you registered as one that should not be used any more, for ever; it stops nobody."""
+    from contracts.bindings.settings import SettingsError
+
+    digits = model_id.removeprefix("0x")
+    if len(digits) != 64 or not all(digit in hexdigits for digit in digits):
+        raise SettingsError(f"{model_id!r} is no model id; give 0x and 64 hexadecimal digits")
+    access, sender = _registrant(rpc, deployment, keystore, account, devnet)
+    identity = bytes.fromhex(digits)
+    mined = sender.send(access.contracts.registry.deprecate(identity), f"deprecate {digits.lower()}")
+    facts = {"model_id": "0x" + digits.lower(), "deprecated": True, "gas_used": mined.gas_used}
+    _print(facts, as_json)
+
+
+def _registrant(
+    rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None, devnet: bool
+) -> tuple[ChainAccess, Sender]:
+    """The chain, and whoever registers models on it; raises what opening them raises."""
+    from contracts.bindings.sender import open_sender
+    from node.chain_access import open_chain, open_signer
+    from node.command_settings import settings_of
+
+    settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer")
+    access = open_chain(settings)
+    signer = open_signer(settings, access.chain)
+    journal = (
+        Path(".gainsay")
+        / f"register-{access.chain.genesis_hash.hex()[:8]}-{signer.address[2:10].lower()}.sqlite"
+    )
+    journal.parent.mkdir(exist_ok=True)
+    url = f"sqlite:///{journal}"
+    return access, open_sender(access.chain, signer, url, confirmations=access.confirmations)
 
 
 def _committed(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from contracts.bindings import opening
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
@@ -16,6 +18,8 @@ from .errors import ChainMismatchError, ModelNotRegisteredError
 from .settings import ProviderSettings
 
 __all__ = ["ChainAccess", "default_database", "find_model_id", "open_chain", "open_signer"]
+
+log = structlog.get_logger("node.chain")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,21 @@ def find_model_id(
 
     That is `built_id`, which names the verifiers that this program generates; strangers' registrations of the same
     model do not count, whatever their verifiers do. `wanted` names verifiers that were built elsewhere: its owner
-    answers for them, only the model itself is compared. Raises ModelNotRegisteredError and ChainMismatchError.
+    answers for them, only the model itself is compared. Raises ModelNotRegisteredError and ChainMismatchError. A model
+    that its registrant marked as deprecated is served all the same; the log says so.
     """
+    identity = _registered_id(contracts, commitment, built_id, wanted)
+    if contracts.registry.is_deprecated(identity):
+        registrant = contracts.registry.registrant_of(identity)
+        log.warning(
+            "the model is marked as deprecated", model_id="0x" + identity.hex(), registrant=registrant
+        )
+    return identity
+
+
+def _registered_id(
+    contracts: ProtocolContracts, commitment: CommittedModel, built_id: bytes, wanted: str | None
+) -> bytes:
     registry = contracts.registry
     if wanted is None:
         if not registry.is_registered(built_id):

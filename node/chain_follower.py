@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from contracts.bindings.chain import Block, TransactionReceipt
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.events import Event
+from contracts.bindings.events import Event, Unreadable
 from contracts.bindings.log_reader import Cursor, LogReader
 from contracts.bindings.provider_stake import StakeAccount, VaultTotals
 from contracts.protocol.game import Game
@@ -19,6 +21,8 @@ from .backing import StakeView
 from .errors import ChainMismatchError
 from .records import plain_event
 from .store import BatchRow, BatchState, ChainEventRow, Journal
+
+log = structlog.get_logger("node.follower")
 
 # A batch that was posted longer ago than any reorganisation reaches is not looked up again.
 _SETTLED_AFTER_S = 900
@@ -33,6 +37,7 @@ class ChainState:
     free_stake_wei: int
     stake_views: tuple[StakeView, ...]  # at the head, and at the newest confirmed block
     credits_wei: int
+    delayed_until: int  # first second at which a guardian does not delay new batches and rewards (any more)
     balance_wei: int
     totals: VaultTotals
     games: Mapping[int, Game]  # the open ones
@@ -98,6 +103,7 @@ class ChainFollower:
             free_stake_wei=view.free_wei,
             stake_views=tuple(views),
             credits_wei=stake.credits(self._provider),
+            delayed_until=stake.delayed_until(),
             balance_wei=chain.balance_wei(self._provider),
             totals=stake.totals(),
             games=self._open_games(),
@@ -140,6 +146,9 @@ class ChainFollower:
         rows = []
         for event in events:
             place = event.at
+            if isinstance(event, Unreadable):  # perhaps of another release: the events behind it still count
+                log.error("event left out", name=event.name, block=place.block_number, reason=event.why)
+                continue
             if place.block_number not in timestamps:
                 timestamps[place.block_number] = self._contracts.chain.block(place.block_number).timestamp
             if place.transaction_hash not in receipts:

@@ -89,7 +89,7 @@ class Committer:
         self._journal.update_batch(_number(batch), root="0x" + root.hex())
         salt, model_id = bytes.fromhex(batch.salt[2:]), bytes.fromhex(batch.model_id[2:])
         if not self._ledger.batch_of(self._outbox.address, salt):
-            if not self._is_covered(batch):
+            if self._is_delayed(batch) or not self._is_covered(batch):
                 return
             call = self._ledger.post_batch(root, salt, model_id, len(rows))
             try:
@@ -100,6 +100,15 @@ class Committer:
                 if not self._ledger.batch_of(self._outbox.address, salt):
                     raise
         self._note_posted(batch)
+
+    def _is_delayed(self, batch: BatchRow) -> bool:
+        """Whether a guardian keeps new batches out now. The receipts' deadlines wait, and so does the batch."""
+        until = self._stake.delayed_until()
+        if until <= self._now():
+            return False
+        why = f"PostingDelayed: the guardian delays new batches until {until}"
+        self._journal.update_batch(_number(batch), failure=why)
+        return True
 
     def _is_covered(self, batch: BatchRow) -> bool:
         """Whether the free stake covers a whole batch now.

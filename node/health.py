@@ -49,7 +49,9 @@ class Health:
     def reason(self) -> str | None:
         """Why no answer can be backed, or None. Touches the database, never the chain."""
         try:
-            return self._chain_reason() or self._posting_reason() or self._stake_reason()
+            return (
+                self._chain_reason() or self._delay_reason() or self._posting_reason() or self._stake_reason()
+            )
         except DatabaseError as error:
             return str(error)
 
@@ -80,6 +82,16 @@ class Health:
                 f"its account has too little ether for gas; send it at least {show_ether(LEAST_BALANCE_WEI)}"
             )
         return None
+
+    def _delay_reason(self) -> str | None:
+        state = self._follower.state
+        if state is None or state.delayed_until <= self._follower.clock.now():
+            return None
+        return (
+            "the guardian of this deployment delays new batches until "
+            f"{datetime.fromtimestamp(state.delayed_until, UTC):%Y-%m-%d %H:%M:%S} UTC; answers that are not on chain yet "
+            "are posted then, and their receipts' deadlines wait as well"
+        )
 
     def _posting_reason(self) -> str | None:
         deadline = self._journal.next_posting_deadline()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -61,6 +62,7 @@ class Settlement:
                 "id": self._issuer.chain_id,
                 "head": state.head.number if state else 0,
                 "time": self._follower.clock.now(),
+                "delayed_until": state.delayed_until if state else 0,
                 "ledger": self._issuer.ledger,
                 "game": self._game,
             },
@@ -77,6 +79,7 @@ class Settlement:
                 "name": self._model_name,
                 "model_id": "0x" + self._issuer.model_id.hex(),
                 "steps": self._steps,
+                "deprecated": self._is_deprecated(),
             },
             "parameters": {
                 name: str(value) if name in _WEI else value
@@ -92,6 +95,12 @@ class Settlement:
             "games": games[::-1][:_GAMES_SHOWN],
             "batches": self._batches(),
         }
+
+    def _is_deprecated(self) -> bool:
+        """Whether the registrant of the model marked it."""
+        model_id = "0x" + self._issuer.model_id.hex()
+        events = self._journal.events(names=["ModelDeprecated"])
+        return any(json.loads(event.arguments)["model_id"] == model_id for event in events)
 
     def _games(self) -> list[dict[str, Any]]:
         state = self._follower.state

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from contracts.bindings.audit import differences
+from contracts.bindings.books import GameBook, GamePage
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
+from contracts.bindings.indexer import Indexer
 from contracts.protocol.game import Game
 
 from .errors import UnknownSettlementError
@@ -44,6 +47,7 @@ def batch_facts(contracts: ProtocolContracts, batch_id: int) -> dict[str, Any]:
         "batch_id": batch_id,
         "provider": batch.provider,
         "model_id": "0x" + batch.model_id.hex(),
+        "model_deprecated": contracts.registry.is_deprecated(batch.model_id),
         "root": "0x" + batch.root.hex(),
         "salt": "0x" + batch.salt.hex(),
         "responses": batch.count,
@@ -93,6 +97,68 @@ def game_facts(contracts: ProtocolContracts, game_id: int) -> dict[str, Any]:
     }
 
 
+def find_games(
+    contracts: ProtocolContracts,
+    *,
+    response: tuple[int, int] | None = None,
+    provider: str | None = None,
+    challenger: str | None = None,
+    first: int = 0,
+    limit: int = 50,
+) -> dict[str, Any]:
+    """A page of the disputes about one response, or of one side, or of all, oldest first; from events alone."""
+    books = Indexer(contracts).catch_up()
+    if response is not None:
+        page: GamePage = books.games_of_response(*response, first, limit)
+    elif provider is not None:
+        page = books.games_of_provider(provider, first, limit)
+    elif challenger is not None:
+        page = books.games_of_challenger(challenger, first, limit)
+    else:
+        page = books.all_games(first, limit)
+    return {"total": page.total, "first": first, "disputes": [_booked(game) for game in page.games]}
+
+
+def _booked(game: GameBook) -> dict[str, Any]:
+    return {
+        "game_id": game.game_id,
+        "batch_id": game.batch_id,
+        "index": game.index,
+        "provider": game.provider,
+        "challenger": game.challenger,
+        "model_id": "0x" + game.model_id.hex(),
+        "opened_in_block": game.opened_in_block,
+        "phase": game.phase.name.lower(),
+        "deadline": game.deadline,
+        "outcome": game.outcome.name.lower(),
+        "reason": game.reason.name.lower(),
+    }
+
+
+def audit(contracts: ProtocolContracts) -> dict[str, Any]:
+    """The books that events alone make, and where they differ from what the contracts say at the same block."""
+    indexer = Indexer(contracts)
+    books = indexer.catch_up()
+    block = indexer.cursor.number if indexer.cursor else 0
+    totals = books.totals()
+    return {
+        "block": block,
+        "accounts": len(books.accounts),
+        "models": len(books.models),
+        "batches": len(books.batches),
+        "responses": sum(batch.count for batch in books.batches.values()),
+        "void": sum(state.is_void for state in books.responses.values()),
+        "asks": len(books.asks),
+        "games": len(books.games),
+        "receipts_claimed": len(books.receipts),
+        "stake_wei": str(totals.stake),
+        "escrow_wei": str(totals.escrow),
+        "credits_wei": str(totals.credits),
+        "burned_wei": str(totals.burned),
+        "differences": differences(books, contracts, block),
+    }
+
+
 def account_facts(contracts: ProtocolContracts, address: str) -> dict[str, Any]:
     """Stake, locks, credits and balance of an account."""
     account = contracts.stake.account(address)
@@ -104,6 +170,8 @@ def account_facts(contracts: ProtocolContracts, address: str) -> dict[str, Any]:
         "exit_available_at": account.exit_available_at,
         "free_wei": str(contracts.stake.free_stake(address)),
         "credits_wei": str(contracts.stake.credits(address)),
+        "delayable_wei": str(contracts.stake.delayable_credits(address)),
+        "delayed_until": contracts.stake.delayed_until(),
         "balance_wei": str(contracts.chain.balance_wei(address)),
     }
 

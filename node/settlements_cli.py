@@ -87,6 +87,72 @@ def show(
 
 
 @app.command()
+def disputes(
+    batch: Annotated[int | None, typer.Option(help="Number of a batch: with --response.")] = None,
+    response: Annotated[int | None, typer.Option(help="Index of a response in --batch.", min=0)] = None,
+    provider: Annotated[str | None, typer.Option(help="Only disputes against this address.")] = None,
+    challenger: Annotated[str | None, typer.Option(help="Only disputes that this address opened.")] = None,
+    first: Annotated[int, typer.Option(help="How many to leave out at the beginning.", min=0)] = 0,
+    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 50,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """List disputes of a response, a provider or a challenger, page by page, from the chain's logs."""
+    from contracts.bindings.settings import SettingsError
+
+    from .settlements import find_games
+
+    if (batch is None) != (response is None):
+        raise SettingsError("a response is named by --batch and --response together")
+    if sum(choice is not None for choice in (batch, provider, challenger)) > 1:
+        raise SettingsError("name at most one of a response, --provider and --challenger")
+    found = find_games(
+        _open(devnet, rpc, deployment).contracts,
+        response=None if batch is None or response is None else (batch, response),
+        provider=provider and _checksum(provider),
+        challenger=challenger and _checksum(challenger),
+        first=first,
+        limit=limit,
+    )
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for game in found["disputes"]:
+        state = game["phase"] if game["outcome"] == "undecided" else f"{game['outcome']} ({game['reason']})"
+        typer.echo(
+            f"dispute {game['game_id']:<3} of batch {game['batch_id']} response {game['index']}: "
+            f"{game['challenger']} against {game['provider']}: {state.replace('_', ' ')}"
+        )
+    shown = len(found["disputes"])
+    typer.echo(f"{shown} of {found['total']}" + (f", from {first + 1} on" if first else ""))
+
+
+@app.command()
+def audit(
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Rebuild all accounts, batches, disputes and receipts from logs and compare them with the contracts, to the wei."""
+    from .settlements import audit as compare
+
+    facts = compare(_open(devnet, rpc, deployment).contracts)
+    found = facts["differences"]
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        _print({name: value for name, value in facts.items() if name != "differences"}, False)
+        for text in found:
+            typer.echo(text)
+        typer.echo("logs and contracts agree" if not found else f"{len(found)} differences")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
 def withdraw(
     role: Annotated[str, typer.Option("--as", help="Whose credits, of the devnet's roles.")] = "provider",
     account: Annotated[

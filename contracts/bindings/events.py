@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import IntEnum
 
 from ..protocol.game import Outcome, Phase, Reason
 from ..protocol.model import ModelSpec
@@ -45,7 +45,28 @@ class ModelRegistered(Event):
     verifiers: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ModelDeprecated(Event):
+    model_id: bytes
+    registrant: str
+
+
 # --- ProviderStake
+
+
+class CreditReason(IntEnum):
+    """Why an account was credited; only a reward can be delayed by a guardian."""
+
+    EXIT = 0
+    ESCROW = 1
+    REWARD = 2
+
+
+@dataclass(frozen=True)
+class DelayChanged(Event):
+    since: int
+    until: int
+    left: int
 
 
 @dataclass(frozen=True)
@@ -104,21 +125,31 @@ class StakeSlashed(Event):
 
 @dataclass(frozen=True)
 class EscrowReceived(Event):
+    holder: str
     from_: str
     amount: int
 
 
 @dataclass(frozen=True)
 class EscrowPaid(Event):
+    holder: str
     to: str
     amount: int
 
 
 @dataclass(frozen=True)
 class EscrowForfeited(Event):
+    holder: str
     beneficiary: str
     reward: int
     burned: int
+
+
+@dataclass(frozen=True)
+class Credited(Event):
+    account: str
+    amount: int
+    reason: CreditReason
 
 
 @dataclass(frozen=True)
@@ -184,6 +215,13 @@ class ResponseShown(Event):
 
 @dataclass(frozen=True)
 class ResponseNotShown(Event):
+    batch_id: int
+    index: int
+    asker: str
+
+
+@dataclass(frozen=True)
+class AskWithdrawn(Event):
     batch_id: int
     index: int
     asker: str
@@ -342,12 +380,22 @@ class GameResolved(Event):
 
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
+
+
+@dataclass(frozen=True)
+class Unreadable(Event):
+    """A log of a known event that does not say what this program expects: it is told, and stops nobody."""
+
+    name: str
+    why: str
+
+
 #: Solidity names that cannot be the name of a field here.
 _RENAMED = {"from": "from_"}
 
 
 class EventDecoder:
-    """Logs of known contracts to events; logs of anybody else are left out."""
+    """Logs of known contracts to events; logs of anybody else are left out, what cannot be read is `Unreadable`."""
 
     def __init__(self, contracts: Iterable[tuple[str, Interface]]) -> None:
         self._known: dict[tuple[str, bytes], tuple[Interface, str]] = {
@@ -358,19 +406,24 @@ class EventDecoder:
         }
 
     def decode(self, logs: Iterable[RawLog]) -> list[Event]:
-        events = []
+        events: list[Event] = []
         for log in logs:
             if not log.topics or (log.address, log.topics[0]) not in self._known:
                 continue
             interface, name = self._known[(log.address, log.topics[0])]
-            arguments = interface.decode_event(name, log.topics, log.data)
-            events.append(_event(EVENTS[name], arguments, log))
+            events.append(_event(interface, name, log))
         return events
 
 
-def _event(kind: type[Event], arguments: dict[str, Any], log: RawLog) -> Event:
-    renamed = {_RENAMED.get(name, name): value for name, value in arguments.items()}
-    event = build_record(kind, renamed)
+def _event(interface: Interface, name: str, log: RawLog) -> Event:
+    event: Event
+    try:
+        arguments = interface.decode_event(name, log.topics, log.data)
+        event = build_record(
+            EVENTS[name], {_RENAMED.get(key, key): value for key, value in arguments.items()}
+        )
+    except Exception as error:  # whatever it is: the events behind it must still be read
+        event = Unreadable(name, f"{type(error).__name__}: {error}")
     position = LogPosition(log.address, log.block_number, log.block_hash, log.transaction_hash, log.log_index)
     object.__setattr__(event, "at", position)  # frozen for users; set once, here
-    return event  # type: ignore[no-any-return]
+    return event

@@ -151,8 +151,8 @@ class InferenceLedger(BoundContract):
     def fee_escrow(self, leaf: bytes) -> FeeEscrow:
         return self._read("feeEscrow", leaf, record=FeeEscrow)  # type: ignore[no-any-return]
 
-    def receipt_claim(self, receipt_id: bytes) -> ReceiptClaim:
-        return self._read("receiptClaim", receipt_id, record=ReceiptClaim)  # type: ignore[no-any-return]
+    def receipt_claim(self, receipt_id: bytes, block: BlockId = None) -> ReceiptClaim:
+        return self._read("receiptClaim", receipt_id, record=ReceiptClaim, block=block)  # type: ignore[no-any-return]
 
     def response_leaf(
         self, provider: str, model_id: bytes, batch_salt: bytes, index: int, fields: ResponseFields

@@ -13,6 +13,17 @@ class ModelRegistry(BoundContract):
         """`verifiers` in the order of `StepKind`."""
         return self._call("register", spec, list(verifiers))
 
+    def deprecate(self, model_id: bytes) -> Call:
+        """By whoever registered the model: a mark, for ever, that stops nobody."""
+        return self._call("deprecate", model_id)
+
+    def is_deprecated(self, model_id: bytes, block: BlockId = None) -> bool:
+        return self._read("isDeprecated", model_id, block=block)  # type: ignore[no-any-return]
+
+    def registrant_of(self, model_id: bytes, block: BlockId = None) -> str:
+        """Who registered a model; the zero address for nobody."""
+        return self._read("registrantOf", model_id, block=block)  # type: ignore[no-any-return]
+
     def model_id_of(self, spec: ModelSpec) -> bytes:
         return self._read("modelIdOf", spec)  # type: ignore[no-any-return]
 

@@ -50,6 +50,10 @@ class ProviderStake(BoundContract):
     def withdraw_to(self, to: str) -> Call:
         return self._call("withdrawTo", to)
 
+    def delay_until(self, until: int) -> Call:
+        """By the guardian only."""
+        return self._call("delayUntil", until)
+
     def parameters(self) -> ProtocolParameters:
         return self._read("parameters", record=ProtocolParameters)  # type: ignore[no-any-return]
 
@@ -61,6 +65,22 @@ class ProviderStake(BoundContract):
 
     def credits(self, owner: str, block: BlockId = None) -> int:
         return self._read("credits", owner, block=block)  # type: ignore[no-any-return]
+
+    def delayable_credits(self, owner: str, block: BlockId = None) -> int:
+        """The part of an account's credits that a guardian's delay concerns; 0 without a guardian."""
+        return self._read("delayableCredits", owner, block=block)  # type: ignore[no-any-return]
+
+    def delayed_until(self, block: BlockId = None) -> int:
+        """First second at which rewards and new batches are not delayed (any more)."""
+        return self._read("delayedUntil", block=block)  # type: ignore[no-any-return]
+
+    def delay_left(self, block: BlockId = None) -> int:
+        """Seconds that the guardian can still delay once the present delay is over."""
+        return self._read("delayLeft", block=block)  # type: ignore[no-any-return]
+
+    def posting_time(self, posting_deadline: int, at: int) -> int:
+        """What a receipt's posting deadline is compared with at the second `at`: delays of a guardian do not count."""
+        return self._read("postingTime", posting_deadline, at)  # type: ignore[no-any-return]
 
     def escrow_of(self, holder: str, block: BlockId = None) -> int:
         return self._read("escrowOf", holder, block=block)  # type: ignore[no-any-return]

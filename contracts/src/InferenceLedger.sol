@@ -181,6 +181,8 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
             require(block.timestamp > state.showDeadline, ShowWindowOpen(state.showDeadline));
             emit ResponseNotShown(batchId, index, asker);
             _void(batchId, index, state, asker);
+        } else {
+            emit AskWithdrawn(batchId, index, asker);
         }
         stake.payEscrow(asker, _askPrice);
     }
@@ -219,7 +221,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         FeeEscrow storage fee = _fees[leaf];
         uint256 amount = fee.amount;
         require(amount != 0 && _claims[fee.receiptId].status != ReceiptStatus.Slashed, NoFee(leaf));
-        require(posted.postedAt <= fee.postingDeadline, PostedLate(posted.postedAt, fee.postingDeadline));
+        require(_isTimely(posted, fee.postingDeadline), PostedLate(posted.postedAt, fee.postingDeadline));
         fee.amount = 0;
         emit FeeClaimed(leaf, posted.provider, amount);
         stake.payEscrow(posted.provider, amount);
@@ -232,7 +234,8 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         require(amount != 0, NoFee(leaf));
         uint256 batchId =
             _timelyBatch(fee.provider, fee.modelId, fee.batchSalt, fee.index, fee.postingDeadline);
-        bool neverPosted = batchId == 0 && block.timestamp > fee.postingDeadline;
+        bool neverPosted = batchId == 0
+            && stake.postingTime(fee.postingDeadline, uint64(block.timestamp)) > fee.postingDeadline;
         bool voided = batchId != 0 && _responses[batchId][fee.index].isVoid;
         bool slashed = _claims[fee.receiptId].status == ReceiptStatus.Slashed;
         require(neverPosted || voided || slashed, NotRefundable(leaf));
@@ -254,7 +257,8 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     {
         receiptId = _checkedReceiptId(receipt, signature);
         require(msg.value == _receiptClaimBond, WrongAmount(msg.value, _receiptClaimBond));
-        require(block.timestamp > receipt.postingDeadline, PostingDeadlineNotPassed(receipt.postingDeadline));
+        uint64 postingTime = stake.postingTime(receipt.postingDeadline, uint64(block.timestamp));
+        require(postingTime > receipt.postingDeadline, PostingDeadlineNotPassed(receipt.postingDeadline));
         require(_claims[receiptId].status == ReceiptStatus.None, ReceiptAlreadyClaimed(receiptId));
         uint256 batchId = _timelyBatch(
             receipt.provider, receipt.modelId, receipt.batchSalt, receipt.index, receipt.postingDeadline
@@ -272,7 +276,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
             receiptId, msg.sender, receipt.provider, claim.leaf, batchId, claim.answerDeadline
         );
         stake.receiveEscrow{value: msg.value}(msg.sender);
-        if (block.timestamp <= uint256(receipt.postingDeadline) + _receiptClaimWindow) {
+        if (postingTime <= uint256(receipt.postingDeadline) + _receiptClaimWindow) {
             claim.penalty = stake.lockUpTo(receipt.provider, _lockPerResponse);
         }
         // No batch could hold the leaf in time: there is nothing to answer with.
@@ -458,8 +462,13 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         if (batchId == 0) return 0;
         Batch storage posted = _batches[batchId];
         bool possible =
-            posted.modelId == modelId && index < posted.count && posted.postedAt <= postingDeadline;
+            posted.modelId == modelId && index < posted.count && _isTimely(posted, postingDeadline);
         return possible ? batchId : 0;
+    }
+
+    /// @dev Seconds in which a guardian kept batches out do not count.
+    function _isTimely(Batch storage posted, uint64 postingDeadline) private view returns (bool) {
+        return stake.postingTime(postingDeadline, posted.postedAt) <= postingDeadline;
     }
 
     function _slashReceipt(bytes32 receiptId, ReceiptClaim storage claim) private {

@@ -9,6 +9,11 @@ contract ModelRegistry is IModelRegistry {
     mapping(bytes32 modelId => address[4]) private _verifiers;
 
     /// @inheritdoc IModelRegistry
+    mapping(bytes32 modelId => address) public registrantOf;
+    /// @inheritdoc IModelRegistry
+    mapping(bytes32 modelId => bool) public isDeprecated;
+
+    /// @inheritdoc IModelRegistry
     function register(ModelSpec calldata newSpec, address[4] calldata verifiers)
         external
         returns (bytes32 modelId)
@@ -25,7 +30,17 @@ contract ModelRegistry is IModelRegistry {
         _checkCode(StepKind.Head, verifiers[3], newSpec.headVerifierCodeHash);
         _specs[modelId] = newSpec;
         _verifiers[modelId] = verifiers;
+        registrantOf[modelId] = msg.sender;
         emit ModelRegistered(modelId, msg.sender, newSpec, verifiers);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function deprecate(bytes32 modelId) external {
+        require(isRegistered(modelId), ModelUnknown(modelId));
+        require(msg.sender == registrantOf[modelId], NotRegistrant(msg.sender, registrantOf[modelId]));
+        require(!isDeprecated[modelId], AlreadyDeprecated(modelId));
+        isDeprecated[modelId] = true;
+        emit ModelDeprecated(modelId, msg.sender);
     }
 
     /// @inheritdoc IModelRegistry

@@ -3,11 +3,12 @@ pragma solidity ^0.8.28;
 
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
-import {IProviderStake, StakeAccount} from "./interfaces/IProviderStake.sol";
+import {Guardian} from "./Guardian.sol";
+import {CreditReason, IProviderStake, StakeAccount} from "./interfaces/IProviderStake.sol";
 import {Parameters, ProtocolParameters} from "./libraries/Parameters.sol";
 
 /// @title The vault of the protocol; documented on `IProviderStake`
-contract ProviderStake is IProviderStake, ReentrancyGuard {
+contract ProviderStake is IProviderStake, Guardian, ReentrancyGuard {
     /// @inheritdoc IProviderStake
     address public immutable deployer;
 
@@ -28,6 +29,8 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
     /// @inheritdoc IProviderStake
     mapping(address owner => uint256) public credits;
     /// @inheritdoc IProviderStake
+    mapping(address owner => uint256) public delayableCredits;
+    /// @inheritdoc IProviderStake
     mapping(address holder => uint256) public escrowOf;
 
     // Written in the constructor only; a struct cannot be `immutable`.
@@ -44,7 +47,7 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
         _;
     }
 
-    constructor(ProtocolParameters memory newParameters) {
+    constructor(ProtocolParameters memory newParameters) Guardian(newParameters) {
         Parameters.validate(newParameters);
         _parameters = newParameters;
         deployer = msg.sender;
@@ -103,8 +106,8 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
         stake.exitAvailableAt = 0;
         stake.total -= amount;
         totalStake -= amount;
-        _credit(msg.sender, amount);
         emit ExitCompleted(msg.sender, amount);
+        _credit(msg.sender, amount, CreditReason.Exit);
     }
 
     // --- everyone
@@ -123,6 +126,7 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
 
     /// @inheritdoc IProviderStake
     function lock(address provider, uint256 amount) external onlyLedger {
+        require(!_isDelayed(), PostingDelayed(delayedUntil));
         uint256 free = freeStake(provider);
         require(amount <= free, InsufficientStake(provider, amount, free));
         _lock(provider, amount);
@@ -149,31 +153,35 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
         stake.locked -= amount;
         stake.total -= amount;
         totalStake -= amount;
-        uint256 reward = _halfAndBurn(amount, beneficiary);
+        uint256 reward = amount / 2;
         emit StakeSlashed(provider, beneficiary, reward, amount - reward);
+        _reward(beneficiary, reward);
+        totalBurned += amount - reward;
     }
 
     /// @inheritdoc IProviderStake
     function receiveEscrow(address from) external payable onlyProtocol {
         escrowOf[msg.sender] += msg.value;
         totalEscrow += msg.value;
-        emit EscrowReceived(from, msg.value);
+        emit EscrowReceived(msg.sender, from, msg.value);
     }
 
     /// @inheritdoc IProviderStake
     function payEscrow(address to, uint256 amount) external onlyProtocol {
         escrowOf[msg.sender] -= amount;
         totalEscrow -= amount;
-        _credit(to, amount);
-        emit EscrowPaid(to, amount);
+        emit EscrowPaid(msg.sender, to, amount);
+        _credit(to, amount, CreditReason.Escrow);
     }
 
     /// @inheritdoc IProviderStake
     function forfeitEscrow(uint256 amount, address beneficiary) external onlyProtocol {
         escrowOf[msg.sender] -= amount;
         totalEscrow -= amount;
-        uint256 reward = _halfAndBurn(amount, beneficiary);
-        emit EscrowForfeited(beneficiary, reward, amount - reward);
+        uint256 reward = amount / 2;
+        emit EscrowForfeited(msg.sender, beneficiary, reward, amount - reward);
+        _reward(beneficiary, reward);
+        totalBurned += amount - reward;
     }
 
     // --- views
@@ -202,8 +210,17 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
     // slither-disable-next-line low-level-calls
     function _withdraw(address payable to) private nonReentrant {
         uint256 amount = credits[msg.sender];
+        uint256 held = delayableCredits[msg.sender];
+        if (held != 0) {
+            if (_isDelayed()) {
+                amount -= held;
+                require(amount != 0, RewardsDelayed(delayedUntil));
+            } else {
+                delayableCredits[msg.sender] = 0;
+            }
+        }
         require(amount != 0, NothingToWithdraw());
-        credits[msg.sender] = 0;
+        credits[msg.sender] -= amount;
         totalCredits -= amount;
         emit Withdrawn(msg.sender, amount);
         (bool sent,) = to.call{value: amount}("");
@@ -216,15 +233,15 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
         emit StakeLocked(provider, amount, stake.locked);
     }
 
-    function _credit(address to, uint256 amount) private {
+    function _credit(address to, uint256 amount, CreditReason reason) private {
         credits[to] += amount;
         totalCredits += amount;
+        emit Credited(to, amount, reason);
     }
 
-    /// @dev reward = floor(amount / 2); the odd wei is burned, so losing to oneself always costs.
-    function _halfAndBurn(uint256 amount, address beneficiary) private returns (uint256 reward) {
-        reward = amount / 2;
-        _credit(beneficiary, reward);
-        totalBurned += amount - reward;
+    /// @dev What somebody else lost. Without a guardian nothing can delay it, and nobody needs to know how much it is.
+    function _reward(address to, uint256 amount) private {
+        if (guardian != address(0)) delayableCredits[to] += amount;
+        _credit(to, amount, CreditReason.Reward);
     }
 }

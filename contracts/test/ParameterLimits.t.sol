@@ -161,9 +161,22 @@ contract ParameterLimitsTest is Test {
         _refuses(_base(), 13, 1, "guardian");
         ProtocolParameters memory p = _base();
         p.guardian = address(1);
-        _accepts(p, 12, 1);
+        _accepts(p, 12, 1 hours);
+        _refuses(p, 12, 1 hours - 1, "guardianDelay");
         _accepts(p, 12, 30 days);
         _refuses(p, 12, 30 days + 1, "guardianDelay");
+        // The least delay is longer than the chain can keep a transaction out.
+        p.inclusionDelay = 19;
+        _refuses(p, 12, 1 hours + 18, "guardianDelay");
+        _accepts(p, 12, 1 hours + 19);
+    }
+
+    function test_stake_outlasts_the_receipts_that_wait_for_a_guardian() external {
+        ProtocolParameters memory p = _base();
+        p.guardian = address(1);
+        p.guardianDelay = 2 hours;
+        _refuses(p, 5, 60 + 120 + 4 hours, "exitDelay");
+        _accepts(p, 5, 60 + 120 + 4 hours + 1);
     }
 
     /// @dev Every contract reads them from the stake, which refuses what does not work.

@@ -222,6 +222,11 @@ TARGETS: dict[str, Target] = {
                     "contracts/src/DisputeGame.sol",
                     "contracts/src/ProviderStake.sol",
                     "contracts/src/InferenceLedger.sol",
+                    "contracts/src/Guardian.sol",
+                    "contracts/src/ModelRegistry.sol",
+                    "contracts/src/adapters/ResponseProofVerifier.sol",
+                    "contracts/src/adapters/ResponseValidator.sol",
+                    "contracts/src/adapters/StepProofVerifier.sol",
                     *(
                         f"contracts/src/libraries/{name}.sol"
                         for name in (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from challenger.local_models import LocalModel, LocalModels
@@ -16,11 +17,14 @@ from contracts.bindings.errors import BindingsError
 from contracts.bindings.keys import KeystoreSigner, create_keystore
 from contracts.bindings.registration import built_model_id, register, register_model
 from contracts.bindings.settings import SettingsError
+from devnet.model_cli import app as model_app
 from node.chain_access import find_model_id, open_chain, open_signer
 from node.cli import app as provider_app
 from node.command_settings import settings_of
 from node.errors import ChainMismatchError, ModelNotRegisteredError, UnknownSettlementError
 from node.provider import CommittedServing
+from node.receipts import fields_of
+from node.records import batch_tree
 from node.settings import ProviderSettings, load_settings
 from node.settlements_cli import app as settlements_app
 from tests.contracts.local_chain import LocalChain
@@ -160,10 +164,67 @@ def test_settlements_show_what_is_on_chain(house: ProviderHouse, command: Any) -
     assert shown["state"] == "can be disputed" and shown["states"] == ["pending"]
     account = command(settlements_app, "show", "--account", provider.address)
     assert int(account["locked_wei"]) > 0
+    assert shown["model_deprecated"] is False and account["delayed_until"] == 0
     with pytest.raises(UnknownSettlementError):
         command(settlements_app, "show", "--dispute", "99999")
     with pytest.raises(SettingsError, match="one of"):
         command(settlements_app, "show")
+
+
+def test_disputes_come_in_pages_and_logs_agree_with_the_contracts(house: ProviderHouse, command: Any) -> None:
+    provider = house.start()
+    issued = provider.desk.issue([65, 66], [67], 1, "length")
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    number = provider.journal.batches()[0].chain_batch_id
+    row = provider.journal.find_response(issued.receipt_id)
+    assert number is not None and row is not None
+    path, fields = batch_tree([row]).path(0), fields_of(row)
+    bond = house.contracts.stake.parameters().challenger_bond
+    opening = house.contracts.game.open(number, 0, fields, path, bond_wei=bond)
+    challengers = [house.other(account) for account in (2, 3)]
+    for sender in challengers:
+        sender.send(opening, key=f"open {number} {issued.receipt_id}")
+    found = command(settlements_app, "disputes", "--batch", str(number), "--response", "0")
+    assert found["total"] == 2
+    assert [game["challenger"] for game in found["disputes"]] == [sender.address for sender in challengers]
+    second = command(settlements_app, "disputes", "--batch", str(number), "--response", "0", "--first", "1")
+    assert second == {"total": 2, "first": 1, "disputes": found["disputes"][1:]}
+    mine = command(
+        settlements_app, "disputes", "--challenger", challengers[0].address.lower(), "--limit", "1"
+    )
+    assert mine["total"] >= 1 and len(mine["disputes"]) == 1
+    against = command(settlements_app, "disputes", "--provider", provider.address)
+    assert found["disputes"][0] in against["disputes"]
+    with pytest.raises(SettingsError, match="together"):
+        command(settlements_app, "disputes", "--batch", "1")
+    audit = command(settlements_app, "audit")
+    assert audit["differences"] == [] and audit["games"] >= 2 and int(audit["stake_wei"]) > 0
+
+
+def test_a_registrant_marks_its_model_and_everybody_is_told(
+    deployment_file: Path,
+    local_chain: LocalChain,
+    contracts: ProtocolContracts,
+    serving: CommittedServing,
+    command: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    verifiers = verifier_artifacts(stranger_verifier_sources(accepts=True))
+    model_id = register_model(local_chain.sender(0, "deprecating"), contracts, serving.commitment, verifiers)
+    wanted = "0x" + model_id.hex()
+    with capture_logs() as before:
+        assert find_model_id(contracts, serving.commitment, serving.model_id, wanted) == model_id
+    assert command(model_app, "deprecate", wanted)["deprecated"] is True
+    with capture_logs() as after:
+        assert find_model_id(contracts, serving.commitment, serving.model_id, wanted) == model_id
+    assert before == [] and [entry["log_level"] for entry in after] == ["warning"]
+    assert after[0]["registrant"] == local_chain.chain.unlocked_accounts()[0]
+    with pytest.raises(SettingsError, match="no model id"):
+        command(model_app, "deprecate", "0x12")
 
 
 def test_stake_goes_in_and_comes_back_as_credits(house: ProviderHouse, command: Any) -> None:

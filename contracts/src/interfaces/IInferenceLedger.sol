@@ -150,6 +150,8 @@ interface IInferenceLedger {
         bytes outputIds
     );
     event ResponseNotShown(uint256 indexed batchId, uint256 indexed index, address indexed asker);
+    /// @notice The response was void before it was shown: the asker has its price back.
+    event AskWithdrawn(uint256 indexed batchId, uint256 indexed index, address indexed asker);
     event ChallengeWindowExtended(uint256 indexed batchId, uint256 indexed index, uint64 challengeDeadline);
     event ResponseVoided(
         uint256 indexed batchId, uint256 indexed index, address indexed provider, address winner

@@ -45,6 +45,7 @@ interface IModelRegistry {
     event ModelRegistered(
         bytes32 indexed modelId, address indexed registrant, ModelSpec spec, address[4] verifiers
     );
+    event ModelDeprecated(bytes32 indexed modelId, address indexed registrant);
 
     /// The model was registered before; use the registered one.
     error ModelAlreadyRegistered(bytes32 modelId);
@@ -57,11 +58,25 @@ interface IModelRegistry {
     error VerifierWithoutCode(StepKind kind, address verifier);
     /// The code at the verifier's address is not the code that the spec names.
     error VerifierCodeMismatch(StepKind kind, address verifier, bytes32 expected, bytes32 actual);
+    /// Only the account that registered the model may mark it.
+    error NotRegistrant(address caller, address registrant);
+    /// The model has the mark already.
+    error AlreadyDeprecated(bytes32 modelId);
 
     /// @notice Registers a model. `verifiers` in the order of `StepKind`.
     function register(ModelSpec calldata newSpec, address[4] calldata verifiers)
         external
         returns (bytes32 modelId);
+
+    /// @notice By whoever registered the model: a mark, for ever, that it should not be used any more. Nothing else
+    ///         changes: batches of it can be posted and disputed as before, because nobody may stop another's business.
+    function deprecate(bytes32 modelId) external;
+
+    /// @notice Who registered the model, zero for nobody. Anyone can register any spec first, so the name alone says little.
+    function registrantOf(bytes32 modelId) external view returns (address);
+
+    /// @notice Whether its registrant marked the model.
+    function isDeprecated(bytes32 modelId) external view returns (bool);
 
     /// @notice keccak256(abi.encode(newSpec)), registered or not.
     function modelIdOf(ModelSpec calldata newSpec) external pure returns (bytes32);

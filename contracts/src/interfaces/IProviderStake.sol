@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ProtocolParameters} from "../libraries/Parameters.sol";
+import {IGuardian} from "./IGuardian.sol";
 
 /// @notice A provider's stake. `locked` and `exiting` are parts of `total`; they may overlap, because a
 ///         claim on a receipt may lock stake that is on its way out.
@@ -16,12 +17,20 @@ struct StakeAccount {
     uint64 exitAvailableAt;
 }
 
+/// @notice Why an account was credited: stake that left, escrow that was paid out (a bond, a price or a fee), or part of
+///         what somebody else lost. Only the last can be delayed by a guardian.
+enum CreditReason {
+    Exit,
+    Escrow,
+    Reward
+}
+
 /// @title The vault: stakes, bonds and fees in escrow, credits, burned ether
 /// @notice All ether of the protocol is here, and only the ledger and the game move it. Nothing is ever
 ///         pushed: winners get credits and withdraw them. Burned ether stays here, counted and frozen.
 ///         Invariant: totalStake + totalEscrow + totalCredits + totalBurned <= balance, with equality
 ///         unless ether was forced in.
-interface IProviderStake {
+interface IProviderStake is IGuardian {
     event Initialised(address indexed ledger, address indexed game);
     event Deposited(address indexed provider, uint256 amount, uint256 total);
     event ExitRequested(address indexed provider, uint256 amount, uint64 availableAt);
@@ -30,9 +39,14 @@ interface IProviderStake {
     event StakeLocked(address indexed provider, uint256 amount, uint256 locked);
     event StakeReleased(address indexed provider, uint256 amount, uint256 locked);
     event StakeSlashed(address indexed provider, address indexed beneficiary, uint256 reward, uint256 burned);
-    event EscrowReceived(address indexed from, uint256 amount);
-    event EscrowPaid(address indexed to, uint256 amount);
-    event EscrowForfeited(address indexed beneficiary, uint256 reward, uint256 burned);
+    /// @notice `holder`: the contract on whose behalf the escrow is held.
+    event EscrowReceived(address indexed holder, address indexed from, uint256 amount);
+    event EscrowPaid(address indexed holder, address indexed to, uint256 amount);
+    event EscrowForfeited(
+        address indexed holder, address indexed beneficiary, uint256 reward, uint256 burned
+    );
+    /// @notice Every credit, whatever event says where it came from.
+    event Credited(address indexed account, uint256 amount, CreditReason reason);
     event Withdrawn(address indexed account, uint256 amount);
 
     /// Only the account that deployed the vault may wire it.
@@ -77,7 +91,7 @@ interface IProviderStake {
 
     // --- everyone
 
-    /// @notice Sends the caller's credits to the caller.
+    /// @notice Sends the caller's credits to the caller; while a guardian delays rewards, all credits but those.
     function withdraw() external;
 
     /// @notice Sends the caller's credits to `to` (for contracts that cannot receive ether).
@@ -85,7 +99,8 @@ interface IProviderStake {
 
     // --- the ledger and the game only
 
-    /// @notice Locks free stake; reverts with `InsufficientStake`.
+    /// @notice Locks free stake behind new responses; reverts with `InsufficientStake`, and with `PostingDelayed` while a
+    ///         guardian delays.
     function lock(address provider, uint256 amount) external;
 
     /// @notice Locks up to `amount` of stake that is not locked, exiting stake included.
@@ -117,6 +132,9 @@ interface IProviderStake {
     /// @notice Stake that can back new responses: total - locked - exiting, or 0.
     function freeStake(address provider) external view returns (uint256);
     function credits(address owner) external view returns (uint256);
+
+    /// @notice The part of an account's credits that a guardian's delay concerns: its rewards. 0 where there is no guardian.
+    function delayableCredits(address owner) external view returns (uint256);
 
     /// @notice Escrow held for the ledger or the game.
     function escrowOf(address holder) external view returns (uint256);

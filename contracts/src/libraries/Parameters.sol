@@ -179,14 +179,21 @@ library Parameters {
         require(p.joinWindow > outage && p.joinWindow <= longest, InvalidParameter("joinWindow"));
         // Whoever learns from a receipt's posting deadline that its answer is not shown can still ask for it.
         require(p.challengeWindow >= p.postingWindow, InvalidParameter("challengeWindow"));
-        // The stake behind a receipt must still be here while a claim on it can be filed.
-        require(
-            p.exitDelay > uint256(p.postingWindow) + p.receiptClaimWindow && p.exitDelay <= longest,
-            InvalidParameter("exitDelay")
-        );
         // A guardian without time does nothing; time without a guardian would be nobody's.
         require((p.guardian == address(0)) == (p.guardianDelay == 0), InvalidParameter("guardian"));
-        require(p.guardianDelay <= 30 days, InvalidParameter("guardianDelay"));
+        // Enough for one delay, the least that a guardian can do (`Guardian.leastDelay`).
+        require(
+            p.guardianDelay == 0
+                || (p.guardianDelay >= uint256(outage) + 1 hours && p.guardianDelay <= 30 days),
+            InvalidParameter("guardianDelay")
+        );
+        // The stake behind a receipt must still be here while a claim on it can be filed; the clock of posting stands still
+        // for twice as long as the guardian delays.
+        require(
+            p.exitDelay > uint256(p.postingWindow) + p.receiptClaimWindow + 2 * uint256(p.guardianDelay)
+                && p.exitDelay <= longest,
+            InvalidParameter("exitDelay")
+        );
         require(p.lockPerResponse > 0 && p.lockPerResponse < 2 ** 96, InvalidParameter("lockPerResponse"));
         require(p.providerBond > 0 && p.providerBond < 2 ** 96, InvalidParameter("providerBond"));
         require(p.challengerBond > 0 && p.challengerBond < 2 ** 96, InvalidParameter("challengerBond"));

@@ -1,0 +1,55 @@
+"""Do the events tell the whole story? The books beside what the contracts' views say at the same block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .books import Books
+from .deployment import ProtocolContracts
+
+
+def differences(books: Books, contracts: ProtocolContracts, block: int) -> list[str]:
+    """Every place in which books and contracts disagree at a block, in words; none is what should be found."""
+    found = [f"a log of {event.name} cannot be read: {event.why}" for event in books.unreadable]
+    for what, told, stored in _pairs(books, contracts, block):
+        if told != stored:
+            found.append(f"{what}: the events say {told}, the contract says {stored}")
+    return found
+
+
+def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[tuple[str, object, object]]:
+    stake, ledger = contracts.stake, contracts.ledger
+    yield "totals", books.totals(), stake.totals(block=block)
+    for holder in sorted({ledger.address, contracts.game.address, *books.escrow}):
+        yield f"escrow of {holder}", books.escrow.get(holder, 0), stake.escrow_of(holder, block=block)
+    yield "delayed until", books.delayed_until, stake.delayed_until(block=block)
+    yield "delay left", books.delay_left, stake.delay_left(block=block)
+    for address, account in books.accounts.items():
+        yield f"stake of {address}", account.stake, stake.account(address, block=block)
+        yield f"credits of {address}", account.credits_wei, stake.credits(address, block=block)
+        delayable = stake.delayable_credits(address, block=block)
+        yield f"rewards of {address}", account.delayable_wei, delayable
+    for model_id, model in books.models.items():
+        marked = contracts.registry.is_deprecated(model_id, block=block)
+        yield f"mark of model 0x{model_id.hex()}", model.deprecated, marked
+        registrant = contracts.registry.registrant_of(model_id, block=block)
+        yield f"registrant of model 0x{model_id.hex()}", model.registrant, registrant
+    yield "batches", len(books.batches), ledger.batch_count(block=block)
+    for number, batch in books.batches.items():
+        yield f"batch {number}", batch, ledger.batch(number, block=block)
+    for (number, index), state in books.responses.items():
+        yield f"response {index} of batch {number}", state, ledger.response(number, index, block=block)
+    for receipt_id, receipt in books.receipts.items():
+        claim = ledger.receipt_claim(receipt_id, block=block)
+        told = (receipt.status, receipt.claimant, receipt.provider, receipt.leaf, receipt.batch_id)
+        stored = (claim.status, claim.claimant, claim.provider, claim.leaf, claim.batch_id)
+        yield f"receipt 0x{receipt_id.hex()}", told, stored
+        yield f"answer to 0x{receipt_id.hex()}", receipt.answer_deadline, claim.answer_deadline
+    yield "games", len(books.games), contracts.game.game_count(block=block)
+    for number, game in books.games.items():
+        view = contracts.game.game(number, block=block)
+        told_game = (game.batch_id, game.index, game.provider, game.challenger)
+        yield f"game {number}", told_game, (view.batch_id, view.index, view.provider, view.challenger)
+        told_state = (game.phase, game.deadline, game.outcome, game.reason)
+        stored_state = (view.phase, view.deadline, view.outcome, view.reason)
+        yield f"state of game {number}", told_state, stored_state

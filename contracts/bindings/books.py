@@ -1,0 +1,327 @@
+"""What happened, as books: accounts, batches, responses, asks, games, receipts and totals from events alone.
+
+Nothing here asks a chain. What the contracts' views say after the last event is what the books say, to the wei;
+`audit.py` compares them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..protocol.game import Outcome, Phase, Reason
+from ..protocol.parameters import NOBODY, ProtocolParameters
+from . import events as logs
+from .inference_ledger import Batch, ReceiptStatus, ResponseState
+from .provider_stake import StakeAccount, VaultTotals
+
+#: A response that nobody asked for and that never had a game.
+UNTOUCHED = ResponseState(0, 0, False, False, False, False, 0, NOBODY)
+_EMPTY = StakeAccount(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class AccountBook:
+    """Stake, and credits of which `delayable_wei` are rewards (0 where there is no guardian)."""
+
+    stake: StakeAccount = _EMPTY
+    credits_wei: int = 0
+    delayable_wei: int = 0
+    withdrawn_wei: int = 0
+
+
+@dataclass(frozen=True)
+class ModelBook:
+    registrant: str
+    deprecated: bool = False
+
+
+@dataclass(frozen=True)
+class AskBook:
+    """`end`: "open", "shown", "not shown", or "withdrawn" when the response was void before."""
+
+    batch_id: int
+    index: int
+    asker: str
+    show_deadline: int
+    end: str = "open"
+
+
+@dataclass(frozen=True)
+class GameBook:
+    """A game by its last event. `deadline` is 0 when it is resolved."""
+
+    game_id: int
+    batch_id: int
+    index: int
+    provider: str
+    challenger: str
+    model_id: bytes
+    opened_in_block: int
+    phase: Phase = Phase.NONE
+    deadline: int = 0
+    outcome: Outcome = Outcome.UNDECIDED
+    reason: Reason = Reason.NONE
+
+
+@dataclass(frozen=True)
+class ReceiptBook:
+    """A receipt that somebody claimed was not posted."""
+
+    receipt_id: bytes
+    claimant: str
+    provider: str
+    leaf: bytes
+    batch_id: int
+    answer_deadline: int
+    status: ReceiptStatus = ReceiptStatus.CLAIMED
+    penalty_wei: int = 0
+
+
+@dataclass(frozen=True)
+class GamePage:
+    """Part of a list of games, oldest first, and how many there are in all."""
+
+    total: int
+    games: tuple[GameBook, ...]
+
+
+@dataclass
+class Books:
+    """Apply every event of a deployment, in order, from its first block on."""
+
+    parameters: ProtocolParameters
+    accounts: dict[str, AccountBook] = field(default_factory=dict)
+    escrow: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    burned_wei: int = 0
+    models: dict[bytes, ModelBook] = field(default_factory=dict)
+    batches: dict[int, Batch] = field(default_factory=dict)
+    responses: dict[tuple[int, int], ResponseState] = field(default_factory=dict)
+    asks: list[AskBook] = field(default_factory=list)
+    games: dict[int, GameBook] = field(default_factory=dict)
+    receipts: dict[bytes, ReceiptBook] = field(default_factory=dict)
+    delayed_until: int = 0
+    delay_left: int = 0
+    unreadable: list[logs.Unreadable] = field(default_factory=list)
+    _of_response: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    _of_provider: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _of_challenger: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        self.delay_left = self.parameters.guardian_delay
+
+    # --- questions
+
+    def account(self, address: str) -> AccountBook:
+        return self.accounts.get(address, AccountBook())
+
+    def response(self, batch_id: int, index: int) -> ResponseState:
+        return self.responses.get((batch_id, index), UNTOUCHED)
+
+    def totals(self) -> VaultTotals:
+        return VaultTotals(
+            stake=sum(book.stake.total for book in self.accounts.values()),
+            escrow=sum(self.escrow.values()),
+            credits=sum(book.credits_wei for book in self.accounts.values()),
+            burned=self.burned_wei,
+        )
+
+    def games_of_response(self, batch_id: int, index: int, first: int = 0, limit: int = 50) -> GamePage:
+        """Games about one response; `first`: how many to leave out at the beginning."""
+        return self._page(self._of_response.get((batch_id, index), []), first, limit)
+
+    def games_of_provider(self, provider: str, first: int = 0, limit: int = 50) -> GamePage:
+        """Games against one provider."""
+        return self._page(self._of_provider.get(provider, []), first, limit)
+
+    def games_of_challenger(self, challenger: str, first: int = 0, limit: int = 50) -> GamePage:
+        """Games that one challenger opened."""
+        return self._page(self._of_challenger.get(challenger, []), first, limit)
+
+    def all_games(self, first: int = 0, limit: int = 50) -> GamePage:
+        return self._page(list(self.games), first, limit)
+
+    def _page(self, numbers: Sequence[int], first: int, limit: int) -> GamePage:
+        chosen = numbers[first : first + limit]
+        return GamePage(len(numbers), tuple(self.games[number] for number in chosen))
+
+    # --- events
+
+    def apply(self, event: logs.Event) -> None:
+        """Enter one event; those that say nothing about the books change nothing."""
+        match event:
+            case logs.Unreadable():
+                self.unreadable.append(event)
+            case logs.ModelRegistered():
+                self.models[event.model_id] = ModelBook(event.registrant)
+            case logs.ModelDeprecated():
+                self.models[event.model_id] = replace(self.models[event.model_id], deprecated=True)
+            case logs.DelayChanged():
+                self.delayed_until, self.delay_left = event.until, event.left
+            case logs.ReceiptClaimed() | logs.ReceiptAnswered() | logs.ReceiptSlashed():
+                self._receipt(event)
+            case logs.GameOpened() | logs.TurnStarted() | logs.GameResolved():
+                self._game(event)
+            case _:
+                self._money(event)
+                self._batch(event)
+                self._ask(event)
+
+    def _money(self, event: logs.Event) -> None:
+        match event:
+            case logs.Deposited():
+                self._stake(event.provider, total=event.total)
+            case logs.ExitRequested():
+                self._stake(event.provider, exiting=event.amount, exit_available_at=event.available_at)
+            case logs.ExitCancelled():
+                self._stake(event.provider, exiting=0, exit_available_at=0)
+            case logs.ExitCompleted():
+                total = self.account(event.provider).stake.total - event.amount
+                self._stake(event.provider, total=total, exiting=0, exit_available_at=0)
+            case logs.StakeLocked() | logs.StakeReleased():
+                self._stake(event.provider, locked=event.locked)
+            case logs.StakeSlashed():
+                stake, amount = self.account(event.provider).stake, event.reward + event.burned
+                self._stake(event.provider, total=stake.total - amount, locked=stake.locked - amount)
+                self.burned_wei += event.burned
+            case logs.EscrowReceived():
+                self.escrow[event.holder] += event.amount
+            case logs.EscrowPaid():
+                self.escrow[event.holder] -= event.amount
+            case logs.EscrowForfeited():
+                self.escrow[event.holder] -= event.reward + event.burned
+                self.burned_wei += event.burned
+            case logs.Credited():
+                self._credit(event)
+            case logs.Withdrawn():
+                self._withdraw(event)
+
+    def _stake(self, provider: str, **changes: int) -> None:
+        book = self.account(provider)
+        self.accounts[provider] = replace(book, stake=replace(book.stake, **changes))
+
+    def _credit(self, event: logs.Credited) -> None:
+        book = self.account(event.account)
+        rewarded = event.reason is logs.CreditReason.REWARD and self.parameters.guardian != NOBODY
+        self.accounts[event.account] = replace(
+            book,
+            credits_wei=book.credits_wei + event.amount,
+            delayable_wei=book.delayable_wei + (event.amount if rewarded else 0),
+        )
+
+    def _withdraw(self, event: logs.Withdrawn) -> None:
+        book = self.account(event.account)
+        # Everything, or everything but rewards while a guardian delays them.
+        kept = 0 if event.amount == book.credits_wei else book.delayable_wei
+        self.accounts[event.account] = replace(
+            book,
+            credits_wei=book.credits_wei - event.amount,
+            delayable_wei=kept,
+            withdrawn_wei=book.withdrawn_wei + event.amount,
+        )
+
+    def _batch(self, event: logs.Event) -> None:
+        match event:
+            case logs.BatchPosted():
+                self.batches[event.batch_id] = Batch(
+                    provider=event.provider,
+                    model_id=event.model_id,
+                    root=event.root,
+                    salt=event.salt,
+                    count=event.count,
+                    disputed_count=0,
+                    posted_at=event.deadline - self.parameters.challenge_window,
+                    deadline=event.deadline,
+                    finalised=False,
+                )
+            case logs.BatchFinalised():
+                self.batches[event.batch_id] = replace(self.batches[event.batch_id], finalised=True)
+            case logs.ResponseDisputed():
+                self._touch(event.batch_id, event.index, open_games=event.open_games)
+            case logs.DisputeEnded():
+                self._touch(event.batch_id, event.index, open_games=event.open_games)
+            case logs.ChallengeWindowExtended():
+                self._touch(event.batch_id, event.index, challenge_deadline=event.challenge_deadline)
+            case logs.ResponseVoided():
+                self._touch(event.batch_id, event.index, is_void=True)
+            case logs.ResponseFinalised():
+                self._touch(event.batch_id, event.index, released=True)
+
+    def _touch(self, batch_id: int, index: int, **changes: int | str) -> None:
+        """The first game or ask takes a response out of its batch's books."""
+        state, batch = self.response(batch_id, index), self.batches[batch_id]
+        if not state.disputed:
+            state = replace(state, disputed=True, challenge_deadline=batch.deadline)
+            self.batches[batch_id] = replace(batch, disputed_count=batch.disputed_count + 1)
+        self.responses[batch_id, index] = replace(state, **changes)  # type: ignore[arg-type]
+
+    def _ask(self, event: logs.Event) -> None:
+        match event:
+            case logs.ResponseAsked():
+                self._touch(event.batch_id, event.index, asker=event.asker, show_deadline=event.show_deadline)
+                self.asks.append(AskBook(event.batch_id, event.index, event.asker, event.show_deadline))
+            case logs.ResponseShown():
+                self._touch(event.batch_id, event.index, asker=NOBODY, shown=True)
+                self._end_ask(event.batch_id, event.index, "shown")
+            case logs.ResponseNotShown():
+                self._touch(event.batch_id, event.index, asker=NOBODY)
+                self._end_ask(event.batch_id, event.index, "not shown")
+            case logs.AskWithdrawn():
+                self._touch(event.batch_id, event.index, asker=NOBODY)
+                self._end_ask(event.batch_id, event.index, "withdrawn")
+
+    def _end_ask(self, batch_id: int, index: int, end: str) -> None:
+        for place in reversed(range(len(self.asks))):
+            ask = self.asks[place]
+            if (ask.batch_id, ask.index, ask.end) == (batch_id, index, "open"):
+                self.asks[place] = replace(ask, end=end)
+                return
+
+    def _receipt(self, event: logs.ReceiptClaimed | logs.ReceiptAnswered | logs.ReceiptSlashed) -> None:
+        match event:
+            case logs.ReceiptClaimed():
+                self.receipts[event.receipt_id] = ReceiptBook(
+                    event.receipt_id,
+                    event.claimant,
+                    event.provider,
+                    event.leaf,
+                    event.batch_id,
+                    event.answer_deadline,
+                )
+            case logs.ReceiptAnswered():
+                known = self.receipts[event.receipt_id]
+                self.receipts[event.receipt_id] = replace(known, status=ReceiptStatus.ANSWERED)
+            case logs.ReceiptSlashed():
+                known = self.receipts[event.receipt_id]
+                self.receipts[event.receipt_id] = replace(
+                    known, status=ReceiptStatus.SLASHED, penalty_wei=event.penalty
+                )
+
+    def _game(self, event: logs.GameOpened | logs.TurnStarted | logs.GameResolved) -> None:
+        """The only place that reads events of games."""
+        number = event.game_id
+        match event:
+            case logs.GameOpened():
+                self.games[number] = GameBook(
+                    game_id=number,
+                    batch_id=event.batch_id,
+                    index=event.index,
+                    provider=event.provider,
+                    challenger=event.challenger,
+                    model_id=event.model_id,
+                    opened_in_block=event.at.block_number,
+                )
+                self._of_response[event.batch_id, event.index].append(number)
+                self._of_provider[event.provider].append(number)
+                self._of_challenger[event.challenger].append(number)
+            case logs.TurnStarted():
+                self.games[number] = replace(self.games[number], phase=event.phase, deadline=event.deadline)
+            case logs.GameResolved():
+                self.games[number] = replace(
+                    self.games[number],
+                    phase=Phase.RESOLVED,
+                    deadline=0,
+                    outcome=event.outcome,
+                    reason=event.reason,
+                )
