@@ -30,6 +30,7 @@ from .loops import Loop
 from .openings import Opener, Winnings
 from .policies import Policy
 from .provider_client import ProviderBook, ProviderClient
+from .rewards import Joiner
 from .store import ResponseRow, Store
 from .trace_files import TraceFiles
 from .tracing import Tracer
@@ -104,9 +105,9 @@ class Challenger:
                 contracts,
                 self._dispatcher,
                 store,
-                bond_wei=parameters.challenger_bond,
                 margin_s=margin_s,
             )
+            self._joiner = Joiner(contracts, self._dispatcher, store)
             budget_wei = self.options.ask_budget_wei
             if budget_wei is None:
                 budget_wei = DEFAULT_ASKS_PER_WINDOW * parameters.ask_price
@@ -182,7 +183,7 @@ class Challenger:
         ended = self._dispatcher.collect()
         head = self._contracts.chain.confirmed_head(self.options.confirmations)
         moved = self._player.play(head)
-        opened = self._opener.open_due(head)
+        opened = self._opener.open_due(head) + self._joiner.join_due(head)
         # Asks come last: nothing that runs waits for them. What was asked for once is claimed in any case.
         opened += self._asker.claim_due(head)
         if self._wishes is not None:

@@ -39,6 +39,14 @@ def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[t
         yield f"batch {number}", batch, ledger.batch(number, block=block)
     for (number, index), state in books.responses.items():
         yield f"response {index} of batch {number}", state, ledger.response(number, index, block=block)
+    for (number, index), pot in books.pots.items():
+        yield (
+            f"rewards of response {index} of batch {number}",
+            pot,
+            ledger.reward_pot(number, index, block=block),
+        )
+    for provider, count in books.open_games.items():
+        yield f"open games of {provider}", count, ledger.open_games_of(provider, block=block)
     for receipt_id, receipt in books.receipts.items():
         claim = ledger.receipt_claim(receipt_id, block=block)
         told = (receipt.status, receipt.claimant, receipt.provider, receipt.leaf, receipt.batch_id)

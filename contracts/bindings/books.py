@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from ..protocol.game import Outcome, Phase, Reason
 from ..protocol.parameters import NOBODY, ProtocolParameters
 from . import events as logs
-from .inference_ledger import Batch, ReceiptStatus, ResponseState
+from .inference_ledger import Batch, ReceiptStatus, ResponseState, RewardPot
 from .provider_stake import StakeAccount, VaultTotals
 
 #: A response that nobody asked for and that never had a game.
-UNTOUCHED = ResponseState(0, 0, False, False, False, False, 0, NOBODY)
+UNTOUCHED = ResponseState(0, 0, False, False, False, False, 0, 0, NOBODY)
 _EMPTY = StakeAccount(0, 0, 0, 0)
 
 
@@ -39,7 +39,7 @@ class ModelBook:
 
 @dataclass(frozen=True)
 class AskBook:
-    """`end`: "open", "shown", "not shown", or "withdrawn" when the response was void before."""
+    """`end`: "open", "shown", "not shown", or "void" when the response was lost otherwise before."""
 
     batch_id: int
     index: int
@@ -98,6 +98,8 @@ class Books:
     models: dict[bytes, ModelBook] = field(default_factory=dict)
     batches: dict[int, Batch] = field(default_factory=dict)
     responses: dict[tuple[int, int], ResponseState] = field(default_factory=dict)
+    pots: dict[tuple[int, int], RewardPot] = field(default_factory=dict)
+    open_games: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     asks: list[AskBook] = field(default_factory=list)
     games: dict[int, GameBook] = field(default_factory=dict)
     receipts: dict[bytes, ReceiptBook] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class Books:
                 self._money(event)
                 self._batch(event)
                 self._ask(event)
+                self._pot(event)
 
     def _money(self, event: logs.Event) -> None:
         match event:
@@ -192,6 +195,9 @@ class Books:
             case logs.EscrowForfeited():
                 self.escrow[event.holder] -= event.reward + event.burned
                 self.burned_wei += event.burned
+            case logs.EscrowBurned():
+                self.escrow[event.holder] -= event.amount
+                self.burned_wei += event.amount
             case logs.Credited():
                 self._credit(event)
             case logs.Withdrawn():
@@ -238,13 +244,20 @@ class Books:
             case logs.BatchFinalised():
                 self.batches[event.batch_id] = replace(self.batches[event.batch_id], finalised=True)
             case logs.ResponseDisputed():
+                self.open_games[self.batches[event.batch_id].provider] += 1
                 self._touch(event.batch_id, event.index, open_games=event.open_games)
             case logs.DisputeEnded():
+                if not self.response(event.batch_id, event.index).is_void:
+                    self.open_games[self.batches[event.batch_id].provider] -= 1
                 self._touch(event.batch_id, event.index, open_games=event.open_games)
             case logs.ChallengeWindowExtended():
                 self._touch(event.batch_id, event.index, challenge_deadline=event.challenge_deadline)
+            case logs.PlaceFreed():
+                self._touch(event.batch_id, event.index, empty_until=event.empty_until)
             case logs.ResponseVoided():
-                self._touch(event.batch_id, event.index, is_void=True)
+                self.open_games[event.provider] -= self.response(event.batch_id, event.index).open_games
+                self._touch(event.batch_id, event.index, is_void=True, asker=NOBODY)
+                self._end_ask(event.batch_id, event.index, "void")
             case logs.ResponseFinalised():
                 self._touch(event.batch_id, event.index, released=True)
 
@@ -267,9 +280,6 @@ class Books:
             case logs.ResponseNotShown():
                 self._touch(event.batch_id, event.index, asker=NOBODY)
                 self._end_ask(event.batch_id, event.index, "not shown")
-            case logs.AskWithdrawn():
-                self._touch(event.batch_id, event.index, asker=NOBODY)
-                self._end_ask(event.batch_id, event.index, "withdrawn")
 
     def _end_ask(self, batch_id: int, index: int, end: str) -> None:
         for place in reversed(range(len(self.asks))):
@@ -277,6 +287,19 @@ class Books:
             if (ask.batch_id, ask.index, ask.end) == (batch_id, index, "open"):
                 self.asks[place] = replace(ask, end=end)
                 return
+
+    def _pot(self, event: logs.Event) -> None:
+        match event:
+            case logs.RewardsSetAside():
+                self.pots[event.batch_id, event.index] = RewardPot(
+                    event.at.block_number, event.join_deadline, event.places_left
+                )
+            case logs.OpeningJoined():
+                pot = self.pots[event.batch_id, event.index]
+                self.pots[event.batch_id, event.index] = replace(pot, places_left=pot.places_left - 1)
+            case logs.RewardsClosed():
+                pot = self.pots[event.batch_id, event.index]
+                self.pots[event.batch_id, event.index] = replace(pot, places_left=0)
 
     def _receipt(self, event: logs.ReceiptClaimed | logs.ReceiptAnswered | logs.ReceiptSlashed) -> None:
         match event:

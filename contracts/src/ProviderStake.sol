@@ -148,11 +148,18 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuard {
     }
 
     /// @inheritdoc IProviderStake
-    function slash(address provider, uint256 amount, address beneficiary) external onlyLedger {
-        StakeAccount storage stake = _accounts[provider];
-        stake.locked -= amount;
-        stake.total -= amount;
-        totalStake -= amount;
+    function slash(address provider, uint256 amount, uint256 kept) external onlyLedger {
+        _takeLocked(provider, amount);
+        escrowOf[msg.sender] += kept;
+        totalEscrow += kept;
+        totalBurned += amount - kept;
+        emit StakeSlashed(provider, msg.sender, kept, amount - kept);
+        emit EscrowReceived(msg.sender, provider, kept);
+    }
+
+    /// @inheritdoc IProviderStake
+    function slashHalf(address provider, uint256 amount, address beneficiary) external onlyLedger {
+        _takeLocked(provider, amount);
         uint256 reward = amount / 2;
         emit StakeSlashed(provider, beneficiary, reward, amount - reward);
         _reward(beneficiary, reward);
@@ -175,6 +182,14 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuard {
     }
 
     /// @inheritdoc IProviderStake
+    function payReward(address to, uint256 amount) external onlyLedger {
+        escrowOf[msg.sender] -= amount;
+        totalEscrow -= amount;
+        emit EscrowPaid(msg.sender, to, amount);
+        _reward(to, amount);
+    }
+
+    /// @inheritdoc IProviderStake
     function forfeitEscrow(uint256 amount, address beneficiary) external onlyProtocol {
         escrowOf[msg.sender] -= amount;
         totalEscrow -= amount;
@@ -182,6 +197,14 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuard {
         emit EscrowForfeited(msg.sender, beneficiary, reward, amount - reward);
         _reward(beneficiary, reward);
         totalBurned += amount - reward;
+    }
+
+    /// @inheritdoc IProviderStake
+    function burnEscrow(uint256 amount) external onlyProtocol {
+        escrowOf[msg.sender] -= amount;
+        totalEscrow -= amount;
+        totalBurned += amount;
+        emit EscrowBurned(msg.sender, amount);
     }
 
     // --- views
@@ -231,6 +254,13 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuard {
         StakeAccount storage stake = _accounts[provider];
         stake.locked += amount;
         emit StakeLocked(provider, amount, stake.locked);
+    }
+
+    function _takeLocked(address provider, uint256 amount) private {
+        StakeAccount storage stake = _accounts[provider];
+        stake.locked -= amount;
+        stake.total -= amount;
+        totalStake -= amount;
     }
 
     function _credit(address to, uint256 amount, CreditReason reason) private {

@@ -203,9 +203,9 @@ contract GuardianTest is Scenario {
         uint256 gameId = open();
         vm.prank(provider);
         vm.expectEmit(true, true, true, true, address(stake));
-        emit IProviderStake.Credited(challenger, p.lockPerResponse / 2, CreditReason.Reward);
+        emit IProviderStake.Credited(challenger, p.gameReward, CreditReason.Reward);
         game.concede(gameId);
-        uint256 reward = p.lockPerResponse / 2;
+        uint256 reward = p.gameReward;
         vm.assertEq(stake.credits(challenger), p.challengerBond + reward);
         vm.assertEq(stake.delayableCredits(challenger), reward);
         delay(start + LEAST);
@@ -251,7 +251,11 @@ contract GuardianTest is Scenario {
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.payEscrow(guardian, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
-        stake.slash(provider, 1, guardian);
+        stake.slash(provider, 1, 1);
+        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
+        stake.slashHalf(provider, 1, guardian);
+        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
+        stake.payReward(guardian, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.release(provider, 1);
         vm.stopPrank();
@@ -456,6 +460,6 @@ contract NoGuardianTest is Scenario {
         vm.prank(provider);
         game.concede(gameId);
         vm.assertEq(stake.delayableCredits(challenger), 0);
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
     }
 }

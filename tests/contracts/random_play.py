@@ -13,6 +13,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.inference_ledger import ReceiptStatus
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.moves import call_of, read_game_state
+from contracts.bindings.openings import commitment_of
 from contracts.bindings.receipts import receipt_id, sign_receipt
 from contracts.protocol.actions import Action
 from contracts.protocol.game import ModelRules, Phase, Side
@@ -52,6 +53,7 @@ class RandomPlay:
     seed: int
     done: Counter[str] = field(default_factory=Counter)
     batches: list[Posted] = field(default_factory=list)
+    committed: list[tuple[int, Posted, int, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -64,6 +66,10 @@ class RandomPlay:
             self.promise,
             self.post,
             self.post,
+            self.commit,
+            self.commit,
+            self.join,
+            self.close_rewards,
             self.open,
             self.open,
             self.open,
@@ -152,17 +158,46 @@ class RandomPlay:
 
     # --- games
 
-    def open(self) -> None:
+    def commit(self) -> None:
         if batch := self._posted():
             index = self._random.choice([0, 0, 0, 1, 2])  # several games on one response
-            call = self.contracts.game.open(
-                batch.batch_id,
-                index,
-                batch.fields[index],
-                batch.tree.path(index),
-                bond_wei=self.parameters.challenger_bond,
-            )
-            self.send(self._random.choice([3, 4, 5]), call, "open")
+            self._commit(self._random.choice([3, 4, 5]), batch, index)
+
+    def open(self) -> None:
+        if self.committed:
+            self._open(*self._random.choice(self.committed[-6:]))
+
+    def open_at_once(self, account: int, batch: Posted, index: int) -> None:
+        """Commit and open, both of which must be taken."""
+        self._commit(account, batch, index)
+        assert self._open(*self.committed[-1])
+
+    def _commit(self, account: int, batch: Posted, index: int) -> None:
+        secret = self._random.randbytes(32)
+        commitment = commitment_of(self.contracts, self._accounts[account], batch.batch_id, index, secret)
+        self.send(account, self.contracts.ledger.commit_opening(commitment), "commit")
+        self.committed.append((account, batch, index, secret))
+
+    def _open(self, account: int, batch: Posted, index: int, secret: bytes) -> bool:
+        call = self.contracts.game.open(
+            batch.batch_id,
+            index,
+            batch.fields[index],
+            batch.tree.path(index),
+            secret,
+            bond_wei=2 * self.parameters.challenger_bond,  # what is not due comes back
+        )
+        return self.send(account, call, "open")
+
+    def join(self) -> None:
+        if self.committed:
+            account, batch, index, secret = self._random.choice(self.committed)
+            self.send(account, self.contracts.ledger.join(batch.batch_id, index, secret), "join")
+
+    def close_rewards(self) -> None:
+        if batch := self._posted():
+            index = self._random.choice([0, 0, 1, 2])
+            self.send(_STRANGER, self.contracts.ledger.close_rewards(batch.batch_id, index), "close rewards")
 
     def play(self) -> None:
         if game_id := self._game():

@@ -222,6 +222,7 @@ TARGETS: dict[str, Target] = {
                     "contracts/src/DisputeGame.sol",
                     "contracts/src/ProviderStake.sol",
                     "contracts/src/InferenceLedger.sol",
+                    "contracts/src/Openings.sol",
                     "contracts/src/Guardian.sol",
                     "contracts/src/ModelRegistry.sol",
                     "contracts/src/adapters/ResponseProofVerifier.sol",

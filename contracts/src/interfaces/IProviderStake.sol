@@ -45,6 +45,7 @@ interface IProviderStake is IGuardian {
     event EscrowForfeited(
         address indexed holder, address indexed beneficiary, uint256 reward, uint256 burned
     );
+    event EscrowBurned(address indexed holder, uint256 amount);
     /// @notice Every credit, whatever event says where it came from.
     event Credited(address indexed account, uint256 amount, CreditReason reason);
     event Withdrawn(address indexed account, uint256 amount);
@@ -109,8 +110,11 @@ interface IProviderStake is IGuardian {
     /// @notice Gives locked stake free again.
     function release(address provider, uint256 amount) external;
 
+    /// @notice Takes locked stake away: `kept` into the caller's escrow (`StakeSlashed` names the caller), the rest burned.
+    function slash(address provider, uint256 amount, uint256 kept) external;
+
     /// @notice Takes locked stake away: half to `beneficiary`, the rest burned.
-    function slash(address provider, uint256 amount, address beneficiary) external;
+    function slashHalf(address provider, uint256 amount, address beneficiary) external;
 
     /// @notice Takes the sent ether (a bond or a fee) into escrow for the caller.
     function receiveEscrow(address from) external payable;
@@ -118,8 +122,14 @@ interface IProviderStake is IGuardian {
     /// @notice Turns escrow of the calling contract into credits of `to`.
     function payEscrow(address to, uint256 amount) external;
 
+    /// @notice The same, for what somebody else lost: a guardian can delay it.
+    function payReward(address to, uint256 amount) external;
+
     /// @notice A lost bond: half becomes credits of `beneficiary`, the rest is burned.
     function forfeitEscrow(uint256 amount, address beneficiary) external;
+
+    /// @notice Burns escrow of the calling contract.
+    function burnEscrow(uint256 amount) external;
 
     // --- views
 
