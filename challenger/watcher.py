@@ -17,6 +17,7 @@ from contracts.bindings.events import (
     ResponseShown,
     ResponseVoided,
     TurnStarted,
+    Unreadable,
 )
 from contracts.bindings.log_reader import LogReader, Reading
 
@@ -73,6 +74,8 @@ class Watcher:
     ) -> None:
         block = event.at.block_number
         match event:
+            case Unreadable():
+                log.error("event left out", name=event.name, block=block, reason=event.why)
             case BatchPosted():
                 rows.append(_batch_row(event))
             case GameOpened() if event.challenger == self._own_address:

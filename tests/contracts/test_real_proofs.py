@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
 
-from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
+from contracts.bindings.compiler import protocol_artifacts
+from contracts.bindings.contract import BoundContract
+from contracts.bindings.deployment import ProtocolContracts, deploy_contract, verifier_artifacts
+from contracts.bindings.dispute_game import flat_points
 from contracts.bindings.registration import expected_spec, register_model
 from contracts.protocol.game import ModelRules, Outcome, Reason
 from contracts.protocol.model import Point, boundary_hash
@@ -79,6 +84,32 @@ def test_an_honest_provider_proves_every_kind_of_step(
     batch = arena.post([ResponseFields.of(_PROMPT, [token], 1, 0)])
     game = arena.play(arena.open(batch, 0), truth, Mistaken(truth, wrong_from, head))
     assert (game.outcome, game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN), kind
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_real_proof_passes_the_adapter_to_erc_8274(
+    arena_and_truth: tuple[Arena, Replay], step: int
+) -> None:
+    arena, truth = arena_and_truth
+    registry, window = arena.contracts.registry, 2
+    artifact = protocol_artifacts()["StepProofVerifier"]
+    address = deploy_contract(arena.provider, artifact, registry.address, key="adapter")
+    adapter = BoundContract(arena.contracts.chain, address, artifact)
+    before, after = truth.boundary_points(step), truth.boundary_points(step + 1)
+    read = before[window : window + 1] if step % 2 else before[: window + 1]
+    inputs = [*([] if step % 2 else [window]), *flat_points(read), *after[window]]
+    key = truth.commitment.step_keys[step]
+    evidence = (key, truth.commitment.step_key_path(step), inputs, truth.prove_step(step, window))
+    proof = encode(["(bytes,bytes32[],uint256[],bytes)"], [evidence])
+    metadata = encode(["bytes32", "uint256"], [arena.model_id, step])
+    words = [word.to_bytes(32, "big") for word in inputs]
+    hashes = keccak(b"".join(words[:-2])), keccak(b"".join(words[-2:]))
+    assert adapter._read("verify", *hashes, metadata, proof)
+    assert not adapter._read("verify", *reversed(hashes), metadata, proof)
+    other = (*evidence[:3], bytes([evidence[3][0] ^ 1]) + evidence[3][1:])
+    assert not adapter._read(
+        "verify", *hashes, metadata, encode(["(bytes,bytes32[],uint256[],bytes)"], [other])
+    )
 
 
 def test_the_rules_of_a_model_come_from_its_commitment(arena_and_truth: tuple[Arena, Replay]) -> None:

@@ -250,6 +250,13 @@ TARGETS: dict[str, Target] = {
             ("test", "--fail-fast", "--no-match-test", "invariant"),
             ("test", "--fail-fast", "--match-test", "invariant"),
         ),
-        nearest={"contracts/src/libraries/Parameters.sol": "contracts/test/ParameterLimits.t.sol"},
+        nearest={
+            "contracts/src/Guardian.sol": "contracts/test/Guardian.t.sol",
+            "contracts/src/libraries/Parameters.sol": "contracts/test/ParameterLimits.t.sol",
+            **{
+                f"contracts/src/adapters/{name}.sol": "contracts/test/Adapters.t.sol"
+                for name in ("ResponseProofVerifier", "ResponseValidator", "StepProofVerifier")
+            },
+        },
     ),
 }

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from contracts.bindings.deployment import ProtocolContracts, deploy_protocol, verifier_artifacts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.registration import register_model
 from contracts.protocol.parameters import DEVNET
-from node.provider import CommittedServing
+from node.provider import CommittedServing, Provider
 from node.store import BatchState, ChainEventRow
 from tests.contracts.local_chain import LocalChain
 from verifier_gen import generate_sources
@@ -41,6 +43,12 @@ def guarded(tmp_path: Path, local_chain: LocalChain, serving: CommittedServing) 
     return make_house(tmp_path / "node.sqlite", local_chain, contracts, serving)
 
 
+def settlement(provider: Provider) -> dict[str, Any]:
+    """What the explorer draws."""
+    answer: dict[str, Any] = TestClient(provider.app).get("/v1/settlement").json()
+    return answer
+
+
 def test_a_delay_is_told_waited_for_and_costs_no_receipt(guarded: ProviderHouse) -> None:
     house, stake = guarded, guarded.contracts.stake
     provider = house.start()
@@ -52,6 +60,8 @@ def test_a_delay_is_told_waited_for_and_costs_no_receipt(guarded: ProviderHouse)
     provider.follower.step()
     reason = provider.health.reason()
     assert reason is not None and "guardian" in reason and "until" in reason
+    shown = settlement(provider)
+    assert shown["chain"]["delayed_until"] == until and not shown["model"]["deprecated"]
     provider.committer.step()
     batch = provider.journal.batches()[0]
     assert batch.state == BatchState.SEALED and "PostingDelayed" in (batch.failure or "")
@@ -69,8 +79,11 @@ def test_a_delay_is_told_waited_for_and_costs_no_receipt(guarded: ProviderHouse)
     provider.follower.step()
     provider.committer.step()
     assert provider.journal.batches()[0].state == BatchState.POSTED
+    registrant = house.local.sender(0, f"marks-{until}")
+    registrant.send(house.contracts.registry.deprecate(house.serving.model_id), key="deprecate")
     provider.follower.step()
-    assert provider.health.reason() is None
+    assert provider.health.reason() is None  # a mark stops nobody
+    assert settlement(provider)["model"]["deprecated"]
 
 
 def test_an_event_that_cannot_be_read_does_not_stop_the_follower(
