@@ -171,15 +171,13 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
     }
 
     /// @inheritdoc IInferenceLedger
-    // The callee is the protocol's own vault, which calls nobody on these paths.
-    // slither-disable-next-line reentrancy-eth
     function claimNotShown(uint256 batchId, uint256 index) external nonReentrant {
         ResponseState storage state = _responses[batchId][index];
         address asker = state.asker;
         require(asker != address(0), NobodyAsked(batchId, index));
         require(block.timestamp > state.showDeadline, ShowWindowOpen(state.showDeadline));
         emit ResponseNotShown(batchId, index, asker);
-        _void(batchId, index, state, asker);
+        _void(batchId, index, state, state.openGames, asker);
     }
 
     // --- fees
@@ -334,10 +332,11 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
     {
         ResponseState storage state = _responses[batchId][index];
         require(!challengerWon || !state.isVoid, ResponseIsVoid(batchId, index));
-        if (challengerWon) _void(batchId, index, state, challenger);
+        uint32 games = state.openGames;
         bool wasFull = _placesTaken(state) >= _maxGamesPerResponse;
-        state.openGames -= 1;
-        emit DisputeEnded(batchId, index, state.isVoid, state.openGames);
+        state.openGames = games - 1;
+        emit DisputeEnded(batchId, index, challengerWon || state.isVoid, games - 1);
+        if (challengerWon) _void(batchId, index, state, games, challenger);
         if (state.isVoid) {
             _payReward(batchId, index, challenger);
             return;
@@ -500,11 +499,13 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
     }
 
     /// @dev The provider lost a response: its lock becomes rewards and is burned, and every open game on it is over but
-    ///      for `resolveVoid`. Whoever asked for it and waits is paid like a game, if a place is left.
-    function _void(uint256 batchId, uint256 index, ResponseState storage state, address winner) private {
+    ///      for `resolveVoid`. `games` have a place, the decisive one included; whoever asked for it and waits is paid like
+    ///      a game, if a place is left.
+    function _void(uint256 batchId, uint256 index, ResponseState storage state, uint32 games, address winner)
+        private
+    {
         address provider = _providerOf(batchId);
         address asker = state.asker;
-        uint32 games = state.openGames;
         bool paysAsker = asker != address(0) && games < _maxGamesPerResponse;
         state.isVoid = true;
         state.asker = address(0);

@@ -28,7 +28,7 @@ enum Outcome {
     Undecided,
     ProviderWon,
     ChallengerWon,
-    ResponseVoided // another game voided the response; the bond went back
+    ResponseVoided // another game voided the response; the bond went back, with the same reward
 }
 
 enum Reason {
@@ -291,7 +291,7 @@ interface IDisputeGame {
     /// @notice The caller, one of the two sides, gives up.
     function concede(uint256 gameId) external;
 
-    /// @notice Ends a game on a response that another game voided; the bond goes back. Anyone.
+    /// @notice Ends a game on a response that another game voided; the bond goes back, with the same reward. Anyone.
     function resolveVoid(uint256 gameId) external;
 
     // --- views
