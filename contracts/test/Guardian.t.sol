@@ -120,6 +120,7 @@ contract GuardianTest is Scenario {
         vm.warp(start + LEAST - 1);
         refuse(start + LEAST - 1, IGuardian.DelayTooShort.selector);
         vm.warp(start + LEAST);
+        refuse(start + LEAST + 1, IGuardian.DelayTooShort.selector); // that one is over
         delay(start + 2 * LEAST);
         vm.warp(start + 2 * LEAST + 12);
         delay(start + 3 * LEAST + 12);
