@@ -1,7 +1,7 @@
 """Asks for what providers hide, by its place alone, and fetches what was not shown in time.
 
 An ask costs its price. The provider gets it when it shows the response, on chain and for everybody; otherwise the
-response is void and the asker gets the price back with half of the lock. So hiding is never cheaper than showing,
+response is void and the asker gets the price back and is paid like a game. So hiding is never cheaper than showing,
 and looking never costs a bond. `Wishes` chooses what to ask for, beside the games; `Asker` sends, as part of the game
 loop and behind all moves and openings.
 """

@@ -31,6 +31,7 @@ from .loops import Loop
 from .openings import Opener, Winnings
 from .policies import Policy
 from .provider_client import ProviderBook, ProviderClient
+from .rewards import Joiner
 from .store import ResponseRow, Store
 from .trace_files import TraceFiles
 from .tracing import Tracer
@@ -109,9 +110,9 @@ class Challenger:
                 contracts,
                 self._dispatcher,
                 store,
-                bond_wei=parameters.challenger_bond,
                 margin_s=margin_s,
             )
+            self._joiner = Joiner(contracts, self._dispatcher, store)
             budget_wei = self.options.ask_budget_wei
             if budget_wei is None:
                 budget_wei = DEFAULT_ASKS_PER_WINDOW * parameters.ask_price
@@ -195,6 +196,7 @@ class Challenger:
         moved = self._player.play(head)
         held_back = self._budgets.held_back(head) is not None
         opened = 0 if held_back else self._opener.open_due(head)
+        opened += self._joiner.join_due(head)
         # Asks come last: nothing that runs waits for them. What was asked for once is claimed in any case.
         opened += self._asker.claim_due(head)
         if self._wishes is not None and not held_back:

@@ -36,7 +36,7 @@ def run(
         typer.Option(
             "--ask",
             help="Ask on chain for responses that a provider hides. Each costs the ask price (0.00003 ETH in the preset l2): the "
-            "provider's when it shows the response, back with half of its lock when not. At most ask_budget_wei per window.",
+            "provider's when it shows the response, back with a reward when not. At most ask_budget_wei per window.",
         ),
     ] = False,
     model: Annotated[

@@ -53,7 +53,7 @@ def open_command(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Dispute a response; stakes the bond."""
+    """Dispute a response; stakes the bond. Commits first, and opens in a later block."""
     settings = _settings(rpc_url, deployment, account, keystore, database, providers=provider or None)
     table, sender = _sit_down(settings)
     _print_sent(table.open(sender, batch, index), as_json)
@@ -99,9 +99,41 @@ def claim_not_shown(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """End an ask that was not answered in time: the response is void, the asker gets price and half the lock."""
+    """End an ask that was not answered in time: the response is void, the asker gets the price and a reward."""
     table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
     _print_asked(table.claim_not_shown(sender, batch, index), as_json)
+
+
+@app.command()
+def join(
+    batch: BatchId,
+    index: Index = 0,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Be paid for an opening that was committed before the response became void."""
+    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    _print_asked(table.join(sender, batch, index), as_json)
+
+
+@app.command("close-rewards")
+def close_rewards(
+    batch: BatchId,
+    index: Index = 0,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Burn what nobody claimed of a void response's rewards; anyone may, after the join window."""
+    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    _print_asked(table.close_rewards(sender, batch, index), as_json)
 
 
 @app.command("list")
@@ -245,7 +277,8 @@ def _look(settings: ChallengerSettings) -> tuple[DisputeTable, Sender | None]:
     from .startup import connect
 
     connection = connect(settings)
-    return DisputeTable(connection.contracts, provider_book(settings.providers)), connection.sender
+    table = DisputeTable(connection.contracts, provider_book(settings.providers), connection.store.secret())
+    return table, connection.sender
 
 
 def _sit_down(settings: ChallengerSettings) -> tuple[DisputeTable, Sender]:

@@ -15,11 +15,13 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened
 from contracts.bindings.inference_ledger import Batch
 from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
+from contracts.bindings.openings import bond_to_send, commitment_of, is_under_way, when_committed
 from contracts.bindings.sender import Mined, Sender
 from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.model import StepKind
+from contracts.protocol.opening import opening_secret
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
 from prover.errors import BadInputError, NotFoundError, UsageError
@@ -57,7 +59,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Asked:
-    """A transaction about looking at what is hidden, on chain; `status` is what holds after it."""
+    """A transaction about a response that is no move of a game, on chain; `status` is what holds after it."""
 
     batch_id: int
     index: int
@@ -72,10 +74,11 @@ class Asked:
 
 
 class DisputeTable:
-    """The games of one deployment. `providers` are asked for what the chain does not hold."""
+    """The games of one deployment. `providers` are asked for what the chain does not hold; the secrets of openings
+    follow from `secret`, the store's."""
 
-    def __init__(self, contracts: ProtocolContracts, providers: ProviderBook) -> None:
-        self._contracts, self._providers = contracts, providers
+    def __init__(self, contracts: ProtocolContracts, providers: ProviderBook, secret: bytes) -> None:
+        self._contracts, self._providers, self._secret = contracts, providers, secret
 
     # --- looking
 
@@ -103,23 +106,45 @@ class DisputeTable:
     # --- opening
 
     def open(self, sender: Sender, batch_id: int, index: int) -> Sent:
-        """Stake a bond on a response being wrong. Raises `NotFoundError`, `ProviderUnreachable`, `ContractError`."""
+        """Stake a bond on a response being wrong: commit, wait for the next block, open. Interrupted and typed again it
+        goes on where it was. Raises `NotFoundError`, `ProviderUnreachable`, `ContractError`."""
         response = self._response(batch_id, index)
         contracts = self._contracts
+        batch = self._batch(batch_id)
+        secret = opening_secret(self._secret, batch.root, index)
         call = contracts.game.open(
             batch_id,
             index,
             response.fields,
             response.path,
-            bond_wei=contracts.stake.parameters().challenger_bond,
+            secret,
+            bond_wei=bond_to_send(contracts, batch.provider),
         )
+        commitment = commitment_of(contracts, sender.address, batch_id, index, secret)
+        if not contracts.ledger.opening_block(commitment) and not is_under_way(sender, call):
+            sender.send_next(contracts.ledger.commit_opening(commitment), f"commit {commitment.hex()}")
         # One account may open several games about a response, and a bot of the same account may open one meanwhile.
-        mined, _ = sender.send_by_hand(call, f"open {response.leaf.hex()}")
+        mined = when_committed(lambda: sender.send_by_hand(call, f"open {response.leaf.hex()}")[0])
         opened = contracts.events.decode(
             [log for log in mined.receipt.logs if log.address == contracts.game.address]
         )
         number = next(event.game_id for event in opened if isinstance(event, GameOpened))
         return Sent(number, "Open", mined)
+
+    def join(self, sender: Sender, batch_id: int, index: int) -> Asked:
+        """Be paid for an opening that was committed before the response became void. Raises `NotFoundError`,
+        `ContractError`."""
+        secret = opening_secret(self._secret, self._batch(batch_id).root, index)
+        call = self._contracts.ledger.join(batch_id, index, secret)
+        mined, _ = sender.send_by_hand(call, f"join {batch_id} {index}")
+        return Asked(batch_id, index, "Join", self.status(batch_id, index), mined)
+
+    def close_rewards(self, sender: Sender, batch_id: int, index: int) -> Asked:
+        """Burn the rewards of a void response that nobody claimed in time. Raises `NotFoundError`, `ContractError`."""
+        self._batch(batch_id)
+        call = self._contracts.ledger.close_rewards(batch_id, index)
+        mined, _ = sender.send_by_hand(call, f"close rewards {batch_id} {index}")
+        return Asked(batch_id, index, "CloseRewards", self.status(batch_id, index), mined)
 
     def _response(self, batch_id: int, index: int) -> KnownResponse:
         """What the chain shows, because somebody asked for it, or the provider's listing."""
@@ -176,7 +201,7 @@ class DisputeTable:
         return batch_id, place.index
 
     def claim_not_shown(self, sender: Sender, batch_id: int, index: int) -> Asked:
-        """End an ask that was not answered: the asker, whoever sends this, gets its price and its reward.
+        """End an ask that was not answered: the asker, whoever sends this, gets its price and is paid like a game.
 
         Raises `NotFoundError`, `ContractError`.
         """
@@ -194,6 +219,7 @@ class DisputeTable:
             "asker": response.asker if response.is_asked_for else None,
             "show_deadline": response.show_deadline if response.is_asked_for else None,
             "shown": response.shown,
+            "empty_until": response.empty_until or None,
         }
 
     # --- moving

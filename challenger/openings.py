@@ -1,4 +1,8 @@
-"""Opens games about what was found invalid, and fetches what they win. Part of the game loop, which owns all sending."""
+"""Opens games about what was found invalid, and fetches what they win. Part of the game loop, which owns all sending.
+
+An opening is committed in one block and made in a later one. Its secret follows from the store's, so a kill at any
+moment loses nothing: whether it is committed is read from the chain, whether the game is opened from the journal.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,10 @@ import structlog
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
+from contracts.bindings.journal import IntentStatus
+from contracts.bindings.openings import bond_to_send, commitment_of
 from contracts.bindings.sender import Mined
+from contracts.protocol.opening import opening_secret
 
 from .dispatch import Dispatcher
 from .pace import backoff_s
@@ -20,12 +27,14 @@ log = structlog.get_logger(__name__)
 _OPENINGS_PER_ROUND = 16
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
-_MAY_PASS = ("TooManyGames",)
+#: Places come free, bonds fall, the next block comes; and what is void can perhaps be joined.
+_MAY_PASS = ("TooManyGames", "PlaceStaysEmpty", "WrongBond", "OpeningCommittedLate", "ResponseIsVoid")
+_NO_EFFECT = (IntentStatus.REFUSED, IntentStatus.REVERTED)
 
 
 class Opener:
-    """Opens each game once: the opening's journal key is the leaf, and how many openings reorganisations took back. `margin_s`: no game is opened so shortly before
-    its window closes."""
+    """Opens each game once: the opening's journal key is the leaf, and how many openings reorganisations took back.
+    `margin_s`: no game is opened so shortly before its window closes."""
 
     def __init__(
         self,
@@ -33,23 +42,22 @@ class Opener:
         dispatcher: Dispatcher,
         store: Store,
         *,
-        bond_wei: int,
         margin_s: int,
     ) -> None:
         self._contracts, self._dispatcher, self._store = contracts, dispatcher, store
-        self._bond_wei, self._margin_s = bond_wei, margin_s
+        self._margin_s, self._secret = margin_s, store.secret()
 
     def open_due(self, head: Block) -> int:
-        """Submit openings, the first window to close first; the number."""
+        """Submit commitments and openings, the first window to close first; the number."""
         opened = 0
         due = self._store.openings_due(head.timestamp + self._margin_s, time.time(), 4 * _OPENINGS_PER_ROUND)
         for row, tries, lost in due:
-            key = _key(row, lost)
-            if self._dispatcher.carries(key) or opened >= _OPENINGS_PER_ROUND:
+            key = opening_key(row, lost)
+            under_way = self._dispatcher.carries(key) or self._dispatcher.carries(f"commit {key}")
+            if under_way or opened >= _OPENINGS_PER_ROUND:
                 continue
             try:
-                self._open(row, tries, key)
-                opened += 1
+                opened += self._commit_or_open(row, tries, key, head)
             except RpcUnavailable:
                 raise
             except ContractError as error:
@@ -65,13 +73,42 @@ class Opener:
                 self._wait(row, tries, str(error))
         return opened
 
-    def _open(self, row: ResponseRow, tries: int, key: str) -> None:
+    def _commit_or_open(self, row: ResponseRow, tries: int, key: str, head: Block) -> bool:
+        batch = self._store.batch(row.batch_id)
+        if batch is None:
+            return False  # a reorganisation took it
+        secret = opening_secret(self._secret, batch.root, row.index)
+        commitment = commitment_of(
+            self._contracts, self._dispatcher.sender.address, row.batch_id, row.index, secret
+        )
+        opening = self._dispatcher.sender.journal.find(key)
+        sent = opening is not None and opening.status not in _NO_EFFECT
+        if sent or self._contracts.ledger.opening_block(commitment, block=head.number):
+            self._open(row, tries, key, secret)
+        else:
+            self._commit(row, tries, key, commitment)
+        return True
+
+    def _commit(self, row: ResponseRow, tries: int, key: str, commitment: bytes) -> None:
+        def done(result: Mined | ContractError) -> None:
+            if isinstance(result, ContractError):
+                self._refused(row, tries, result)
+            elif not self._contracts.ledger.opening_block(commitment):
+                self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
+            else:
+                # Noted, so that it can join when the response is void before the game is opened.
+                self._store.set_opening(OpeningRow(batch_id=row.batch_id, index=row.index))
+
+        self._dispatcher.submit(self._contracts.ledger.commit_opening(commitment), f"commit {key}", done)
+
+    def _open(self, row: ResponseRow, tries: int, key: str, secret: bytes) -> None:
         call = self._contracts.game.open(
             row.batch_id,
             row.index,
             row.fields,
             row.path,
-            bond_wei=self._bond_wei,
+            secret,
+            bond_wei=bond_to_send(self._contracts, row.provider),
         )
 
         def done(result: Mined | ContractError) -> None:
@@ -87,6 +124,9 @@ class Opener:
         log.warning("not disputed", batch=row.batch_id, index=row.index, because=str(error))
         if error.name in _MAY_PASS:
             self._wait(row, tries, error.name)
+            return
+        if error.name == "OpeningNotCommitted":
+            self._store.opening_is_lost(row.batch_id, row.index, error.name)
             return
         self._store.set_opening(
             OpeningRow(batch_id=row.batch_id, index=row.index, state="refused", problem=error.name)
@@ -130,6 +170,6 @@ class Winnings:
         self._dispatcher.submit(self._contracts.stake.withdraw(), self._key, done)
 
 
-def _key(row: ResponseRow, lost: int) -> str:
+def opening_key(row: ResponseRow, lost: int) -> str:
     """One opening to the journal, which holds that a finished one stays done; a reorganisation knows better."""
     return f"open {row.leaf.hex()}" + (f" again {lost}" if lost else "")

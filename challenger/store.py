@@ -354,13 +354,44 @@ class Store:
                 .where(
                     or_(
                         col(OpeningRow.state).is_(None),
-                        and_(col(OpeningRow.state) == "waiting", col(OpeningRow.next_try_at) <= now_s),
+                        # A reorganisation may have made what came too late possible again.
+                        and_(
+                            col(OpeningRow.state).in_(("waiting", "missed")),
+                            col(OpeningRow.next_try_at) <= now_s,
+                        ),
                     )
                 )
                 .order_by(_LIMIT)
                 .limit(limit)
             )
             return [(row, tries, lost) for row, tries, lost in session.exec(query).all()]
+
+    def joins_due(self, now_s: float, limit: int) -> list[tuple[ResponseRow, int]]:
+        """Void responses that were found invalid here and have no game of this challenger's, with how many openings
+        were lost."""
+        same = and_(
+            col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
+        )
+        with Session(self.engine) as session:
+            query = (
+                select(ResponseRow, func.coalesce(OpeningRow.lost, 0))
+                .join(OpeningRow, same, isouter=True)
+                .join(DisputeRow, _WITH_DISPUTE)
+                .where(ResponseRow.state == "invalid", _IS_VOID == True)  # noqa: E712
+                .where(func.coalesce(OpeningRow.state, "waiting") == "waiting")
+                .where(func.coalesce(OpeningRow.next_try_at, 0.0) <= now_s)
+                .limit(limit)
+            )
+            return [(row, lost) for row, lost in session.exec(query).all()]
+
+    def opening_is_lost(self, batch_id: int, index: int, problem: str) -> None:
+        """Its commitment is not, or no longer, in the chain: it is committed again, as another one to the journal."""
+        with Session(self.engine) as session:
+            row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
+            row.state, row.tries, row.problem, row.lost = "waiting", 0, problem, row.lost + 1
+            row.next_try_at = time.time() + _SHOWN_AGAIN_S
+            session.add(row)
+            session.commit()
 
     def set_opening(self, row: OpeningRow) -> None:
         """What became of it; how often it was lost stays."""

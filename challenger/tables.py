@@ -132,8 +132,10 @@ class GameRow(SQLModel, table=True):
 
 
 class OpeningRow(SQLModel, table=True):
-    """What became of opening a game about a response. `state`: waiting (tried again), opened, refused. `lost`: openings
-    that a reorganisation took back; each time the opening is another one to the journal."""
+    """What became of opening a game about a response. `state`: waiting (committed or not; tried again), opened, joined
+    (the response was void before the game was opened, and the opening was paid), missed (it was void too early for
+    that), refused. `lost`: openings that a reorganisation took back; each time the opening is another one to the
+    journal."""
 
     __tablename__ = "challenger_opening"
 

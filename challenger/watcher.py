@@ -89,6 +89,7 @@ class Watcher:
                 )
             case ResponseVoided():
                 rows.append(_dispute_row(event.batch_id, event.index, block, is_void=True))
+                closed[event.batch_id, event.index] = block  # whoever asked was paid
             case ResponseAsked():
                 rows.append(_asked_row(event))
             case ResponseShown():

@@ -106,13 +106,13 @@ class GameStory:
         """The game's number on the chain."""
         return int(self._story["game_id"])
 
-    def as_json(self, game: Game | None, bond_wei: int, lock_wei: int) -> dict[str, Any]:
-        """The story so far; `game` is the present state of an open game."""
+    def as_json(self, game: Game | None, bond_wei: int, lock_wei: int, reward_wei: int) -> dict[str, Any]:
+        """The story so far; `game` is the present state of an open game. `bond_wei`: the least that a bond can be."""
         story = dict(self._story)
-        story["bond_wei"] = str(bond_wei)
+        story["bond_wei"] = str(game.bond if game else bond_wei)
         story["provider_clock"] = game.provider_clock if game else 0
         story["challenger_clock"] = game.challenger_clock if game else 0
-        story["settled"] = _settled(story["outcome"], bond_wei, lock_wei)
+        story["settled"] = _settled(story["outcome"], lock_wei, reward_wei)
         return story
 
 
@@ -157,14 +157,14 @@ def _said(name: str, fields: dict[str, Any]) -> str:
             return "here is the proof, and the contract accepts it"
 
 
-def _settled(outcome: str | None, bond_wei: int, lock_wei: int) -> str | None:
-    bond, lock = show_ether(bond_wei), show_ether(lock_wei)
+def _settled(outcome: str | None, lock_wei: int, reward_wei: int) -> str | None:
+    lock, reward = show_ether(lock_wei), show_ether(reward_wei)
     match outcome:
         case "provider_won":
-            return f"The challenger loses its bond of {bond}: half goes to the provider, half is burned."
+            return "The challenger loses its bond: half goes to the provider, half is burned."
         case "challenger_won":
-            return f"The provider loses {lock} of stake: half goes to the challenger, half is burned; the bond goes back."
+            return f"The provider loses {lock} of stake: {reward} goes to every open dispute, the rest is burned; the bond goes back."
         case "response_voided":
-            return "Another dispute voided the answer; the bond goes back."
+            return f"Another dispute voided the answer; the bond goes back with the same reward of {reward}."
         case _:
             return None

@@ -97,9 +97,10 @@ class Settlement:
         state = self._follower.state
         present = state.games if state else {}
         events = self._journal.events(names=GAME_EVENTS, limit=_EVENTS_READ)
-        bond, lock = self._parameters.challenger_bond, self._parameters.lock_per_response
+        rules = self._parameters
+        amounts = rules.challenger_bond, rules.lock_per_response, rules.game_reward
         told = [s for s in tell(events, self._steps) if s.provider == self._issuer.provider]
-        return [story.as_json(present.get(story.game_id), bond, lock) for story in told]
+        return [story.as_json(present.get(story.game_id), *amounts) for story in told]
 
     def _batches(self) -> list[dict[str, Any]]:
         gas = {

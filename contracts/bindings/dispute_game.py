@@ -61,10 +61,12 @@ class DisputeGame(BoundContract):
         index: int,
         fields: ResponseFields,
         path: Sequence[bytes],
+        secret: bytes,
         *,
         bond_wei: int,
     ) -> Call:
-        return self._call("open", batch_id, index, fields, list(path), value_wei=bond_wei)
+        """For an opening that was committed with `secret` in an earlier block (`InferenceLedger.commit_opening`)."""
+        return self._call("open", batch_id, index, fields, list(path), secret, value_wei=bond_wei)
 
     def post_boundaries(self, game_id: int, hashes: Sequence[bytes]) -> Call:
         return self._call("postBoundaries", game_id, list(hashes))

@@ -122,6 +122,11 @@ class EscrowForfeited(Event):
 
 
 @dataclass(frozen=True)
+class EscrowBurned(Event):
+    amount: int
+
+
+@dataclass(frozen=True)
 class Withdrawn(Event):
     account: str
     amount: int
@@ -153,6 +158,7 @@ class ResponseDisputed(Event):
     index: int
     leaf: bytes
     open_games: int
+    bond: int
 
 
 @dataclass(frozen=True)
@@ -202,6 +208,49 @@ class ResponseVoided(Event):
     index: int
     provider: str
     winner: str
+
+
+@dataclass(frozen=True)
+class OpeningCommitted(Event):
+    commitment: bytes
+    sender: str
+
+
+@dataclass(frozen=True)
+class PlaceFreed(Event):
+    batch_id: int
+    index: int
+    empty_until: int
+
+
+@dataclass(frozen=True)
+class RewardsSetAside(Event):
+    batch_id: int
+    index: int
+    join_deadline: int
+    places_left: int
+
+
+@dataclass(frozen=True)
+class RewardPaid(Event):
+    batch_id: int
+    index: int
+    to: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class OpeningJoined(Event):
+    batch_id: int
+    index: int
+    challenger: str
+
+
+@dataclass(frozen=True)
+class RewardsClosed(Event):
+    batch_id: int
+    index: int
+    burned: int
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`InferenceLedger`: batches, finality, fees and receipts."""
+"""`InferenceLedger`: batches, finality, openings and rewards, fees and receipts."""
 
 from __future__ import annotations
 
@@ -50,12 +50,22 @@ class ResponseState:
     released: bool
     shown: bool
     show_deadline: int
+    empty_until: int
     asker: str
 
     @property
     def is_asked_for(self) -> bool:
         """Whether somebody waits for it to be shown."""
         return int(self.asker, 16) != 0
+
+
+@dataclass(frozen=True)
+class RewardPot:
+    """What is left of a void response's lock; all zero while it is not void."""
+
+    void_block: int
+    join_deadline: int
+    places_left: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,16 @@ class InferenceLedger(BoundContract):
     def claim_not_shown(self, batch_id: int, index: int) -> Call:
         return self._call("claimNotShown", batch_id, index)
 
+    def commit_opening(self, commitment: bytes) -> Call:
+        return self._call("commitOpening", commitment)
+
+    def join(self, batch_id: int, index: int, secret: bytes) -> Call:
+        """Of a void response, with an opening that was committed before it was void."""
+        return self._call("join", batch_id, index, secret)
+
+    def close_rewards(self, batch_id: int, index: int) -> Call:
+        return self._call("closeRewards", batch_id, index)
+
     def pay_fee(self, receipt: Receipt, signature: bytes) -> Call:
         return self._call("payFee", receipt, signature, value_wei=receipt.fee_wei)
 
@@ -147,6 +167,20 @@ class InferenceLedger(BoundContract):
 
     def is_void(self, batch_id: int, index: int, block: BlockId = None) -> bool:
         return self._read("isVoid", batch_id, index, block=block)  # type: ignore[no-any-return]
+
+    def opening_block(self, commitment: bytes, block: BlockId = None) -> int:
+        """The block in which an opening was committed; 0: it was not, or it is used up."""
+        return self._read("openingBlock", commitment, block=block)  # type: ignore[no-any-return]
+
+    def bond_for(self, provider: str, block: BlockId = None) -> int:
+        """Bond of the next game against a provider, in wei."""
+        return self._read("bondFor", provider, block=block)  # type: ignore[no-any-return]
+
+    def open_games_of(self, provider: str, block: BlockId = None) -> int:
+        return self._read("openGamesOf", provider, block=block)  # type: ignore[no-any-return]
+
+    def reward_pot(self, batch_id: int, index: int, block: BlockId = None) -> RewardPot:
+        return self._read("rewardPot", batch_id, index, record=RewardPot, block=block)  # type: ignore[no-any-return]
 
     def fee_escrow(self, leaf: bytes) -> FeeEscrow:
         return self._read("feeEscrow", leaf, record=FeeEscrow)  # type: ignore[no-any-return]

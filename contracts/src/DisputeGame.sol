@@ -40,7 +40,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     uint64 private immutable _moveExtension;
     uint64 private immutable _traceExtension;
     uint64 private immutable _proveExtension;
-    uint256 private immutable _challengerBond;
     uint32 private immutable _arity;
 
     /// @inheritdoc IDisputeGame
@@ -56,7 +55,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         _moveExtension = p.moveExtension;
         _traceExtension = p.traceExtension;
         _proveExtension = p.proveExtension;
-        _challengerBond = p.challengerBond;
         _arity = p.arity;
     }
 
@@ -65,18 +63,21 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     /// @inheritdoc IDisputeGame
     // The callees are the protocol's own ledger and vault, and neither calls anybody on these paths.
     // slither-disable-next-line reentrancy-eth
-    function open(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external
-        payable
-        nonReentrant
-        returns (uint256 gameId)
-    {
-        require(msg.value == _challengerBond, WrongBond(msg.value, _challengerBond));
+    function open(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        bytes32 secret
+    ) external payable nonReentrant returns (uint256 gameId) {
         gameId = ++gameCount;
         Game storage g = _games[gameId];
-        bytes32 leaf = _begin(g, batchId, index, fields, path);
+        bytes32 leaf = _begin(g, batchId, index, fields, path, secret);
+        uint256 bond = g.bond;
+        require(msg.value >= bond, WrongBond(msg.value, bond));
         emit GameOpened(gameId, batchId, index, msg.sender, g.provider, g.modelId, leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
+        if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
         ModelSpec memory spec = registry.spec(g.modelId);
         if (_isMalformed(spec, fields)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
@@ -296,9 +297,11 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         uint256 batchId,
         uint256 index,
         ResponseFields calldata fields,
-        bytes32[] calldata path
+        bytes32[] calldata path,
+        bytes32 secret
     ) private returns (bytes32 leaf) {
-        (g.provider, g.modelId, leaf) = ledger.beginGame(batchId, index, fields, path, msg.sender);
+        (g.provider, g.modelId, leaf, g.bond) =
+            ledger.beginGame(batchId, index, fields, path, msg.sender, secret);
         g.batchId = batchId;
         g.index = index;
         g.challenger = msg.sender;
@@ -307,7 +310,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         g.promptLength = _saturate(fields.promptLength);
         g.outputLength = _saturate(fields.outputLength);
         g.maxTokens = _saturate(fields.maxTokens);
-        g.bond = msg.value;
         g.providerClock = _clock;
         g.challengerClock = _clock;
     }

@@ -3,8 +3,8 @@ pragma solidity ^0.8.28;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 
+import {Openings} from "./Openings.sol";
 import {
     Batch,
     FeeEscrow,
@@ -24,7 +24,7 @@ import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {TokenIds} from "./libraries/TokenIds.sol";
 
 /// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
-contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
+contract InferenceLedger is IInferenceLedger, EIP712, Openings {
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
         "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,uint64 postingDeadline)"
     );
@@ -41,7 +41,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     uint256 private immutable _lockPerResponse;
     uint256 private immutable _receiptClaimBond;
     uint256 private immutable _askPrice;
-    uint32 private immutable _maxGamesPerResponse;
 
     /// @inheritdoc IInferenceLedger
     uint256 public batchCount;
@@ -58,7 +57,10 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         _;
     }
 
-    constructor(IProviderStake newStake, IModelRegistry newRegistry) EIP712("Gainsay", "1") {
+    constructor(IProviderStake newStake, IModelRegistry newRegistry)
+        EIP712("Gainsay", "1")
+        Openings(newStake)
+    {
         stake = newStake;
         registry = newRegistry;
         ProtocolParameters memory p = newStake.parameters();
@@ -69,7 +71,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         _lockPerResponse = p.lockPerResponse;
         _receiptClaimBond = p.receiptClaimBond;
         _askPrice = p.askPrice;
-        _maxGamesPerResponse = p.maxGamesPerResponse;
     }
 
     // --- batches
@@ -152,8 +153,8 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         bytes calldata outputIds
     ) external nonReentrant {
         ResponseState storage state = _responses[batchId][index];
-        require(state.asker != address(0), NobodyAsked(batchId, index));
         require(!state.isVoid, ResponseIsVoid(batchId, index));
+        require(state.asker != address(0), NobodyAsked(batchId, index));
         require(block.timestamp <= state.showDeadline, ShowWindowClosed(state.showDeadline));
         Batch storage posted = _batches[batchId];
         bytes32 leaf = _checkedLeaf(batchId, posted, index, fields, path);
@@ -165,7 +166,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         state.asker = address(0);
         state.shown = true;
         emit ResponseShown(batchId, index, leaf, fields, path, promptIds, outputIds);
-        _extendChallengeWindow(batchId, index, state);
+        _extendChallengeWindow(batchId, index, state, uint64(block.timestamp));
         stake.payEscrow(posted.provider, _askPrice);
     }
 
@@ -176,13 +177,9 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         ResponseState storage state = _responses[batchId][index];
         address asker = state.asker;
         require(asker != address(0), NobodyAsked(batchId, index));
-        state.asker = address(0);
-        if (!state.isVoid) {
-            require(block.timestamp > state.showDeadline, ShowWindowOpen(state.showDeadline));
-            emit ResponseNotShown(batchId, index, asker);
-            _void(batchId, index, state, asker);
-        }
-        stake.payEscrow(asker, _askPrice);
+        require(block.timestamp > state.showDeadline, ShowWindowOpen(state.showDeadline));
+        emit ResponseNotShown(batchId, index, asker);
+        _void(batchId, index, state, asker);
     }
 
     // --- fees
@@ -311,17 +308,21 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         uint256 index,
         ResponseFields calldata fields,
         bytes32[] calldata path,
-        address challenger
-    ) external onlyGame returns (address provider, bytes32 modelId, bytes32 leaf) {
+        address challenger,
+        bytes32 secret
+    ) external onlyGame returns (address provider, bytes32 modelId, bytes32 leaf, uint256 bond) {
         Batch storage posted = _existing(batchId);
         provider = posted.provider;
         modelId = posted.modelId;
         require(challenger != provider, ProviderCannotChallenge(provider));
         leaf = _checkedLeaf(batchId, posted, index, fields, path);
         ResponseState storage state = _disputable(batchId, posted, index);
-        require(state.openGames < _maxGamesPerResponse, TooManyGames(_maxGamesPerResponse));
+        require(_placesTaken(state) < _maxGamesPerResponse, TooManyGames(_maxGamesPerResponse));
+        require(block.timestamp > state.emptyUntil, PlaceStaysEmpty(state.emptyUntil));
+        _useOpening(challenger, batchId, index, secret, block.number);
+        bond = _addGame(provider);
         state.openGames += 1;
-        emit ResponseDisputed(batchId, index, leaf, state.openGames);
+        emit ResponseDisputed(batchId, index, leaf, state.openGames, bond);
     }
 
     /// @inheritdoc IInferenceLedger
@@ -331,15 +332,21 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     {
         ResponseState storage state = _responses[batchId][index];
         require(!challengerWon || !state.isVoid, ResponseIsVoid(batchId, index));
-        bool wasFull = state.openGames == _maxGamesPerResponse;
+        if (challengerWon) _void(batchId, index, state, challenger);
+        bool wasFull = _placesTaken(state) >= _maxGamesPerResponse;
         state.openGames -= 1;
-        emit DisputeEnded(batchId, index, challengerWon || state.isVoid, state.openGames);
-        if (challengerWon) {
-            _void(batchId, index, state, challenger);
-        } else if (wasFull && !state.isVoid) {
-            // All places were taken until now, perhaps by friends of the provider: whoever was kept out gets a
-            // whole challenge window.
-            _extendChallengeWindow(batchId, index, state);
+        emit DisputeEnded(batchId, index, state.isVoid, state.openGames);
+        if (state.isVoid) {
+            _payReward(batchId, index, challenger);
+            return;
+        }
+        _removeGames(_batches[batchId].provider, 1);
+        if (wasFull) {
+            // All places were taken until now, perhaps by friends of the provider, which could take this one again in
+            // the same transaction: it stays empty for a while, then whoever was kept out gets a whole challenge window.
+            state.emptyUntil = uint64(block.timestamp) + _joinTime();
+            emit PlaceFreed(batchId, index, state.emptyUntil);
+            _extendChallengeWindow(batchId, index, state, state.emptyUntil);
         }
     }
 
@@ -465,7 +472,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     function _slashReceipt(bytes32 receiptId, ReceiptClaim storage claim) private {
         claim.status = ReceiptStatus.Slashed;
         emit ReceiptSlashed(receiptId, claim.provider, claim.claimant, claim.penalty);
-        if (claim.penalty != 0) stake.slash(claim.provider, claim.penalty, claim.claimant);
+        if (claim.penalty != 0) stake.slashHalf(claim.provider, claim.penalty, claim.claimant);
         stake.payEscrow(claim.claimant, claim.bond);
     }
 
@@ -485,17 +492,36 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         require(block.timestamp <= state.challengeDeadline, ChallengeWindowClosed(state.challengeDeadline));
     }
 
-    /// @dev The provider lost a response; its lock goes to whoever showed it, and is burned.
+    /// @dev The provider lost a response: its lock becomes rewards and is burned, and every open game on it is over but
+    ///      for `resolveVoid`. Whoever asked for it and waits is paid like a game, if a place is left.
     function _void(uint256 batchId, uint256 index, ResponseState storage state, address winner) private {
+        address provider = _providerOf(batchId);
+        address asker = state.asker;
+        uint32 games = state.openGames;
+        bool paysAsker = asker != address(0) && games < _maxGamesPerResponse;
         state.isVoid = true;
-        address provider = _batches[batchId].provider;
+        state.asker = address(0);
         emit ResponseVoided(batchId, index, provider, winner);
-        stake.slash(provider, _lockPerResponse, winner);
+        _removeGames(provider, games);
+        _setAside(batchId, index, provider, _lockPerResponse, paysAsker ? games + 1 : games);
+        if (paysAsker) _payReward(batchId, index, asker);
+        if (asker != address(0)) stake.payEscrow(asker, _askPrice);
     }
 
-    /// @dev A whole challenge window from now on.
-    function _extendChallengeWindow(uint256 batchId, uint256 index, ResponseState storage state) private {
-        uint64 deadline = uint64(block.timestamp) + _challengeWindow;
+    /// @dev Open games, and whoever asked and waits: what the rewards must suffice for.
+    function _placesTaken(ResponseState storage state) private view returns (uint256) {
+        return state.asker == address(0) ? state.openGames : uint256(state.openGames) + 1;
+    }
+
+    function _providerOf(uint256 batchId) internal view override returns (address) {
+        return _batches[batchId].provider;
+    }
+
+    /// @dev A whole challenge window from `start` on.
+    function _extendChallengeWindow(uint256 batchId, uint256 index, ResponseState storage state, uint64 start)
+        private
+    {
+        uint64 deadline = start + _challengeWindow;
         if (deadline > state.challengeDeadline) {
             state.challengeDeadline = deadline;
             emit ChallengeWindowExtended(batchId, index, deadline);

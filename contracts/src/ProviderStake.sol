@@ -144,11 +144,18 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
     }
 
     /// @inheritdoc IProviderStake
-    function slash(address provider, uint256 amount, address beneficiary) external onlyLedger {
-        StakeAccount storage stake = _accounts[provider];
-        stake.locked -= amount;
-        stake.total -= amount;
-        totalStake -= amount;
+    function slash(address provider, uint256 amount, uint256 kept) external onlyLedger {
+        _takeLocked(provider, amount);
+        escrowOf[msg.sender] += kept;
+        totalEscrow += kept;
+        totalBurned += amount - kept;
+        emit StakeSlashed(provider, msg.sender, kept, amount - kept);
+        emit EscrowReceived(provider, kept);
+    }
+
+    /// @inheritdoc IProviderStake
+    function slashHalf(address provider, uint256 amount, address beneficiary) external onlyLedger {
+        _takeLocked(provider, amount);
         uint256 reward = _halfAndBurn(amount, beneficiary);
         emit StakeSlashed(provider, beneficiary, reward, amount - reward);
     }
@@ -174,6 +181,14 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
         totalEscrow -= amount;
         uint256 reward = _halfAndBurn(amount, beneficiary);
         emit EscrowForfeited(beneficiary, reward, amount - reward);
+    }
+
+    /// @inheritdoc IProviderStake
+    function burnEscrow(uint256 amount) external onlyProtocol {
+        escrowOf[msg.sender] -= amount;
+        totalEscrow -= amount;
+        totalBurned += amount;
+        emit EscrowBurned(amount);
     }
 
     // --- views
@@ -214,6 +229,13 @@ contract ProviderStake is IProviderStake, ReentrancyGuard {
         StakeAccount storage stake = _accounts[provider];
         stake.locked += amount;
         emit StakeLocked(provider, amount, stake.locked);
+    }
+
+    function _takeLocked(address provider, uint256 amount) private {
+        StakeAccount storage stake = _accounts[provider];
+        stake.locked -= amount;
+        stake.total -= amount;
+        totalStake -= amount;
     }
 
     function _credit(address to, uint256 amount) private {

@@ -86,7 +86,7 @@ contract AskTest is Scenario {
         vm.prank(copycat); // the reward is the asker's, whoever calls
         ledger.claimNotShown(batchId, TARGET);
         expectStatus(ResponseStatus.Void);
-        vm.assertEq(stake.credits(challenger), p.askPrice + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.askPrice + p.gameReward);
         vm.assertEq(stake.credits(copycat), 0);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.NobodyAsked.selector, batchId, TARGET));
         ledger.claimNotShown(batchId, TARGET);
@@ -101,7 +101,7 @@ contract AskTest is Scenario {
         vm.warp(uint256(deadline()) + 1);
         ledger.claimNotShown(batchId, TARGET);
         expectStatus(ResponseStatus.Void);
-        vm.assertEq(stake.credits(stranger), p.askPrice + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(stranger), p.askPrice + p.gameReward);
     }
 
     function test_attack_showing_something_else() external {
@@ -145,7 +145,7 @@ contract AskTest is Scenario {
         vm.warp(uint256(deadline()) + 1);
         ledger.claimNotShown(batchId, TARGET);
         expectStatus(ResponseStatus.Void);
-        vm.assertEq(stake.credits(challenger), p.askPrice + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.askPrice + p.gameReward);
     }
 
     function test_asking_costs_its_price_once_and_only_while_the_response_can_be_disputed() external {
@@ -173,8 +173,9 @@ contract AskTest is Scenario {
         ledger.ask{value: p.askPrice}(batchId, 0);
     }
 
-    /// @dev Another game voids the response first: there is nothing to show any more, and the price goes back.
-    function test_the_price_comes_back_when_a_game_voids_the_response() external {
+    /// @dev A game voids the response first: there is nothing to show any more. The price goes back, and whoever asked is
+    ///      paid like an open game: else a provider that cannot show it would concede to a friend in the last second.
+    function test_who_asked_is_paid_when_a_game_voids_the_response() external {
         askAs(stranger, TARGET);
         uint256 gameId = open();
         vm.prank(provider);
@@ -183,22 +184,25 @@ contract AskTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.expectPartialRevert(IInferenceLedger.ResponseIsVoid.selector);
         ledger.show(batchId, TARGET, response.fields, path, response.promptIds, response.outputIds);
+        vm.expectPartialRevert(IInferenceLedger.NobodyAsked.selector);
         ledger.claimNotShown(batchId, TARGET);
-        vm.assertEq(stake.credits(stranger), p.askPrice);
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(stranger), p.askPrice + p.gameReward);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
+        vm.assertEq(ledger.rewardPot(batchId, TARGET).placesLeft, p.maxGamesPerResponse - 2);
         vm.assertEq(stake.account(provider).locked, 2 * p.lockPerResponse);
         expectSolvent();
     }
 
     /// @dev And the other way round: games on a response that was not shown get their bonds back.
-    function test_games_on_a_response_that_was_not_shown_get_their_bonds_back() external {
+    function test_games_on_a_response_that_was_not_shown_are_paid() external {
         uint256 gameId = open();
         askAs(stranger, TARGET);
         vm.warp(uint256(deadline()) + 1);
         ledger.claimNotShown(batchId, TARGET);
         game.resolveVoid(gameId);
         expectOutcome(gameId, Outcome.ResponseVoided, Reason.VoidedElsewhere);
-        vm.assertEq(stake.credits(challenger), p.challengerBond);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
+        vm.assertEq(stake.credits(stranger), p.askPrice + p.gameReward);
         expectSolvent();
     }
 

@@ -12,13 +12,13 @@ contract AttacksTest is Scenario {
     }
 
     function test_attack_playing_against_oneself_costs_on_both_sides() external {
-        // The provider's friend wins: half the lock is gone.
+        // The provider's friend wins: all of the lock is gone but for one reward.
         uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
         uint256 gameId = openAs(copycat);
         vm.prank(provider);
         game.concede(gameId);
         uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
-        vm.assertEq(before - afterwards, p.lockPerResponse / 2);
+        vm.assertEq(before - afterwards, p.lockPerResponse - p.gameReward);
         // The provider's friend loses: half the bond is gone.
         batchId = post(response, "again");
         before = afterwards;
@@ -46,16 +46,18 @@ contract AttacksTest is Scenario {
             games[i] = openAs(copycat);
         }
         vm.warp(ledger.batch(batchId).deadline + 1);
-        // The friend gives up on all; whoever was kept out gets a whole window.
+        // The friend gives up on all; once the place was empty for a while, whoever was kept out gets a whole window.
         for (uint256 i = 0; i < games.length; ++i) {
             vm.prank(copycat);
             game.concede(games[i]);
         }
         expectStatus(ResponseStatus.Pending);
-        vm.assertEq(ledger.response(batchId, TARGET).challengeDeadline, block.timestamp + p.challengeWindow);
+        uint256 opens = block.timestamp + p.joinWindow;
+        vm.assertEq(ledger.response(batchId, TARGET).emptyUntil, opens);
+        vm.assertEq(ledger.response(batchId, TARGET).challengeDeadline, opens + p.challengeWindow);
         vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);
         ledger.finaliseResponse(batchId, TARGET);
-        vm.warp(block.timestamp + p.challengeWindow);
+        vm.warp(opens + p.challengeWindow);
         uint256 honest = open();
         expectPhase(honest, Phase.AwaitBoundaries);
         expectSolvent();
@@ -94,9 +96,9 @@ contract AttacksTest is Scenario {
         letTimePass(gameId);
         vm.prank(copycat);
         game.timeout(gameId); // anyone may; the pay-out goes to the named party
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         game.resolveVoid(copy);
-        vm.assertEq(stake.credits(copycat), p.challengerBond);
+        vm.assertEq(stake.credits(copycat), game.game(copy).bond + p.gameReward);
     }
 
     function test_attack_replay_of_a_proof_in_another_game() external {
@@ -136,7 +138,7 @@ contract AttacksTest is Scenario {
         // Released by the batch: two locks. The disputed one is still there and pays.
         vm.assertEq(stake.account(provider).locked, p.lockPerResponse);
         game.timeout(gameId);
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         expectSolvent();
     }
 
@@ -205,7 +207,7 @@ contract AttacksTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(other, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(other, TARGET, response.fields, path, "");
     }
 
     function test_attack_stealing_a_move() external {
@@ -226,7 +228,7 @@ contract AttacksTest is Scenario {
         game.challengePart(gameId, 3);
     }
 
-    function test_attack_front_running_a_conclusive_claim_costs_the_first_only_its_reward() external {
+    function test_attack_front_running_a_conclusive_claim_takes_nothing_from_the_first() external {
         response = makeResponse(40, 20, 30);
         batchId = post(response, "cut short");
         uint256 first = open();
@@ -237,21 +239,7 @@ contract AttacksTest is Scenario {
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
         game.claimTruncated(first, response.outputIds, endTokens());
         game.resolveVoid(first);
-        vm.assertEq(stake.credits(challenger), p.challengerBond);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         expectStatus(ResponseStatus.Void);
-    }
-
-    function test_attack_conceding_to_a_friend_saves_half_the_lock_and_never_the_response() external {
-        uint256 honest = open();
-        uint256 friends = openAs(copycat);
-        uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
-        vm.prank(provider);
-        game.concede(friends); // before it loses to the honest challenger
-        uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
-        vm.assertEq(afterwards + p.lockPerResponse / 2, before + p.challengerBond);
-        game.resolveVoid(honest);
-        vm.assertEq(stake.credits(challenger), p.challengerBond);
-        expectStatus(ResponseStatus.Void);
-        expectSolvent();
     }
 }

@@ -33,7 +33,7 @@ contract ClaimOverrunTest is Scenario {
             expectOutcome(gameId, Outcome.ChallengerWon, Reason.Overrun);
             expectStatus(ResponseStatus.Void);
         }
-        vm.assertEq(stake.credits(challenger), 3 * (p.challengerBond + p.lockPerResponse / 2));
+        vm.assertEq(stake.credits(challenger), 3 * (p.challengerBond + p.gameReward));
         expectSolvent();
     }
 

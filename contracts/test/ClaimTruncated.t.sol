@@ -28,7 +28,7 @@ contract ClaimTruncatedTest is Scenario {
         claim(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.Truncated);
         expectStatus(ResponseStatus.Void);
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         expectSolvent();
     }
 

@@ -38,17 +38,18 @@ contract ConcedeTest is Scenario {
 
     // --- several games on one response
 
-    function test_when_one_challenger_wins_the_others_get_their_bonds_back() external {
+    function test_when_one_challenger_wins_all_open_games_are_paid_the_same() external {
         uint256 first = open();
         uint256 second = openAs(copycat);
+        uint256 secondBond = game.game(second).bond;
         vm.expectPartialRevert(IDisputeGame.ResponseNotVoid.selector);
         game.resolveVoid(second);
         vm.prank(provider);
         game.concede(first);
         game.resolveVoid(second);
         expectOutcome(second, Outcome.ResponseVoided, Reason.VoidedElsewhere);
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
-        vm.assertEq(stake.credits(copycat), p.challengerBond);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
+        vm.assertEq(stake.credits(copycat), secondBond + p.gameReward);
         vm.assertEq(stake.account(provider).total, 20 ether - p.lockPerResponse);
         vm.assertEq(stake.escrowOf(address(game)), 0);
         expectSolvent();
@@ -72,6 +73,6 @@ contract ConcedeTest is Scenario {
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
         game.challengePart(second, 0);
         game.resolveVoid(second);
-        vm.assertEq(stake.credits(copycat), p.challengerBond);
+        vm.assertEq(stake.credits(copycat), game.game(second).bond + p.gameReward);
     }
 }

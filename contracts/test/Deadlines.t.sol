@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger, Receipt, ReceiptStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IOpenings} from "../src/interfaces/IOpenings.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
@@ -158,7 +159,15 @@ contract DeadlinesTest is Scenario {
 
     function test_deadline_of_the_challenge_window() external {
         uint256 time = ledger.batch(batchId).deadline;
-        check(challenger, address(game), p.challengerBond, openData(), time, _untilAndAt(), windowClosed());
+        check(
+            challenger,
+            address(game),
+            p.challengerBond,
+            openData(readyAs(challenger)),
+            time,
+            _untilAndAt(),
+            windowClosed()
+        );
         check(
             stranger,
             address(ledger),
@@ -183,12 +192,48 @@ contract DeadlinesTest is Scenario {
             game.concede(games[i]);
         }
         uint256 time = ledger.response(batchId, TARGET).challengeDeadline;
-        vm.assertEq(time, uint256(ledger.batch(batchId).deadline) + p.challengeWindow);
-        check(challenger, address(game), p.challengerBond, openData(), time, _untilAndAt(), windowClosed());
+        vm.assertEq(time, uint256(ledger.batch(batchId).deadline) + p.joinWindow + p.challengeWindow);
+        check(
+            challenger,
+            address(game),
+            p.challengerBond,
+            openData(readyAs(challenger)),
+            time,
+            _untilAndAt(),
+            windowClosed()
+        );
         bytes memory finalise = abi.encodeCall(IInferenceLedger.finaliseResponse, (batchId, TARGET));
         check(stranger, address(ledger), 0, finalise, time, _afterOnly(), notFinal());
         payFee(SALT);
         check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
+    }
+
+    function test_deadline_of_a_place_that_stays_empty() external {
+        uint256 first = open();
+        for (uint256 i = 1; i < p.maxGamesPerResponse; ++i) {
+            openAs(copycat);
+        }
+        vm.prank(challenger);
+        game.concede(first);
+        uint256 time = ledger.response(batchId, TARGET).emptyUntil;
+        vm.assertEq(time, block.timestamp + p.joinWindow);
+        bytes memory data = openData(readyAs(stranger));
+        uint256 bond = ledger.bondFor(provider);
+        check(stranger, address(game), bond, data, time, _afterOnly(), IOpenings.PlaceStaysEmpty.selector);
+    }
+
+    function test_deadline_of_joining_a_void_response() external {
+        uint256 gameId = open();
+        bytes32 secret = readyAs(stranger);
+        vm.prank(provider);
+        game.concede(gameId);
+        uint256 time = ledger.rewardPot(batchId, TARGET).joinDeadline;
+        vm.assertEq(time, block.timestamp + p.joinWindow);
+        bytes memory join = abi.encodeCall(IOpenings.join, (batchId, TARGET, secret));
+        check(stranger, address(ledger), 0, join, time, _untilAndAt(), IOpenings.JoinWindowClosed.selector);
+        bytes memory close = abi.encodeCall(IOpenings.closeRewards, (batchId, TARGET));
+        bytes4 stillOpen = IOpenings.JoinWindowOpen.selector;
+        check(stranger, address(ledger), 0, close, time, _afterOnly(), stillOpen);
     }
 
     function test_deadline_of_asking_for_a_response() external {
@@ -278,8 +323,8 @@ contract DeadlinesTest is Scenario {
 
     // --- calls
 
-    function openData() private view returns (bytes memory) {
-        return abi.encodeCall(IDisputeGame.open, (batchId, TARGET, response.fields, batchPath()));
+    function openData(bytes32 secret) private view returns (bytes memory) {
+        return abi.encodeCall(IDisputeGame.open, (batchId, TARGET, response.fields, batchPath(), secret));
     }
 
     function claimFeeData() private view returns (bytes memory) {

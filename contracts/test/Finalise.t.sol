@@ -74,7 +74,7 @@ contract FinaliseTest is Scenario {
     function test_only_the_game_reports_games() external {
         bytes32[] memory path = batchPath();
         vm.expectPartialRevert(IInferenceLedger.NotGame.selector);
-        ledger.beginGame(batchId, TARGET, response.fields, path, stranger);
+        ledger.beginGame(batchId, TARGET, response.fields, path, stranger, "");
         vm.expectPartialRevert(IInferenceLedger.NotGame.selector);
         ledger.endGame(batchId, TARGET, true, stranger);
     }

@@ -6,14 +6,33 @@ import {Responses} from "./Responses.sol";
 
 /// @title The moves of both sides, up to the proof
 abstract contract Moves is Responses {
+    uint256 private _secrets;
+
     function open() internal returns (uint256) {
         return openAs(challenger);
     }
 
+    /// @dev Commits the opening, waits for a block, opens with the bond that is due.
     function openAs(address who) internal returns (uint256) {
+        bytes32 secret = readyAs(who);
         bytes32[] memory path = batchPath();
+        uint256 bond = ledger.bondFor(provider);
         vm.prank(who);
-        return game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        return game.open{value: bond}(batchId, TARGET, response.fields, path, secret);
+    }
+
+    /// @dev An opening of the response under dispute that can be used in this block.
+    function readyAs(address who) internal returns (bytes32 secret) {
+        secret = commitAs(who);
+        vm.roll(block.number + 1);
+    }
+
+    /// @dev The same, committed in this block.
+    function commitAs(address who) internal returns (bytes32 secret) {
+        secret = bytes32(++_secrets);
+        bytes32 commitment = ledger.openingCommitment(who, batchId, TARGET, secret);
+        vm.prank(who);
+        ledger.commitOpening(commitment);
     }
 
     /// @dev The hashes that the provider owes now.

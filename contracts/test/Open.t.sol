@@ -21,13 +21,21 @@ contract OpenTest is Scenario {
         expectSolvent();
     }
 
-    function test_the_bond_is_exact() external {
+    function test_a_bond_too_small_is_refused_and_what_is_beyond_it_is_credited() external {
         bytes32[] memory path = batchPath();
+        bytes32 secret = readyAs(challenger);
         vm.prank(challenger);
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.WrongBond.selector, p.challengerBond - 1, p.challengerBond)
         );
-        game.open{value: p.challengerBond - 1}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond - 1}(batchId, TARGET, response.fields, path, secret);
+        vm.prank(challenger);
+        uint256 gameId =
+            game.open{value: p.challengerBond + 7}(batchId, TARGET, response.fields, path, secret);
+        vm.assertEq(game.game(gameId).bond, p.challengerBond);
+        vm.assertEq(stake.escrowOf(address(game)), p.challengerBond);
+        vm.assertEq(stake.credits(challenger), 7);
+        expectSolvent();
     }
 
     function test_at_the_deadline_yes_after_it_no() external {
@@ -40,7 +48,7 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.ChallengeWindowClosed.selector, deadline));
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
     }
 
     function test_a_first_game_after_the_deadline_is_refused() external {
@@ -48,14 +56,14 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.ChallengeWindowClosed.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
     }
 
     function test_attack_provider_challenges_itself() external {
         bytes32[] memory path = batchPath();
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.ProviderCannotChallenge.selector, provider));
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
     }
 
     function test_attack_open_with_other_fields_index_or_path() external {
@@ -71,18 +79,18 @@ contract OpenTest is Scenario {
             if (field == 6) f.feeWei += 1;
             vm.prank(challenger);
             vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-            game.open{value: p.challengerBond}(batchId, TARGET, f, path);
+            game.open{value: p.challengerBond}(batchId, TARGET, f, path, "");
         }
         vm.startPrank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(batchId, 0, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, 0, response.fields, path, "");
         vm.expectPartialRevert(IInferenceLedger.IndexOutOfRange.selector);
-        game.open{value: p.challengerBond}(batchId, 3, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, 3, response.fields, path, "");
         vm.expectPartialRevert(IInferenceLedger.BatchUnknown.selector);
-        game.open{value: p.challengerBond}(batchId + 1, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId + 1, TARGET, response.fields, path, "");
         path[0] = bytes32(0);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
         vm.stopPrank();
     }
 
@@ -91,11 +99,11 @@ contract OpenTest is Scenario {
         uint256 other = post(response, "another salt");
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(other, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(other, TARGET, response.fields, path, "");
         vm.chainId(5);
         vm.prank(challenger);
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
     }
 
     /// @dev Posts and opens a response whose fields no honest provider would post.
@@ -106,7 +114,7 @@ contract OpenTest is Scenario {
         uint256 gameId = open();
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.Malformed);
         expectStatus(ResponseStatus.Void);
-        vm.assertEq(stake.credits(challenger) - before, p.challengerBond + p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger) - before, p.challengerBond + p.gameReward);
         expectSolvent();
     }
 
@@ -147,7 +155,7 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(copycat);
         vm.expectPartialRevert(IInferenceLedger.ResponseIsVoid.selector);
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
     }
 
     function test_games_per_response_are_capped() external {
@@ -157,7 +165,7 @@ contract OpenTest is Scenario {
         bytes32[] memory path = batchPath();
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.TooManyGames.selector, p.maxGamesPerResponse));
-        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path);
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, "");
     }
 
     function test_unknown_games_are_named_so() external {

@@ -52,13 +52,16 @@ contract PositionsTest is Scenario {
             vm.startPrank(challenger);
             for (uint256 index = 0; index < 3; ++index) {
                 vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-                game.open{value: p.challengerBond}(id, index, answer(place).fields, path);
+                game.open{value: p.challengerBond}(id, index, answer(place).fields, path, "");
             }
             vm.stopPrank();
         }
         bytes32[] memory right = Merkle.path(leaves, 0);
+        bytes32 commitment = ledger.openingCommitment(challenger, id, 0, "");
+        ledger.commitOpening(commitment);
+        vm.roll(block.number + 1);
         vm.prank(challenger);
-        game.open{value: p.challengerBond}(id, 0, answer(0).fields, right);
+        game.open{value: p.challengerBond}(id, 0, answer(0).fields, right, "");
     }
 
     /// @dev Of two receipts for one index, the one that the batch does not hold is slashed.

@@ -17,7 +17,7 @@ contract Actors is Scenario {
     uint256 public posts;
     bytes32[] public receiptIds;
     uint256[] public asked;
-    uint256 public voids;
+    uint256 public joins;
 
     function setUp() public override {}
 
@@ -120,8 +120,33 @@ contract Actors is Scenario {
         address who = asCopycat ? copycat : challenger;
         vm.deal(who, 100 ether);
         bytes32[] memory path = batchPath();
+        bytes32 secret = readyAs(who);
+        uint256 bond = ledger.bondFor(provider) + (asCopycat ? 0 : 0.1 ether);
         vm.prank(who);
-        try game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path) {} catch {}
+        try game.open{value: bond}(batchId, TARGET, response.fields, path, secret) {} catch {}
+    }
+
+    function join(uint256 which, bool asCopycat) external {
+        address who = asCopycat ? copycat : challenger;
+        bytes32 secret = readyAs(who);
+        uint256 id = batchId;
+        if (which % 2 == 0) {
+            // The opening was there before the response became void.
+            (uint256 gameId, Game memory g) = pick(which / 2);
+            if (gameId == 0 || g.batchId != id || g.phase == Phase.Resolved || ledger.isVoid(id, TARGET)) {
+                return;
+            }
+            vm.prank(provider);
+            game.concede(gameId);
+        }
+        vm.prank(who);
+        try ledger.join(id, TARGET, secret) {
+            joins++;
+        } catch {}
+    }
+
+    function closeRewards(uint256 which) external {
+        try ledger.closeRewards(1 + which % ledger.batchCount(), TARGET) {} catch {}
     }
 
     /// @dev The next sensible move of a random game.
@@ -214,7 +239,8 @@ contract Actors is Scenario {
         vm.assertLe(expected, stake.account(provider).total);
     }
 
-    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims and prices of unanswered asks.
+    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims, prices of unanswered
+    ///      asks and rewards that were not paid.
     function checkFees() external view {
         uint256 expected = 0;
         for (uint256 i = 0; i < leaves.length; ++i) {
@@ -228,7 +254,14 @@ contract Actors is Scenario {
         for (uint256 i = 0; i < asked.length; ++i) {
             if (ledger.response(asked[i], TARGET).asker != address(0)) expected += p.askPrice;
         }
-        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees, bonds of claims, prices of answers");
+        for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
+            expected += ledger.rewardPot(id, TARGET).placesLeft * p.gameReward;
+        }
+        for (uint256 id = 1; id <= game.gameCount(); ++id) {
+            Game memory g = game.game(id);
+            if (g.phase != Phase.Resolved && ledger.isVoid(g.batchId, g.index)) expected += p.gameReward;
+        }
+        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees, bonds, prices, rewards");
     }
 
     /// @dev Bonds in escrow = open games; and no response with an open game is final.
@@ -263,7 +296,7 @@ contract SolvencyTest is Scenario {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[16] memory chosen = [
+        bytes4[18] memory chosen = [
             Actors.passTime.selector,
             Actors.deposit.selector,
             Actors.exit.selector,
@@ -275,6 +308,8 @@ contract SolvencyTest is Scenario {
             Actors.askFor.selector,
             Actors.settleAsk.selector,
             Actors.openGame.selector,
+            Actors.join.selector,
+            Actors.closeRewards.selector,
             Actors.play.selector,
             Actors.play.selector, // games need many moves
             Actors.end.selector,

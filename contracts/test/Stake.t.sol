@@ -176,18 +176,22 @@ contract StakeTest is Scenario {
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.release(provider, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
-        stake.slash(provider, 1, stranger);
+        stake.slash(provider, 1, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.receiveEscrow{value: 1}(stranger);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.payEscrow(stranger, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.forfeitEscrow(1, stranger);
+        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
+        stake.burnEscrow(1);
+        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
+        stake.slashHalf(provider, 1, stranger);
         vm.stopPrank();
         // The game may hold bonds, but stake is the ledger's business.
         vm.prank(address(game));
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
-        stake.slash(provider, 1, stranger);
+        stake.slash(provider, 1, 1);
     }
 
     function test_wiring_happens_once_and_by_the_deployer() external {

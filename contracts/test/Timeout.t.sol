@@ -25,8 +25,8 @@ contract TimeoutTest is Scenario {
     function test_the_provider_must_post_boundaries() external {
         expectTimeout(open(), Phase.AwaitBoundaries, Outcome.ChallengerWon);
         expectStatus(ResponseStatus.Void);
-        vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse / 2);
+        vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
+        vm.assertEq(stake.totalBurned(), p.lockPerResponse - p.maxGamesPerResponse * p.gameReward);
     }
 
     function test_the_challenger_must_challenge() external {

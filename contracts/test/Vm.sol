@@ -16,6 +16,7 @@ interface Vm {
     function stopPrank() external;
     function deal(address account, uint256 balance) external;
     function warp(uint256 timestamp) external;
+    function roll(uint256 blockNumber) external;
     function chainId(uint256 newChainId) external;
     function etch(address target, bytes calldata code) external;
     function label(address account, string calldata name) external;

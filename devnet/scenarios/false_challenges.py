@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import numpy as np
 
 from challenger.provider_client import BatchOnChain
 from contracts.bindings.contract import Call
+from contracts.bindings.openings import open_game
 from contracts.protocol.bisection import cuts
 from contracts.protocol.game import Game, Phase, Target
 from prover.model.execute import Executor
@@ -44,14 +46,15 @@ class FalseChallenger:
         shown = stage.providers.responses(on_chain, stage.chain.chain_id, contracts.ledger.address)
         self._response = shown[posted.index]
         self._moves = 0
-        self._send(
-            contracts.game.open(
-                posted.batch_id,
-                posted.index,
-                self._response.fields,
-                self._response.path,
-                bond_wei=contracts.stake.parameters().challenger_bond,
-            )
+        open_game(
+            contracts,
+            self._sender,
+            posted.batch_id,
+            posted.index,
+            self._response.fields,
+            self._response.path,
+            secret=secrets.token_bytes(32),
+            key=f"open batch {posted.batch_id} response {posted.index}",
         )
         self.game_id = contracts.game.game_count()
 

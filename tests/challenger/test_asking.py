@@ -100,9 +100,9 @@ def test_attack_a_provider_that_lists_nothing_and_answers_no_ask_loses_everythin
     ledger, stake = arena.contracts.ledger, arena.contracts.stake
     assert {ledger.response_status(batch.batch_id, index) for index in range(3)} == {ResponseStatus.VOID}
     assert stake.account(arena.provider.address).locked == locked - 3 * DEVNET.lock_per_response
-    # The prices are back with half of every lock, and withdrawn.
+    # The prices are back with a reward each, and withdrawn.
     gained = arena.contracts.chain.balance_wei(scene.address) - before
-    assert gained > 3 * (DEVNET.lock_per_response // 2) - 10**16
+    assert gained > 3 * DEVNET.game_reward - 10**16
     assert stake.credits(scene.address) == 0
     scene.run()
     assert events(arena, ResponseNotShown, batch) == [0, 1, 2]
@@ -178,7 +178,7 @@ def test_somebody_faster_in_the_same_moment_is_no_error(make_scene, arena: Arena
     assert [row.asker for row in asked] == [arena.challenger.address]
 
 
-def test_the_price_comes_back_when_a_game_voids_it_first(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
+def test_who_asked_is_paid_when_a_game_voids_it_first(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
     scene = make_scene(ask=True)
     batch = scene.post(wrong(arena, 0), shown=False)
     scene.run()
@@ -188,7 +188,8 @@ def test_the_price_comes_back_when_a_game_voids_it_first(make_scene, arena: Aren
     scene.run()
     assert arena.contracts.ledger.response(batch.batch_id, 0).is_asked_for is False
     gained = arena.contracts.chain.balance_wei(scene.address) - before
-    assert DEVNET.ask_price - 10**16 < gained <= DEVNET.ask_price
+    paid = DEVNET.ask_price + DEVNET.game_reward
+    assert paid - 10**16 < gained <= paid
     assert events(arena, ResponseNotShown, batch) == []
 
 

@@ -145,7 +145,7 @@ def test_a_cheat_is_caught_and_the_winnings_are_withdrawn(make_scene, arena: Are
     assert arena.contracts.ledger.response_status(batch.batch_id, 1) is ResponseStatus.VOID
     assert arena.contracts.stake.credits(scene.address) == 0
     gained = arena.contracts.chain.balance_wei(scene.address) - before
-    assert gained > DEVNET.challenger_bond + DEVNET.lock_per_response // 2 - 10**16
+    assert gained > DEVNET.challenger_bond + DEVNET.game_reward - 10**16
     assert [(game.outcome, game.reason) for game in scene.store.games()] == [("challenger_won", "conceded")]
 
 
@@ -250,7 +250,7 @@ def test_an_opening_that_a_reorganisation_takes_back_is_made_again(  # type: ign
     scene.run()
     scene.the_game(batch, 0)
     arena.contracts.chain.request("evm_revert", [snapshot])
-    arena.local_chain.mine(3)
+    arena.local_chain.mine(6)
     scene.run()
     again = scene.the_game(batch, 0)
     scene.defend(again, scene.trace(wrong(arena, 0), 0))

@@ -137,7 +137,7 @@ def test_asking_by_hand(table: Table) -> None:
     ended = table.type("claim-not-shown", number, "1", side="challenger")
     assert (ended["status"], ended["asker"]) == ("void", None)
     credits = table.contracts.stake.credits(table.net.accounts["client"])
-    assert credits == DEVNET.ask_price + DEVNET.lock_per_response // 2
+    assert credits == DEVNET.ask_price + DEVNET.game_reward
     assert response_states(table.contracts, batch.batch_id) == ["final, shown on chain", "void"]
 
 

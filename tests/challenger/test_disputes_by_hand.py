@@ -33,7 +33,9 @@ def test_the_failing_step_and_window_are_named_by_hand(
 ) -> None:
     batch = arena.post([ResponseFields.of(_PROMPT, _OUTPUT, len(_OUTPUT), 0)])
     server.show(batch, [(_PROMPT, _OUTPUT)])
-    table = DisputeTable(arena.contracts, provider_book([f"{arena.provider.address}={server.url}"]))
+    table = DisputeTable(
+        arena.contracts, provider_book([f"{arena.provider.address}={server.url}"]), b"secret"
+    )
     model = LocalModel("synthetic", arena.model, lambda p, o: SyntheticTrace(arena.model, p, o, ends_at=end))
     liar = AdaptiveLiar(SyntheticTrace(arena.model, _PROMPT, _OUTPUT), end)
 

@@ -22,7 +22,7 @@ from tests.challenger.hostile_server import HostileServer, dripped_body, dripped
 from tests.challenger.malformed_listings import by_hand, mutations
 from tests.challenger.started import Network, StartedChallenger, await_true
 
-_PARAMETERS = replace(DEVNET, challenge_window=600, lock_per_response=10**9)
+_PARAMETERS = replace(DEVNET, challenge_window=600, lock_per_response=10**9, game_reward=10**7)
 
 
 @pytest.fixture(scope="module")

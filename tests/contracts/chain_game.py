@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
 from contracts.bindings.events import GameOpened
 from contracts.bindings.moves import call_of, move_key, read_game_state
+from contracts.bindings.openings import open_game
 from contracts.bindings.registration import register_model
 from contracts.bindings.sender import Sender
 from contracts.protocol.actions import Action
@@ -76,14 +77,19 @@ class Arena:
         return PostedBatch(batch_id, salt, tree, list(fields))
 
     def open(self, batch: PostedBatch, index: int) -> int:
-        call = self.contracts.game.open(
+        return self.open_as(self.challenger, batch, index)
+
+    def open_as(self, sender: Sender, batch: PostedBatch, index: int) -> int:
+        mined = open_game(
+            self.contracts,
+            sender,
             batch.batch_id,
             index,
             batch.fields[index],
             batch.tree.path(index),
-            bond_wei=DEVNET.challenger_bond,
+            secret=secrets.token_bytes(32),
+            key=f"open {batch.batch_id} {index} {secrets.token_hex(4)}",
         )
-        mined = self.challenger.send(call, key=f"open {batch.batch_id} {index} {secrets.token_hex(4)}")
         opened = self.contracts.events.decode(mined.receipt.logs)
         return next(event.game_id for event in opened if isinstance(event, GameOpened))
 

@@ -39,13 +39,14 @@ def fields(output: list[int] | None = None, max_tokens: int = 8) -> ResponseFiel
 def test_a_lying_provider_loses_its_stake(arena: Arena, boundary: int, window: int) -> None:
     stake, contracts = arena.contracts.stake, arena.contracts
     batch = arena.post([fields()])
+    game_id = arena.open(batch, 0)
     before = stake.credits(arena.challenger.address)
-    game = arena.play(arena.open(batch, 0), trace((boundary, window)), trace())
+    game = arena.play(game_id, trace((boundary, window)), trace())
     assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)
     assert game.window == window
     assert contracts.ledger.response_status(batch.batch_id, 0) is ResponseStatus.VOID
     won = stake.credits(arena.challenger.address) - before
-    assert won == DEVNET.challenger_bond + DEVNET.lock_per_response // 2
+    assert won == game.bond + DEVNET.game_reward
 
 
 @pytest.mark.parametrize(
@@ -115,14 +116,15 @@ def test_a_malformed_response_loses_at_once(arena: Arena) -> None:
     assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.MALFORMED)
 
 
-def test_a_second_game_on_a_void_response_gives_the_bond_back(arena: Arena) -> None:
+def test_a_second_game_on_a_void_response_is_paid_the_same(arena: Arena) -> None:
     batch = arena.post([fields()])
     first, second = arena.open(batch, 0), arena.open(batch, 0)
     arena.play(first, trace((3, 0)), trace())
     before = arena.contracts.stake.credits(arena.challenger.address)
     game = arena.play(second, trace((3, 0)), trace())
     assert (game.outcome, game.reason) == (Outcome.RESPONSE_VOIDED, Reason.VOIDED_ELSEWHERE)
-    assert arena.contracts.stake.credits(arena.challenger.address) - before == DEVNET.challenger_bond
+    won = arena.contracts.stake.credits(arena.challenger.address) - before
+    assert won == game.bond + DEVNET.game_reward
 
 
 def test_a_false_proof_and_a_foreign_move_are_refused(arena: Arena) -> None:
@@ -134,8 +136,8 @@ def test_a_false_proof_and_a_foreign_move_are_refused(arena: Arena) -> None:
     with pytest.raises(ContractError, match="Post exactly this many hashes"):
         arena.provider.send(contracts.game.post_boundaries(game_id, []), key="too few")
     with pytest.raises(ContractError) as own:
-        arena.provider.send(contracts.game.open(1, 0, fields(), [], bond_wei=1), key="own")
-    assert own.value.name == "WrongBond"
+        arena.provider.send(contracts.game.open(1, 0, fields(), [], bytes(32), bond_wei=1), key="own")
+    assert own.value.name == "ProviderCannotChallenge"
 
 
 def test_the_vault_owes_what_it_holds(arena: Arena) -> None:

@@ -10,7 +10,14 @@ from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
-from contracts.bindings.inference_ledger import Batch, FeeEscrow, ReceiptClaim, ReceiptStatus, ResponseState
+from contracts.bindings.inference_ledger import (
+    Batch,
+    FeeEscrow,
+    ReceiptClaim,
+    ReceiptStatus,
+    ResponseState,
+    RewardPot,
+)
 from contracts.bindings.provider_stake import StakeAccount
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Target
 from contracts.protocol.model import ModelSpec
@@ -30,6 +37,7 @@ _RECORDS: list[type] = [
     ReceiptClaim,
     ResponseFields,
     ResponseState,
+    RewardPot,
     StakeAccount,
     StepProof,
     TokenRow,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.bindings.contract import Call
+from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
 from contracts.protocol.game import Game, Outcome, Phase, Reason
 from contracts.protocol.parameters import DEVNET
@@ -47,11 +48,9 @@ class Dispute:
         assert batch is not None and batch.chain_batch_id is not None
         rows = self.provider.journal.responses_of(self.row.batch_id)
         path = batch_tree(rows).path(self.row.index_in_batch)
-        self.move(
-            self.games.open(
-                batch.chain_batch_id, self.row.index_in_batch, fields_of(self.row), path,
-                bond_wei=DEVNET.challenger_bond,
-            )
+        open_game(
+            self.house.contracts, self.challenger, batch.chain_batch_id, self.row.index_in_batch,
+            fields_of(self.row), path, secret=b"\0" * 32, key=f"open {self.row.leaf}",
         )  # fmt: skip
         self.game_id = self.games.game_count()
 

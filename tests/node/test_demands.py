@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from contracts.bindings.events import ResponseShown
 from contracts.bindings.inference_ledger import ResponseStatus
+from contracts.bindings.openings import open_game
 from contracts.protocol.game import Outcome, Phase
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.token_ids import unpack_token_ids
@@ -185,10 +186,10 @@ def test_attack_asking_for_everything_stops_neither_games_nor_posting(house: Pro
     games, challenger = house.contracts.game, posted.asker
     row = posted.rows[5]
     path = batch_tree(posted.rows).path(5)
-    call = games.open(
-        posted.number, 5, fields_of(row), path, bond_wei=DEVNET.challenger_bond
+    open_game(
+        house.contracts, challenger, posted.number, 5, fields_of(row), path,
+        secret=b"\0" * 32, key=f"open {row.leaf}",
     )  # fmt: skip
-    challenger.send(call, f"open {row.leaf}")
     game_id = games.game_count()
     credits = posted.stake.credits(posted.provider.address)
     paid = posted.house.contracts.chain.balance_wei(challenger.address)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.bindings.openings import open_game
 from contracts.protocol.game import Outcome, Phase
-from contracts.protocol.parameters import DEVNET
 from node.receipts import fields_of
 from node.records import batch_tree
 from node.remembered_trace import BoundaryFiles, RememberedTrace
@@ -38,10 +38,10 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     numbers = []
     for each in rows:
         path = batch_tree(rows).path(each.index_in_batch)
-        call = games.open(
-            batch.chain_batch_id, each.index_in_batch, fields_of(each), path, bond_wei=DEVNET.challenger_bond,
+        open_game(
+            house.contracts, challenger, batch.chain_batch_id, each.index_in_batch, fields_of(each), path,
+            secret=b"\0" * 32, key=f"open {each.leaf}",
         )  # fmt: skip
-        challenger.send(call, f"open {each.leaf}")
         numbers.append(games.game_count())
     first, *others = numbers
 

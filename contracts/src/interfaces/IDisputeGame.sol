@@ -183,7 +183,7 @@ interface IDisputeGame {
     error TurnNotOver(uint64 deadline);
     /// Only the two sides may do this.
     error NotPlayer(address caller);
-    /// Send exactly the bond.
+    /// Send at least the bond that is due (`bondFor`); other games may have raised it.
     error WrongBond(uint256 sent, uint256 expected);
     /// Another game voided the response; call `resolveVoid`.
     error ResponseAlreadyVoid(uint256 batchId, uint256 index);
@@ -224,12 +224,16 @@ interface IDisputeGame {
 
     // --- opening
 
-    /// @notice Opens a game on a response. Anyone but the provider; `msg.value` = `challengerBond`.
+    /// @notice Opens a game on a response. Anyone but the provider, who committed this opening with `secret` in an earlier
+    ///         block (`commitOpening`); `msg.value` >= `bondFor(provider)`, what is beyond it is credited.
     ///         A response whose fields break the rules (see `ResponseFields`) loses at once.
-    function open(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external
-        payable
-        returns (uint256 gameId);
+    function open(
+        uint256 batchId,
+        uint256 index,
+        ResponseFields calldata fields,
+        bytes32[] calldata path,
+        bytes32 secret
+    ) external payable returns (uint256 gameId);
 
     // --- provider's moves
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IModelRegistry} from "./IModelRegistry.sol";
+import {IOpenings} from "./IOpenings.sol";
 import {IProviderStake} from "./IProviderStake.sol";
 
 /// @notice What one response says, beside provider, model, batch salt and index.
@@ -71,6 +72,7 @@ enum ResponseStatus {
 /// @param released whether its lock was released
 /// @param shown whether fields and ids were published because somebody asked
 /// @param showDeadline last second at which the provider can show what `asker` asked for
+/// @param emptyUntil last second at which a place that a challenger's loss freed among a full house stays empty
 /// @param asker who asked and waits for an answer; zero when nobody does
 struct ResponseState {
     uint32 openGames;
@@ -80,6 +82,7 @@ struct ResponseState {
     bool released;
     bool shown;
     uint64 showDeadline;
+    uint64 emptyUntil;
     address asker;
 }
 
@@ -124,7 +127,7 @@ struct ReceiptClaim {
 ///         provider, modelId, batchSalt, index, promptHash, outputHash, promptLength, outputLength,
 ///         maxTokens, samplingHash, feeWei))))
 ///         EIP-712 domain: name "Gainsay", version "1", chain id, this contract.
-interface IInferenceLedger {
+interface IInferenceLedger is IOpenings {
     event BatchPosted(
         uint256 indexed batchId,
         address indexed provider,
@@ -135,7 +138,9 @@ interface IInferenceLedger {
         uint64 deadline
     );
     event BatchFinalised(uint256 indexed batchId, uint256 releasedResponses);
-    event ResponseDisputed(uint256 indexed batchId, uint256 indexed index, bytes32 leaf, uint32 openGames);
+    event ResponseDisputed(
+        uint256 indexed batchId, uint256 indexed index, bytes32 leaf, uint32 openGames, uint256 bond
+    );
     event DisputeEnded(uint256 indexed batchId, uint256 indexed index, bool responseVoid, uint32 openGames);
     event ResponseAsked(
         uint256 indexed batchId, uint256 indexed index, address indexed asker, uint64 showDeadline
@@ -193,7 +198,8 @@ interface IInferenceLedger {
     error ChallengeWindowClosed(uint64 deadline);
     /// The response can still be disputed.
     error ChallengeWindowOpen(uint64 deadline);
-    /// As many games as allowed are open on this response; try again when one has ended.
+    /// As many games as allowed are open on this response (who asked for it and waits counts as one); try again when one
+    /// has ended.
     error TooManyGames(uint32 limit);
     /// A provider cannot dispute its own response.
     error ProviderCannotChallenge(address provider);
@@ -270,8 +276,8 @@ interface IInferenceLedger {
         bytes calldata outputIds
     ) external;
 
-    /// @notice The response was not shown in time: it is void, and whoever asked gets the price back and the reward of a
-    ///         won game. If it is void already, the price alone. Anyone.
+    /// @notice The response was not shown in time: it is void. Anyone. Whoever asked gets the price back and is paid like
+    ///         an open game, also when a game makes the response void meanwhile; with a full house of games, the price alone.
     function claimNotShown(uint256 batchId, uint256 index) external;
 
     // --- fees
@@ -305,16 +311,18 @@ interface IInferenceLedger {
 
     // --- the game only
 
-    /// @notice Checks and counts a new game on a response.
+    /// @notice Checks and counts a new game on a response, uses up the challenger's opening, and says what bond is due.
     function beginGame(
         uint256 batchId,
         uint256 index,
         ResponseFields calldata fields,
         bytes32[] calldata path,
-        address challenger
-    ) external returns (address provider, bytes32 modelId, bytes32 leaf);
+        address challenger,
+        bytes32 secret
+    ) external returns (address provider, bytes32 modelId, bytes32 leaf, uint256 bond);
 
-    /// @notice Ends a game; if the challenger won, the response becomes void and its lock is slashed.
+    /// @notice Ends a game; if the challenger won, the response becomes void and its lock is slashed. On a void response the
+    ///         challenger is paid the reward.
     function endGame(uint256 batchId, uint256 index, bool challengerWon, address challenger) external;
 
     // --- views

@@ -33,6 +33,7 @@ interface IProviderStake {
     event EscrowReceived(address indexed from, uint256 amount);
     event EscrowPaid(address indexed to, uint256 amount);
     event EscrowForfeited(address indexed beneficiary, uint256 reward, uint256 burned);
+    event EscrowBurned(uint256 amount);
     event Withdrawn(address indexed account, uint256 amount);
 
     /// Only the account that deployed the vault may wire it.
@@ -94,8 +95,11 @@ interface IProviderStake {
     /// @notice Gives locked stake free again.
     function release(address provider, uint256 amount) external;
 
+    /// @notice Takes locked stake away: `kept` into the caller's escrow (`StakeSlashed` names the caller), the rest burned.
+    function slash(address provider, uint256 amount, uint256 kept) external;
+
     /// @notice Takes locked stake away: half to `beneficiary`, the rest burned.
-    function slash(address provider, uint256 amount, address beneficiary) external;
+    function slashHalf(address provider, uint256 amount, address beneficiary) external;
 
     /// @notice Takes the sent ether (a bond or a fee) into escrow for the caller.
     function receiveEscrow(address from) external payable;
@@ -105,6 +109,9 @@ interface IProviderStake {
 
     /// @notice A lost bond: half becomes credits of `beneficiary`, the rest is burned.
     function forfeitEscrow(uint256 amount, address beneficiary) external;
+
+    /// @notice Burns escrow of the calling contract.
+    function burnEscrow(uint256 amount) external;
 
     // --- views
 

@@ -35,7 +35,7 @@ contract AdversarialTest is Test {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[28] memory weighted = _actions();
+        bytes4[36] memory weighted = _actions();
         all = new FuzzSelector[](1);
         all[0].addr = address(_exits);
         all[0].selectors = new bytes4[](weighted.length);
@@ -45,7 +45,7 @@ contract AdversarialTest is Test {
     }
 
     /// @dev An action that is often needed is here more than once.
-    function _actions() private pure returns (bytes4[28] memory) {
+    function _actions() private pure returns (bytes4[36] memory) {
         return [
             Players.waitShortly.selector,
             Players.cheat.selector,
@@ -66,12 +66,20 @@ contract AdversarialTest is Test {
             Players.cheat.selector,
             Players.playOnVoid.selector,
             Players.frontRun.selector,
+            Players.copyOpening.selector,
+            Players.concedeToAFriend.selector,
+            Players.refill.selector,
             Settlement.settle.selector,
             Settlement.claimReceipt.selector,
             Settlement.settleReceipt.selector,
             Settlement.askFor.selector,
             Settlement.settleAsk.selector,
             Settlement.settleAsk.selector,
+            Settlement.commitSomehow.selector,
+            Settlement.commitSomehow.selector,
+            Settlement.joinSomehow.selector,
+            Settlement.joinSomehow.selector,
+            Settlement.closeRewards.selector,
             Settlement.exit.selector,
             Settlement.withdraw.selector,
             Settlement.forceEther.selector
@@ -130,22 +138,22 @@ contract AdversarialTest is Test {
 
     function test_a_fixed_play_reaches_every_ending_and_tries_every_attack() external {
         uint256 fresh = vm.snapshotState();
-        uint256[32] memory sums;
+        uint256[38] memory sums;
         for (uint256 season = 0; season < 26; ++season) {
-            bytes4[28] memory actions = _actions();
+            bytes4[36] memory actions = _actions();
             for (uint256 i = 0; i < 80; ++i) {
                 uint256 seed = uint256(keccak256(abi.encode("season", season, i)));
-                _act(abi.encodeWithSelector(actions[seed % 28], seed >> 8));
+                _act(abi.encodeWithSelector(actions[seed % 36], seed >> 8));
             }
             _checkAll();
             _finish();
-            uint256[32] memory counts = _summary();
+            uint256[38] memory counts = _summary();
             for (uint256 i = 0; i < counts.length; ++i) {
                 sums[i] += counts[i];
             }
             vm.revertToState(fresh);
         }
-        string[32] memory names = _names();
+        string[38] memory names = _names();
         for (uint256 i = 0; i < sums.length; ++i) {
             emit log_named_uint(names[i], sums[i]);
         }
@@ -162,7 +170,7 @@ contract AdversarialTest is Test {
         }
     }
 
-    function _summary() private view returns (uint256[32] memory c) {
+    function _summary() private view returns (uint256[38] memory c) {
         c[0] = _exits.provenGames(Target.Step);
         c[1] = _exits.provenGames(Target.Embedding);
         c[2] = _exits.provenGames(Target.Head);
@@ -193,11 +201,17 @@ contract AdversarialTest is Test {
         c[27] = _exits.endings(Outcome.ChallengerWon, Reason.Overrun);
         c[28] = _exits.asksSettled(Honest.AskEnd.Shown);
         c[29] = _exits.asksSettled(Honest.AskEnd.NotShown);
-        c[30] = _exits.asksSettled(Honest.AskEnd.PriceBack);
+        c[30] = _exits.asksSettled(Honest.AskEnd.Overtaken);
         c[31] = _exits.tried("early claim of what is not shown");
+        c[32] = _exits.tried("copied opening");
+        c[33] = _exits.tried("concession to a friend");
+        c[34] = _exits.tried("refill at once");
+        c[35] = _exits.tried("join");
+        c[36] = _exits.tried("join against the rules");
+        c[37] = _exits.tried("rewards closed");
     }
 
-    function _names() private pure returns (string[32] memory) {
+    function _names() private pure returns (string[38] memory) {
         return [
             "provider won: step proven",
             "provider won: embedding proven",
@@ -229,8 +243,14 @@ contract AdversarialTest is Test {
             "challenger won: answer that runs on",
             "asks shown",
             "asks not shown",
-            "asks whose price came back",
-            "early claims of what is not shown tried"
+            "asks overtaken by a game",
+            "early claims of what is not shown tried",
+            "copied openings tried",
+            "concessions to a friend before an honest challenger wins",
+            "refills of a freed place at once tried",
+            "openings that joined",
+            "joins against the rules tried",
+            "rewards closed"
         ];
     }
 }

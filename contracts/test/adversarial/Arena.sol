@@ -59,6 +59,9 @@ abstract contract Arena is Protocol {
         ProtocolParameters memory parameters = Parameters.devnet();
         parameters.arity = 2; // several rounds on six steps
         parameters.maxGamesPerResponse = 2; // so that all places are taken now and then
+        parameters.gameReward = 0.2 ether; // two fifths of the lock
+        parameters.bondLoad = 3;
+        parameters.joinWindow = 60; // long enough to be used now and then
         deployProtocol(parameters);
         _registerModel();
         for (uint256 i = 0; i < PROVIDERS; ++i) {

@@ -20,6 +20,9 @@ abstract contract Books is Honest {
     mapping(bytes32 leaf => address) internal feePaidTo;
     bytes32[] internal feeLeaves;
     uint256 internal forced;
+    mapping(uint256 answerId => uint256) internal joins; // openings that joined after the response was void
+    mapping(uint256 answerId => uint256) internal closed; // rewards burned because nobody claimed them
+    mapping(address => uint256) internal joined;
 
     function openBooks() internal {
         for (uint256 i = 0; i < PROVIDERS; ++i) {
@@ -50,20 +53,55 @@ abstract contract Books is Honest {
         }
         uint256 bonds = 0;
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
-            if (game.game(id).phase != Phase.Resolved) bonds += p.challengerBond;
+            if (game.game(id).phase != Phase.Resolved) bonds += game.game(id).bond;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
             if (ledger.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) fees += p.receiptClaimBond;
         }
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (asks[i].end == AskEnd.Open) fees += p.askPrice;
+            if (endOfAsk(i) == AskEnd.Open) fees += p.askPrice;
+        }
+        for (uint256 i = 0; i < answers.length; ++i) {
+            if (!_isVoid(i)) continue;
+            (uint256 open, uint256 paid) = _gamesAtTheVoid(i);
+            uint256 places = open + (_paysAsker(i) ? 1 : 0) + joins[i] + closed[i];
+            vm.assertLe(places, p.maxGamesPerResponse); // never more rewards than the pot holds
+            uint256 left = p.maxGamesPerResponse - paid - (_paysAsker(i) ? 1 : 0) - joins[i] - closed[i];
+            fees += left * p.gameReward;
         }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds of open games");
-        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees, open claims and asks");
+        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees, open claims and asks, rewards");
         vm.assertEq(stake.totalEscrow(), bonds + fees, "escrow");
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             vm.assertEq(stake.account(providers[i]).locked, _expectedLocks(providers[i]), "locks");
+            vm.assertEq(ledger.openGamesOf(providers[i]), openGamesAgainst(providers[i]), "load");
         }
+    }
+
+    function _isVoid(uint256 id) internal view returns (bool) {
+        return answers[id].batchId != 0 && ledger.isVoid(answers[id].batchId, answers[id].receipt.index);
+    }
+
+    /// @dev Games that were open when the response became void, and how many of them were paid since.
+    function _gamesAtTheVoid(uint256 answerId) private view returns (uint256 open, uint256 paid) {
+        for (uint256 id = 1; id <= game.gameCount(); ++id) {
+            Game memory g = game.game(id);
+            if (answerOf[id] != answerId || g.outcome == Outcome.ProviderWon) continue;
+            open++;
+            if (g.phase == Phase.Resolved) paid++;
+        }
+    }
+
+    /// @dev Whether somebody asked for a void response, waited, and a place was left.
+    function _paysAsker(uint256 answerId) private view returns (bool) {
+        (uint256 open,) = _gamesAtTheVoid(answerId);
+        if (open >= p.maxGamesPerResponse) return false;
+        for (uint256 i = 0; i < asks.length; ++i) {
+            AskEnd end = endOfAsk(i);
+            bool waited = end == AskEnd.NotShown || end == AskEnd.Overtaken;
+            if (asks[i].answerId == answerId && waited) return true;
+        }
+        return false;
     }
 
     /// @dev A lock per response that is neither void nor released, and what open claims hold.
@@ -97,11 +135,13 @@ abstract contract Books is Honest {
         earned = exited[who];
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             Game memory g = game.game(id);
-            if (g.outcome == Outcome.ProviderWon && g.provider == who) earned += p.challengerBond / 2;
+            if (g.outcome == Outcome.ProviderWon && g.provider == who) earned += g.bond / 2;
             if (g.challenger != who) continue;
-            if (g.outcome == Outcome.ChallengerWon) earned += p.challengerBond + p.lockPerResponse / 2;
-            if (g.outcome == Outcome.ResponseVoided) earned += p.challengerBond;
+            // Whoever's game was decisive, every one is paid the same.
+            bool isOfVoid = g.outcome == Outcome.ChallengerWon || g.outcome == Outcome.ResponseVoided;
+            if (isOfVoid) earned += g.bond + p.gameReward;
         }
+        earned += overpaid[who] + joined[who] * p.gameReward;
         for (uint256 i = 0; i < claimIds.length; ++i) {
             ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
             if (claim.status == ReceiptStatus.Answered && claim.provider == who) {
@@ -116,10 +156,12 @@ abstract contract Books is Honest {
         }
         for (uint256 i = 0; i < asks.length; ++i) {
             Asked storage asked = asks[i];
-            if (asked.end == AskEnd.Shown && answers[asked.answerId].provider == who) earned += p.askPrice;
+            AskEnd end = endOfAsk(i);
+            if (end == AskEnd.Shown && answers[asked.answerId].provider == who) earned += p.askPrice;
             if (asked.asker != who) continue;
-            if (asked.end == AskEnd.NotShown) earned += p.askPrice + p.lockPerResponse / 2;
-            if (asked.end == AskEnd.PriceBack) earned += p.askPrice;
+            if (end == AskEnd.NotShown || end == AskEnd.Overtaken) {
+                earned += p.askPrice + (_paysAsker(asked.answerId) ? p.gameReward : 0);
+            }
         }
     }
 
@@ -133,8 +175,11 @@ abstract contract Books is Honest {
     function _expectedBurned() private view returns (uint256 burned) {
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             Outcome outcome = game.game(id).outcome;
-            if (outcome == Outcome.ProviderWon) burned += p.challengerBond - p.challengerBond / 2;
-            if (outcome == Outcome.ChallengerWon) burned += p.lockPerResponse - p.lockPerResponse / 2;
+            if (outcome == Outcome.ProviderWon) burned += game.game(id).bond - game.game(id).bond / 2;
+        }
+        for (uint256 i = 0; i < answers.length; ++i) {
+            if (!_isVoid(i)) continue;
+            burned += p.lockPerResponse - (p.maxGamesPerResponse - closed[i]) * p.gameReward;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
             ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
@@ -142,9 +187,6 @@ abstract contract Books is Honest {
                 burned += p.receiptClaimBond - p.receiptClaimBond / 2;
             }
             if (claim.status == ReceiptStatus.Slashed) burned += claim.penalty - claim.penalty / 2;
-        }
-        for (uint256 i = 0; i < asks.length; ++i) {
-            if (asks[i].end == AskEnd.NotShown) burned += p.lockPerResponse - p.lockPerResponse / 2;
         }
     }
 

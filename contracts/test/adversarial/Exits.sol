@@ -73,13 +73,20 @@ contract Exits is Players {
     /// @dev What honest providers still owe is shown in time; then the others are too late, and every window is over.
     function _settleAsks() private {
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (asks[i].end == AskEnd.Open && isHonest[answers[asks[i].answerId].provider]) show(i);
+            if (endOfAsk(i) == AskEnd.Open && isHonest[answers[asks[i].answerId].provider]) show(i);
         }
         vm.warp(block.timestamp + p.showWindow + 1);
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (asks[i].end == AskEnd.Open) claimNotShown(i);
+            if (endOfAsk(i) == AskEnd.Open) claimNotShown(i);
         }
-        vm.warp(block.timestamp + p.challengeWindow + 1);
+        // Games on what was not shown are moot.
+        for (uint256 id = 1; id <= game.gameCount(); ++id) {
+            if (game.game(id).phase != Phase.Resolved) game.resolveVoid(id);
+        }
+        vm.warp(block.timestamp + p.challengeWindow + p.joinWindow + 1);
+        for (uint256 i = 0; i < answers.length; ++i) {
+            if (_isVoid(i)) _closeRewards(i);
+        }
     }
 
     function _settleClaims() private {
@@ -164,7 +171,7 @@ contract Exits is Players {
 
     function asksSettled(AskEnd end) external view returns (uint256 count) {
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (asks[i].end == end) count++;
+            if (endOfAsk(i) == end) count++;
         }
     }
 

@@ -28,7 +28,7 @@ abstract contract Honest is Moves {
         Open,
         Shown,
         NotShown,
-        PriceBack // a game had voided the response
+        Overtaken // a game voided the response meanwhile
     }
 
     struct Asked {
@@ -44,13 +44,19 @@ abstract contract Honest is Moves {
     uint256 internal validProofs;
     uint256 internal refusedProofs;
     uint256 internal lastSecondMoves;
+    uint256 internal secretCount;
+    mapping(address => uint256) internal overpaid; // what openers sent beyond the bond
 
     function waitUntil(uint256 target, uint256 seed) internal {
         while (true) {
             (Duty duty, uint256 id, uint256 latest) = _mostUrgent(target);
             if (duty == Duty.None) break;
             seed = uint256(keccak256(abi.encode(seed)));
-            vm.warp(seed % 2 == 0 ? latest : block.timestamp + (seed >> 8) % (latest - block.timestamp + 1));
+            uint256 earliest = block.timestamp;
+            if (duty == Duty.Challenge && emptyUntil(answers[id]) >= earliest) {
+                earliest = emptyUntil(answers[id]) + 1;
+            }
+            vm.warp(seed % 2 == 0 ? latest : earliest + (seed >> 8) % (latest - earliest + 1));
             if (block.timestamp == latest) lastSecondMoves++;
             if (duty == Duty.Move) moveHonestly(id);
             else if (duty == Duty.Challenge) open(id, challengers[(seed >> 16) % 2]);
@@ -82,7 +88,7 @@ abstract contract Honest is Moves {
         }
         for (uint256 i = 0; i < asks.length; ++i) {
             Answer storage a = answers[asks[i].answerId];
-            if (asks[i].end != AskEnd.Open || !isHonest[a.provider]) continue;
+            if (endOfAsk(i) != AskEnd.Open || !isHonest[a.provider]) continue;
             uint256 deadline = ledger.response(a.batchId, a.receipt.index).showDeadline;
             if (deadline < latest) (duty, id, latest) = (Duty.Show, i, deadline);
         }
@@ -137,12 +143,22 @@ abstract contract Honest is Moves {
         return state.disputed ? state.challengeDeadline : ledger.batch(a.batchId).deadline;
     }
 
-    /// @dev False, not void, not disputed by an honest challenger yet, and there is room for a game.
+    function emptyUntil(Answer storage a) internal view returns (uint256) {
+        return ledger.response(a.batchId, a.receipt.index).emptyUntil;
+    }
+
+    /// @dev A place among the games; one that a loss freed may have to stay empty yet.
+    function hasRoom(Answer storage a) internal view returns (bool) {
+        ResponseState memory state = ledger.response(a.batchId, a.receipt.index);
+        return state.openGames + (state.asker == address(0) ? 0 : 1) < p.maxGamesPerResponse;
+    }
+
+    /// @dev False, not void, not disputed by an honest challenger yet, and there is room for a game, now or soon.
     function mustBeChallenged(uint256 id) internal view returns (bool) {
         Answer storage a = answers[id];
         if (a.isRight || a.batchId == 0) return false;
         ResponseState memory state = ledger.response(a.batchId, a.receipt.index);
-        if (state.isVoid || state.openGames >= p.maxGamesPerResponse) return false;
+        if (state.isVoid || !hasRoom(a)) return false;
         if (block.timestamp > challengeDeadline(a)) return false;
         for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
             if (answerOf[gameId] == id && isHonest[game.game(gameId).challenger]) return false;
@@ -151,11 +167,39 @@ abstract contract Honest is Moves {
     }
 
     function open(uint256 id, address challenger) internal returns (uint256 gameId) {
+        bytes32 secret = commitOpening(id, challenger);
+        vm.roll(block.number + 1);
+        return openCommitted(id, challenger, secret);
+    }
+
+    function commitOpening(uint256 id, address challenger) internal returns (bytes32 secret) {
+        secret = bytes32(++secretCount);
         Answer storage a = answers[id];
+        bytes32 commitment = ledger.openingCommitment(challenger, a.batchId, a.receipt.index, secret);
         vm.prank(challenger);
-        gameId = game.open{value: p.challengerBond}(a.batchId, a.receipt.index, fieldsOf(a), a.path);
+        ledger.commitOpening(commitment);
+    }
+
+    /// @dev With the bond that is due, or more.
+    function openCommitted(uint256 id, address challenger, bytes32 secret) internal returns (uint256 gameId) {
+        Answer storage a = answers[id];
+        uint256 due = p.challengerBond + p.challengerBond * openGamesAgainst(a.provider) / p.bondLoad;
+        uint256 more = secretCount % 2 * 0.1 ether;
+        overpaid[challenger] += more;
+        vm.deal(challenger, challenger.balance + due + more);
+        vm.prank(challenger);
+        gameId = game.open{value: due + more}(a.batchId, a.receipt.index, fieldsOf(a), a.path, secret);
+        vm.assertEq(game.game(gameId).bond, due, "the bond that is due");
         answerOf[gameId] = id;
         lies[gameId].from = type(uint256).max;
+    }
+
+    /// @dev Counted without the ledger: games that can still be lost.
+    function openGamesAgainst(address provider) internal view returns (uint256 count) {
+        for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
+            Game memory g = game.game(gameId);
+            if (g.provider == provider && isRunning(g)) count++;
+        }
     }
 
     function statusOf(uint256 id) internal view returns (ResponseStatus) {
@@ -172,9 +216,15 @@ abstract contract Honest is Moves {
 
     function claimNotShown(uint256 askId) internal {
         Answer storage a = answers[asks[askId].answerId];
-        bool wasVoid = ledger.isVoid(a.batchId, a.receipt.index);
         ledger.claimNotShown(a.batchId, a.receipt.index);
-        asks[askId].end = wasVoid ? AskEnd.PriceBack : AskEnd.NotShown;
+        asks[askId].end = AskEnd.NotShown;
+    }
+
+    /// @dev A game that made the response void settled what was asked for.
+    function endOfAsk(uint256 askId) internal view returns (AskEnd) {
+        Answer storage a = answers[asks[askId].answerId];
+        bool isOvertaken = asks[askId].end == AskEnd.Open && ledger.isVoid(a.batchId, a.receipt.index);
+        return isOvertaken ? AskEnd.Overtaken : asks[askId].end;
     }
 
     // --- receipts

@@ -76,7 +76,7 @@ contract Players is Settlement {
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
         vm.prank(challenger);
         game.open{value: p.challengerBond}(
-            batchId, answers[twin].receipt.index, fieldsOf(answers[twin]), path
+            batchId, answers[twin].receipt.index, fieldsOf(answers[twin]), path, ""
         );
         tried["two leaves at one index"]++;
     }
@@ -107,6 +107,11 @@ contract Players is Settlement {
         for (uint256 i = 0; i < answers.length; ++i) {
             uint256 id = (seed + i) % answers.length;
             if (!mustBeChallenged(id) || game.gameCount() >= _MOST_GAMES) continue;
+            if (block.timestamp <= emptyUntil(answers[id])) {
+                _mustFailToOpen(id, challengers[(seed >> 8) % 2]);
+                tried["a place that stays empty"]++;
+                continue;
+            }
             _openAndLie(id, challengers[(seed >> 8) % 2], seed);
             return;
         }
@@ -131,8 +136,8 @@ contract Players is Settlement {
         Answer storage a = answers[id];
         ResponseStatus status = statusOf(id);
         bool isOpen = status == ResponseStatus.Pending || status == ResponseStatus.Disputed;
-        bool hasRoom = ledger.response(a.batchId, a.receipt.index).openGames < p.maxGamesPerResponse;
-        return isOpen && hasRoom && block.timestamp <= challengeDeadline(a);
+        return
+            isOpen && hasRoom(a) && block.timestamp > emptyUntil(a) && block.timestamp <= challengeDeadline(a);
     }
 
     function _openAndLie(uint256 id, address challenger, uint256 seed) private {
@@ -143,13 +148,70 @@ contract Players is Settlement {
     }
 
     function _mustFailToOpen(uint256 id, address who) private {
+        bytes32 secret = commitOpening(id, who);
+        vm.roll(block.number + 1);
+        vm.assertFalse(_tryToOpen(id, who, secret));
+    }
+
+    function _tryToOpen(uint256 id, address who, bytes32 secret) private returns (bool done) {
         Answer storage a = answers[id];
-        vm.deal(who, who.balance + p.challengerBond);
+        uint256 bond = ledger.bondFor(a.provider);
+        vm.deal(who, who.balance + bond);
         bytes memory data =
-            abi.encodeCall(IDisputeGame.open, (a.batchId, a.receipt.index, fieldsOf(a), a.path));
+            abi.encodeCall(IDisputeGame.open, (a.batchId, a.receipt.index, fieldsOf(a), a.path, secret));
         vm.prank(who);
-        (bool done,) = address(game).call{value: p.challengerBond}(data);
-        vm.assertFalse(done);
+        (done,) = address(game).call{value: bond}(data);
+    }
+
+    /// @dev An honest opening in the mempool is copied: with its secret, and with a commitment of the same block.
+    function copyOpening(uint256 seed) external {
+        seed = _mixed(seed);
+        for (uint256 i = 0; i < answers.length; ++i) {
+            uint256 id = (seed + i) % answers.length;
+            if (!mustBeChallenged(id) || game.gameCount() >= _MOST_GAMES) continue;
+            if (!_canBeChallenged(id)) continue;
+            bytes32 secret = commitOpening(id, challengers[seed % 2]);
+            vm.roll(block.number + 1);
+            vm.assertFalse(_tryToOpen(id, challengers[2], secret));
+            vm.assertFalse(_tryToOpen(id, challengers[2], commitOpening(id, challengers[2])));
+            openCommitted(id, challengers[seed % 2], secret);
+            vm.assertFalse(_tryToOpen(id, challengers[seed % 2], secret));
+            tried["copied opening"]++;
+            return;
+        }
+    }
+
+    /// @dev A provider that is about to lose concedes to a friend first.
+    function concedeToAFriend(uint256 seed) external {
+        seed = _mixed(seed);
+        for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
+            Game memory g = game.game(gameId);
+            if (!isRunning(g) || !isHonest[g.challenger] || game.gameCount() >= _MOST_GAMES) continue;
+            if (isHonest[g.provider] || !_canBeChallenged(answerOf[gameId])) continue;
+            uint256 friends = open(answerOf[gameId], challengers[2 + seed % 3]);
+            // Another honest challenger's opening may be on its way; in the same block it comes too late.
+            _commit(answerOf[gameId], challengers[(seed >> 16) % 2]);
+            vm.roll(block.number + (seed >> 24) % 2);
+            _concede(friends, g.provider);
+            if ((seed >> 32) % 2 == 0) _joinNewest();
+            tried["concession to a friend"]++;
+            return;
+        }
+    }
+
+    /// @dev Friends take all places, lose one, and cannot have it back at once.
+    function refill(uint256 seed) external {
+        seed = _mixed(seed);
+        uint256 id = _some(seed);
+        if (id == answers.length || answers[id].batchId == 0 || (seed >> 8) % 2 == 0) return;
+        uint256 friends = 0;
+        while (game.gameCount() < _MOST_GAMES && _canBeChallenged(id)) friends = open(id, challengers[2]);
+        if (friends == 0 || hasRoom(answers[id])) return;
+        if (_isVoid(id)) return; // malformed
+        _concede(friends, challengers[2]);
+        _mustFailToOpen(id, challengers[2]);
+        vm.assertGe(challengeDeadline(answers[id]), block.timestamp + p.joinWindow + p.challengeWindow);
+        tried["refill at once"]++;
     }
 
     /// @dev A few moves, each in some running game.

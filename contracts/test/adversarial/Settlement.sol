@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInferenceLedger, ReceiptStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {RewardPot} from "../../src/interfaces/IOpenings.sol";
 import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
 import {Answer} from "./Arena.sol";
 import {Books} from "./Books.sol";
@@ -78,16 +79,93 @@ abstract contract Settlement is Books {
         uint256 askId = seed % asks.length;
         Answer storage a = answers[asks[askId].answerId];
         if (asks[askId].end != AskEnd.Open) return;
-        bool isVoid = ledger.isVoid(a.batchId, a.receipt.index);
         bool isLate = block.timestamp > ledger.response(a.batchId, a.receipt.index).showDeadline;
-        if (!isVoid && !isLate && (seed >> 8) % 8 == 0) {
+        if (endOfAsk(askId) == AskEnd.Overtaken) {
+            vm.expectPartialRevert(IInferenceLedger.NobodyAsked.selector);
+            ledger.claimNotShown(a.batchId, a.receipt.index);
+        } else if (!isLate && (seed >> 8) % 8 == 0) {
             show(askId);
-        } else if (isVoid || isLate) {
+        } else if (isLate) {
             claimNotShown(askId);
         } else {
             vm.expectPartialRevert(IInferenceLedger.ShowWindowOpen.selector);
             ledger.claimNotShown(a.batchId, a.receipt.index);
             tried["early claim of what is not shown"]++;
+        }
+    }
+
+    // --- openings that wait, and what is left of a lock
+
+    struct Opening {
+        uint256 answerId;
+        address who;
+        bytes32 secret;
+        uint256 blockNumber; // 0: used
+    }
+
+    Opening[] private _openings;
+
+    /// @dev Anybody may commit to anything; who found nothing hopes that somebody else did.
+    function commitSomehow(uint256 seed) external {
+        seed = _mixed(seed);
+        uint256 id = _some(seed);
+        if (id == answers.length || answers[id].batchId == 0) return;
+        _commit(id, challengers[(seed >> 8) % CHALLENGERS]);
+        vm.roll(block.number + (seed >> 16) % 2);
+    }
+
+    function _commit(uint256 id, address who) internal {
+        _openings.push(Opening(id, who, commitOpening(id, who), block.number));
+    }
+
+    function _joinNewest() internal {
+        _join(_openings[_openings.length - 1]);
+    }
+
+    /// @dev Works if and only if the response is void since a later block, in time, while places are left, once.
+    function joinSomehow(uint256 seed) external {
+        seed = _mixed(seed);
+        for (uint256 i = 0; i < _openings.length; ++i) {
+            Opening storage o = _openings[(seed + i) % _openings.length];
+            if (_isVoid(o.answerId) || i == 0) _join(o);
+        }
+    }
+
+    function _join(Opening storage o) private {
+        Answer storage a = answers[o.answerId];
+        RewardPot memory pot = ledger.rewardPot(a.batchId, a.receipt.index);
+        bool isWaiting = o.blockNumber != 0 && o.blockNumber < pot.voidBlock;
+        bool works =
+            _isVoid(o.answerId) && isWaiting && block.timestamp <= pot.joinDeadline && pot.placesLeft != 0;
+        vm.prank(o.who);
+        try ledger.join(a.batchId, a.receipt.index, o.secret) {
+            vm.assertTrue(works, "joined against the rules");
+            joins[o.answerId]++;
+            joined[o.who]++;
+            o.blockNumber = 0;
+            tried["join"]++;
+        } catch {
+            vm.assertTrue(!works, "kept out against the rules");
+            tried["join against the rules"]++;
+        }
+    }
+
+    function closeRewards(uint256 seed) external {
+        seed = _mixed(seed);
+        uint256 id = _some(seed);
+        if (id != answers.length && answers[id].batchId != 0) _closeRewards(id);
+    }
+
+    function _closeRewards(uint256 id) internal {
+        Answer storage a = answers[id];
+        RewardPot memory pot = ledger.rewardPot(a.batchId, a.receipt.index);
+        bool works = _isVoid(id) && block.timestamp > pot.joinDeadline && pot.placesLeft != 0;
+        try ledger.closeRewards(a.batchId, a.receipt.index) {
+            vm.assertTrue(works, "closed against the rules");
+            closed[id] += pot.placesLeft;
+            tried["rewards closed"]++;
+        } catch {
+            vm.assertTrue(!works, "could not be closed");
         }
     }
 
