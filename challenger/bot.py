@@ -21,8 +21,9 @@ from contracts.bindings.sender import Sender
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
 
 from .asking import DEFAULT_ASKS_PER_WINDOW, Asker, Wishes
-from .budgets import NO_LIMITS, Budgets, Limits, LostTooManyGames
+from .budgets import NO_LIMITS, Budgets, Limits
 from .dispatch import Dispatcher
+from .errors import LostTooManyGames
 from .game_play import GamePlayer, subject_of
 from .judging import Judge
 from .listing import Lister

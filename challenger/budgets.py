@@ -28,8 +28,8 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened
 from contracts.bindings.sender import Mined
 from contracts.protocol.ether import show_ether
-from prover.errors import GainsayError
 
+from .errors import OverBudget
 from .store import Store
 from .tables import FactRow, GameRow, SpendingRow
 
@@ -40,14 +40,6 @@ GAS_OF_A_GAME = 500_000
 _NUMBERS = re.compile(r"[0-9.]+")
 _LOST = "provider_won"
 _ACCEPTED = "lost games accepted"
-
-
-class OverBudget(GainsayError):
-    """A bond that the challenger's budgets do not allow now; tried again later."""
-
-
-class LostTooManyGames(GainsayError):
-    """The challenger stopped itself."""
 
 
 @dataclass(frozen=True)

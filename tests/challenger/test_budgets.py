@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from challenger.bot import Challenger, Options
-from challenger.budgets import DAY_S, GAS_OF_A_GAME, Budgets, Limits, LostTooManyGames
+from challenger.budgets import DAY_S, GAS_OF_A_GAME, Budgets, Limits
+from challenger.errors import LostTooManyGames
 from challenger.policies import RandomShare
 from challenger.store import Store, open_engine
 from contracts.bindings.log_reader import Cursor
