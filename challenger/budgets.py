@@ -25,7 +25,7 @@ from contracts.bindings.chain import Block
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
-from contracts.bindings.events import GameOpened
+from contracts.bindings.events import GameOpened, ResponseDisputed
 from contracts.bindings.sender import Mined
 from contracts.protocol.ether import show_ether
 
@@ -154,8 +154,13 @@ class Budgets:
             else:
                 row = row or SpendingRow(key=key, at=now)
                 row.gas_wei = str(result.fee_wei)
-                opened = self._contracts.events.decode(result.receipt.logs) if row.bond_wei != "0" else []
-                row.game_id = next((e.game_id for e in opened if isinstance(e, GameOpened)), row.game_id)
+                for event in (
+                    self._contracts.events.decode(result.receipt.logs) if row.bond_wei != "0" else []
+                ):
+                    if isinstance(event, GameOpened):
+                        row.game_id = event.game_id
+                    elif isinstance(event, ResponseDisputed):
+                        row.bond_wei = str(event.bond)  # what was sent beyond it came back
                 session.add(row)
             old = col(SpendingRow.at) < now - DAY_S
             over = select(GameRow.game_id).where(col(GameRow.outcome).is_not(None))
