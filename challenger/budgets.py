@@ -8,7 +8,7 @@
 | bonds per day | bonds staked in the last 24 hours, won back or not |
 | lost games | an honest challenger loses none: so many mean that this one is wrong, or is being deceived |
 
-Days are the chain's. Everything is in the database, so that a restart forgets nothing.
+Days are the chain's. Everything is in the database, so that a restart forgets neither bonds nor lost games.
 """
 
 from __future__ import annotations

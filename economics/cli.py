@@ -24,7 +24,8 @@ def economics(
     gas_price_gwei: Annotated[
         float | None,
         typer.Option(
-            "--gas-price-gwei", help="Price of gas (default: what the preset is made for: 20, on l2 0.1)."
+            "--gas-price-gwei",
+            help="Price of gas (default: what the preset is made for: 20, on l2 0.1; a deployment's chain's base fee).",
         ),
     ] = None,
     eth_usd: Annotated[float, typer.Option("--eth-usd", help="Price of one ether in dollars.")] = 3000.0,
@@ -71,11 +72,11 @@ def economics(
     """
     from .figures import figures
     from .gas import GAS
-    from .prices import GAS_PRICE_GWEI, Prices
+    from .prices import Prices
 
-    name, parameters = _parameters(preset, deployment, rpc_url)
+    name, parameters, usual_gwei = _parameters(preset, deployment, rpc_url)
     prices = Prices(
-        gas_price_gwei=gas_price_gwei if gas_price_gwei is not None else GAS_PRICE_GWEI.get(name, 20.0),
+        gas_price_gwei=gas_price_gwei if gas_price_gwei is not None else usual_gwei,
         eth_usd=eth_usd,
         fee_per_answer=fee_per_answer,
         saving_per_lie=saving_per_lie,
@@ -93,10 +94,12 @@ def economics(
     typer.echo(report(name, parameters, prices, found))
 
 
-def _parameters(preset: str | None, deployment: Path | None, rpc_url: str | None) -> tuple[str, Any]:
-    """(name, ProtocolParameters). Raises UsageError and what the bindings raise."""
+def _parameters(preset: str | None, deployment: Path | None, rpc_url: str | None) -> tuple[str, Any, float]:
+    """(name, ProtocolParameters, usual gas price in gwei). Raises UsageError and what the bindings raise."""
     from contracts.protocol.parameters import PRESETS
     from prover.errors import UsageError
+
+    from .prices import GAS_PRICE_GWEI
 
     if deployment is not None:
         if preset is not None:
@@ -107,13 +110,14 @@ def _parameters(preset: str | None, deployment: Path | None, rpc_url: str | None
 
         loaded = Deployment.load(deployment)
         chain = Chain(rpc_url or rpc_url_of(deployment) or DEFAULT_RPC_URL, expected_chain_id=loaded.chain_id)
-        return str(deployment), ProtocolContracts(chain, loaded).stake.parameters()
+        parameters = ProtocolContracts(chain, loaded).stake.parameters()
+        return str(deployment), parameters, max(1, chain.head().base_fee_wei) / 1e9
     if rpc_url is not None:
         raise UsageError("--rpc-url is the endpoint of a deployment's chain; name the file with --deployment")
     name = preset or "l2"
     if name not in PRESETS:
         raise UsageError(f"there is no preset {name!r}; the presets are {', '.join(PRESETS)}")
-    return name, PRESETS[name]
+    return name, PRESETS[name], GAS_PRICE_GWEI[name]
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _plot() -> str:
                     rate,
                     (found.honest_share_whatever_is_at_stake if dashed else found.honest_share),
                 )
-                for rate in _RATES
+                for rate in (10 ** (exponent / 4) for exponent in range(-8, 13))
                 for found in [figures(parameters, replace(_prices(name), answers_per_second=rate))]
             ],
             dashed,
@@ -188,7 +188,7 @@ def _plot() -> str:
             ),
             Panel(
                 "What always lying brings in the simulation", "p over the threshold", "dollars per round",
-                gains, (0.1, 0.5, 1, 2, 5), (-12, -9, -6, -3, 0, 3),
+                gains, (0.1, 0.5, 1, 2, 5), (-12, -9, -6, -3, 0, 3), names_below=True,
             ),
         ]
     )  # fmt: skip

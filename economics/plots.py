@@ -20,7 +20,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """`x_log`, `y_log`: logarithmic axes; points that have no place there are left out. `ticks` are on both axes."""
+    """`x_log`, `y_log`: logarithmic axes; points that have no place there are left out. The lines' names stand at the top
+    right, or at the bottom left."""
 
     title: str
     x_name: str
@@ -30,6 +31,7 @@ class Panel:
     y_ticks: Sequence[float]
     x_log: bool = True
     y_log: bool = False
+    names_below: bool = False
 
 
 def svg(panels: Sequence[Panel]) -> str:
@@ -73,9 +75,12 @@ def _panel(panel: Panel) -> list[str]:
         points = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in shown)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
         at = _TOP + 14 + 15 * number
+        start = right - 176
+        if panel.names_below:
+            at, start = bottom - 10 - 15 * (len(panel.lines) - 1 - number), _LEFT + 12
         parts.append(
-            f'<line x1="{right - 176}" y1="{at - 4}" x2="{right - 156}" y2="{at - 4}" stroke="{colour}" '
-            f'stroke-width="2"{dash}/><text x="{right - 150}" y="{at}">{line.name}</text>'
+            f'<line x1="{start}" y1="{at - 4}" x2="{start + 20}" y2="{at - 4}" stroke="{colour}" '
+            f'stroke-width="2"{dash}/><text x="{start + 26}" y="{at}">{line.name}</text>'
         )
     return parts
 

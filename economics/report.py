@@ -110,7 +110,7 @@ def report(name: str, parameters: ProtocolParameters, prices: Prices, found: Fig
 
 
 def _line(name: str, value: str, note: str) -> str:
-    return f"  {name:<30}{value:<34}{note}".rstrip()
+    return f"  {name:<32}{value:<32}{note}".rstrip()
 
 
 def _both(wei: int, prices: Prices) -> str:

@@ -74,22 +74,38 @@ class Capacity:
     def games(self) -> int | None:
         """Games that can be defended at once; None until that was measured."""
         seconds = self.seconds_per_game
-        return None if seconds is None else int(_SHARE_OF_CLOCK * self._clock_s / seconds)
+        return None if seconds is None else self._games_of(seconds)
+
+    def forget(self) -> None:
+        """Before a new measurement: a machine that was busy once is not slow for ever."""
+        with self._lock:
+            for kept in self._seconds.values():
+                kept.clear()
 
     def reason(self, open_games: int) -> str | None:
         """Why one more answer could not be defended, or None."""
         most = self.games
         if most is None or open_games < most:
             return None
-        if most == 0:
+        if open_games == 0:
+            # One slow moment must not end the node for good: only if no game was ever fast enough.
+            if self._games_of(self._fastest_s()) > 0:
+                return None
             return (
                 f"one game would take this machine {self.seconds_per_game:.0f} s of the {self._clock_s} s that it has; "
-                "serve a smaller model or use a faster machine"
+                "serve a smaller model or use a faster machine, or measure again with `gainsay provider capacity`"
             )
         return (
             f"{open_games} games are open, and this machine can defend {most} at once within their clocks; "
             "wait until some are over"
         )
+
+    def _games_of(self, seconds: float) -> int:
+        return int(_SHARE_OF_CLOCK * self._clock_s / seconds)
+
+    def _fastest_s(self) -> float:
+        with self._lock:
+            return sum(min(values.values()) for values in self._seconds.values())
 
     def timed(self, trace: ProvingTrace) -> ProvingTrace:
         """The same trace; what it takes is noted."""

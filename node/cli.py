@@ -151,6 +151,7 @@ def _measure(capacity: Any, serving: Any, tokens: int) -> None:
     prompt = [1] * (min(tokens, serving.model.config.max_positions) - 1)
     steps = serving.commitment.step_count
     for found in (Capacity(None, 1), capacity):
+        found.forget()
         measure(found, serving.replay(prompt, [1]), steps)
 
 

@@ -57,6 +57,19 @@ def test_the_slowest_of_the_last_games_counts_and_old_ones_are_forgotten() -> No
     assert capacity.seconds_per_game == 3.0
 
 
+def test_one_slow_moment_does_not_end_a_node_for_good() -> None:
+    capacity = with_seconds(None, 60, 1.0, 1.0)
+    capacity.note("proof", capacity.number(), 100.0)
+    assert capacity.games == 0
+    assert capacity.reason(0) is None and capacity.reason(1) is not None
+    capacity.forget()
+    capacity.note("trace", capacity.number(), 100.0)
+    capacity.note("proof", capacity.number(), 1.0)
+    assert "provider capacity" in (capacity.reason(0) or "")
+    capacity.forget()
+    assert capacity.games is None and capacity.reason(0) is None
+
+
 def test_a_restart_remembers_and_a_spoilt_file_does_not_end_it(tmp_path: Path) -> None:
     file = tmp_path / "model" / "capacity.json"
     with_seconds(file, 60, 2.0, 3.0)
