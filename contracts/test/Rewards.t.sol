@@ -108,6 +108,47 @@ contract RewardsTest is Scenario {
         expectSolvent();
     }
 
+    /// @dev Friends' openings wait as well, and join in the provider's own transaction: as if they had had all places.
+    function test_attack_friends_whose_openings_wait_join_first() external {
+        uint256 friends = openAs(copycat);
+        bytes32[] memory secrets = new bytes32[](p.maxGamesPerResponse - 1);
+        for (uint256 i = 0; i < secrets.length; ++i) {
+            secrets[i] = commitAs(copycat);
+        }
+        bytes32 honest = readyAs(challenger);
+        concedeTo(friends);
+        for (uint256 i = 0; i < secrets.length; ++i) {
+            joinAs(copycat, secrets[i]);
+        }
+        vm.prank(challenger);
+        vm.expectPartialRevert(IOpenings.NoRewardLeft.selector);
+        ledger.join(batchId, TARGET, honest);
+        vm.assertEq(total(copycat) - 1000 ether, 0.4 ether);
+        vm.assertEq(total(challenger), 1000 ether);
+        expectStatus(ResponseStatus.Void);
+        expectSolvent();
+    }
+
+    /// @dev A game that is open is another matter: whoever joins, its place is kept.
+    function test_attack_no_number_of_joins_takes_the_place_of_an_open_game() external {
+        uint256 friends = openAs(copycat);
+        uint256 honest = open();
+        bytes32[] memory secrets = new bytes32[](p.maxGamesPerResponse - 1);
+        for (uint256 i = 0; i < secrets.length; ++i) {
+            secrets[i] = readyAs(copycat);
+        }
+        concedeTo(friends);
+        for (uint256 i = 0; i < secrets.length - 1; ++i) {
+            joinAs(copycat, secrets[i]);
+        }
+        vm.prank(copycat);
+        vm.expectPartialRevert(IOpenings.NoRewardLeft.selector);
+        ledger.join(batchId, TARGET, secrets[secrets.length - 1]);
+        game.resolveVoid(honest);
+        vm.assertEq(stake.credits(challenger), game.game(honest).bond + p.gameReward);
+        vm.assertEq(total(copycat) - 1000 ether, 0.35 ether);
+    }
+
     function test_attack_joining_with_a_late_commitment() external {
         uint256 gameId = open();
         bytes32 sameBlock = commitAs(copycat);

@@ -271,6 +271,12 @@ class Stage:
         self.play(resolved, *actors)
         return self.contracts.game.game(game_id)
 
+    def _close_rewards(self, game: Game) -> None:
+        """Let the join time pass and have burned what nobody claimed of the lost lock."""
+        self.pass_time(self.contracts.stake.parameters().join_window + 1)
+        call = self.contracts.ledger.close_rewards(game.batch_id, game.index)
+        self.sender("deployer").send(call, key=f"close rewards {game.batch_id} {game.index}")
+
     def open_book(self, **roles: str) -> Book:
         """Note what these accounts (role in the report -> role on the devnet) have."""
         return Book(self.contracts, {name: self.devnet.accounts[role] for name, role in roles.items()})
@@ -279,6 +285,8 @@ class Stage:
         self, name: str, answered: Answered, game: Game, book: Book, house: HostedProvider
     ) -> ScenarioResult:
         """The entry of a scenario that a game decided."""
+        if self.contracts.ledger.is_void(game.batch_id, game.index):
+            self._close_rewards(game)
         changes = book.close()
         accepted = book.accepted_proof()
         made = house.made_proofs[-1] if accepted and house.made_proofs else None
