@@ -54,6 +54,9 @@ COMMANDS: dict[str, Entry] = {
     "challenger": Entry("challenger.cli:app", "Re-run responses and dispute the wrong ones."),
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),
     "settlements": Entry("node.settlements_cli:app", "Batches, disputes, stakes, bonds and credits."),
+    "economics": Entry(
+        "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
+    ),
     "prove": Entry("prover.cli:prove", "Prove one step of one window to a file, without a chain."),
     "verify": Entry("prover.cli:verify", "Check a proof file, without a chain."),
     "srs": Entry("prover.curve.srs_cli:app", "Import a powers-of-tau ceremony as the reference string."),

@@ -21,7 +21,9 @@ from contracts.bindings.sender import Sender
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
 
 from .asking import DEFAULT_ASKS_PER_WINDOW, Asker, Wishes
+from .budgets import NO_LIMITS, Budgets, Limits
 from .dispatch import Dispatcher
+from .errors import LostTooManyGames
 from .game_play import GamePlayer, subject_of
 from .judging import Judge
 from .listing import Lister
@@ -46,11 +48,12 @@ _LATE_LOOK_S = 1.0
 class Options:
     """`ask`: pay the price of asking for what providers hide, so that they must show it on chain or lose it;
     `ask_budget_wei`: at most so much per challenge window (None: 25 prices). `opening_margin_s`: do not open a game, or
-    ask, so shortly before the challenge window closes."""
+    ask, so shortly before the challenge window closes. `limits`: what may be risked."""
 
     watch_only: bool = False
     ask: bool = False
     ask_budget_wei: int | None = None
+    limits: Limits = NO_LIMITS
     confirmations: int = 0
     max_head_age_s: float | None = None
     opening_margin_s: int = 2
@@ -94,7 +97,10 @@ class Challenger:
         self._judge = Judge(
             store, models, self._arity, lambda: self._watcher.now, margin_s, self._found_invalid
         )
-        self._dispatcher = None if sender is None or self.options.watch_only else Dispatcher(sender)
+        self._budgets = Budgets(contracts, store, self.options.limits, lambda: self._watcher.now)
+        self._dispatcher = (
+            None if sender is None or self.options.watch_only else Dispatcher(sender, self._budgets)
+        )
         self._wishes: Wishes | None = None
         self._recovered_at = float("-inf")
         if self._dispatcher is not None:
@@ -125,7 +131,10 @@ class Challenger:
             self._winnings = Winnings(contracts, self._dispatcher)
 
     def run(self, stop: threading.Event) -> None:
-        """Until stopped. Nothing that fails in one loop keeps another from its work."""
+        """Until stopped. Nothing that fails in one loop keeps another from its work.
+
+        Raises LostTooManyGames when as many games were lost as may be, and the last one is over.
+        """
         poll_s = self.options.poll_s
         self._until_the_chain_answers(stop)
         loops = [
@@ -138,12 +147,15 @@ class Challenger:
         ]
         for loop in loops:
             loop.start()
-        stop.wait()
+        while not (stop.wait(poll_s) or self._has_given_up()):
+            pass
+        stop.set()
         for client in self._providers.clients():
             client.stop()
         until = time.monotonic() + _JOIN_S
         for loop in loops:
             loop.join(max(0.1, until - time.monotonic()))
+        self.require_trust()
 
     def tick(self) -> bool:
         """One round of every loop, one after the other; True when there may be more to do at once."""
@@ -183,10 +195,12 @@ class Challenger:
         ended = self._dispatcher.collect()
         head = self._contracts.chain.confirmed_head(self.options.confirmations)
         moved = self._player.play(head)
-        opened = self._opener.open_due(head) + self._joiner.join_due(head)
+        held_back = self._budgets.held_back(head) is not None
+        opened = 0 if held_back else self._opener.open_due(head)
+        opened += self._joiner.join_due(head)
         # Asks come last: nothing that runs waits for them. What was asked for once is claimed in any case.
         opened += self._asker.claim_due(head)
-        if self._wishes is not None:
+        if self._wishes is not None and not held_back:
             opened += self._asker.ask_due(head)
         self._winnings.withdraw(head)
         ended += self._dispatcher.collect()
@@ -207,6 +221,16 @@ class Challenger:
             return
         if first_unknown_fed_id(IdsOnly(*row.ids), model.commitment.vocabulary) is None:
             self._tracer.complete(subject_of(row.model_id, model, *row.ids), trace)
+
+    def require_trust(self) -> None:
+        """Raises LostTooManyGames when it stopped itself and nothing of its own runs any more."""
+        if self._has_given_up():
+            raise LostTooManyGames(f"the challenger stopped itself: {self._budgets.stopped()}")
+
+    def _has_given_up(self) -> bool:
+        if self._dispatcher is None or self._dispatcher.count:
+            return False
+        return self._budgets.stopped() is not None and not self._store.games(open_only=True)
 
     def _until_the_chain_answers(self, stop: threading.Event) -> None:
         """The windows of what is stored are told by the chain's clock: nothing starts before it was read."""

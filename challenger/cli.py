@@ -35,7 +35,7 @@ def run(
         bool,
         typer.Option(
             "--ask",
-            help="Ask on chain for responses that a provider hides. Each costs the ask price (0.02 ETH in the presets): the "
+            help="Ask on chain for responses that a provider hides. Each costs the ask price (0.00003 ETH in the preset l2): the "
             "provider's when it shows the response, back with a reward when not. At most ask_budget_wei per window.",
         ),
     ] = False,
@@ -85,6 +85,7 @@ def run(
         challenger = open_challenger(settings, connection, stop)
         if once:
             challenger.settle()
+            challenger.require_trust()
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
@@ -168,3 +169,71 @@ def list_verdicts(
         index = "" if row["index"] is None else str(row["index"])
         table.add_row(str(row["batch"]), index, row["state"], row["why"], played)
     Console().print(table)
+
+
+@app.command()
+def budgets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+) -> None:
+    """What is at risk and was spent today, beside its limits, and why no new game is opened, if so."""
+    from dataclasses import asdict
+
+    found, head = _budgets(rpc_url, deployment, account, keystore, database)
+    spent, limits = found.spent(), found.limits
+    because = found.held_back(head)
+    if as_json:
+        typer.echo(json.dumps({"spent": asdict(spent), "limits": asdict(limits), "held_back": because}))
+        return
+    from contracts.protocol.ether import show_ether
+
+    def line(name: str, value: str, limit: int | None, show: Any) -> None:
+        typer.echo(f"{name:<22}{value:<26}{'no limit' if limit is None else 'of ' + show(limit)}")
+
+    line("bonds at risk", show_ether(spent.bonds_at_risk_wei), limits.bonds_wei, show_ether)
+    line("bonds in 24 hours", show_ether(spent.bonds_of_day_wei), limits.bonds_per_day_wei, show_ether)
+    line("gas in 24 hours", show_ether(spent.gas_of_day_wei), limits.gas_per_day_wei, show_ether)
+    line("lost games", str(spent.lost_games), limits.lost_games, str)
+    typer.echo("new games are opened" if because is None else f"no new games: {because}")
+
+
+@app.command()
+def resume(
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    database: Database = None,
+) -> None:
+    """Let a challenger that stopped itself open games again; first find out why it lost."""
+    found, _ = _budgets(rpc_url, deployment, account, keystore, database)
+    typer.echo(f"{found.accept_lost_games()} lost games are accepted; new ones are counted from 0")
+
+
+def _budgets(
+    rpc_url: str | None,
+    deployment: Path | None,
+    account: str | None,
+    keystore: Path | None,
+    database: Path | None,
+) -> Any:
+    """(Budgets, newest block) of the challenger's account and database."""
+    from .budgets import Budgets
+    from .settings import load_settings
+    from .startup import connect, limits_of
+
+    settings = load_settings(
+        rpc_url=rpc_url,
+        deployment=deployment,
+        account=account,
+        keystore=keystore,
+        challenger_database=database,
+    )
+    connection = connect(settings)
+    head = connection.contracts.chain.head()
+    limits = limits_of(settings)
+    return Budgets(connection.contracts, connection.store, limits, lambda: head.timestamp), head

@@ -18,6 +18,8 @@ from contracts.bindings.errors import (
 )
 from contracts.bindings.sender import Mined, Sender
 
+from .budgets import Budgets
+
 log = structlog.get_logger(__name__)
 _LOOK_AGAIN_S = 5.0  # a node may have dropped one without mining a block
 
@@ -34,8 +36,8 @@ class _Sent:
 class Dispatcher:
     """Used by the game loop only, which owns all sending."""
 
-    def __init__(self, sender: Sender) -> None:
-        self.sender = sender
+    def __init__(self, sender: Sender, budgets: Budgets | None = None) -> None:
+        self.sender, self._budgets = sender, budgets
         self._on_the_way: dict[str, _Sent] = {}
         self._looked_at_block, self._looked_at_s = -1, 0.0
 
@@ -47,8 +49,11 @@ class Dispatcher:
         return key in self._on_the_way
 
     def submit(self, call: Call, key: str, done: Done) -> None:
-        """Journal, sign and send; `done` is called from a later `collect`. Raises what `Sender.submit` raises."""
+        """Journal, sign and send; `done` is called from a later `collect`. Raises `OverBudget` and what
+        `Sender.submit` raises."""
         if key not in self._on_the_way:
+            if self._budgets is not None:
+                self._budgets.take(key, call)
             self._on_the_way[key] = _Sent(self.sender.submit(call, key), done)
 
     def collect(self) -> int:
@@ -71,6 +76,8 @@ class Dispatcher:
             del self._on_the_way[key]
             ended += 1
             try:
+                if self._budgets is not None:
+                    self._budgets.ended(key, result)
                 sent.done(result)
             except BindingsError:
                 raise

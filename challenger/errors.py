@@ -17,5 +17,13 @@ class ProviderUnreachable(GainsayError):
     """A provider did not answer, or not with what it should; try again later."""
 
 
+class OverBudget(GainsayError):
+    """A bond that the challenger's budgets do not allow now; tried again later."""
+
+
+class LostTooManyGames(GainsayError):
+    """The challenger stopped itself."""
+
+
 class Stopped(Exception):
     """The program was asked to stop in the middle of a replay. No `GainsayError`: nothing was found out."""

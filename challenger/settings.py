@@ -47,6 +47,15 @@ class ChallengerSettings(ChainSettings):
     ask: bool = False  # pay for what providers hide to be shown on chain
     ask_budget_wei: Wei | None = None  # per challenge window; None: 25 times the price of asking
 
+    highest_fee_wei: Wei | None = None  # per gas, of everything that is sent; None: 500 gwei
+    open_below_gas_price_wei: Wei | None = (
+        None  # base fee above which no game is opened and nothing asked for
+    )
+    gas_budget_per_day_wei: Wei | None = None  # with what finishing the open games will cost
+    bond_budget_wei: Wei | None = None  # bonds at risk at a time
+    bond_budget_per_day_wei: Wei | None = None  # bonds staked in 24 hours, won back or not
+    stop_after_lost_games: Annotated[int, Field(ge=1)] | None = 3  # an honest challenger loses none
+
     challenger_database: Path | None = None  # None: one file per deployment and account
 
 

@@ -13,12 +13,13 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.lease import running_alone
 from contracts.bindings.opening import database_name, open_chain, open_signer
-from contracts.bindings.sender import Sender, sender_on_engine
+from contracts.bindings.sender import FeePolicy, Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
 from contracts.protocol.ether import show_ether
 from prover.foreign_json import read_json_file
 
 from .bot import Challenger, Options
+from .budgets import Limits
 from .local_models import LocalModels, load_local_model
 from .policies import parse_policy
 from .provider_client import provider_book
@@ -60,7 +61,16 @@ def connect(settings: ChallengerSettings) -> Connection:
     address = signer.address if signer else "watcher"
     database = settings.challenger_database or database_path(chain, contracts.deployment, address)
     engine = open_engine(database)
-    sender = sender_on_engine(chain, signer, engine, confirmations=opened.confirmations) if signer else None
+    fees = (
+        FeePolicy()
+        if settings.highest_fee_wei is None
+        else FeePolicy(highest_fee_wei=settings.highest_fee_wei)
+    )
+    sender = (
+        sender_on_engine(chain, signer, engine, confirmations=opened.confirmations, fees=fees)
+        if signer
+        else None
+    )
     traces = TraceFiles(database.with_name(database.name + "-traces"))
     return Connection(
         contracts,
@@ -113,12 +123,24 @@ def open_challenger(
             watch_only=settings.watch_only,
             ask=settings.ask,
             ask_budget_wei=settings.ask_budget_wei,
+            limits=limits_of(settings),
             confirmations=connection.confirmations,
             max_head_age_s=connection.max_head_age_s,
             opening_margin_s=2 if is_devnet else 60,
             poll_s=settings.poll_s,
         ),
         connection.traces,
+    )
+
+
+def limits_of(settings: ChallengerSettings) -> Limits:
+    """The budgets that the settings name."""
+    return Limits(
+        gas_price_wei=settings.open_below_gas_price_wei,
+        gas_per_day_wei=settings.gas_budget_per_day_wei,
+        bonds_wei=settings.bond_budget_wei,
+        bonds_per_day_wei=settings.bond_budget_per_day_wei,
+        lost_games=settings.stop_after_lost_games,
     )
 
 

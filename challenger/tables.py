@@ -5,7 +5,7 @@
 | cursor, batch (but its listing columns), dispute, game, asked, shown (but `taken`) | the watcher |
 | batch's `state` and `problem`; new responses, and ids that were withheld; what is to be asked for; `taken` | the listers |
 | a response's verdict | the judge |
-| opening; what became of asking | the game player |
+| opening; what became of asking; spending | the game player |
 """
 
 from __future__ import annotations
@@ -199,6 +199,19 @@ class AskingRow(SQLModel, table=True):
     next_try_at: float = 0.0
 
 
+class SpendingRow(SQLModel, table=True):
+    """What a transaction staked and cost, by its journal key; `at` is the chain's time, amounts are decimal numbers of
+    wei. `game_id` is the game that holds the bond, once it is known."""
+
+    __tablename__ = "challenger_spending"
+
+    key: str = Field(primary_key=True)
+    at: int = Field(index=True)
+    bond_wei: str = "0"
+    gas_wei: str = "0"
+    game_id: int | None = None
+
+
 class FactRow(SQLModel, table=True):
     """Single values, such as the secret of the policy."""
 
@@ -219,7 +232,7 @@ _OF_THE_CHAIN: tuple[Any, ...] = (
     ShownRow,
     AskingRow,
 )
-_TABLES = [row.__table__ for row in (*_OF_THE_CHAIN, FactRow)]
+_TABLES = [row.__table__ for row in (*_OF_THE_CHAIN, SpendingRow, FactRow)]
 
 
 def _nodes(packed: bytes) -> list[bytes]:

@@ -19,14 +19,23 @@ _STATE_FOLDER = Path(".gainsay")
 @app.command()
 def up(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the RPC endpoint.")] = 8545,
+    preset: Annotated[
+        str,
+        typer.Option("--preset", help="The deployment's rules: devnet (minutes), l1 or l2 (hours and days)."),
+    ] = "devnet",
     folder: Folder = _STATE_FOLDER,
     as_json: AsJson = False,
 ) -> None:
     """Start Anvil in the background and deploy the contracts; addresses go to .gainsay/devnet.json."""
+    from contracts.protocol.parameters import PRESETS
+    from prover.errors import UsageError
+
     from .lifecycle import state_file
     from .lifecycle import up as start
 
-    devnet = start(folder, port=port)
+    if preset not in PRESETS:
+        raise UsageError(f"there is no preset {preset!r}; the presets are {', '.join(PRESETS)}")
+    devnet = start(folder, port=port, parameters=PRESETS[preset])
     if as_json:
         typer.echo(json.dumps(devnet.as_json()))
         return

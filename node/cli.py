@@ -96,6 +96,8 @@ def run(
     with reporting() as report:
         serving = load_serving(settings, access, report)
     provider = Provider(settings, access, serving, signer)
+    if provider.capacity.games is None and not access.is_devnet:
+        _measure(provider.capacity, serving, settings.default_max_tokens)
     with provider.outbox.running_alone():
         wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_WEI if devnet else 0)
         stake = access.contracts.stake
@@ -103,6 +105,54 @@ def run(
             provider.outbox.send(stake.deposit(wanted), "deposit at start")
         provider.prepare()
         _serve(provider.app, settings.host, settings.port, _ready_line(provider, serving, settings))
+
+
+@app.command()
+def capacity(
+    model: Model = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=34, help="Length of the answer that is defended (default: 256).")
+    ] = None,
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how many games this machine can defend at once; `provider run` refuses requests beyond it."""
+    from prover.progress import reporting
+
+    from .capacity import Capacity
+    from .chain_access import open_chain
+    from .model_loading import load_serving
+    from .provider import capacity_file
+
+    settings = settings_of(devnet, rpc, deployment, None, account, model=model)
+    access = open_chain(settings)
+    with reporting() as report:
+        serving = load_serving(settings, access, report)
+    clock_s = access.parameters.clock
+    found = Capacity(capacity_file(settings, serving.model_id), clock_s)
+    _measure(found, serving, tokens or settings.default_max_tokens)
+    facts = {"seconds_per_game": found.seconds_per_game, "clock_s": clock_s, "games_at_once": found.games}
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(
+        f"a game takes this machine {found.seconds_per_game:.1f} s of a clock of {clock_s} s: it can defend "
+        f"{found.games} games at once"
+    )
+
+
+def _measure(capacity: Any, serving: Any, tokens: int) -> None:
+    """Twice: what is compiled or read from disk the first time would be taken for slowness."""
+    from .capacity import Capacity, measure
+
+    prompt = [1] * (min(tokens, serving.model.config.max_positions) - 1)
+    steps = serving.commitment.step_count
+    for found in (Capacity(None, 1), capacity):
+        found.forget()
+        measure(found, serving.replay(prompt, [1]), steps)
 
 
 @app.command()

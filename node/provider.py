@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -24,6 +25,7 @@ from prover.replay import Replay
 
 from .api.application import create_application
 from .backing import Backing
+from .capacity import Capacity
 from .chain_access import ChainAccess, default_database
 from .chain_follower import ChainFollower
 from .committer import Committer
@@ -56,6 +58,15 @@ class CommittedServing:
     commitment: ModelCommitment
     srs: SRS
     model_id: bytes
+
+    def replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
+        """A lazy trace of an answer."""
+        return Replay(self.model, self.commitment, self.srs, list(prompt_ids), list(output_ids))
+
+
+def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
+    """Where it is kept what defending this model's answers takes on this machine."""
+    return settings.traces_dir / model_id.hex() / "capacity.json"
 
 
 class Provider:
@@ -97,6 +108,7 @@ class Provider:
             parameters.lock_per_response,
             lambda: self.follower.state.stake_views if self.follower.state is not None else (),
         )
+        self.capacity = Capacity(capacity_file(settings, serving.model_id), parameters.clock)
         self.committer = Committer(contracts, self.journal, self.outbox, self.metrics, clock.now)
         self.defender = Defender(
             contracts,
@@ -200,7 +212,7 @@ class Provider:
 
     def readiness(self) -> str | None:
         """Why no answer can be backed now, or None."""
-        return self.health.reason()
+        return self.health.reason() or self._defence_reason()
 
     def start_workers(self) -> None:
         """Start following, committing and defending."""
@@ -229,9 +241,12 @@ class Provider:
         finally:
             self.stop_workers()
 
+    def _defence_reason(self) -> str | None:
+        state = self.follower.state
+        return None if state is None else self.capacity.reason(len(state.games))
+
     def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
-        serving = self._serving
-        return Replay(serving.model, serving.commitment, serving.srs, list(prompt_ids), list(output_ids))
+        return self.capacity.timed(self._serving.replay(prompt_ids, output_ids))
 
     def _add_gauges(self) -> None:
         def of_state(value: Callable[[], float]) -> Callable[[], float]:
@@ -259,6 +274,10 @@ class Provider:
         gauge(
             "gainsay_free_stake_ether", "Stake for new answers",
             of_state(lambda: follower.state.free_stake_wei / 1e18),  # type: ignore[union-attr]
+        )  # fmt: skip
+        gauge(
+            "gainsay_defendable_games", "Games that this machine can defend at once (NaN: not measured)",
+            lambda: float("nan") if (games := self.capacity.games) is None else games,
         )  # fmt: skip
         gauge(
             "gainsay_open_disputes",

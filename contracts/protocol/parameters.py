@@ -67,7 +67,7 @@ DEVNET = ProtocolParameters(
     arity=8,
 )
 
-#: Ethereum: a day to challenge, hours per move, two weeks to leave; amounts at 20 gwei per gas.
+#: Ethereum: a day to challenge, hours per move, two weeks to leave; amounts at 20 gwei per gas (docs/economics.md).
 L1 = ProtocolParameters(
     challenge_window=DAY,
     clock=12 * HOUR,
@@ -83,12 +83,12 @@ L1 = ProtocolParameters(
     inclusion_delay=HOUR,
     guardian_delay=0,
     guardian=NOBODY,
-    lock_per_response=3 * ETHER // 20,
+    lock_per_response=ETHER // 5,
     provider_bond=32 * ETHER,
     challenger_bond=ETHER // 20,
     receipt_claim_bond=ETHER // 50,
-    ask_price=ETHER // 100,
-    game_reward=3 * ETHER // 200,
+    ask_price=6 * ETHER // 1000,
+    game_reward=ETHER // 50,
     max_games_per_response=4,
     bond_load=16,
     arity=8,
@@ -114,7 +114,7 @@ L2 = ProtocolParameters(
     provider_bond=8 * ETHER,
     challenger_bond=ETHER // 2000,
     receipt_claim_bond=ETHER // 5000,
-    ask_price=ETHER // 10000,
+    ask_price=3 * ETHER // 100_000,
     game_reward=ETHER // 10000,
     max_games_per_response=4,
     bond_load=16,

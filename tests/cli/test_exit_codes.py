@@ -12,6 +12,7 @@ import pytest
 import challenger
 import contracts
 import devnet
+import economics
 import node
 import prover
 import verifier_gen
@@ -26,6 +27,7 @@ from .test_command import run
 ANYTHING_ELSE = {
     "GainsayError", "ModelError", "GenerationCancelledError", "QueueFullError", "NotReadyError",
     "ProviderUnreachable", "UnconstrainedError", "ScenarioStuck", "ScenarioFailed", "AnswerMissing",
+    "OverBudget", "LostTooManyGames",
 }  # fmt: skip
 # Raised and caught inside one package, by a program of the developers', or by a caller's own mistake.
 INTERNAL = {
@@ -38,7 +40,7 @@ NOT_IMPORTED = ("analysis", "migrations", "__main__")
 
 
 def our_exceptions() -> Iterator[type[BaseException]]:
-    for package in (prover, contracts, verifier_gen, node, challenger, devnet):
+    for package in (prover, contracts, verifier_gen, node, challenger, economics, devnet):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not any(part in module.name for part in NOT_IMPORTED):
                 found = importlib.import_module(module.name)

@@ -11,12 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.bindings.errors import CompilerNotFound
-from contracts.protocol.parameters import DEVNET
+from contracts.protocol.parameters import DEVNET, L2
 from devnet import anvil
 from devnet.anvil import free_port, process_runs, start_anvil, stop_process
 from devnet.cli import app
 from devnet.errors import AnvilNotFound, DevnetAlreadyRunning, DevnetNotRunning, PortInUse
 from devnet.lifecycle import Devnet, down, pid_file, state_file, status, up
+from prover.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,17 @@ def test_the_command_line(folder: Path) -> None:
     shown = run(app, ["status", "--json", *state])
     assert json.loads(shown.output)["running"] is True
     assert run(app, ["down", *state]).output == "devnet stopped\n"
+
+
+def test_a_devnet_has_the_rules_of_the_preset_that_is_named(tmp_path: Path) -> None:
+    arguments = ["up", "--folder", str(tmp_path), "--port", str(free_port()), "--preset"]
+    refused = CliRunner().invoke(app, [*arguments, "moon"])
+    assert isinstance(refused.exception, UsageError) and "devnet, l1, l2" in str(refused.exception)
+    assert not state_file(tmp_path).exists()
+    try:
+        started = CliRunner().invoke(app, [*arguments, "l2"])
+        assert started.exit_code == 0, started.output
+        devnet = Devnet.load(tmp_path)
+        assert devnet.parameters == L2 == devnet.contracts().stake.parameters()
+    finally:
+        down(tmp_path)

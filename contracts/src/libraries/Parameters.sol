@@ -87,7 +87,8 @@ library Parameters {
         });
     }
 
-    /// @notice Ethereum: a day to challenge, hours per move, two weeks to leave; amounts at 20 gwei per gas.
+    /// @notice Ethereum: a day to challenge, hours per move, two weeks to leave. Amounts at 20 gwei per gas: a reward is
+    ///         twice a challenger's gas (0.5 M), a lock ten rewards, half a bond pays for a defence, the ask price for showing.
     function l1() internal pure returns (ProtocolParameters memory) {
         return ProtocolParameters({
             challengeWindow: 1 days,
@@ -104,12 +105,12 @@ library Parameters {
             inclusionDelay: 1 hours,
             guardianDelay: 0,
             guardian: address(0),
-            lockPerResponse: 0.15 ether,
+            lockPerResponse: 0.2 ether,
             providerBond: 32 ether,
             challengerBond: 0.05 ether,
             receiptClaimBond: 0.02 ether,
-            askPrice: 0.01 ether,
-            gameReward: 0.015 ether,
+            askPrice: 0.006 ether,
+            gameReward: 0.02 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
             arity: 8
@@ -117,7 +118,8 @@ library Parameters {
     }
 
     /// @notice A rollup: forced inclusion takes up to a day, and time runs on while the sequencer is down, so every window
-    ///         is longer; amounts at 0.1 gwei per gas, data included.
+    ///         is longer; a challenge needs two transactions in a row and has three days. Amounts as on Ethereum, at 0.1 gwei
+    ///         per gas, data included.
     function l2() internal pure returns (ProtocolParameters memory) {
         return ProtocolParameters({
             challengeWindow: 3 days,
@@ -138,7 +140,7 @@ library Parameters {
             providerBond: 8 ether,
             challengerBond: 0.0005 ether,
             receiptClaimBond: 0.0002 ether,
-            askPrice: 0.0001 ether,
+            askPrice: 0.00003 ether,
             gameReward: 0.0001 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
