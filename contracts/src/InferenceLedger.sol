@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {
     Batch,
@@ -24,7 +24,7 @@ import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {TokenIds} from "./libraries/TokenIds.sol";
 
 /// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
-contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
+contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuardTransient {
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
         "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,uint64 postingDeadline)"
     );

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {IProviderStake, StakeAccount} from "./interfaces/IProviderStake.sol";
 import {Parameters, ProtocolParameters} from "./libraries/Parameters.sol";
 
 /// @title The vault of the protocol; documented on `IProviderStake`
-contract ProviderStake is IProviderStake, ReentrancyGuard {
+contract ProviderStake is IProviderStake, ReentrancyGuardTransient {
     /// @inheritdoc IProviderStake
     address public immutable deployer;
 
