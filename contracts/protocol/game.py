@@ -75,12 +75,12 @@ class Game:
     index: int
     provider: str
     challenger: str
-    model_id: bytes
-    prompt_hash: bytes
-    output_hash: bytes
     prompt_length: int
     output_length: int
     max_tokens: int
+    model_id: bytes
+    prompt_hash: bytes
+    output_hash: bytes
     phase: Phase
     target: Target
     outcome: Outcome
@@ -89,9 +89,9 @@ class Game:
     turn_started_at: int
     provider_clock: int
     challenger_clock: int
-    round: int
     range_start: int
     range_end: int
+    round: int
     window: int
     position: int
     chosen_id: int

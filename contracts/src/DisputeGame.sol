@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {
     EmbeddingProof,
@@ -15,7 +16,7 @@ import {
     Target
 } from "./interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseFields} from "./interfaces/IInferenceLedger.sol";
-import {IModelRegistry, ModelSpec, StepKind} from "./interfaces/IModelRegistry.sol";
+import {IModelRegistry, StepKind} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Bisection} from "./libraries/Bisection.sol";
 import {Boundary} from "./libraries/Boundary.sol";
@@ -26,7 +27,7 @@ import {TokenIds} from "./libraries/TokenIds.sol";
 import {VerifierCall} from "./libraries/VerifierCall.sol";
 
 /// @title The dispute game; documented on `IDisputeGame`, state table in contracts/README.md
-contract DisputeGame is IDisputeGame, ReentrancyGuard {
+contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     bytes32 private constant SAMPLING_GREEDY = keccak256("greedy");
 
     /// @inheritdoc IDisputeGame
@@ -78,13 +79,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         emit GameOpened(gameId, batchId, index, msg.sender, g.provider, g.modelId, leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
-        ModelSpec memory spec = registry.spec(g.modelId);
-        if (_isMalformed(spec, fields)) {
+        (uint256 stepCount,, uint256 maxPositions) = registry.sizes(g.modelId);
+        if (_isMalformed(maxPositions, fields)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
         }
         g.round = 1;
-        g.rangeEnd = uint32(spec.stepCount);
+        g.rangeEnd = uint24(stepCount);
         _startTurn(gameId, g, Phase.AwaitBoundaries);
     }
 
@@ -97,14 +98,15 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         bool isFirst = g.round == 1;
         uint256 expected = isFirst ? parts + 1 : parts - 1;
         require(hashes.length == expected, WrongHashCount(hashes.length, expected));
-        delete g.boundaries;
+        bytes32[] memory boundaries = new bytes32[](parts + 1);
         // Later rounds inherit both ends, so the start stays agreed and the end stays disputed.
-        if (!isFirst) g.boundaries.push(g.startHash);
+        if (!isFirst) (boundaries[0], boundaries[parts]) = (g.startHash, g.endHash);
+        uint256 first = isFirst ? 0 : 1;
         for (uint256 i = 0; i < hashes.length; ++i) {
-            g.boundaries.push(hashes[i]);
+            boundaries[first + i] = hashes[i];
         }
-        if (!isFirst) g.boundaries.push(g.endHash);
-        emit BoundariesPosted(gameId, g.round, g.rangeStart, g.rangeEnd, g.boundaries);
+        g.boundaries = boundaries;
+        emit BoundariesPosted(gameId, g.round, g.rangeStart, g.rangeEnd, boundaries);
         _nextTurn(gameId, g, Phase.AwaitChallenge);
     }
 
@@ -127,7 +129,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     /// @inheritdoc IDisputeGame
     function proveStep(uint256 gameId, StepProof calldata stepProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Step);
-        uint256[] memory inputs = Statements.step(g, registry.spec(g.modelId), stepProof);
+        (bytes32 stepKeysRoot, uint256 stepCount) = registry.stepKeys(g.modelId);
+        uint256[] memory inputs = Statements.step(g, stepKeysRoot, stepCount, stepProof);
         StepKind kind = g.rangeStart % 2 == 0 ? StepKind.Attention : StepKind.Mlp;
         _settleByProof(gameId, g, kind, stepProof.key, inputs, stepProof.proof);
     }
@@ -163,8 +166,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     function challengePart(uint256 gameId, uint256 part) external nonReentrant {
         Game storage g = _turn(gameId, Phase.AwaitChallenge);
         (uint256 start, uint256 end) = Bisection.part(g.rangeStart, g.rangeEnd, _arity, part);
-        g.rangeStart = uint32(start);
-        g.rangeEnd = uint32(end);
+        g.rangeStart = uint24(start);
+        g.rangeEnd = uint24(end);
         g.startHash = g.boundaries[part];
         g.endHash = g.boundaries[part + 1];
         emit PartChallenged(gameId, part, uint32(start), uint32(end), g.startHash, g.endHash);
@@ -189,10 +192,10 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         require(position >= first && position <= last, PositionOutOfRange(position, first, last));
         Statements.checkOutput(g, outputIds);
         uint256 chosenId = TokenIds.at(outputIds, position - first);
-        uint256 vocabSize = registry.spec(g.modelId).vocabSize;
+        (, uint256 vocabSize,) = registry.sizes(g.modelId);
         require(rivalId < vocabSize && rivalId != chosenId, InvalidRival(rivalId, chosenId, vocabSize));
         g.target = Target.Head;
-        g.position = uint32(position);
+        g.position = uint16(position);
         g.chosenId = uint32(chosenId);
         g.rivalId = uint32(rivalId);
         g.rangeStart = g.rangeEnd;
@@ -206,7 +209,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         Game storage g = _turn(gameId, Phase.AwaitChoice);
         uint256 windows = Boundary.windows(g.promptLength, g.outputLength);
         require(window < windows, WindowOutOfRange(window, windows));
-        g.window = uint32(window);
+        g.window = uint16(window);
         emit WindowChosen(gameId, window);
         _nextTurn(gameId, g, Phase.AwaitProof);
     }
@@ -300,18 +303,20 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
         bytes32[] calldata path,
         bytes32 secret
     ) private returns (bytes32 leaf) {
-        (g.provider, g.modelId, leaf, g.bond) =
+        uint256 bond;
+        (g.provider, g.modelId, leaf, bond) =
             ledger.beginGame(batchId, index, fields, path, msg.sender, secret);
-        g.batchId = batchId;
-        g.index = index;
+        g.bond = SafeCast.toUint88(bond);
+        g.batchId = uint64(batchId);
+        g.index = uint32(index);
         g.challenger = msg.sender;
         g.promptHash = fields.promptHash;
         g.outputHash = fields.outputHash;
         g.promptLength = _saturate(fields.promptLength);
         g.outputLength = _saturate(fields.outputLength);
         g.maxTokens = _saturate(fields.maxTokens);
-        g.providerClock = _clock;
-        g.challengerClock = _clock;
+        g.providerClock = uint56(_clock);
+        g.challengerClock = uint56(_clock);
     }
 
     /// @dev A game that is not over, whatever happened to its response.
@@ -363,9 +368,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     function _nextTurn(uint256 gameId, Game storage g, Phase phase) private {
         uint64 timestamp = uint64(block.timestamp);
         if (_isProvidersTurn(g.phase)) {
-            g.providerClock = ChessClock.remaining(g.providerClock, g.turnStartedAt, timestamp);
+            g.providerClock = uint56(ChessClock.remaining(g.providerClock, g.turnStartedAt, timestamp));
         } else {
-            g.challengerClock = ChessClock.remaining(g.challengerClock, g.turnStartedAt, timestamp);
+            g.challengerClock = uint56(ChessClock.remaining(g.challengerClock, g.turnStartedAt, timestamp));
         }
         _startTurn(gameId, g, phase);
     }
@@ -373,7 +378,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     function _startTurn(uint256 gameId, Game storage g, Phase phase) private {
         uint64 budget = _isProvidersTurn(phase) ? g.providerClock : g.challengerClock;
         g.phase = phase;
-        g.turnStartedAt = uint64(block.timestamp);
+        g.turnStartedAt = uint48(block.timestamp);
         g.deadline = ChessClock.deadline(g.turnStartedAt, budget, _extension(phase, g.round));
         emit TurnStarted(gameId, _mover(g), phase, g.deadline);
     }
@@ -429,13 +434,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuard {
     // --- private: the response
 
     /// @dev A leaf that no honest provider posts; there is nothing to bisect.
-    function _isMalformed(ModelSpec memory spec, ResponseFields calldata fields) private pure returns (bool) {
+    function _isMalformed(uint256 maxPositions, ResponseFields calldata fields) private pure returns (bool) {
         uint256 limit = type(uint32).max;
         if (fields.promptLength == 0 || fields.promptLength > limit) return true;
         if (fields.outputLength == 0 || fields.outputLength > limit) return true;
         if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
         if (fields.samplingHash != SAMPLING_GREEDY) return true;
-        return Boundary.positions(fields.promptLength, fields.outputLength) > spec.maxPositions;
+        return Boundary.positions(fields.promptLength, fields.outputLength) > maxPositions;
     }
 
     /// @dev Whether the id at this place of the output is an end token.

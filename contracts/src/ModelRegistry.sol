@@ -50,6 +50,23 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function sizes(bytes32 modelId)
+        external
+        view
+        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions)
+    {
+        require(isRegistered(modelId), ModelUnknown(modelId));
+        ModelSpec storage s = _specs[modelId];
+        return (s.stepCount, s.vocabSize, s.maxPositions);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function stepKeys(bytes32 modelId) external view returns (bytes32 root, uint256 stepCount) {
+        require(isRegistered(modelId), ModelUnknown(modelId));
+        return (_specs[modelId].stepKeysRoot, _specs[modelId].stepCount);
+    }
+
+    /// @inheritdoc IModelRegistry
     function verifier(bytes32 modelId, StepKind kind) external view returns (address) {
         require(isRegistered(modelId), ModelUnknown(modelId));
         return _verifiers[modelId][uint256(kind)];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {IInferenceLedger} from "./interfaces/IInferenceLedger.sol";
 import {IOpenings, RewardPot} from "./interfaces/IOpenings.sol";
@@ -9,7 +9,7 @@ import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 
 /// @title The part of the ledger about openings, bonds and rewards; documented on `IOpenings`
-abstract contract Openings is IOpenings, ReentrancyGuard {
+abstract contract Openings is IOpenings, ReentrancyGuardTransient {
     IProviderStake private immutable _vault;
     uint64 private immutable _joinWindow;
     uint256 private immutable _challengerBond;

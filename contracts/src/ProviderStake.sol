@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {Guardian} from "./Guardian.sol";
 import {CreditReason, IProviderStake, StakeAccount} from "./interfaces/IProviderStake.sol";
 import {Parameters, ProtocolParameters} from "./libraries/Parameters.sol";
 
 /// @title The vault of the protocol; documented on `IProviderStake`
-contract ProviderStake is IProviderStake, Guardian, ReentrancyGuard {
+contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     /// @inheritdoc IProviderStake
     address public immutable deployer;
 

@@ -43,6 +43,12 @@ def test_protocol_contracts_fit_the_code_size_limit() -> None:
         assert 0 < sizes[name]["runtime_size"] <= CODE_SIZE_LIMIT, (name, sizes[name])
 
 
+def test_every_move_costs_what_the_snapshot_says() -> None:
+    """Forge compares with `snapshots/GasPerMove.json`; foundry.toml says how to write it again after a change."""
+    assert json.loads((ROOT / "snapshots" / "GasPerMove.json").read_text())
+    _forge("test", "--match-path", "contracts/test/GasPerMove.t.sol", profile="gas")
+
+
 @pytest.mark.long
 def test_invariants_hold_in_long_runs_of_honest_and_malicious_actors() -> None:
     """Runs and depth are those of the profile `deep` in foundry.toml."""

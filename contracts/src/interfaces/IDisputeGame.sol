@@ -42,7 +42,10 @@ enum Reason {
     Overrun
 }
 
-/// @notice The whole state of a game.
+/// @notice The whole state of a game, in the order in which it fills storage slots (`// ---`); most turns change one.
+///         What bounds the small fields: an index is below its batch's `uint32` count, steps are at most 2^16 and positions 2^14
+///         (`ModelRegistry`), a round has at least half the steps of the one before, 2^88 wei are more than all
+///         ether there is, and `Parameters.validate` bounds the clock.
 /// @param deadline last second of the mover's turn
 /// @param turnStartedAt when the turn began
 /// @param providerClock seconds the provider has left on its chess clock (not counting this turn)
@@ -57,32 +60,37 @@ enum Reason {
 /// @param chosenId head: the id that the response has after `position`
 /// @param rivalId head: the id that the challenger says beats it
 struct Game {
-    uint256 batchId;
-    uint256 index;
+    uint64 batchId;
+    uint32 index;
     address provider;
+    // ---
     address challenger;
-    bytes32 modelId;
-    bytes32 promptHash;
-    bytes32 outputHash;
     uint32 promptLength;
     uint32 outputLength;
     uint32 maxTokens;
+    // ---
+    bytes32 modelId;
+    bytes32 promptHash;
+    bytes32 outputHash;
+    // ---
     Phase phase;
     Target target;
     Outcome outcome;
     Reason reason;
     uint64 deadline;
-    uint64 turnStartedAt;
-    uint64 providerClock;
-    uint64 challengerClock;
-    uint32 round;
-    uint32 rangeStart;
-    uint32 rangeEnd;
-    uint32 window;
-    uint32 position;
+    uint48 turnStartedAt;
+    uint56 providerClock;
+    uint56 challengerClock;
+    // ---
+    uint24 rangeStart;
+    uint24 rangeEnd;
+    uint8 round;
+    uint16 window;
+    uint16 position;
     uint32 chosenId;
     uint32 rivalId;
-    uint256 bond;
+    uint88 bond;
+    // ---
     bytes32 startHash;
     bytes32 endHash;
     bytes32[] boundaries;

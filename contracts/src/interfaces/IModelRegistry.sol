@@ -86,6 +86,15 @@ interface IModelRegistry {
     /// @notice The spec of a registered model; reverts with `ModelUnknown` otherwise.
     function spec(bytes32 modelId) external view returns (ModelSpec memory);
 
+    /// @notice The sizes of a registered model's spec, without reading all of it.
+    function sizes(bytes32 modelId)
+        external
+        view
+        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
+
+    /// @notice The tree of a registered model's step keys, without reading the whole spec.
+    function stepKeys(bytes32 modelId) external view returns (bytes32 root, uint256 stepCount);
+
     /// @notice The verifier of one kind of step of a registered model.
     function verifier(bytes32 modelId, StepKind kind) external view returns (address);
 }

@@ -21,7 +21,7 @@ import {TokenIds} from "./TokenIds.sol";
 library Statements {
     /// @notice [before.x, before.y, after.x, after.y] for an MLP step (odd); for an attention step (even)
     ///         [w, x_0.x, x_0.y, ..., x_w.x, x_w.y, after_w.x, after_w.y].
-    function step(Game storage game, ModelSpec memory spec, StepProof calldata stepProof)
+    function step(Game storage game, bytes32 stepKeysRoot, uint256 stepCount, StepProof calldata stepProof)
         internal
         view
         returns (uint256[] memory inputs)
@@ -32,11 +32,7 @@ library Statements {
         bytes32 keyDigest = keccak256(stepProof.key);
         require(
             MerklePath.leads(
-                stepProof.keyPath,
-                spec.stepKeysRoot,
-                Leaves.stepKey(number, keyDigest),
-                number,
-                spec.stepCount
+                stepProof.keyPath, stepKeysRoot, Leaves.stepKey(number, keyDigest), number, stepCount
             ),
             IDisputeGame.WrongStepKey(number, keyDigest)
         );

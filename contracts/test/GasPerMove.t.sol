@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {Scenario} from "./Scenario.sol";
+
+/// @title What each move costs, in a file that a review sees
+/// @notice One false challenge of an MLP step, one of an embedding row and one of a head pair. Under the profile `gas`
+///         every call is a transaction of its own and must cost what `snapshots/GasPerMove.json` says. The verifier
+///         is the preset one, so proofs stand without their verification.
+contract GasPerMoveTest is Scenario {
+    // An MLP step in a part of two, so that there is a second round.
+    uint256 private constant STEP = 1;
+
+    function test_gas_of_a_false_challenge_of_an_mlp_step() public {
+        uint256 gameId = open();
+        measured("1 open");
+        postBoundaries(gameId, STEP + 1, 0);
+        measured("2 postBoundaries, round 1");
+        challengeStep(gameId, STEP);
+        measured("3 challengePart, of several steps");
+        postBoundaries(gameId, STEP + 1, 0);
+        measured("4 postBoundaries, round 2");
+        challengeStep(gameId, STEP);
+        measured("5 challengePart, of one step");
+        revealWindows(gameId, STEP, 0);
+        measured("6 revealWindows");
+        chooseWindow(gameId, 0);
+        measured("7 chooseWindow");
+        presetStep(STEP, 0);
+        proveStep(gameId, stepProof(STEP, 0));
+        measured("8 proveStep");
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    function test_gas_of_an_embedding_challenge() public {
+        uint256 gameId = open();
+        postBoundaries(gameId, NEVER, 0);
+        challengeInput(gameId);
+        measured("challengeInput");
+        revealInput(gameId);
+        chooseWindow(gameId, 0);
+        presetEmbedding(0);
+        proveEmbedding(gameId, embeddingProof(0));
+        measured("proveEmbedding");
+    }
+
+    function test_gas_of_the_endings() public {
+        uint256 gameId = open();
+        uint256 other = openAs(copycat);
+        letTimePass(gameId);
+        game.timeout(gameId);
+        measured("timeout");
+        game.resolveVoid(other);
+        measured("resolveVoid");
+    }
+
+    function measured(string memory move) private {
+        vm.snapshotGasLastCall("GasPerMove", move);
+        vm.warp(block.timestamp + 12); // clocks and deadlines change with every move, as on a chain
+    }
+}
