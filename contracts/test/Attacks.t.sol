@@ -12,16 +12,16 @@ contract AttacksTest is Scenario {
     }
 
     function test_attack_playing_against_oneself_costs_on_both_sides() external {
-        // The provider's friend wins: half the lock is gone.
+        // The provider's friend wins: half the lock and the bond are gone.
         uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
         uint256 gameId = openAs(copycat);
         vm.prank(provider);
         game.concede(gameId);
         uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
-        vm.assertEq(before - afterwards, p.lockPerResponse / 2);
+        vm.assertEq(before - afterwards, p.lockPerResponse / 2 + p.providerBond);
         // The provider's friend loses: half the bond is gone.
         batchId = post(response, "again");
-        before = afterwards;
+        before = total(provider) + total(copycat) + stake.account(provider).total;
         gameId = openAs(copycat);
         vm.prank(copycat);
         game.concede(gameId);
@@ -200,7 +200,7 @@ contract AttacksTest is Scenario {
         bytes32 otherModel = registry.register(spec, verifierAddresses());
         bytes32 root = ledger.batch(batchId).root;
         vm.startPrank(provider);
-        uint256 other = ledger.postBatch(root, "another salt", otherModel, 3);
+        uint256 other = ledger.postBatch(provider, root, "another salt", otherModel, 3);
         vm.stopPrank();
         bytes32[] memory path = batchPath();
         vm.prank(challenger);
@@ -248,7 +248,7 @@ contract AttacksTest is Scenario {
         vm.prank(provider);
         game.concede(friends); // before it loses to the honest challenger
         uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
-        vm.assertEq(afterwards + p.lockPerResponse / 2, before + p.challengerBond);
+        vm.assertEq(afterwards + p.lockPerResponse / 2 + p.providerBond, before + p.challengerBond);
         game.resolveVoid(honest);
         vm.assertEq(stake.credits(challenger), p.challengerBond);
         expectStatus(ResponseStatus.Void);

@@ -26,7 +26,7 @@ contract TimeoutTest is Scenario {
         expectTimeout(open(), Phase.AwaitBoundaries, Outcome.ChallengerWon);
         expectStatus(ResponseStatus.Void);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.lockPerResponse / 2);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse / 2);
+        vm.assertEq(stake.totalBurned(), p.lockPerResponse / 2 + p.providerBond);
     }
 
     function test_the_challenger_must_challenge() external {

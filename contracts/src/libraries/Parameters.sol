@@ -8,7 +8,7 @@ pragma solidity ^0.8.28;
 /// @param traceExtension least time for the first boundary hashes (the whole trace must be computed)
 /// @param proveExtension least time for a proof
 /// @param exitDelay between asking for stake back and getting it
-/// @param postingWindow longest time between answering and posting that clients should accept in a receipt
+/// @param postingWindow longest time between a receipt's date and its posting deadline
 /// @param receiptClaimWindow how long after its posting deadline an unposted receipt still costs stake
 /// @param receiptAnswerWindow how long the provider has to show the leaf of a claimed receipt
 /// @param showWindow how long the provider has to show a response that somebody asks for
@@ -179,11 +179,10 @@ library Parameters {
         require(p.joinWindow > outage && p.joinWindow <= longest, InvalidParameter("joinWindow"));
         // Whoever learns from a receipt's posting deadline that its answer is not shown can still ask for it.
         require(p.challengeWindow >= p.postingWindow, InvalidParameter("challengeWindow"));
-        // The stake behind a receipt must still be here while a claim on it can be filed.
-        require(
-            p.exitDelay > uint256(p.postingWindow) + p.receiptClaimWindow && p.exitDelay <= longest,
-            InvalidParameter("exitDelay")
-        );
+        // The stake behind a receipt must still be here when the last claim on it is lost, and somebody can say so.
+        uint256 receiptLife =
+            uint256(p.postingWindow) + p.receiptClaimWindow + p.receiptAnswerWindow + p.inclusionDelay;
+        require(p.exitDelay > receiptLife && p.exitDelay <= longest, InvalidParameter("exitDelay"));
         // A guardian without time does nothing; time without a guardian would be nobody's.
         require((p.guardian == address(0)) == (p.guardianDelay == 0), InvalidParameter("guardian"));
         require(p.guardianDelay <= 30 days, InvalidParameter("guardianDelay"));
