@@ -91,7 +91,7 @@ class Committer:
         if not self._ledger.batch_of(self._outbox.address, salt):
             if self._is_delayed(batch) or not self._is_covered(batch):
                 return
-            call = self._ledger.post_batch(root, salt, model_id, len(rows))
+            call = self._ledger.post_batch(self._outbox.address, root, salt, model_id, len(rows))
             try:
                 self._outbox.send(call, f"post:{batch.salt}")
                 self._metrics.batches_posted.inc()

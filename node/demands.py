@@ -21,7 +21,7 @@ import structlog
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, TransactionTimedOut
-from contracts.bindings.inference_ledger import ReceiptStatus
+from contracts.bindings.receipt_claims import ReceiptStatus
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.token_ids import unpack_token_ids
@@ -128,19 +128,19 @@ class DemandAnswerer:
                 yield self._claim(claim)
 
     def _claim(self, claim: dict[str, Any]) -> Demand:
-        ledger, identity = self._contracts.ledger, bytes.fromhex(claim["receipt_id"][2:])
+        receipts, identity = self._contracts.receipts, bytes.fromhex(claim["receipt_id"][2:])
 
         def answer() -> Call | None:
             row = self._journal.find_response(claim["leaf"])
             if row is None:
                 self._lost("claimed receipt is not in the database", receipt=claim["receipt_id"])
                 return None
-            return ledger.answer_claim(identity, self._path(row))
+            return receipts.answer_claim(identity, self._path(row))
 
         return Demand(
             name=f"answer:{claim['receipt_id']}",
             deadline=int(claim["answer_deadline"]),
-            is_open=lambda: ledger.receipt_claim(identity).status is ReceiptStatus.CLAIMED,
+            is_open=lambda: receipts.receipt_claim(identity).status is ReceiptStatus.CLAIMED,
             answer=answer,
         )
 

@@ -69,6 +69,10 @@ def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
     return settings.traces_dir / model_id.hex() / "capacity.json"
 
 
+# Whoever holds the account of a node that signs its own receipts holds all of its stake: nothing to limit.
+_OWN_ALLOWANCE_WEI = 2**128
+
+
 class Provider:
     """All parts of one provider. `app` serves; its lifespan starts and stops the background workers."""
 
@@ -93,7 +97,13 @@ class Provider:
             contracts, self.journal, signer.address, confirmations=access.confirmations
         )
         clock = self.follower.clock
-        issuer = Issuer(access.chain.chain_id, contracts.ledger.address, signer.address, serving.model_id)
+        issuer = Issuer(
+            access.chain.chain_id,
+            contracts.ledger.address,
+            contracts.receipts.address,
+            signer.address,
+            serving.model_id,
+        )
         interval = settings.batch_interval_s or max(1, min(300, parameters.posting_window // 6))
         self.desk = ReceiptDesk(
             self.journal,
@@ -185,6 +195,13 @@ class Provider:
             cors_origins=settings.cors_origins,
         )
 
+    def _register_own_key(self) -> None:
+        """This account signs its receipts itself; they count from the second of the registration on."""
+        stake = self._access.contracts.stake
+        if not stake.receipt_signer(self.address, self.address).registered_at:
+            self.outbox.send(stake.register_signer(self.address, _OWN_ALLOWANCE_WEI), "register receipt key")
+            self.follower.step()  # the node's clock is the chain's: no receipt is dated earlier
+
     def prepare(self) -> None:
         """Catch up with the chain, finish what the last stop left, and check that the stake suffices.
 
@@ -209,6 +226,7 @@ class Provider:
                 f"{self.address} holds {show_ether(state.balance_wei)}, too little for gas; "
                 f"send it at least {show_ether(LEAST_BALANCE_WEI)}"
             )
+        self._register_own_key()
 
     def readiness(self) -> str | None:
         """Why no answer can be backed now, or None."""

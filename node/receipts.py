@@ -20,10 +20,11 @@ from .store.journal import BatchTerms, ReceiptNames
 
 @dataclass(frozen=True)
 class Issuer:
-    """What binds a receipt to one ledger and one model."""
+    """What binds a receipt to one deployment and one model."""
 
     chain_id: int
     ledger: str
+    receipts: str
     provider: str
     model_id: bytes
 
@@ -105,7 +106,7 @@ class ReceiptDesk:
     def _sign(self, batch: BatchRow, row: ResponseRow) -> None:
         with self._signing:
             signature = sign_receipt(
-                self._signer, self.receipt(batch, row), self._issuer.chain_id, self._issuer.ledger
+                self._signer, self.receipt(batch, row), self._issuer.chain_id, self._issuer.receipts
             )
         self._journal.sign(row.id, _hex(signature))
         row.signature = _hex(signature)
@@ -113,7 +114,7 @@ class ReceiptDesk:
     def _names(self, batch: BatchRow, row: ResponseRow) -> ReceiptNames:
         receipt = self.receipt(batch, row)
         leaf = receipt.leaf(self._issuer.chain_id, self._issuer.ledger)
-        digest = receipt_id(receipt, self._issuer.chain_id, self._issuer.ledger)
+        digest = receipt_id(receipt, self._issuer.chain_id, self._issuer.receipts)
         return ReceiptNames(leaf=_hex(leaf), receipt_id=_hex(digest))
 
 
@@ -132,6 +133,7 @@ def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:
         batch_salt=bytes.fromhex(batch.salt[2:]),
         index=row.index_in_batch,
         fields=fields_of(row),
+        issued_at=row.answered_at,
         posting_deadline=batch.posting_deadline,
     )
 

@@ -73,6 +73,7 @@ class DelayChanged(Event):
 class Initialised(Event):
     ledger: str
     game: str
+    receipts: str
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,47 @@ class StakeSlashed(Event):
     beneficiary: str
     reward: int
     burned: int
+
+
+@dataclass(frozen=True)
+class BondSlashed(Event):
+    provider: str
+    burned: int
+
+
+@dataclass(frozen=True)
+class ProviderResumed(Event):
+    provider: str
+
+
+@dataclass(frozen=True)
+class ReceiptStakeSlashed(Event):
+    provider: str
+    signer: str
+    claimant: str
+    reward: int
+    burned: int
+
+
+@dataclass(frozen=True)
+class OperatorSet(Event):
+    provider: str
+    operator: str
+
+
+@dataclass(frozen=True)
+class SignerRegistered(Event):
+    provider: str
+    signer: str
+    allowance: int
+    registered_at: int
+
+
+@dataclass(frozen=True)
+class SignerWasRetired(Event):
+    provider: str
+    signer: str
+    retired_at: int
 
 
 @dataclass(frozen=True)
@@ -312,6 +354,9 @@ class FeeRefunded(Event):
     leaf: bytes
     payer: str
     amount: int
+
+
+# --- Receipts
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,10 @@ class ResponseFields:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the provider signs (EIP-712) when it answers. Its leaf is the leaf in the batch."""
+    """What a provider's receipt key signs (EIP-712) when it answers. Its leaf is the leaf in the batch.
+
+    `issued_at` (seconds) is when the key must have been registered; `payer` is the zero address when unpaid.
+    """
 
     provider: str
     model_id: bytes
@@ -85,7 +88,10 @@ class Receipt:
     max_tokens: int
     sampling_hash: bytes
     fee_wei: int
+    payer: str
+    issued_at: int
     posting_deadline: int
+    signer: str
 
     @classmethod
     def of(
@@ -95,8 +101,11 @@ class Receipt:
         batch_salt: bytes,
         index: int,
         fields: ResponseFields,
+        issued_at: int,
         posting_deadline: int,
+        signer: str | None = None,
     ) -> Receipt:
+        """Unpaid; signed by the owner's own key unless `signer` names another."""
         return cls(
             provider=provider,
             model_id=model_id,
@@ -109,7 +118,10 @@ class Receipt:
             max_tokens=fields.max_tokens,
             sampling_hash=fields.sampling_hash,
             fee_wei=fields.fee_wei,
+            payer="0x" + 40 * "0",
+            issued_at=issued_at,
             posting_deadline=posting_deadline,
+            signer=signer or provider,
         )
 
     @property

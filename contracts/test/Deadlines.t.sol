@@ -2,9 +2,10 @@
 pragma solidity ^0.8.28;
 
 import {IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
-import {IInferenceLedger, Receipt, ReceiptStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
 import {IOpenings} from "../src/interfaces/IOpenings.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
+import {IReceipts, Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
@@ -260,11 +261,10 @@ contract DeadlinesTest is Scenario {
     function test_deadline_of_posting() external {
         Receipt memory receipt = makeReceipt(response, "not posted", TARGET);
         bytes32 leaf = payFee("not posted");
-        bytes memory claim =
-            abi.encodeCall(IInferenceLedger.claimUnposted, (receipt, sign(receipt, PROVIDER_KEY)));
-        bytes4 early = IInferenceLedger.PostingDeadlineNotPassed.selector;
+        bytes memory claim = abi.encodeCall(IReceipts.claimUnposted, (receipt, sign(receipt, PROVIDER_KEY)));
+        bytes4 early = IReceipts.PostingDeadlineNotPassed.selector;
         uint256 time = receipt.postingDeadline;
-        check(requester, address(ledger), p.receiptClaimBond, claim, time, _afterOnly(), early);
+        check(requester, address(receipts), p.receiptClaimBond, claim, time, _afterOnly(), early);
         bytes memory refund = abi.encodeCall(IInferenceLedger.refundFee, (leaf));
         bytes4 kept = IInferenceLedger.NotRefundable.selector;
         check(requester, address(ledger), 0, refund, time, _afterOnly(), kept);
@@ -288,9 +288,9 @@ contract DeadlinesTest is Scenario {
             uint256 here = vm.snapshotState();
             vm.warp(uint256(receipt.postingDeadline) + p.receiptClaimWindow - 1 + i);
             vm.prank(requester);
-            bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
-            vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
-            vm.assertEq(ledger.receiptClaim(id).penalty, i < 2 ? p.lockPerResponse : 0);
+            bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+            vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
+            vm.assertEq(receipts.receiptClaim(id).penalty, i < 2 ? p.lockPerResponse : 0);
             vm.revertToState(here);
         }
     }
@@ -300,14 +300,14 @@ contract DeadlinesTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.warp(uint256(receipt.postingDeadline) + 1);
         vm.prank(requester);
-        bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
-        uint256 time = ledger.receiptClaim(id).answerDeadline;
-        bytes memory answer = abi.encodeCall(IInferenceLedger.answerClaim, (id, batchPath()));
-        bytes4 closed = IInferenceLedger.AnswerWindowClosed.selector;
-        check(provider, address(ledger), 0, answer, time, _untilAndAt(), closed);
-        bytes memory slash = abi.encodeCall(IInferenceLedger.slashUnposted, (id));
-        bytes4 stillOpen = IInferenceLedger.AnswerWindowOpen.selector;
-        check(stranger, address(ledger), 0, slash, time, _afterOnly(), stillOpen);
+        bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        uint256 time = receipts.receiptClaim(id).answerDeadline;
+        bytes memory answer = abi.encodeCall(IReceipts.answerClaim, (id, batchPath()));
+        bytes4 closed = IReceipts.AnswerWindowClosed.selector;
+        check(provider, address(receipts), 0, answer, time, _untilAndAt(), closed);
+        bytes memory slash = abi.encodeCall(IReceipts.slashUnposted, (id));
+        bytes4 stillOpen = IReceipts.AnswerWindowOpen.selector;
+        check(stranger, address(receipts), 0, slash, time, _afterOnly(), stillOpen);
     }
 
     // --- ProviderStake

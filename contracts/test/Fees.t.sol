@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceLedger, Receipt, ReceiptStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
+import {IReceipts, Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract FeesTest is Scenario {
@@ -88,7 +89,7 @@ contract FeesTest is Scenario {
         vm.stopPrank();
         bytes memory forged = sign(receipt, 0xBAD);
         vm.startPrank(requester);
-        vm.expectPartialRevert(IInferenceLedger.InvalidReceiptSignature.selector);
+        vm.expectPartialRevert(IReceipts.InvalidReceiptSignature.selector);
         ledger.payFee{value: receipt.feeWei}(receipt, forged);
         ledger.payFee{value: receipt.feeWei}(receipt, signature);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.FeeAlreadyPaid.selector, leaf));
@@ -116,10 +117,10 @@ contract FeesTest is Scenario {
         vm.warp(receipt.postingDeadline + 1);
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.prank(requester);
-        bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
         vm.warp(block.timestamp + p.receiptAnswerWindow + 1);
-        ledger.slashUnposted(id);
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
+        receipts.slashUnposted(id);
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
         vm.expectPartialRevert(IInferenceLedger.NoFee.selector);
         claim();
         ledger.refundFee(leaf);

@@ -94,7 +94,7 @@ class Network:
                 {"index": index, "leaf": "0x" + leaf.hex(), "receipt_id": "0x" + leaf.hex()} | shown
             )
         call = self.contracts.ledger.post_batch(
-            MerkleTree(leaves).root, salt, self.model_id, count_on_chain or count
+            self.provider.address, MerkleTree(leaves).root, salt, self.model_id, count_on_chain or count
         )
         self.provider.send(call, key=f"batch {salt.hex()}")
         batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)

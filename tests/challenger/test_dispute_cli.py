@@ -55,7 +55,9 @@ class Table:
         ledger, provider, model_id = self.contracts.ledger, self.provider, self.model_id
         place = self.contracts.chain.chain_id, ledger.address, provider.address, model_id, salt
         tree = MerkleTree([response_leaf(*place, index, fields) for index in range(count)])
-        provider.send(ledger.post_batch(tree.root, salt, model_id, count), key=f"batch {salt.hex()}")
+        provider.send(
+            ledger.post_batch(provider.address, tree.root, salt, model_id, count), key=f"batch {salt.hex()}"
+        )
         return PostedBatch(ledger.batch_of(provider.address, salt), salt, tree, [fields] * count)
 
     def type(self, *words: str, side: str | None = None) -> Any:

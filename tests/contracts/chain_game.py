@@ -71,7 +71,9 @@ class Arena:
             for index, item in enumerate(fields)
         ]
         tree = MerkleTree(leaves)
-        call = self.contracts.ledger.post_batch(tree.root, salt, self.model_id, len(fields))
+        call = self.contracts.ledger.post_batch(
+            self.provider.address, tree.root, salt, self.model_id, len(fields)
+        )
         self.provider.send(call, key=f"batch {salt.hex()}")
         batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)
         return PostedBatch(batch_id, salt, tree, list(fields))

@@ -10,21 +10,15 @@ from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
-from contracts.bindings.inference_ledger import (
-    Batch,
-    FeeEscrow,
-    ReceiptClaim,
-    ReceiptStatus,
-    ResponseState,
-    RewardPot,
-)
-from contracts.bindings.provider_stake import StakeAccount
+from contracts.bindings.inference_ledger import Batch, FeeEscrow, ResponseState, RewardPot
+from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
+from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Target
 from contracts.protocol.model import ModelSpec
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields
 
-_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame"]
+_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame", "Receipts"]
 _RECORDS: list[type] = [
     Batch,
     EmbeddingProof,
@@ -35,6 +29,7 @@ _RECORDS: list[type] = [
     ProtocolParameters,
     Receipt,
     ReceiptClaim,
+    ReceiptSigner,
     ResponseFields,
     ResponseState,
     RewardPot,

@@ -57,7 +57,11 @@ def provider_records(provider, house: ProviderHouse) -> Records:  # type: ignore
 
     contracts = house.contracts
     issuer = Issuer(
-        contracts.chain.chain_id, contracts.ledger.address, provider.address, house.serving.model_id
+        contracts.chain.chain_id,
+        contracts.ledger.address,
+        contracts.receipts.address,
+        provider.address,
+        house.serving.model_id,
     )
     return Records(provider.journal, issuer, "tiny")
 

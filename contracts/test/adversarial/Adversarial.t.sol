@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Outcome, Reason, Target} from "../../src/interfaces/IDisputeGame.sol";
-import {ReceiptStatus, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Test} from "../Vm.sol";
 import {Exits} from "./Exits.sol";
 import {Honest} from "./Honest.sol";

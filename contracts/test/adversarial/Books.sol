@@ -2,12 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Game, Outcome, Phase} from "../../src/interfaces/IDisputeGame.sol";
-import {
-    ReceiptClaim,
-    ReceiptStatus,
-    ResponseState,
-    ResponseStatus
-} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseState, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ReceiptStatus, ReceiptClaim} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Honest} from "./Honest.sol";
 
@@ -52,11 +48,14 @@ abstract contract Books is Honest {
             fees += ledger.feeEscrow(feeLeaves[i]).amount;
         }
         uint256 bonds = 0;
+        uint256 claims = 0;
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             if (game.game(id).phase != Phase.Resolved) bonds += game.game(id).bond;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) fees += p.receiptClaimBond;
+            if (receipts.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) {
+                claims += p.receiptClaimBond;
+            }
         }
         for (uint256 i = 0; i < asks.length; ++i) {
             if (endOfAsk(i) == AskEnd.Open) fees += p.askPrice;
@@ -70,8 +69,9 @@ abstract contract Books is Honest {
             fees += left * p.gameReward;
         }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds of open games");
-        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees, open claims and asks, rewards");
-        vm.assertEq(stake.totalEscrow(), bonds + fees, "escrow");
+        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees and asks, rewards");
+        vm.assertEq(stake.escrowOf(address(receipts)), claims, "open claims");
+        vm.assertEq(stake.totalEscrow(), bonds + fees + claims, "escrow");
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             vm.assertEq(stake.account(providers[i]).locked, _expectedLocks(providers[i]), "locks");
             vm.assertEq(ledger.openGamesOf(providers[i]), openGamesAgainst(providers[i]), "load");
@@ -104,7 +104,7 @@ abstract contract Books is Honest {
         return false;
     }
 
-    /// @dev A lock per response that is neither void nor released, and what open claims hold.
+    /// @dev A lock per response that is neither void nor released; claims hold nothing.
     function _expectedLocks(address provider) private view returns (uint256 locks) {
         for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
             if (ledger.batch(id).provider != provider) continue;
@@ -113,10 +113,6 @@ abstract contract Books is Honest {
                 bool isFree = state.disputed ? state.isVoid || state.released : ledger.batch(id).finalised;
                 if (!isFree) locks += p.lockPerResponse;
             }
-        }
-        for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
-            if (claim.provider == provider && claim.status == ReceiptStatus.Claimed) locks += claim.penalty;
         }
     }
 
@@ -143,12 +139,12 @@ abstract contract Books is Honest {
         }
         earned += overpaid[who] + joined[who] * p.gameReward;
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (claim.status == ReceiptStatus.Answered && claim.provider == who) {
                 earned += p.receiptClaimBond / 2;
             }
             if (claim.status == ReceiptStatus.Slashed && claim.claimant == who) {
-                earned += p.receiptClaimBond + claim.penalty / 2;
+                earned += p.receiptClaimBond + claim.penalty * 2 / 5;
             }
         }
         for (uint256 i = 0; i < feeLeaves.length; ++i) {
@@ -172,7 +168,32 @@ abstract contract Books is Honest {
         revert("an unknown fee");
     }
 
+    /// @dev What is missing from a provider's stake beside exits, void responses and lost receipts: its bond, once, if and
+    ///      only if a response is void (nobody here resumes).
+    function _burnedBond(uint256 i) private view returns (uint256 bond) {
+        address provider = providers[i];
+        bool isLost = false;
+        bond = DEPOSIT - exited[provider] - stake.account(provider).total;
+        for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
+            if (ledger.batch(id).provider != provider) continue;
+            for (uint256 index = 0; index < 2; ++index) {
+                if (!ledger.isVoid(id, index)) continue;
+                isLost = true;
+                bond -= p.lockPerResponse;
+            }
+        }
+        for (uint256 c = 0; c < claimIds.length; ++c) {
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[c]);
+            if (claim.provider == provider) bond -= claim.penalty;
+        }
+        vm.assertTrue(stake.isPaused(provider) == isLost, "paused by a void response only");
+        vm.assertLe(bond, isLost ? p.providerBond : 0);
+    }
+
     function _expectedBurned() private view returns (uint256 burned) {
+        for (uint256 i = 0; i < PROVIDERS; ++i) {
+            burned += _burnedBond(i);
+        }
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             Outcome outcome = game.game(id).outcome;
             if (outcome == Outcome.ProviderWon) burned += game.game(id).bond - game.game(id).bond / 2;
@@ -182,11 +203,11 @@ abstract contract Books is Honest {
             burned += p.lockPerResponse - (p.maxGamesPerResponse - closed[i]) * p.gameReward;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (claim.status == ReceiptStatus.Answered) {
                 burned += p.receiptClaimBond - p.receiptClaimBond / 2;
             }
-            if (claim.status == ReceiptStatus.Slashed) burned += claim.penalty - claim.penalty / 2;
+            if (claim.status == ReceiptStatus.Slashed) burned += claim.penalty - claim.penalty * 2 / 5;
         }
     }
 
@@ -216,7 +237,7 @@ abstract contract Books is Honest {
             if (isHonest[a.provider]) vm.assertTrue(statusOf(i) != ResponseStatus.Void, "a response void");
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (isHonest[claim.provider]) vm.assertTrue(claim.status != ReceiptStatus.Slashed, "slashed");
         }
     }

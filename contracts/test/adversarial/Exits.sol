@@ -2,8 +2,9 @@
 pragma solidity ^0.8.28;
 
 import {Game, IDisputeGame, Outcome, Phase, Reason, Target} from "../../src/interfaces/IDisputeGame.sol";
-import {ReceiptStatus, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
+import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Players} from "./Players.sol";
 
@@ -91,12 +92,12 @@ contract Exits is Players {
 
     function _settleClaims() private {
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status != ReceiptStatus.Claimed) continue;
-            if (isHonest[ledger.receiptClaim(claimIds[i]).provider]) {
+            if (receipts.receiptClaim(claimIds[i]).status != ReceiptStatus.Claimed) continue;
+            if (isHonest[receipts.receiptClaim(claimIds[i]).provider]) {
                 answerClaimHonestly(claimIds[i]);
             } else {
                 vm.warp(block.timestamp + p.receiptAnswerWindow + 1);
-                ledger.slashUnposted(claimIds[i]);
+                receipts.slashUnposted(claimIds[i]);
             }
         }
     }
@@ -106,10 +107,10 @@ contract Exits is Players {
         for (uint256 i = 0; i < answers.length; ++i) {
             Answer storage a = answers[i];
             if (ledger.feeEscrow(a.leaf).amount == 0) continue;
-            bytes32 claimId = ledger.receiptDigest(a.receipt);
-            if (ledger.receiptClaim(claimId).status == ReceiptStatus.None) {
+            bytes32 claimId = receipts.receiptDigest(a.receipt);
+            if (receipts.receiptClaim(claimId).status == ReceiptStatus.None) {
                 vm.prank(requester);
-                ledger.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
+                receipts.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
                 claimIds.push(claimId);
                 claimedAnswer[claimId] = i;
                 _settleClaims();
@@ -165,7 +166,7 @@ contract Exits is Players {
 
     function claims(ReceiptStatus status) external view returns (uint256 count) {
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status == status) count++;
+            if (receipts.receiptClaim(claimIds[i]).status == status) count++;
         }
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceLedger, ReceiptStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../../src/interfaces/IInferenceLedger.sol";
 import {RewardPot} from "../../src/interfaces/IOpenings.sol";
 import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
+import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Books} from "./Books.sol";
 
@@ -178,11 +179,11 @@ abstract contract Settlement is Books {
         if (id == answers.length) return;
         Answer storage a = answers[id];
         if (block.timestamp <= a.receipt.postingDeadline) waitUntil(a.receipt.postingDeadline + 1, seed);
-        bytes32 claimId = ledger.receiptDigest(a.receipt);
-        if (ledger.receiptClaim(claimId).status != ReceiptStatus.None) return;
+        bytes32 claimId = receipts.receiptDigest(a.receipt);
+        if (receipts.receiptClaim(claimId).status != ReceiptStatus.None) return;
         address who = challengers[2 + (seed >> 8) % 3];
         vm.prank(who);
-        ledger.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
+        receipts.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
         claimIds.push(claimId);
         claimedAnswer[claimId] = id;
     }
@@ -191,10 +192,10 @@ abstract contract Settlement is Books {
         seed = _mixed(seed);
         if (claimIds.length == 0) return;
         bytes32 claimId = claimIds[seed % claimIds.length];
-        if ((seed >> 8) % 3 == 0 || isHonest[ledger.receiptClaim(claimId).provider]) {
-            try ledger.answerClaim(claimId, answers[claimedAnswer[claimId]].path) {} catch {}
+        if ((seed >> 8) % 3 == 0 || isHonest[receipts.receiptClaim(claimId).provider]) {
+            try receipts.answerClaim(claimId, answers[claimedAnswer[claimId]].path) {} catch {}
         } else {
-            try ledger.slashUnposted(claimId) {} catch {}
+            try receipts.slashUnposted(claimId) {} catch {}
         }
     }
 
