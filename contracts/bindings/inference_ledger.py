@@ -1,4 +1,4 @@
-"""`InferenceLedger`: batches, finality, fees and receipts."""
+"""`InferenceLedger`: batches, finality and receipts."""
 
 from __future__ import annotations
 
@@ -59,18 +59,6 @@ class ResponseState:
 
 
 @dataclass(frozen=True)
-class FeeEscrow:
-    payer: str
-    provider: str
-    amount: int
-    model_id: bytes
-    batch_salt: bytes
-    index: int
-    posting_deadline: int
-    receipt_id: bytes
-
-
-@dataclass(frozen=True)
 class ReceiptClaim:
     status: ReceiptStatus
     claimant: str
@@ -111,15 +99,6 @@ class InferenceLedger(BoundContract):
     def claim_not_shown(self, batch_id: int, index: int) -> Call:
         return self._call("claimNotShown", batch_id, index)
 
-    def pay_fee(self, receipt: Receipt, signature: bytes) -> Call:
-        return self._call("payFee", receipt, signature, value_wei=receipt.fee_wei)
-
-    def claim_fee(self, batch_id: int, index: int, fields: ResponseFields, path: Sequence[bytes]) -> Call:
-        return self._call("claimFee", batch_id, index, fields, list(path))
-
-    def refund_fee(self, leaf: bytes) -> Call:
-        return self._call("refundFee", leaf)
-
     def claim_unposted(self, receipt: Receipt, signature: bytes, bond_wei: int) -> Call:
         return self._call("claimUnposted", receipt, signature, value_wei=bond_wei)
 
@@ -148,9 +127,6 @@ class InferenceLedger(BoundContract):
     def is_void(self, batch_id: int, index: int, block: BlockId = None) -> bool:
         return self._read("isVoid", batch_id, index, block=block)  # type: ignore[no-any-return]
 
-    def fee_escrow(self, leaf: bytes) -> FeeEscrow:
-        return self._read("feeEscrow", leaf, record=FeeEscrow)  # type: ignore[no-any-return]
-
     def receipt_claim(self, receipt_id: bytes) -> ReceiptClaim:
         return self._read("receiptClaim", receipt_id, record=ReceiptClaim)  # type: ignore[no-any-return]
 
@@ -158,6 +134,10 @@ class InferenceLedger(BoundContract):
         self, provider: str, model_id: bytes, batch_salt: bytes, index: int, fields: ResponseFields
     ) -> bytes:
         return self._read("responseLeaf", provider, model_id, batch_salt, index, fields)  # type: ignore[no-any-return]
+
+    def unhonoured(self, receipt: Receipt, signature: bytes) -> bytes:
+        """The id of a receipt whose fee goes back; reverts for any other."""
+        return self._read("unhonoured", receipt, signature)  # type: ignore[no-any-return]
 
     def receipt_digest(self, receipt: Receipt) -> bytes:
         return self._read("receiptDigest", receipt)  # type: ignore[no-any-return]

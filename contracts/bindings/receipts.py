@@ -26,6 +26,8 @@ _RECEIPT_FIELDS = [
     ("maxTokens", "uint256"),
     ("samplingHash", "bytes32"),
     ("feeWei", "uint256"),
+    ("payer", "address"),
+    ("feeToken", "address"),
     ("postingDeadline", "uint64"),
 ]
 

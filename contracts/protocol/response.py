@@ -13,6 +13,8 @@ from .token_ids import token_ids_hash
 
 SAMPLING_GREEDY = keccak(b"greedy")
 WINDOW_ROWS = 32
+#: Payer of a receipt for which nobody paid, and the "token" of fees in ether.
+NOBODY = ETHER_TOKEN = "0x" + 40 * "0"
 
 _LEAF_FIELDS = (
     "uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,"
@@ -85,6 +87,8 @@ class Receipt:
     max_tokens: int
     sampling_hash: bytes
     fee_wei: int
+    payer: str
+    fee_token: str
     posting_deadline: int
 
     @classmethod
@@ -96,6 +100,8 @@ class Receipt:
         index: int,
         fields: ResponseFields,
         posting_deadline: int,
+        payer: str = NOBODY,
+        fee_token: str = ETHER_TOKEN,
     ) -> Receipt:
         return cls(
             provider=provider,
@@ -109,6 +115,8 @@ class Receipt:
             max_tokens=fields.max_tokens,
             sampling_hash=fields.sampling_hash,
             fee_wei=fields.fee_wei,
+            payer=payer,
+            fee_token=fee_token,
             posting_deadline=posting_deadline,
         )
 

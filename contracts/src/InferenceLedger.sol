@@ -7,7 +7,6 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 
 import {
     Batch,
-    FeeEscrow,
     IInferenceLedger,
     Receipt,
     ReceiptClaim,
@@ -23,10 +22,10 @@ import {MerklePath} from "./libraries/MerklePath.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {TokenIds} from "./libraries/TokenIds.sol";
 
-/// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
+/// @title Batches, finality and receipts; documented on `IInferenceLedger`
 contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
-        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,uint64 postingDeadline)"
+        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,address payer,address feeToken,uint64 postingDeadline)"
     );
 
     /// @inheritdoc IInferenceLedger
@@ -50,7 +49,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
 
     mapping(uint256 batchId => Batch) private _batches;
     mapping(uint256 batchId => mapping(uint256 index => ResponseState)) private _responses;
-    mapping(bytes32 leaf => FeeEscrow) private _fees;
     mapping(bytes32 receiptId => ReceiptClaim) private _claims;
 
     modifier onlyGame() {
@@ -185,62 +183,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
         stake.payEscrow(asker, _askPrice);
     }
 
-    // --- fees
-
-    /// @inheritdoc IInferenceLedger
-    function payFee(Receipt calldata receipt, bytes calldata signature) external payable nonReentrant {
-        bytes32 receiptId = _checkedReceiptId(receipt, signature);
-        bytes32 leaf = _receiptLeaf(receipt);
-        require(msg.value != 0 && msg.value == receipt.feeWei, WrongAmount(msg.value, receipt.feeWei));
-        // The payer stays on record when the fee has moved on, so a fee is never paid twice.
-        require(_fees[leaf].payer == address(0), FeeAlreadyPaid(leaf));
-        _fees[leaf] = FeeEscrow({
-            payer: msg.sender,
-            provider: receipt.provider,
-            amount: msg.value,
-            modelId: receipt.modelId,
-            batchSalt: receipt.batchSalt,
-            index: receipt.index,
-            postingDeadline: receipt.postingDeadline,
-            receiptId: receiptId
-        });
-        emit FeePaid(leaf, msg.sender, receipt.provider, receiptId, msg.value);
-        stake.receiveEscrow{value: msg.value}(msg.sender);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external
-        nonReentrant
-    {
-        Batch storage posted = _existing(batchId);
-        bytes32 leaf = _checkedLeaf(batchId, posted, index, fields, path);
-        require(responseStatus(batchId, index) == ResponseStatus.Final, ResponseNotFinal(batchId, index));
-        FeeEscrow storage fee = _fees[leaf];
-        uint256 amount = fee.amount;
-        require(amount != 0 && _claims[fee.receiptId].status != ReceiptStatus.Slashed, NoFee(leaf));
-        require(posted.postedAt <= fee.postingDeadline, PostedLate(posted.postedAt, fee.postingDeadline));
-        fee.amount = 0;
-        emit FeeClaimed(leaf, posted.provider, amount);
-        stake.payEscrow(posted.provider, amount);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function refundFee(bytes32 leaf) external nonReentrant {
-        FeeEscrow storage fee = _fees[leaf];
-        uint256 amount = fee.amount;
-        require(amount != 0, NoFee(leaf));
-        uint256 batchId =
-            _timelyBatch(fee.provider, fee.modelId, fee.batchSalt, fee.index, fee.postingDeadline);
-        bool neverPosted = batchId == 0 && block.timestamp > fee.postingDeadline;
-        bool voided = batchId != 0 && _responses[batchId][fee.index].isVoid;
-        bool slashed = _claims[fee.receiptId].status == ReceiptStatus.Slashed;
-        require(neverPosted || voided || slashed, NotRefundable(leaf));
-        fee.amount = 0;
-        emit FeeRefunded(leaf, fee.payer, amount);
-        stake.payEscrow(fee.payer, amount);
-    }
-
     // --- receipts
 
     /// @inheritdoc IInferenceLedger
@@ -361,8 +303,19 @@ contract InferenceLedger is IInferenceLedger, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc IInferenceLedger
-    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory) {
-        return _fees[leaf];
+    function unhonoured(Receipt calldata receipt, bytes calldata signature)
+        external
+        view
+        returns (bytes32 receiptId)
+    {
+        receiptId = _checkedReceiptId(receipt, signature);
+        uint256 batchId = _timelyBatch(
+            receipt.provider, receipt.modelId, receipt.batchSalt, receipt.index, receipt.postingDeadline
+        );
+        bool neverPosted = batchId == 0 && block.timestamp > receipt.postingDeadline;
+        bool voided = batchId != 0 && _responses[batchId][receipt.index].isVoid;
+        bool slashed = _claims[receiptId].status == ReceiptStatus.Slashed;
+        require(neverPosted || voided || slashed, NotRefundable(receiptId));
     }
 
     /// @inheritdoc IInferenceLedger

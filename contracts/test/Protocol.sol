@@ -4,16 +4,18 @@ pragma solidity ^0.8.28;
 import {IDisputeGame} from "../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
+import {IPayments} from "../src/interfaces/IPayments.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Test} from "./Vm.sol";
 
-/// @title The four contracts of one deployment
+/// @title The contracts of one deployment
 abstract contract Protocol is Test {
     IModelRegistry internal registry;
     IProviderStake internal stake;
     IInferenceLedger internal ledger;
     IDisputeGame internal game;
+    IPayments internal payments;
     ProtocolParameters internal p;
 
     function deployProtocol(ProtocolParameters memory parameters) internal {
@@ -25,5 +27,6 @@ abstract contract Protocol is Test {
         );
         game = IDisputeGame(vm.deployCode("DisputeGame.sol:DisputeGame", abi.encode(ledger)));
         stake.initialise(address(ledger), address(game));
+        payments = IPayments(vm.deployCode("Payments.sol:Payments", abi.encode(ledger)));
     }
 }

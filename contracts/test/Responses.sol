@@ -113,6 +113,8 @@ abstract contract Responses is Deployment {
             maxTokens: r.fields.maxTokens,
             samplingHash: r.fields.samplingHash,
             feeWei: r.fields.feeWei,
+            payer: requester,
+            feeToken: address(0),
             postingDeadline: uint64(block.timestamp) + p.postingWindow
         });
     }

@@ -13,7 +13,6 @@ import {Scenario} from "./Scenario.sol";
 
 /// @notice Random actors do random things; what the contracts refuse is skipped, never the accounts.
 contract Actors is Scenario {
-    bytes32[] public leaves;
     uint256 public posts;
     bytes32[] public receiptIds;
     uint256[] public asked;
@@ -56,24 +55,6 @@ contract Actors is Scenario {
     function postAnother() external {
         if (stake.freeStake(provider) < 3 * p.lockPerResponse) return;
         batchId = post(response, keccak256(abi.encode("post", ++posts)));
-    }
-
-    function payFee(bool posted) external {
-        bytes32 salt = posted ? ledger.batch(batchId).salt : keccak256(abi.encode("unposted", ++posts));
-        bytes32 leaf = ledger.responseLeaf(provider, modelId, salt, TARGET, response.fields);
-        if (ledger.feeEscrow(leaf).payer != address(0)) return;
-        Receipt memory receipt = makeReceipt(response, salt, TARGET);
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.deal(requester, 100 ether);
-        vm.prank(requester);
-        ledger.payFee{value: receipt.feeWei}(receipt, signature);
-        leaves.push(leaf);
-    }
-
-    function settleFee(uint256 which) external {
-        if (leaves.length == 0) return;
-        try ledger.refundFee(leaves[which % leaves.length]) {} catch {}
-        try ledger.claimFee(batchId, TARGET, response.fields, batchPath()) {} catch {}
     }
 
     function claimReceipt(bool posted) external {
@@ -214,12 +195,9 @@ contract Actors is Scenario {
         vm.assertLe(expected, stake.account(provider).total);
     }
 
-    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims and prices of unanswered asks.
-    function checkFees() external view {
+    /// @dev The ledger's escrow = bonds of pending claims and prices of unanswered asks.
+    function checkLedgerEscrow() external view {
         uint256 expected = 0;
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            expected += ledger.feeEscrow(leaves[i]).amount;
-        }
         for (uint256 i = 0; i < receiptIds.length; ++i) {
             if (ledger.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
                 expected += ledger.receiptClaim(receiptIds[i]).bond;
@@ -228,7 +206,7 @@ contract Actors is Scenario {
         for (uint256 i = 0; i < asked.length; ++i) {
             if (ledger.response(asked[i], TARGET).asker != address(0)) expected += p.askPrice;
         }
-        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees, bonds of claims, prices of answers");
+        vm.assertEq(stake.escrowOf(address(ledger)), expected, "bonds of claims, prices of answers");
     }
 
     /// @dev Bonds in escrow = open games; and no response with an open game is final.
@@ -263,13 +241,11 @@ contract SolvencyTest is Scenario {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[16] memory chosen = [
+        bytes4[14] memory chosen = [
             Actors.passTime.selector,
             Actors.deposit.selector,
             Actors.exit.selector,
             Actors.postAnother.selector,
-            Actors.payFee.selector,
-            Actors.settleFee.selector,
             Actors.claimReceipt.selector,
             Actors.settleReceipt.selector,
             Actors.askFor.selector,
@@ -293,6 +269,6 @@ contract SolvencyTest is Scenario {
         actors.checkBalance();
         actors.checkLocks();
         actors.checkGames();
-        actors.checkFees();
+        actors.checkLedgerEscrow();
     }
 }

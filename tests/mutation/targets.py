@@ -222,6 +222,7 @@ TARGETS: dict[str, Target] = {
                     "contracts/src/DisputeGame.sol",
                     "contracts/src/ProviderStake.sol",
                     "contracts/src/InferenceLedger.sol",
+                    "contracts/src/Payments.sol",
                     *(
                         f"contracts/src/libraries/{name}.sol"
                         for name in (

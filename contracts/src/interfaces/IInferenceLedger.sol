@@ -11,7 +11,7 @@ import {IProviderStake} from "./IProviderStake.sol";
 /// @param outputLength number of output ids, 1..maxTokens
 /// @param maxTokens the requester's limit; a shorter output must end with an end token
 /// @param samplingHash keccak256("greedy")
-/// @param feeWei fee of this response
+/// @param feeWei fee of this response, in the smallest unit of the receipt's token
 struct ResponseFields {
     bytes32 promptHash;
     bytes32 outputHash;
@@ -22,7 +22,9 @@ struct ResponseFields {
     uint256 feeWei;
 }
 
-/// @notice What the provider signs (EIP-712) when it answers: the leaf's fields and when it will be posted.
+/// @notice What the provider signs (EIP-712) when it answers: the leaf's fields, who paid, and when it will be posted.
+/// @param payer whose vouchers paid the fee, and who gets it back; 0 if nobody
+/// @param feeToken in which token `feeWei` counts (in its smallest unit); 0 for ether
 struct Receipt {
     address provider;
     bytes32 modelId;
@@ -35,6 +37,8 @@ struct Receipt {
     uint256 maxTokens;
     bytes32 samplingHash;
     uint256 feeWei;
+    address payer;
+    address feeToken;
     uint64 postingDeadline;
 }
 
@@ -83,19 +87,6 @@ struct ResponseState {
     address asker;
 }
 
-/// @param payer who gets a refund
-/// @param receiptId EIP-712 digest of the receipt
-struct FeeEscrow {
-    address payer;
-    address provider;
-    uint256 amount;
-    bytes32 modelId;
-    bytes32 batchSalt;
-    uint256 index;
-    uint64 postingDeadline;
-    bytes32 receiptId;
-}
-
 enum ReceiptStatus {
     None,
     Claimed,
@@ -119,7 +110,7 @@ struct ReceiptClaim {
     uint256 penalty;
 }
 
-/// @title Batches of responses, their finality, fees and receipts
+/// @title Batches of responses, their finality and receipts
 /// @notice leaf = keccak256(bytes.concat(keccak256(abi.encode(RESPONSE_LEAF_TYPEHASH, chainId, ledger,
 ///         provider, modelId, batchSalt, index, promptHash, outputHash, promptLength, outputLength,
 ///         maxTokens, samplingHash, feeWei))))
@@ -155,15 +146,6 @@ interface IInferenceLedger {
         uint256 indexed batchId, uint256 indexed index, address indexed provider, address winner
     );
     event ResponseFinalised(uint256 indexed batchId, uint256 indexed index);
-    event FeePaid(
-        bytes32 indexed leaf,
-        address indexed payer,
-        address indexed provider,
-        bytes32 receiptId,
-        uint256 amount
-    );
-    event FeeClaimed(bytes32 indexed leaf, address indexed provider, uint256 amount);
-    event FeeRefunded(bytes32 indexed leaf, address indexed payer, uint256 amount);
     event ReceiptClaimed(
         bytes32 indexed receiptId,
         address indexed claimant,
@@ -221,14 +203,8 @@ interface IInferenceLedger {
     error InvalidReceiptSignature(address signer, address provider);
     /// Send exactly this amount.
     error WrongAmount(uint256 sent, uint256 expected);
-    /// The fee of this response was paid already.
-    error FeeAlreadyPaid(bytes32 leaf);
-    /// No fee is in escrow for this response.
-    error NoFee(bytes32 leaf);
-    /// The batch was posted after the receipt's deadline: the payer may take the fee back.
-    error PostedLate(uint64 postedAt, uint64 postingDeadline);
     /// None of the reasons for a refund holds: posted late or never, void, or a slashed receipt.
-    error NotRefundable(bytes32 leaf);
+    error NotRefundable(bytes32 receiptId);
     /// The receipt's posting deadline has not passed.
     error PostingDeadlineNotPassed(uint64 postingDeadline);
     /// A claim on this receipt exists already.
@@ -274,18 +250,6 @@ interface IInferenceLedger {
     ///         won game. If it is void already, the price alone. Anyone.
     function claimNotShown(uint256 batchId, uint256 index) external;
 
-    // --- fees
-
-    /// @notice Escrows the fee of a signed receipt; `msg.value` = `receipt.feeWei`.
-    function payFee(Receipt calldata receipt, bytes calldata signature) external payable;
-
-    /// @notice Credits the fee of a final response to its provider. Anyone.
-    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external;
-
-    /// @notice Credits the fee back to its payer: response void, receipt slashed, or never (or late) posted.
-    function refundFee(bytes32 leaf) external;
-
     // --- receipts
 
     /// @notice Claims that a receipt was not posted by its deadline. Without a batch that could hold it
@@ -329,7 +293,6 @@ interface IInferenceLedger {
     function response(uint256 batchId, uint256 index) external view returns (ResponseState memory);
     function responseStatus(uint256 batchId, uint256 index) external view returns (ResponseStatus);
     function isVoid(uint256 batchId, uint256 index) external view returns (bool);
-    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory);
     function receiptClaim(bytes32 receiptId) external view returns (ReceiptClaim memory);
 
     /// @notice The leaf of a response in a batch of this ledger.
@@ -340,6 +303,13 @@ interface IInferenceLedger {
         uint256 index,
         ResponseFields calldata fields
     ) external view returns (bytes32);
+
+    /// @notice The id of a receipt that the provider signed and did not honour: its response is void, it was not posted in
+    ///         time, or it was slashed. Reverts for any other.
+    function unhonoured(Receipt calldata receipt, bytes calldata signature)
+        external
+        view
+        returns (bytes32 receiptId);
 
     /// @notice The EIP-712 digest that the provider signs.
     function receiptDigest(Receipt calldata receipt) external view returns (bytes32);

@@ -163,6 +163,8 @@ abstract contract Arena is Protocol {
             maxTokens: wanted,
             samplingHash: flaw == 5 ? bytes32("warm") : keccak256("greedy"),
             feeWei: 0.01 ether + id,
+            payer: requester,
+            feeToken: address(0),
             postingDeadline: uint64(block.timestamp) + p.postingWindow
         });
         _seal(a);

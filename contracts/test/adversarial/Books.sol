@@ -17,8 +17,6 @@ abstract contract Books is Honest {
     address[] internal payees;
     mapping(address => uint256) internal withdrawn;
     mapping(address => uint256) internal exited;
-    mapping(bytes32 leaf => address) internal feePaidTo;
-    bytes32[] internal feeLeaves;
     uint256 internal forced;
 
     function openBooks() internal {
@@ -44,23 +42,22 @@ abstract contract Books is Honest {
         }
         vm.assertEq(stakes, stake.totalStake(), "stakes");
         vm.assertEq(credits, stake.totalCredits(), "credits");
-        uint256 fees = 0;
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            fees += ledger.feeEscrow(feeLeaves[i]).amount;
-        }
+        uint256 others = 0;
         uint256 bonds = 0;
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             if (game.game(id).phase != Phase.Resolved) bonds += p.challengerBond;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) fees += p.receiptClaimBond;
+            if (ledger.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) {
+                others += p.receiptClaimBond;
+            }
         }
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (asks[i].end == AskEnd.Open) fees += p.askPrice;
+            if (asks[i].end == AskEnd.Open) others += p.askPrice;
         }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds of open games");
-        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees, open claims and asks");
-        vm.assertEq(stake.totalEscrow(), bonds + fees, "escrow");
+        vm.assertEq(stake.escrowOf(address(ledger)), others, "open claims and asks");
+        vm.assertEq(stake.totalEscrow(), bonds + others, "escrow");
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             vm.assertEq(stake.account(providers[i]).locked, _expectedLocks(providers[i]), "locks");
         }
@@ -111,9 +108,6 @@ abstract contract Books is Honest {
                 earned += p.receiptClaimBond + claim.penalty / 2;
             }
         }
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            if (feePaidTo[feeLeaves[i]] == who) earned += _feeOf(feeLeaves[i]);
-        }
         for (uint256 i = 0; i < asks.length; ++i) {
             Asked storage asked = asks[i];
             if (asked.end == AskEnd.Shown && answers[asked.answerId].provider == who) earned += p.askPrice;
@@ -121,13 +115,6 @@ abstract contract Books is Honest {
             if (asked.end == AskEnd.NotShown) earned += p.askPrice + p.lockPerResponse / 2;
             if (asked.end == AskEnd.PriceBack) earned += p.askPrice;
         }
-    }
-
-    function _feeOf(bytes32 leaf) private view returns (uint256) {
-        for (uint256 i = 0; i < answers.length; ++i) {
-            if (answers[i].leaf == leaf) return answers[i].receipt.feeWei;
-        }
-        revert("an unknown fee");
     }
 
     function _expectedBurned() private view returns (uint256 burned) {
