@@ -15,7 +15,7 @@ from .keys import Signer
 
 _DOMAIN_NAME = "Gainsay Payments"
 _DOMAIN_VERSION = "1"
-#: One transaction with so many vouchers needs about 9 million gas.
+#: One transaction with so many vouchers needs 6.5 million gas, 11.2 million with new channels.
 MOST_VOUCHERS = 256
 
 
