@@ -164,7 +164,7 @@ def withdraw(
     devnet: Devnet = False,
     as_json: Json = False,
 ) -> None:
-    """Send an account's credits to it: fees, won bonds, finished exits."""
+    """Send an account's credits to it: rewards, won bonds, finished exits."""
     from contracts.bindings.sender import sender_on_engine
     from contracts.bindings.settings import STATE
     from contracts.protocol.ether import show_ether

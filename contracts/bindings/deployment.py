@@ -19,6 +19,7 @@ from .errors import CodeMismatch, DeploymentInvalid
 from .events import EventDecoder
 from .inference_ledger import InferenceLedger
 from .model_registry import ModelRegistry
+from .payments import Payments
 from .provider_stake import ProviderStake
 from .receipt_claims import Receipts
 from .sender import Sender
@@ -34,6 +35,7 @@ class Deployment:
     ledger: str
     game: str
     receipts: str
+    payments: str
     first_block: int
 
     @classmethod
@@ -52,7 +54,7 @@ class Deployment:
 
 
 class ProtocolContracts:
-    """The five contracts of a deployment on a chain."""
+    """The contracts of a deployment on a chain."""
 
     def __init__(
         self, chain: Chain, deployment: Deployment, artifacts: Mapping[str, Artifact] | None = None
@@ -66,15 +68,23 @@ class ProtocolContracts:
         self.ledger = InferenceLedger(chain, deployment.ledger, artifacts["InferenceLedger"])
         self.game = DisputeGame(chain, deployment.game, artifacts["DisputeGame"])
         self.receipts = Receipts(chain, deployment.receipts, artifacts["Receipts"])
+        self.payments = Payments(chain, deployment.payments, artifacts["Payments"])
         self._artifacts = artifacts
         self.events = EventDecoder(
             (contract.address, contract.interface)
-            for contract in (self.registry, self.stake, self.ledger, self.game, self.receipts)
+            for contract in (
+                self.registry,
+                self.stake,
+                self.ledger,
+                self.game,
+                self.receipts,
+                self.payments,
+            )
         )
 
     @property
     def addresses(self) -> list[str]:
-        contracts = (self.registry, self.stake, self.ledger, self.game, self.receipts)
+        contracts = (self.registry, self.stake, self.ledger, self.game, self.receipts, self.payments)
         return [contract.address for contract in contracts]
 
     def check(self) -> None:
@@ -91,10 +101,14 @@ class ProtocolContracts:
                 f"The vault at {self.stake.address} belongs to another ledger, game or receipts {wired}; "
                 "correct the deployment file."
             )
+        if self.payments.receipts() != self.receipts.address:
+            raise CodeMismatch(
+                f"The payments at {self.payments.address} belong to other receipts; correct the deployment file."
+            )
 
 
 def deploy_protocol(sender: Sender, parameters: ProtocolParameters, key: str = "deploy") -> Deployment:
-    """Deploy and wire the five contracts. Repeating it with the same `key` after a kill carries on."""
+    """Deploy and wire the contracts. Repeating it with the same `key` after a kill carries on."""
     artifacts = protocol_artifacts()
     chain = sender.chain
     chain.error_decoder = chain.error_decoder or ErrorDecoder(artifacts.values())
@@ -108,7 +122,8 @@ def deploy_protocol(sender: Sender, parameters: ProtocolParameters, key: str = "
     ledger = deployed("InferenceLedger", stake, registry)
     game = deployed("DisputeGame", ledger)
     receipts = deployed("Receipts", ledger)
-    deployment = Deployment(chain.chain_id, registry, stake, ledger, game, receipts, first_block)
+    payments = deployed("Payments", receipts)
+    deployment = Deployment(chain.chain_id, registry, stake, ledger, game, receipts, payments, first_block)
     vault = ProtocolContracts(chain, deployment, artifacts).stake
     sender.send(vault.initialise(ledger, game, receipts), key=f"{key}:initialise")
     return deployment

@@ -1,4 +1,4 @@
-"""`InferenceLedger`: batches, finality, openings and rewards, and fees."""
+"""`InferenceLedger`: batches, finality, openings and rewards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..protocol.response import Receipt, ResponseFields
+from ..protocol.response import ResponseFields
 from ..protocol.token_ids import pack_token_ids
 from .contract import BlockId, BoundContract, Call
 
@@ -61,18 +61,6 @@ class RewardPot:
     places_left: int
 
 
-@dataclass(frozen=True)
-class FeeEscrow:
-    payer: str
-    provider: str
-    amount: int
-    model_id: bytes
-    batch_salt: bytes
-    index: int
-    posting_deadline: int
-    receipt_id: bytes
-
-
 class InferenceLedger(BoundContract):
     def post_batch(self, provider: str, root: bytes, salt: bytes, model_id: bytes, count: int) -> Call:
         """By the provider's owner or operator."""
@@ -112,15 +100,6 @@ class InferenceLedger(BoundContract):
     def close_rewards(self, batch_id: int, index: int) -> Call:
         return self._call("closeRewards", batch_id, index)
 
-    def pay_fee(self, receipt: Receipt, signature: bytes) -> Call:
-        return self._call("payFee", receipt, signature, value_wei=receipt.fee_wei)
-
-    def claim_fee(self, batch_id: int, index: int, fields: ResponseFields, path: Sequence[bytes]) -> Call:
-        return self._call("claimFee", batch_id, index, fields, list(path))
-
-    def refund_fee(self, leaf: bytes) -> Call:
-        return self._call("refundFee", leaf)
-
     def batch_count(self, block: BlockId = None) -> int:
         return self._read("batchCount", block=block)  # type: ignore[no-any-return]
 
@@ -153,9 +132,6 @@ class InferenceLedger(BoundContract):
 
     def reward_pot(self, batch_id: int, index: int, block: BlockId = None) -> RewardPot:
         return self._read("rewardPot", batch_id, index, record=RewardPot, block=block)  # type: ignore[no-any-return]
-
-    def fee_escrow(self, leaf: bytes) -> FeeEscrow:
-        return self._read("feeEscrow", leaf, record=FeeEscrow)  # type: ignore[no-any-return]
 
     def response_leaf(
         self, provider: str, model_id: bytes, batch_salt: bytes, index: int, fields: ResponseFields

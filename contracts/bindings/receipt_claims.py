@@ -50,6 +50,10 @@ class Receipts(BoundContract):
     def receipt_digest(self, receipt: Receipt) -> bytes:
         return self._read("receiptDigest", receipt)  # type: ignore[no-any-return]
 
+    def unhonoured(self, receipt: Receipt, signature: bytes) -> bytes:
+        """The id of a receipt whose fee goes back; raises ContractError for any other."""
+        return self._read("unhonoured", receipt, signature)  # type: ignore[no-any-return]
+
     def checked_receipt_id(self, receipt: Receipt, signature: bytes) -> bytes:
         """The receipt's id; raises ContractError unless signature, key and dates are valid."""
         return self._read("checkedReceiptId", receipt, signature)  # type: ignore[no-any-return]

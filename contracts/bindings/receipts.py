@@ -27,6 +27,7 @@ _RECEIPT_FIELDS = [
     ("samplingHash", "bytes32"),
     ("feeWei", "uint256"),
     ("payer", "address"),
+    ("feeToken", "address"),
     ("issuedAt", "uint64"),
     ("postingDeadline", "uint64"),
     ("signer", "address"),

@@ -13,6 +13,8 @@ from .token_ids import token_ids_hash
 
 SAMPLING_GREEDY = keccak(b"greedy")
 WINDOW_ROWS = 32
+#: Payer of a receipt for which nobody paid, and the "token" of fees in ether.
+NOBODY = ETHER_TOKEN = "0x" + 40 * "0"
 
 _LEAF_FIELDS = (
     "uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,"
@@ -89,6 +91,7 @@ class Receipt:
     sampling_hash: bytes
     fee_wei: int
     payer: str
+    fee_token: str
     issued_at: int
     posting_deadline: int
     signer: str
@@ -104,6 +107,8 @@ class Receipt:
         issued_at: int,
         posting_deadline: int,
         signer: str | None = None,
+        payer: str = NOBODY,
+        fee_token: str = ETHER_TOKEN,
     ) -> Receipt:
         """Unpaid; signed by the owner's own key unless `signer` names another."""
         return cls(
@@ -118,7 +123,8 @@ class Receipt:
             max_tokens=fields.max_tokens,
             sampling_hash=fields.sampling_hash,
             fee_wei=fields.fee_wei,
-            payer="0x" + 40 * "0",
+            payer=payer,
+            fee_token=fee_token,
             issued_at=issued_at,
             posting_deadline=posting_deadline,
             signer=signer or provider,

@@ -4,7 +4,6 @@ pragma solidity ^0.8.28;
 import {Openings} from "./Openings.sol";
 import {
     Batch,
-    FeeEscrow,
     IInferenceLedger,
     ResponseFields,
     ResponseState,
@@ -18,7 +17,7 @@ import {MerklePath} from "./libraries/MerklePath.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {TokenIds} from "./libraries/TokenIds.sol";
 
-/// @title Batches, finality and fees; documented on `IInferenceLedger`
+/// @title Batches and finality; documented on `IInferenceLedger`
 contract InferenceLedger is IInferenceLedger, Openings {
     /// @inheritdoc IInferenceLedger
     IProviderStake public immutable stake;
@@ -37,7 +36,6 @@ contract InferenceLedger is IInferenceLedger, Openings {
 
     mapping(uint256 batchId => Batch) private _batches;
     mapping(uint256 batchId => mapping(uint256 index => ResponseState)) private _responses;
-    mapping(bytes32 leaf => FeeEscrow) private _fees;
 
     modifier onlyGame() {
         require(msg.sender == stake.game(), NotGame(msg.sender));
@@ -162,63 +160,6 @@ contract InferenceLedger is IInferenceLedger, Openings {
         _void(batchId, index, state, state.openGames, asker);
     }
 
-    // --- fees
-
-    /// @inheritdoc IInferenceLedger
-    function payFee(Receipt calldata receipt, bytes calldata signature) external payable nonReentrant {
-        IReceipts receipts = IReceipts(stake.receipts());
-        bytes32 receiptId = receipts.checkedReceiptId(receipt, signature);
-        bytes32 leaf = receipts.receiptLeaf(receipt);
-        require(msg.value != 0 && msg.value == receipt.feeWei, WrongAmount(msg.value, receipt.feeWei));
-        // The payer stays on record when the fee has moved on, so a fee is never paid twice.
-        require(_fees[leaf].payer == address(0), FeeAlreadyPaid(leaf));
-        _fees[leaf] = FeeEscrow({
-            payer: msg.sender,
-            provider: receipt.provider,
-            amount: msg.value,
-            modelId: receipt.modelId,
-            batchSalt: receipt.batchSalt,
-            index: receipt.index,
-            postingDeadline: receipt.postingDeadline,
-            receiptId: receiptId
-        });
-        emit FeePaid(leaf, msg.sender, receipt.provider, receiptId, msg.value);
-        stake.receiveEscrow{value: msg.value}(msg.sender);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external
-        nonReentrant
-    {
-        Batch storage posted = _existing(batchId);
-        bytes32 leaf = _checkedLeaf(batchId, posted, index, fields, path);
-        require(responseStatus(batchId, index) == ResponseStatus.Final, ResponseNotFinal(batchId, index));
-        FeeEscrow storage fee = _fees[leaf];
-        uint256 amount = fee.amount;
-        require(amount != 0 && !_isSlashed(fee.receiptId), NoFee(leaf));
-        require(_isTimely(posted, fee.postingDeadline), PostedLate(posted.postedAt, fee.postingDeadline));
-        fee.amount = 0;
-        emit FeeClaimed(leaf, posted.provider, amount);
-        stake.payEscrow(posted.provider, amount);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function refundFee(bytes32 leaf) external nonReentrant {
-        FeeEscrow storage fee = _fees[leaf];
-        uint256 amount = fee.amount;
-        require(amount != 0, NoFee(leaf));
-        uint256 batchId =
-            _timelyBatch(fee.provider, fee.modelId, fee.batchSalt, fee.index, fee.postingDeadline);
-        bool neverPosted = batchId == 0
-            && stake.postingTime(fee.postingDeadline, uint64(block.timestamp)) > fee.postingDeadline;
-        bool voided = batchId != 0 && _responses[batchId][fee.index].isVoid;
-        require(neverPosted || voided || _isSlashed(fee.receiptId), NotRefundable(leaf));
-        fee.amount = 0;
-        emit FeeRefunded(leaf, fee.payer, amount);
-        stake.payEscrow(fee.payer, amount);
-    }
-
     // --- the game only
 
     /// @inheritdoc IInferenceLedger
@@ -288,11 +229,6 @@ contract InferenceLedger is IInferenceLedger, Openings {
     }
 
     /// @inheritdoc IInferenceLedger
-    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory) {
-        return _fees[leaf];
-    }
-
-    /// @inheritdoc IInferenceLedger
     function responseLeaf(
         address provider,
         bytes32 modelId,
@@ -332,31 +268,6 @@ contract InferenceLedger is IInferenceLedger, Openings {
         require(index < posted.count, IndexOutOfRange(index, posted.count));
         leaf = Leaves.response(address(this), posted.provider, posted.modelId, posted.salt, index, fields);
         require(MerklePath.leads(path, posted.root, leaf, index, posted.count), LeafNotInBatch(leaf, batchId));
-    }
-
-    function _isSlashed(bytes32 receiptId) private view returns (bool) {
-        return IReceipts(stake.receipts()).receiptClaim(receiptId).status == ReceiptStatus.Slashed;
-    }
-
-    /// @dev The only batch that can hold a leaf of this provider and salt in time, or 0: a salt is used once.
-    function _timelyBatch(
-        address provider,
-        bytes32 modelId,
-        bytes32 salt,
-        uint256 index,
-        uint64 postingDeadline
-    ) private view returns (uint256 batchId) {
-        batchId = batchOf[provider][salt];
-        if (batchId == 0) return 0;
-        Batch storage posted = _batches[batchId];
-        bool possible =
-            posted.modelId == modelId && index < posted.count && _isTimely(posted, postingDeadline);
-        return possible ? batchId : 0;
-    }
-
-    /// @dev Seconds in which a guardian kept batches out do not count.
-    function _isTimely(Batch storage posted, uint64 postingDeadline) private view returns (bool) {
-        return stake.postingTime(postingDeadline, posted.postedAt) <= postingDeadline;
     }
 
     /// @dev The state of a response that can be disputed now; the first dispute takes it out of its batch's books.

@@ -16,7 +16,7 @@ import {ProtocolParameters} from "./libraries/Parameters.sol";
 /// @title Claims on receipts; documented on `IReceipts`
 contract Receipts is IReceipts, EIP712, ReentrancyGuardTransient {
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
-        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,address payer,uint64 issuedAt,uint64 postingDeadline,address signer)"
+        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,address payer,address feeToken,uint64 issuedAt,uint64 postingDeadline,address signer)"
     );
 
     /// @inheritdoc IReceipts
@@ -130,6 +130,21 @@ contract Receipts is IReceipts, EIP712, ReentrancyGuardTransient {
                 feeWei: receipt.feeWei
             })
         );
+    }
+
+    /// @inheritdoc IReceipts
+    function unhonoured(Receipt calldata receipt, bytes calldata signature)
+        external
+        view
+        returns (bytes32 receiptId)
+    {
+        receiptId = checkedReceiptId(receipt, signature);
+        uint256 batchId = _timelyBatch(receipt);
+        bool voided = batchId != 0 && ledger.isVoid(batchId, receipt.index);
+        bool slashed = _claims[receiptId].status == ReceiptStatus.Slashed;
+        bool neverPosted = batchId == 0
+            && stake.postingTime(receipt.postingDeadline, uint64(block.timestamp)) > receipt.postingDeadline;
+        require(neverPosted || voided || slashed, NotRefundable(receiptId));
     }
 
     /// @inheritdoc IReceipts

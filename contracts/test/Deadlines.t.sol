@@ -178,8 +178,6 @@ contract DeadlinesTest is Scenario {
             _afterOnly(),
             IInferenceLedger.ChallengeWindowOpen.selector
         );
-        payFee(SALT);
-        check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
     }
 
     function test_deadline_of_a_challenge_window_that_opened_again() external {
@@ -205,8 +203,6 @@ contract DeadlinesTest is Scenario {
         );
         bytes memory finalise = abi.encodeCall(IInferenceLedger.finaliseResponse, (batchId, TARGET));
         check(stranger, address(ledger), 0, finalise, time, _afterOnly(), notFinal());
-        payFee(SALT);
-        check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
     }
 
     function test_deadline_of_a_place_that_stays_empty() external {
@@ -260,23 +256,21 @@ contract DeadlinesTest is Scenario {
 
     function test_deadline_of_posting() external {
         Receipt memory receipt = makeReceipt(response, "not posted", TARGET);
-        bytes32 leaf = payFee("not posted");
         bytes memory claim = abi.encodeCall(IReceipts.claimUnposted, (receipt, sign(receipt, PROVIDER_KEY)));
         bytes4 early = IReceipts.PostingDeadlineNotPassed.selector;
         uint256 time = receipt.postingDeadline;
         check(requester, address(receipts), p.receiptClaimBond, claim, time, _afterOnly(), early);
-        bytes memory refund = abi.encodeCall(IInferenceLedger.refundFee, (leaf));
-        bytes4 kept = IInferenceLedger.NotRefundable.selector;
-        check(requester, address(ledger), 0, refund, time, _afterOnly(), kept);
-        // A batch of that salt is in time at t - 1 and t: then the fee is the provider's, else the payer's.
+        bytes memory refund = abi.encodeCall(IReceipts.unhonoured, (receipt, sign(receipt, PROVIDER_KEY)));
+        bytes4 kept = IReceipts.NotRefundable.selector;
+        check(requester, address(receipts), 0, refund, time, _afterOnly(), kept);
+        // A batch of that salt is in time at t - 1 and t: then the fee is earned, else it goes back.
         for (uint256 i = 0; i < 3; ++i) {
             uint256 here = vm.snapshotState();
             vm.warp(time - 1 + i);
             batchId = post(response, "not posted");
             vm.warp(uint256(ledger.batch(batchId).deadline) + 1);
-            (bool claimed,) = address(ledger).call(claimFeeData());
-            (bool refunded,) = address(ledger).call(refund);
-            vm.assertTrue(claimed == (i < 2) && refunded == (i == 2));
+            (bool refunded,) = address(receipts).call(refund);
+            vm.assertTrue(refunded == (i == 2));
             vm.revertToState(here);
         }
     }
@@ -325,18 +319,6 @@ contract DeadlinesTest is Scenario {
 
     function openData(bytes32 secret) private view returns (bytes memory) {
         return abi.encodeCall(IDisputeGame.open, (batchId, TARGET, response.fields, batchPath(), secret));
-    }
-
-    function claimFeeData() private view returns (bytes memory) {
-        return abi.encodeCall(IInferenceLedger.claimFee, (batchId, TARGET, response.fields, batchPath()));
-    }
-
-    function payFee(bytes32 salt) private returns (bytes32) {
-        Receipt memory receipt = makeReceipt(response, salt, TARGET);
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.prank(requester);
-        ledger.payFee{value: receipt.feeWei}(receipt, signature);
-        return ledger.responseLeaf(provider, modelId, salt, TARGET, response.fields);
     }
 
     function windowClosed() private pure returns (bytes4) {

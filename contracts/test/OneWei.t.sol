@@ -34,31 +34,4 @@ contract OneWeiTest is Scenario {
         vm.assertEq(stake.credits(requester), p.receiptClaimBond);
         expectSolvent();
     }
-
-    function test_a_fee_of_one_wei_is_refunded() external {
-        Receipt memory receipt = makeReceipt(response, "never posted", TARGET);
-        receipt.feeWei = 1;
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.prank(requester);
-        ledger.payFee{value: 1}(receipt, signature);
-        response.fields.feeWei = 1;
-        bytes32 leaf = ledger.responseLeaf(provider, modelId, "never posted", TARGET, response.fields);
-        vm.warp(receipt.postingDeadline + 1);
-        ledger.refundFee(leaf);
-        vm.assertEq(stake.credits(requester), 1);
-        expectSolvent();
-    }
-
-    function test_a_fee_of_one_wei_is_claimed() external {
-        response.fields.feeWei = 1;
-        batchId = post(response, "cheap");
-        Receipt memory receipt = makeReceipt(response, "cheap", TARGET);
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.prank(requester);
-        ledger.payFee{value: 1}(receipt, signature);
-        vm.warp(ledger.batch(batchId).deadline + 1);
-        ledger.claimFee(batchId, TARGET, response.fields, batchPath());
-        vm.assertEq(stake.credits(provider), 1);
-        expectSolvent();
-    }
 }

@@ -32,12 +32,13 @@ contract PositionsTest is Scenario {
         }
         vm.prank(provider);
         uint256 id = ledger.postBatch(provider, Merkle.root(leaves), ONE, modelId, 1);
-        vm.warp(ledger.batch(id).deadline + 1);
+        vm.startPrank(challenger);
         for (uint256 i = 0; i < count; ++i) {
             bytes32[] memory path = Merkle.path(leaves, i);
             vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-            ledger.claimFee(id, 0, answer(i).fields, path);
+            game.open{value: p.challengerBond}(id, 0, answer(i).fields, path, "");
         }
+        vm.stopPrank();
     }
 
     /// @dev The leaf stands in the tree, at a place that its index does not name.

@@ -124,7 +124,8 @@ abstract contract Responses is Deployment {
             maxTokens: r.fields.maxTokens,
             samplingHash: r.fields.samplingHash,
             feeWei: r.fields.feeWei,
-            payer: address(0),
+            payer: requester,
+            feeToken: address(0),
             issuedAt: uint64(block.timestamp),
             postingDeadline: uint64(block.timestamp) + p.postingWindow,
             signer: provider

@@ -9,7 +9,6 @@ import {Scenario} from "./Scenario.sol";
 
 /// @notice Random actors do random things; what the contracts refuse is skipped, never the accounts.
 contract Actors is Scenario {
-    bytes32[] public leaves;
     uint256 public posts;
     bytes32[] public receiptIds;
     uint256[] public asked;
@@ -52,24 +51,6 @@ contract Actors is Scenario {
     function postAnother() external {
         if (stake.freeStake(provider) < 3 * p.lockPerResponse) return;
         batchId = post(response, keccak256(abi.encode("post", ++posts)));
-    }
-
-    function payFee(bool posted) external {
-        bytes32 salt = posted ? ledger.batch(batchId).salt : keccak256(abi.encode("unposted", ++posts));
-        bytes32 leaf = ledger.responseLeaf(provider, modelId, salt, TARGET, response.fields);
-        if (ledger.feeEscrow(leaf).payer != address(0)) return;
-        Receipt memory receipt = makeReceipt(response, salt, TARGET);
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.deal(requester, 100 ether);
-        vm.prank(requester);
-        ledger.payFee{value: receipt.feeWei}(receipt, signature);
-        leaves.push(leaf);
-    }
-
-    function settleFee(uint256 which) external {
-        if (leaves.length == 0) return;
-        try ledger.refundFee(leaves[which % leaves.length]) {} catch {}
-        try ledger.claimFee(batchId, TARGET, response.fields, batchPath()) {} catch {}
     }
 
     function claimReceipt(bool posted) external {
@@ -234,13 +215,10 @@ contract Actors is Scenario {
         vm.assertLe(expected, stake.account(provider).total);
     }
 
-    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus prices of unanswered asks and rewards that were not
-    ///      paid; the receipts' = bonds of pending claims.
-    function checkFees() external view {
+    /// @dev The ledger's escrow = prices of unanswered asks and rewards that were not paid; the receipts' = bonds of pending
+    ///      claims.
+    function checkOtherEscrow() external view {
         uint256 expected = 0;
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            expected += ledger.feeEscrow(leaves[i]).amount;
-        }
         for (uint256 i = 0; i < asked.length; ++i) {
             if (ledger.response(asked[i], TARGET).asker != address(0)) expected += p.askPrice;
         }
@@ -251,7 +229,7 @@ contract Actors is Scenario {
             Game memory g = game.game(id);
             if (g.phase != Phase.Resolved && ledger.isVoid(g.batchId, g.index)) expected += p.gameReward;
         }
-        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees, prices of answers, rewards");
+        vm.assertEq(stake.escrowOf(address(ledger)), expected, "prices of answers, rewards");
         uint256 bonds = 0;
         for (uint256 i = 0; i < receiptIds.length; ++i) {
             if (receipts.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
@@ -293,13 +271,11 @@ contract SolvencyTest is Scenario {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[18] memory chosen = [
+        bytes4[16] memory chosen = [
             Actors.passTime.selector,
             Actors.deposit.selector,
             Actors.exit.selector,
             Actors.postAnother.selector,
-            Actors.payFee.selector,
-            Actors.settleFee.selector,
             Actors.claimReceipt.selector,
             Actors.settleReceipt.selector,
             Actors.askFor.selector,
@@ -325,6 +301,6 @@ contract SolvencyTest is Scenario {
         actors.checkBalance();
         actors.checkLocks();
         actors.checkGames();
-        actors.checkFees();
+        actors.checkOtherEscrow();
     }
 }

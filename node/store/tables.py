@@ -72,7 +72,6 @@ class ResponseRow(SQLModel, table=True):
     state: ResponseState = Field(
         default=ResponseState.PENDING, sa_column=Column(Text, nullable=False, index=True)
     )
-    fee_claimed: bool = False
 
     @property
     def prompt_length(self) -> int:

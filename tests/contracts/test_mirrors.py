@@ -13,6 +13,7 @@ from contracts.bindings.contract import BoundContract
 from contracts.bindings.deployment import ProtocolContracts, deploy_contract
 from contracts.bindings.errors import ContractError
 from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keystore
+from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
 from contracts.bindings.receipts import receipt_id, receipt_signer, sign_receipt
 from contracts.protocol.bisection import cuts
 from contracts.protocol.merkle import MerkleTree, verify_path
@@ -180,4 +181,29 @@ def test_receipts_signed_by_a_keystore_and_by_a_node(
         else:
             identity = contracts.receipts.checked_receipt_id(receipt, signature)
             assert identity == receipt_id(receipt, chain_id, receipts)
+            with pytest.raises(
+                ContractError, match="NotRefundable"
+            ):  # it only says that its time has not passed
+                contracts.receipts.unhonoured(receipt, signature)
     assert address == KeystoreSigner(path, "a password").address
+
+
+def test_vouchers_signed_by_a_keystore_and_by_a_node(
+    contracts: ProtocolContracts, local_chain: LocalChain
+) -> None:
+    payments = contracts.payments
+    domain = contracts.chain.chain_id, payments.address
+    path = local_chain.directory / "payer.json"
+    create_keystore(path, "a password")
+    unlocked = UnlockedSigner(contracts.chain, contracts.chain.unlocked_accounts()[3])
+    for signer in (KeystoreSigner(path, "a password"), unlocked):
+        voucher = Voucher(signer.address, _PROVIDER, "0x" + 40 * "0", 5)
+        assert voucher_digest(voucher, *domain) == payments.voucher_digest(voucher)
+        signature = sign_voucher(signer, voucher, *domain)
+        assert payments.is_signed(voucher, signature)
+        assert not payments.is_signed(replace(voucher, cumulative=6), signature)
+    sender = local_chain.sender(3)
+    sender.send(payments.deposit(_PROVIDER, voucher.token, 3), key="deposit")
+    sender.send(payments.redeem([(voucher, signature)]), key="redeem")
+    channel = payments.channel(voucher.payer, _PROVIDER)
+    assert (channel.redeemed, channel.balance, channel.held_recent) == (3, 0, 3)

@@ -10,7 +10,8 @@ from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
-from contracts.bindings.inference_ledger import Batch, FeeEscrow, ResponseState, RewardPot
+from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
+from contracts.bindings.payments import Channel, ProviderAccount, Voucher
 from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
 from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Target
@@ -18,15 +19,16 @@ from contracts.protocol.model import ModelSpec
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields
 
-_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame", "Receipts"]
+_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame", "Receipts", "Payments"]
 _RECORDS: list[type] = [
     Batch,
+    Channel,
     EmbeddingProof,
-    FeeEscrow,
     Game,
     HeadProof,
     ModelSpec,
     ProtocolParameters,
+    ProviderAccount,
     Receipt,
     ReceiptClaim,
     ReceiptSigner,
@@ -36,6 +38,7 @@ _RECORDS: list[type] = [
     StakeAccount,
     StepProof,
     TokenRow,
+    Voucher,
 ]
 
 

@@ -13,7 +13,7 @@ import {Receipt} from "./IReceipts.sol";
 /// @param outputLength number of output ids, 1..maxTokens
 /// @param maxTokens the requester's limit; a shorter output must end with an end token
 /// @param samplingHash keccak256("greedy")
-/// @param feeWei fee of this response
+/// @param feeWei fee of this response, in the smallest unit of the receipt's token
 struct ResponseFields {
     bytes32 promptHash;
     bytes32 outputHash;
@@ -71,20 +71,7 @@ struct ResponseState {
     address asker;
 }
 
-/// @param payer who gets a refund
-/// @param receiptId EIP-712 digest of the receipt
-struct FeeEscrow {
-    address payer;
-    address provider;
-    uint256 amount;
-    bytes32 modelId;
-    bytes32 batchSalt;
-    uint256 index;
-    uint64 postingDeadline;
-    bytes32 receiptId;
-}
-
-/// @title Batches of responses, their finality and fees
+/// @title Batches of responses and their finality
 /// @notice leaf = keccak256(bytes.concat(keccak256(abi.encode(RESPONSE_LEAF_TYPEHASH, chainId, ledger,
 ///         provider, modelId, batchSalt, index, promptHash, outputHash, promptLength, outputLength,
 ///         maxTokens, samplingHash, feeWei))))
@@ -121,15 +108,6 @@ interface IInferenceLedger is IOpenings {
         uint256 indexed batchId, uint256 indexed index, address indexed provider, address winner
     );
     event ResponseFinalised(uint256 indexed batchId, uint256 indexed index);
-    event FeePaid(
-        bytes32 indexed leaf,
-        address indexed payer,
-        address indexed provider,
-        bytes32 receiptId,
-        uint256 amount
-    );
-    event FeeClaimed(bytes32 indexed leaf, address indexed provider, uint256 amount);
-    event FeeRefunded(bytes32 indexed leaf, address indexed payer, uint256 amount);
 
     /// Only the dispute game may do this.
     error NotGame(address caller);
@@ -176,14 +154,6 @@ interface IInferenceLedger is IOpenings {
     error ResponseNotDisputed(uint256 batchId, uint256 index);
     /// Send exactly this amount.
     error WrongAmount(uint256 sent, uint256 expected);
-    /// The fee of this response was paid already.
-    error FeeAlreadyPaid(bytes32 leaf);
-    /// No fee is in escrow for this response.
-    error NoFee(bytes32 leaf);
-    /// The batch was posted after the receipt's deadline: the payer may take the fee back.
-    error PostedLate(uint64 postedAt, uint64 postingDeadline);
-    /// None of the reasons for a refund holds: posted late or never, void, or a slashed receipt.
-    error NotRefundable(bytes32 leaf);
 
     // --- batches
 
@@ -220,18 +190,6 @@ interface IInferenceLedger is IOpenings {
     ///         an open game, also when a game makes the response void meanwhile; with a full house of games, the price alone.
     function claimNotShown(uint256 batchId, uint256 index) external;
 
-    // --- fees
-
-    /// @notice Escrows the fee of a signed receipt; `msg.value` = `receipt.feeWei`.
-    function payFee(Receipt calldata receipt, bytes calldata signature) external payable;
-
-    /// @notice Credits the fee of a final response to its provider. Anyone.
-    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external;
-
-    /// @notice Credits the fee back to its payer: response void, receipt slashed, or never (or late) posted.
-    function refundFee(bytes32 leaf) external;
-
     // --- the game only
 
     /// @notice Checks and counts a new game on a response, uses up the challenger's opening, and says what bond is due.
@@ -260,7 +218,6 @@ interface IInferenceLedger is IOpenings {
     function response(uint256 batchId, uint256 index) external view returns (ResponseState memory);
     function responseStatus(uint256 batchId, uint256 index) external view returns (ResponseStatus);
     function isVoid(uint256 batchId, uint256 index) external view returns (bool);
-    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory);
 
     /// @notice The leaf of a response in a batch of this ledger.
     function responseLeaf(

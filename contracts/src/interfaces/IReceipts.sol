@@ -5,7 +5,8 @@ import {IInferenceLedger} from "./IInferenceLedger.sol";
 import {IProviderStake} from "./IProviderStake.sol";
 
 /// @notice What a provider's receipt key signs (EIP-712) when it answers: the leaf's fields, and until when it is posted.
-/// @param payer who pays by vouchers; zero when unpaid
+/// @param payer whose vouchers paid the fee, and who gets it back; 0 if nobody
+/// @param feeToken in which token `feeWei` counts (in its smallest unit); 0 for ether
 /// @param issuedAt when it was signed; the key was registered then, and not yet retired
 /// @param postingDeadline last second at which the batch can be posted; issuedAt..issuedAt + postingWindow
 /// @param signer the key
@@ -22,6 +23,7 @@ struct Receipt {
     bytes32 samplingHash;
     uint256 feeWei;
     address payer;
+    address feeToken;
     uint64 issuedAt;
     uint64 postingDeadline;
     address signer;
@@ -87,6 +89,8 @@ interface IReceipts {
     error AnswerWindowClosed(uint64 answerDeadline);
     /// The provider can still answer the claim.
     error AnswerWindowOpen(uint64 answerDeadline);
+    /// None of the reasons for a refund holds: posted late or never, void, or slashed.
+    error NotRefundable(bytes32 receiptId);
 
     /// @notice Claims that a receipt was not posted by its deadline. Without a batch that could hold it
     ///         the provider is slashed at once; otherwise it has `receiptAnswerWindow` to show the leaf.
@@ -113,6 +117,13 @@ interface IReceipts {
 
     /// @notice The leaf that the receipt promises.
     function receiptLeaf(Receipt calldata receipt) external view returns (bytes32);
+
+    /// @notice The id of a receipt that the provider signed and did not honour: its response is void, it was not posted in
+    ///         time, or it was slashed. Reverts for any other.
+    function unhonoured(Receipt calldata receipt, bytes calldata signature)
+        external
+        view
+        returns (bytes32 receiptId);
 
     /// @notice The receipt's id; reverts unless signature, key and dates are valid.
     function checkedReceiptId(Receipt calldata receipt, bytes calldata signature)

@@ -169,7 +169,8 @@ abstract contract Arena is Protocol {
             maxTokens: wanted,
             samplingHash: flaw == 5 ? bytes32("warm") : keccak256("greedy"),
             feeWei: 0.01 ether + id,
-            payer: address(0),
+            payer: requester,
+            feeToken: address(0),
             issuedAt: uint64(block.timestamp),
             postingDeadline: uint64(block.timestamp) + p.postingWindow,
             signer: provider

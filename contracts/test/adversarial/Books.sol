@@ -13,8 +13,6 @@ abstract contract Books is Honest {
     address[] internal payees;
     mapping(address => uint256) internal withdrawn;
     mapping(address => uint256) internal exited;
-    mapping(bytes32 leaf => address) internal feePaidTo;
-    bytes32[] internal feeLeaves;
     uint256 internal forced;
     mapping(uint256 answerId => uint256) internal joins; // openings that joined after the response was void
     mapping(uint256 answerId => uint256) internal closed; // rewards burned because nobody claimed them
@@ -43,10 +41,7 @@ abstract contract Books is Honest {
         }
         vm.assertEq(stakes, stake.totalStake(), "stakes");
         vm.assertEq(credits, stake.totalCredits(), "credits");
-        uint256 fees = 0;
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            fees += ledger.feeEscrow(feeLeaves[i]).amount;
-        }
+        uint256 others = 0;
         uint256 bonds = 0;
         uint256 claims = 0;
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
@@ -58,7 +53,7 @@ abstract contract Books is Honest {
             }
         }
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (endOfAsk(i) == AskEnd.Open) fees += p.askPrice;
+            if (endOfAsk(i) == AskEnd.Open) others += p.askPrice;
         }
         for (uint256 i = 0; i < answers.length; ++i) {
             if (!_isVoid(i)) continue;
@@ -66,12 +61,12 @@ abstract contract Books is Honest {
             uint256 places = open + (_paysAsker(i) ? 1 : 0) + joins[i] + closed[i];
             vm.assertLe(places, p.maxGamesPerResponse); // never more rewards than the pot holds
             uint256 left = p.maxGamesPerResponse - paid - (_paysAsker(i) ? 1 : 0) - joins[i] - closed[i];
-            fees += left * p.gameReward;
+            others += left * p.gameReward;
         }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds of open games");
-        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees and asks, rewards");
+        vm.assertEq(stake.escrowOf(address(ledger)), others, "asks, rewards");
         vm.assertEq(stake.escrowOf(address(receipts)), claims, "open claims");
-        vm.assertEq(stake.totalEscrow(), bonds + fees + claims, "escrow");
+        vm.assertEq(stake.totalEscrow(), bonds + others + claims, "escrow");
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             vm.assertEq(stake.account(providers[i]).locked, _expectedLocks(providers[i]), "locks");
             vm.assertEq(ledger.openGamesOf(providers[i]), openGamesAgainst(providers[i]), "load");
@@ -147,9 +142,6 @@ abstract contract Books is Honest {
                 earned += p.receiptClaimBond + claim.penalty * 2 / 5;
             }
         }
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            if (feePaidTo[feeLeaves[i]] == who) earned += _feeOf(feeLeaves[i]);
-        }
         for (uint256 i = 0; i < asks.length; ++i) {
             Asked storage asked = asks[i];
             AskEnd end = endOfAsk(i);
@@ -159,13 +151,6 @@ abstract contract Books is Honest {
                 earned += p.askPrice + (_paysAsker(asked.answerId) ? p.gameReward : 0);
             }
         }
-    }
-
-    function _feeOf(bytes32 leaf) private view returns (uint256) {
-        for (uint256 i = 0; i < answers.length; ++i) {
-            if (answers[i].leaf == leaf) return answers[i].receipt.feeWei;
-        }
-        revert("an unknown fee");
     }
 
     /// @dev What is missing from a provider's stake beside exits, void responses and lost receipts: its bond, once, if and

@@ -52,7 +52,7 @@ contract Exits is Players {
         return false;
     }
 
-    /// @dev After the games: all locks, fees, claims and stakes can leave, and only burned ether stays.
+    /// @dev After the games: all locks, claims and stakes can leave, and only burned ether stays.
     function settleEverything() external {
         _settleAsks();
         _settleClaims();
@@ -62,9 +62,7 @@ contract Exits is Players {
                 ResponseStatus status = statusOf(i);
                 vm.assertTrue(status == ResponseStatus.Final || status == ResponseStatus.Void, "not settled");
             }
-            _settleFee(answers[i]);
         }
-        _claimStuckFees();
         vm.assertEq(stake.totalEscrow(), 0, "escrow left behind");
         _leave();
         vm.assertEq(stake.totalStake() + stake.totalCredits(), 0, "stake left behind");
@@ -99,23 +97,6 @@ contract Exits is Players {
                 vm.warp(block.timestamp + p.receiptAnswerWindow + 1);
                 receipts.slashUnposted(claimIds[i]);
             }
-        }
-    }
-
-    /// @dev A fee whose leaf is in no batch that could hold it: a claim on the receipt opens the way.
-    function _claimStuckFees() private {
-        for (uint256 i = 0; i < answers.length; ++i) {
-            Answer storage a = answers[i];
-            if (ledger.feeEscrow(a.leaf).amount == 0) continue;
-            bytes32 claimId = receipts.receiptDigest(a.receipt);
-            if (receipts.receiptClaim(claimId).status == ReceiptStatus.None) {
-                vm.prank(requester);
-                receipts.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
-                claimIds.push(claimId);
-                claimedAnswer[claimId] = i;
-                _settleClaims();
-            }
-            _settleFee(a);
         }
     }
 
@@ -173,13 +154,6 @@ contract Exits is Players {
     function asksSettled(AskEnd end) external view returns (uint256 count) {
         for (uint256 i = 0; i < asks.length; ++i) {
             if (endOfAsk(i) == end) count++;
-        }
-    }
-
-    function feesSettled(bool refunded) external view returns (uint256 count) {
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            address to = feePaidTo[feeLeaves[i]];
-            if (to != address(0) && (to == requester) == refunded) count++;
         }
     }
 

@@ -8,7 +8,7 @@ import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Books} from "./Books.sol";
 
-/// @title What actors do outside games: finality, fees, receipts, stake, withdrawals
+/// @title What actors do outside games: finality, receipts, stake, withdrawals
 abstract contract Settlement is Books {
     uint256 private _actions;
 
@@ -24,39 +24,21 @@ abstract contract Settlement is Books {
         return answers.length == 0 ? 0 : seed % answers.length;
     }
 
-    // --- finality and fees
+    // --- finality
 
     function settle(uint256 seed) external {
         seed = _mixed(seed);
         uint256 id = _some(seed);
         if (id == answers.length) return;
         Answer storage a = answers[id];
-        if (a.batchId != 0) _finalise(a);
-        _settleFee(a);
-        _settleFee(a); // twice: the second time nothing is left
+        if (a.batchId == 0) return;
+        _finalise(a);
+        _finalise(a); // twice: the second time nothing is left
     }
 
     function _finalise(Answer storage a) internal {
         try ledger.finaliseBatch(a.batchId) {} catch {}
         try ledger.finaliseResponse(a.batchId, a.receipt.index) {} catch {}
-    }
-
-    function _settleFee(Answer storage a) internal {
-        bool isClaimed = false;
-        if (a.batchId != 0) {
-            try ledger.claimFee(a.batchId, a.receipt.index, fieldsOf(a), a.path) {
-                isClaimed = true;
-                _recordFee(a, a.provider);
-            } catch {}
-        }
-        try ledger.refundFee(a.leaf) {
-            _recordFee(a, requester);
-        } catch {}
-    }
-
-    function _recordFee(Answer storage a, address to) private {
-        vm.assertTrue(feePaidTo[a.leaf] == address(0), "a fee is paid on once");
-        feePaidTo[a.leaf] = to;
     }
 
     // --- what was asked for
