@@ -6,6 +6,8 @@ float vectors: w_query, query_bias, query_norm, attention_norm, ...
 
 from __future__ import annotations
 
+from math import ceil, log2
+
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
 from ..operators.inverse_root import ROOT_LIMBS
@@ -25,6 +27,7 @@ from .steps import CHANNELS, OWN_ROWS, Heads, Part
 KEYS = ("context", "kv_group", "head_channel")
 LAYER_KIND = "layer_kind"
 """Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
+LOCAL, GLOBAL = 1, 2
 LARGEST_SHIFT = 2 * RANGE_BITS
 ROOT_SCALE = 34
 
@@ -182,9 +185,18 @@ def rotary(
     return Part((Rotary(name, f"rotated_{name}", domain, position, choices, bits, selector),))
 
 
-def rotary_table(heads: Heads, base: int, divisors: tuple[float, ...] = (), prefix: str = "") -> RotaryTable:
+def rotary_table(
+    heads: Heads,
+    base: int,
+    divisors: tuple[float, ...] = (),
+    prefix: str = "",
+    rotated: int | None = None,
+    factor: float = 1.0,
+) -> RotaryTable:
     """The table of one base for the heads' positions."""
-    return RotaryTable(base, heads.size, heads.position_bits, heads.size_bits, divisors, prefix)
+    return RotaryTable(
+        base, heads.size, heads.position_bits, heads.size_bits, divisors, prefix, rotated, factor
+    )
 
 
 def attend(
@@ -195,16 +207,19 @@ def attend(
     *,
     normed: bool = False,
     reach: int | None = None,
+    factor: float = 1.0,
 ) -> Part:
     """attended = softmax(query . key) . value, of the last `reach` positions in layers of kind 1.
 
     normed: queries and keys have norms of their own, which bound a score whatever their widths: a norm leaves
-    sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings).
+    sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings),
+    times factor^2 where a rotation multiplies by `factor`.
     """
     scales = config.scales
     if normed:
         largest_gain = scales.head_gain_bits - 1 - scales.head_gain
-        score_bits = heads.size_bits + 2 * (largest_gain + scales.query) + 1
+        stretched = max(0, ceil(2 * log2(factor)))
+        score_bits = heads.size_bits + 2 * (largest_gain + scales.query) + 1 + stretched
     else:
         score_bits = heads.size_bits + 2 * (scales.query_bits - 1)
     operator = Attend(
@@ -221,8 +236,10 @@ def attend(
     return Part((operator,))
 
 
-def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False) -> Part:
-    """The matrix behind attention: the residual summand, or `projected` when a norm follows."""
+def attention_output(
+    config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False, factor: float = 1.0
+) -> Part:
+    """The matrix behind attention, times a factor: the residual summand, or `projected` when a norm follows."""
     scales = config.scales
     rule = MatrixRule(
         outputs=config.hidden,
@@ -231,6 +248,7 @@ def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, n
         output_scale=scales.projected if normed else config.residual_scale,
         input_bits=scales.value_bits,
         bias="output_bias" if bias else None,
+        factor=factor,
     )
     return _back_to_channels(
         config, rule, "output", "attended", ("kv_group", "query", "head_channel"), normed
@@ -241,9 +259,15 @@ def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, n
 
 
 def widening(
-    config: ModelConfig, feed_forward: int, name: str, *, gain: str | None = "mlp_norm", biased: bool = False
+    config: ModelConfig,
+    feed_forward: int,
+    name: str,
+    *,
+    gain: str | None = "mlp_norm",
+    bias: bool = False,
+    biased: bool = False,
 ) -> Part:
-    """gate or up from the normalised rows. `biased`: the norm in front and the matrix have a bias (then no gate)."""
+    """gate or up from the normalised rows. bias: the matrix has one. biased: so has the norm in front (then no gate)."""
     scales = config.scales
     activated = biased or name == "gate"  # bounded by the activation's table
     rule = MatrixRule(
@@ -254,7 +278,7 @@ def widening(
         input_bits=scales.normalised_bits,
         gain=gain,
         gain_bias="mlp_norm_bias" if biased else None,
-        bias=f"{name}_bias" if biased else None,
+        bias=f"{name}_bias" if bias or biased else None,
     )
     bits = None if activated else scales.up_bits
     domain, shape = ("row", "hidden"), (feed_forward,)
@@ -262,14 +286,19 @@ def widening(
 
 
 def gated_unit(
-    config: ModelConfig, feed_forward: int, function: str, *, gain: str | None = "mlp_norm"
+    config: ModelConfig,
+    feed_forward: int,
+    function: str,
+    *,
+    gain: str | None = "mlp_norm",
+    bias: bool = False,
 ) -> tuple[Part, ...]:
     """product = function(gate) * up."""
     scales, hidden = config.scales, ("row", "hidden")
     shift = scales.activated + scales.up - scales.product
     return (
-        widening(config, feed_forward, "gate", gain=gain),
-        widening(config, feed_forward, "up", gain=gain),
+        widening(config, feed_forward, "gate", gain=gain, bias=bias),
+        widening(config, feed_forward, "up", gain=gain, bias=bias),
         activation(config, "gate", function),
         Part((Multiply("activated", "up", "product", hidden, shift, scales.product_bits),)),
     )
@@ -285,9 +314,15 @@ def activation(config: ModelConfig, x: str, function: str) -> Part:
 
 
 def mlp_output(
-    config: ModelConfig, feed_forward: int, x: str, *, bias: bool = False, normed: bool = False
+    config: ModelConfig,
+    feed_forward: int,
+    x: str,
+    *,
+    bias: bool = False,
+    normed: bool = False,
+    factor: float = 1.0,
 ) -> Part:
-    """The matrix behind the unit (`product` or `activated`): the residual summand, or `projected`."""
+    """The matrix behind the unit (`product` or `activated`), times a factor: the residual summand, or `projected`."""
     scales = config.scales
     if x == "product":
         scale, bits = scales.product, scales.product_bits
@@ -300,6 +335,7 @@ def mlp_output(
         output_scale=scales.projected if normed else config.residual_scale,
         input_bits=bits,
         bias="down_bias" if bias else None,
+        factor=factor,
     )
     return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
 

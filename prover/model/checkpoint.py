@@ -60,6 +60,10 @@ class Layout:
     derived: tuple[str, ...] = ()  # patterns of stored names that repeat what the configuration says
     read_elsewhere: frozenset[str] = frozenset()  # stored names that become part of the configuration
 
+    def of(self, config: ModelConfig) -> dict[str, str]:
+        """Those tensors of a layer that this model has: some models of a family have biases, others none."""
+        return {name: stored for name, stored in self.layer.items() if name in config.layer_tensors}
+
 
 def tensor_shape(config: ModelConfig, name: str) -> tuple[int, ...]:
     """Shape of a layer's tensor, matrices as (outputs, inputs). Norms that are folded away have the width of the rows."""
@@ -131,7 +135,7 @@ def read_float_model(
 def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
     """Every stored tensor that the family's layer programs have no place for: ignoring it would change the model."""
     known = {layout.embedding, layout.final_norm, layout.head, layout.positions, layout.final_norm_bias}
-    stored = {*layout.layer.values(), *layout.fused}
+    stored = {*layout.of(config).values(), *layout.fused}
     known |= {pattern.format(layer=index) for pattern in stored for index in range(config.layers)}
     derived = re.compile("|".join(layout.derived) or r"(?!)")
     names = {name.removeprefix(layout.prefix) for name in file.names} - layout.read_elsewhere
@@ -180,7 +184,7 @@ class _Reader:
 
     def layer(self, index: int) -> FloatLayer:
         tensors: dict[str, np.ndarray] = {}
-        for name, pattern in self.layout.layer.items():
+        for name, pattern in self.layout.of(self.config).items():
             stored, shape = pattern.format(layer=index), tensor_shape(self.config, name)
             if name.endswith("_norm"):
                 tensors[name] = self.gain(stored, shape)

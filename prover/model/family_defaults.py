@@ -48,8 +48,17 @@ _QWEN2: dict[str, Any] = {
     "eos_token_id": None,
 }
 
+_NO_BIASES = {"attention_bias", "mlp_bias"}
+
 FAMILY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": _LLAMA,
+    "mistral": {name: value for name, value in _LLAMA.items() if name not in _NO_BIASES}
+    | {
+        "intermediate_size": 14_336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131_072,
+        "sliding_window": 4096,
+    },
     "qwen2": _QWEN2,
     "qwen3": _QWEN2 | {"head_dim": 128, "attention_bias": False},
     "gemma3_text": {

@@ -96,9 +96,7 @@ def _facts(config: ModelConfig) -> dict[str, str]:
         "norm behind it": _norm(behind[0], config) if behind else _NONE,
         "norm of each query and key": _norm(of_heads[0], config) if of_heads else _NONE,
         "key heads": "shared by groups of queries" if _has(config, "kv_heads") else "one per query head",
-        "reach": "all positions"
-        if attend.reach is None
-        else f"in local layers a multiple of {WINDOW_ROWS} positions, in global ones all",
+        "reach": _reach(attend, config),
         "positions": _positions(config, attention),
         "activation": unit,
         "biases of matrices": _biases(config),
@@ -106,6 +104,13 @@ def _facts(config: ModelConfig) -> dict[str, str]:
         "head": f"tied or separate; by default {'tied' if config.family in TIED_BY_DEFAULT else 'separate'}",
         **{f"operators, {kind}": _counted(program.operators) for kind, program in config.programs.items()},
     }
+
+
+def _reach(attend: Attend, config: ModelConfig) -> str:
+    local = f"in local layers a multiple of {WINDOW_ROWS} positions, in global ones all"
+    if attend.reach is not None:
+        return local
+    return f"all positions; some models: {local}" if _has(config, "sliding_window") else "all positions"
 
 
 def _title(config: ModelConfig) -> str:
@@ -136,7 +141,11 @@ def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
 
 def _biases(config: ModelConfig) -> str:
     biased = [name.removeprefix("w_") for name, rule in config.matrix_rules.items() if rule.bias]
-    return "all" if len(biased) == len(config.matrix_rules) else ", ".join(biased) or _NONE
+    if len(biased) == len(config.matrix_rules):
+        return "all"
+    if not biased and _has(config, "attention_bias"):
+        return f"{_NONE}; some models: all of a sub-layer"
+    return ", ".join(biased) or _NONE
 
 
 def _factor(config: ModelConfig) -> str:

@@ -91,8 +91,8 @@ def _attention(
     )
     if "query_norm" in layer.tensors:
         q, k = _norm(q, layer, "query_norm", config), _norm(k, layer, "key_norm", config)
-    kinds = getattr(config, "layer_kinds", None)
-    local = kinds is not None and kinds[index] == LOCAL
+    kinds = getattr(config, "layer_kinds", ())
+    local = len(kinds) > 0 and kinds[index] == LOCAL
     if hasattr(config, "rope_base"):
         cosine, sine = _rotary_angles(position, config, local)
         q, k = _rotate(q, cosine, sine), _rotate(k, cosine, sine)
@@ -138,14 +138,16 @@ def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> to
 
 
 def _rotary_angles(position: torch.Tensor, config: Any, local: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """cos and sin of position * frequency, each (T, head_size / 2)."""
+    """cos and sin of position * frequency, times the rotation's factor, each (T, head_size / 2)."""
     size = config.head_size
-    base = config.local_rope_base if local else config.rope_base
+    apart = local and hasattr(config, "local_rope_base")
+    base = config.local_rope_base if apart else config.rope_base
     frequency = float(base) ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-    if config.rope_divisors and not local:
+    if config.rope_divisors and not apart:
         frequency = frequency / torch.tensor(config.rope_divisors, dtype=torch.float64)
     angle = position.to(torch.float64)[:, None] * frequency
-    return angle.cos().float(), angle.sin().float()
+    factor = getattr(config, "rope_factor", 1.0)
+    return (angle.cos() * factor).float(), (angle.sin() * factor).float()
 
 
 def _rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:

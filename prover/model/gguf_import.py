@@ -18,19 +18,24 @@ from .facts import (
     LOCAL,
     build_config,
     decimal_of_float32,
+    float32,
     linear_divisors,
     provable_positions,
     refuse_unless,
     stored_divisors,
     whole_base,
+    yarn_divisors,
+    yarn_factor,
 )
 from .float_model import FloatModel
 from .gguf_file import DECODABLE, GgufFile
 from .gguf_tokenizer import gguf_tokenizer
 from .layouts import GGUF_LAYOUTS
+from .rotary_settings import Rotary
 from .tokenizer import usable_chat
 
 _ROTARY_FACTORS = "rope_freqs.weight"
+_SHORT_FACTORS = "rope_factors_short.weight"
 
 # llama.cpp's constants for Gemma 3 where a file does not say.
 _GEMMA3_LOCAL_BASE = 10_000.0
@@ -56,7 +61,9 @@ _READ_KEYS = frozenset(
         "rope.freq_base",
         "rope.freq_base_swa",
         "rope.scale_linear",
+        "rope.scaling.attn_factor",
         "rope.scaling.factor",
+        "rope.scaling.original_context_length",
         "rope.scaling.type",
     }
 )
@@ -76,12 +83,14 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_scale": (0, 1),  # llama.cpp: 0 stands for none
     "pooling_type": (0,),
     "residual_scale": (1,),
-    "rope.scaling.attn_factor": (1,),
+    "rope.scaling.yarn_attn_factor": (1,),
+    "rope.scaling.yarn_beta_fast": (32,),
+    "rope.scaling.yarn_beta_slow": (1,),
+    "rope.scaling.yarn_ext_factor": (1,),
+    "rope.scaling.yarn_log_multiplier": (0,),
     "use_parallel_residual": (False,),
 }
-_IDLE_KEYS = frozenset(
-    {"vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "rope.scaling.finetuned"}
-)
+_IDLE_KEYS = frozenset({"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"})
 
 
 def import_gguf(
@@ -191,7 +200,22 @@ def gguf_config(file: GgufFile) -> ModelConfig:
     facts = _gpt2(keys) if family == "gpt2" else _rotary_family(keys)
     if family == "gemma3":
         facts |= _gemma3(keys, facts)
+    if family == "llama":
+        facts |= _biases(file, facts["layers"])
     return build_config(facts)
+
+
+def _biases(file: GgufFile, layers: int) -> dict[str, bool]:
+    """llama.cpp adds the biases that a file has; a family has all of a sub-layer, in every layer, or none."""
+    groups = {
+        "attention_bias": ("attn_q", "attn_k", "attn_v", "attn_output"),
+        "mlp_bias": ("ffn_gate", "ffn_up", "ffn_down"),
+    }
+    return {
+        flag: True
+        for flag, names in groups.items()
+        if all(f"blk.{layer}.{name}.bias" in file.names for name in names for layer in range(layers))
+    }
 
 
 class _Keys:
@@ -265,7 +289,9 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
         f"key, value and rotary sizes of {head_size}, {value_size}, {rotary_size}",
         "equal sizes",
     )
-    positions = provable_positions(keys.whole("context_length"), head_size)
+    context = keys.whole("context_length")
+    rotary = _rotary(keys, head_size, context)
+    positions = provable_positions(min(context, rotary.longest or context), head_size)
     window = keys.value("attention.sliding_window", 0)
     refuse_unless(
         keys.family == "gemma3" or window == 0 or window >= positions,
@@ -273,20 +299,44 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
         f"a window of {window} in a {keys.family} model",
         "the reach and layer kinds that Gemma 3's layer program has",
     )
-    if keys.family != "gemma3":
+    if keys.family == "gemma3":
+        refuse_unless(rotary.factor == 1, "option", "a rotation that multiplies", "one that turns only")
+    else:
         _refuse_other_scale(keys, head_size)
+        facts |= {"rope_factor": rotary.factor}
     return facts | {
         "kv_heads": kv_heads,
         "head_size": head_size,
         "rope_base": whole_base(keys.real("rope.freq_base", 10_000.0)),
-        "rope_divisors": _divisors(keys, head_size),
+        "rope_divisors": rotary.divisors,
         "max_positions": positions,
     }
 
 
-def _divisors(keys: _Keys, head_size: int) -> tuple[float, ...]:
+def _rotary(keys: _Keys, rotated: int, context: int) -> Rotary:
+    """Base, divisors and factor. llama.cpp multiplies with attn_factor whatever the scaling, in YaRN with its own too."""
+    base, divisors = keys.real("rope.freq_base", 10_000.0), _divisors(keys, rotated, context)
+    factor = keys.real("rope.scaling.attn_factor", 1.0)
+    if keys.value("rope.scaling.type", "none") == "yarn":
+        factor *= yarn_factor(keys.real("rope.scaling.factor", 1.0))
+    refuse_unless(factor > 0, "option", f"rope.scaling.attn_factor = {factor:g}", "a positive number")
+    longest = None
+    if _SHORT_FACTORS in keys.file.names:  # longer sequences have other keys altogether
+        longest = keys.whole("rope.scaling.original_context_length", context)
+    return Rotary(base, divisors, rotated, float32(factor), longest)
+
+
+def _divisors(keys: _Keys, head_size: int, context: int) -> tuple[float, ...]:
     scaling = keys.value("rope.scaling.type", "none")
     factor = keys.real("rope.scaling.factor", keys.real("rope.scale_linear", 1.0))
+    if _SHORT_FACTORS in keys.file.names:
+        refuse_unless(
+            scaling in ("none", "longrope") and factor == 1 and _ROTARY_FACTORS not in keys.file.names,
+            "option",
+            f"rotary scaling {scaling!r} on top of {_SHORT_FACTORS}",
+            "one of the two",
+        )
+        return stored_divisors(keys.file.read(_SHORT_FACTORS, (head_size // 2,)))
     if _ROTARY_FACTORS in keys.file.names:
         refuse_unless(
             scaling in ("none", "linear") and factor == 1,
@@ -295,11 +345,21 @@ def _divisors(keys: _Keys, head_size: int) -> tuple[float, ...]:
             "one of the two",
         )
         return stored_divisors(keys.file.read(_ROTARY_FACTORS, (head_size // 2,)))
+    if scaling == "yarn":
+        base = keys.real("rope.freq_base", 10_000.0)
+        refuse_unless(
+            base > 1 and factor > 0,
+            "option",
+            f"YaRN with base {base:g} and factor {factor:g}",
+            "a base above 1 and a positive factor",
+        )
+        original = keys.whole("rope.scaling.original_context_length", context)
+        return yarn_divisors(base, head_size, factor=factor, fast=32, slow=1, original=original)
     refuse_unless(
         scaling == "linear" or (scaling == "none" and factor == 1),
         "option",
         f"rotary scaling {scaling!r}",
-        "linear scaling, or a factor per pair",
+        "linear or YaRN scaling, or a factor per pair",
     )
     return linear_divisors(factor, head_size)
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..architectures.config import ModelConfig
 from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
+from ..architectures.llama import LlamaConfig
 from ..architectures.qwen2 import Qwen2Config
 from ..architectures.qwen3 import Qwen3Config
 from .checkpoint import tensor_shape
@@ -40,6 +41,9 @@ _TINY_ROTARY: dict[str, Any] = {
 }
 
 CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
+    "tiny-mistral": lambda: LlamaConfig(
+        **_TINY_ROTARY, head_size=16, sliding_window=32, layer_kinds=(1,) * _TINY_ROTARY["layers"]
+    ),
     "tiny-qwen2": lambda: Qwen2Config(**_TINY_ROTARY, head_size=16),
     "tiny-qwen3": lambda: Qwen3Config(**_TINY_ROTARY, head_size=32),
     "tiny-gemma3": lambda: Gemma3Config(
@@ -74,7 +78,7 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
 def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int = SEED) -> FloatModel:
     """A model of any family. The head is not tied to the embedding: a random tied head repeats its input."""
     draw, layout = Draw(seed), HUGGING_FACE_LAYOUTS[config.family]
-    stored = [*layout.layer, *(part for parts in layout.fused.values() for part in parts)]
+    stored = [*layout.of(config), *(part for parts in layout.fused.values() for part in parts)]
 
     def tensor(tensor_name: str) -> np.ndarray:
         shape = tensor_shape(config, tensor_name)

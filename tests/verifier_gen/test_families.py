@@ -26,6 +26,8 @@ CASES = [
     *((family, kind, 0, 0) for family in ("gpt2", "gemma3") for kind in ("mlp", "head", "attention")),
     *((family, "attention", 2, 0) for family in ("gpt2", "qwen2", "qwen3", "gemma3")),
     ("gemma3", "attention", 2, 1),
+    ("llama-local", "attention", 2, 0),
+    ("llama-local", "mlp", 0, 0),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from prover.architectures import ModelConfig
+from prover.architectures.llama import LlamaConfig
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
 from prover.architectures.shapes import OTHER_FAMILIES
@@ -37,6 +38,24 @@ QWEN3 = Qwen3Config(
     norm_epsilon=1e-6,
     max_positions=128,
 )
+LLAMA_LOCAL = LlamaConfig(
+    layers=2,
+    hidden=24,
+    heads=3,
+    kv_heads=1,
+    head_size=8,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    rope_factor=1.25,
+    sliding_window=32,
+    layer_kinds=(1, 2),
+    attention_bias=True,
+    mlp_bias=True,
+    norm_epsilon=1e-6,
+    max_positions=128,
+)
+"""What some models of the family have and others do not."""
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 FAMILIES: dict[str, ModelConfig] = {
     "llama": SMALL,
@@ -44,6 +63,7 @@ FAMILIES: dict[str, ModelConfig] = {
     "qwen3": QWEN3,
     "gemma3": GEMMA3,
     "gpt2": GPT2,
+    "llama-local": LLAMA_LOCAL,
 }
 
 

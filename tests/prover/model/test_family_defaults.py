@@ -14,6 +14,7 @@ from prover.model.hugging_face_import import MODEL_TYPES, hugging_face_config
 _IMPLIED: dict[tuple[str, str], Any] = {
     ("llama", "num_key_value_heads"): 32,
     ("llama", "head_dim"): 128,
+    ("mistral", "head_dim"): 128,
     ("gpt2", "n_inner"): None,
 }
 

@@ -82,8 +82,12 @@ def test_several_end_tokens_all_end_a_text(directory: Path) -> None:
     [
         (lambda facts: facts.update(model_type="mamba"), "architecture", "'mamba'"),
         (lambda facts: facts.update(hidden_act="relu"), "option", "activation 'relu'"),
-        (lambda facts: facts.update(attention_bias=True), "option", "attention_bias = True"),
-        (lambda facts: facts["rope_parameters"].update(rope_type="yarn"), "option", "rotary scaling 'yarn'"),
+        (lambda facts: facts.update(final_logit_softcapping=30), "option", "final_logit_softcapping = 30"),
+        (
+            lambda facts: facts["rope_parameters"].update(rope_type="proportional"),
+            "option",
+            "rotary scaling 'proportional'",
+        ),
         (
             lambda facts: facts.update(layer_types=["sliding_attention", "full_attention"]),
             "option",

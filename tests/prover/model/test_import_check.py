@@ -25,12 +25,10 @@ from prover.model.cli import app
 from prover.model.errors import ImportCheckError, MissingReferenceError, UnusableReferenceError
 from prover.model.family_defaults import FAMILY_DEFAULTS
 from prover.model.float_model import FloatModel
-from prover.model.hugging_face_import import MODEL_TYPES, import_hugging_face
+from prover.model.hugging_face_import import import_hugging_face
 from prover.model.import_check import check_import
 
-from .hugging_face_models import FAMILIES, save_directory, seeded_model
-
-_MODEL_TYPE = {family: name for name, family in MODEL_TYPES.items()}
+from .hugging_face_models import MODELS, save_directory, seeded_model
 
 
 class _NoValue(Enum):
@@ -121,7 +119,7 @@ _OTHERS: list[Change] = [
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A directory of every family, as the library saves it."""
     folder = tmp_path_factory.mktemp("saved")
-    return {family: save_directory(seeded_model(family), folder / family) for family in FAMILIES}
+    return {family: save_directory(seeded_model(family), folder / family) for family in MODELS}
 
 
 def changed(directory: Path, change: Change, target: Path) -> Path:
@@ -147,7 +145,7 @@ def agrees_or_refuses(directory: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MODELS)
 def test_what_the_library_saves_is_read_as_it_reads_it(saved: dict[str, Path], family: str) -> None:
     checked = check_import(saved[family], import_hugging_face)
     assert checked.reference == f"transformers {transformers.__version__}"
@@ -166,24 +164,24 @@ def test_settings_that_the_library_knows_are_imported(
     check_import(changed(saved[family], change, tmp_path / "model"), import_hugging_face)
 
 
-def _each_key(family: str) -> Iterator[Change]:
+def _each_key(directory: Path) -> Iterator[Change]:
     """Every setting that the importer reads, left out and null."""
-    for key in FAMILY_DEFAULTS[_MODEL_TYPE[family]]:
+    for key in FAMILY_DEFAULTS[json.loads((directory / "config.json").read_text())["model_type"]]:
         yield {key: _NO_VALUE}
         yield {key: None}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MODELS)
 def test_no_setting_that_is_left_out_is_misread(saved: dict[str, Path], tmp_path: Path, family: str) -> None:
-    for number, change in enumerate(_each_key(family)):
+    for number, change in enumerate(_each_key(saved[family])):
         if list(change.values()) == [_NO_VALUE]:
             agrees_or_refuses(changed(saved[family], change, tmp_path / str(number)))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MODELS)
 def test_no_change_of_a_configuration_is_misread(saved: dict[str, Path], tmp_path: Path, family: str) -> None:
-    changes = [*_each_key(family), *_OTHERS]
+    changes = [*_each_key(saved[family]), *_OTHERS]
     changes += [one | other for one in _OTHERS[:12] for other in _OTHERS[:12] if one is not other]
     imported, misread = 0, []
     for number, change in enumerate(changes):
