@@ -78,7 +78,7 @@ class VectorRule:
 
 @dataclass(frozen=True)
 class HeadRule:
-    """H_int = round_half_up(H * gain * 2^s); with gain_bias one more column, H @ gain_bias * 2^(s - 5).
+    """H_int = round_half_up(H * gain / divisor * 2^s); with gain_bias one more column, H @ gain_bias * 2^(s - 5).
 
     That column meets the constant 2^15, 32.0 at the scale of the normalised row (operators/head_pair.py). bits: signed
     width of H_int; more than 16 where the last norm's gains differ widely.
@@ -87,6 +87,7 @@ class HeadRule:
     gain: str = "final_norm"
     gain_bias: str | None = None
     bits: int = 16
+    divisor: float = 1.0
 
 
 @dataclass(frozen=True)

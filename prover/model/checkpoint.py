@@ -149,10 +149,15 @@ def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> l
     return grouped(Finding("tensor", name, needed) for name in unplaced)
 
 
-def pair_neighbours(rows: np.ndarray, head_size: int) -> np.ndarray:
-    """Reorder the first axis, heads of `head_size` channels each, from pairs (i, i + head_size/2) to (2i, 2i + 1)."""
-    halves = rows.reshape(-1, 2, head_size // 2, *rows.shape[1:])
-    return np.ascontiguousarray(np.swapaxes(halves, 1, 2)).reshape(rows.shape)
+def pair_neighbours(rows: np.ndarray, head_size: int, rotated: int | None = None) -> np.ndarray:
+    """Reorder the first axis, heads of `head_size` channels each, from pairs (i, i + rotated/2) to (2i, 2i + 1).
+
+    rotated: channels of a head that turn, the first ones; the others stay where they are.
+    """
+    rotated = head_size if rotated is None else rotated
+    order = np.arange(head_size)
+    order[:rotated] = order[:rotated].reshape(2, -1).T.reshape(-1)
+    return np.ascontiguousarray(rows.reshape(-1, head_size, *rows.shape[1:])[:, order]).reshape(rows.shape)
 
 
 class _Reader:
@@ -199,5 +204,6 @@ class _Reader:
             for name in ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm"):
                 if name in tensors:
                     head_size: int = self.config.head_size  # type: ignore[attr-defined]  # of a rotary family
-                    tensors[name] = pair_neighbours(tensors[name], head_size)
+                    rotated = getattr(self.config, "rotated_channels", None)
+                    tensors[name] = pair_neighbours(tensors[name], head_size, rotated)
         return FloatLayer(tensors)

@@ -73,6 +73,11 @@ def decimal_of_float32(value: float) -> float:
     return float(f"{value:.5e}")
 
 
+def shortest(value: float) -> float:
+    """The shortest decimal that a float32 stands for: what was written into a file whose numbers are float32."""
+    return float(str(np.float32(value)))
+
+
 def linear_divisors(factor: float, head_size: int) -> tuple[float, ...]:
     """Every rotary frequency divided by the same factor; none at all for 1."""
     return () if factor == 1 else (float32(factor),) * (head_size // 2)

@@ -24,13 +24,15 @@ from ..operators.multiply import Multiply
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary
 from ..program import WINDOW_ROWS
-from .hugging_face_import import MODEL_TYPES, TIED_BY_DEFAULT
+from .family_defaults import FAMILY_DEFAULTS
+from .hugging_face_import import HONOURED, MODEL_TYPES, TIED_BY_DEFAULT
 from .layouts import GGUF_LAYOUTS
 from .library import BUILT_IN, built_in_config
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- architectures -->\n", "<!-- /architectures -->"
 _NONE = "–"
+_OPTIONAL_BIASES = {"attention_bias": "attention", "mlp_bias": "the unit"}
 
 
 def tables() -> str:
@@ -75,10 +77,14 @@ def _names(config: ModelConfig, models: list[str]) -> dict[str, str]:
     family = config.family
     gguf = [family] if family in GGUF_LAYOUTS else []
     return {
-        "`model_type` in config.json": _code(name for name, known in MODEL_TYPES.items() if known == family),
+        "`model_type` in config.json": _code(_model_types(family)),
         "`general.architecture` in a GGUF": _code(gguf),
         "built-in models": _code(models),
     }
+
+
+def _model_types(family: str) -> list[str]:
+    return [name for name, known in MODEL_TYPES.items() if known == family]
 
 
 def _facts(config: ModelConfig) -> dict[str, str]:
@@ -110,7 +116,8 @@ def _reach(attend: Attend, config: ModelConfig) -> str:
     local = f"in local layers a multiple of {WINDOW_ROWS} positions, in global ones all"
     if attend.reach is not None:
         return local
-    return f"all positions; some models: {local}" if _has(config, "sliding_window") else "all positions"
+    windows = any("sliding_window" in FAMILY_DEFAULTS[name] for name in _model_types(config.family))
+    return f"all positions; some models: {local}" if windows else "all positions"
 
 
 def _title(config: ModelConfig) -> str:
@@ -132,8 +139,12 @@ def _norm(norm: RmsNorm | LayerNorm, config: ModelConfig) -> str:
 def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
     rotary = [operator for operator in attention if isinstance(operator, Rotary)]
     if rotary:
-        tables = len(rotary[0].choices)
-        kinds = "rotary" if tables == 1 else f"rotary, {tables} bases by layer"
+        turning = [table for table in rotary[0].choices if table.turning]
+        kinds = "rotary" if len(turning) == 1 else f"rotary, {len(turning)} bases by layer"
+        if any(table.turning < table.head_size for table in turning):
+            kinds += ", of the first channels of a head"
+        if len(turning) < len(rotary[0].choices):
+            kinds += ", none in some layers"
         return f"{kinds}, scaled by divisors" if _has(config, "rope_divisors") else kinds
     learned = [name for name, rule in config.vector_rules.items() if rule.first_layer_only]
     return "learned" if learned else _NONE
@@ -143,9 +154,10 @@ def _biases(config: ModelConfig) -> str:
     biased = [name.removeprefix("w_") for name, rule in config.matrix_rules.items() if rule.bias]
     if len(biased) == len(config.matrix_rules):
         return "all"
-    if not biased and _has(config, "attention_bias"):
-        return f"{_NONE}; some models: all of a sub-layer"
-    return ", ".join(biased) or _NONE
+    honoured = {setting for name in _model_types(config.family) for setting in HONOURED.get(name, ())}
+    some = [what for setting, what in _OPTIONAL_BIASES.items() if setting in honoured]
+    more = f"; some models: those of {' and '.join(some)}" if some else ""
+    return (", ".join(biased) or _NONE) + more
 
 
 def _factor(config: ModelConfig) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
+from ..architectures.smollm3 import ROTATING, STILL
 from .checkpoint import Progress, read_float_model, unplaced_tensors
 from .errors import Finding, GgufError, UnsupportedModelError, grouped
 from .facts import (
@@ -22,6 +23,7 @@ from .facts import (
     linear_divisors,
     provable_positions,
     refuse_unless,
+    shortest,
     stored_divisors,
     whole_base,
     yarn_divisors,
@@ -41,6 +43,8 @@ _SHORT_FACTORS = "rope_factors_short.weight"
 _GEMMA3_LOCAL_BASE = 10_000.0
 _GEMMA3_PERIOD = 6
 _GEMMA3_27B_LAYERS = 62
+_SMOLLM3_PERIOD = 4  # every fourth layer has no positions, whatever the file says
+_GRANITE_KEYS = frozenset({"embedding_scale", "residual_scale", "logit_scale"})
 
 _READ_KEYS = frozenset(
     {
@@ -83,6 +87,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_scale": (0, 1),  # llama.cpp: 0 stands for none
     "pooling_type": (0,),
     "residual_scale": (1,),
+    "rope.scaling.finetuned": (True,),
     "rope.scaling.yarn_attn_factor": (1,),
     "rope.scaling.yarn_beta_fast": (32,),
     "rope.scaling.yarn_beta_slow": (1,),
@@ -90,7 +95,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "rope.scaling.yarn_log_multiplier": (0,),
     "use_parallel_residual": (False,),
 }
-_IDLE_KEYS = frozenset({"vocab_size", "tensor_data_layout", "rope.scaling.finetuned"})
+_NEVER_READ = frozenset({"vocab_size", "tensor_data_layout"})
+_IDLE_KEYS = frozenset({"rope.scaling.finetuned"})  # of a Granite it says whether there are positions at all
 
 
 def import_gguf(
@@ -202,6 +208,11 @@ def gguf_config(file: GgufFile) -> ModelConfig:
         facts |= _gemma3(keys, facts)
     if family == "llama":
         facts |= _biases(file, facts["layers"])
+    if family == "smollm3":
+        turning = [(layer + 1) % _SMOLLM3_PERIOD != 0 for layer in range(facts["layers"])]
+        facts |= {"rotary_kinds": tuple(ROTATING if turns else STILL for turns in turning)}
+    if family == "granite":
+        facts |= _granite(keys, facts["head_size"])
     return build_config(facts)
 
 
@@ -225,13 +236,14 @@ class _Keys:
         self.file, self.family = file, family
 
     def refuse_unknown(self) -> None:
+        known = _READ_KEYS | (_GRANITE_KEYS if self.family == "granite" else _IDLE_KEYS)
         own = {
             k.removeprefix(f"{self.family}.") for k in self.file.metadata if k.startswith(f"{self.family}.")
         }
         needed = f"a model without it, or what it asks for in the {self.family} layer programs"
         unknown = [
             Finding("option", f"{self.family}.{key} = {_short(self.value(key, None))}", needed)
-            for key in sorted(own - _READ_KEYS - _IDLE_KEYS)
+            for key in sorted(own - known - _NEVER_READ)
             if self.value(key, None) not in _NEUTRAL.get(key, ())
         ]
         if unknown:
@@ -284,15 +296,19 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
     value_size = keys.whole("attention.value_length", head_size)
     rotary_size = keys.whole("rope.dimension_count", head_size)
     refuse_unless(
-        head_size == value_size == rotary_size,
+        head_size == value_size and (head_size == rotary_size or keys.family == "phi3"),
         "option",
         f"key, value and rotary sizes of {head_size}, {value_size}, {rotary_size}",
         "equal sizes",
     )
     context = keys.whole("context_length")
-    rotary = _rotary(keys, head_size, context)
+    rotary = _rotary(keys, rotary_size, context)
     positions = provable_positions(min(context, rotary.longest or context), head_size)
     window = keys.value("attention.sliding_window", 0)
+    if keys.family == "phi3" and isinstance(window, int) and 0 < window < positions:
+        # transformers masks what is further back and llama.cpp does not: up to here both mean the same
+        positions = provable_positions(window, head_size)
+        window = 0
     refuse_unless(
         keys.family == "gemma3" or window == 0 or window >= positions,
         "option",
@@ -302,8 +318,11 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
     if keys.family == "gemma3":
         refuse_unless(rotary.factor == 1, "option", "a rotation that multiplies", "one that turns only")
     else:
-        _refuse_other_scale(keys, head_size)
+        if keys.family != "granite":
+            _refuse_other_scale(keys, head_size)
         facts |= {"rope_factor": rotary.factor}
+    if keys.family == "phi3":
+        facts |= {"rotated_channels": rotary_size}
     return facts | {
         "kv_heads": kv_heads,
         "head_size": head_size,
@@ -372,6 +391,16 @@ def _refuse_other_scale(keys: _Keys, size: float) -> None:
         f"attention.scale = {scale:g}",
         f"the scale of {size:g} channels",
     )
+
+
+def _granite(keys: _Keys, head_size: int) -> dict[str, Any]:
+    """The multipliers; for llama.cpp 0 stands for none, and for the scale of a head's size."""
+    return {
+        "embedding_multiplier": shortest(keys.real("embedding_scale", 0.0)) or 1.0,
+        "residual_multiplier": shortest(keys.real("residual_scale", 0.0)) or 1.0,
+        "attention_scale": shortest(keys.real("attention.scale", 0.0)) or float(head_size) ** -0.5,
+        "logits_divisor": shortest(keys.real("logit_scale", 0.0)) or 1.0,
+    }
 
 
 def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
+from ..architectures.smollm3 import ROTATING, STILL
 from ..program import WINDOW_ROWS
 from .checkpoint import Progress, read_float_model, unplaced_tensors
 from .decoding_check import check_decoding
@@ -33,6 +34,9 @@ MODEL_TYPES = {
     "mistral": "llama",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "smollm3": "smollm3",
+    "granite": "granite",
+    "phi3": "phi3",
     "gemma3_text": "gemma3",
     "gpt2": "gpt2",
 }
@@ -56,12 +60,21 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "use_bidirectional_attention": (None, False),
 }
 # Of those, what a family honours: its configuration says what the setting says.
-_HONOURED = {
+HONOURED = {
     "llama": frozenset({"attention_bias", "mlp_bias"}),
     "qwen3": frozenset({"attention_bias"}),
+    "smollm3": frozenset({"attention_bias", "mlp_bias"}),
+    "granite": frozenset({"attention_bias", "mlp_bias"}),
+    "phi3": frozenset({"partial_rotary_factor"}),
 }
 # Settings of other families that a family does not have: whatever they say, nothing follows from them.
-_FOREIGN = {"qwen2": frozenset({"attention_bias"}), "mistral": frozenset({"attention_bias", "mlp_bias"})}
+_FOREIGN = {
+    "qwen2": frozenset({"attention_bias"}),
+    "mistral": frozenset({"attention_bias", "mlp_bias"}),
+    "phi3": frozenset({"attention_bias", "mlp_bias"}),
+}
+_BIASES = frozenset({"attention_bias", "mlp_bias"})
+_PHI3_SCALINGS = dict.fromkeys(("longrope", "su", "yarn"), "longrope")  # names of its first versions
 _SILU = frozenset({"silu", "swish"})
 
 
@@ -122,7 +135,7 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
         repr(model_type),
         f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}",
     )
-    read = _FOREIGN.get(str(model_type), frozenset()) | _HONOURED.get(str(model_type), frozenset())
+    read = _FOREIGN.get(str(model_type), frozenset()) | HONOURED.get(str(model_type), frozenset())
     set_otherwise = [
         Finding("option", f"{key} = {facts[key]!r}", "a model without it, or an operator for it")
         for key, neutral in _NEUTRAL.items()
@@ -187,7 +200,14 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     head_size = settings.whole("head_dim", implied=implied)
     layers = settings.whole("num_hidden_layers")
     stated_positions = settings.whole("max_position_embeddings")
-    rotary = RotarySettings(settings.facts, settings.defaults, head_size, stated_positions)
+    rotary = RotarySettings(
+        settings.facts,
+        settings.defaults,
+        head_size,
+        stated_positions,
+        partial=family == "phi3",
+        kinds=_PHI3_SCALINGS if family == "phi3" else None,
+    )
     everywhere = rotary.of_global_layers() if family == "gemma3" else rotary.of_all_layers()
     positions = provable_positions(min(stated_positions, everywhere.longest or stated_positions), head_size)
     facts = {
@@ -220,9 +240,35 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
             "attention_scale": settings.real("query_pre_attn_scalar") ** -0.5,
         }
     facts |= _windows(settings, layers, positions) | {"rope_factor": everywhere.factor}
-    return facts | {
-        name: True for name in sorted(_HONOURED.get(settings.facts["model_type"], ())) if settings.flag(name)
-    }
+    biases = HONOURED.get(settings.facts["model_type"], frozenset()) & _BIASES
+    facts |= {name: True for name in sorted(biases) if settings.flag(name)}
+    if family == "smollm3":
+        turning = _turning_layers(settings, layers)
+        facts |= {"rotary_kinds": tuple(ROTATING if turns else STILL for turns in turning)}
+    if family == "granite":
+        facts |= {
+            "embedding_multiplier": settings.real("embedding_multiplier"),
+            "residual_multiplier": settings.real("residual_multiplier"),
+            "attention_scale": settings.real("attention_multiplier"),
+            "logits_divisor": settings.real("logits_scaling"),
+        }
+    if family == "phi3":
+        facts |= {"rotated_channels": everywhere.rotated}
+    return facts
+
+
+def _turning_layers(settings: _Settings, layers: int) -> list[bool]:
+    """Which layers have positions: a flag for each, at least, or all but every n-th."""
+    stated = settings.value("no_rope_layers")
+    if stated is None:
+        period = settings.whole("no_rope_layer_interval")
+        return [(layer + 1) % period != 0 for layer in range(layers)]
+    if not isinstance(stated, list) or len(stated) < layers or not all(flag in (0, 1) for flag in stated):
+        raise CheckpointError(
+            f"no_rope_layers of config.json is {stated!r:.60}; it must be a list of 1 (with positions) or 0 (without), one "
+            f"for each of {layers} layers"
+        )
+    return [flag == 1 for flag in stated[:layers]]
 
 
 def _windows(settings: _Settings, layers: int, positions: int) -> dict[str, Any]:
@@ -301,6 +347,8 @@ def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
     )
     if not windowed or settings.value("sliding_window") is None:
         return (GLOBAL,) * layers
+    if "no_rope_layers" in settings.defaults:
+        return tuple(GLOBAL if turns else LOCAL for turns in _turning_layers(settings, layers))
     refuse_unless(
         "max_window_layers" in settings.defaults,
         "option",

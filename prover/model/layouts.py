@@ -16,6 +16,7 @@ def _named(pattern: str, names: dict[str, str]) -> dict[str, str]:
 
 
 _QUERY_KEY_VALUE = ("w_query", "w_key", "w_value")
+_GATE_UP = ("w_gate", "w_up")
 _QUERY_KEY_VALUE_BIAS = ("query_bias", "key_bias", "value_bias")
 _GGUF_BIASES = {
     "query_bias": "attn_q",
@@ -35,6 +36,14 @@ _HF_BIASES = {
     "up_bias": "mlp.up_proj",
     "down_bias": "mlp.down_proj",
 }
+
+
+def _without_fused(layout: Layout) -> dict[str, str]:
+    """The layer's tensors apart from those that some files hold in one matrix."""
+    return {
+        name: stored for name, stored in layout.layer.items() if name not in (*_QUERY_KEY_VALUE, *_GATE_UP)
+    }
+
 
 # --- GGUF -------------------------------------------------------------------------------------------------------
 
@@ -112,6 +121,17 @@ GGUF_LAYOUTS: dict[str, Layout] = {
                     "post_mlp_norm": "post_ffw_norm",
                 },
             ),
+        },
+        half_split_rotary=True,
+    ),
+    "smollm3": _GGUF_LLAMA,
+    "granite": _GGUF_LLAMA,
+    "phi3": replace(
+        _GGUF_LLAMA,
+        layer=_without_fused(_GGUF_LLAMA),
+        fused={
+            "blk.{layer}.attn_qkv.weight": _QUERY_KEY_VALUE,
+            "blk.{layer}.ffn_up.weight": _GATE_UP,
         },
         half_split_rotary=True,
     ),
@@ -193,6 +213,16 @@ HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
             ),
         },
         gains_less_one=True,
+    ),
+    "smollm3": _HF_LLAMA,
+    "granite": _HF_LLAMA,
+    "phi3": replace(
+        _HF_LLAMA,
+        layer=_without_fused(_HF_LLAMA),
+        fused={
+            "layers.{layer}.self_attn.qkv_proj.weight": _QUERY_KEY_VALUE,
+            "layers.{layer}.mlp.gate_up_proj.weight": _GATE_UP,
+        },
     ),
     "gpt2": _HF_GPT2,
 }

@@ -148,6 +148,7 @@ def _quantise_head(model: FloatModel) -> tuple[np.ndarray, int]:
 
     def block(rows: slice) -> np.ndarray:
         matrix = model.head[rows].astype(np.float64)
+        matrix /= config.head_rule.divisor
         folded = matrix * model.final_norm.astype(np.float64)
         if config.head_rule.gain_bias is None:
             return folded

@@ -16,9 +16,12 @@ import numpy as np
 from ..architectures.config import ModelConfig
 from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
+from ..architectures.granite import GraniteConfig
 from ..architectures.llama import LlamaConfig
+from ..architectures.phi3 import Phi3Config
 from ..architectures.qwen2 import Qwen2Config
 from ..architectures.qwen3 import Qwen3Config
+from ..architectures.smollm3 import SmolLM3Config
 from .checkpoint import tensor_shape
 from .float_model import FloatLayer, FloatModel
 from .layouts import HUGGING_FACE_LAYOUTS
@@ -46,6 +49,18 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
     ),
     "tiny-qwen2": lambda: Qwen2Config(**_TINY_ROTARY, head_size=16),
     "tiny-qwen3": lambda: Qwen3Config(**_TINY_ROTARY, head_size=32),
+    "tiny-smollm3": lambda: SmolLM3Config(
+        **(_TINY_ROTARY | {"layers": 3}), head_size=16, rotary_kinds=(1, 2, 1)
+    ),
+    "tiny-granite": lambda: GraniteConfig(
+        **_TINY_ROTARY,
+        head_size=16,
+        embedding_multiplier=12.0,
+        residual_multiplier=0.25,
+        attention_scale=0.125,
+        logits_divisor=8.0,
+    ),
+    "tiny-phi3": lambda: Phi3Config(**_TINY_ROTARY, head_size=16, rotated_channels=12, rope_factor=1.25),
     "tiny-gemma3": lambda: Gemma3Config(
         **(_TINY_ROTARY | {"kv_heads": 1, "layers": 3, "rope_base": 1_000_000}),
         head_size=16,

@@ -19,7 +19,12 @@ from prover.replay import Replay
 from tests.prover.model.leaving_model import leaving
 from tests.prover.statements import srs
 
-FAMILIES = [name for name in BUILT_IN if name.startswith("tiny")]
+VARIED_LLAMAS = ("tiny-mistral", "tiny-smollm3", "tiny-granite", "tiny-phi3")  # made of the same operators
+FAMILIES = [
+    pytest.param(name, marks=[pytest.mark.long] if name in VARIED_LLAMAS else [])
+    for name in BUILT_IN
+    if name.startswith("tiny")
+]
 LEAVERS = (200, 201)
 
 

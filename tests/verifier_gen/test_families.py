@@ -28,6 +28,8 @@ CASES = [
     ("gemma3", "attention", 2, 1),
     ("llama-local", "attention", 2, 0),
     ("llama-local", "mlp", 0, 0),
+    ("smollm3", "attention", 1, 1),
+    ("phi3", "attention", 0, 0),
 ]
 
 

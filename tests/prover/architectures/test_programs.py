@@ -21,7 +21,17 @@ from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum,
 from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue
 from tests.prover.operators.random_layers import SMALL, Statement
 
-from .random_models import FAMILIES, GEMMA3, GPT2, LLAMA_LOCAL, QWEN3, random_statement
+from .random_models import (
+    FAMILIES,
+    GEMMA3,
+    GPT2,
+    GRANITE,
+    LLAMA_LOCAL,
+    PHI3,
+    QWEN3,
+    SMOLLM3,
+    random_statement,
+)
 from .real_shapes import REAL_SHAPES
 
 CASES = [
@@ -32,7 +42,7 @@ CASES = [
         ("head", 0, 0),
         ("attention", 0, 0),
         ("attention", 2, 0),
-        *((("attention", 2, 1),) if family in ("gemma3", "llama-local") else ()),
+        *((("attention", 2, 1),) if family in ("gemma3", "llama-local", "smollm3") else ()),
     )
 ]
 
@@ -80,7 +90,7 @@ def test_what_is_run_is_what_is_proven(family: str, kind: str, window: int, laye
     assert not witness[:, config.hidden :].any()
 
 
-@pytest.mark.parametrize("family", ["gemma3", "llama-local"])
+@pytest.mark.parametrize("family", ["gemma3", "llama-local", "smollm3"])
 def test_local_and_global_layers_of_one_program_differ(family: str) -> None:
     """Same key but for layer_kind: other rotation from the first window on, other reach from the third on."""
     config = FAMILIES[family]
@@ -130,7 +140,7 @@ def test_every_relation_fits_the_degree_of_a_round(family: str) -> None:
 HUNTS = [
     *((family, "head", 0) for family in ("gpt2", "gemma3")),
     *((family, "mlp", 0) for family in ("gpt2", "gemma3")),
-    *((family, "attention", 2) for family in ("qwen2", "qwen3", "gemma3", "gpt2", "llama-local")),
+    *((family, "attention", 2) for family in ("qwen2", "qwen3", "gemma3", "gpt2", "llama-local", "smollm3")),
     ("llama-local", "mlp", 0),
 ]
 
@@ -220,7 +230,7 @@ def test_a_configuration_survives_json(family: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "mamba"}, "'mamba' has no layer program; known: llama, qwen2, qwen3, gemma3, gpt2"),
+        ({"family": "mamba"}, "'mamba' has no layer program; known: llama, qwen2, qwen3, smollm3"),
         ({"family": ["llama"]}, "has no layer program"),
         ({"experts": 8}, "no field 'experts'"),
         ({"hidden": 2**14}, "architecture.hidden is 16384"),
@@ -255,6 +265,11 @@ LIMITS = {
     "sliding_window": 2**16,
     "layer_kinds": 2,
     "rope_factor": 16,
+    "rotary_kinds": 2,
+    "rotated_channels": 2**10,
+    "embedding_multiplier": 2**16,
+    "residual_multiplier": 2**16,
+    "logits_divisor": 2**16,
     "norm_epsilon": 1,
     "attention_scale": 1,
 }
@@ -349,6 +364,9 @@ def test_a_missing_field_is_named() -> None:
         (replace(GEMMA3, sliding_window=40), "no multiple of 32"),
         (replace(GEMMA3, layer_kinds=(1,)), "1 layer kinds for 2 layers"),
         (replace(LLAMA_LOCAL, layer_kinds=(1,)), "1 layer kinds for 2 layers"),
+        (replace(SMOLLM3, rotary_kinds=(1,)), "1 rotary kinds for 2 layers"),
+        (replace(PHI3, rotated_channels=10), "10 rotated channels of 8"),
+        (replace(GRANITE, attention_scale=1.0, head_size=64), "do not fit the digits"),
         (replace(LLAMA_LOCAL, layer_kinds=()), "both the kinds of all layers and a window"),
         (replace(LLAMA_LOCAL, sliding_window=0), "both the kinds of all layers and a window"),
         (replace(GEMMA3, kv_heads=3), "2 query heads do not divide among 3"),

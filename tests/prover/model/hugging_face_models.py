@@ -70,6 +70,27 @@ def _variants() -> dict[str, transformers.PreTrainedConfig]:
         "llama-longrope": transformers.LlamaConfig(**_SIZES, rope_parameters=_LONG_ROPE),
         "qwen2-windows": transformers.Qwen2Config(**qwen, max_window_layers=1),
         "qwen3-yarn": transformers.Qwen3Config(**(_SIZES | {"head_dim": 32}), rope_parameters=_YARN_ROPE),
+        "smollm3-windows": transformers.SmolLM3Config(
+            **(_SIZES | {"num_hidden_layers": 3}),
+            pad_token_id=None,
+            no_rope_layers=[1, 0, 1],
+            use_sliding_window=True,
+            sliding_window=32,
+            attention_bias=True,
+            mlp_bias=True,
+        ),
+        "phi3-partial": transformers.Phi3Config(
+            **_SIZES,
+            pad_token_id=None,
+            original_max_position_embeddings=96,
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "partial_rotary_factor": 0.5,
+                "short_factor": [1.0, 1.05, 1.5, 4.0],
+                "long_factor": [2.0] * 4,
+            },
+        ),
         "qwen3-biases": transformers.Qwen3Config(
             **(qwen | {"head_dim": 32}),
             layer_types=["sliding_attention", "full_attention"],
@@ -83,6 +104,17 @@ def _families() -> dict[str, transformers.PreTrainedConfig]:
         "llama": transformers.LlamaConfig(**_SIZES, rope_parameters=_LLAMA3_ROPE),
         "qwen2": transformers.Qwen2Config(**(_SIZES | {"head_dim": 16}), tie_word_embeddings=True),
         "qwen3": transformers.Qwen3Config(**(_SIZES | {"head_dim": 32})),
+        "smollm3": transformers.SmolLM3Config(
+            **(_SIZES | {"num_hidden_layers": 4}), pad_token_id=None, tie_word_embeddings=False
+        ),
+        "granite": transformers.GraniteConfig(
+            **_SIZES,
+            embedding_multiplier=12.0,
+            residual_multiplier=0.22,
+            attention_multiplier=0.15625,
+            logits_scaling=0.5,
+        ),
+        "phi3": transformers.Phi3Config(**_SIZES, pad_token_id=None, sliding_window=97),
         "gemma3": transformers.Gemma3TextConfig(
             **(_SIZES | {"num_hidden_layers": 3, "num_key_value_heads": 1}),
             sliding_window=32,
@@ -103,13 +135,15 @@ def _families() -> dict[str, transformers.PreTrainedConfig]:
 
 
 FAMILIES = tuple(_families())
-MODELS = (*FAMILIES, *_variants())
+VARIANTS = tuple(_variants())
+MODELS = (*FAMILIES, *VARIANTS)
 GGUF_NAMES = {
     **{family: family for family in FAMILIES},
     "mistral-everywhere": "llama",
     "llama-biases": "llama",
     "llama-longrope": "llama",
     "qwen3-yarn": "qwen3",
+    "phi3-partial": "phi3",
 }
 """Models that llama.cpp has: its name for the architecture. It knows no window there, and no dynamic scaling."""
 
@@ -183,6 +217,8 @@ def write_gguf_of(model: Any, name: str, path: Path) -> Path:
         writer.add_head_count_kv(config.num_key_value_heads)
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
+        part = (config.rope_parameters or {}).get("partial_rotary_factor", 1)
+        writer.add_rope_dimension_count(int(config.head_dim * part))
         rotary = config.rope_parameters.get("full_attention", config.rope_parameters)
         writer.add_rope_freq_base(rotary["rope_theta"])
         if rotary["rope_type"] == "llama3":
@@ -199,6 +235,13 @@ def write_gguf_of(model: Any, name: str, path: Path) -> Path:
             for length in ("long", "short"):
                 factors = np.array(rotary[f"{length}_factor"], dtype=np.float32)
                 writer.add_tensor(f"rope_factors_{length}.weight", factors)
+    if family == "granite":
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if family == "phi3" and config.sliding_window:
+        writer.add_sliding_window(config.sliding_window)
     if family == "gemma3":
         writer.add_sliding_window(config.sliding_window)
         local = [kind == "sliding_attention" for kind in config.layer_types]
@@ -208,7 +251,7 @@ def write_gguf_of(model: Any, name: str, path: Path) -> Path:
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
         values = parameter.numpy()
-        if family == "llama" and ("q_proj" in name or "k_proj" in name):
+        if family in ("llama", "smollm3", "granite") and ("q_proj" in name or "k_proj" in name):
             count = heads if "q_proj" in name else config.num_key_value_heads
             values = values.reshape(count, 2, -1, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
         if family == "gpt2" and values.ndim == 2 and ".h." in name:

@@ -97,7 +97,7 @@ def test_an_import_that_is_refused_lists_what_it_would_take(tmp_path: Path) -> N
         "num_experts = 4",
     ]
     shown = run(app, ["import", str(directory), "--models", str(tmp_path / "models")]).stdout
-    assert "attention_bias = True" in shown and "what it would take" in shown
+    assert "num_experts = 4" in shown and "what it would take" in shown
 
 
 def test_a_model_that_cannot_be_fetched_is_refused(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_tensor_that_would_be_ignored_is_refused(tmp_path: Path, mergeable: Fl
 
 
 def test_another_architecture_is_refused(tmp_path: Path, mergeable: FloatModel) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"'mamba'.*gemma3, gpt2, llama") as caught:
+    with pytest.raises(UnsupportedModelError, match=r"'mamba'.*gemma3, gpt2, granite, llama") as caught:
         import_gguf(write_gguf(tmp_path / "other.gguf", mergeable, architecture="mamba"))
     assert [finding.kind for finding in caught.value.findings] == ["architecture"]
 
