@@ -10,6 +10,7 @@ from .gemma3 import Gemma3Config
 from .gpt2 import Gpt2Config
 from .granite import GraniteConfig
 from .llama import LlamaConfig
+from .olmo2 import Olmo2Config
 from .phi3 import Phi3Config
 from .qwen2 import Qwen2Config
 from .qwen3 import Qwen3Config
@@ -24,6 +25,7 @@ FAMILIES: dict[str, type[ModelConfig]] = {
         SmolLM3Config,
         GraniteConfig,
         Phi3Config,
+        Olmo2Config,
         Gemma3Config,
         Gpt2Config,
     )

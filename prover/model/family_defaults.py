@@ -85,6 +85,8 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "attention_multiplier": 1.0,
         "logits_scaling": 1.0,
     },
+    "olmo2": {name: value for name, value in _LLAMA.items() if name != "mlp_bias"}
+    | {"vocab_size": 50_304, "rms_norm_eps": 1e-5, "eos_token_id": 50_279},
     "phi3": {name: value for name, value in _LLAMA.items() if name not in _NO_BIASES}
     | {
         "vocab_size": 32_064,

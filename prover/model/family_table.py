@@ -91,14 +91,14 @@ def _facts(config: ModelConfig) -> dict[str, str]:
     attention, mlp = (config.programs[kind].operators for kind in ("attention", "mlp"))
     attend = _only(attention, Attend)
     norms = [operator for operator in attention if isinstance(operator, (RmsNorm, LayerNorm))]
-    front = next(norm for norm in norms if norm.output == "normalised")
-    behind = [norm for norm in norms if norm.channel == front.channel and norm is not front]
-    of_heads = [norm for norm in norms if norm.channel != front.channel]
+    front = [norm for norm in norms if norm.output == "normalised"]
+    behind = [norm for norm in norms if norm.channel == "channel" and norm not in front]
+    of_heads = [norm for norm in norms if norm.channel != "channel"]
     unit = _only(mlp, Activation).function + (
         ", gated" if any(isinstance(operator, Multiply) for operator in mlp) else ""
     )
     return {
-        "norm in front of a sub-layer": _norm(front, config),
+        "norm in front of a sub-layer": _norm(front[0], config) if front else _NONE,
         "norm behind it": _norm(behind[0], config) if behind else _NONE,
         "norm of each query and key": _norm(of_heads[0], config) if of_heads else _NONE,
         "key heads": "shared by groups of queries" if _has(config, "kv_heads") else "one per query head",
@@ -130,7 +130,7 @@ def _title(config: ModelConfig) -> str:
 
 def _norm(norm: RmsNorm | LayerNorm, config: ModelConfig) -> str:
     if isinstance(norm, RmsNorm) and norm.gain is not None:
-        return f"{type(norm).__name__} with a gain"
+        return f"{type(norm).__name__} with a gain{', over all heads together' if norm.across else ''}"
     rules = config.matrix_rules.values()
     folded = "gain and bias" if any(rule.gain_bias for rule in rules) else "gain"
     return f"{type(norm).__name__}, {folded} folded"

@@ -70,11 +70,11 @@ def final_rows(
         x = x + _tensor(model.positions[first : first + len(ids)])
     factor = getattr(config, "residual_factor", 1.0)
     for index, layer in enumerate(model.layers):
-        normalised = _norm(x, layer, "attention_norm", config)
+        normalised = _norm_if_any(x, layer, "attention_norm", config)
         attended = _attention(normalised, layer, config, index, cache)
-        x = x + factor * _post_norm(attended, layer, "post_attention_norm", config)
-        normalised = _norm(x, layer, "mlp_norm", config)
-        x = x + factor * _post_norm(_mlp(normalised, layer, config), layer, "post_mlp_norm", config)
+        x = x + factor * _norm_if_any(attended, layer, "post_attention_norm", config)
+        normalised = _norm_if_any(x, layer, "mlp_norm", config)
+        x = x + factor * _norm_if_any(_mlp(normalised, layer, config), layer, "post_mlp_norm", config)
         if progress:
             progress("float reference", index + 1, config.layers)
     cache.length += len(ids)
@@ -89,12 +89,7 @@ def _attention(
 ) -> torch.Tensor:
     length, size = n.shape[0], config.head_size
     position = torch.arange(cache.length, cache.length + length)
-    q, k, v = (  # (heads, T, head_size)
-        _linear(n, layer, f"w_{name}", f"{name}_bias").view(length, -1, size).transpose(0, 1)
-        for name in ("query", "key", "value")
-    )
-    if "query_norm" in layer.tensors:
-        q, k = _norm(q, layer, "query_norm", config), _norm(k, layer, "key_norm", config)
+    q, k, v = (_projected(n, layer, name, config) for name in ("query", "key", "value"))
     kinds = getattr(config, "layer_kinds", ())
     local = len(kinds) > 0 and kinds[index] == LOCAL
     still = index < len(stills := getattr(config, "rotary_kinds", ())) and stills[index] == STILL
@@ -111,6 +106,14 @@ def _attention(
     scale = getattr(config, "attention_scale", size**-0.5)
     context = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
     return _linear(context.transpose(0, 1).reshape(length, -1), layer, "w_output", "output_bias")
+
+
+def _projected(n: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
+    """(heads, T, head_size), normalised over whatever its gain spans: each head, or all of them."""
+    x = _linear(n, layer, f"w_{name}", f"{name}_bias")  # (T, heads * head_size)
+    if (gain := layer.get(f"{name}_norm")) is not None:
+        x = _norm(x.view(len(n), -1, gain.shape[0]), layer, f"{name}_norm", config)
+    return x.reshape(len(n), -1, config.head_size).transpose(0, 1)
 
 
 def _mlp(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
@@ -138,7 +141,7 @@ def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.T
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.norm_epsilon) * gain
 
 
-def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
+def _norm_if_any(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
     return _norm(x, layer, name, config) if name in layer.tensors else x
 
 

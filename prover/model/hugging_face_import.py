@@ -37,6 +37,7 @@ MODEL_TYPES = {
     "smollm3": "smollm3",
     "granite": "granite",
     "phi3": "phi3",
+    "olmo2": "olmo2",
     "gemma3_text": "gemma3",
     "gpt2": "gpt2",
 }
@@ -66,6 +67,7 @@ HONOURED = {
     "smollm3": frozenset({"attention_bias", "mlp_bias"}),
     "granite": frozenset({"attention_bias", "mlp_bias"}),
     "phi3": frozenset({"partial_rotary_factor"}),
+    "olmo2": frozenset({"attention_bias"}),
 }
 # Settings of other families that a family does not have: whatever they say, nothing follows from them.
 _FOREIGN = {

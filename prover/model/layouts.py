@@ -69,6 +69,7 @@ _GGUF_LLAMA = Layout(
     | _named(_GGUF_BIAS, _GGUF_BIASES),
     read_elsewhere=frozenset({"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}),
 )
+_GGUF_NORMS_BEHIND = {"post_attention_norm": "post_attention_norm", "post_mlp_norm": "post_ffw_norm"}
 _QUERY_KEY_NORMS = {"query_norm": "attn_q_norm", "key_norm": "attn_k_norm"}
 _GGUF_GPT2 = Layout(
     embedding="token_embd.weight",
@@ -115,17 +116,18 @@ GGUF_LAYOUTS: dict[str, Layout] = {
             **_GGUF_LLAMA.layer,
             **_named(
                 _GGUF_WEIGHT,
-                {
-                    **_QUERY_KEY_NORMS,
-                    "post_attention_norm": "post_attention_norm",
-                    "post_mlp_norm": "post_ffw_norm",
-                },
+                {**_QUERY_KEY_NORMS, **_GGUF_NORMS_BEHIND},
             ),
         },
         half_split_rotary=True,
     ),
     "smollm3": _GGUF_LLAMA,
     "granite": _GGUF_LLAMA,
+    "olmo2": replace(
+        _GGUF_LLAMA,
+        layer={**_GGUF_LLAMA.layer, **_named(_GGUF_WEIGHT, {**_QUERY_KEY_NORMS, **_GGUF_NORMS_BEHIND})},
+        half_split_rotary=True,
+    ),
     "phi3": replace(
         _GGUF_LLAMA,
         layer=_without_fused(_GGUF_LLAMA),
@@ -216,6 +218,20 @@ HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
     ),
     "smollm3": _HF_LLAMA,
     "granite": _HF_LLAMA,
+    "olmo2": replace(
+        _HF_LLAMA,
+        layer={
+            **_HF_LLAMA.layer,
+            **_HF_QUERY_KEY_NORMS,
+            **_named(
+                _HF_WEIGHT,
+                {
+                    "post_attention_norm": "post_attention_layernorm",
+                    "post_mlp_norm": "post_feedforward_layernorm",
+                },
+            ),
+        },
+    ),
     "phi3": replace(
         _HF_LLAMA,
         layer=_without_fused(_HF_LLAMA),

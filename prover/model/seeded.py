@@ -18,6 +18,7 @@ from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
 from ..architectures.granite import GraniteConfig
 from ..architectures.llama import LlamaConfig
+from ..architectures.olmo2 import Olmo2Config
 from ..architectures.phi3 import Phi3Config
 from ..architectures.qwen2 import Qwen2Config
 from ..architectures.qwen3 import Qwen3Config
@@ -61,6 +62,7 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
         logits_divisor=8.0,
     ),
     "tiny-phi3": lambda: Phi3Config(**_TINY_ROTARY, head_size=16, rotated_channels=12, rope_factor=1.25),
+    "tiny-olmo2": lambda: Olmo2Config(**_TINY_ROTARY, head_size=16),
     "tiny-gemma3": lambda: Gemma3Config(
         **(_TINY_ROTARY | {"kv_heads": 1, "layers": 3, "rope_base": 1_000_000}),
         head_size=16,

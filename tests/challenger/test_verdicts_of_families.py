@@ -19,7 +19,13 @@ from prover.replay import Replay
 from tests.prover.model.leaving_model import leaving
 from tests.prover.statements import srs
 
-VARIED_LLAMAS = ("tiny-mistral", "tiny-smollm3", "tiny-granite", "tiny-phi3")  # made of the same operators
+VARIED_LLAMAS = (
+    "tiny-mistral",
+    "tiny-smollm3",
+    "tiny-granite",
+    "tiny-phi3",
+    "tiny-olmo2",
+)  # made of the same operators
 FAMILIES = [
     pytest.param(name, marks=[pytest.mark.long] if name in VARIED_LLAMAS else [])
     for name in BUILT_IN

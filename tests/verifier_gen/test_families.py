@@ -30,6 +30,8 @@ CASES = [
     ("llama-local", "mlp", 0, 0),
     ("smollm3", "attention", 1, 1),
     ("phi3", "attention", 0, 0),
+    ("olmo2", "attention", 1, 0),
+    ("olmo2", "mlp", 0, 0),
 ]
 
 

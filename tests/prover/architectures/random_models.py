@@ -80,6 +80,7 @@ GRANITE = GraniteConfig(
     logits_divisor=8.0,
 )
 PHI3 = Phi3Config(**_SMALL_ROTARY, rotated_channels=6, rope_factor=1.25)  # type: ignore[arg-type]
+OLMO2 = OTHER_FAMILIES["OLMo 2"]
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 FAMILIES: dict[str, ModelConfig] = {
     "llama": SMALL,
@@ -91,6 +92,7 @@ FAMILIES: dict[str, ModelConfig] = {
     "smollm3": SMOLLM3,
     "granite": GRANITE,
     "phi3": PHI3,
+    "olmo2": OLMO2,
 }
 
 

@@ -139,8 +139,11 @@ def test_every_relation_fits_the_degree_of_a_round(family: str) -> None:
 
 HUNTS = [
     *((family, "head", 0) for family in ("gpt2", "gemma3")),
-    *((family, "mlp", 0) for family in ("gpt2", "gemma3")),
-    *((family, "attention", 2) for family in ("qwen2", "qwen3", "gemma3", "gpt2", "llama-local", "smollm3")),
+    *((family, "mlp", 0) for family in ("gpt2", "gemma3", "olmo2")),
+    *(
+        (family, "attention", 2)
+        for family in ("qwen2", "qwen3", "gemma3", "gpt2", "llama-local", "smollm3", "olmo2")
+    ),
     ("llama-local", "mlp", 0),
 ]
 

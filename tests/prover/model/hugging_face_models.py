@@ -79,6 +79,7 @@ def _variants() -> dict[str, transformers.PreTrainedConfig]:
             attention_bias=True,
             mlp_bias=True,
         ),
+        "olmo2-biases": transformers.Olmo2Config(**_SIZES, pad_token_id=None, attention_bias=True),
         "phi3-partial": transformers.Phi3Config(
             **_SIZES,
             pad_token_id=None,
@@ -114,6 +115,7 @@ def _families() -> dict[str, transformers.PreTrainedConfig]:
             attention_multiplier=0.15625,
             logits_scaling=0.5,
         ),
+        "olmo2": transformers.Olmo2Config(**_SIZES, pad_token_id=None),
         "phi3": transformers.Phi3Config(**_SIZES, pad_token_id=None, sliding_window=97),
         "gemma3": transformers.Gemma3TextConfig(
             **(_SIZES | {"num_hidden_layers": 3, "num_key_value_heads": 1}),

@@ -16,6 +16,7 @@ _IMPLIED: dict[tuple[str, str], Any] = {
     ("llama", "head_dim"): 128,
     ("mistral", "head_dim"): 128,
     ("granite", "num_key_value_heads"): 32,
+    ("olmo2", "num_key_value_heads"): 32,
     ("phi3", "num_key_value_heads"): 32,
     ("gpt2", "n_inner"): None,
 }
@@ -44,7 +45,7 @@ def test_defaults_are_those_of_the_configuration_class(model_type: str, setting:
         assert ours is None and [
             layer for layer, turns in enumerate(reference.no_rope_layers, 1) if not turns
         ] == [*range(4, 37, 4)]
-    elif model_type in ("qwen2", "smollm3", "granite", "phi3") and setting == "head_dim":
+    elif model_type in ("qwen2", "smollm3", "granite", "phi3", "olmo2") and setting == "head_dim":
         assert not hasattr(reference, setting)  # hidden / heads in the model
     else:
         expected = getattr(reference, setting)
