@@ -8,9 +8,9 @@ changes what the model computes, so it is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -40,6 +40,9 @@ class TensorFile(Protocol):
         Raises MissingTensorError, UnsupportedTensorError, and CheckpointError for another shape or for values that
         are not finite.
         """
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise what `read` would raise, but for the values themselves."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,10 @@ def read_float_model(
     residual_scale: int | None = None,
     progress: Progress | None = None,
 ) -> FloatModel:
-    """Every tensor of a model; the residual scale is the largest that its embedding allows, unless given.
+    """A model whose layers are read when they are asked for, each time anew: `file` must stay open as long.
 
-    Raises the errors of `TensorFile.read`.
+    The residual scale is the largest that its embedding allows, unless given. Names, shapes and encodings of all tensors
+    are checked first. Raises the errors of `TensorFile.read`, and so does every layer.
     """
     reader = _Reader(file, layout, config)
     embedding = reader.read(layout.embedding, (config.vocabulary, config.hidden))
@@ -112,17 +116,14 @@ def read_float_model(
             )
         stored = reader.read(layout.positions, (rows, config.hidden))
         positions = stored[: config.max_positions]
-    layers = []
     for index in range(config.layers):
-        layers.append(reader.layer(index))
-        if progress:
-            progress("read", index + 1, config.layers)
+        reader.check_layer(index)
     return FloatModel(
         name=name,
         config=config,
         tokenizer=tokenizer,
         embedding=embedding,
-        layers=layers,
+        layers=StoredLayers(reader, progress),
         final_norm=reader.gain(layout.final_norm, (config.hidden,)),
         head=head,
         positions=positions,
@@ -130,6 +131,34 @@ def read_float_model(
             reader.read(layout.final_norm_bias, (config.hidden,)) if layout.final_norm_bias else None
         ),
     )
+
+
+class StoredLayers(Sequence[FloatLayer]):
+    """The layers of a file, one in memory at a time."""
+
+    def __init__(self, reader: _Reader, progress: Progress | None = None) -> None:
+        self._reader, self._progress = reader, progress
+
+    def __len__(self) -> int:
+        return self._reader.config.layers
+
+    @overload
+    def __getitem__(self, index: int) -> FloatLayer: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FloatLayer]: ...
+    def __getitem__(self, index: int | slice) -> FloatLayer | list[FloatLayer]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        layer = self._reader.layer(number)
+        if self._progress:
+            self._progress("read", number + 1, len(self))
+        return layer
+
+
+def in_memory(model: FloatModel) -> FloatModel:
+    """The model with all its layers, for as long as anybody likes."""
+    return replace(model, layers=list(model.layers))
 
 
 def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
@@ -186,6 +215,19 @@ class _Reader:
         if self.layout.transposed and len(shape) == 2:
             return np.ascontiguousarray(self.read(name, shape[::-1]).T)
         return self.read(name, shape)
+
+    def check_layer(self, index: int) -> None:
+        """Raise for any tensor of a layer that is not there as the configuration has it."""
+
+        def check(pattern: str, shape: tuple[int, ...]) -> None:
+            stored = shape[::-1] if self.layout.transposed and len(shape) == 2 else shape
+            self.file.check(self.stored(pattern.format(layer=index)), stored)
+
+        for name, pattern in self.layout.of(self.config).items():
+            check(pattern, tensor_shape(self.config, name))
+        for pattern, parts in self.layout.fused.items():
+            shapes = [tensor_shape(self.config, part) for part in parts]
+            check(pattern, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
 
     def layer(self, index: int) -> FloatLayer:
         tensors: dict[str, np.ndarray] = {}

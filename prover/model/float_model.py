@@ -13,6 +13,7 @@ pair are neighbours, channels 2i and 2i + 1, which is how `prover.operators` rot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class FloatModel:
     config: ModelConfig
     tokenizer: Tokenizer
     embedding: np.ndarray  # (vocabulary, hidden), before the embedding factor
-    layers: list[FloatLayer]
+    layers: Sequence[FloatLayer]  # in memory, or read from a file that is open
     final_norm: np.ndarray  # (hidden,)
     head: np.ndarray  # (vocabulary, hidden); the embedding itself when tied
     positions: np.ndarray | None = None  # (max_positions, hidden), where positions are learned

@@ -6,13 +6,15 @@ understood changes what the model computes, so it is refused by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
 from ..architectures.smollm3 import ROTATING, STILL
-from .checkpoint import Progress, read_float_model, unplaced_tensors
+from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
 from .errors import Finding, GgufError, UnsupportedModelError, grouped
 from .facts import (
     GLOBAL,
@@ -102,7 +104,16 @@ _IDLE_KEYS = frozenset({"rope.scaling.finetuned"})  # of a Granite it says wheth
 def import_gguf(
     path: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
 ) -> FloatModel:
-    """Read a GGUF file completely.
+    """Read a GGUF file completely. Raises what `opened_gguf` raises."""
+    with opened_gguf(path, residual_scale=residual_scale, progress=progress) as model:
+        return in_memory(model)
+
+
+@contextmanager
+def opened_gguf(
+    path: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
+) -> Iterator[FloatModel]:
+    """A GGUF file whose layers are read one at a time.
 
     Raises CheckpointError: GgufError (malformed), MissingTensorError, MissingMetadataError, or UnsupportedModelError
     naming every architecture, option, tensor and encoding that has no place; and TokenizerError.
@@ -123,7 +134,7 @@ def import_gguf(
             residual_scale=residual_scale,
             progress=progress,
         )
-        return replace(model, notes=notes)
+        yield replace(model, notes=notes)
 
 
 def _refuse_parts(file: GgufFile) -> None:

@@ -7,7 +7,8 @@ checked one by one; a value that no layer program expresses is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from ..architectures.config import ModelConfig
 from ..architectures.smollm3 import ROTATING, STILL
 from ..program import WINDOW_ROWS
-from .checkpoint import Progress, read_float_model, unplaced_tensors
+from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
 from .decoding_check import check_decoding
 from .errors import CheckpointError, Finding, UnsupportedModelError, grouped
 from .facts import GLOBAL, LOCAL, build_config, is_number, provable_positions, refuse_unless, whole_base
@@ -83,7 +84,16 @@ _SILU = frozenset({"silu", "swish"})
 def import_hugging_face(
     directory: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
 ) -> FloatModel:
-    """Read a model directory completely.
+    """Read a model directory completely. Raises what `opened_hugging_face` raises."""
+    with opened_hugging_face(directory, residual_scale=residual_scale, progress=progress) as model:
+        return in_memory(model)
+
+
+@contextmanager
+def opened_hugging_face(
+    directory: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
+) -> Iterator[FloatModel]:
+    """A model directory whose layers are read one at a time.
 
     Raises CheckpointError (MissingTensorError, MissingMetadataError, or UnsupportedModelError naming every
     architecture, option, tensor and encoding that has no place) and TokenizerError.
@@ -105,7 +115,7 @@ def import_hugging_face(
             residual_scale=residual_scale,
             progress=progress,
         )
-        return replace(model, notes=(*(chosen[1] if chosen else ()), *file.notes, *notes))
+        yield replace(model, notes=(*(chosen[1] if chosen else ()), *file.notes, *notes))
 
 
 def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelConfig:
