@@ -20,6 +20,12 @@ from .errors import Finding, UnsupportedModelError
 LOCAL, GLOBAL = 1, 2
 """Kinds of attention layers, as in the step key."""
 
+WHY_NOT = {
+    "gemma2": "an operator that caps scores and logits softly, c * tanh(x / c); without it every weight of attention and "
+    "every sampled token would be another",
+}
+"""Architectures that are often asked for and refused, by their names in either format, and what they would take."""
+
 LARGEST_TABLE = 1 << 18
 """Entries of one committed chunk: a rotary table (positions x head size) must fit it."""
 

@@ -19,6 +19,7 @@ from .errors import Finding, GgufError, UnsupportedModelError, grouped
 from .facts import (
     GLOBAL,
     LOCAL,
+    WHY_NOT,
     build_config,
     decimal_of_float32,
     float32,
@@ -210,7 +211,7 @@ def gguf_config(file: GgufFile) -> ModelConfig:
         family in GGUF_LAYOUTS,
         "architecture",
         repr(family),
-        f"a layer program; there are {', '.join(sorted(GGUF_LAYOUTS))}",
+        WHY_NOT.get(family, f"a layer program; there are {', '.join(sorted(GGUF_LAYOUTS))}"),
     )
     keys = _Keys(file, family)
     keys.refuse_unknown()

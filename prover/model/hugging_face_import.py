@@ -19,7 +19,16 @@ from ..program import WINDOW_ROWS
 from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
 from .decoding_check import check_decoding
 from .errors import CheckpointError, Finding, UnsupportedModelError, grouped
-from .facts import GLOBAL, LOCAL, build_config, is_number, provable_positions, refuse_unless, whole_base
+from .facts import (
+    GLOBAL,
+    LOCAL,
+    WHY_NOT,
+    build_config,
+    is_number,
+    provable_positions,
+    refuse_unless,
+    whole_base,
+)
 from .family_defaults import FAMILY_DEFAULTS
 from .float_model import FloatModel
 from .layouts import HUGGING_FACE_LAYOUTS
@@ -145,7 +154,7 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
         isinstance(model_type, str) and model_type in MODEL_TYPES,
         "architecture",
         repr(model_type),
-        f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}",
+        WHY_NOT.get(str(model_type), f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}"),
     )
     read = _FOREIGN.get(str(model_type), frozenset()) | HONOURED.get(str(model_type), frozenset())
     set_otherwise = [

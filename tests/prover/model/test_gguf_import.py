@@ -145,6 +145,13 @@ def test_another_architecture_is_refused(tmp_path: Path, mergeable: FloatModel) 
     assert [finding.kind for finding in caught.value.findings] == ["architecture"]
 
 
+def test_an_architecture_that_is_often_asked_for_is_refused_with_its_reason(
+    tmp_path: Path, mergeable: FloatModel
+) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"'gemma2'.*caps scores and logits"):
+        import_gguf(write_gguf(tmp_path / "other.gguf", mergeable, architecture="gemma2"))
+
+
 def test_everything_unsupported_is_named_at_once(tmp_path: Path, mergeable: FloatModel) -> None:
     path = write_gguf(
         tmp_path / "strange.gguf",

@@ -124,6 +124,12 @@ def test_every_tensor_and_encoding_without_a_place_is_named(directory: Path) -> 
     }
 
 
+def test_a_family_that_is_often_asked_for_is_refused_with_its_reason(directory: Path) -> None:
+    edit(directory / "config.json", lambda facts: facts.update(model_type="gemma2"))
+    with pytest.raises(UnsupportedModelError, match=r"'gemma2'.*caps scores and logits"):
+        import_hugging_face(directory)
+
+
 def test_a_missing_tensor_or_setting_is_named(directory: Path) -> None:
     path = directory / "model.safetensors"
     tensors = load_file(path)
