@@ -23,6 +23,10 @@ node_modules/.installed: package.json package-lock.json
 demo: setup
 	$(BIN)/gainsay demo
 
+# One thread each: two workers whose threads wait for each other's cores need twice the time. test-long takes all threads.
+test: export NUMBA_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: export OMP_NUM_THREADS = 1
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope --durations=15
 

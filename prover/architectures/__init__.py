@@ -8,12 +8,27 @@ from typing import Any
 from .config import ModelConfig
 from .gemma3 import Gemma3Config
 from .gpt2 import Gpt2Config
+from .granite import GraniteConfig
 from .llama import LlamaConfig
+from .olmo2 import Olmo2Config
+from .phi3 import Phi3Config
 from .qwen2 import Qwen2Config
 from .qwen3 import Qwen3Config
+from .smollm3 import SmolLM3Config
 
 FAMILIES: dict[str, type[ModelConfig]] = {
-    config.family: config for config in (LlamaConfig, Qwen2Config, Qwen3Config, Gemma3Config, Gpt2Config)
+    config.family: config
+    for config in (
+        LlamaConfig,
+        Qwen2Config,
+        Qwen3Config,
+        SmolLM3Config,
+        GraniteConfig,
+        Phi3Config,
+        Olmo2Config,
+        Gemma3Config,
+        Gpt2Config,
+    )
 }
 
 

@@ -23,9 +23,18 @@ def index_bits(size: int) -> int:
     return max(0, (size - 1).bit_length())
 
 
-def number(limit: float, **options: Any) -> Any:
-    """A field whose value lies in (0, limit], or whose entries do when it is a tuple."""
-    return field(metadata={"limit": limit}, **options)
+def number(limit: float, *, optional: bool = False, **options: Any) -> Any:
+    """A field whose value lies in (0, limit], or whose entries do when it is a tuple.
+
+    optional: files have it only where it differs from its default, so that a family that learns something new keeps the
+    digests of the models that it had.
+    """
+    return field(metadata={"limit": limit, "optional": optional}, **options)
+
+
+def flag() -> Any:
+    """An optional field that is true or false, by default false."""
+    return number(1, optional=True, default=False)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class VectorRule:
 
 @dataclass(frozen=True)
 class HeadRule:
-    """H_int = round_half_up(H * gain * 2^s); with gain_bias one more column, H @ gain_bias * 2^(s - 5).
+    """H_int = round_half_up(H * gain / divisor * 2^s); with gain_bias one more column, H @ gain_bias * 2^(s - 5).
 
     That column meets the constant 2^15, 32.0 at the scale of the normalised row (operators/head_pair.py). bits: signed
     width of H_int; more than 16 where the last norm's gains differ widely.
@@ -78,6 +87,7 @@ class HeadRule:
     gain: str = "final_norm"
     gain_bias: str | None = None
     bits: int = 16
+    divisor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,15 @@ class ModelConfig(ABC):
         return {name: rule for step in self.steps.values() for name, rule in step.vectors.items()}
 
     @property
+    def layer_tensors(self) -> frozenset[str]:
+        """Names of all float tensors that a layer's weights are made from."""
+        rules = self.matrix_rules.values()
+        folded = {
+            name for rule in rules for name in (rule.gain, rule.gain_bias, rule.bias) if name is not None
+        }
+        return frozenset({*self.matrix_rules, *self.vector_rules, *folded})
+
+    @property
     def head_rule(self) -> HeadRule:
         """How head rows are made."""
         return HeadRule()
@@ -203,12 +222,19 @@ class ModelConfig(ABC):
     # --- files ----------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Every field and the family, as JSON values; `architectures.config_from_json` reads it back."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        """The family and every field, optional ones where they differ from their defaults, as JSON values;
+        `architectures.config_from_json` reads it back.
+        """
+        values = {
+            entry.name: getattr(self, entry.name) for entry in fields(self) if not self._left_out(entry)
+        }
         return {
             "family": self.family,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
         }
+
+    def _left_out(self, entry: Any) -> bool:
+        return bool(entry.metadata["optional"]) and getattr(self, entry.name) == entry.default
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> ModelConfig:
@@ -228,6 +254,10 @@ class ModelConfig(ABC):
 def _checked(entry: Any, value: Any) -> Any:
     """The value of a field, tuples from lists."""
     limit, annotation = entry.metadata["limit"], str(entry.type)
+    if annotation == "bool":
+        if not isinstance(value, bool):
+            raise ValueError(f"architecture.{entry.name} is {value!r}; it must be true or false")
+        return value
     if annotation.startswith("tuple"):
         if not isinstance(value, (list, tuple)) or len(value) > LARGEST_TUPLE:
             raise ValueError(f"architecture.{entry.name} must be a list of at most {LARGEST_TUPLE} numbers")

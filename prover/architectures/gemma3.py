@@ -21,7 +21,7 @@ from . import parts
 from .config import HeadRule, ModelConfig, Scales, Step, StepKind, number
 from .steps import HEAD_ROW, OWN_ROWS, Heads, attention_step, head_step, mlp_step
 
-LOCAL, GLOBAL = 1, 2
+LOCAL, GLOBAL = parts.LOCAL, parts.GLOBAL
 
 
 @dataclass(frozen=True, kw_only=True)

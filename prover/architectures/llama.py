@@ -6,6 +6,11 @@
     logits = RMSNorm(x) W_head
 
 Norm gains are folded into the matrices that follow. Scales and widths: the design's integer-model page.
+
+What a model may have besides: biases of all matrices of attention (`attention_bias`) or of the unit (`mlp_bias`); local
+layers, which see the last `sliding_window` positions only (`layer_kinds`, 1 local or 2 global); a rotation that also
+multiplies queries and keys (`rope_factor`: YaRN, LongRoPE). Mistral is a Llama, whose layers are all local where it has
+a window that a sequence can reach.
 """
 
 from __future__ import annotations
@@ -14,9 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from ..operators.rotary import LARGEST_FACTOR, RotaryTable
 from ..relations import Ref
 from . import parts
-from .config import ModelConfig, Step, number
+from .config import ModelConfig, Step, StepKind, flag, number
 from .steps import HEAD_ROW, OWN_ROWS, Heads, attention_step, head_step, mlp_step
 
 PROVABLE_POSITIONS = 2048
@@ -25,7 +31,10 @@ PROVABLE_POSITIONS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class LlamaConfig(ModelConfig):
-    """The shape of a model. All sizes are unpadded. rope_divisors: one per rotary pair, or none."""
+    """The shape of a model. All sizes are unpadded. rope_divisors: one per rotary pair, or none.
+
+    sliding_window and layer_kinds: both or neither.
+    """
 
     family: ClassVar[str] = "llama"
     bias: ClassVar[bool] = False  # of queries, keys and values
@@ -37,35 +46,71 @@ class LlamaConfig(ModelConfig):
     feed_forward: int = number(1 << 16)  # f
     rope_base: int = number(1 << 32)
     rope_divisors: tuple[float, ...] = number(1 << 32, default=())
+    rope_factor: float = number(LARGEST_FACTOR, optional=True, default=1.0)
+    sliding_window: int = number(1 << 16, optional=True, default=0)
+    layer_kinds: tuple[int, ...] = number(parts.GLOBAL, optional=True, default=())
+    attention_bias: bool = flag()
+    mlp_bias: bool = flag()
 
     @property
     def queries_per_group(self) -> int:
         """Query heads per key/value head."""
         return self.heads // self.kv_heads
 
+    @property
+    def score_scale(self) -> float | None:
+        """What scores are multiplied with; by default 1 / sqrt(head_size)."""
+        return None
+
+    @property
+    def residual_factor(self) -> float:
+        """What the output of a sub-layer is multiplied with before it is added."""
+        return 1.0
+
+    def rotations(self, heads: Heads) -> tuple[tuple[RotaryTable, ...], str | None]:
+        """The rotary tables, and the step-key integer that selects one of two."""
+        return (parts.rotary_table(heads, self.rope_base, self.rope_divisors, factor=self.rope_factor),), None
+
+    def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
+        return {parts.LAYER_KIND: self.layer_kinds[layer]} if self.layer_kinds and kind == "attention" else {}
+
     @cached_property
     def steps(self) -> dict[str, Step]:
+        if self.layer_kinds and len(self.layer_kinds) != self.layers:
+            raise ValueError(f"{len(self.layer_kinds)} layer kinds for {self.layers} layers")
+        if bool(self.layer_kinds) != (self.sliding_window > 0):
+            raise ValueError("local layers need both the kinds of all layers and a window")
         return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
 
 
 def attention(config: LlamaConfig) -> Step:
     """Window w after = attention sub-layer of windows 0..w before."""
-    heads = Heads.of(config.heads, config.kv_heads, config.head_size, config.max_positions)
-    table = parts.rotary_table(heads, config.rope_base, config.rope_divisors)
-    normed = config.head_norms
+    heads = Heads.of(
+        config.heads, config.kv_heads, config.head_size, config.max_positions, config.score_scale
+    )
+    tables, selector = config.rotations(heads)
+    normed, bias = config.head_norms, config.bias or config.attention_bias
     norms = (parts.head_norm(config, heads, name) for name in ("query", "key")) if normed else ()
     return attention_step(
         config,
         heads,
         parts.rms_norm(config, Ref("before"), ("context",)),
-        parts.projection(config, heads, "query", normed=normed, bias=config.bias),
-        parts.projection(config, heads, "key", normed=normed, bias=config.bias),
-        parts.projection(config, heads, "value", bias=config.bias),
+        parts.projection(config, heads, "query", normed=normed, bias=bias),
+        parts.projection(config, heads, "key", normed=normed, bias=bias),
+        parts.projection(config, heads, "value", bias=bias),
         *norms,
-        parts.rotary(config, heads, "query", (table,)),
-        parts.rotary(config, heads, "key", (table,)),
-        parts.attend(config, heads, "rotated_query", "rotated_key", normed=normed),
-        parts.attention_output(config, heads),
+        parts.rotary(config, heads, "query", tables, selector),
+        parts.rotary(config, heads, "key", tables, selector),
+        parts.attend(
+            config,
+            heads,
+            "rotated_query",
+            "rotated_key",
+            normed=normed,
+            reach=config.sliding_window or None,
+            factor=config.rope_factor,
+        ),
+        parts.attention_output(config, heads, bias=config.attention_bias, factor=config.residual_factor),
         parts.residual(config, Ref("before", OWN_ROWS)),
     )
 
@@ -76,8 +121,10 @@ def mlp(config: LlamaConfig) -> Step:
         config,
         config.feed_forward,
         parts.rms_norm(config, Ref("before"), ("row",)),
-        *parts.gated_unit(config, config.feed_forward, "silu"),
-        parts.mlp_output(config, config.feed_forward, "product"),
+        *parts.gated_unit(config, config.feed_forward, "silu", bias=config.mlp_bias),
+        parts.mlp_output(
+            config, config.feed_forward, "product", bias=config.mlp_bias, factor=config.residual_factor
+        ),
         parts.residual(config, Ref("before")),
     )
 

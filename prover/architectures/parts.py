@@ -6,6 +6,8 @@ float vectors: w_query, query_bias, query_norm, attention_norm, ...
 
 from __future__ import annotations
 
+from math import ceil, log2
+
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
 from ..operators.inverse_root import ROOT_LIMBS
@@ -25,6 +27,7 @@ from .steps import CHANNELS, OWN_ROWS, Heads, Part
 KEYS = ("context", "kv_group", "head_channel")
 LAYER_KIND = "layer_kind"
 """Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
+LOCAL, GLOBAL = 1, 2
 LARGEST_SHIFT = 2 * RANGE_BITS
 ROOT_SCALE = 34
 
@@ -71,18 +74,23 @@ def _normalised(config: ModelConfig, rows: tuple[str, ...]) -> tuple[int, int]:
     return scales.head_normalised, scales.head_normalised_bits
 
 
-def head_norm(config: ModelConfig, heads: Heads, name: str) -> Part:
-    """query or key = raw_<name> / rms over each head's channels, times a gain: <name>_norm."""
+def head_norm(config: ModelConfig, heads: Heads, name: str, *, whole: bool = False) -> Part:
+    """query or key = raw_<name> / rms over each head's channels, times a gain: <name>_norm.
+
+    whole: over the channels of all heads together.
+    """
     scales, domain = config.scales, HEADS if name == "query" else KEYS
-    epsilon = _epsilon(heads.size, config.norm_epsilon, scales.raw)
+    across = tuple(axis for axis in domain if axis in ("kv_group", "query")) if whole else ()
+    channels = heads.size * (heads.kv_heads * (heads.queries if name == "query" else 1) if whole else 1)
+    epsilon = _epsilon(channels, config.norm_epsilon, scales.raw)
     limit = LARGEST_SHIFT + scales.query - scales.head_gain
-    scale = root_scale(heads.size, epsilon, min(limit, ROOT_SCALE))
+    scale = root_scale(channels, epsilon, min(limit, ROOT_SCALE))
     gain = f"{name}_norm"
     norm = RmsNorm(
         Ref(f"raw_{name}"),
         name,
-        domain[:-1],
-        heads.size,
+        tuple(axis for axis in domain[:-1] if axis not in across),
+        channels,
         epsilon,
         scale,
         scale + scales.head_gain - scales.query,
@@ -90,10 +98,12 @@ def head_norm(config: ModelConfig, heads: Heads, name: str) -> Part:
         channel="head_channel",
         gain=gain,
         gain_bits=scales.head_gain_bits,
+        across=across,
+        order=domain if whole else (),
     )
     factor = heads.query_factor if name == "query" else 1.0
-    rule = VectorRule((heads.size,), scales.head_gain, scales.head_gain_bits, factor)
-    return Part((norm,), (Tensor(gain, ("head_channel",), Kind.WEIGHT),), vectors={gain: rule})
+    rule = VectorRule((channels,), scales.head_gain, scales.head_gain_bits, factor)
+    return Part((norm,), (Tensor(gain, (*across, "head_channel"), Kind.WEIGHT),), vectors={gain: rule})
 
 
 def post_norm(config: ModelConfig, gain: str) -> Part:
@@ -132,19 +142,21 @@ def projection(
     heads: Heads,
     name: str,
     *,
+    x: str = "normalised",
     gain: str | None = "attention_norm",
     normed: bool = False,
     bias: bool = False,
     norm_bias: bool = False,
 ) -> Part:
-    """query, key or value from the normalised rows; raw_<name> when a head norm follows (`normed`).
+    """query, key or value from the normalised rows, or from `before`; raw_<name> when a head norm follows (`normed`).
 
     gain: of the norm in front, if it is folded in. bias: the matrix has one. norm_bias: the norm in front has one, which
     is folded into the matrix' bias.
     """
     scales = config.scales
     own = name == "query"
-    x = Ref("normalised", OWN_ROWS if own else ())
+    rows = Ref(x, OWN_ROWS if own else ())
+    input_scale, input_bits = _read(config, x)
     shape = (heads.kv_heads, heads.queries, heads.size) if own else (heads.kv_heads, heads.size)
     axes = ("kv_group", "query", "head_channel") if own else ("kv_group", "head_channel")
     if name == "value":
@@ -156,9 +168,9 @@ def projection(
     rule = MatrixRule(
         outputs=heads.kv_heads * (heads.queries if own else 1) * heads.size,
         inputs=config.hidden,
-        input_scale=scales.normalised,
+        input_scale=input_scale,
         output_scale=scale,
-        input_bits=scales.normalised_bits,
+        input_bits=input_bits,
         gain=gain,
         gain_bias="attention_norm_bias" if norm_bias else None,
         bias=f"{name}_bias" if bias else None,
@@ -166,7 +178,14 @@ def projection(
     )
     output = f"raw_{name}" if normed else name
     domain = HEADS if own else KEYS
-    return _matrix(rule, name, x, output, domain, ("channel",), axes, shape, bits)
+    return _matrix(rule, name, rows, output, domain, ("channel",), axes, shape, bits)
+
+
+def _read(config: ModelConfig, x: str) -> tuple[int, int]:
+    """Scale and width of what a matrix in front of a sub-layer reads: normalised rows, or the residual stream."""
+    if x == "normalised":
+        return config.scales.normalised, config.scales.normalised_bits
+    return config.residual_scale, config.scales.residual_bits
 
 
 def rotary(
@@ -182,9 +201,18 @@ def rotary(
     return Part((Rotary(name, f"rotated_{name}", domain, position, choices, bits, selector),))
 
 
-def rotary_table(heads: Heads, base: int, divisors: tuple[float, ...] = (), prefix: str = "") -> RotaryTable:
+def rotary_table(
+    heads: Heads,
+    base: int,
+    divisors: tuple[float, ...] = (),
+    prefix: str = "",
+    rotated: int | None = None,
+    factor: float = 1.0,
+) -> RotaryTable:
     """The table of one base for the heads' positions."""
-    return RotaryTable(base, heads.size, heads.position_bits, heads.size_bits, divisors, prefix)
+    return RotaryTable(
+        base, heads.size, heads.position_bits, heads.size_bits, divisors, prefix, rotated, factor
+    )
 
 
 def attend(
@@ -195,16 +223,19 @@ def attend(
     *,
     normed: bool = False,
     reach: int | None = None,
+    factor: float = 1.0,
 ) -> Part:
     """attended = softmax(query . key) . value, of the last `reach` positions in layers of kind 1.
 
     normed: queries and keys have norms of their own, which bound a score whatever their widths: a norm leaves
-    sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings).
+    sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings),
+    times factor^2 where a rotation multiplies by `factor`.
     """
     scales = config.scales
     if normed:
         largest_gain = scales.head_gain_bits - 1 - scales.head_gain
-        score_bits = heads.size_bits + 2 * (largest_gain + scales.query) + 1
+        stretched = max(0, ceil(2 * log2(factor)))
+        score_bits = heads.size_bits + 2 * (largest_gain + scales.query) + 1 + stretched
     else:
         score_bits = heads.size_bits + 2 * (scales.query_bits - 1)
     operator = Attend(
@@ -221,8 +252,10 @@ def attend(
     return Part((operator,))
 
 
-def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False) -> Part:
-    """The matrix behind attention: the residual summand, or `projected` when a norm follows."""
+def attention_output(
+    config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False, factor: float = 1.0
+) -> Part:
+    """The matrix behind attention, times a factor: the residual summand, or `projected` when a norm follows."""
     scales = config.scales
     rule = MatrixRule(
         outputs=config.hidden,
@@ -231,6 +264,7 @@ def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, n
         output_scale=scales.projected if normed else config.residual_scale,
         input_bits=scales.value_bits,
         bias="output_bias" if bias else None,
+        factor=factor,
     )
     return _back_to_channels(
         config, rule, "output", "attended", ("kv_group", "query", "head_channel"), normed
@@ -241,35 +275,49 @@ def attention_output(config: ModelConfig, heads: Heads, *, bias: bool = False, n
 
 
 def widening(
-    config: ModelConfig, feed_forward: int, name: str, *, gain: str | None = "mlp_norm", biased: bool = False
+    config: ModelConfig,
+    feed_forward: int,
+    name: str,
+    *,
+    x: str = "normalised",
+    gain: str | None = "mlp_norm",
+    bias: bool = False,
+    biased: bool = False,
 ) -> Part:
-    """gate or up from the normalised rows. `biased`: the norm in front and the matrix have a bias (then no gate)."""
+    """gate or up from the normalised rows, or from `before`. bias: the matrix has one. biased: so has the norm in front (then no gate)."""
     scales = config.scales
     activated = biased or name == "gate"  # bounded by the activation's table
+    input_scale, input_bits = _read(config, x)
     rule = MatrixRule(
         outputs=feed_forward,
         inputs=config.hidden,
-        input_scale=scales.normalised,
+        input_scale=input_scale,
         output_scale=scales.gate if activated else scales.up,
-        input_bits=scales.normalised_bits,
+        input_bits=input_bits,
         gain=gain,
         gain_bias="mlp_norm_bias" if biased else None,
-        bias=f"{name}_bias" if biased else None,
+        bias=f"{name}_bias" if bias or biased else None,
     )
     bits = None if activated else scales.up_bits
     domain, shape = ("row", "hidden"), (feed_forward,)
-    return _matrix(rule, name, Ref("normalised"), name, domain, ("channel",), ("hidden",), shape, bits)
+    return _matrix(rule, name, Ref(x), name, domain, ("channel",), ("hidden",), shape, bits)
 
 
 def gated_unit(
-    config: ModelConfig, feed_forward: int, function: str, *, gain: str | None = "mlp_norm"
+    config: ModelConfig,
+    feed_forward: int,
+    function: str,
+    *,
+    x: str = "normalised",
+    gain: str | None = "mlp_norm",
+    bias: bool = False,
 ) -> tuple[Part, ...]:
     """product = function(gate) * up."""
     scales, hidden = config.scales, ("row", "hidden")
     shift = scales.activated + scales.up - scales.product
     return (
-        widening(config, feed_forward, "gate", gain=gain),
-        widening(config, feed_forward, "up", gain=gain),
+        widening(config, feed_forward, "gate", x=x, gain=gain, bias=bias),
+        widening(config, feed_forward, "up", x=x, gain=gain, bias=bias),
         activation(config, "gate", function),
         Part((Multiply("activated", "up", "product", hidden, shift, scales.product_bits),)),
     )
@@ -285,9 +333,15 @@ def activation(config: ModelConfig, x: str, function: str) -> Part:
 
 
 def mlp_output(
-    config: ModelConfig, feed_forward: int, x: str, *, bias: bool = False, normed: bool = False
+    config: ModelConfig,
+    feed_forward: int,
+    x: str,
+    *,
+    bias: bool = False,
+    normed: bool = False,
+    factor: float = 1.0,
 ) -> Part:
-    """The matrix behind the unit (`product` or `activated`): the residual summand, or `projected`."""
+    """The matrix behind the unit (`product` or `activated`), times a factor: the residual summand, or `projected`."""
     scales = config.scales
     if x == "product":
         scale, bits = scales.product, scales.product_bits
@@ -300,6 +354,7 @@ def mlp_output(
         output_scale=scales.projected if normed else config.residual_scale,
         input_bits=bits,
         bias="down_bias" if bias else None,
+        factor=factor,
     )
     return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
 

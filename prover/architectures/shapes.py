@@ -7,6 +7,7 @@ from .config import ModelConfig
 from .gemma3 import GLOBAL, LOCAL, Gemma3Config
 from .gpt2 import Gpt2Config
 from .llama import PROVABLE_POSITIONS, LlamaConfig
+from .olmo2 import Olmo2Config
 
 _SMALL_HEAD, _HEAD, _FIRST_WIDTH_OF_HEAD = 16, 64, 256
 _ROUND_TO = 32
@@ -26,6 +27,18 @@ SHAPE = LlamaConfig(
 OTHER_FAMILIES: dict[str, ModelConfig] = {
     "GPT-2": Gpt2Config(
         layers=2, hidden=24, heads=3, feed_forward=40, vocabulary=50, norm_epsilon=1e-5, max_positions=96
+    ),
+    "OLMo 2": Olmo2Config(
+        layers=2,
+        hidden=24,
+        heads=6,
+        kv_heads=3,
+        head_size=6,
+        feed_forward=40,
+        vocabulary=50,
+        rope_base=10_000,
+        norm_epsilon=1e-6,
+        max_positions=96,
     ),
     "Gemma 3": Gemma3Config(
         layers=2,

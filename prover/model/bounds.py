@@ -11,7 +11,7 @@ The layer programs are sound and exact for weights within these widths only, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,8 +32,13 @@ MATRIX_BITS = 16
 _ROWS_AT_ONCE = 8192
 
 
-def check_bounds(config: ModelConfig, weights: QuantisedWeights) -> None:
-    """Raise QuantiseError, naming tensor and layer, for the first weight that leaves what the programs are made for."""
+def check_bounds(
+    config: ModelConfig, weights: QuantisedWeights, *, after_layer: Callable[[], None] = lambda: None
+) -> None:
+    """Raise QuantiseError, naming tensor and layer, for the first weight that leaves what the programs are made for.
+
+    after_layer: called when a layer's weights have been looked at, to let go of the pages of a mapping.
+    """
     _check_width(weights.embedding, "the embedding", MATRIX_BITS)
     _check_width(weights.head, "the head", config.head_rule.bits)
     _check_exact(weights.head, "the head", head_input_bits(config))
@@ -49,6 +54,7 @@ def check_bounds(config: ModelConfig, weights: QuantisedWeights) -> None:
                     f"{name} of layer {layer} is not zero, but only the first layer has it; import the model again"
                 )
             _check_width(vectors[name], f"{name} of layer {layer}", vector_rule.bits)
+        after_layer()
 
 
 def head_input_bits(config: ModelConfig) -> int:

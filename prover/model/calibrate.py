@@ -77,6 +77,7 @@ def observe(
     for index, ids in enumerate(sequences):
 
         def report(step: int, rows: np.ndarray, done: int = index * 2 * model.config.layers) -> None:
+            model.release_pages()  # a mapped model: one layer in memory, not all of them
             if progress:
                 progress("calibrate", done + step, total)
 

@@ -8,9 +8,9 @@ changes what the model computes, so it is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -41,6 +41,9 @@ class TensorFile(Protocol):
         are not finite.
         """
 
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise what `read` would raise, but for the values themselves."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -59,6 +62,10 @@ class Layout:
     prefix: str = ""  # of every name, where the file has it
     derived: tuple[str, ...] = ()  # patterns of stored names that repeat what the configuration says
     read_elsewhere: frozenset[str] = frozenset()  # stored names that become part of the configuration
+
+    def of(self, config: ModelConfig) -> dict[str, str]:
+        """Those tensors of a layer that this model has: some models of a family have biases, others none."""
+        return {name: stored for name, stored in self.layer.items() if name in config.layer_tensors}
 
 
 def tensor_shape(config: ModelConfig, name: str) -> tuple[int, ...]:
@@ -81,9 +88,10 @@ def read_float_model(
     residual_scale: int | None = None,
     progress: Progress | None = None,
 ) -> FloatModel:
-    """Every tensor of a model; the residual scale is the largest that its embedding allows, unless given.
+    """A model whose layers are read when they are asked for, each time anew: `file` must stay open as long.
 
-    Raises the errors of `TensorFile.read`.
+    The residual scale is the largest that its embedding allows, unless given. Names, shapes and encodings of all tensors
+    are checked first. Raises the errors of `TensorFile.read`, and so does every layer.
     """
     reader = _Reader(file, layout, config)
     embedding = reader.read(layout.embedding, (config.vocabulary, config.hidden))
@@ -108,17 +116,14 @@ def read_float_model(
             )
         stored = reader.read(layout.positions, (rows, config.hidden))
         positions = stored[: config.max_positions]
-    layers = []
     for index in range(config.layers):
-        layers.append(reader.layer(index))
-        if progress:
-            progress("read", index + 1, config.layers)
+        reader.check_layer(index)
     return FloatModel(
         name=name,
         config=config,
         tokenizer=tokenizer,
         embedding=embedding,
-        layers=layers,
+        layers=StoredLayers(reader, progress),
         final_norm=reader.gain(layout.final_norm, (config.hidden,)),
         head=head,
         positions=positions,
@@ -128,10 +133,38 @@ def read_float_model(
     )
 
 
+class StoredLayers(Sequence[FloatLayer]):
+    """The layers of a file, one in memory at a time."""
+
+    def __init__(self, reader: _Reader, progress: Progress | None = None) -> None:
+        self._reader, self._progress = reader, progress
+
+    def __len__(self) -> int:
+        return self._reader.config.layers
+
+    @overload
+    def __getitem__(self, index: int) -> FloatLayer: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FloatLayer]: ...
+    def __getitem__(self, index: int | slice) -> FloatLayer | list[FloatLayer]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        layer = self._reader.layer(number)
+        if self._progress:
+            self._progress("read", number + 1, len(self))
+        return layer
+
+
+def in_memory(model: FloatModel) -> FloatModel:
+    """The model with all its layers, for as long as anybody likes."""
+    return replace(model, layers=list(model.layers))
+
+
 def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
     """Every stored tensor that the family's layer programs have no place for: ignoring it would change the model."""
     known = {layout.embedding, layout.final_norm, layout.head, layout.positions, layout.final_norm_bias}
-    stored = {*layout.layer.values(), *layout.fused}
+    stored = {*layout.of(config).values(), *layout.fused}
     known |= {pattern.format(layer=index) for pattern in stored for index in range(config.layers)}
     derived = re.compile("|".join(layout.derived) or r"(?!)")
     names = {name.removeprefix(layout.prefix) for name in file.names} - layout.read_elsewhere
@@ -145,10 +178,15 @@ def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> l
     return grouped(Finding("tensor", name, needed) for name in unplaced)
 
 
-def pair_neighbours(rows: np.ndarray, head_size: int) -> np.ndarray:
-    """Reorder the first axis, heads of `head_size` channels each, from pairs (i, i + head_size/2) to (2i, 2i + 1)."""
-    halves = rows.reshape(-1, 2, head_size // 2, *rows.shape[1:])
-    return np.ascontiguousarray(np.swapaxes(halves, 1, 2)).reshape(rows.shape)
+def pair_neighbours(rows: np.ndarray, head_size: int, rotated: int | None = None) -> np.ndarray:
+    """Reorder the first axis, heads of `head_size` channels each, from pairs (i, i + rotated/2) to (2i, 2i + 1).
+
+    rotated: channels of a head that turn, the first ones; the others stay where they are.
+    """
+    rotated = head_size if rotated is None else rotated
+    order = np.arange(head_size)
+    order[:rotated] = order[:rotated].reshape(2, -1).T.reshape(-1)
+    return np.ascontiguousarray(rows.reshape(-1, head_size, *rows.shape[1:])[:, order]).reshape(rows.shape)
 
 
 class _Reader:
@@ -178,9 +216,22 @@ class _Reader:
             return np.ascontiguousarray(self.read(name, shape[::-1]).T)
         return self.read(name, shape)
 
+    def check_layer(self, index: int) -> None:
+        """Raise for any tensor of a layer that is not there as the configuration has it."""
+
+        def check(pattern: str, shape: tuple[int, ...]) -> None:
+            stored = shape[::-1] if self.layout.transposed and len(shape) == 2 else shape
+            self.file.check(self.stored(pattern.format(layer=index)), stored)
+
+        for name, pattern in self.layout.of(self.config).items():
+            check(pattern, tensor_shape(self.config, name))
+        for pattern, parts in self.layout.fused.items():
+            shapes = [tensor_shape(self.config, part) for part in parts]
+            check(pattern, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+
     def layer(self, index: int) -> FloatLayer:
         tensors: dict[str, np.ndarray] = {}
-        for name, pattern in self.layout.layer.items():
+        for name, pattern in self.layout.of(self.config).items():
             stored, shape = pattern.format(layer=index), tensor_shape(self.config, name)
             if name.endswith("_norm"):
                 tensors[name] = self.gain(stored, shape)
@@ -195,5 +246,6 @@ class _Reader:
             for name in ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm"):
                 if name in tensors:
                     head_size: int = self.config.head_size  # type: ignore[attr-defined]  # of a rotary family
-                    tensors[name] = pair_neighbours(tensors[name], head_size)
+                    rotated = getattr(self.config, "rotated_channels", None)
+                    tensors[name] = pair_neighbours(tensors[name], head_size, rotated)
         return FloatLayer(tensors)

@@ -20,6 +20,12 @@ from .errors import Finding, UnsupportedModelError
 LOCAL, GLOBAL = 1, 2
 """Kinds of attention layers, as in the step key."""
 
+WHY_NOT = {
+    "gemma2": "an operator that caps scores and logits softly, c * tanh(x / c); without it every weight of attention and "
+    "every sampled token would be another",
+}
+"""Architectures that are often asked for and refused, by their names in either format, and what they would take."""
+
 LARGEST_TABLE = 1 << 18
 """Entries of one committed chunk: a rotary table (positions x head size) must fit it."""
 
@@ -73,9 +79,14 @@ def decimal_of_float32(value: float) -> float:
     return float(f"{value:.5e}")
 
 
+def shortest(value: float) -> float:
+    """The shortest decimal that a float32 stands for: what was written into a file whose numbers are float32."""
+    return float(str(np.float32(value)))
+
+
 def linear_divisors(factor: float, head_size: int) -> tuple[float, ...]:
     """Every rotary frequency divided by the same factor; none at all for 1."""
-    return () if factor == 1 else (_float32(factor),) * (head_size // 2)
+    return () if factor == 1 else (float32(factor),) * (head_size // 2)
 
 
 def llama3_divisors(
@@ -90,8 +101,34 @@ def llama3_divisors(
     for pair in range(head_size // 2):
         wavelength = 2 * math.pi * base ** (2 * pair / head_size)
         smooth = min(max((original / wavelength - low) / (high - low), 0.0), 1.0)
-        divisors.append(_float32(1 / ((1 - smooth) / factor + smooth)))
+        divisors.append(float32(1 / ((1 - smooth) / factor + smooth)))
     return tuple(divisors)
+
+
+def yarn_divisors(
+    base: float, size: int, *, factor: float, fast: float, slow: float, original: float, truncate: bool = True
+) -> tuple[float, ...]:
+    """YaRN's rotary scaling as the number that each pair's frequency is divided by.
+
+    A pair that turns `fast` times or more in `original` positions keeps its frequency, one that turns `slow` times or less
+    has it divided by the factor, and in between 1 / (s / factor + 1 - s) with s rising linearly with the pair's number.
+    """
+
+    def pair_that_turns(times: float) -> float:
+        return size * math.log(original / (times * 2 * math.pi)) / (2 * math.log(base))
+
+    low, high = pair_that_turns(fast), pair_that_turns(slow)
+    if truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, size - 1)
+    width = 0.001 if low == high else high - low
+    ramp = [min(max((pair - low) / width, 0.0), 1.0) for pair in range(size // 2)]
+    return tuple(float32(1 / (s / factor + 1 - s)) for s in ramp)
+
+
+def yarn_factor(factor: float, weight: float = 1.0) -> float:
+    """What YaRN multiplies queries and keys with, each: 0.1 * weight * ln(factor) + 1."""
+    return 1.0 if factor <= 1 else 0.1 * weight * math.log(factor) + 1.0
 
 
 def stored_divisors(values: np.ndarray) -> tuple[float, ...]:
@@ -108,5 +145,6 @@ def refuse_unless(condition: bool, kind: str, name: str, needed: str) -> None:
         raise UnsupportedModelError([Finding(kind, name, needed)])
 
 
-def _float32(value: float) -> float:
+def float32(value: float) -> float:
+    """The nearest float32: one file stores what is computed from another, and both must say the same."""
     return float(np.float32(value))

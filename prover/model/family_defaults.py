@@ -48,10 +48,56 @@ _QWEN2: dict[str, Any] = {
     "eos_token_id": None,
 }
 
+_NO_BIASES = {"attention_bias", "mlp_bias"}
+
 FAMILY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": _LLAMA,
+    "mistral": {name: value for name, value in _LLAMA.items() if name not in _NO_BIASES}
+    | {
+        "intermediate_size": 14_336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131_072,
+        "sliding_window": 4096,
+    },
     "qwen2": _QWEN2,
     "qwen3": _QWEN2 | {"head_dim": 128, "attention_bias": False},
+    "smollm3": _LLAMA
+    | {
+        "vocab_size": 128_256,
+        "hidden_size": 2048,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 32_768,
+        "rope_theta": 2_000_000.0,
+        "use_sliding_window": False,
+        "sliding_window": None,
+        "layer_types": None,
+        "no_rope_layers": None,
+        "no_rope_layer_interval": 4,
+        "tie_word_embeddings": True,
+        "eos_token_id": 128_001,
+    },
+    "granite": _LLAMA
+    | {
+        "embedding_multiplier": 1.0,
+        "residual_multiplier": 1.0,
+        "attention_multiplier": 1.0,
+        "logits_scaling": 1.0,
+    },
+    "olmo2": {name: value for name, value in _LLAMA.items() if name != "mlp_bias"}
+    | {"vocab_size": 50_304, "rms_norm_eps": 1e-5, "eos_token_id": 50_279},
+    "phi3": {name: value for name, value in _LLAMA.items() if name not in _NO_BIASES}
+    | {
+        "vocab_size": 32_064,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "max_position_embeddings": 4096,
+        "original_max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-5,
+        "sliding_window": None,
+        "eos_token_id": 32_000,
+    },
     "gemma3_text": {
         "vocab_size": 262_208,
         "hidden_size": 2304,

@@ -24,13 +24,15 @@ from ..operators.multiply import Multiply
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary
 from ..program import WINDOW_ROWS
-from .hugging_face_import import MODEL_TYPES, TIED_BY_DEFAULT
+from .family_defaults import FAMILY_DEFAULTS
+from .hugging_face_import import HONOURED, MODEL_TYPES, TIED_BY_DEFAULT
 from .layouts import GGUF_LAYOUTS
 from .library import BUILT_IN, built_in_config
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- architectures -->\n", "<!-- /architectures -->"
 _NONE = "–"
+_OPTIONAL_BIASES = {"attention_bias": "attention", "mlp_bias": "the unit"}
 
 
 def tables() -> str:
@@ -75,30 +77,32 @@ def _names(config: ModelConfig, models: list[str]) -> dict[str, str]:
     family = config.family
     gguf = [family] if family in GGUF_LAYOUTS else []
     return {
-        "`model_type` in config.json": _code(name for name, known in MODEL_TYPES.items() if known == family),
+        "`model_type` in config.json": _code(_model_types(family)),
         "`general.architecture` in a GGUF": _code(gguf),
         "built-in models": _code(models),
     }
+
+
+def _model_types(family: str) -> list[str]:
+    return [name for name, known in MODEL_TYPES.items() if known == family]
 
 
 def _facts(config: ModelConfig) -> dict[str, str]:
     attention, mlp = (config.programs[kind].operators for kind in ("attention", "mlp"))
     attend = _only(attention, Attend)
     norms = [operator for operator in attention if isinstance(operator, (RmsNorm, LayerNorm))]
-    front = next(norm for norm in norms if norm.output == "normalised")
-    behind = [norm for norm in norms if norm.channel == front.channel and norm is not front]
-    of_heads = [norm for norm in norms if norm.channel != front.channel]
+    front = [norm for norm in norms if norm.output == "normalised"]
+    behind = [norm for norm in norms if norm.channel == "channel" and norm not in front]
+    of_heads = [norm for norm in norms if norm.channel != "channel"]
     unit = _only(mlp, Activation).function + (
         ", gated" if any(isinstance(operator, Multiply) for operator in mlp) else ""
     )
     return {
-        "norm in front of a sub-layer": _norm(front, config),
+        "norm in front of a sub-layer": _norm(front[0], config) if front else _NONE,
         "norm behind it": _norm(behind[0], config) if behind else _NONE,
         "norm of each query and key": _norm(of_heads[0], config) if of_heads else _NONE,
         "key heads": "shared by groups of queries" if _has(config, "kv_heads") else "one per query head",
-        "reach": "all positions"
-        if attend.reach is None
-        else f"in local layers a multiple of {WINDOW_ROWS} positions, in global ones all",
+        "reach": _reach(attend, config),
         "positions": _positions(config, attention),
         "activation": unit,
         "biases of matrices": _biases(config),
@@ -106,6 +110,14 @@ def _facts(config: ModelConfig) -> dict[str, str]:
         "head": f"tied or separate; by default {'tied' if config.family in TIED_BY_DEFAULT else 'separate'}",
         **{f"operators, {kind}": _counted(program.operators) for kind, program in config.programs.items()},
     }
+
+
+def _reach(attend: Attend, config: ModelConfig) -> str:
+    local = f"in local layers a multiple of {WINDOW_ROWS} positions, in global ones all"
+    if attend.reach is not None:
+        return local
+    windows = any("sliding_window" in FAMILY_DEFAULTS[name] for name in _model_types(config.family))
+    return f"all positions; some models: {local}" if windows else "all positions"
 
 
 def _title(config: ModelConfig) -> str:
@@ -118,7 +130,7 @@ def _title(config: ModelConfig) -> str:
 
 def _norm(norm: RmsNorm | LayerNorm, config: ModelConfig) -> str:
     if isinstance(norm, RmsNorm) and norm.gain is not None:
-        return f"{type(norm).__name__} with a gain"
+        return f"{type(norm).__name__} with a gain{', over all heads together' if norm.across else ''}"
     rules = config.matrix_rules.values()
     folded = "gain and bias" if any(rule.gain_bias for rule in rules) else "gain"
     return f"{type(norm).__name__}, {folded} folded"
@@ -127,8 +139,12 @@ def _norm(norm: RmsNorm | LayerNorm, config: ModelConfig) -> str:
 def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
     rotary = [operator for operator in attention if isinstance(operator, Rotary)]
     if rotary:
-        tables = len(rotary[0].choices)
-        kinds = "rotary" if tables == 1 else f"rotary, {tables} bases by layer"
+        turning = [table for table in rotary[0].choices if table.turning]
+        kinds = "rotary" if len(turning) == 1 else f"rotary, {len(turning)} bases by layer"
+        if any(table.turning < table.head_size for table in turning):
+            kinds += ", of the first channels of a head"
+        if len(turning) < len(rotary[0].choices):
+            kinds += ", none in some layers"
         return f"{kinds}, scaled by divisors" if _has(config, "rope_divisors") else kinds
     learned = [name for name, rule in config.vector_rules.items() if rule.first_layer_only]
     return "learned" if learned else _NONE
@@ -136,7 +152,12 @@ def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
 
 def _biases(config: ModelConfig) -> str:
     biased = [name.removeprefix("w_") for name, rule in config.matrix_rules.items() if rule.bias]
-    return "all" if len(biased) == len(config.matrix_rules) else ", ".join(biased) or _NONE
+    if len(biased) == len(config.matrix_rules):
+        return "all"
+    honoured = {setting for name in _model_types(config.family) for setting in HONOURED.get(name, ())}
+    some = [what for setting, what in _OPTIONAL_BIASES.items() if setting in honoured]
+    more = f"; some models: those of {' and '.join(some)}" if some else ""
+    return (", ".join(biased) or _NONE) + more
 
 
 def _factor(config: ModelConfig) -> str:

@@ -5,7 +5,7 @@ Names are the same for every family and every file format; a family has those th
     matrices, (outputs, inputs)   w_query w_key w_value w_output w_gate w_up w_down
     gains                         attention_norm mlp_norm post_attention_norm post_mlp_norm query_norm key_norm
     biases, (outputs,)            attention_norm_bias mlp_norm_bias query_bias key_bias value_bias output_bias
-                                  up_bias down_bias
+                                  gate_bias up_bias down_bias
 
 A gain is the factor itself: where a file stores w and means 1 + w, the 1 has been added. The two members of a rotary
 pair are neighbours, channels 2i and 2i + 1, which is how `prover.operators` rotates.
@@ -13,6 +13,7 @@ pair are neighbours, channels 2i and 2i + 1, which is how `prover.operators` rot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class FloatModel:
     config: ModelConfig
     tokenizer: Tokenizer
     embedding: np.ndarray  # (vocabulary, hidden), before the embedding factor
-    layers: list[FloatLayer]
+    layers: Sequence[FloatLayer]  # in memory, or read from a file that is open
     final_norm: np.ndarray  # (hidden,)
     head: np.ndarray  # (vocabulary, hidden); the embedding itself when tied
     positions: np.ndarray | None = None  # (max_positions, hidden), where positions are learned

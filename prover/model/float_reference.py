@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..architectures.smollm3 import STILL
 from .facts import LOCAL
 from .float_model import FloatLayer, FloatModel
 
@@ -38,14 +39,16 @@ def float_logits(
     x  = embedding[ids] * embedding_factor + positions
     x += post_attention_norm(W_o · attention(rotary(norm(W_q n)), rotary(norm(W_k n)), W_v n))   n = attention_norm(x)
     x += post_mlp_norm(W_down · (act(W_gate n) * (W_up n)))   or   W_down · act(W_up n)          n = mlp_norm(x)
-    logits = head · final_norm(x)
+    logits = head · final_norm(x) / divisor
+
+    where some families multiply what is added to x by one more factor.
     """
     rows = final_rows(model, ids, progress=progress)
     head = _tensor(model.head)
     blocks = [
         rows[start : start + _HEAD_ROWS_AT_ONCE] @ head.T for start in range(0, len(ids), _HEAD_ROWS_AT_ONCE)
     ]
-    return torch.cat(blocks).numpy()
+    return (torch.cat(blocks) / model.config.head_rule.divisor).numpy()
 
 
 def final_rows(
@@ -65,12 +68,13 @@ def final_rows(
     x = _tensor(model.embedding[np.asarray(ids)]) * config.embedding_factor  # (T, hidden)
     if model.positions is not None:
         x = x + _tensor(model.positions[first : first + len(ids)])
+    factor = getattr(config, "residual_factor", 1.0)
     for index, layer in enumerate(model.layers):
-        normalised = _norm(x, layer, "attention_norm", config)
+        normalised = _norm_if_any(x, layer, "attention_norm", config)
         attended = _attention(normalised, layer, config, index, cache)
-        x = x + _post_norm(attended, layer, "post_attention_norm", config)
-        normalised = _norm(x, layer, "mlp_norm", config)
-        x = x + _post_norm(_mlp(normalised, layer, config), layer, "post_mlp_norm", config)
+        x = x + factor * _norm_if_any(attended, layer, "post_attention_norm", config)
+        normalised = _norm_if_any(x, layer, "mlp_norm", config)
+        x = x + factor * _norm_if_any(_mlp(normalised, layer, config), layer, "post_mlp_norm", config)
         if progress:
             progress("float reference", index + 1, config.layers)
     cache.length += len(ids)
@@ -85,15 +89,11 @@ def _attention(
 ) -> torch.Tensor:
     length, size = n.shape[0], config.head_size
     position = torch.arange(cache.length, cache.length + length)
-    q, k, v = (  # (heads, T, head_size)
-        _linear(n, layer, f"w_{name}", f"{name}_bias").view(length, -1, size).transpose(0, 1)
-        for name in ("query", "key", "value")
-    )
-    if "query_norm" in layer.tensors:
-        q, k = _norm(q, layer, "query_norm", config), _norm(k, layer, "key_norm", config)
-    kinds = getattr(config, "layer_kinds", None)
-    local = kinds is not None and kinds[index] == LOCAL
-    if hasattr(config, "rope_base"):
+    q, k, v = (_projected(n, layer, name, config) for name in ("query", "key", "value"))
+    kinds = getattr(config, "layer_kinds", ())
+    local = len(kinds) > 0 and kinds[index] == LOCAL
+    still = index < len(stills := getattr(config, "rotary_kinds", ())) and stills[index] == STILL
+    if hasattr(config, "rope_base") and not still:
         cosine, sine = _rotary_angles(position, config, local)
         q, k = _rotate(q, cosine, sine), _rotate(k, cosine, sine)
     if index in cache.layers:
@@ -106,6 +106,14 @@ def _attention(
     scale = getattr(config, "attention_scale", size**-0.5)
     context = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
     return _linear(context.transpose(0, 1).reshape(length, -1), layer, "w_output", "output_bias")
+
+
+def _projected(n: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
+    """(heads, T, head_size), normalised over whatever its gain spans: each head, or all of them."""
+    x = _linear(n, layer, f"w_{name}", f"{name}_bias")  # (T, heads * head_size)
+    if (gain := layer.get(f"{name}_norm")) is not None:
+        x = _norm(x.view(len(n), -1, gain.shape[0]), layer, f"{name}_norm", config)
+    return x.reshape(len(n), -1, config.head_size).transpose(0, 1)
 
 
 def _mlp(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
@@ -133,25 +141,29 @@ def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.T
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.norm_epsilon) * gain
 
 
-def _post_norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
+def _norm_if_any(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
     return _norm(x, layer, name, config) if name in layer.tensors else x
 
 
 def _rotary_angles(position: torch.Tensor, config: Any, local: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """cos and sin of position * frequency, each (T, head_size / 2)."""
-    size = config.head_size
-    base = config.local_rope_base if local else config.rope_base
+    """cos and sin of position * frequency, times the rotation's factor, each (T, pairs that turn)."""
+    size = getattr(config, "rotated_channels", config.head_size)
+    apart = local and hasattr(config, "local_rope_base")
+    base = config.local_rope_base if apart else config.rope_base
     frequency = float(base) ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-    if config.rope_divisors and not local:
+    if config.rope_divisors and not apart:
         frequency = frequency / torch.tensor(config.rope_divisors, dtype=torch.float64)
     angle = position.to(torch.float64)[:, None] * frequency
-    return angle.cos().float(), angle.sin().float()
+    factor = getattr(config, "rope_factor", 1.0)
+    return (angle.cos() * factor).float(), (angle.sin() * factor).float()
 
 
 def _rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotate the adjacent pairs (2i, 2i+1) of the last axis."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), -1).flatten(-2)
+    """Rotate the adjacent pairs (2i, 2i+1) of the last axis, as many as there are angles for."""
+    turning = 2 * cosine.shape[-1]
+    even, odd = x[..., 0:turning:2], x[..., 1:turning:2]
+    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), -1).flatten(-2)
+    return torch.cat((turned, x[..., turning:]), -1)
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

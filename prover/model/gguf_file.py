@@ -107,13 +107,8 @@ class GgufFile:
         Raises MissingTensorError, UnsupportedTensorError for an encoding that is not in DECODABLE, and
         GgufError for another shape or for values that are not finite.
         """
-        if name not in self.tensors:
-            raise MissingTensorError(name)
+        self.check(name, shape)
         info = self.tensors[name]
-        if info.encoding not in DECODABLE:
-            raise UnsupportedTensorError(name, info.encoding, DECODABLE)
-        if info.shape != shape:
-            raise GgufError(f"tensor {name!r} has shape {info.shape} where the metadata implies {shape}")
         # A writable copy: torch wants one, and no array keeps the mapping open after close().
         raw = np.frombuffer(bytearray(self._bytes[info.start : info.start + info.size]), dtype=np.uint8)
         rows = raw.reshape(*shape[:-1], -1)
@@ -125,6 +120,16 @@ class GgufFile:
         if not np.isfinite(values).all():
             raise GgufError(f"tensor {name!r} holds values that are not finite; convert the model again")
         return values
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise what `read` would raise, but for the values themselves."""
+        if name not in self.tensors:
+            raise MissingTensorError(name)
+        info = self.tensors[name]
+        if info.encoding not in DECODABLE:
+            raise UnsupportedTensorError(name, info.encoding, DECODABLE)
+        if info.shape != shape:
+            raise GgufError(f"tensor {name!r} has shape {info.shape} where the metadata implies {shape}")
 
 
 class _Parser:

@@ -6,36 +6,48 @@ understood changes what the model computes, so it is refused by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
-from .checkpoint import Progress, read_float_model, unplaced_tensors
+from ..architectures.smollm3 import ROTATING, STILL
+from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
 from .errors import Finding, GgufError, UnsupportedModelError, grouped
 from .facts import (
     GLOBAL,
     LOCAL,
+    WHY_NOT,
     build_config,
     decimal_of_float32,
+    float32,
     linear_divisors,
     provable_positions,
     refuse_unless,
+    shortest,
     stored_divisors,
     whole_base,
+    yarn_divisors,
+    yarn_factor,
 )
 from .float_model import FloatModel
 from .gguf_file import DECODABLE, GgufFile
 from .gguf_tokenizer import gguf_tokenizer
 from .layouts import GGUF_LAYOUTS
+from .rotary_settings import Rotary
 from .tokenizer import usable_chat
 
 _ROTARY_FACTORS = "rope_freqs.weight"
+_SHORT_FACTORS = "rope_factors_short.weight"
 
 # llama.cpp's constants for Gemma 3 where a file does not say.
 _GEMMA3_LOCAL_BASE = 10_000.0
 _GEMMA3_PERIOD = 6
 _GEMMA3_27B_LAYERS = 62
+_SMOLLM3_PERIOD = 4  # every fourth layer has no positions, whatever the file says
+_GRANITE_KEYS = frozenset({"embedding_scale", "residual_scale", "logit_scale"})
 
 _READ_KEYS = frozenset(
     {
@@ -56,7 +68,9 @@ _READ_KEYS = frozenset(
         "rope.freq_base",
         "rope.freq_base_swa",
         "rope.scale_linear",
+        "rope.scaling.attn_factor",
         "rope.scaling.factor",
+        "rope.scaling.original_context_length",
         "rope.scaling.type",
     }
 )
@@ -76,18 +90,31 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_scale": (0, 1),  # llama.cpp: 0 stands for none
     "pooling_type": (0,),
     "residual_scale": (1,),
-    "rope.scaling.attn_factor": (1,),
+    "rope.scaling.finetuned": (True,),
+    "rope.scaling.yarn_attn_factor": (1,),
+    "rope.scaling.yarn_beta_fast": (32,),
+    "rope.scaling.yarn_beta_slow": (1,),
+    "rope.scaling.yarn_ext_factor": (1,),
+    "rope.scaling.yarn_log_multiplier": (0,),
     "use_parallel_residual": (False,),
 }
-_IDLE_KEYS = frozenset(
-    {"vocab_size", "tensor_data_layout", "rope.scaling.original_context_length", "rope.scaling.finetuned"}
-)
+_NEVER_READ = frozenset({"vocab_size", "tensor_data_layout"})
+_IDLE_KEYS = frozenset({"rope.scaling.finetuned"})  # of a Granite it says whether there are positions at all
 
 
 def import_gguf(
     path: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
 ) -> FloatModel:
-    """Read a GGUF file completely.
+    """Read a GGUF file completely. Raises what `opened_gguf` raises."""
+    with opened_gguf(path, residual_scale=residual_scale, progress=progress) as model:
+        return in_memory(model)
+
+
+@contextmanager
+def opened_gguf(
+    path: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
+) -> Iterator[FloatModel]:
+    """A GGUF file whose layers are read one at a time.
 
     Raises CheckpointError: GgufError (malformed), MissingTensorError, MissingMetadataError, or UnsupportedModelError
     naming every architecture, option, tensor and encoding that has no place; and TokenizerError.
@@ -108,7 +135,7 @@ def import_gguf(
             residual_scale=residual_scale,
             progress=progress,
         )
-        return replace(model, notes=notes)
+        yield replace(model, notes=notes)
 
 
 def _refuse_parts(file: GgufFile) -> None:
@@ -184,14 +211,34 @@ def gguf_config(file: GgufFile) -> ModelConfig:
         family in GGUF_LAYOUTS,
         "architecture",
         repr(family),
-        f"a layer program; there are {', '.join(sorted(GGUF_LAYOUTS))}",
+        WHY_NOT.get(family, f"a layer program; there are {', '.join(sorted(GGUF_LAYOUTS))}"),
     )
     keys = _Keys(file, family)
     keys.refuse_unknown()
     facts = _gpt2(keys) if family == "gpt2" else _rotary_family(keys)
     if family == "gemma3":
         facts |= _gemma3(keys, facts)
+    if family == "llama":
+        facts |= _biases(file, facts["layers"])
+    if family == "smollm3":
+        turning = [(layer + 1) % _SMOLLM3_PERIOD != 0 for layer in range(facts["layers"])]
+        facts |= {"rotary_kinds": tuple(ROTATING if turns else STILL for turns in turning)}
+    if family == "granite":
+        facts |= _granite(keys, facts["head_size"])
     return build_config(facts)
+
+
+def _biases(file: GgufFile, layers: int) -> dict[str, bool]:
+    """llama.cpp adds the biases that a file has; a family has all of a sub-layer, in every layer, or none."""
+    groups = {
+        "attention_bias": ("attn_q", "attn_k", "attn_v", "attn_output"),
+        "mlp_bias": ("ffn_gate", "ffn_up", "ffn_down"),
+    }
+    return {
+        flag: True
+        for flag, names in groups.items()
+        if all(f"blk.{layer}.{name}.bias" in file.names for name in names for layer in range(layers))
+    }
 
 
 class _Keys:
@@ -201,13 +248,14 @@ class _Keys:
         self.file, self.family = file, family
 
     def refuse_unknown(self) -> None:
+        known = _READ_KEYS | (_GRANITE_KEYS if self.family == "granite" else _IDLE_KEYS)
         own = {
             k.removeprefix(f"{self.family}.") for k in self.file.metadata if k.startswith(f"{self.family}.")
         }
         needed = f"a model without it, or what it asks for in the {self.family} layer programs"
         unknown = [
             Finding("option", f"{self.family}.{key} = {_short(self.value(key, None))}", needed)
-            for key in sorted(own - _READ_KEYS - _IDLE_KEYS)
+            for key in sorted(own - known - _NEVER_READ)
             if self.value(key, None) not in _NEUTRAL.get(key, ())
         ]
         if unknown:
@@ -260,33 +308,66 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
     value_size = keys.whole("attention.value_length", head_size)
     rotary_size = keys.whole("rope.dimension_count", head_size)
     refuse_unless(
-        head_size == value_size == rotary_size,
+        head_size == value_size and (head_size == rotary_size or keys.family == "phi3"),
         "option",
         f"key, value and rotary sizes of {head_size}, {value_size}, {rotary_size}",
         "equal sizes",
     )
-    positions = provable_positions(keys.whole("context_length"), head_size)
+    context = keys.whole("context_length")
+    rotary = _rotary(keys, rotary_size, context)
+    positions = provable_positions(min(context, rotary.longest or context), head_size)
     window = keys.value("attention.sliding_window", 0)
+    if keys.family == "phi3" and isinstance(window, int) and 0 < window < positions:
+        # transformers masks what is further back and llama.cpp does not: up to here both mean the same
+        positions = provable_positions(window, head_size)
+        window = 0
     refuse_unless(
         keys.family == "gemma3" or window == 0 or window >= positions,
         "option",
         f"a window of {window} in a {keys.family} model",
         "the reach and layer kinds that Gemma 3's layer program has",
     )
-    if keys.family != "gemma3":
-        _refuse_other_scale(keys, head_size)
+    if keys.family == "gemma3":
+        refuse_unless(rotary.factor == 1, "option", "a rotation that multiplies", "one that turns only")
+    else:
+        if keys.family != "granite":
+            _refuse_other_scale(keys, head_size)
+        facts |= {"rope_factor": rotary.factor}
+    if keys.family == "phi3":
+        facts |= {"rotated_channels": rotary_size}
     return facts | {
         "kv_heads": kv_heads,
         "head_size": head_size,
         "rope_base": whole_base(keys.real("rope.freq_base", 10_000.0)),
-        "rope_divisors": _divisors(keys, head_size),
+        "rope_divisors": rotary.divisors,
         "max_positions": positions,
     }
 
 
-def _divisors(keys: _Keys, head_size: int) -> tuple[float, ...]:
+def _rotary(keys: _Keys, rotated: int, context: int) -> Rotary:
+    """Base, divisors and factor. llama.cpp multiplies with attn_factor whatever the scaling, in YaRN with its own too."""
+    base, divisors = keys.real("rope.freq_base", 10_000.0), _divisors(keys, rotated, context)
+    factor = keys.real("rope.scaling.attn_factor", 1.0)
+    if keys.value("rope.scaling.type", "none") == "yarn":
+        factor *= yarn_factor(keys.real("rope.scaling.factor", 1.0))
+    refuse_unless(factor > 0, "option", f"rope.scaling.attn_factor = {factor:g}", "a positive number")
+    longest = None
+    if _SHORT_FACTORS in keys.file.names:  # longer sequences have other keys altogether
+        longest = keys.whole("rope.scaling.original_context_length", context)
+    return Rotary(base, divisors, rotated, float32(factor), longest)
+
+
+def _divisors(keys: _Keys, head_size: int, context: int) -> tuple[float, ...]:
     scaling = keys.value("rope.scaling.type", "none")
     factor = keys.real("rope.scaling.factor", keys.real("rope.scale_linear", 1.0))
+    if _SHORT_FACTORS in keys.file.names:
+        refuse_unless(
+            scaling in ("none", "longrope") and factor == 1 and _ROTARY_FACTORS not in keys.file.names,
+            "option",
+            f"rotary scaling {scaling!r} on top of {_SHORT_FACTORS}",
+            "one of the two",
+        )
+        return stored_divisors(keys.file.read(_SHORT_FACTORS, (head_size // 2,)))
     if _ROTARY_FACTORS in keys.file.names:
         refuse_unless(
             scaling in ("none", "linear") and factor == 1,
@@ -295,11 +376,21 @@ def _divisors(keys: _Keys, head_size: int) -> tuple[float, ...]:
             "one of the two",
         )
         return stored_divisors(keys.file.read(_ROTARY_FACTORS, (head_size // 2,)))
+    if scaling == "yarn":
+        base = keys.real("rope.freq_base", 10_000.0)
+        refuse_unless(
+            base > 1 and factor > 0,
+            "option",
+            f"YaRN with base {base:g} and factor {factor:g}",
+            "a base above 1 and a positive factor",
+        )
+        original = keys.whole("rope.scaling.original_context_length", context)
+        return yarn_divisors(base, head_size, factor=factor, fast=32, slow=1, original=original)
     refuse_unless(
         scaling == "linear" or (scaling == "none" and factor == 1),
         "option",
         f"rotary scaling {scaling!r}",
-        "linear scaling, or a factor per pair",
+        "linear or YaRN scaling, or a factor per pair",
     )
     return linear_divisors(factor, head_size)
 
@@ -312,6 +403,16 @@ def _refuse_other_scale(keys: _Keys, size: float) -> None:
         f"attention.scale = {scale:g}",
         f"the scale of {size:g} channels",
     )
+
+
+def _granite(keys: _Keys, head_size: int) -> dict[str, Any]:
+    """The multipliers; for llama.cpp 0 stands for none, and for the scale of a head's size."""
+    return {
+        "embedding_multiplier": shortest(keys.real("embedding_scale", 0.0)) or 1.0,
+        "residual_multiplier": shortest(keys.real("residual_scale", 0.0)) or 1.0,
+        "attention_scale": shortest(keys.real("attention.scale", 0.0)) or float(head_size) ** -0.5,
+        "logits_divisor": shortest(keys.real("logit_scale", 0.0)) or 1.0,
+    }
 
 
 def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,28 @@ checked one by one; a value that no layer program expresses is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
-from .checkpoint import Progress, read_float_model, unplaced_tensors
+from ..architectures.smollm3 import ROTATING, STILL
+from ..program import WINDOW_ROWS
+from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
 from .decoding_check import check_decoding
 from .errors import CheckpointError, Finding, UnsupportedModelError, grouped
-from .facts import GLOBAL, LOCAL, build_config, is_number, provable_positions, refuse_unless, whole_base
+from .facts import (
+    GLOBAL,
+    LOCAL,
+    WHY_NOT,
+    build_config,
+    is_number,
+    provable_positions,
+    refuse_unless,
+    whole_base,
+)
 from .family_defaults import FAMILY_DEFAULTS
 from .float_model import FloatModel
 from .layouts import HUGGING_FACE_LAYOUTS
@@ -29,8 +41,13 @@ from .tokenizer_files import TokenizerFiles
 
 MODEL_TYPES = {
     "llama": "llama",
+    "mistral": "llama",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "smollm3": "smollm3",
+    "granite": "granite",
+    "phi3": "phi3",
+    "olmo2": "olmo2",
     "gemma3_text": "gemma3",
     "gpt2": "gpt2",
 }
@@ -53,15 +70,39 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "scale_attn_weights": (True,),
     "use_bidirectional_attention": (None, False),
 }
+# Of those, what a family honours: its configuration says what the setting says.
+HONOURED = {
+    "llama": frozenset({"attention_bias", "mlp_bias"}),
+    "qwen3": frozenset({"attention_bias"}),
+    "smollm3": frozenset({"attention_bias", "mlp_bias"}),
+    "granite": frozenset({"attention_bias", "mlp_bias"}),
+    "phi3": frozenset({"partial_rotary_factor"}),
+    "olmo2": frozenset({"attention_bias"}),
+}
 # Settings of other families that a family does not have: whatever they say, nothing follows from them.
-_FOREIGN = {"qwen2": frozenset({"attention_bias"})}
+_FOREIGN = {
+    "qwen2": frozenset({"attention_bias"}),
+    "mistral": frozenset({"attention_bias", "mlp_bias"}),
+    "phi3": frozenset({"attention_bias", "mlp_bias"}),
+}
+_BIASES = frozenset({"attention_bias", "mlp_bias"})
+_PHI3_SCALINGS = dict.fromkeys(("longrope", "su", "yarn"), "longrope")  # names of its first versions
 _SILU = frozenset({"silu", "swish"})
 
 
 def import_hugging_face(
     directory: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
 ) -> FloatModel:
-    """Read a model directory completely.
+    """Read a model directory completely. Raises what `opened_hugging_face` raises."""
+    with opened_hugging_face(directory, residual_scale=residual_scale, progress=progress) as model:
+        return in_memory(model)
+
+
+@contextmanager
+def opened_hugging_face(
+    directory: Path | str, *, residual_scale: int | None = None, progress: Progress | None = None
+) -> Iterator[FloatModel]:
+    """A model directory whose layers are read one at a time.
 
     Raises CheckpointError (MissingTensorError, MissingMetadataError, or UnsupportedModelError naming every
     architecture, option, tensor and encoding that has no place) and TokenizerError.
@@ -83,7 +124,7 @@ def import_hugging_face(
             residual_scale=residual_scale,
             progress=progress,
         )
-        return replace(model, notes=(*(chosen[1] if chosen else ()), *file.notes, *notes))
+        yield replace(model, notes=(*(chosen[1] if chosen else ()), *file.notes, *notes))
 
 
 def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelConfig:
@@ -113,12 +154,13 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
         isinstance(model_type, str) and model_type in MODEL_TYPES,
         "architecture",
         repr(model_type),
-        f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}",
+        WHY_NOT.get(str(model_type), f"a layer program; there are {', '.join(sorted(MODEL_TYPES))}"),
     )
+    read = _FOREIGN.get(str(model_type), frozenset()) | HONOURED.get(str(model_type), frozenset())
     set_otherwise = [
         Finding("option", f"{key} = {facts[key]!r}", "a model without it, or an operator for it")
         for key, neutral in _NEUTRAL.items()
-        if key in facts and facts[key] not in neutral and key not in _FOREIGN.get(str(model_type), ())
+        if key in facts and facts[key] not in neutral and key not in read
     ]
     if set_otherwise:
         raise UnsupportedModelError(set_otherwise)
@@ -179,9 +221,16 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     head_size = settings.whole("head_dim", implied=implied)
     layers = settings.whole("num_hidden_layers")
     stated_positions = settings.whole("max_position_embeddings")
-    positions = provable_positions(stated_positions, head_size)
-    rotary = RotarySettings(settings.facts, settings.defaults, head_size, stated_positions)
+    rotary = RotarySettings(
+        settings.facts,
+        settings.defaults,
+        head_size,
+        stated_positions,
+        partial=family == "phi3",
+        kinds=_PHI3_SCALINGS if family == "phi3" else None,
+    )
     everywhere = rotary.of_global_layers() if family == "gemma3" else rotary.of_all_layers()
+    positions = provable_positions(min(stated_positions, everywhere.longest or stated_positions), head_size)
     facts = {
         "family": family,
         "layers": layers,
@@ -196,8 +245,8 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
         "rope_base": whole_base(everywhere.base),
         "rope_divisors": everywhere.divisors,
     }
-    kinds = _layer_kinds(settings, layers, positions)
     if family == "gemma3":
+        refuse_unless(everywhere.factor == 1, "option", "a rotation that multiplies", "one that turns only")
         near = rotary.of_local_layers()
         refuse_unless(
             not near.divisors,
@@ -208,31 +257,84 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
         return facts | {
             "local_rope_base": whole_base(near.base),
             "sliding_window": settings.whole("sliding_window"),
-            "layer_kinds": kinds,
+            "layer_kinds": _stated_layer_kinds(settings, layers),
             "attention_scale": settings.real("query_pre_attn_scalar") ** -0.5,
         }
-    refuse_unless(
-        LOCAL not in kinds,
-        "option",
-        f"sliding-window attention in a {family} model",
-        "the reach and layer kinds that Gemma 3's layer program has",
-    )
+    facts |= _windows(settings, layers, positions) | {"rope_factor": everywhere.factor}
+    biases = HONOURED.get(settings.facts["model_type"], frozenset()) & _BIASES
+    facts |= {name: True for name in sorted(biases) if settings.flag(name)}
+    if family == "smollm3":
+        turning = _turning_layers(settings, layers)
+        facts |= {"rotary_kinds": tuple(ROTATING if turns else STILL for turns in turning)}
+    if family == "granite":
+        facts |= {
+            "embedding_multiplier": settings.real("embedding_multiplier"),
+            "residual_multiplier": settings.real("residual_multiplier"),
+            "attention_scale": settings.real("attention_multiplier"),
+            "logits_divisor": settings.real("logits_scaling"),
+        }
+    if family == "phi3":
+        facts |= {"rotated_channels": everywhere.rotated}
     return facts
 
 
-def _layer_kinds(settings: _Settings, layers: int, positions: int) -> tuple[int, ...]:
-    """Local or global, per layer. A window that no sequence reaches the end of is none, where nothing else is local."""
-    gemma = settings.facts["model_type"] == "gemma3_text"
+def _turning_layers(settings: _Settings, layers: int) -> list[bool]:
+    """Which layers have positions: a flag for each, at least, or all but every n-th."""
+    stated = settings.value("no_rope_layers")
+    if stated is None:
+        period = settings.whole("no_rope_layer_interval")
+        return [(layer + 1) % period != 0 for layer in range(layers)]
+    if not isinstance(stated, list) or len(stated) < layers or not all(flag in (0, 1) for flag in stated):
+        raise CheckpointError(
+            f"no_rope_layers of config.json is {stated!r:.60}; it must be a list of 1 (with positions) or 0 (without), one "
+            f"for each of {layers} layers"
+        )
+    return [flag == 1 for flag in stated[:layers]]
+
+
+def _windows(settings: _Settings, layers: int, positions: int) -> dict[str, Any]:
+    """Which layers see only a window, and the longest sequence.
+
+    A window that no sequence reaches the end of is none. One that is no multiple of the rows of a statement is not
+    expressed by the mask, so sequences end where it would begin to matter.
+    """
     kinds = _stated_layer_kinds(settings, layers)
-    if gemma or LOCAL not in kinds:
-        return kinds
-    window = settings.value("sliding_window") if settings.value("use_sliding_window") else None
-    return (GLOBAL,) * layers if isinstance(window, int) and window >= positions else kinds
+    if LOCAL not in kinds:
+        return {"max_positions": positions}
+    refuse_unless(
+        "sliding_window" in settings.defaults,
+        "option",
+        f"sliding-window attention in a {settings.facts['model_type']} model",
+        "a family whose layers can have one",
+    )
+    window = settings.whole("sliding_window")
+    if window < positions and window % WINDOW_ROWS == 0:
+        return {"max_positions": positions, "sliding_window": window, "layer_kinds": kinds}
+    refuse_unless(
+        min(window, positions) >= WINDOW_ROWS,
+        "option",
+        f"a window of {window} positions",
+        f"a multiple of {WINDOW_ROWS}",
+    )
+    return {"max_positions": min(window, positions) // WINDOW_ROWS * WINDOW_ROWS}
 
 
 def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
     names = {"sliding_attention": LOCAL, "full_attention": GLOBAL}
     stated = settings.value("layer_types")
+    everywhere = "sliding_window" in settings.defaults and not {
+        "use_sliding_window",
+        "sliding_window_pattern",
+    } & set(settings.defaults)
+    if everywhere:  # all layers alike, and layer_types is nothing that the model reads
+        kind = GLOBAL if settings.value("sliding_window") is None else LOCAL
+        refuse_unless(
+            stated is None or stated == [name for name in names if names[name] == kind] * layers,
+            "option",
+            f"layer_types = {stated!r:.60} beside sliding_window = {settings.value('sliding_window')!r:.20}",
+            "layers that are all of the kind that the window says",
+        )
+        return (kind,) * layers
     if stated is not None:
         if not isinstance(stated, list):
             raise CheckpointError(f"layer_types of config.json is {stated!r}; it must be a list")
@@ -240,6 +342,14 @@ def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
         refuse_unless(not unknown, "option", f"layer types {', '.join(unknown)}", " or ".join(names))
         refuse_unless(
             len(stated) == layers, "option", f"{len(stated)} layer types for {layers} layers", "one per layer"
+        )
+        refuse_unless(
+            "use_sliding_window" not in settings.defaults
+            or "sliding_attention" not in stated
+            or settings.flag("use_sliding_window"),
+            "option",
+            "layer_types with sliding_attention where use_sliding_window is false",
+            "a window that is used, or layers that are all full_attention",
         )
         return tuple(names[kind] for kind in stated)
     if "sliding_window_pattern" in settings.defaults:
@@ -258,6 +368,8 @@ def _stated_layer_kinds(settings: _Settings, layers: int) -> tuple[int, ...]:
     )
     if not windowed or settings.value("sliding_window") is None:
         return (GLOBAL,) * layers
+    if "no_rope_layers" in settings.defaults:
+        return tuple(GLOBAL if turns else LOCAL for turns in _turning_layers(settings, layers))
     refuse_unless(
         "max_window_layers" in settings.defaults,
         "option",

@@ -16,7 +16,34 @@ def _named(pattern: str, names: dict[str, str]) -> dict[str, str]:
 
 
 _QUERY_KEY_VALUE = ("w_query", "w_key", "w_value")
+_GATE_UP = ("w_gate", "w_up")
 _QUERY_KEY_VALUE_BIAS = ("query_bias", "key_bias", "value_bias")
+_GGUF_BIASES = {
+    "query_bias": "attn_q",
+    "key_bias": "attn_k",
+    "value_bias": "attn_v",
+    "output_bias": "attn_output",
+    "gate_bias": "ffn_gate",
+    "up_bias": "ffn_up",
+    "down_bias": "ffn_down",
+}
+_HF_BIASES = {
+    "query_bias": "self_attn.q_proj",
+    "key_bias": "self_attn.k_proj",
+    "value_bias": "self_attn.v_proj",
+    "output_bias": "self_attn.o_proj",
+    "gate_bias": "mlp.gate_proj",
+    "up_bias": "mlp.up_proj",
+    "down_bias": "mlp.down_proj",
+}
+
+
+def _without_fused(layout: Layout) -> dict[str, str]:
+    """The layer's tensors apart from those that some files hold in one matrix."""
+    return {
+        name: stored for name, stored in layout.layer.items() if name not in (*_QUERY_KEY_VALUE, *_GATE_UP)
+    }
+
 
 # --- GGUF -------------------------------------------------------------------------------------------------------
 
@@ -38,9 +65,11 @@ _GGUF_LLAMA = Layout(
             "w_up": "ffn_up",
             "w_down": "ffn_down",
         },
-    ),
-    read_elsewhere=frozenset({"rope_freqs.weight"}),
+    )
+    | _named(_GGUF_BIAS, _GGUF_BIASES),
+    read_elsewhere=frozenset({"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}),
 )
+_GGUF_NORMS_BEHIND = {"post_attention_norm": "post_attention_norm", "post_mlp_norm": "post_ffw_norm"}
 _QUERY_KEY_NORMS = {"query_norm": "attn_q_norm", "key_norm": "attn_k_norm"}
 _GGUF_GPT2 = Layout(
     embedding="token_embd.weight",
@@ -75,14 +104,7 @@ _GGUF_GPT2 = Layout(
 )
 GGUF_LAYOUTS: dict[str, Layout] = {
     "llama": _GGUF_LLAMA,
-    "qwen2": replace(
-        _GGUF_LLAMA,
-        layer={
-            **_GGUF_LLAMA.layer,
-            **_named(_GGUF_BIAS, {"query_bias": "attn_q", "key_bias": "attn_k", "value_bias": "attn_v"}),
-        },
-        half_split_rotary=True,
-    ),
+    "qwen2": replace(_GGUF_LLAMA, half_split_rotary=True),
     "qwen3": replace(
         _GGUF_LLAMA,
         layer={**_GGUF_LLAMA.layer, **_named(_GGUF_WEIGHT, _QUERY_KEY_NORMS)},
@@ -94,12 +116,24 @@ GGUF_LAYOUTS: dict[str, Layout] = {
             **_GGUF_LLAMA.layer,
             **_named(
                 _GGUF_WEIGHT,
-                {
-                    **_QUERY_KEY_NORMS,
-                    "post_attention_norm": "post_attention_norm",
-                    "post_mlp_norm": "post_ffw_norm",
-                },
+                {**_QUERY_KEY_NORMS, **_GGUF_NORMS_BEHIND},
             ),
+        },
+        half_split_rotary=True,
+    ),
+    "smollm3": _GGUF_LLAMA,
+    "granite": _GGUF_LLAMA,
+    "olmo2": replace(
+        _GGUF_LLAMA,
+        layer={**_GGUF_LLAMA.layer, **_named(_GGUF_WEIGHT, {**_QUERY_KEY_NORMS, **_GGUF_NORMS_BEHIND})},
+        half_split_rotary=True,
+    ),
+    "phi3": replace(
+        _GGUF_LLAMA,
+        layer=_without_fused(_GGUF_LLAMA),
+        fused={
+            "blk.{layer}.attn_qkv.weight": _QUERY_KEY_VALUE,
+            "blk.{layer}.ffn_up.weight": _GATE_UP,
         },
         half_split_rotary=True,
     ),
@@ -127,7 +161,8 @@ _HF_LLAMA = Layout(
             "w_up": "mlp.up_proj",
             "w_down": "mlp.down_proj",
         },
-    ),
+    )
+    | _named(_HF_BIAS, _HF_BIASES),
     half_split_rotary=True,
     derived=(r"(layers\.\d+\.self_attn\.)?rotary_emb(_local)?\.inv_freq",),
 )
@@ -163,20 +198,7 @@ _HF_GPT2 = Layout(
 )
 HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
     "llama": _HF_LLAMA,
-    "qwen2": replace(
-        _HF_LLAMA,
-        layer={
-            **_HF_LLAMA.layer,
-            **_named(
-                _HF_BIAS,
-                {
-                    "query_bias": "self_attn.q_proj",
-                    "key_bias": "self_attn.k_proj",
-                    "value_bias": "self_attn.v_proj",
-                },
-            ),
-        },
-    ),
+    "qwen2": _HF_LLAMA,
     "qwen3": replace(_HF_LLAMA, layer={**_HF_LLAMA.layer, **_HF_QUERY_KEY_NORMS}),
     "gemma3": replace(
         _HF_LLAMA,
@@ -193,6 +215,30 @@ HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
             ),
         },
         gains_less_one=True,
+    ),
+    "smollm3": _HF_LLAMA,
+    "granite": _HF_LLAMA,
+    "olmo2": replace(
+        _HF_LLAMA,
+        layer={
+            **_HF_LLAMA.layer,
+            **_HF_QUERY_KEY_NORMS,
+            **_named(
+                _HF_WEIGHT,
+                {
+                    "post_attention_norm": "post_attention_layernorm",
+                    "post_mlp_norm": "post_feedforward_layernorm",
+                },
+            ),
+        },
+    ),
+    "phi3": replace(
+        _HF_LLAMA,
+        layer=_without_fused(_HF_LLAMA),
+        fused={
+            "layers.{layer}.self_attn.qkv_proj.weight": _QUERY_KEY_VALUE,
+            "layers.{layer}.mlp.gate_up_proj.weight": _GATE_UP,
+        },
     ),
     "gpt2": _HF_GPT2,
 }

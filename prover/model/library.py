@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from .calibrate import calibrate
 from .errors import ModelNotFoundError
 from .fetch import DEFAULT_CACHE, GEMMA3_270M, SMOLLM2_135M, SOURCES, fetched
 from .float_model import FloatModel
-from .gguf_import import import_gguf
-from .hugging_face_import import import_hugging_face
+from .gguf_import import import_gguf, opened_gguf
+from .hugging_face_import import import_hugging_face, opened_hugging_face
 from .model_files import CONFIG, chosen_source
 from .seeded import CONFIGURATIONS, seeded_model, seeded_tokenizer
 from .tiny import CONFIG as TINY_CONFIG
 from .tiny import tiny_model, tiny_tokenizer
-from .weights import MANIFEST, IntegerModel, Progress, load, save
+from .weights import MANIFEST, WEIGHTS, IntegerModel, Progress, load, save
+from .weights_file import WeightsFile
 
 TINY = "tiny"
 BUILT_IN = (TINY, *CONFIGURATIONS)
@@ -109,6 +111,8 @@ def import_model(
 ) -> IntegerModel:
     """Read a model's files, quantise, calibrate and save it as `models`/`name`; returns the saved model.
 
+    One layer is in memory at a time, as floats and as integers; integers go to a file beside the model, which is deleted.
+
     Raises the errors of `read_float_model` and `quantise`, and prover.program.OutOfRange when even the calibration
     text leaves a declared range.
     """
@@ -124,13 +128,21 @@ def import_model(
         folder=True,
     )
     origin: dict[str, Any] = {"file": Path(source).resolve().name, "sha256": _source_sha256(Path(source))}
-    floats = read_float_model(source, residual_scale=residual_scale, progress=progress)
-    origin["model"] = floats.name
-    if floats.notes:
-        origin["notes"] = list(floats.notes)
-    model = replace(IntegerModel.from_float(floats, source=origin, progress=progress), name=name)
-    model = calibrate(model, tokens=calibration_tokens, progress=progress)
-    return load(save(model, Path(models) / name), verify=False)
+    Path(models).mkdir(parents=True, exist_ok=True)
+    opened = opened_hugging_face if Path(source).is_dir() else opened_gguf
+    with (
+        opened(source, residual_scale=residual_scale, progress=progress) as floats,
+        tempfile.TemporaryDirectory(prefix=f".{name}.", dir=models) as scratch,
+    ):
+        origin["model"] = floats.name
+        if floats.notes:
+            origin["notes"] = list(floats.notes)
+        file = WeightsFile(Path(scratch) / WEIGHTS)
+        model = replace(
+            IntegerModel.from_float(floats, source=origin, file=file, progress=progress), name=name
+        )
+        model = calibrate(model, tokens=calibration_tokens, progress=progress)
+        return load(save(model, Path(models) / name), verify=False)
 
 
 def _source_sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ integers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from .bounds import MAX_SHIFT, MIN_SHIFT, blocks, check_bounds
 from .errors import QuantiseError
 from .float_model import FloatLayer, FloatModel
 from .integers import WEIGHT_LIMIT, largest_residual_scale, largest_scale, round_half_up
+
+Keep = Callable[[np.ndarray], np.ndarray]
 
 _GUARD_BITS = 8  # of a folded bias: each product is rounded this much finer than the sum
 _HEAD_BIAS_SCALE = 40
@@ -50,30 +52,36 @@ class QuantisedWeights:
 
 
 def quantise(
-    model: FloatModel, *, progress: Callable[[str, int, int], None] | None = None
+    model: FloatModel,
+    *,
+    keep: Keep = lambda values: values,
+    let_go: Callable[[], None] = lambda: None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> QuantisedWeights:
-    """Integer weights of a model. Raises QuantiseError naming the weight that does not fit."""
+    """Integer weights of a model; one layer's floats are in memory at a time.
+
+    keep: takes every tensor, and gives what is held instead of it: the same integers on disk. let_go: called when a
+    layer's have been looked at, to release their pages. Raises QuantiseError naming the weight that does not fit.
+    """
     config = model.config
+    head, head_scale = _quantise_head(model)
+    head, embedding = keep(head), keep(_quantise_embedding(model))
     layers, vectors = [], []
     for index, layer in enumerate(model.layers):
-        matrices = {
-            name: _quantise_matrix(layer, name, index, rule) for name, rule in config.matrix_rules.items()
-        }
+        matrices, others = {}, {}
+        for name, rule in config.matrix_rules.items():
+            made = _quantise_matrix(layer, name, index, rule)
+            if rule.bias is not None:
+                others[rule.bias] = _quantise_bias(layer, name, made, rule)
+            matrices[name] = replace(made, values=keep(made.values))
+        for name, vector_rule in config.vector_rules.items():
+            others[name] = _quantise_vector(_vector(model, layer, name), index, vector_rule)
         layers.append(matrices)
-        vectors.append(
-            {
-                **_quantise_biases(layer, matrices, config),
-                **{
-                    name: _quantise_vector(_vector(model, layer, name), index, rule)
-                    for name, rule in config.vector_rules.items()
-                },
-            }
-        )
+        vectors.append({name: keep(values) for name, values in others.items()})
         if progress:
             progress("quantise", index + 1, config.layers)
-    head, head_scale = _quantise_head(model)
-    weights = QuantisedWeights(_quantise_embedding(model), head, head_scale, layers, vectors)
-    check_bounds(config, weights)
+    weights = QuantisedWeights(embedding, head, head_scale, layers, vectors)
+    check_bounds(config, weights, after_layer=let_go)
     return weights
 
 
@@ -98,23 +106,16 @@ def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule)
     return IntegerMatrix(round_half_up(weight, scale).astype(np.int16), scale, shift)
 
 
-def _quantise_biases(
-    layer: FloatLayer, matrices: dict[str, IntegerMatrix], config: ModelConfig
-) -> dict[str, np.ndarray]:
+def _quantise_bias(layer: FloatLayer, name: str, matrix: IntegerMatrix, rule: MatrixRule) -> np.ndarray:
     """b_int = round((b + W @ gain_bias) * factor) at the scale of the accumulator, (outputs,) int64."""
-    result = {}
-    for name, rule in config.matrix_rules.items():
-        if rule.bias is None:
-            continue
-        scale = rule.input_scale + matrices[name].scale + _GUARD_BITS
-        terms = np.zeros((rule.outputs, 1))
-        if (bias := layer.get(rule.bias)) is not None:
-            terms = bias.astype(np.float64)[:, None]
-        if rule.gain_bias is not None and (shift := layer.get(rule.gain_bias)) is not None:
-            terms = np.concatenate([terms, layer[name].astype(np.float64) * shift.astype(np.float64)], axis=1)
-        summed = round_half_up(terms * rule.factor, scale).astype(np.int64).sum(axis=1)
-        result[rule.bias] = (summed + (1 << (_GUARD_BITS - 1))) >> _GUARD_BITS
-    return result
+    scale = rule.input_scale + matrix.scale + _GUARD_BITS
+    terms = np.zeros((rule.outputs, 1))
+    if rule.bias is not None and (bias := layer.get(rule.bias)) is not None:
+        terms = bias.astype(np.float64)[:, None]
+    if rule.gain_bias is not None and (shift := layer.get(rule.gain_bias)) is not None:
+        terms = np.concatenate([terms, layer[name].astype(np.float64) * shift.astype(np.float64)], axis=1)
+    summed = round_half_up(terms * rule.factor, scale).astype(np.int64).sum(axis=1)
+    return np.asarray((summed + (1 << (_GUARD_BITS - 1))) >> _GUARD_BITS)
 
 
 def _quantise_vector(values: np.ndarray | None, layer: int, rule: VectorRule) -> np.ndarray:
@@ -148,6 +149,7 @@ def _quantise_head(model: FloatModel) -> tuple[np.ndarray, int]:
 
     def block(rows: slice) -> np.ndarray:
         matrix = model.head[rows].astype(np.float64)
+        matrix /= config.head_rule.divisor
         folded = matrix * model.final_norm.astype(np.float64)
         if config.head_rule.gain_bias is None:
             return folded

@@ -9,31 +9,62 @@ read the older form alone. A file whose forms differ is another model to each of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .errors import CheckpointError, Finding, MissingMetadataError, UnsupportedModelError
-from .facts import is_number, linear_divisors, llama3_divisors, refuse_unless
+from .facts import (
+    float32,
+    is_number,
+    linear_divisors,
+    llama3_divisors,
+    refuse_unless,
+    stored_divisors,
+    yarn_divisors,
+    yarn_factor,
+)
 
 GLOBAL_LAYERS, LOCAL_LAYERS = "full_attention", "sliding_attention"
 
 
 @dataclass(frozen=True)
 class Rotary:
-    """A base, and the number that each pair's frequency is divided by."""
+    """A base, and the number that each pair's frequency is divided by.
+
+    rotated: channels of a head that turn. factor: what they are multiplied with. longest: the longest sequence for
+    which this is so, where a longer one would be rotated otherwise.
+    """
 
     base: float
     divisors: tuple[float, ...]
+    rotated: int
+    factor: float = 1.0
+    longest: int | None = None
 
 
 class RotarySettings:
-    """The rotary settings of one config.json."""
+    """The rotary settings of one config.json.
+
+    partial: whether the family knows heads of which only the first channels turn. kinds: scalings that it knows under
+    other names, and no others beside the default; by default all under their own.
+    """
 
     def __init__(
-        self, facts: Mapping[str, Any], defaults: Mapping[str, Any], head_size: int, positions: int
+        self,
+        facts: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        head_size: int,
+        positions: int,
+        *,
+        partial: bool = False,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.facts, self.defaults, self.head_size, self.positions = facts, defaults, head_size, positions
+        self.partial, self.kinds = partial, kinds
         self.newer, self.older = _object(facts, "rope_parameters"), _object(facts, "rope_scaling")
 
     def of_all_layers(self) -> Rotary:
@@ -92,37 +123,134 @@ class RotarySettings:
             base = _number(self.facts, base_name)
         else:
             base = float(self.defaults[base_name])
-        part = block.get("partial_rotary_factor", 1)
-        refuse_unless(
-            part in (None, 1), "option", f"{name}.partial_rotary_factor = {part!r}", "a full rotation"
-        )
-        kind = block.get("rope_type", block.get("type", "default"))
-        return Rotary(base, self._divisors(block, name, kind, base))
+        kind: Any = block.get("rope_type", block.get("type", "default"))
+        if self.kinds is not None and kind != "default":
+            refuse_unless(
+                isinstance(kind, str) and kind in self.kinds,
+                "option",
+                f"rotary scaling {kind!r}",
+                f"what this family has: {', '.join(sorted(self.kinds))}",
+            )
+            kind = self.kinds[kind]
+        return self._scaled(block, name, kind, base, self._rotated(block, name))
 
-    def _divisors(self, block: Mapping[str, Any], name: str, kind: Any, base: float) -> tuple[float, ...]:
+    def _rotated(self, block: Mapping[str, Any], name: str) -> int:
+        """Channels of a head that turn."""
+        parts = {
+            f"{path}partial_rotary_factor": source["partial_rotary_factor"]
+            for source, path in ((block, f"{name}."), (self.facts, ""))
+            if source.get("partial_rotary_factor") is not None
+        }
+        if any(part != next(iter(parts.values())) for part in parts.values()):
+            raise CheckpointError(f"config.json says {parts}, which is the same setting; leave one out")
+        setting, part = next(iter(parts.items()), ("partial_rotary_factor", 1))
+        refuse_unless(self.partial or part == 1, "option", f"{setting} = {part!r}", "a full rotation")
+        if not is_number(part) or not 0 < part <= 1:
+            raise CheckpointError(f"{setting} of config.json is {part!r:.60}; it must be in (0, 1]")
+        rotated = int(self.head_size * part)
+        refuse_unless(
+            (rotated > 0 and rotated % 2 == 0) or part == 1,
+            "option",
+            f"{setting} = {part!r}, {rotated} channels of {self.head_size}",
+            "an even number of channels that turn",
+        )
+        return rotated
+
+    def _scaled(self, block: Mapping[str, Any], name: str, kind: Any, base: float, rotated: int) -> Rotary:
         if kind == "default":
-            return ()
+            return Rotary(base, (), rotated)
         if kind == "linear":
-            return linear_divisors(_positive(block, "factor", name), self.head_size)
+            return Rotary(base, linear_divisors(_positive(block, "factor", name), rotated), rotated)
+        if kind == "dynamic":
+            # The base grows with the sequence beyond max_position_embeddings, where no sequence is served.
+            _positive(block, "factor", name)
+            return Rotary(base, (), rotated)
         if kind == "llama3":
             low, high = _number(block, "low_freq_factor", name), _number(block, "high_freq_factor", name)
             if not 0 < low < high:
                 raise CheckpointError(
                     f"{name} of config.json has frequency factors {low:g} and {high:g}; they must rise"
                 )
-            if self.facts.get("original_max_position_embeddings") is not None:
-                original = _positive(self.facts, "original_max_position_embeddings")
-            elif "original_max_position_embeddings" in block:
-                original = _positive(block, "original_max_position_embeddings", name)
-            else:
-                original = self.positions
+            original = self._original(block, name)
             factor = _positive(block, "factor", name)
-            return llama3_divisors(
-                base, self.head_size, factor=factor, low=low, high=high, original=int(original)
+            divisors = llama3_divisors(
+                base, rotated, factor=factor, low=low, high=high, original=int(original)
             )
-        raise UnsupportedModelError(
-            [Finding("option", f"rotary scaling {kind!r}", "linear or llama3 scaling")]
+            return Rotary(base, divisors, rotated)
+        if kind == "yarn":
+            return self._yarn(block, name, base, rotated)
+        if kind == "longrope":
+            return self._longrope(block, name, base, rotated)
+        known = "linear, dynamic, llama3, yarn or longrope scaling"
+        raise UnsupportedModelError([Finding("option", f"rotary scaling {kind!r}", known)])
+
+    def _yarn(self, block: Mapping[str, Any], name: str, base: float, rotated: int) -> Rotary:
+        original = self._original(block, name)
+        factor = self._factor(block, name, original)
+        weights = [_or_none(block, key, name) for key in ("mscale", "mscale_all_dim")]
+        stated = _or_none(block, "attention_factor", name)
+        if stated is None:
+            above, below = weights if all(weights) else (1.0, 0.0)
+            stated = yarn_factor(factor, above or 0.0) / yarn_factor(factor, below or 0.0)
+        truncate = block.get("truncate", True)
+        if not isinstance(truncate, bool):
+            raise CheckpointError(
+                f"{name}.truncate of config.json is {truncate!r:.60}; it must be true or false"
+            )
+        fast, slow = (
+            _or_none(block, key, name) or default
+            for key, default in (("beta_fast", 32.0), ("beta_slow", 1.0))
         )
+        if base <= 1 or not 0 < slow <= fast < 1e6 or original < 1 or stated <= 0:
+            raise CheckpointError(
+                f"{name} of config.json scales base {base:g} from {original:g} positions with beta_fast {fast:g}, beta_slow "
+                f"{slow:g} and attention factor {stated:g}; these are no numbers of a YaRN scaling"
+            )
+        divisors = yarn_divisors(
+            base, rotated, factor=factor, fast=fast, slow=slow, original=original, truncate=truncate
+        )
+        return Rotary(base, divisors, rotated, float32(stated))
+
+    def _longrope(self, block: Mapping[str, Any], name: str, base: float, rotated: int) -> Rotary:
+        """The short factors, for sequences up to the original length; longer ones would have other keys altogether."""
+        original = self._original(block, name)
+        factor = self._factor({"factor": None} | dict(block), name, original)
+        stated = _or_none(block, "attention_factor", name)
+        if original <= 1:
+            raise CheckpointError(
+                f"{name} of config.json scales from {original:g} positions; it must be more"
+            )
+        if stated is None:
+            stated = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
+        if stated <= 0:
+            raise CheckpointError(
+                f"{name}.attention_factor of config.json is {stated:g}; it must be positive"
+            )
+        if "short_factor" not in block:
+            raise MissingMetadataError(f"{name}.short_factor")
+        short = block["short_factor"]
+        if not isinstance(short, list) or len(short) != rotated // 2 or not all(map(is_number, short)):
+            raise CheckpointError(
+                f"{name}.short_factor of config.json is {short!r:.60}; it must be a list of {rotated // 2} numbers, one for "
+                f"each pair of channels that turns"
+            )
+        divisors = stored_divisors(np.array(short, dtype=np.float32))
+        return Rotary(base, divisors, rotated, float32(stated), int(original))
+
+    def _original(self, block: Mapping[str, Any], name: str) -> float:
+        """The length that a scaling starts from: of the file, of the block, else of the family or the model itself."""
+        key = "original_max_position_embeddings"
+        if self.facts.get(key) is not None:
+            return _positive(self.facts, key)
+        if key in self.defaults:
+            return float(self.defaults[key])
+        return _positive(block, key, name) if key in block else float(self.positions)
+
+    def _factor(self, block: Mapping[str, Any], name: str, original: float) -> float:
+        """null stands for how much longer the model is than the original."""
+        if "factor" in block and block["factor"] is None:
+            return self.positions / original
+        return _positive(block, "factor", name)
 
 
 def _object(facts: Mapping[str, Any], name: str, path: str = "") -> Mapping[str, Any]:
@@ -142,6 +270,11 @@ def _number(block: Mapping[str, Any], key: str, path: str = "") -> float:
     if not is_number(value):
         raise CheckpointError(f"{name} of config.json is {value!r:.60}; it must be a number")
     return float(value)
+
+
+def _or_none(block: Mapping[str, Any], key: str, path: str) -> float | None:
+    """A number, or None where it is left out or null."""
+    return None if block.get(key) is None else _number(block, key, path)
 
 
 def _positive(block: Mapping[str, Any], key: str, path: str = "") -> float:

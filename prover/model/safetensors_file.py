@@ -7,6 +7,7 @@ are opened.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,42 @@ from .model_files import read_text, refuse_pointer
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 READABLE = ("F64", "F32", "F16", "BF16")
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor's bytes are."""
+
+    path: Path
+    start: int
+    size: int
+
+    def read(self, encoding: str) -> np.ndarray:
+        """As float32, flat. Read, not mapped: pages of a mapping would all count as this process' memory."""
+        with self.path.open("rb") as stream:
+            stream.seek(self.start)
+            data = stream.read(self.size)
+        if len(data) != self.size:
+            raise CheckpointError(f"{self.path} was cut off while it was read; download it again")
+        if encoding == "BF16":  # the upper half of a float32
+            return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+        with np.errstate(over="ignore"):  # of a float64: infinite, and refused as such
+            return np.frombuffer(data, _NUMPY[encoding]).astype(np.float32)
+
+
+def _places(path: Path) -> dict[str, _Place]:
+    """Every tensor of a file that `safe_open` has found sound."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = read_json(stream.read(length), what=f"the header of {path}", limits=MODEL_FILE)
+    return {
+        name: _Place(
+            path, 8 + length + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0]
+        )
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 class SafetensorsCheckpoint:
@@ -33,12 +70,15 @@ class SafetensorsCheckpoint:
         self.notes: tuple[str, ...] = ()
         self._stack = ExitStack()
         self._holders: dict[str, Any] = {}
+        self._places: dict[str, _Place] = {}
         try:
-            self._holders = self._open(self._files())
+            files = self._files()
+            self._holders = self._open(files)
+            self._places = {name: place for path in files for name, place in _places(path).items()}
         except CheckpointError:
             self._stack.close()
             raise
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ForeignJsonError) as error:
             self._stack.close()
             raise CheckpointError(
                 f"{self.directory} holds no sound safetensors checkpoint ({error}); download it again"
@@ -72,17 +112,22 @@ class SafetensorsCheckpoint:
         Raises MissingTensorError, UnsupportedTensorError for an encoding that is not in READABLE, and
         CheckpointError for another shape or for values that are not finite.
         """
+        self.check(name, shape)
+        values = self._places[name].read(encoding=self.encoding(name)).reshape(shape)
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"tensor {name!r} holds values that are not finite; download it again")
+        return values
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise what `read` would raise, but for the values themselves."""
         encoding = self.encoding(name)
         if encoding not in READABLE:
             raise UnsupportedTensorError(name, encoding, READABLE)
         if (found := self.shape(name)) != shape:
             raise CheckpointError(
-                f"tensor {name!r} has shape {found} where the configuration implies {shape}"
+                f"tensor {name!r} has shape {found} where the configuration implies {shape}; take the config.json "
+                f"that belongs to these files"
             )
-        values = self._holders[name].get_tensor(name).to(torch.float32).numpy()
-        if not np.isfinite(values).all():
-            raise CheckpointError(f"tensor {name!r} holds values that are not finite; download it again")
-        return values
 
     def _slice(self, name: str) -> Any:
         if name not in self._holders:

@@ -16,8 +16,13 @@ import numpy as np
 from ..architectures.config import ModelConfig
 from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
+from ..architectures.granite import GraniteConfig
+from ..architectures.llama import LlamaConfig
+from ..architectures.olmo2 import Olmo2Config
+from ..architectures.phi3 import Phi3Config
 from ..architectures.qwen2 import Qwen2Config
 from ..architectures.qwen3 import Qwen3Config
+from ..architectures.smollm3 import SmolLM3Config
 from .checkpoint import tensor_shape
 from .float_model import FloatLayer, FloatModel
 from .layouts import HUGGING_FACE_LAYOUTS
@@ -40,8 +45,24 @@ _TINY_ROTARY: dict[str, Any] = {
 }
 
 CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
+    "tiny-mistral": lambda: LlamaConfig(
+        **_TINY_ROTARY, head_size=16, sliding_window=32, layer_kinds=(1,) * _TINY_ROTARY["layers"]
+    ),
     "tiny-qwen2": lambda: Qwen2Config(**_TINY_ROTARY, head_size=16),
     "tiny-qwen3": lambda: Qwen3Config(**_TINY_ROTARY, head_size=32),
+    "tiny-smollm3": lambda: SmolLM3Config(
+        **(_TINY_ROTARY | {"layers": 3}), head_size=16, rotary_kinds=(1, 2, 1)
+    ),
+    "tiny-granite": lambda: GraniteConfig(
+        **_TINY_ROTARY,
+        head_size=16,
+        embedding_multiplier=12.0,
+        residual_multiplier=0.25,
+        attention_scale=0.125,
+        logits_divisor=8.0,
+    ),
+    "tiny-phi3": lambda: Phi3Config(**_TINY_ROTARY, head_size=16, rotated_channels=12, rope_factor=1.25),
+    "tiny-olmo2": lambda: Olmo2Config(**_TINY_ROTARY, head_size=16),
     "tiny-gemma3": lambda: Gemma3Config(
         **(_TINY_ROTARY | {"kv_heads": 1, "layers": 3, "rope_base": 1_000_000}),
         head_size=16,
@@ -74,7 +95,7 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
 def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int = SEED) -> FloatModel:
     """A model of any family. The head is not tied to the embedding: a random tied head repeats its input."""
     draw, layout = Draw(seed), HUGGING_FACE_LAYOUTS[config.family]
-    stored = [*layout.layer, *(part for parts in layout.fused.values() for part in parts)]
+    stored = [*layout.of(config), *(part for parts in layout.fused.values() for part in parts)]
 
     def tensor(tensor_name: str) -> np.ndarray:
         shape = tensor_shape(config, tensor_name)

@@ -23,22 +23,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from ..architectures import config_from_json
 from ..architectures.config import ModelConfig
-from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json, read_json_file
+from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json_file
 from .bounds import check_bounds
 from .errors import ModelError, ModelFileError, ModelHashError, ModelNotFoundError
 from .float_model import FloatModel
 from .quantise import IntegerMatrix, QuantisedWeights, head_type, quantise
 from .tokenizer import Tokenizer, TokenizerSpecification
+from .weights_file import WeightsFile, map_file, tensors_of, write_weights
 
 FORMAT = "gainsay-integer-model/1"
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
-
-_STORED = {"I16": "<i2", "I32": "<i4", "I64": "<i8"}
 
 Progress = Callable[[str, int, int], None]
 Kind = Literal["attention", "mlp"]
@@ -69,7 +67,7 @@ class IntegerModel:
     weights: QuantisedWeights
     observed: tuple[ObservedRange, ...] = ()
     source: dict[str, Any] = field(default_factory=dict)
-    mapping: mmap.mmap | None = field(default=None, repr=False, compare=False)
+    mapping: mmap.mmap | WeightsFile | None = field(default=None, repr=False, compare=False)
 
     def release_pages(self) -> None:
         """Let go of the mapped weights in memory; what is needed again is read from the file, or its cache, again.
@@ -82,11 +80,19 @@ class IntegerModel:
 
     @classmethod
     def from_float(
-        cls, model: FloatModel, *, source: dict[str, Any] | None = None, progress: Progress | None = None
+        cls,
+        model: FloatModel,
+        *,
+        source: dict[str, Any] | None = None,
+        file: WeightsFile | None = None,
+        progress: Progress | None = None,
     ) -> IntegerModel:
-        """Quantise a float model. Raises QuantiseError."""
-        weights = quantise(model, progress=progress)
-        return cls(model.name, model.config, model.tokenizer, weights, source=source or {})
+        """Quantise a float model, in memory or into a file of weights. Raises QuantiseError."""
+        if file is None:
+            weights = quantise(model, progress=progress)
+            return cls(model.name, model.config, model.tokenizer, weights, source=source or {})
+        weights = quantise(model, keep=file.keep, let_go=file.release_pages, progress=progress)
+        return cls(model.name, model.config, model.tokenizer, weights, source=source or {}, mapping=file)
 
     @property
     def embedding(self) -> np.ndarray:
@@ -139,7 +145,7 @@ def save(model: IntegerModel, directory: Path | str) -> Path:
     staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         staging.chmod(0o755)
-        save_file(_tensors(model), staging / WEIGHTS)
+        write_weights(_tensors(model), staging / WEIGHTS, let_go=model.release_pages)
         manifest = {
             "format": FORMAT,
             "name": model.name,
@@ -181,9 +187,9 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
     try:
         if verify and (found := _sha256(path)) != manifest["weights_sha256"]:
             raise ModelHashError(str(path), manifest["weights_sha256"], found)
-        mapping = _map(path)
-        model = replace(_assemble(manifest, _tensors_of(mapping, path)), mapping=mapping)
-        check_bounds(model.config, model.weights)
+        mapping = map_file(path)
+        model = replace(_assemble(manifest, tensors_of(mapping, path)), mapping=mapping)
+        check_bounds(model.config, model.weights, after_layer=model.release_pages)
         model.release_pages()
         return model
     except (
@@ -271,29 +277,6 @@ def _expect(
             f"the saved weights lack {name!r} of shape {shape} as {kind.__name__}; import the model again"
         )
     return found
-
-
-def _map(path: Path) -> mmap.mmap:
-    with path.open("rb") as stream:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _tensors_of(mapping: mmap.mmap, path: Path) -> dict[str, np.ndarray]:
-    """Every tensor as a read-only view of the mapped file; the library's own reader would copy."""
-    mapped = np.frombuffer(mapping, dtype=np.uint8)
-    header_size = int.from_bytes(mapped[:8].tobytes(), "little")
-    header = read_json(mapped[8 : 8 + header_size].tobytes(), what=f"the header of {path}", limits=MODEL_FILE)
-    body = mapped[8 + header_size :]
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in _STORED:
-            raise ModelFileError(f"{path}: tensor {name!r} is {entry['dtype']}, not an integer; import again")
-        start, end = entry["data_offsets"]
-        values = body[start:end].view(_STORED[entry["dtype"]])
-        tensors[name] = np.asarray(values.reshape(entry["shape"]))
-    return tensors
 
 
 def _replace_directory(staging: Path, directory: Path) -> None:

@@ -3,6 +3,7 @@
 MEANING    ms = sum_j x_j^2 + epsilon;  y = floor(sqrt(2^(2k) * d / ms))
            n_j = requantise_half_up(x_j * y * g_j, s)
            with epsilon = d * eps * 2^(2 * scale(x)) as an integer and s = k + scale(g) - scale(n).
+           j runs through one axis, or through several (`across`: the channels of all heads together).
 BOUNDS     y < 2^32, |n| < 2^(bits-1) (without a gain |n| <= sqrt(d) * 2^scale(n)). ms is any integer of 2^13 squares.
            |x y| <= 2^k sqrt(d), so |x y g| <= 2^k sqrt(d) (2^(gain_bits-1) - 1), which with the rounding fits int64
            (checked when the operator is made).
@@ -21,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
+import numpy as np
+
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Expression, LookupTable, Pointwise, ProductTerm, Ref, Relation
 from .inverse_root import LIMB_AXIS_BITS, InverseRoot, row_statistic
@@ -35,6 +38,8 @@ INT64_LIMIT = (1 << 63) - 1
 class RmsNorm(OperatorBase):
     """output = x / rms(x) * gain over the axis `channel`; `rows` are the other axes (possibly none).
 
+    across: further axes that one norm spans, such as those of the heads; then `order` lists the output's axes, and the
+    gain has `across` and `channel`.
     gain: weight tensor over `channel`, of gain_bits signed bits. bits: None if another operator bounds the output.
     committed: whether the output is a tensor of its own, or virtual (a residual summand).
     """
@@ -51,6 +56,8 @@ class RmsNorm(OperatorBase):
     gain: str | None = None
     gain_bits: int | None = None
     committed: bool = True
+    across: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.gain is None) != (self.gain_bits is None):
@@ -62,7 +69,12 @@ class RmsNorm(OperatorBase):
 
     @property
     def _domain(self) -> tuple[str, ...]:
-        return (*self.rows, self.channel)
+        return self.order or (*self.rows, self.channel)
+
+    @property
+    def _spanned(self) -> tuple[str, ...]:
+        """The axes of one norm."""
+        return (*self.across, self.channel)
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -102,19 +114,24 @@ class RmsNorm(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
-        root = self._root.value(row_statistic(x, 1, self.epsilon))
-        accumulator = x * root[..., None]
+        spanned = x.shape[x.ndim - len(self._spanned) :]  # rows come first
+        flat = x.reshape(*x.shape[: x.ndim - len(spanned)], -1)
+        root = self._root.value(row_statistic(flat, 1, self.epsilon))
+        accumulator = x * root.reshape(*root.shape, *(1 for _ in spanned))
         if self.gain is not None:
-            accumulator = accumulator * context.weights[self.gain]
+            accumulator = accumulator * context.weights[self.gain].reshape(spanned)
         output = requantise_half_up(accumulator, self.shift)
         if self.bits is not None:
             context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
     def witness(self, context: WitnessContext) -> None:
-        x = context.gather(self.x)
-        context.tensors[self._square] = row_statistic(x, 1, self.epsilon)
-        accumulator = x * self._root.witness(context)[..., None]
+        x = context.gather(self.x)  # in the order of the domain
+        aligned = x.transpose([self._domain.index(axis) for axis in (*self.rows, *self._spanned)])
+        flat = aligned.reshape(*aligned.shape[: len(self.rows)], -1)
+        context.tensors[self._square] = row_statistic(flat, 1, self.epsilon)
+        root = self._root.witness(context)
+        accumulator = x * np.expand_dims(root, [self._domain.index(axis) for axis in self._spanned])
         if self.gain is not None:
             accumulator = accumulator * context.over(Ref(self.gain), self._domain)
         context.tensors[self.output] = self._requantisation.witness(context, accumulator)
@@ -123,7 +140,7 @@ class RmsNorm(OperatorBase):
 
     def relations(self, program: Program) -> Sequence[Relation]:
         statistic = Ref(self._square)
-        squares = ProductTerm(Constant(1), (self.channel,), (self.x, self.x))
+        squares = ProductTerm(Constant(1), self._spanned, (self.x, self.x))
         scaled: Expression = self.x * Ref(self._root.root)
         if self.gain is not None:
             scaled = scaled * Ref(self.gain)

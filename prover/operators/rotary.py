@@ -5,6 +5,8 @@ MEANING    out_0 = requantise_half_up(x_0 cos - x_1 sin, 14);  out_1 = requantis
            (position, head_channel); the sine table carries the sign: -sin on even channels, +sin on odd ones.
            A model whose layers rotate in two ways has two pairs of tables and a step-key integer that selects:
            cos = (2 - kind) cos_1 + (kind - 1) cos_2 for kind 1 or 2, and the same for sin.
+           A channel that is not rotated has cos = 2^14 and sin = 0, so that out = x: that is how a partial rotation and
+           a layer without positions are tables too. A factor on queries and keys multiplies both tables.
 BOUNDS     |x|, |out| < 2^(bits-1).
 RELATIONS  Pointwise 2^14 out + remainder - 2^13 = x * cos + flip(x) * sin, where flip(x) swaps the members of
            a pair: its extension is that of x with the last coordinate r replaced by 1 - r. remainder, out in range.
@@ -36,14 +38,17 @@ from ..relations import (
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 ROTARY_SCALE = 14
+LARGEST_FACTOR = 16
 
 
 @dataclass(frozen=True)
 class RotaryTable:
     """cos and signed sin, both int64 (2^position_bits, 2^channel_bits) at scale 14.
 
-    divisors: what the frequency of every pair is divided by (scaled rotary embeddings); none means 1. They are
-    floats in a model's configuration and taken at their exact value.
+    divisors: what the frequency of every pair is divided by (scaled rotary embeddings); none means 1.
+    rotated: how many channels of a head turn, the first ones; all by default, none in a layer without positions.
+    factor: what rotated channels are multiplied with (YaRN's and LongRoPE's attention factor).
+    Divisors and factor are floats in a model's configuration and taken at their exact value.
     """
 
     base: int
@@ -52,16 +57,29 @@ class RotaryTable:
     channel_bits: int
     divisors: tuple[float, ...] = ()
     prefix: str = ""
+    rotated: int | None = None
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.head_size % 2:
             raise ValueError(f"head size {self.head_size} is odd; rotary positions turn pairs of channels")
-        if self.divisors and len(self.divisors) != self.head_size // 2:
+        if self.turning % 2 or not 0 <= self.turning <= self.head_size:
             raise ValueError(
-                f"{len(self.divisors)} rotary divisors for {self.head_size // 2} pairs of channels"
+                f"{self.turning} rotated channels of {self.head_size}; rotary positions turn pairs of a head's channels"
+            )
+        if self.divisors and len(self.divisors) != self.turning // 2:
+            raise ValueError(
+                f"{len(self.divisors)} rotary divisors for {self.turning // 2} pairs of channels"
             )
         if self.base < 2 or any(divisor < 1 for divisor in self.divisors):
             raise ValueError("a rotary base is at least 2 and its divisors at least 1")
+        if not 0 < self.factor <= LARGEST_FACTOR:
+            raise ValueError(f"a rotary factor of {self.factor} is not in (0, {LARGEST_FACTOR}]")
+
+    @property
+    def turning(self) -> int:
+        """Channels of a head that are rotated."""
+        return self.head_size if self.rotated is None else self.rotated
 
     @property
     def names(self) -> tuple[str, str]:
@@ -69,11 +87,11 @@ class RotaryTable:
         return f"{self.prefix}cosine", f"{self.prefix}signed_sine"
 
     def cosine(self) -> np.ndarray:
-        """cos(position * base^(-2i/head_size) / divisor_i) for channels 2i and 2i+1."""
+        """factor * cos(position * base^(-2i/rotated) / divisor_i) for channels 2i and 2i+1."""
         return _rotary_tables(self)[0]
 
     def signed_sine(self) -> np.ndarray:
-        """-sin on channel 2i, +sin on channel 2i+1."""
+        """-sin on channel 2i, +sin on channel 2i+1, times factor."""
         return _rotary_tables(self)[1]
 
 
@@ -88,18 +106,21 @@ def _rotary_tables(table: RotaryTable) -> tuple[np.ndarray, np.ndarray]:
     cosine = np.zeros((positions, channels), dtype=np.int64)
     sine = np.zeros((positions, channels), dtype=np.int64)
     fraction = 120
-    half = 1 << (fraction - ROTARY_SCALE - 1)
+    numerator, denominator = table.factor.as_integer_ratio()
+    shift = fraction - ROTARY_SCALE + denominator.bit_length() - 1  # the denominator is a power of two
+    half = 1 << (shift - 1)
     getcontext().prec = 60
-    for pair in range(table.head_size // 2):
-        exponent = Decimal(-2 * pair) / Decimal(table.head_size)
+    cosine[:, table.turning : table.head_size] = 1 << ROTARY_SCALE
+    for pair in range(table.turning // 2):
+        exponent = Decimal(-2 * pair) / Decimal(table.turning)
         angle = Decimal(table.base) ** exponent
         if table.divisors:
             angle /= Decimal(table.divisors[pair])
         step_cos, step_sin = _cos_sin_fixed(angle, fraction)
         c, s = 1 << fraction, 0
         for position in range(positions):
-            rounded_cos = (c + half) >> (fraction - ROTARY_SCALE)
-            rounded_sin = (s + half) >> (fraction - ROTARY_SCALE)
+            rounded_cos = (c * numerator + half) >> shift
+            rounded_sin = (s * numerator + half) >> shift
             cosine[position, 2 * pair : 2 * pair + 2] = rounded_cos
             sine[position, 2 * pair] = -rounded_sin
             sine[position, 2 * pair + 1] = rounded_sin

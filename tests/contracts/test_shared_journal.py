@@ -84,6 +84,7 @@ def total(local_chain: LocalChain, contracts: ProtocolContracts) -> int:
     return contracts.stake.account(local_chain.chain.unlocked_accounts()[ACCOUNT]).total
 
 
+@pytest.mark.long
 def test_commands_beside_running_programs_are_exactly_once(
     local_chain: LocalChain, contracts: ProtocolContracts, processes: Processes
 ) -> None:

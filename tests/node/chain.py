@@ -48,6 +48,7 @@ class ProviderHouse:
     signer: Signer
 
     def start(self) -> Provider:
+        self.local.mine()  # the chain has no blocks of its own: its time would be that of the last test's last one
         access = ChainAccess(self.contracts.chain, self.contracts, self.contracts.stake.parameters(), 0, None)
         provider = Provider(self.settings, access, self.serving, self.signer)
         provider.prepare()

@@ -50,6 +50,7 @@ def refused_promptly(command: Command, why: str) -> None:
     assert time.monotonic() - started < _PROMPTLY_S
 
 
+@pytest.mark.long
 def test_a_killed_chain_and_another_devnet_in_its_place(
     command: Command, relay: Relay, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_chain_that_comes_back(command: Command, relay: Relay, local_chain: Lo
         command.ask("after")
 
 
+@pytest.mark.long
 def test_a_base_fee_above_the_limit(command: Command, local_chain: LocalChain) -> None:
     chain = local_chain.chain
     usual = chain.head().base_fee_wei

@@ -66,6 +66,9 @@ FORGERIES = [
     ("gpt2", "head", 0, "normalised_variance"),
     *(("gpt2", "mlp", 0, name) for name in ("normalised_sum", "normalised_variance", "normalised", "up")),
     ("gpt2", "attention", 1, "normalised_sum"),
+    *(("olmo2", "attention", 1, name) for name in ("query_mean_square", "raw_key", "key_root")),
+    ("smollm3", "attention", 1, "rotated_query"),
+    ("llama-local", "attention", 2, "saturated"),
     *(
         ("gemma3", "attention", 1, name)
         for name in (

@@ -51,6 +51,7 @@ FAMILY_STATEMENTS = {
         ("gpt2", "attention", 1, 0),
         ("qwen2", "attention", 0, 0),
         ("qwen3", "attention", 1, 0),
+        ("olmo2", "attention", 1, 0),  # a norm over all heads together
         ("gemma3", "mlp", 0, 0),
         ("gemma3", "attention", 0, 0),  # before the first row that a local layer no longer sees
         ("gemma3", "attention", 2, 0),

@@ -26,6 +26,12 @@ CASES = [
     *((family, kind, 0, 0) for family in ("gpt2", "gemma3") for kind in ("mlp", "head", "attention")),
     *((family, "attention", 2, 0) for family in ("gpt2", "qwen2", "qwen3", "gemma3")),
     ("gemma3", "attention", 2, 1),
+    ("llama-local", "attention", 2, 0),
+    ("llama-local", "mlp", 0, 0),
+    ("smollm3", "attention", 1, 1),
+    ("phi3", "attention", 0, 0),
+    ("olmo2", "attention", 1, 0),
+    ("olmo2", "mlp", 0, 0),
 ]
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from prover.architectures import ModelConfig
+from prover.architectures.granite import GraniteConfig
+from prover.architectures.llama import LlamaConfig
+from prover.architectures.phi3 import Phi3Config
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
 from prover.architectures.shapes import OTHER_FAMILIES
+from prover.architectures.smollm3 import SmolLM3Config
 from prover.operators.head_pair import RivalWins
 from prover.program import WINDOW_BITS, WINDOW_ROWS
 from tests.prover.operators.random_layers import SMALL, Statement, padded
@@ -37,6 +41,46 @@ QWEN3 = Qwen3Config(
     norm_epsilon=1e-6,
     max_positions=128,
 )
+LLAMA_LOCAL = LlamaConfig(
+    layers=2,
+    hidden=24,
+    heads=3,
+    kv_heads=1,
+    head_size=8,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    rope_factor=1.25,
+    sliding_window=32,
+    layer_kinds=(1, 2),
+    attention_bias=True,
+    mlp_bias=True,
+    norm_epsilon=1e-6,
+    max_positions=128,
+)
+"""What some models of the family have and others do not."""
+_SMALL_ROTARY = {
+    "layers": 2,
+    "hidden": 24,
+    "heads": 2,
+    "kv_heads": 1,
+    "head_size": 8,
+    "feed_forward": 40,
+    "vocabulary": 50,
+    "rope_base": 10_000,
+    "norm_epsilon": 1e-6,
+    "max_positions": 128,
+}
+SMOLLM3 = SmolLM3Config(**_SMALL_ROTARY, rotary_kinds=(1, 2))  # type: ignore[arg-type]
+GRANITE = GraniteConfig(
+    **_SMALL_ROTARY,  # type: ignore[arg-type]
+    embedding_multiplier=12.0,
+    residual_multiplier=0.22,
+    attention_scale=0.1,
+    logits_divisor=8.0,
+)
+PHI3 = Phi3Config(**_SMALL_ROTARY, rotated_channels=6, rope_factor=1.25)  # type: ignore[arg-type]
+OLMO2 = OTHER_FAMILIES["OLMo 2"]
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 FAMILIES: dict[str, ModelConfig] = {
     "llama": SMALL,
@@ -44,6 +88,11 @@ FAMILIES: dict[str, ModelConfig] = {
     "qwen3": QWEN3,
     "gemma3": GEMMA3,
     "gpt2": GPT2,
+    "llama-local": LLAMA_LOCAL,
+    "smollm3": SMOLLM3,
+    "granite": GRANITE,
+    "phi3": PHI3,
+    "olmo2": OLMO2,
 }
 
 

@@ -19,9 +19,19 @@ from prover.plan import Plan
 from prover.program import WINDOW_ROWS, Kind, RunContext, relation_expressions, unknown_references
 from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum, references
 from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue
-from tests.prover.operators.random_layers import Statement
+from tests.prover.operators.random_layers import SMALL, Statement
 
-from .random_models import FAMILIES, GEMMA3, GPT2, QWEN3, random_statement
+from .random_models import (
+    FAMILIES,
+    GEMMA3,
+    GPT2,
+    GRANITE,
+    LLAMA_LOCAL,
+    PHI3,
+    QWEN3,
+    SMOLLM3,
+    random_statement,
+)
 from .real_shapes import REAL_SHAPES
 
 CASES = [
@@ -32,7 +42,7 @@ CASES = [
         ("head", 0, 0),
         ("attention", 0, 0),
         ("attention", 2, 0),
-        *((("attention", 2, 1),) if family == "gemma3" else ()),
+        *((("attention", 2, 1),) if family in ("gemma3", "llama-local", "smollm3") else ()),
     )
 ]
 
@@ -80,9 +90,11 @@ def test_what_is_run_is_what_is_proven(family: str, kind: str, window: int, laye
     assert not witness[:, config.hidden :].any()
 
 
-def test_local_and_global_layers_of_one_program_differ() -> None:
+@pytest.mark.parametrize("family", ["gemma3", "llama-local", "smollm3"])
+def test_local_and_global_layers_of_one_program_differ(family: str) -> None:
     """Same key but for layer_kind: other rotation from the first window on, other reach from the third on."""
-    outputs = [random_statement(GEMMA3, "attention", 2, layer=layer).witness()["after"] for layer in (0, 1)]
+    config = FAMILIES[family]
+    outputs = [random_statement(config, "attention", 2, layer=layer).witness()["after"] for layer in (0, 1)]
     assert not np.array_equal(*outputs)
 
 
@@ -127,8 +139,12 @@ def test_every_relation_fits_the_degree_of_a_round(family: str) -> None:
 
 HUNTS = [
     *((family, "head", 0) for family in ("gpt2", "gemma3")),
-    *((family, "mlp", 0) for family in ("gpt2", "gemma3")),
-    *((family, "attention", 2) for family in ("qwen2", "qwen3", "gemma3", "gpt2")),
+    *((family, "mlp", 0) for family in ("gpt2", "gemma3", "olmo2")),
+    *(
+        (family, "attention", 2)
+        for family in ("qwen2", "qwen3", "gemma3", "gpt2", "llama-local", "smollm3", "olmo2")
+    ),
+    ("llama-local", "mlp", 0),
 ]
 
 
@@ -217,7 +233,7 @@ def test_a_configuration_survives_json(family: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "mamba"}, "'mamba' has no layer program; known: llama, qwen2, qwen3, gemma3, gpt2"),
+        ({"family": "mamba"}, "'mamba' has no layer program; known: llama, qwen2, qwen3, smollm3"),
         ({"family": ["llama"]}, "has no layer program"),
         ({"experts": 8}, "no field 'experts'"),
         ({"hidden": 2**14}, "architecture.hidden is 16384"),
@@ -251,6 +267,12 @@ LIMITS = {
     "rope_divisors": 2**32,
     "sliding_window": 2**16,
     "layer_kinds": 2,
+    "rope_factor": 16,
+    "rotary_kinds": 2,
+    "rotated_channels": 2**10,
+    "embedding_multiplier": 2**16,
+    "residual_multiplier": 2**16,
+    "logits_divisor": 2**16,
     "norm_epsilon": 1,
     "attention_scale": 1,
 }
@@ -261,12 +283,13 @@ LIMITS = {
 def test_every_number_has_its_limit(family: str) -> None:
     config = FAMILIES[family]
     facts = config.to_json()
-    assert {field.name for field in fields(config)} <= set(LIMITS)
-    for field in fields(config):
+    numbers = [field for field in fields(config) if field.type != "bool"]
+    assert {field.name for field in numbers} <= set(LIMITS)
+    for field in numbers:
         limit = LIMITS[field.name]
-        kind = float if field.name in ("norm_epsilon", "attention_scale", "rope_divisors") else int
+        kind = float if "float" in str(field.type) else int
         for value, accepted in ((kind(limit), True), (kind(limit) + 1, False), (kind(0), False)):
-            listed = [value] if isinstance(facts[field.name], list) else value
+            listed = [value] if str(field.type).startswith("tuple") else value
             if accepted:
                 assert getattr(config_from_json({**facts, field.name: listed}), field.name) in (
                     value,
@@ -275,6 +298,18 @@ def test_every_number_has_its_limit(family: str) -> None:
                 continue
             with pytest.raises(ValueError, match=f"architecture.{field.name} is"):
                 config_from_json({**facts, field.name: listed})
+
+
+def test_a_flag_is_true_or_false_and_only_what_differs_is_written() -> None:
+    """So that a family that learns something new keeps the digests of its older models."""
+    facts = SMALL.to_json()
+    assert not {"attention_bias", "mlp_bias", "rope_factor", "sliding_window", "layer_kinds"} & set(facts)
+    assert config_from_json({**facts, "attention_bias": False}) == SMALL
+    biased = config_from_json({**facts, "attention_bias": True})
+    assert biased != SMALL and config_from_json(biased.to_json()) == biased
+    for value in (1, "true", None):
+        with pytest.raises(ValueError, match=r"attention_bias is .* true or false"):
+            config_from_json({**facts, "attention_bias": value})
 
 
 @pytest.mark.parametrize("factor_bits", [60, 64])
@@ -331,6 +366,12 @@ def test_a_missing_field_is_named() -> None:
     [
         (replace(GEMMA3, sliding_window=40), "no multiple of 32"),
         (replace(GEMMA3, layer_kinds=(1,)), "1 layer kinds for 2 layers"),
+        (replace(LLAMA_LOCAL, layer_kinds=(1,)), "1 layer kinds for 2 layers"),
+        (replace(SMOLLM3, rotary_kinds=(1,)), "1 rotary kinds for 2 layers"),
+        (replace(PHI3, rotated_channels=10), "10 rotated channels of 8"),
+        (replace(GRANITE, attention_scale=1.0, head_size=64), "do not fit the digits"),
+        (replace(LLAMA_LOCAL, layer_kinds=()), "both the kinds of all layers and a window"),
+        (replace(LLAMA_LOCAL, sliding_window=0), "both the kinds of all layers and a window"),
         (replace(GEMMA3, kv_heads=3), "2 query heads do not divide among 3"),
         (replace(GPT2, heads=5), "24 channels do not divide among 5 heads"),
         (replace(QWEN3, head_size=5), "odd"),

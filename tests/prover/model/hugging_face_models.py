@@ -38,13 +38,85 @@ _LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+_YARN_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+_LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "short_factor": [1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 4.0],
+    "long_factor": [2.0] * 8,
+    "original_max_position_embeddings": 96,
+}
 
 
 def _configurations() -> dict[str, transformers.PreTrainedConfig]:
+    return {**_families(), **_variants()}
+
+
+def _variants() -> dict[str, transformers.PreTrainedConfig]:
+    """What only some models of a family have."""
+    qwen = _SIZES | {"use_sliding_window": True, "sliding_window": 32}
+    return {
+        "mistral": transformers.MistralConfig(**_SIZES, sliding_window=32),
+        "mistral-everywhere": transformers.MistralConfig(**_SIZES, sliding_window=None),
+        "llama-biases": transformers.LlamaConfig(**_SIZES, attention_bias=True, mlp_bias=True),
+        "llama-dynamic": transformers.LlamaConfig(
+            **_SIZES, rope_parameters={"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 4.0}
+        ),
+        "llama-longrope": transformers.LlamaConfig(**_SIZES, rope_parameters=_LONG_ROPE),
+        "qwen2-windows": transformers.Qwen2Config(**qwen, max_window_layers=1),
+        "qwen3-yarn": transformers.Qwen3Config(**(_SIZES | {"head_dim": 32}), rope_parameters=_YARN_ROPE),
+        "smollm3-windows": transformers.SmolLM3Config(
+            **(_SIZES | {"num_hidden_layers": 3}),
+            pad_token_id=None,
+            no_rope_layers=[1, 0, 1],
+            use_sliding_window=True,
+            sliding_window=32,
+            attention_bias=True,
+            mlp_bias=True,
+        ),
+        "olmo2-biases": transformers.Olmo2Config(**_SIZES, pad_token_id=None, attention_bias=True),
+        "phi3-partial": transformers.Phi3Config(
+            **_SIZES,
+            pad_token_id=None,
+            original_max_position_embeddings=96,
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "partial_rotary_factor": 0.5,
+                "short_factor": [1.0, 1.05, 1.5, 4.0],
+                "long_factor": [2.0] * 4,
+            },
+        ),
+        "qwen3-biases": transformers.Qwen3Config(
+            **(qwen | {"head_dim": 32}),
+            layer_types=["sliding_attention", "full_attention"],
+            attention_bias=True,
+        ),
+    }
+
+
+def _families() -> dict[str, transformers.PreTrainedConfig]:
     return {
         "llama": transformers.LlamaConfig(**_SIZES, rope_parameters=_LLAMA3_ROPE),
         "qwen2": transformers.Qwen2Config(**(_SIZES | {"head_dim": 16}), tie_word_embeddings=True),
         "qwen3": transformers.Qwen3Config(**(_SIZES | {"head_dim": 32})),
+        "smollm3": transformers.SmolLM3Config(
+            **(_SIZES | {"num_hidden_layers": 4}), pad_token_id=None, tie_word_embeddings=False
+        ),
+        "granite": transformers.GraniteConfig(
+            **_SIZES,
+            embedding_multiplier=12.0,
+            residual_multiplier=0.22,
+            attention_multiplier=0.15625,
+            logits_scaling=0.5,
+        ),
+        "olmo2": transformers.Olmo2Config(**_SIZES, pad_token_id=None),
+        "phi3": transformers.Phi3Config(**_SIZES, pad_token_id=None, sliding_window=97),
         "gemma3": transformers.Gemma3TextConfig(
             **(_SIZES | {"num_hidden_layers": 3, "num_key_value_heads": 1}),
             sliding_window=32,
@@ -64,13 +136,26 @@ def _configurations() -> dict[str, transformers.PreTrainedConfig]:
     }
 
 
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma3", "gpt2")
+FAMILIES = tuple(_families())
+VARIANTS = tuple(_variants())
+MODELS = (*FAMILIES, *VARIANTS)
+GGUF_NAMES = {
+    **{family: family for family in FAMILIES},
+    "mistral-everywhere": "llama",
+    "llama-biases": "llama",
+    "llama-longrope": "llama",
+    "qwen3-yarn": "qwen3",
+    "phi3-partial": "phi3",
+}
+"""Models that llama.cpp has: its name for the architecture. It knows no window there, and no dynamic scaling."""
 
 
-def seeded_model(family: str, seed: int = 7) -> Any:
+def seeded_model(name: str, seed: int = 7) -> Any:
     """A model whose weights are large enough that every part of it shows in the logits."""
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(_configurations()[family], dtype=torch.float32)
+    configuration = _configurations()[name]
+    family = configuration.model_type
+    model = transformers.AutoModelForCausalLM.from_config(configuration, dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and "embed" not in name and "wte" not in name and "wpe" not in name:
@@ -78,7 +163,7 @@ def seeded_model(family: str, seed: int = 7) -> Any:
             elif parameter.ndim == 2:
                 parameter.normal_(0, 0.5)
             elif "norm" in name or "ln_" in name:
-                centre = 0.0 if family == "gemma3" or name.endswith("bias") else 1.0
+                centre = 0.0 if family == "gemma3_text" or name.endswith("bias") else 1.0
                 parameter.normal_(centre, 0.3)
             else:
                 parameter.normal_(0, 0.2)
@@ -113,8 +198,9 @@ def save_directory(model: Any, directory: Path, **options: Any) -> Path:
     return directory
 
 
-def write_gguf_of(model: Any, family: str, path: Path) -> Path:
+def write_gguf_of(model: Any, name: str, path: Path) -> Path:
     """The model as llama.cpp's converter would store it."""
+    family = GGUF_NAMES[name]
     config = model.config
     hidden, heads = config.hidden_size, config.num_attention_heads
     architecture = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == family)
@@ -133,12 +219,31 @@ def write_gguf_of(model: Any, family: str, path: Path) -> Path:
         writer.add_head_count_kv(config.num_key_value_heads)
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
+        part = (config.rope_parameters or {}).get("partial_rotary_factor", 1)
+        writer.add_rope_dimension_count(int(config.head_dim * part))
         rotary = config.rope_parameters.get("full_attention", config.rope_parameters)
         writer.add_rope_freq_base(rotary["rope_theta"])
         if rotary["rope_type"] == "llama3":
             inverse = model.model.rotary_emb.inv_freq.numpy()
             plain = rotary["rope_theta"] ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
             writer.add_tensor("rope_freqs.weight", (plain / inverse).astype(np.float32))
+        if rotary["rope_type"] == "yarn":
+            writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            writer.add_rope_scaling_factor(rotary["factor"])
+            writer.add_rope_scaling_orig_ctx_len(rotary["original_max_position_embeddings"])
+        if rotary["rope_type"] == "longrope":
+            writer.add_rope_scaling_attn_factors(model.model.rotary_emb.attention_scaling)
+            writer.add_rope_scaling_orig_ctx_len(rotary["original_max_position_embeddings"])
+            for length in ("long", "short"):
+                factors = np.array(rotary[f"{length}_factor"], dtype=np.float32)
+                writer.add_tensor(f"rope_factors_{length}.weight", factors)
+    if family == "granite":
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if family == "phi3" and config.sliding_window:
+        writer.add_sliding_window(config.sliding_window)
     if family == "gemma3":
         writer.add_sliding_window(config.sliding_window)
         local = [kind == "sliding_attention" for kind in config.layer_types]
@@ -148,9 +253,9 @@ def write_gguf_of(model: Any, family: str, path: Path) -> Path:
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
         values = parameter.numpy()
-        if family == "llama" and ("q_proj" in name or "k_proj" in name):
+        if family in ("llama", "smollm3", "granite") and ("q_proj" in name or "k_proj" in name):
             count = heads if "q_proj" in name else config.num_key_value_heads
-            values = values.reshape(count, 2, -1, hidden).swapaxes(1, 2).reshape(values.shape)
+            values = values.reshape(count, 2, -1, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
         if family == "gpt2" and values.ndim == 2 and ".h." in name:
             values = values.T
         if family == "gemma3" and name.endswith("norm.weight"):

@@ -87,15 +87,17 @@ def test_an_import_reports_operators_widths_and_head_room(tmp_path: Path) -> Non
 def test_an_import_that_is_refused_lists_what_it_would_take(tmp_path: Path) -> None:
     directory = save_directory(seeded_model("llama"), tmp_path / "llama")
     config = json.loads((directory / "config.json").read_text())
-    (directory / "config.json").write_text(json.dumps(config | {"attention_bias": True, "mlp_bias": True}))
+    (directory / "config.json").write_text(
+        json.dumps(config | {"final_logit_softcapping": 30.0, "num_experts": 4})
+    )
     result = run(app, ["import", str(directory), "--models", str(tmp_path / "models"), "--json"])
     assert isinstance(result.exception, UnsupportedModelError)
     assert [entry["name"] for entry in json.loads(result.stdout)["unsupported"]] == [
-        "attention_bias = True",
-        "mlp_bias = True",
+        "final_logit_softcapping = 30.0",
+        "num_experts = 4",
     ]
     shown = run(app, ["import", str(directory), "--models", str(tmp_path / "models")]).stdout
-    assert "attention_bias = True" in shown and "what it would take" in shown
+    assert "num_experts = 4" in shown and "what it would take" in shown
 
 
 def test_a_model_that_cannot_be_fetched_is_refused(tmp_path: Path) -> None:

@@ -16,10 +16,22 @@ from prover.model.fidelity import integer_logits, perplexity
 from prover.model.float_model import FloatModel
 from prover.model.float_reference import KeyValueCache, final_rows, float_logits
 from prover.model.gguf_import import import_gguf
-from prover.model.hugging_face_import import import_hugging_face
+from prover.model.hugging_face_import import MODEL_TYPES, import_hugging_face
 from prover.model.weights import IntegerModel, load, save
 
-from .hugging_face_models import FAMILIES, logits, random_ids, save_directory, seeded_model, write_gguf_of
+from .hugging_face_models import (
+    FAMILIES,
+    GGUF_NAMES,
+    MODELS,
+    VARIANTS,
+    logits,
+    random_ids,
+    save_directory,
+    seeded_model,
+    write_gguf_of,
+)
+
+FEW = [*FAMILIES, *(pytest.param(name, marks=pytest.mark.long) for name in VARIANTS)]
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +45,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any,
     return make
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MODELS)
 def test_the_float_reference_agrees_with_the_library_the_family_comes_from(made: Any, family: str) -> None:
     model, floats = made(family)
-    assert floats.config.family == family
+    assert floats.config.family == MODEL_TYPES[model.config.model_type]
     expected = logits(model, random_ids())
     found = float_logits(floats, random_ids())
     assert np.abs(expected).max() > 3
     assert np.abs(found - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FEW)
 def test_floats_in_parts_are_the_floats_of_one_pass(made: Any, family: str) -> None:
     """Beyond the 32 positions that local layers see: positions, masks and kept keys go on where they were."""
     _, floats = made(family)
@@ -56,13 +68,13 @@ def test_floats_in_parts_are_the_floats_of_one_pass(made: Any, family: str) -> N
     assert not torch.allclose(alone, whole[41:], atol=1e-2)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", GGUF_NAMES)
 def test_both_formats_give_the_same_model(made: Any, family: str, tmp_path: Path) -> None:
     model, floats = made(family)
     read = import_gguf(write_gguf_of(model, family, tmp_path / "model.gguf"))
     factors, expected_factors = (getattr(m.config, "rope_divisors", ()) for m in (read, floats))
     assert factors == pytest.approx(expected_factors, rel=1e-6)  # one is stored, the other computed
-    assert (len(set(factors)) > 2) == (family == "llama")
+    assert (len(set(factors)) > 2) == (family in ("llama", "llama-longrope", "qwen3-yarn", "phi3-partial"))
     assert read.config.to_json() | {"rope_divisors": 0} == floats.config.to_json() | {"rope_divisors": 0}
     for found, expected in zip(read.layers, floats.layers, strict=True):
         assert set(found.tensors) == set(expected.tensors)
@@ -72,7 +84,7 @@ def test_both_formats_give_the_same_model(made: Any, family: str, tmp_path: Path
         np.testing.assert_array_equal(getattr(read, name), getattr(floats, name), err_msg=name)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MODELS)
 def test_the_integers_say_what_the_floats_say(made: Any, family: str) -> None:
     _, floats = made(family)
     model, ids = IntegerModel.from_float(floats), random_ids()
@@ -82,7 +94,7 @@ def test_the_integers_say_what_the_floats_say(made: Any, family: str) -> None:
     assert perplexity(found, ids) == pytest.approx(perplexity(expected, ids), rel=0.02)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FEW)
 def test_decoding_token_by_token_gives_the_integers_of_one_pass(made: Any, family: str) -> None:
     model, ids = IntegerModel.from_float(made(family)[1]), random_ids(40)
     executor = Executor(model)
@@ -92,7 +104,7 @@ def test_decoding_token_by_token_gives_the_integers_of_one_pass(made: Any, famil
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FEW)
 def test_a_saved_model_is_the_same_model(made: Any, family: str, tmp_path: Path) -> None:
     model = IntegerModel.from_float(made(family)[1])
     loaded = load(save(model, tmp_path / family))

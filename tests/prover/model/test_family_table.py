@@ -69,12 +69,24 @@ def test_every_operator_of_the_package_has_a_row_and_every_user_is_named() -> No
 def test_the_column_follows_the_family_and_not_the_table() -> None:
     """Facts that families are known by, in the literature's words."""
     rows = {fact: dict(zip(FAMILIES, cells, strict=True)) for fact, cells in _rows(FAMILY_TABLE).items()}
+    more, attention = "; some models: those of attention and the unit", "; some models: those of attention"
     assert rows["biases of matrices"] == {
-        "llama": "–", "qwen2": "query, key, value", "qwen3": "–", "gemma3": "–", "gpt2": "all",
+        "llama": f"–{more}", "qwen2": "query, key, value", "qwen3": f"–{attention}", "smollm3": f"–{more}",
+        "granite": f"–{more}", "phi3": "–", "olmo2": f"–{attention}", "gemma3": "–", "gpt2": "all",
     }  # fmt: skip
-    assert [f for f, fact in rows["norm of each query and key"].items() if fact != "–"] == ["qwen3", "gemma3"]
-    assert [f for f, fact in rows["norm behind it"].items() if fact != "–"] == ["gemma3"]
-    assert [f for f, fact in rows["reach"].items() if fact != "all positions"] == ["gemma3"]
+    assert [f for f, fact in rows["norm of each query and key"].items() if fact != "–"] == [
+        "qwen3",
+        "olmo2",
+        "gemma3",
+    ]
+    assert [f for f, fact in rows["norm in front of a sub-layer"].items() if fact == "–"] == ["olmo2"]
+    assert "all heads together" in rows["norm of each query and key"]["olmo2"]
+    assert [f for f, fact in rows["norm behind it"].items() if fact != "–"] == ["olmo2", "gemma3"]
+    assert [f for f, fact in rows["reach"].items() if fact.startswith("in local layers")] == ["gemma3"]
+    assert [f for f, fact in rows["reach"].items() if fact == "all positions"] == ["granite", "olmo2", "gpt2"]
+    assert [f for f, fact in rows["positions"].items() if "none in some layers" in fact] == ["smollm3"]
+    assert [f for f, fact in rows["positions"].items() if "first channels" in fact] == ["phi3"]
+    assert rows["embedding"]["granite"] == "times 12"
     assert rows["embedding"]["gemma3"] == "times √d" and rows["positions"]["gpt2"] == "learned"
     assert rows["norm in front of a sub-layer"]["gpt2"] == "LayerNorm, gain and bias folded"
 

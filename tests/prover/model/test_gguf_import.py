@@ -140,9 +140,16 @@ def test_a_tensor_that_would_be_ignored_is_refused(tmp_path: Path, mergeable: Fl
 
 
 def test_another_architecture_is_refused(tmp_path: Path, mergeable: FloatModel) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"'mamba'.*gemma3, gpt2, llama") as caught:
+    with pytest.raises(UnsupportedModelError, match=r"'mamba'.*gemma3, gpt2, granite, llama") as caught:
         import_gguf(write_gguf(tmp_path / "other.gguf", mergeable, architecture="mamba"))
     assert [finding.kind for finding in caught.value.findings] == ["architecture"]
+
+
+def test_an_architecture_that_is_often_asked_for_is_refused_with_its_reason(
+    tmp_path: Path, mergeable: FloatModel
+) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"'gemma2'.*caps scores and logits"):
+        import_gguf(write_gguf(tmp_path / "other.gguf", mergeable, architecture="gemma2"))
 
 
 def test_everything_unsupported_is_named_at_once(tmp_path: Path, mergeable: FloatModel) -> None:

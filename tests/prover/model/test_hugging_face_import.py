@@ -82,8 +82,12 @@ def test_several_end_tokens_all_end_a_text(directory: Path) -> None:
     [
         (lambda facts: facts.update(model_type="mamba"), "architecture", "'mamba'"),
         (lambda facts: facts.update(hidden_act="relu"), "option", "activation 'relu'"),
-        (lambda facts: facts.update(attention_bias=True), "option", "attention_bias = True"),
-        (lambda facts: facts["rope_parameters"].update(rope_type="yarn"), "option", "rotary scaling 'yarn'"),
+        (lambda facts: facts.update(final_logit_softcapping=30), "option", "final_logit_softcapping = 30"),
+        (
+            lambda facts: facts["rope_parameters"].update(rope_type="proportional"),
+            "option",
+            "rotary scaling 'proportional'",
+        ),
         (
             lambda facts: facts.update(layer_types=["sliding_attention", "full_attention"]),
             "option",
@@ -118,6 +122,12 @@ def test_every_tensor_and_encoding_without_a_place_is_named(directory: Path) -> 
         ("tensor", "layers.0.mlp.router.weight"),
         ("encoding", "I8 of model.norm.weight"),
     }
+
+
+def test_a_family_that_is_often_asked_for_is_refused_with_its_reason(directory: Path) -> None:
+    edit(directory / "config.json", lambda facts: facts.update(model_type="gemma2"))
+    with pytest.raises(UnsupportedModelError, match=r"'gemma2'.*caps scores and logits"):
+        import_hugging_face(directory)
 
 
 def test_a_missing_tensor_or_setting_is_named(directory: Path) -> None:

@@ -252,6 +252,8 @@ NEUTRAL: list[tuple[str, Callable[[gguf.GGUFWriter], Any]]] = [
     ("qwen2", lambda w: w.add_uint32("tokenizer.ggml.padding_token_id", 258)),
     ("qwen2", lambda w: w.add_string("tokenizer.chat_template.tool_use", "x")),
     ("gpt2", lambda w: w.add_bool("gpt2.use_parallel_residual", False)),
+    ("granite", lambda w: w.add_bool("granite.rope.scaling.finetuned", True)),
+    ("llama", lambda w: w.add_float32("llama.rope.scaling.yarn_beta_fast", 32.0)),
 ]
 CHANGING: list[tuple[str, str, Callable[[gguf.GGUFWriter], Any]]] = [
     ("llama", "expert_used_count = 2", lambda w: w.add_uint32("llama.expert_used_count", 2)),
@@ -260,6 +262,11 @@ CHANGING: list[tuple[str, str, Callable[[gguf.GGUFWriter], Any]]] = [
     ("llama", "a window of 32", lambda w: w.add_uint32("llama.attention.sliding_window", 32)),
     ("llama", "attention.scale = 0.5", lambda w: w.add_float32("llama.attention.scale", 0.5)),
     ("gemma3", "attention.scale = 0.5", lambda w: w.add_float32("gemma3.attention.scale", 0.5)),
+    ("granite", "rope.scaling.finetuned = False", lambda w: w.add_bool("granite.rope.scaling.finetuned", False)),
+    ("smollm3", "logit_scale = 0.5", lambda w: w.add_float32("smollm3.logit_scale", 0.5)),
+    ("llama", "embedding_scale = 2", lambda w: w.add_float32("llama.embedding_scale", 2.0)),
+    ("qwen3", "yarn_beta_fast = 16", lambda w: w.add_float32("qwen3.rope.scaling.yarn_beta_fast", 16.0)),
+    ("gemma3", "a rotation that multiplies", lambda w: w.add_float32("gemma3.rope.scaling.attn_factor", 1.5)),
     ("llama", "tokenizer.ggml.lowercase", lambda w: w.add_bool("tokenizer.ggml.lowercase", True)),
     ("llama", "tokenizer.ggml.add_eos_token = True", lambda w: w.add_bool("tokenizer.ggml.add_eos_token", True)),
     ("llama", "split.secret", lambda w: w.add_bool("split.secret", True)),

@@ -147,7 +147,7 @@ def test_empty_rows_are_those_of_a_proof(name: str) -> None:
             {"before": before, **padded_weights(model, 2 * layer)}, parameters, {"window": 2}, 7
         )
         names = [name for operator in context_operators(program) for name in operator.limits()]
-        assert {"normalised", "value"} < set(names)
+        assert {"key", "value"} < set(names)
         for tensor in names:
             run = seen[layer][tensor][96:128]
             proven = witness[tensor][96:128]

@@ -46,6 +46,53 @@ def rms_norm(gain: bool) -> OperatorCase:
     return OperatorCase((operator,), {"channel": CHANNELS}, {"x": (("row", "channel"), X)}, weights, {})
 
 
+HEADS_X = np.random.default_rng(6).integers(-60_000, 60_000, (ROWS, 2, 6))  # (row, head, head_channel)
+HEADS_GAIN = np.random.default_rng(7).integers(-9_000, 9_000, (2, 6))
+
+
+def norm_over_all_heads() -> OperatorCase:
+    """Axes in another order than run's: heads first, as attention has them."""
+    epsilon = round(CHANNELS * 1e-5 * 4**SCALE)
+    operator = RmsNorm(
+        Ref("x"),
+        "n",
+        ("row",),
+        CHANNELS,
+        epsilon,
+        28,
+        30,
+        16,
+        channel="head_channel",
+        gain="gain",
+        gain_bits=16,
+        across=("head",),
+        order=("head", "row", "head_channel"),
+    )
+    x = HEADS_X.transpose(1, 0, 2)
+    sizes = {"head": 2, "head_channel": 6}
+    inputs = {"x": (("head", "row", "head_channel"), x)}
+    return OperatorCase((operator,), sizes, inputs, {"gain": (("head", "head_channel"), HEADS_GAIN)}, {})
+
+
+def test_a_norm_over_all_heads_is_that_of_their_channels_in_one_row() -> None:
+    """Of the plain norm with the same numbers and gains; both readers, whatever the order of the axes."""
+    flat = rms_norm(True)
+    flat.inputs["x"] = (("row", "channel"), HEADS_X.reshape(ROWS, -1))  # type: ignore[index]
+    flat.weights["gain"] = (("channel",), HEADS_GAIN.reshape(-1))  # type: ignore[index]
+    expected = flat.run()["n"].reshape(HEADS_X.shape)
+    case = norm_over_all_heads()
+    (operator,) = case.operators
+    context = RunContext(
+        {"x": HEADS_X}, {}, lambda name, x: x, np.arange(ROWS), weights={"gain": HEADS_GAIN.reshape(-1)}
+    )
+    operator.run(context)
+    assert np.array_equal(context.tensors["n"], expected)
+    witness = case.witness()
+    assert np.array_equal(witness["n"][:, :, :6].transpose(1, 0, 2), expected)
+    assert violations(case, witness) == []
+    assert surviving_changes(case.checker(witness), case.program, witness) == []
+
+
 CASES = {"layer norm": layer_norm(), "rms norm": rms_norm(False), "rms norm with gain": rms_norm(True)}
 
 

@@ -61,6 +61,47 @@ def test_a_divisor_slows_its_pair_alone() -> None:
     assert np.array_equal(plain.signed_sine()[1, 4:6], slowed.signed_sine()[2, 4:6])
 
 
+PART = RotaryTable(100, SIZE, 2, 3, (1.0, 2.5), rotated=4, factor=1.3)
+NONE = RotaryTable(10_000, SIZE, 2, 3, prefix="other_", rotated=0)
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_a_head_may_turn_in_part_with_a_factor_or_not_at_all(kind: int) -> None:
+    """The same operator and relations: what does not turn has cosine 1 and sine 0, to the bit."""
+    operator = Rotary("x", "y", ("row", "head_channel"), (Along("row"),), (PART, NONE), 16, selector="kind")
+    sizes = {"head_channel": SIZE, "position": POSITIONS}
+    x = X // 2
+    made = OperatorCase((operator,), sizes, {"x": (("row", "head_channel"), x)}, {}, {"kind": kind})
+    found = made.run()["y"]
+    assert np.array_equal(found[:, 4:], x[:, 4:]) and (kind == 1) != np.array_equal(found, x)
+    if kind == 1:
+        angle = np.arange(POSITIONS)[:, None] * 100.0 ** (-np.arange(0, 4, 2) / 4) / np.array([1.0, 2.5])
+        even, odd, c, s = x[:, 0:4:2], x[:, 1:4:2], 1.3 * np.cos(angle), 1.3 * np.sin(angle)
+        turned = np.stack((even * c - odd * s, even * s + odd * c), -1).reshape(POSITIONS, 4)
+        assert np.abs(found[:, :4] - turned).max() < 0.5 + 2 * 7_500 / 2**15
+    witness = made.witness()
+    assert np.array_equal(witness["y"][:, :SIZE], found)
+    assert violations(made, witness) == []
+    assert surviving_changes(made.checker(witness), made.program, witness) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rotated": 3}, "3 rotated channels of 6"),
+        ({"rotated": 8}, "8 rotated channels of 6"),
+        ({"rotated": -2}, "-2 rotated channels"),
+        ({"rotated": 4, "divisors": (1.0, 1.0, 1.0)}, "3 rotary divisors for 2 pairs"),
+        ({"factor": 0.0}, r"factor of 0\.0 is not in"),
+        ({"factor": 16.5}, r"factor of 16\.5 is not in"),
+    ],
+)
+def test_a_part_that_is_no_part_is_refused(options: dict[str, object], message: str) -> None:
+    RotaryTable(2, SIZE, 2, 3, rotated=SIZE, factor=16.0)
+    with pytest.raises(ValueError, match=message):
+        RotaryTable(100, SIZE, 2, 3, **options)  # type: ignore[arg-type]
+
+
 def test_the_smallest_base_and_divisors_are_accepted() -> None:
     RotaryTable(2, 6, 2, 3, (1.0, 1.0, 1.0))
 
