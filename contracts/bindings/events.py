@@ -128,6 +128,7 @@ class StakeSlashed(Event):
 class BondSlashed(Event):
     provider: str
     burned: int
+    paused_at: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ..protocol.response import Receipt
-from .contract import BoundContract, Call
+from .contract import BlockId, BoundContract, Call
 
 
 class ReceiptStatus(IntEnum):
@@ -44,8 +44,8 @@ class Receipts(BoundContract):
     def slash_unposted(self, receipt_id: bytes) -> Call:
         return self._call("slashUnposted", receipt_id)
 
-    def receipt_claim(self, receipt_id: bytes) -> ReceiptClaim:
-        return self._read("receiptClaim", receipt_id, record=ReceiptClaim)  # type: ignore[no-any-return]
+    def receipt_claim(self, receipt_id: bytes, block: BlockId = None) -> ReceiptClaim:
+        return self._read("receiptClaim", receipt_id, record=ReceiptClaim, block=block)  # type: ignore[no-any-return]
 
     def receipt_digest(self, receipt: Receipt) -> bytes:
         return self._read("receiptDigest", receipt)  # type: ignore[no-any-return]

@@ -217,7 +217,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         stake.total -= amount;
         totalStake -= amount;
         totalBurned += amount;
-        emit BondSlashed(provider, amount);
+        emit BondSlashed(provider, amount, stake.pausedAt);
     }
 
     /// @inheritdoc IProviderStake

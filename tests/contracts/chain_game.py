@@ -56,7 +56,17 @@ class Arena:
         model = self.model
         return ModelRules(model.step_count, model.vocabulary, model.end_tokens, DEVNET.arity)
 
+    def resume(self) -> None:
+        """What an owner does whose provider lost a response and is paused."""
+        stake, key = self.contracts.stake, secrets.token_hex(4)
+        self.local_chain.pass_time(1)  # not in the second of the loss
+        self.provider.send(stake.deposit(DEVNET.provider_bond), key=f"bond {key}")
+        self.provider.send(stake.resume(), key=f"resume {key}")
+
     def post(self, fields: Sequence[ResponseFields]) -> PostedBatch:
+        """The provider posts, and resumes before if an earlier game's loss paused it."""
+        if self.contracts.stake.is_paused(self.provider.address):
+            self.resume()
         salt = secrets.token_bytes(32)
         leaves = [
             response_leaf(

@@ -57,7 +57,7 @@ interface IProviderStake is IGuardian {
     event StakeLocked(address indexed provider, uint256 amount, uint256 locked);
     event StakeReleased(address indexed provider, uint256 amount, uint256 locked);
     event StakeSlashed(address indexed provider, address indexed beneficiary, uint256 reward, uint256 burned);
-    event BondSlashed(address indexed provider, uint256 burned);
+    event BondSlashed(address indexed provider, uint256 burned, uint64 pausedAt);
     event ProviderResumed(address indexed provider);
     event ReceiptStakeSlashed(
         address indexed provider,
