@@ -17,8 +17,8 @@ class GasTable:
     `ask`, `show`: measured with 256 tokens (contracts/README.md).
     """
 
-    post_batch: int = 209_000
-    finalise_batch: int = 41_000
+    post_batch: int = 215_000
+    finalise_batch: int = 39_000
     commit_opening: int = 46_000
     challenger_moves: int = 450_000
     provider_moves: int = 700_000

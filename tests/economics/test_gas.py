@@ -18,7 +18,7 @@ _NEAR = 0.2
 
 def post(arena: Arena, count: int) -> Mined:
     call = arena.contracts.ledger.post_batch(
-        secrets.token_bytes(32), secrets.token_bytes(32), arena.model_id, count
+        arena.provider.address, secrets.token_bytes(32), secrets.token_bytes(32), arena.model_id, count
     )
     return arena.provider.send(call, key=f"post {secrets.token_hex(8)}")
 
