@@ -291,6 +291,7 @@ contract Payments is IPayments, EIP712, ReentrancyGuardTransient {
 
     function _send(address token, address to, uint256 amount) private {
         if (token == address(0)) {
+            // The caller's own money, off the books already, to wherever it says.
             // slither-disable-next-line arbitrary-send-eth,low-level-calls
             (bool sent,) = to.call{value: amount}("");
             require(sent, EtherRefused(to));
