@@ -17,6 +17,10 @@ class StakeMissingError(ChainError):
     """The provider has too little free stake or ether to back a single response."""
 
 
+class KeyNotNamedError(ChainError):
+    """The provider's owner did not name the node's account or its receipt key, or does not any more."""
+
+
 class DatabaseError(EnvironmentMissingError):
     """The database cannot be opened, or belongs to another deployment."""
 

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts.bindings.deployment import Deployment
+from contracts.bindings.openings import open_game
 from contracts.protocol.parameters import DEVNET
 from node.capacity import Capacity, measure
 from node.provider import CommittedServing
@@ -119,10 +120,10 @@ def test_attack_games_beyond_the_capacity_stop_new_promises_until_they_are_over(
                 "2 games are open, and this machine can defend 2 at once within their clocks; wait until some are over"
             )
         path = batch_tree(rows).path(each.index_in_batch)
-        call = games.open(
-            batch.chain_batch_id, each.index_in_batch, fields_of(each), path, bond_wei=DEVNET.challenger_bond,
+        open_game(
+            house.contracts, challenger, batch.chain_batch_id, each.index_in_batch, fields_of(each), path,
+            secret=bytes(32), key=f"open {each.leaf}",
         )  # fmt: skip
-        challenger.send(call, f"open {each.leaf}")
         numbers.append(games.game_count())
     provider.follower.step()
     body = {"model": house.serving.name, "prompt": "one more", "max_tokens": 2}

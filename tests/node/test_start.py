@@ -15,6 +15,7 @@ from challenger.local_models import LocalModel, LocalModels
 from contracts.bindings.deployment import Deployment, ProtocolContracts, verifier_artifacts
 from contracts.bindings.errors import BindingsError
 from contracts.bindings.keys import KeystoreSigner, create_keystore
+from contracts.bindings.openings import open_game
 from contracts.bindings.registration import built_model_id, register, register_model
 from contracts.bindings.settings import SettingsError
 from devnet.model_cli import app as model_app
@@ -181,11 +182,12 @@ def test_disputes_come_in_pages_and_logs_agree_with_the_contracts(house: Provide
     row = provider.journal.find_response(issued.receipt_id)
     assert number is not None and row is not None
     path, fields = batch_tree([row]).path(0), fields_of(row)
-    bond = house.contracts.stake.parameters().challenger_bond
-    opening = house.contracts.game.open(number, 0, fields, path, bond_wei=bond)
     challengers = [house.other(account) for account in (2, 3)]
     for sender in challengers:
-        sender.send(opening, key=f"open {number} {issued.receipt_id}")
+        open_game(
+            house.contracts, sender, number, 0, fields, path,
+            secret=bytes(32), key=f"open {number} {issued.receipt_id}",
+        )  # fmt: skip
     found = command(settlements_app, "disputes", "--batch", str(number), "--response", "0")
     assert found["total"] == 2
     assert [game["challenger"] for game in found["disputes"]] == [sender.address for sender in challengers]
