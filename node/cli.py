@@ -277,7 +277,9 @@ def set_operator(
     as_json: Json = False,
 ) -> None:
     """Name the account that posts and plays for the owner; the one before can do nothing any more."""
-    operator = "0x" + 40 * "0" if address == "none" else _checksum(address)
+    from .keys import NOBODY, checksum
+
+    operator = NOBODY if address == "none" else checksum(address)
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
     _by_hand(outbox, access.contracts.stake.set_operator(operator), f"operator {operator}")
     _print_account(access, outbox.address, as_json)
@@ -302,7 +304,9 @@ def add_signer(
     as_json: Json = False,
 ) -> None:
     """Register a key for receipts, or raise the allowance of one; an allowance is never lowered."""
-    signer = _checksum(address)
+    from .keys import checksum
+
+    signer = checksum(address)
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
     _by_hand(
         outbox, access.contracts.stake.register_signer(signer, allowance), f"signer {signer} {allowance}"
@@ -321,7 +325,9 @@ def retire_signer(
     as_json: Json = False,
 ) -> None:
     """End a key for ever: receipts dated later than now are void."""
-    signer = _checksum(address)
+    from .keys import checksum
+
+    signer = checksum(address)
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
     _by_hand(outbox, access.contracts.stake.retire_signer(signer), f"retire signer {signer}")
     _print_account(access, outbox.address, as_json)
@@ -340,16 +346,6 @@ def resume(
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
     _by_hand(outbox, access.contracts.stake.resume(), "resume")
     _print_account(access, outbox.address, as_json)
-
-
-def _checksum(address: str) -> str:
-    from eth_utils.address import is_address, to_checksum_address
-
-    from contracts.bindings.settings import SettingsError
-
-    if not is_address(address):
-        raise SettingsError(f"{address!r} is no address; write 0x and 40 hex digits")
-    return to_checksum_address(address)
 
 
 def _chain_side(

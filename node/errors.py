@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError
+from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError, ProofRejectedError
 
 
 class ChainMismatchError(ChainError):
@@ -27,6 +27,10 @@ class DatabaseError(EnvironmentMissingError):
 
 class PortInUseError(EnvironmentMissingError):
     """Another program listens on the port."""
+
+
+class ReceiptNotValidError(ProofRejectedError):
+    """A receipt with which nothing can be claimed from its provider."""
 
 
 class UnknownReceiptError(NotFoundError):

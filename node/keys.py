@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eth_utils.address import to_checksum_address
+from eth_utils.address import is_address, to_checksum_address
 
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import ProtocolContracts
@@ -15,8 +15,15 @@ from contracts.protocol.ether import show_ether
 
 from .settings import ProviderSettings
 
-# Before a look at the chain: nothing is known against the keys.
-_NOBODY = "0x" + 40 * "0"
+#: The operator of who named none.
+NOBODY = "0x" + 40 * "0"
+
+
+def checksum(address: str) -> str:
+    """An address from a command line as the chain's answers write it. Raises `SettingsError`."""
+    if not is_address(address):
+        raise SettingsError(f"{address!r} is no address; write 0x and 40 hex digits")
+    return str(to_checksum_address(address))
 
 
 def provider_of(settings: ProviderSettings, account: str) -> str:
@@ -71,7 +78,7 @@ class KeyState:
         """Why the account may not act for the provider, or None."""
         if self.is_owner or self.account == self.operator:
             return None
-        named = "nobody" if self.operator == _NOBODY else self.operator
+        named = "nobody" if self.operator == NOBODY else self.operator
         return (
             f"{self.account} is neither the owner nor the operator of provider {self.provider}, who named {named}; "
             f"its owner names this account with `gainsay provider set-operator {self.account}`"

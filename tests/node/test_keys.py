@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.openings import open_game
-from contracts.bindings.receipts import receipt_signer
+from contracts.bindings.receipts import receipt_signer, sign_receipt
 from contracts.protocol.game import Outcome
-from node.errors import KeyNotNamedError
+from contracts.protocol.response import Receipt
+from node.errors import KeyNotNamedError, ReceiptNotValidError
 from node.provider import CommittedServing, Provider
+from node.receipt_check import check_receipt, parse_receipt
 from node.receipts import fields_of
 from node.records import batch_tree
 from node.store import BatchState
+from prover.errors import BadInputError
 from tests.contracts.local_chain import LocalChain
 
 from .chain import CHALLENGER, ProviderHouse
@@ -42,9 +47,14 @@ def as_account(command: Command, address: str, *arguments: str) -> dict[str, obj
     return dict(json.loads(done.stdout))
 
 
+def run_check(command: Command, file: Path, provider: str) -> subprocess.CompletedProcess[str]:
+    return command.run("receipt", "check", str(file), "--provider", provider, "--json", without_account=True)
+
+
 def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
-    command: Command, local_chain: LocalChain, contracts: ProtocolContracts, serving: CommittedServing
-) -> None:
+    command: Command, tmp_path: Path, local_chain: LocalChain, contracts: ProtocolContracts,
+    serving: CommittedServing,
+) -> None:  # fmt: skip
     accounts = local_chain.chain.unlocked_accounts()
     owner, operator, key = accounts[OWNER], accounts[OPERATOR], accounts[RECEIPT_KEY]
     flags = ("--provider", owner, "--receipt-account", key)
@@ -58,6 +68,8 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
     assert unregistered.returncode == 5 and f"gainsay provider add-signer {key}" in unregistered.stderr
     foreign = command.run(*start, "--deposit-ether", "1")
     assert foreign.returncode == 2 and "is not the owner" in foreign.stderr
+    named = as_account(command, owner, "status")
+    assert (named["operator"], named["signers"]) == (operator, [])
     shown = as_account(command, owner, "add-signer", key, "--allowance", "5")
     assert (shown["operator"], shown["paused"]) == (operator, False)
     assert shown["bond_wei"] == shown["bond_needed_wei"] == str(2 * 10**18)
@@ -72,6 +84,14 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
         assert contracts.ledger.batch(number).provider == owner
         assert contracts.stake.account(owner).locked == contracts.stake.parameters().lock_per_response
         assert [contracts.stake.account(address) for address in (operator, key)] == before
+
+        file = tmp_path / "receipt.json"
+        file.write_text(json.dumps(receipt))
+        checked = run_check(command, file, owner)
+        facts = json.loads(checked.stdout)
+        assert (facts["signer"], facts["batch_id"], facts["signed_by_key"]) == (key, number, True)
+        assert facts["backing_wei"] == str(5 * 10**18)
+        assert run_check(command, file, operator).returncode == 6
 
         as_account(command, owner, "set-operator", accounts[NEXT_OPERATOR])
         command.wait_until(lambda: "neither the owner nor the operator" in (command.unready() or ""), 10)
@@ -182,3 +202,41 @@ def test_a_replaced_receipt_key_leaves_what_the_old_one_signed(house: ProviderHo
         chain_id = house.contracts.chain.chain_id
         assert receipt.signer == signer == receipt_signer(receipt, signature, chain_id, receipts.address)
         assert "0x" + receipts.checked_receipt_id(receipt, signature).hex() == issued.receipt_id
+
+
+def test_attack_a_receipt_that_counts_for_nothing_is_told_to_the_client(house: ProviderHouse) -> None:
+    """Another signature, a key that nobody registered, a date ahead of now, dates that promise too late."""
+    provider = house.start()
+    issued = provider.desk.issue([65, 66], [67], 1, "length")
+    body = TestClient(provider.app).get(f"/v1/receipts/{issued.receipt_id}").json()
+    receipt, signature = parse_receipt(body)
+    contracts, chain_id = house.contracts, house.contracts.chain.chain_id
+    facts = check_receipt(contracts, receipt, signature, provider.address)
+    assert facts["receipt_id"] == issued.receipt_id and facts["batch_id"] is None and facts["signed_by_key"]
+
+    def signed(**changes: object) -> tuple[Receipt, bytes]:
+        changed = dataclasses.replace(receipt, **changes)  # type: ignore[arg-type]
+        return changed, sign_receipt(house.signer, changed, chain_id, contracts.receipts.address)
+
+    stranger = house.local.chain.unlocked_accounts()[NEXT_OPERATOR]
+    ahead, window = receipt.issued_at + 1000, contracts.stake.parameters().posting_window
+    for (changed, by), why in (
+        ((dataclasses.replace(receipt, output_hash=bytes(32)), signature), "InvalidReceiptSignature"),
+        (signed(signer=stranger), "InvalidReceiptSignature"),
+        (signed(provider=stranger), "SignerNotValid"),
+        (signed(issued_at=1), "SignerNotValid"),
+        (signed(posting_deadline=receipt.issued_at + window + 1), "InvalidReceiptDates"),
+        (signed(issued_at=ahead, posting_deadline=ahead + window), "ahead of now"),
+    ):
+        with pytest.raises(ReceiptNotValidError, match=why):
+            check_receipt(contracts, changed, by)
+    with pytest.raises(ReceiptNotValidError, match="not of 0x"):
+        check_receipt(contracts, receipt, signature, stranger)
+    for spoilt in (
+        {},
+        [],
+        {"receipt": body["receipt"], "signature": "0x1"},
+        body | {"receipt": {"index": -1}},
+    ):
+        with pytest.raises(BadInputError, match="no receipt"):
+            parse_receipt(spoilt)
