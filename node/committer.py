@@ -85,16 +85,16 @@ class Committer:
         # Before posting, so that a challenger who sees the root on chain can ask for the batch by it.
         self._journal.update_batch(_number(batch), root="0x" + root.hex())
         salt, model_id = bytes.fromhex(batch.salt[2:]), bytes.fromhex(batch.model_id[2:])
-        if not self._ledger.batch_of(self._outbox.address, salt):
+        if not self._ledger.batch_of(self._outbox.provider, salt):
             if self._is_delayed(batch) or not self._is_covered(batch):
                 return
-            call = self._ledger.post_batch(self._outbox.address, root, salt, model_id, len(rows))
+            call = self._ledger.post_batch(self._outbox.provider, root, salt, model_id, len(rows))
             try:
                 self._outbox.send(call, f"post:{batch.salt}")
                 self._metrics.batches_posted.inc()
             except ContractError:
                 # A transaction of the time before a kill may have been mined in between.
-                if not self._ledger.batch_of(self._outbox.address, salt):
+                if not self._ledger.batch_of(self._outbox.provider, salt):
                     raise
         self._note_posted(batch)
 
@@ -113,7 +113,11 @@ class Committer:
         A batch cannot be split: its receipts name its salt, and a salt is used once. So it waits for a deposit;
         `Health` says how much and until when.
         """
-        free, needed = self._stake.free_stake(self._outbox.address), batch.count * self._lock_wei()
+        if self._stake.is_paused(self._outbox.provider):
+            why = "ProviderPaused: a response was lost; nothing is posted until `gainsay provider resume`"
+            self._journal.update_batch(_number(batch), failure=why)
+            return False
+        free, needed = self._stake.free_stake(self._outbox.provider), batch.count * self._lock_wei()
         if free >= needed:
             return True
         why = f"its {batch.count} answers lock {needed} wei, but only {free} wei of the stake are free"
@@ -126,7 +130,7 @@ class Committer:
         return self._lock_per_response
 
     def _note_posted(self, batch: BatchRow) -> None:
-        chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))
+        chain_batch_id = self._ledger.batch_of(self._outbox.provider, bytes.fromhex(batch.salt[2:]))
         if not chain_batch_id:
             return  # not in this view of the chain yet
         posted = self._ledger.batch(chain_batch_id)
@@ -143,7 +147,7 @@ class Committer:
     # --- settling
 
     def _settle(self, batch: BatchRow) -> None:
-        chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))
+        chain_batch_id = self._ledger.batch_of(self._outbox.provider, bytes.fromhex(batch.salt[2:]))
         if not chain_batch_id:
             log.warning("batch was reorganised away", batch=batch.chain_batch_id)
             self._journal.update_batch(_number(batch), state=BatchState.SEALED, chain_batch_id=None)

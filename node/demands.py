@@ -123,7 +123,7 @@ class DemandAnswerer:
         )
         closed = {claim["receipt_id"] for name, claim in events if name != "ReceiptClaimed"}
         for name, claim in events:
-            is_own = name == "ReceiptClaimed" and claim["provider"] == self._outbox.address
+            is_own = name == "ReceiptClaimed" and claim["provider"] == self._outbox.provider
             if is_own and claim["receipt_id"] not in closed and now <= int(claim["answer_deadline"]):
                 yield self._claim(claim)
 
@@ -161,7 +161,7 @@ class DemandAnswerer:
 
     def _is_own(self, batch_id: int) -> bool:
         posted = self._journal.events(names=["BatchPosted"], batch_id=batch_id)
-        return any(json.loads(event.arguments)["provider"] == self._outbox.address for event in posted)
+        return any(json.loads(event.arguments)["provider"] == self._outbox.provider for event in posted)
 
     def _ask(self, batch_id: int, index: int, deadline: int) -> Demand:
         ledger = self._contracts.ledger

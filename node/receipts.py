@@ -79,6 +79,7 @@ class ReceiptDesk:
                 output_ids=pack_token_ids(output_ids),
                 max_tokens=max_tokens,
                 fee_wei=str(self._fee_wei),
+                signer=self._signer.address,
                 finish_reason=finish_reason,
                 answered_at=now,
                 generation_ms=generation_ms,
@@ -93,8 +94,11 @@ class ReceiptDesk:
         return IssuedReceipt(row.id, row.receipt_id, time.perf_counter() - started)
 
     def sign_left_over(self) -> int:
-        """Sign what the last stop left unsigned. Returns how many there were."""
-        left = self._journal.unsigned()
+        """Sign what the last stop left unsigned. Returns how many there were.
+
+        What names a key that was replaced since stays unsigned: nobody was given it.
+        """
+        left = [entry for entry in self._journal.unsigned() if entry[1].signer == self._signer.address]
         for batch, row in left:
             self._sign(batch, row)
         return len(left)
@@ -135,6 +139,7 @@ def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:
         fields=fields_of(row),
         issued_at=row.answered_at,
         posting_deadline=batch.posting_deadline,
+        signer=row.signer or provider,
     )
 
 

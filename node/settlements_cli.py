@@ -71,7 +71,8 @@ def show(
     """Show one batch, one dispute or one account."""
     from contracts.bindings.settings import SettingsError
 
-    from .settlements import account_facts, batch_facts, game_facts, response_states
+    from .accounts import account_facts
+    from .settlements import batch_facts, game_facts, response_states
 
     if sum(choice is not None for choice in (batch, dispute, account)) != 1:
         raise SettingsError("name one of --batch, --dispute and --account")

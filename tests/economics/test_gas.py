@@ -71,7 +71,7 @@ def test_the_ask_price_pays_for_showing_the_longest_answer(arena: Arena) -> None
     shown(arena, 256, asking)  # the first one makes the ledger's slots, which is paid once
     assert shown(arena, 256, asking).gas_used == pytest.approx(GAS.show, rel=_NEAR)
     longest = shown(arena, 2048, asking).gas_used
-    assert asking[1:] == pytest.approx([GAS.ask] * 2, rel=_NEAR)
+    assert all(0.7 * GAS.ask < gas < 1.2 * GAS.ask for gas in asking[1:]), asking  # less while others wait
     print(f"2,048 tokens shown: {longest} gas")
     for name, parameters in (("l1", L1), ("l2", L2)):
         assert parameters.ask_price >= longest * GAS_PRICE_GWEI[name] * 10**9, name
