@@ -23,6 +23,14 @@ from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import NotProvable, SyntheticModel, seal_verifier_sources
 
 
+def resume_provider(contracts: ProtocolContracts, owner: Sender) -> None:
+    """What an owner does whose provider lost a response and is paused: a new bond."""
+    stake, key = contracts.stake, secrets.token_hex(4)
+    contracts.chain.request("evm_increaseTime", [1])  # not in the second of the loss
+    owner.send(stake.deposit(stake.parameters().provider_bond), key=f"bond {key}")
+    owner.send(stake.resume(), key=f"resume {key}")
+
+
 @dataclass
 class PostedBatch:
     batch_id: int
@@ -57,11 +65,7 @@ class Arena:
         return ModelRules(model.step_count, model.vocabulary, model.end_tokens, DEVNET.arity)
 
     def resume(self) -> None:
-        """What an owner does whose provider lost a response and is paused."""
-        stake, key = self.contracts.stake, secrets.token_hex(4)
-        self.local_chain.pass_time(1)  # not in the second of the loss
-        self.provider.send(stake.deposit(DEVNET.provider_bond), key=f"bond {key}")
-        self.provider.send(stake.resume(), key=f"resume {key}")
+        resume_provider(self.contracts, self.provider)
 
     def post(self, fields: Sequence[ResponseFields]) -> PostedBatch:
         """The provider posts, and resumes before if an earlier game's loss paused it."""
