@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.openings import open_game
 from contracts.bindings.receipts import receipt_signer, sign_receipt
-from contracts.protocol.game import Outcome
+from contracts.protocol.game import Outcome, Phase
 from contracts.protocol.response import Receipt
 from node.errors import KeyNotNamedError, ReceiptNotValidError
 from node.provider import CommittedServing, Provider
@@ -75,7 +76,7 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
     assert shown["bond_wei"] == shown["bond_needed_wei"] == str(2 * 10**18)
     assert [entry["left_wei"] for entry in shown["signers"]] == [str(5 * 10**18)]  # type: ignore[attr-defined]
 
-    with command.serving(*flags, deposit="0") as process:
+    with command.serving(*flags, "--batch-interval", "8", deposit="0") as process:
         receipt_id = command.ask("three keys")
         command.wait_until(lambda: command.receipt(receipt_id)["batch_state"] == "posted", 20)
         receipt = command.receipt(receipt_id)
@@ -93,10 +94,24 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
         assert facts["backing_wei"] == str(5 * 10**18)
         assert run_check(command, file, operator).returncode == 6
 
+        signed, _ = parse_receipt(receipt)
+        challenger = local_chain.sender(CHALLENGER, journal="three keys")
+        path = [bytes.fromhex(node[2:]) for node in receipt["path"]]  # type: ignore[attr-defined]
+        open_game(
+            contracts, challenger, number, signed.index, signed.fields, path, secret=bytes(32), key="open",
+        )  # fmt: skip
+        game_id = contracts.game.game_count()
+        command.wait_until(lambda: contracts.game.game(game_id).phase is Phase.AWAIT_CHALLENGE, 20)
+        challenger.send(contracts.game.concede(game_id), "concede")
+
+        promised = command.ask("replaced meanwhile")
         as_account(command, owner, "set-operator", accounts[NEXT_OPERATOR])
         command.wait_until(lambda: "neither the owner nor the operator" in (command.unready() or ""), 10)
         assert command.post("refused").status_code == 503 and process.poll() is None
+        time.sleep(9)
+        assert command.receipt(promised)["batch_state"] == "open"  # due, and not even sealed
         as_account(command, owner, "set-operator", operator)
+        command.wait_until(lambda: command.receipt(promised)["batch_state"] == "posted", 20)
         command.wait_until(lambda: command.unready() is None, 15)
 
         as_account(command, owner, "retire-signer", key)
