@@ -37,6 +37,7 @@ class _Signed(BaseModel):
     sampling_hash: HexId
     fee_wei: _Word
     payer: Address
+    fee_token: Address
     issued_at: _Second
     posting_deadline: _Second
     signer: Address
@@ -62,7 +63,7 @@ def parse_receipt(body: object) -> tuple[Receipt, bytes]:
             f"this is no receipt ({name}: {first['msg'].lower()}); save what GET /v1/receipts/ID answers"
         ) from error
     values: dict[str, Any] = read.receipt.model_dump()
-    for name in ("provider", "payer", "signer"):
+    for name in ("provider", "payer", "fee_token", "signer"):
         values[name] = to_checksum_address(values[name])
     for name in ("model_id", "batch_salt", "prompt_hash", "output_hash", "sampling_hash"):
         values[name] = bytes.fromhex(values[name][2:])
