@@ -51,6 +51,7 @@ COMMANDS: dict[str, Entry] = {
         "prover.model.cli:app", "From a GGUF file to a registered model.", more=("devnet.model_cli:app",)
     ),
     "provider": Entry("node.cli:app", "Serve a model: HTTP API, committer and defender."),
+    "receipt": Entry("node.receipt_cli:app", "Check the receipts that providers sign."),
     "challenger": Entry("challenger.cli:app", "Re-run responses and dispute the wrong ones."),
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),
     "settlements": Entry("node.settlements_cli:app", "Batches, disputes, stakes, bonds and credits."),

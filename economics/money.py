@@ -56,7 +56,10 @@ def voided(parameters: ProtocolParameters, open_games: int) -> Voided:
 
 
 def bond_of_provider_burned(parameters: ProtocolParameters, lost_before: int) -> int:
-    """What a lost response burns beside its lock: the provider's bond, the first time."""
+    """What a lost response burns beside its lock: the provider's bond, once for all that was posted behind it.
+
+    `lost_before`: earlier losses of responses that were posted behind the same bond; a new one is deposited to resume.
+    """
     return parameters.provider_bond if lost_before == 0 else 0
 
 

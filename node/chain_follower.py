@@ -19,6 +19,7 @@ from contracts.protocol.game import Game
 
 from .backing import StakeView
 from .errors import ChainMismatchError
+from .keys import KeyState
 from .records import plain_event
 from .store import BatchRow, BatchState, ChainEventRow, Journal
 
@@ -34,11 +35,12 @@ class ChainState:
 
     head: Block
     account: StakeAccount
+    keys: KeyState
     free_stake_wei: int
     stake_views: tuple[StakeView, ...]  # at the head, and at the newest confirmed block
     credits_wei: int
     delayed_until: int  # first second at which a guardian does not delay new batches and rewards (any more)
-    balance_wei: int
+    balance_wei: int  # of the account that sends
     totals: VaultTotals
     games: Mapping[int, Game]  # the open ones
     seen_at: float  # time.monotonic()
@@ -68,8 +70,17 @@ class ChainFollower:
     """Reads events into the journal and refreshes `state`; one call of `step` at a time."""
 
     def __init__(
-        self, contracts: ProtocolContracts, journal: Journal, provider: str, *, confirmations: int = 0
+        self,
+        contracts: ProtocolContracts,
+        journal: Journal,
+        provider: str,
+        *,
+        account: str | None = None,
+        receipt_key: str | None = None,
+        confirmations: int = 0,
     ) -> None:
+        """`account` sends and `receipt_key` signs receipts for the provider (None: its owner's address does)."""
+        self._account, self._receipt_key = account or provider, receipt_key or account or provider
         self._contracts, self._journal, self._provider = contracts, journal, provider
         self._confirmations = confirmations
         self._first_block_hash = contracts.chain.genesis_hash
@@ -100,11 +111,12 @@ class ChainFollower:
         self.state = ChainState(
             head=head,
             account=stake.account(self._provider),
+            keys=KeyState.read(self._contracts, self._provider, self._account, self._receipt_key),
             free_stake_wei=view.free_wei,
             stake_views=tuple(views),
             credits_wei=stake.credits(self._provider),
             delayed_until=stake.delayed_until(),
-            balance_wei=chain.balance_wei(self._provider),
+            balance_wei=chain.balance_wei(self._account),
             totals=stake.totals(),
             games=self._open_games(),
             seen_at=time.monotonic(),

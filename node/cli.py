@@ -46,6 +46,10 @@ Devnet = Annotated[
     bool, typer.Option("--devnet", help="Use the chain and the account of `gainsay devnet up`.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ProviderAddress = Annotated[
+    str | None,
+    typer.Option("--provider", metavar="ADDRESS", help="The provider's owner (default: the account itself)."),
+]
 
 _DEVNET_DEPOSIT_WEI = 100 * 10**18
 
@@ -74,18 +78,39 @@ def run(
             help="Deposit this much first when no stake is free (devnet default 100).",
         ),
     ] = None,
+    provider: ProviderAddress = None,
+    receipt_account: Annotated[
+        str | None,
+        typer.Option(help="An account of the RPC endpoint that signs receipts (default: --account)."),
+    ] = None,
+    receipt_keystore: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keystore of the receipt key; its password comes from GAINSAY_RECEIPT_KEYSTORE_PASSWORD[_FILE]."
+        ),
+    ] = None,
+    receipt_allowance: Annotated[
+        int | None,
+        typer.Option(
+            parser=_ether,
+            metavar="AMOUNT",
+            help="What all receipts together may cost, of an owner's own node (default: one whole batch).",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Serve a model over an OpenAI-compatible API, post batches and defend them."""
     settings = settings_of(
         devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
-        database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei,
+        database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, provider=provider,
+        receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
     )  # fmt: skip
     _require_free_port(settings.host, settings.port)
 
     from prover.progress import reporting
 
     from .chain_access import open_chain, open_signer
+    from .keys import open_receipt_key
     from .log_setup import configure_logging
     from .model_loading import load_serving
     from .provider import Provider
@@ -95,16 +120,31 @@ def run(
     signer = open_signer(settings, access.chain)
     with reporting() as report:
         serving = load_serving(settings, access, report)
-    provider = Provider(settings, access, serving, signer)
-    if provider.capacity.games is None and not access.is_devnet:
-        _measure(provider.capacity, serving, settings.default_max_tokens)
-    with provider.outbox.running_alone():
-        wanted = deposit_ether if deposit_ether is not None else (_DEVNET_DEPOSIT_WEI if devnet else 0)
-        stake = access.contracts.stake
-        if wanted and stake.free_stake(signer.address) < access.parameters.lock_per_response:
-            provider.outbox.send(stake.deposit(wanted), "deposit at start")
-        provider.prepare()
-        _serve(provider.app, settings.host, settings.port, _ready_line(provider, serving, settings))
+    node = Provider(settings, access, serving, signer, open_receipt_key(settings, access.chain, signer))
+    if node.capacity.games is None and not access.is_devnet:
+        _measure(node.capacity, serving, settings.default_max_tokens)
+    with node.outbox.running_alone():
+        _deposit_at_start(node, access, deposit_ether, devnet)
+        node.prepare()
+        _serve(node.app, settings.host, settings.port, _ready_line(node, serving, settings))
+
+
+def _deposit_at_start(node: Any, access: Any, wanted: int | None, devnet: bool) -> None:
+    """Only an owner's own node deposits: stake belongs to who sends it. Raises UsageError."""
+    from prover.errors import UsageError
+
+    if node.address != node.outbox.address:
+        if wanted:
+            raise UsageError(
+                f"{node.outbox.address} is not the owner of provider {node.address}: what it deposited would be its own "
+                "stake; leave out --deposit-ether and let the owner run `gainsay provider deposit`"
+            )
+        return
+    if wanted is None:
+        wanted = _DEVNET_DEPOSIT_WEI if devnet else 0
+    stake = access.contracts.stake
+    if wanted and stake.free_stake(node.address) < access.parameters.lock_per_response:
+        node.outbox.send(stake.deposit(wanted), "deposit at start")
 
 
 @app.command()
@@ -208,6 +248,7 @@ def request_exit(
 
 @app.command()
 def status(
+    provider: ProviderAddress = None,
     rpc: Rpc = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
@@ -215,25 +256,122 @@ def status(
     devnet: Devnet = False,
     as_json: Json = False,
 ) -> None:
-    """Show the provider's stake, locks, credits and balance."""
+    """Show a provider's stake, locks, bond, keys, credits and balance; with --provider it needs no key."""
+    from .chain_access import open_chain, open_signer
+    from .keys import provider_of
+
+    settings = settings_of(devnet, rpc, deployment, keystore, account, provider=provider)
+    access = open_chain(settings)
+    address = provider_of(settings, "") or open_signer(settings, access.chain).address
+    _print_account(access, address, as_json)
+
+
+@app.command("set-operator")
+def set_operator(
+    address: Annotated[str, typer.Argument(help="Who posts and plays from now on; 'none' takes it away.")],
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Name the account that posts and plays for the owner; the one before can do nothing any more."""
+    from .keys import NOBODY, checksum
+
+    operator = NOBODY if address == "none" else checksum(address)
     access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    _by_hand(outbox, access.contracts.stake.set_operator(operator), f"operator {operator}")
+    _print_account(access, outbox.address, as_json)
+
+
+@app.command("add-signer")
+def add_signer(
+    address: Annotated[str, typer.Argument(help="A key that signs receipts.")],
+    allowance: Annotated[
+        int,
+        typer.Option(
+            parser=_ether,
+            metavar="AMOUNT",
+            help="What all its receipts together may cost: 10, or '500 gwei'.",
+        ),
+    ],
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """Register a key for receipts, or raise the allowance of one; an allowance is never lowered."""
+    from .keys import checksum
+
+    signer = checksum(address)
+    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    _by_hand(
+        outbox, access.contracts.stake.register_signer(signer, allowance), f"signer {signer} {allowance}"
+    )
+    _print_account(access, outbox.address, as_json)
+
+
+@app.command("retire-signer")
+def retire_signer(
+    address: Annotated[str, typer.Argument(help="The key whose receipts end.")],
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """End a key for ever: receipts dated later than now are void."""
+    from .keys import checksum
+
+    signer = checksum(address)
+    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    _by_hand(outbox, access.contracts.stake.retire_signer(signer), f"retire signer {signer}")
+    _print_account(access, outbox.address, as_json)
+
+
+@app.command()
+def resume(
+    rpc: Rpc = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
+    as_json: Json = False,
+) -> None:
+    """End the pause that followed a lost response; the whole bond must be there again."""
+    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    _by_hand(outbox, access.contracts.stake.resume(), "resume")
     _print_account(access, outbox.address, as_json)
 
 
 def _chain_side(
     devnet: bool, rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None
 ) -> Any:
-    """(ChainAccess, Outbox) of the provider's account, with the database that the running node uses."""
+    """(ChainAccess, Outbox) of the owner's account, with the database that a node on this machine uses.
+
+    Raises UsageError when the account is not the owner of the provider that the settings name.
+    """
     from contracts.bindings.sender import sender_on_engine
     from contracts.bindings.settings import STATE
+    from prover.errors import UsageError
 
     from .chain_access import default_database, open_chain, open_signer
+    from .keys import provider_of
     from .outbox import Outbox
     from .store import open_engine
 
     settings = settings_of(devnet, rpc, deployment, keystore, account)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
+    if (owner := provider_of(settings, signer.address)) != signer.address:
+        raise UsageError(
+            f"this is for the key of the provider's owner, {owner}; {signer.address} is another account: name the "
+            "owner's with --keystore"
+        )
     url = settings.database_url or default_database(
         access.chain, access.contracts.ledger.address, signer.address, STATE / "provider"
     )
@@ -278,17 +416,23 @@ def _require_unpromised(amount_wei: int, unpromised_wei: int) -> None:
 
 
 def _print_account(access: Any, address: str, as_json: bool) -> None:
-    from .settlements import account_facts
+    from .accounts import account_facts, key_facts
 
-    values = account_facts(access.contracts, address)
+    values = account_facts(access.contracts, address) | key_facts(access.contracts, address)
     if as_json:
         typer.echo(json.dumps(values))
         return
     from contracts.protocol.ether import show_ether
 
+    signers = values.pop("signers")
     for name, value in values.items():
         shown = show_ether(int(value)) if name.endswith("_wei") else value
         typer.echo(f"{name.removesuffix('_wei').replace('_', ' '):<18}{shown}")
+    for key in signers:
+        state = (
+            "retired" if key["retired_at"] else f"{show_ether(int(key['left_wei']))} of its allowance left"
+        )
+        typer.echo(f"{'receipt key':<18}{key['signer']}, {state}")
 
 
 def _require_free_port(host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""Posts batches by their deadline, finalises them, and collects fees.
+"""Posts batches by their deadline and finalises them.
 
 A batch that the free stake does not cover is left until it does; those behind it go first. Every round reads the chain before it acts, so a kill anywhere is repaired by the next round: a batch that is on
 chain is never posted twice (the ledger maps provider and salt to it), one that is not is posted.
@@ -19,7 +19,6 @@ from contracts.bindings.inference_ledger import Batch, ResponseStatus
 from .errors import DatabaseError
 from .metrics import Metrics
 from .outbox import Outbox
-from .receipts import fields_of
 from .records import batch_tree
 from .store import BatchRow, BatchState, Journal, ResponseRow, ResponseState
 
@@ -47,7 +46,6 @@ class Committer:
         self._ledger, self._stake = contracts.ledger, contracts.stake
         self._lock_per_response: int | None = None
         self._journal, self._outbox, self._metrics, self._now = journal, outbox, metrics, now
-        self._fees_done: set[str] = set()  # leaves; only saves look-ups
 
     def step(self) -> None:
         """One round of both kinds; the node gives each a thread of its own, so that neither holds up the other."""
@@ -63,9 +61,8 @@ class Committer:
         self._each([BatchState.SEALED], self._post)
 
     def settle(self) -> None:
-        """Finalise posted batches and collect their fees."""
+        """Finalise posted batches."""
         self._each([BatchState.POSTED], self._settle)
-        self._claim_fees()
 
     def _each(self, states: Sequence[BatchState], work: Callable[[BatchRow], None]) -> None:
         """A failing batch does not hold up the others. Raises the first failure at the end."""
@@ -88,16 +85,16 @@ class Committer:
         # Before posting, so that a challenger who sees the root on chain can ask for the batch by it.
         self._journal.update_batch(_number(batch), root="0x" + root.hex())
         salt, model_id = bytes.fromhex(batch.salt[2:]), bytes.fromhex(batch.model_id[2:])
-        if not self._ledger.batch_of(self._outbox.address, salt):
+        if not self._ledger.batch_of(self._outbox.provider, salt):
             if self._is_delayed(batch) or not self._is_covered(batch):
                 return
-            call = self._ledger.post_batch(root, salt, model_id, len(rows))
+            call = self._ledger.post_batch(self._outbox.provider, root, salt, model_id, len(rows))
             try:
                 self._outbox.send(call, f"post:{batch.salt}")
                 self._metrics.batches_posted.inc()
             except ContractError:
                 # A transaction of the time before a kill may have been mined in between.
-                if not self._ledger.batch_of(self._outbox.address, salt):
+                if not self._ledger.batch_of(self._outbox.provider, salt):
                     raise
         self._note_posted(batch)
 
@@ -116,7 +113,11 @@ class Committer:
         A batch cannot be split: its receipts name its salt, and a salt is used once. So it waits for a deposit;
         `Health` says how much and until when.
         """
-        free, needed = self._stake.free_stake(self._outbox.address), batch.count * self._lock_wei()
+        if self._stake.is_paused(self._outbox.provider):
+            why = "ProviderPaused: a response was lost; nothing is posted until `gainsay provider resume`"
+            self._journal.update_batch(_number(batch), failure=why)
+            return False
+        free, needed = self._stake.free_stake(self._outbox.provider), batch.count * self._lock_wei()
         if free >= needed:
             return True
         why = f"its {batch.count} answers lock {needed} wei, but only {free} wei of the stake are free"
@@ -129,7 +130,7 @@ class Committer:
         return self._lock_per_response
 
     def _note_posted(self, batch: BatchRow) -> None:
-        chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))
+        chain_batch_id = self._ledger.batch_of(self._outbox.provider, bytes.fromhex(batch.salt[2:]))
         if not chain_batch_id:
             return  # not in this view of the chain yet
         posted = self._ledger.batch(chain_batch_id)
@@ -146,7 +147,7 @@ class Committer:
     # --- settling
 
     def _settle(self, batch: BatchRow) -> None:
-        chain_batch_id = self._ledger.batch_of(self._outbox.address, bytes.fromhex(batch.salt[2:]))
+        chain_batch_id = self._ledger.batch_of(self._outbox.provider, bytes.fromhex(batch.salt[2:]))
         if not chain_batch_id:
             log.warning("batch was reorganised away", batch=batch.chain_batch_id)
             self._journal.update_batch(_number(batch), state=BatchState.SEALED, chain_batch_id=None)
@@ -203,26 +204,6 @@ class Committer:
                     return ResponseState.PENDING
             return ResponseState.FINAL
         return ResponseState.FINAL if on_chain.released else ResponseState.PENDING
-
-    # --- fees
-
-    def _claim_fees(self) -> None:
-        for event in self._journal.events(names=["FeePaid"]):
-            leaf = json.loads(event.arguments)["leaf"]
-            row = None if leaf in self._fees_done else self._journal.find_response(leaf)
-            if row is None or row.fee_claimed:
-                self._fees_done.add(leaf)
-            if row is None or row.fee_claimed or row.state != ResponseState.FINAL:
-                continue
-            batch = self._journal.batch(row.batch_id)
-            assert batch is not None
-            if batch.chain_batch_id is None:
-                continue
-            if self._ledger.fee_escrow(bytes.fromhex(row.leaf[2:])).amount:
-                path = batch_tree(self._journal.responses_of(_number(batch))).path(row.index_in_batch)
-                call = self._ledger.claim_fee(batch.chain_batch_id, row.index_in_batch, fields_of(row), path)
-                self._outbox.send(call, f"fee:{row.leaf}")
-            self._journal.mark_fee_claimed(row.id)
 
 
 def _number(batch: BatchRow) -> int:

@@ -93,7 +93,7 @@ class Defender:
         states = []
         for event in self._journal.open_games():
             try:
-                if json.loads(event.arguments)["provider"] == self._outbox.address:
+                if json.loads(event.arguments)["provider"] == self._outbox.provider:
                     assert event.game_id is not None
                     if self._is_free(event.game_id):
                         states.append(read_game_state(self._contracts, event.game_id, self._rules, head))

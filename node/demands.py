@@ -21,7 +21,7 @@ import structlog
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, TransactionTimedOut
-from contracts.bindings.inference_ledger import ReceiptStatus
+from contracts.bindings.receipt_claims import ReceiptStatus
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.token_ids import unpack_token_ids
@@ -123,24 +123,24 @@ class DemandAnswerer:
         )
         closed = {claim["receipt_id"] for name, claim in events if name != "ReceiptClaimed"}
         for name, claim in events:
-            is_own = name == "ReceiptClaimed" and claim["provider"] == self._outbox.address
+            is_own = name == "ReceiptClaimed" and claim["provider"] == self._outbox.provider
             if is_own and claim["receipt_id"] not in closed and now <= int(claim["answer_deadline"]):
                 yield self._claim(claim)
 
     def _claim(self, claim: dict[str, Any]) -> Demand:
-        ledger, identity = self._contracts.ledger, bytes.fromhex(claim["receipt_id"][2:])
+        receipts, identity = self._contracts.receipts, bytes.fromhex(claim["receipt_id"][2:])
 
         def answer() -> Call | None:
             row = self._journal.find_response(claim["leaf"])
             if row is None:
                 self._lost("claimed receipt is not in the database", receipt=claim["receipt_id"])
                 return None
-            return ledger.answer_claim(identity, self._path(row))
+            return receipts.answer_claim(identity, self._path(row))
 
         return Demand(
             name=f"answer:{claim['receipt_id']}",
             deadline=int(claim["answer_deadline"]),
-            is_open=lambda: ledger.receipt_claim(identity).status is ReceiptStatus.CLAIMED,
+            is_open=lambda: receipts.receipt_claim(identity).status is ReceiptStatus.CLAIMED,
             answer=answer,
         )
 
@@ -161,7 +161,7 @@ class DemandAnswerer:
 
     def _is_own(self, batch_id: int) -> bool:
         posted = self._journal.events(names=["BatchPosted"], batch_id=batch_id)
-        return any(json.loads(event.arguments)["provider"] == self._outbox.address for event in posted)
+        return any(json.loads(event.arguments)["provider"] == self._outbox.provider for event in posted)
 
     def _ask(self, batch_id: int, index: int, deadline: int) -> Demand:
         ledger = self._contracts.ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError
+from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError, ProofRejectedError
 
 
 class ChainMismatchError(ChainError):
@@ -17,12 +17,20 @@ class StakeMissingError(ChainError):
     """The provider has too little free stake or ether to back a single response."""
 
 
+class KeyNotNamedError(ChainError):
+    """The provider's owner did not name the node's account or its receipt key, or does not any more."""
+
+
 class DatabaseError(EnvironmentMissingError):
     """The database cannot be opened, or belongs to another deployment."""
 
 
 class PortInUseError(EnvironmentMissingError):
     """Another program listens on the port."""
+
+
+class ReceiptNotValidError(ProofRejectedError):
+    """A receipt with which nothing can be claimed from its provider."""
 
 
 class UnknownReceiptError(NotFoundError):

@@ -36,6 +36,8 @@ class Health:
         backing: Backing,
         *,
         failure_of: Callable[[str], str | None],
+        lock_wei: int,
+        bond_wei: int,
         posting_window_s: int,
         poll_s: float,
         max_head_age_s: float | None,
@@ -44,13 +46,19 @@ class Health:
         self._journal, self._follower, self._backing = journal, follower, backing
         self._failure_of, self._posting_window_s = failure_of, posting_window_s
         self._silence_s, self._max_head_age_s = _CHAIN_SILENCE_S + 2 * poll_s, max_head_age_s
+        self._lock_wei, self._bond_wei = lock_wei, bond_wei
         self._alerted_at = -math.inf
 
     def reason(self) -> str | None:
         """Why no answer can be backed, or None. Touches the database, never the chain."""
         try:
             return (
-                self._chain_reason() or self._delay_reason() or self._posting_reason() or self._stake_reason()
+                self._chain_reason()
+                or self._key_reason()
+                or self._pause_reason()
+                or self._delay_reason()
+                or self._posting_reason()
+                or self._stake_reason()
             )
         except DatabaseError as error:
             return str(error)
@@ -83,13 +91,34 @@ class Health:
             )
         return None
 
+    def _key_reason(self) -> str | None:
+        if (state := self._follower.state) is None:
+            return None
+        return state.keys.account_reason() or state.keys.receipt_reason(self._lock_wei)
+
+    def _pause_reason(self) -> str | None:
+        """A lost response burned the bond: nothing is posted before the owner has made it whole and resumed."""
+        state = self._follower.state
+        if state is None or not state.account.is_paused:
+            return None
+        account, needed = state.account, self._bond_wei + self._backing.shortfall_wei()
+        missing = max(0, needed - max(0, account.total - account.locked - account.exiting))
+        mend = f"deposit {show_ether(missing)} and run" if missing else "run"
+        reason = f"paused: a response was lost; {mend} `gainsay provider resume`"
+        deadline = self._journal.next_posting_deadline()
+        if deadline is not None:
+            left = deadline - self._follower.clock.now()
+            reason += f" by {self._moment(deadline)} ({left} s left), or receipts that are not on chain yet can be slashed"
+            self._alert(reason, left, missing)
+        return reason
+
     def _delay_reason(self) -> str | None:
         state = self._follower.state
         if state is None or state.delayed_until <= self._follower.clock.now():
             return None
         return (
             "the guardian of this deployment delays new batches until "
-            f"{datetime.fromtimestamp(state.delayed_until, UTC):%Y-%m-%d %H:%M:%S} UTC; answers that are not on chain yet "
+            f"{self._moment(state.delayed_until)}; answers that are not on chain yet "
             "are posted then, and their receipts' deadlines wait as well"
         )
 
@@ -98,7 +127,7 @@ class Health:
         if deadline is None:
             return None
         left, short = deadline - self._follower.clock.now(), self._backing.shortfall_wei()
-        until = f"{datetime.fromtimestamp(deadline, UTC):%Y-%m-%d %H:%M:%S} UTC ({left} s left)"
+        until = f"{self._moment(deadline)} ({left} s left)"
         reason = None
         if short:
             reason = (
@@ -108,10 +137,23 @@ class Health:
         elif left < self._posting_window_s / 3:
             why = self._failure_of("poster") or "the last attempt has not ended yet"
             reason = f"answers must be on chain by {until} and are not: {why}"
-        if reason is not None and time.monotonic() - self._alerted_at > _ALERT_EVERY_S:
-            self._alerted_at = time.monotonic()
-            log.error("receipts are in danger", reason=reason, seconds_left=left, shortfall_wei=str(short))
+        if reason is not None:
+            self._alert(reason, left, short)
         return reason
+
+    def _alert(self, reason: str, seconds_left: int, shortfall_wei: int) -> None:
+        if time.monotonic() - self._alerted_at > _ALERT_EVERY_S:
+            self._alerted_at = time.monotonic()
+            log.error(
+                "receipts are in danger",
+                reason=reason,
+                seconds_left=seconds_left,
+                shortfall_wei=str(shortfall_wei),
+            )
+
+    @staticmethod
+    def _moment(timestamp: int) -> str:
+        return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def _stake_reason(self) -> str | None:
         if self._backing.available() < 1:

@@ -15,13 +15,15 @@ from contracts.bindings.sender import Mined, Sender
 
 
 class Outbox:
-    """One account's sender, with names for what is sent."""
+    """One account's sender, with names for what is sent; `provider` is for whom (None: for itself)."""
 
-    def __init__(self, sender: Sender, timeout_s: float = 120.0) -> None:
+    def __init__(self, sender: Sender, timeout_s: float = 120.0, provider: str | None = None) -> None:
         self._sender, self._timeout_s = sender, timeout_s
+        self.provider = provider or sender.address
 
     @property
     def address(self) -> str:
+        """The account that sends: the provider's owner or operator."""
         return self._sender.address
 
     def send(self, call: Call, name: str) -> Mined:
@@ -49,5 +51,5 @@ class Outbox:
         self._sender.recover()
 
     def running_alone(self) -> AbstractContextManager[None]:
-        """While it lasts no other provider can run for this account. Raises `AlreadyRunning`."""
-        return running_alone(self._sender.journal.leases, "provider", self.address)
+        """While it lasts no other node can run for this provider. Raises `AlreadyRunning`."""
+        return running_alone(self._sender.journal.leases, "provider", self.provider)

@@ -27,13 +27,14 @@ from .api.application import create_application
 from .backing import Backing
 from .capacity import Capacity
 from .chain_access import ChainAccess, default_database
-from .chain_follower import ChainFollower
+from .chain_follower import ChainFollower, ChainState
 from .committer import Committer
 from .defender import Defender
 from .demands import DemandAnswerer
-from .errors import StakeMissingError
+from .errors import KeyNotNamedError, StakeMissingError
 from .health import LEAST_BALANCE_WEI, Health
 from .inference import InferenceQueue
+from .keys import KeyState, provider_of
 from .metrics import Metrics
 from .outbox import Outbox
 from .receipts import Issuer, ReceiptDesk
@@ -73,31 +74,50 @@ class Provider:
     """All parts of one provider. `app` serves; its lifespan starts and stops the background workers."""
 
     def __init__(
-        self, settings: ProviderSettings, access: ChainAccess, serving: CommittedServing, signer: Signer
+        self,
+        settings: ProviderSettings,
+        access: ChainAccess,
+        serving: CommittedServing,
+        signer: Signer,
+        receipt_key: Signer | None = None,
     ) -> None:
+        """`signer` sends, for the provider that the settings name; `receipt_key` signs receipts (None: `signer`)."""
         contracts, parameters = access.contracts, access.parameters
-        self._access, self._serving, self.address = access, serving, signer.address
+        self._settings, self._access, self._serving = settings, access, serving
+        self.address = provider_of(settings, signer.address)
+        receipt_key = receipt_key or signer
         url = settings.database_url or default_database(
-            access.chain, contracts.ledger.address, signer.address, STATE / "provider"
+            access.chain, contracts.ledger.address, self.address, STATE / "provider"
         )
         engine = open_engine(url)
         self.journal = Journal(engine)
-        identity = [access.chain.genesis_hash.hex(), contracts.ledger.address, signer.address]
+        identity = [access.chain.genesis_hash.hex(), contracts.ledger.address, self.address]
         self.journal.bind_deployment(":".join([str(access.chain.chain_id), *identity]))
         sender = sender_on_engine(
             access.chain, signer, engine, confirmations=access.confirmations, create_tables=False
         )
-        self.outbox = Outbox(sender)
+        self.outbox = Outbox(sender, provider=self.address)
         self.metrics = Metrics()
         self.follower = ChainFollower(
-            contracts, self.journal, signer.address, confirmations=access.confirmations
+            contracts,
+            self.journal,
+            self.address,
+            account=signer.address,
+            receipt_key=receipt_key.address,
+            confirmations=access.confirmations,
         )
         clock = self.follower.clock
-        issuer = Issuer(access.chain.chain_id, contracts.ledger.address, signer.address, serving.model_id)
+        issuer = Issuer(
+            access.chain.chain_id,
+            contracts.ledger.address,
+            contracts.receipts.address,
+            self.address,
+            serving.model_id,
+        )
         interval = settings.batch_interval_s or max(1, min(300, parameters.posting_window // 6))
         self.desk = ReceiptDesk(
             self.journal,
-            signer,
+            receipt_key,
             issuer,
             BatchTerms(interval, parameters.posting_window, settings.batch_size),
             clock.now,
@@ -131,9 +151,9 @@ class Provider:
         )
         steps = {
             "follower": self.follower.step,
-            "poster": self._on_this_chain(self.committer.post_due),
+            "poster": self._on_this_chain(self._while_named(self.committer.post_due)),
             "settler": self._on_this_chain(self.committer.settle),
-            "defender": self._on_this_chain(self.defender.step),
+            "defender": self._on_this_chain(self._while_named(self.defender.step)),
             "demands": self._on_this_chain(self.demands.step),
         }
         self._workers = {
@@ -144,6 +164,8 @@ class Provider:
             self.follower,
             self.backing,
             failure_of=lambda name: self._workers[name].failure,
+            lock_wei=parameters.lock_per_response,
+            bond_wei=parameters.provider_bond,
             posting_window_s=parameters.posting_window,
             poll_s=settings.poll_s,
             max_head_age_s=access.max_head_age_s,
@@ -186,29 +208,62 @@ class Provider:
         )
 
     def prepare(self) -> None:
-        """Catch up with the chain, finish what the last stop left, and check that the stake suffices.
+        """Catch up with the chain, check the keys and the stake, and finish what the last stop left.
 
-        Raises StakeMissingError and what the bindings raise.
+        Raises KeyNotNamedError, StakeMissingError and what the bindings raise.
         """
         self.follower.step()
-        if left := self.desk.sign_left_over():
-            log.info("signed receipts that the last stop left unsigned", receipts=left)
-        self.outbox.recover()
         state = self.follower.state
         assert state is not None
-        if state.account.locked or self.journal.pending_response_count():
-            return  # earlier answers must be posted and defended, whatever is left for new ones
+        if (reason := state.keys.account_reason()) is not None:
+            raise KeyNotNamedError(reason)
+        self.outbox.recover()
+        # Earlier answers must be posted and defended, whatever is left for new ones: then `readiness` says the rest.
+        is_busy = bool(state.account.locked or self.journal.pending_response_count())
+        if not is_busy:
+            self._require_stake(state)
+        if state.keys.is_owner:
+            self._register_receipt_key(state.keys)
+        if not is_busy:
+            self._require_receipt_key()
+        if left := self.desk.sign_left_over():
+            log.info("signed receipts that the last stop left unsigned", receipts=left)
+
+    def _require_stake(self, state: ChainState) -> None:
+        if state.account.is_paused:
+            return  # `readiness` says how to resume
         lock = self._access.parameters.lock_per_response
         if state.free_stake_wei < lock:
+            bond = self._access.parameters.provider_bond
             raise StakeMissingError(
                 f"{self.address} has {show_ether(state.free_stake_wei)} of free stake but each answer locks "
-                f"{show_ether(lock)}; run `gainsay provider deposit` first"
+                f"{show_ether(lock)}, and a bond of {show_ether(bond)} stays free beside it; "
+                "run `gainsay provider deposit` first"
             )
         if state.balance_wei < LEAST_BALANCE_WEI:
             raise StakeMissingError(
-                f"{self.address} holds {show_ether(state.balance_wei)}, too little for gas; "
+                f"{state.keys.account} holds {show_ether(state.balance_wei)}, too little for gas; "
                 f"send it at least {show_ether(LEAST_BALANCE_WEI)}"
             )
+
+    def _register_receipt_key(self, keys: KeyState) -> None:
+        """An owner's own node names its receipt key itself; receipts count from the second of the registration on."""
+        batch = self._settings.batch_size * self._access.parameters.lock_per_response
+        wanted, key = self._settings.receipt_allowance, keys.receipt_signer
+        if key.retired_at or (key.registered_at and (wanted is None or wanted <= key.allowance)):
+            return
+        stake = self._access.contracts.stake
+        allowance = batch if wanted is None else wanted
+        call = stake.register_signer(keys.receipt_key, allowance)
+        self.outbox.send(call, f"receipt key {keys.receipt_key} {allowance}")
+        self.follower.step()  # the node's clock is the chain's: no receipt is dated earlier
+
+    def _require_receipt_key(self) -> None:
+        state = self.follower.state
+        assert state is not None
+        reason = state.keys.receipt_reason(self._access.parameters.lock_per_response)
+        if reason is not None:
+            raise KeyNotNamedError(reason)
 
     def readiness(self) -> str | None:
         """Why no answer can be backed now, or None."""
@@ -229,6 +284,17 @@ class Provider:
 
         def guarded() -> None:
             self.follower.require_same_chain()
+            step()
+
+        return guarded
+
+    def _while_named(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Nothing is sent that only the owner and its operator may send, once the account is neither any more."""
+
+        def guarded() -> None:
+            state = self.follower.state
+            if state is not None and (reason := state.keys.account_reason()) is not None:
+                raise KeyNotNamedError(reason)
             step()
 
         return guarded

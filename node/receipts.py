@@ -20,10 +20,11 @@ from .store.journal import BatchTerms, ReceiptNames
 
 @dataclass(frozen=True)
 class Issuer:
-    """What binds a receipt to one ledger and one model."""
+    """What binds a receipt to one deployment and one model."""
 
     chain_id: int
     ledger: str
+    receipts: str
     provider: str
     model_id: bytes
 
@@ -78,6 +79,7 @@ class ReceiptDesk:
                 output_ids=pack_token_ids(output_ids),
                 max_tokens=max_tokens,
                 fee_wei=str(self._fee_wei),
+                signer=self._signer.address,
                 finish_reason=finish_reason,
                 answered_at=now,
                 generation_ms=generation_ms,
@@ -92,8 +94,11 @@ class ReceiptDesk:
         return IssuedReceipt(row.id, row.receipt_id, time.perf_counter() - started)
 
     def sign_left_over(self) -> int:
-        """Sign what the last stop left unsigned. Returns how many there were."""
-        left = self._journal.unsigned()
+        """Sign what the last stop left unsigned. Returns how many there were.
+
+        What names a key that was replaced since stays unsigned: nobody was given it.
+        """
+        left = [entry for entry in self._journal.unsigned() if entry[1].signer == self._signer.address]
         for batch, row in left:
             self._sign(batch, row)
         return len(left)
@@ -105,7 +110,7 @@ class ReceiptDesk:
     def _sign(self, batch: BatchRow, row: ResponseRow) -> None:
         with self._signing:
             signature = sign_receipt(
-                self._signer, self.receipt(batch, row), self._issuer.chain_id, self._issuer.ledger
+                self._signer, self.receipt(batch, row), self._issuer.chain_id, self._issuer.receipts
             )
         self._journal.sign(row.id, _hex(signature))
         row.signature = _hex(signature)
@@ -113,7 +118,7 @@ class ReceiptDesk:
     def _names(self, batch: BatchRow, row: ResponseRow) -> ReceiptNames:
         receipt = self.receipt(batch, row)
         leaf = receipt.leaf(self._issuer.chain_id, self._issuer.ledger)
-        digest = receipt_id(receipt, self._issuer.chain_id, self._issuer.ledger)
+        digest = receipt_id(receipt, self._issuer.chain_id, self._issuer.receipts)
         return ReceiptNames(leaf=_hex(leaf), receipt_id=_hex(digest))
 
 
@@ -132,7 +137,9 @@ def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:
         batch_salt=bytes.fromhex(batch.salt[2:]),
         index=row.index_in_batch,
         fields=fields_of(row),
+        issued_at=row.answered_at,
         posting_deadline=batch.posting_deadline,
+        signer=row.signer or provider,
     )
 
 

@@ -49,7 +49,7 @@ class Records:
             "receipt_id": row.receipt_id,
             "response_id": row.id,
             "receipt": _plain(asdict(receipt)) | {"fee_wei": str(receipt.fee_wei)},
-            "domain": receipt_message(receipt, self._issuer.chain_id, self._issuer.ledger)["domain"],
+            "domain": receipt_message(receipt, self._issuer.chain_id, self._issuer.receipts)["domain"],
             "signature": row.signature,
             "leaf": row.leaf,
             "state": row.state,

@@ -14,11 +14,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from contracts.bindings.settings import (
     CONFIGURATION_FILE,
     STATE,
+    Address,
     ChainSettings,
     HexId,
     SettingsError,
@@ -41,6 +42,15 @@ class ProviderSettings(ChainSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32
     default_max_tokens: Annotated[int, Field(ge=1)] = 256
+
+    provider: Address | None = None  # the owner's address when the account is its operator; None: the account
+    receipt_account: Address | None = None  # signs receipts; None: the account itself
+    receipt_keystore: Path | None = None
+    receipt_keystore_password: SecretStr | None = None
+    receipt_keystore_password_file: Path | None = None
+    receipt_allowance: Wei | None = (
+        None  # what an owner's own node registers; None: the locks of one whole batch
+    )
 
     chain_id: Annotated[int, Field(ge=1)] | None = None
 

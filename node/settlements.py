@@ -1,4 +1,4 @@
-"""What the chain says about batches, disputes and accounts, read without a database."""
+"""What the chain says about batches and disputes, read without a database."""
 
 from __future__ import annotations
 
@@ -156,23 +156,6 @@ def audit(contracts: ProtocolContracts) -> dict[str, Any]:
         "credits_wei": str(totals.credits),
         "burned_wei": str(totals.burned),
         "differences": differences(books, contracts, block),
-    }
-
-
-def account_facts(contracts: ProtocolContracts, address: str) -> dict[str, Any]:
-    """Stake, locks, credits and balance of an account."""
-    account = contracts.stake.account(address)
-    return {
-        "address": address,
-        "stake_wei": str(account.total),
-        "locked_wei": str(account.locked),
-        "exiting_wei": str(account.exiting),
-        "exit_available_at": account.exit_available_at,
-        "free_wei": str(contracts.stake.free_stake(address)),
-        "credits_wei": str(contracts.stake.credits(address)),
-        "delayable_wei": str(contracts.stake.delayable_credits(address)),
-        "delayed_until": contracts.stake.delayed_until(),
-        "balance_wei": str(contracts.chain.balance_wei(address)),
     }
 
 

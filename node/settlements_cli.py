@@ -71,7 +71,8 @@ def show(
     """Show one batch, one dispute or one account."""
     from contracts.bindings.settings import SettingsError
 
-    from .settlements import account_facts, batch_facts, game_facts, response_states
+    from .accounts import account_facts
+    from .settlements import batch_facts, game_facts, response_states
 
     if sum(choice is not None for choice in (batch, dispute, account)) != 1:
         raise SettingsError("name one of --batch, --dispute and --account")
@@ -164,7 +165,7 @@ def withdraw(
     devnet: Devnet = False,
     as_json: Json = False,
 ) -> None:
-    """Send an account's credits to it: fees, won bonds, finished exits."""
+    """Send an account's credits to it: rewards, won bonds, finished exits."""
     from contracts.bindings.sender import sender_on_engine
     from contracts.bindings.settings import STATE
     from contracts.protocol.ether import show_ether

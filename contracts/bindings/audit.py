@@ -20,7 +20,7 @@ def differences(books: Books, contracts: ProtocolContracts, block: int) -> list[
 def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[tuple[str, object, object]]:
     stake, ledger = contracts.stake, contracts.ledger
     yield "totals", books.totals(), stake.totals(block=block)
-    for holder in sorted({ledger.address, contracts.game.address, *books.escrow}):
+    for holder in sorted({ledger.address, contracts.game.address, contracts.receipts.address, *books.escrow}):
         yield f"escrow of {holder}", books.escrow.get(holder, 0), stake.escrow_of(holder, block=block)
     yield "delayed until", books.delayed_until, stake.delayed_until(block=block)
     yield "delay left", books.delay_left, stake.delay_left(block=block)
@@ -29,6 +29,11 @@ def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[t
         yield f"credits of {address}", account.credits_wei, stake.credits(address, block=block)
         delayable = stake.delayable_credits(address, block=block)
         yield f"rewards of {address}", account.delayable_wei, delayable
+    for provider, operator in books.operators.items():
+        yield f"operator of {provider}", operator, stake.operator_of(provider, block=block)
+    for (provider, signer), key in books.signers.items():
+        stored_key = stake.receipt_signer(provider, signer, block=block)
+        yield f"receipt key {signer} of {provider}", key, stored_key
     for model_id, model in books.models.items():
         marked = contracts.registry.is_deprecated(model_id, block=block)
         yield f"mark of model 0x{model_id.hex()}", model.deprecated, marked
@@ -48,11 +53,12 @@ def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[t
     for provider, count in books.open_games.items():
         yield f"open games of {provider}", count, ledger.open_games_of(provider, block=block)
     for receipt_id, receipt in books.receipts.items():
-        claim = ledger.receipt_claim(receipt_id, block=block)
+        claim = contracts.receipts.receipt_claim(receipt_id, block=block)
         told = (receipt.status, receipt.claimant, receipt.provider, receipt.leaf, receipt.batch_id)
         stored = (claim.status, claim.claimant, claim.provider, claim.leaf, claim.batch_id)
         yield f"receipt 0x{receipt_id.hex()}", told, stored
-        yield f"answer to 0x{receipt_id.hex()}", receipt.answer_deadline, claim.answer_deadline
+        told_end = (receipt.answer_deadline, receipt.penalty_wei)
+        yield f"answer to 0x{receipt_id.hex()}", told_end, (claim.answer_deadline, claim.penalty)
     yield "games", len(books.games), contracts.game.game_count(block=block)
     for number, game in books.games.items():
         view = contracts.game.game(number, block=block)

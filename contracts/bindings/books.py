@@ -1,4 +1,4 @@
-"""What happened, as books: accounts, batches, responses, asks, games, receipts and totals from events alone.
+"""What happened, as books: accounts, keys, batches, responses, asks, games, receipts and totals from events alone.
 
 Nothing here asks a chain. What the contracts' views say after the last event is what the books say, to the wei;
 `audit.py` compares them.
@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from ..protocol.game import Outcome, Phase, Reason
 from ..protocol.parameters import NOBODY, ProtocolParameters
 from . import events as logs
-from .inference_ledger import Batch, ReceiptStatus, ResponseState, RewardPot
-from .provider_stake import StakeAccount, VaultTotals
+from .inference_ledger import Batch, ResponseState, RewardPot
+from .provider_stake import ReceiptSigner, StakeAccount, VaultTotals
+from .receipt_claims import ReceiptStatus
 
 #: A response that nobody asked for and that never had a game.
 UNTOUCHED = ResponseState(0, 0, False, False, False, False, 0, 0, NOBODY)
-_EMPTY = StakeAccount(0, 0, 0, 0)
+_EMPTY = StakeAccount(0, 0, 0, 0, 0, False)
+_UNKNOWN_KEY = ReceiptSigner(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Books:
     accounts: dict[str, AccountBook] = field(default_factory=dict)
     escrow: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     burned_wei: int = 0
+    operators: dict[str, str] = field(default_factory=dict)
+    signers: dict[tuple[str, str], ReceiptSigner] = field(default_factory=dict)
     models: dict[bytes, ModelBook] = field(default_factory=dict)
     batches: dict[int, Batch] = field(default_factory=dict)
     responses: dict[tuple[int, int], ResponseState] = field(default_factory=dict)
@@ -117,6 +121,10 @@ class Books:
 
     def account(self, address: str) -> AccountBook:
         return self.accounts.get(address, AccountBook())
+
+    def signer(self, provider: str, signer: str) -> ReceiptSigner:
+        """What a provider let a receipt key cost; all zero for a key that it never registered."""
+        return self.signers.get((provider, signer), _UNKNOWN_KEY)
 
     def response(self, batch_id: int, index: int) -> ResponseState:
         return self.responses.get((batch_id, index), UNTOUCHED)
@@ -165,6 +173,10 @@ class Books:
                 self._receipt(event)
             case logs.GameOpened() | logs.TurnStarted() | logs.GameResolved():
                 self._game(event)
+            case logs.OperatorSet():
+                self.operators[event.provider] = event.operator
+            case logs.SignerRegistered() | logs.SignerWasRetired():
+                self._key(event)
             case _:
                 self._money(event)
                 self._batch(event)
@@ -188,6 +200,18 @@ class Books:
                 stake, amount = self.account(event.provider).stake, event.reward + event.burned
                 self._stake(event.provider, total=stake.total - amount, locked=stake.locked - amount)
                 self.burned_wei += event.burned
+            case logs.BondSlashed():
+                total = self.account(event.provider).stake.total - event.burned
+                self._stake(event.provider, total=total, paused_at=event.paused_at, is_paused=True)
+                self.burned_wei += event.burned
+            case logs.ProviderResumed():
+                self._stake(event.provider, is_paused=False)
+            case logs.ReceiptStakeSlashed():
+                stake, amount = self.account(event.provider).stake, event.reward + event.burned
+                self._stake(event.provider, total=stake.total - amount)
+                key = self.signer(event.provider, event.signer)
+                self.signers[event.provider, event.signer] = replace(key, slashed=key.slashed + amount)
+                self.burned_wei += event.burned
             case logs.EscrowReceived():
                 self.escrow[event.holder] += event.amount
             case logs.EscrowPaid():
@@ -205,7 +229,16 @@ class Books:
 
     def _stake(self, provider: str, **changes: int) -> None:
         book = self.account(provider)
-        self.accounts[provider] = replace(book, stake=replace(book.stake, **changes))
+        self.accounts[provider] = replace(book, stake=replace(book.stake, **changes))  # type: ignore[arg-type]
+
+    def _key(self, event: logs.SignerRegistered | logs.SignerWasRetired) -> None:
+        key = self.signer(event.provider, event.signer)
+        match event:
+            case logs.SignerRegistered():
+                key = replace(key, registered_at=event.registered_at, allowance=event.allowance)
+            case logs.SignerWasRetired():
+                key = replace(key, retired_at=event.retired_at)
+        self.signers[event.provider, event.signer] = key
 
     def _credit(self, event: logs.Credited) -> None:
         book = self.account(event.account)

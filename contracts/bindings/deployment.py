@@ -19,7 +19,9 @@ from .errors import CodeMismatch, DeploymentInvalid
 from .events import EventDecoder
 from .inference_ledger import InferenceLedger
 from .model_registry import ModelRegistry
+from .payments import Payments
 from .provider_stake import ProviderStake
+from .receipt_claims import Receipts
 from .sender import Sender
 
 
@@ -32,6 +34,8 @@ class Deployment:
     stake: str
     ledger: str
     game: str
+    receipts: str
+    payments: str
     first_block: int
 
     @classmethod
@@ -50,7 +54,7 @@ class Deployment:
 
 
 class ProtocolContracts:
-    """The four contracts of a deployment on a chain."""
+    """The contracts of a deployment on a chain."""
 
     def __init__(
         self, chain: Chain, deployment: Deployment, artifacts: Mapping[str, Artifact] | None = None
@@ -63,15 +67,25 @@ class ProtocolContracts:
         self.stake = ProviderStake(chain, deployment.stake, artifacts["ProviderStake"])
         self.ledger = InferenceLedger(chain, deployment.ledger, artifacts["InferenceLedger"])
         self.game = DisputeGame(chain, deployment.game, artifacts["DisputeGame"])
+        self.receipts = Receipts(chain, deployment.receipts, artifacts["Receipts"])
+        self.payments = Payments(chain, deployment.payments, artifacts["Payments"])
         self._artifacts = artifacts
         self.events = EventDecoder(
             (contract.address, contract.interface)
-            for contract in (self.registry, self.stake, self.ledger, self.game)
+            for contract in (
+                self.registry,
+                self.stake,
+                self.ledger,
+                self.game,
+                self.receipts,
+                self.payments,
+            )
         )
 
     @property
     def addresses(self) -> list[str]:
-        return [self.registry.address, self.stake.address, self.ledger.address, self.game.address]
+        contracts = (self.registry, self.stake, self.ledger, self.game, self.receipts, self.payments)
+        return [contract.address for contract in contracts]
 
     def check(self) -> None:
         """Raises `CodeMismatch` unless these contracts are this program's, wired to each other."""
@@ -81,16 +95,20 @@ class ProtocolContracts:
         self.chain.require_code_hash(
             self.registry.address, keccak(self._artifacts["ModelRegistry"].runtime_code), "ModelRegistry"
         )
-        wired = (self.stake.ledger(), self.stake.game())
-        if wired != (self.ledger.address, self.game.address):
+        wired = (self.stake.ledger(), self.stake.game(), self.stake.receipts())
+        if wired != (self.ledger.address, self.game.address, self.receipts.address):
             raise CodeMismatch(
-                f"The vault at {self.stake.address} belongs to another ledger or game {wired}; "
+                f"The vault at {self.stake.address} belongs to another ledger, game or receipts {wired}; "
                 "correct the deployment file."
+            )
+        if self.payments.receipts() != self.receipts.address:
+            raise CodeMismatch(
+                f"The payments at {self.payments.address} belong to other receipts; correct the deployment file."
             )
 
 
 def deploy_protocol(sender: Sender, parameters: ProtocolParameters, key: str = "deploy") -> Deployment:
-    """Deploy and wire the four contracts. Repeating it with the same `key` after a kill carries on."""
+    """Deploy and wire the contracts. Repeating it with the same `key` after a kill carries on."""
     artifacts = protocol_artifacts()
     chain = sender.chain
     chain.error_decoder = chain.error_decoder or ErrorDecoder(artifacts.values())
@@ -103,9 +121,11 @@ def deploy_protocol(sender: Sender, parameters: ProtocolParameters, key: str = "
     stake = deployed("ProviderStake", parameters)
     ledger = deployed("InferenceLedger", stake, registry)
     game = deployed("DisputeGame", ledger)
-    deployment = Deployment(chain.chain_id, registry, stake, ledger, game, first_block)
+    receipts = deployed("Receipts", ledger)
+    payments = deployed("Payments", receipts)
+    deployment = Deployment(chain.chain_id, registry, stake, ledger, game, receipts, payments, first_block)
     vault = ProtocolContracts(chain, deployment, artifacts).stake
-    sender.send(vault.initialise(ledger, game), key=f"{key}:initialise")
+    sender.send(vault.initialise(ledger, game, receipts), key=f"{key}:initialise")
     return deployment
 
 

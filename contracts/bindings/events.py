@@ -73,6 +73,7 @@ class DelayChanged(Event):
 class Initialised(Event):
     ledger: str
     game: str
+    receipts: str
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,48 @@ class StakeSlashed(Event):
     beneficiary: str
     reward: int
     burned: int
+
+
+@dataclass(frozen=True)
+class BondSlashed(Event):
+    provider: str
+    burned: int
+    paused_at: int
+
+
+@dataclass(frozen=True)
+class ProviderResumed(Event):
+    provider: str
+
+
+@dataclass(frozen=True)
+class ReceiptStakeSlashed(Event):
+    provider: str
+    signer: str
+    claimant: str
+    reward: int
+    burned: int
+
+
+@dataclass(frozen=True)
+class OperatorSet(Event):
+    provider: str
+    operator: str
+
+
+@dataclass(frozen=True)
+class SignerRegistered(Event):
+    provider: str
+    signer: str
+    allowance: int
+    registered_at: int
+
+
+@dataclass(frozen=True)
+class SignerWasRetired(Event):
+    provider: str
+    signer: str
+    retired_at: int
 
 
 @dataclass(frozen=True)
@@ -291,27 +334,7 @@ class ResponseFinalised(Event):
     index: int
 
 
-@dataclass(frozen=True)
-class FeePaid(Event):
-    leaf: bytes
-    payer: str
-    provider: str
-    receipt_id: bytes
-    amount: int
-
-
-@dataclass(frozen=True)
-class FeeClaimed(Event):
-    leaf: bytes
-    provider: str
-    amount: int
-
-
-@dataclass(frozen=True)
-class FeeRefunded(Event):
-    leaf: bytes
-    payer: str
-    amount: int
+# --- Receipts
 
 
 @dataclass(frozen=True)
@@ -420,6 +443,98 @@ class GameResolved(Event):
     outcome: Outcome
     reason: Reason
     winner: str
+
+
+# --- Payments
+
+
+@dataclass(frozen=True)
+class ChannelFunded(Event):
+    payer: str
+    provider: str
+    token: str
+    amount: int
+    balance: int
+
+
+@dataclass(frozen=True)
+class WithdrawalRequested(Event):
+    payer: str
+    provider: str
+    token: str
+    amount: int
+    withdrawable_at: int
+
+
+@dataclass(frozen=True)
+class DepositWithdrawn(Event):
+    payer: str
+    provider: str
+    token: str
+    to: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class VoucherRedeemed(Event):
+    payer: str
+    provider: str
+    token: str
+    redeemed: int
+    paid: int
+    waived: int
+
+
+@dataclass(frozen=True)
+class VoucherSkipped(Event):
+    payer: str
+    provider: str
+    token: str
+    place: int
+    reason: int
+
+
+@dataclass(frozen=True)
+class HoldReleased(Event):
+    payer: str
+    provider: str
+    token: str
+    amount: int
+    to_pot: int
+
+
+@dataclass(frozen=True)
+class EarningsWithdrawn(Event):
+    provider: str
+    token: str
+    to: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class FeeRefunded(Event):
+    receipt_id: bytes
+    payer: str
+    provider: str
+    token: str
+    returned: int
+    owed: int
+    credited: int
+
+
+@dataclass(frozen=True)
+class DebtCollected(Event):
+    payer: str
+    provider: str
+    token: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class VoucherKeySet(Event):
+    payer: str
+    key: str
+    valid_until: int
 
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}

@@ -1,4 +1,4 @@
-"""`InferenceLedger`: batches, finality, openings and rewards, fees and receipts."""
+"""`InferenceLedger`: batches, finality, openings and rewards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..protocol.response import Receipt, ResponseFields
+from ..protocol.response import ResponseFields
 from ..protocol.token_ids import pack_token_ids
 from .contract import BlockId, BoundContract, Call
 
@@ -17,13 +17,6 @@ class ResponseStatus(IntEnum):
     DISPUTED = 2
     FINAL = 3
     VOID = 4
-
-
-class ReceiptStatus(IntEnum):
-    NONE = 0
-    CLAIMED = 1
-    ANSWERED = 2
-    SLASHED = 3
 
 
 @dataclass(frozen=True)
@@ -68,34 +61,10 @@ class RewardPot:
     places_left: int
 
 
-@dataclass(frozen=True)
-class FeeEscrow:
-    payer: str
-    provider: str
-    amount: int
-    model_id: bytes
-    batch_salt: bytes
-    index: int
-    posting_deadline: int
-    receipt_id: bytes
-
-
-@dataclass(frozen=True)
-class ReceiptClaim:
-    status: ReceiptStatus
-    claimant: str
-    provider: str
-    index: int
-    leaf: bytes
-    batch_id: int
-    answer_deadline: int
-    bond: int
-    penalty: int
-
-
 class InferenceLedger(BoundContract):
-    def post_batch(self, root: bytes, salt: bytes, model_id: bytes, count: int) -> Call:
-        return self._call("postBatch", root, salt, model_id, count)
+    def post_batch(self, provider: str, root: bytes, salt: bytes, model_id: bytes, count: int) -> Call:
+        """By the provider's owner or operator."""
+        return self._call("postBatch", provider, root, salt, model_id, count)
 
     def finalise_batch(self, batch_id: int) -> Call:
         return self._call("finaliseBatch", batch_id)
@@ -131,24 +100,6 @@ class InferenceLedger(BoundContract):
     def close_rewards(self, batch_id: int, index: int) -> Call:
         return self._call("closeRewards", batch_id, index)
 
-    def pay_fee(self, receipt: Receipt, signature: bytes) -> Call:
-        return self._call("payFee", receipt, signature, value_wei=receipt.fee_wei)
-
-    def claim_fee(self, batch_id: int, index: int, fields: ResponseFields, path: Sequence[bytes]) -> Call:
-        return self._call("claimFee", batch_id, index, fields, list(path))
-
-    def refund_fee(self, leaf: bytes) -> Call:
-        return self._call("refundFee", leaf)
-
-    def claim_unposted(self, receipt: Receipt, signature: bytes, bond_wei: int) -> Call:
-        return self._call("claimUnposted", receipt, signature, value_wei=bond_wei)
-
-    def answer_claim(self, receipt_id: bytes, path: Sequence[bytes]) -> Call:
-        return self._call("answerClaim", receipt_id, list(path))
-
-    def slash_unposted(self, receipt_id: bytes) -> Call:
-        return self._call("slashUnposted", receipt_id)
-
     def batch_count(self, block: BlockId = None) -> int:
         return self._read("batchCount", block=block)  # type: ignore[no-any-return]
 
@@ -182,16 +133,7 @@ class InferenceLedger(BoundContract):
     def reward_pot(self, batch_id: int, index: int, block: BlockId = None) -> RewardPot:
         return self._read("rewardPot", batch_id, index, record=RewardPot, block=block)  # type: ignore[no-any-return]
 
-    def fee_escrow(self, leaf: bytes) -> FeeEscrow:
-        return self._read("feeEscrow", leaf, record=FeeEscrow)  # type: ignore[no-any-return]
-
-    def receipt_claim(self, receipt_id: bytes, block: BlockId = None) -> ReceiptClaim:
-        return self._read("receiptClaim", receipt_id, record=ReceiptClaim, block=block)  # type: ignore[no-any-return]
-
     def response_leaf(
         self, provider: str, model_id: bytes, batch_salt: bytes, index: int, fields: ResponseFields
     ) -> bytes:
         return self._read("responseLeaf", provider, model_id, batch_salt, index, fields)  # type: ignore[no-any-return]
-
-    def receipt_digest(self, receipt: Receipt) -> bytes:
-        return self._read("receiptDigest", receipt)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""`ProviderStake`: deposits, locks, exits, credits."""
+"""`ProviderStake`: deposits, locks, exits, credits, and the keys that act for a provider."""
 
 from __future__ import annotations
 
@@ -16,6 +16,18 @@ class StakeAccount:
     locked: int
     exiting: int
     exit_available_at: int
+    paused_at: int
+    is_paused: bool
+
+
+@dataclass(frozen=True)
+class ReceiptSigner:
+    """Mirror of `ReceiptSigner`; amounts in wei, times in seconds, 0: not yet."""
+
+    registered_at: int
+    retired_at: int
+    allowance: int
+    slashed: int
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,8 @@ class VaultTotals:
 
 
 class ProviderStake(BoundContract):
-    def initialise(self, ledger: str, game: str) -> Call:
-        return self._call("initialise", ledger, game)
+    def initialise(self, ledger: str, game: str, receipts: str) -> Call:
+        return self._call("initialise", ledger, game, receipts)
 
     def deposit(self, amount_wei: int) -> Call:
         return self._call("deposit", value_wei=amount_wei)
@@ -43,6 +55,21 @@ class ProviderStake(BoundContract):
 
     def complete_exit(self) -> Call:
         return self._call("completeExit")
+
+    def resume(self) -> Call:
+        """Ends a pause; the whole bond must be there again."""
+        return self._call("resume")
+
+    def set_operator(self, operator: str) -> Call:
+        """Who posts and plays beside the owner; the zero address: nobody."""
+        return self._call("setOperator", operator)
+
+    def register_signer(self, signer: str, allowance_wei: int) -> Call:
+        """A key for receipts, or more allowance for one; all its receipts together cost no more."""
+        return self._call("registerSigner", signer, allowance_wei)
+
+    def retire_signer(self, signer: str) -> Call:
+        return self._call("retireSigner", signer)
 
     def withdraw(self) -> Call:
         return self._call("withdraw")
@@ -62,6 +89,23 @@ class ProviderStake(BoundContract):
 
     def free_stake(self, provider: str, block: BlockId = None) -> int:
         return self._read("freeStake", provider, block=block)  # type: ignore[no-any-return]
+
+    def backing(self, provider: str, block: BlockId = None) -> int:
+        """Stake that is neither locked nor exiting, the bond included, in wei."""
+        return self._read("backing", provider, block=block)  # type: ignore[no-any-return]
+
+    def is_paused(self, provider: str, block: BlockId = None) -> bool:
+        return self._read("isPaused", provider, block=block)  # type: ignore[no-any-return]
+
+    def operator_of(self, provider: str, block: BlockId = None) -> str:
+        return self._read("operatorOf", provider, block=block)  # type: ignore[no-any-return]
+
+    def receipt_signer(self, provider: str, signer: str, block: BlockId = None) -> ReceiptSigner:
+        return self._read("receiptSigner", provider, signer, record=ReceiptSigner, block=block)  # type: ignore[no-any-return]
+
+    def receipt_backing(self, provider: str, signer: str, block: BlockId = None) -> int:
+        """What a new receipt of this key could cost the provider at most, in wei."""
+        return self._read("receiptBacking", provider, signer, block=block)  # type: ignore[no-any-return]
 
     def credits(self, owner: str, block: BlockId = None) -> int:
         return self._read("credits", owner, block=block)  # type: ignore[no-any-return]
@@ -98,3 +142,6 @@ class ProviderStake(BoundContract):
 
     def game(self) -> str:
         return self._read("game")  # type: ignore[no-any-return]
+
+    def receipts(self) -> str:
+        return self._read("receipts")  # type: ignore[no-any-return]

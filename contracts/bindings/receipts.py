@@ -26,11 +26,15 @@ _RECEIPT_FIELDS = [
     ("maxTokens", "uint256"),
     ("samplingHash", "bytes32"),
     ("feeWei", "uint256"),
+    ("payer", "address"),
+    ("feeToken", "address"),
+    ("issuedAt", "uint64"),
     ("postingDeadline", "uint64"),
+    ("signer", "address"),
 ]
 
 
-def receipt_message(receipt: Receipt, chain_id: int, ledger: str) -> dict[str, Any]:
+def receipt_message(receipt: Receipt, chain_id: int, receipts: str) -> dict[str, Any]:
     """The full EIP-712 message of a receipt."""
     values = dict(zip((name for name, _ in _RECEIPT_FIELDS), asdict(receipt).values(), strict=True))
     return {
@@ -48,24 +52,24 @@ def receipt_message(receipt: Receipt, chain_id: int, ledger: str) -> dict[str, A
             "name": DOMAIN_NAME,
             "version": DOMAIN_VERSION,
             "chainId": chain_id,
-            "verifyingContract": ledger,
+            "verifyingContract": receipts,
         },
         "message": values,
     }
 
 
-def receipt_id(receipt: Receipt, chain_id: int, ledger: str) -> bytes:
+def receipt_id(receipt: Receipt, chain_id: int, receipts: str) -> bytes:
     """The EIP-712 digest, 32 bytes: what is signed, and how the receipt is called."""
-    signable = encode_typed_data(full_message=receipt_message(receipt, chain_id, ledger))
+    signable = encode_typed_data(full_message=receipt_message(receipt, chain_id, receipts))
     return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
 
-def sign_receipt(signer: Signer, receipt: Receipt, chain_id: int, ledger: str) -> bytes:
-    """The provider's 65-byte signature."""
-    return signer.sign_typed_data(receipt_message(receipt, chain_id, ledger))
+def sign_receipt(signer: Signer, receipt: Receipt, chain_id: int, receipts: str) -> bytes:
+    """The receipt key's 65-byte signature."""
+    return signer.sign_typed_data(receipt_message(receipt, chain_id, receipts))
 
 
-def receipt_signer(receipt: Receipt, signature: bytes, chain_id: int, ledger: str) -> str:
-    """The address that signed; compare it with `receipt.provider`."""
-    signable = encode_typed_data(full_message=receipt_message(receipt, chain_id, ledger))
+def receipt_signer(receipt: Receipt, signature: bytes, chain_id: int, receipts: str) -> str:
+    """The address that signed; compare it with `receipt.signer`, a key that the provider registered."""
+    signable = encode_typed_data(full_message=receipt_message(receipt, chain_id, receipts))
     return str(Account.recover_message(signable, signature=signature))

@@ -13,6 +13,8 @@ from .token_ids import token_ids_hash
 
 SAMPLING_GREEDY = keccak(b"greedy")
 WINDOW_ROWS = 32
+#: Payer of a receipt for which nobody paid, and the "token" of fees in ether.
+NOBODY = ETHER_TOKEN = "0x" + 40 * "0"
 
 _LEAF_FIELDS = (
     "uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,"
@@ -72,7 +74,10 @@ class ResponseFields:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the provider signs (EIP-712) when it answers. Its leaf is the leaf in the batch."""
+    """What a provider's receipt key signs (EIP-712) when it answers. Its leaf is the leaf in the batch.
+
+    `issued_at` (seconds) is when the key must have been registered; `payer` is the zero address when unpaid.
+    """
 
     provider: str
     model_id: bytes
@@ -85,7 +90,11 @@ class Receipt:
     max_tokens: int
     sampling_hash: bytes
     fee_wei: int
+    payer: str
+    fee_token: str
+    issued_at: int
     posting_deadline: int
+    signer: str
 
     @classmethod
     def of(
@@ -95,8 +104,13 @@ class Receipt:
         batch_salt: bytes,
         index: int,
         fields: ResponseFields,
+        issued_at: int,
         posting_deadline: int,
+        signer: str | None = None,
+        payer: str = NOBODY,
+        fee_token: str = ETHER_TOKEN,
     ) -> Receipt:
+        """Unpaid; signed by the owner's own key unless `signer` names another."""
         return cls(
             provider=provider,
             model_id=model_id,
@@ -109,7 +123,11 @@ class Receipt:
             max_tokens=fields.max_tokens,
             sampling_hash=fields.sampling_hash,
             fee_wei=fields.fee_wei,
+            payer=payer,
+            fee_token=fee_token,
+            issued_at=issued_at,
             posting_deadline=posting_deadline,
+            signer=signer or provider,
         )
 
     @property

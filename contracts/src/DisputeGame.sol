@@ -250,8 +250,10 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function concede(uint256 gameId) external nonReentrant {
         Game storage g = _running(gameId);
-        require(msg.sender == g.provider || msg.sender == g.challenger, NotPlayer(msg.sender));
-        Outcome outcome = msg.sender == g.provider ? Outcome.ChallengerWon : Outcome.ProviderWon;
+        // A challenger whom the provider names as its operator still speaks for itself.
+        bool isChallenger = msg.sender == g.challenger;
+        require(isChallenger || stake.actsFor(msg.sender, g.provider), NotPlayer(msg.sender));
+        Outcome outcome = isChallenger ? Outcome.ProviderWon : Outcome.ChallengerWon;
         _resolve(gameId, g, outcome, Reason.Conceded);
     }
 
@@ -338,7 +340,10 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         g = _running(gameId);
         require(g.phase == expected, WrongPhase(g.phase));
         address player = _mover(g);
-        require(msg.sender == player, NotMover(msg.sender, player));
+        require(
+            msg.sender == player || (_isProvidersTurn(expected) && stake.actsFor(msg.sender, player)),
+            NotMover(msg.sender, player)
+        );
         require(!ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline));
     }
 

@@ -1,45 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-
 import {Openings} from "./Openings.sol";
 import {
     Batch,
-    FeeEscrow,
     IInferenceLedger,
-    Receipt,
-    ReceiptClaim,
-    ReceiptStatus,
     ResponseFields,
     ResponseState,
     ResponseStatus
 } from "./interfaces/IInferenceLedger.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
+import {IReceipts, Receipt, ReceiptStatus} from "./interfaces/IReceipts.sol";
 import {Leaves} from "./libraries/Leaves.sol";
 import {MerklePath} from "./libraries/MerklePath.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {TokenIds} from "./libraries/TokenIds.sol";
 
-/// @title Batches, finality, fees and receipts; documented on `IInferenceLedger`
-contract InferenceLedger is IInferenceLedger, EIP712, Openings {
-    bytes32 private constant RECEIPT_TYPEHASH = keccak256(
-        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,uint64 postingDeadline)"
-    );
-
+/// @title Batches and finality; documented on `IInferenceLedger`
+contract InferenceLedger is IInferenceLedger, Openings {
     /// @inheritdoc IInferenceLedger
     IProviderStake public immutable stake;
     /// @inheritdoc IInferenceLedger
     IModelRegistry public immutable registry;
 
     uint64 private immutable _challengeWindow;
-    uint64 private immutable _receiptClaimWindow;
-    uint64 private immutable _receiptAnswerWindow;
     uint64 private immutable _showWindow;
     uint256 private immutable _lockPerResponse;
-    uint256 private immutable _receiptClaimBond;
     uint256 private immutable _askPrice;
 
     /// @inheritdoc IInferenceLedger
@@ -49,46 +36,39 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
 
     mapping(uint256 batchId => Batch) private _batches;
     mapping(uint256 batchId => mapping(uint256 index => ResponseState)) private _responses;
-    mapping(bytes32 leaf => FeeEscrow) private _fees;
-    mapping(bytes32 receiptId => ReceiptClaim) private _claims;
 
     modifier onlyGame() {
         require(msg.sender == stake.game(), NotGame(msg.sender));
         _;
     }
 
-    constructor(IProviderStake newStake, IModelRegistry newRegistry)
-        EIP712("Gainsay", "1")
-        Openings(newStake)
-    {
+    constructor(IProviderStake newStake, IModelRegistry newRegistry) Openings(newStake) {
         stake = newStake;
         registry = newRegistry;
         ProtocolParameters memory p = newStake.parameters();
         _challengeWindow = p.challengeWindow;
-        _receiptClaimWindow = p.receiptClaimWindow;
-        _receiptAnswerWindow = p.receiptAnswerWindow;
         _showWindow = p.showWindow;
         _lockPerResponse = p.lockPerResponse;
-        _receiptClaimBond = p.receiptClaimBond;
         _askPrice = p.askPrice;
     }
 
     // --- batches
 
     /// @inheritdoc IInferenceLedger
-    function postBatch(bytes32 root, bytes32 salt, bytes32 modelId, uint32 count)
+    function postBatch(address provider, bytes32 root, bytes32 salt, bytes32 modelId, uint32 count)
         external
         nonReentrant
         returns (uint256 batchId)
     {
+        require(stake.actsFor(msg.sender, provider), NotOperator(msg.sender, provider));
         require(root != bytes32(0) && count != 0, InvalidBatch());
         require(registry.isRegistered(modelId), IModelRegistry.ModelUnknown(modelId));
-        require(batchOf[msg.sender][salt] == 0, SaltUsed(salt));
+        require(batchOf[provider][salt] == 0, SaltUsed(salt));
         batchId = ++batchCount;
-        batchOf[msg.sender][salt] = batchId;
+        batchOf[provider][salt] = batchId;
         uint64 deadline = uint64(block.timestamp) + _challengeWindow;
         _batches[batchId] = Batch({
-            provider: msg.sender,
+            provider: provider,
             modelId: modelId,
             root: root,
             salt: salt,
@@ -98,8 +78,8 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
             deadline: deadline,
             finalised: false
         });
-        emit BatchPosted(batchId, msg.sender, modelId, root, salt, count, deadline);
-        stake.lock(msg.sender, count * _lockPerResponse);
+        emit BatchPosted(batchId, provider, modelId, root, salt, count, deadline);
+        stake.lock(provider, count * _lockPerResponse);
     }
 
     /// @inheritdoc IInferenceLedger
@@ -180,126 +160,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
         _void(batchId, index, state, state.openGames, asker);
     }
 
-    // --- fees
-
-    /// @inheritdoc IInferenceLedger
-    function payFee(Receipt calldata receipt, bytes calldata signature) external payable nonReentrant {
-        bytes32 receiptId = _checkedReceiptId(receipt, signature);
-        bytes32 leaf = _receiptLeaf(receipt);
-        require(msg.value != 0 && msg.value == receipt.feeWei, WrongAmount(msg.value, receipt.feeWei));
-        // The payer stays on record when the fee has moved on, so a fee is never paid twice.
-        require(_fees[leaf].payer == address(0), FeeAlreadyPaid(leaf));
-        _fees[leaf] = FeeEscrow({
-            payer: msg.sender,
-            provider: receipt.provider,
-            amount: msg.value,
-            modelId: receipt.modelId,
-            batchSalt: receipt.batchSalt,
-            index: receipt.index,
-            postingDeadline: receipt.postingDeadline,
-            receiptId: receiptId
-        });
-        emit FeePaid(leaf, msg.sender, receipt.provider, receiptId, msg.value);
-        stake.receiveEscrow{value: msg.value}(msg.sender);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external
-        nonReentrant
-    {
-        Batch storage posted = _existing(batchId);
-        bytes32 leaf = _checkedLeaf(batchId, posted, index, fields, path);
-        require(responseStatus(batchId, index) == ResponseStatus.Final, ResponseNotFinal(batchId, index));
-        FeeEscrow storage fee = _fees[leaf];
-        uint256 amount = fee.amount;
-        require(amount != 0 && _claims[fee.receiptId].status != ReceiptStatus.Slashed, NoFee(leaf));
-        require(_isTimely(posted, fee.postingDeadline), PostedLate(posted.postedAt, fee.postingDeadline));
-        fee.amount = 0;
-        emit FeeClaimed(leaf, posted.provider, amount);
-        stake.payEscrow(posted.provider, amount);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function refundFee(bytes32 leaf) external nonReentrant {
-        FeeEscrow storage fee = _fees[leaf];
-        uint256 amount = fee.amount;
-        require(amount != 0, NoFee(leaf));
-        uint256 batchId =
-            _timelyBatch(fee.provider, fee.modelId, fee.batchSalt, fee.index, fee.postingDeadline);
-        bool neverPosted = batchId == 0
-            && stake.postingTime(fee.postingDeadline, uint64(block.timestamp)) > fee.postingDeadline;
-        bool voided = batchId != 0 && _responses[batchId][fee.index].isVoid;
-        bool slashed = _claims[fee.receiptId].status == ReceiptStatus.Slashed;
-        require(neverPosted || voided || slashed, NotRefundable(leaf));
-        fee.amount = 0;
-        emit FeeRefunded(leaf, fee.payer, amount);
-        stake.payEscrow(fee.payer, amount);
-    }
-
-    // --- receipts
-
-    /// @inheritdoc IInferenceLedger
-    // The callee is the protocol's own vault, which calls nobody on these paths.
-    // slither-disable-next-line reentrancy-eth
-    function claimUnposted(Receipt calldata receipt, bytes calldata signature)
-        external
-        payable
-        nonReentrant
-        returns (bytes32 receiptId)
-    {
-        receiptId = _checkedReceiptId(receipt, signature);
-        require(msg.value == _receiptClaimBond, WrongAmount(msg.value, _receiptClaimBond));
-        uint64 postingTime = stake.postingTime(receipt.postingDeadline, uint64(block.timestamp));
-        require(postingTime > receipt.postingDeadline, PostingDeadlineNotPassed(receipt.postingDeadline));
-        require(_claims[receiptId].status == ReceiptStatus.None, ReceiptAlreadyClaimed(receiptId));
-        uint256 batchId = _timelyBatch(
-            receipt.provider, receipt.modelId, receipt.batchSalt, receipt.index, receipt.postingDeadline
-        );
-        ReceiptClaim storage claim = _claims[receiptId];
-        claim.status = ReceiptStatus.Claimed;
-        claim.claimant = msg.sender;
-        claim.provider = receipt.provider;
-        claim.index = uint32(receipt.index); // below the batch's count, or there is no batch to answer with
-        claim.leaf = _receiptLeaf(receipt);
-        claim.batchId = batchId;
-        claim.answerDeadline = uint64(block.timestamp) + (batchId == 0 ? 0 : _receiptAnswerWindow);
-        claim.bond = msg.value;
-        emit ReceiptClaimed(
-            receiptId, msg.sender, receipt.provider, claim.leaf, batchId, claim.answerDeadline
-        );
-        stake.receiveEscrow{value: msg.value}(msg.sender);
-        if (postingTime <= uint256(receipt.postingDeadline) + _receiptClaimWindow) {
-            claim.penalty = stake.lockUpTo(receipt.provider, _lockPerResponse);
-        }
-        // No batch could hold the leaf in time: there is nothing to answer with.
-        if (batchId == 0) _slashReceipt(receiptId, claim);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function answerClaim(bytes32 receiptId, bytes32[] calldata path) external nonReentrant {
-        ReceiptClaim storage claim = _claims[receiptId];
-        require(claim.status == ReceiptStatus.Claimed, NoPendingClaim(receiptId));
-        require(block.timestamp <= claim.answerDeadline, AnswerWindowClosed(claim.answerDeadline));
-        Batch storage posted = _batches[claim.batchId];
-        require(
-            MerklePath.leads(path, posted.root, claim.leaf, claim.index, posted.count),
-            LeafNotInBatch(claim.leaf, claim.batchId)
-        );
-        claim.status = ReceiptStatus.Answered;
-        emit ReceiptAnswered(receiptId, claim.batchId);
-        if (claim.penalty != 0) stake.release(claim.provider, claim.penalty);
-        stake.forfeitEscrow(claim.bond, claim.provider);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function slashUnposted(bytes32 receiptId) external nonReentrant {
-        ReceiptClaim storage claim = _claims[receiptId];
-        require(claim.status == ReceiptStatus.Claimed, NoPendingClaim(receiptId));
-        require(block.timestamp > claim.answerDeadline, AnswerWindowOpen(claim.answerDeadline));
-        _slashReceipt(receiptId, claim);
-    }
-
     // --- the game only
 
     /// @inheritdoc IInferenceLedger
@@ -369,16 +229,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
     }
 
     /// @inheritdoc IInferenceLedger
-    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory) {
-        return _fees[leaf];
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function receiptClaim(bytes32 receiptId) external view returns (ReceiptClaim memory) {
-        return _claims[receiptId];
-    }
-
-    /// @inheritdoc IInferenceLedger
     function responseLeaf(
         address provider,
         bytes32 modelId,
@@ -401,11 +251,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
         return block.timestamp > deadline ? ResponseStatus.Final : ResponseStatus.Pending;
     }
 
-    /// @inheritdoc IInferenceLedger
-    function receiptDigest(Receipt calldata receipt) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)));
-    }
-
     // --- private
 
     function _existing(uint256 batchId) private view returns (Batch storage posted) {
@@ -423,63 +268,6 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
         require(index < posted.count, IndexOutOfRange(index, posted.count));
         leaf = Leaves.response(address(this), posted.provider, posted.modelId, posted.salt, index, fields);
         require(MerklePath.leads(path, posted.root, leaf, index, posted.count), LeafNotInBatch(leaf, batchId));
-    }
-
-    function _receiptLeaf(Receipt calldata receipt) private view returns (bytes32) {
-        return Leaves.response(
-            address(this),
-            receipt.provider,
-            receipt.modelId,
-            receipt.batchSalt,
-            receipt.index,
-            ResponseFields({
-                promptHash: receipt.promptHash,
-                outputHash: receipt.outputHash,
-                promptLength: receipt.promptLength,
-                outputLength: receipt.outputLength,
-                maxTokens: receipt.maxTokens,
-                samplingHash: receipt.samplingHash,
-                feeWei: receipt.feeWei
-            })
-        );
-    }
-
-    function _checkedReceiptId(Receipt calldata receipt, bytes calldata signature)
-        private
-        view
-        returns (bytes32 receiptId)
-    {
-        receiptId = receiptDigest(receipt);
-        address signer = ECDSA.recover(receiptId, signature);
-        require(signer == receipt.provider, InvalidReceiptSignature(signer, receipt.provider));
-    }
-
-    /// @dev The only batch that can hold a leaf of this provider and salt in time, or 0: a salt is used once.
-    function _timelyBatch(
-        address provider,
-        bytes32 modelId,
-        bytes32 salt,
-        uint256 index,
-        uint64 postingDeadline
-    ) private view returns (uint256 batchId) {
-        batchId = batchOf[provider][salt];
-        if (batchId == 0) return 0;
-        Batch storage posted = _batches[batchId];
-        bool possible =
-            posted.modelId == modelId && index < posted.count && _isTimely(posted, postingDeadline);
-        return possible ? batchId : 0;
-    }
-
-    /// @dev Seconds in which a guardian kept batches out do not count.
-    function _isTimely(Batch storage posted, uint64 postingDeadline) private view returns (bool) {
-        return stake.postingTime(postingDeadline, posted.postedAt) <= postingDeadline;
-    }
-
-    function _slashReceipt(bytes32 receiptId, ReceiptClaim storage claim) private {
-        claim.status = ReceiptStatus.Slashed;
-        emit ReceiptSlashed(receiptId, claim.provider, claim.claimant, claim.penalty);
-        if (claim.penalty != 0) stake.slashHalf(claim.provider, claim.penalty, claim.claimant);
-        stake.payEscrow(claim.claimant, claim.bond);
     }
 
     /// @dev The state of a response that can be disputed now; the first dispute takes it out of its batch's books.
@@ -512,6 +300,7 @@ contract InferenceLedger is IInferenceLedger, EIP712, Openings {
         emit ResponseVoided(batchId, index, provider, winner);
         _removeGames(provider, games);
         _setAside(batchId, index, provider, _lockPerResponse, paysAsker ? games + 1 : games);
+        stake.slashBond(provider, _batches[batchId].postedAt);
         if (paysAsker) _payReward(batchId, index, asker);
         if (asker != address(0)) stake.payEscrow(asker, _askPrice);
     }

@@ -2,13 +2,17 @@
 pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {Guardian} from "./Guardian.sol";
-import {CreditReason, IProviderStake, StakeAccount} from "./interfaces/IProviderStake.sol";
+import {CreditReason, IProviderStake, ReceiptSigner, StakeAccount} from "./interfaces/IProviderStake.sol";
 import {Parameters, ProtocolParameters} from "./libraries/Parameters.sol";
 
 /// @title The vault of the protocol; documented on `IProviderStake`
 contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
+    // Of a lost receipt's penalty the claimant gets two fifths; the rest is burned, whoever the claimant is.
+    uint256 private constant _CLAIMANT_FIFTHS = 2;
+
     /// @inheritdoc IProviderStake
     address public immutable deployer;
 
@@ -16,6 +20,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     address public ledger;
     /// @inheritdoc IProviderStake
     address public game;
+    /// @inheritdoc IProviderStake
+    address public receipts;
 
     /// @inheritdoc IProviderStake
     uint256 public totalStake;
@@ -33,9 +39,13 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     /// @inheritdoc IProviderStake
     mapping(address holder => uint256) public escrowOf;
 
+    /// @inheritdoc IProviderStake
+    mapping(address provider => address) public operatorOf;
+
     // Written in the constructor only; a struct cannot be `immutable`.
     ProtocolParameters private _parameters;
     mapping(address provider => StakeAccount) private _accounts;
+    mapping(address provider => mapping(address signer => ReceiptSigner)) private _signers;
 
     modifier onlyLedger() {
         require(msg.sender == ledger, NotProtocol(msg.sender));
@@ -43,7 +53,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     }
 
     modifier onlyProtocol() {
-        require(msg.sender == ledger || msg.sender == game, NotProtocol(msg.sender));
+        require(msg.sender == ledger || msg.sender == game || msg.sender == receipts, NotProtocol(msg.sender));
         _;
     }
 
@@ -54,14 +64,16 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IProviderStake
-    function initialise(address newLedger, address newGame) external {
+    function initialise(address newLedger, address newGame, address newReceipts) external {
         require(msg.sender == deployer, NotDeployer(msg.sender));
         require(ledger == address(0), AlreadyInitialised());
         require(newLedger.code.length != 0, NotAContract(newLedger));
         require(newGame.code.length != 0, NotAContract(newGame));
+        require(newReceipts.code.length != 0, NotAContract(newReceipts));
         ledger = newLedger;
         game = newGame;
-        emit Initialised(newLedger, newGame);
+        receipts = newReceipts;
+        emit Initialised(newLedger, newGame, newReceipts);
     }
 
     // --- providers
@@ -79,8 +91,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     function requestExit(uint256 amount) external {
         StakeAccount storage stake = _accounts[msg.sender];
         require(stake.exitAvailableAt == 0, ExitPending(stake.exitAvailableAt));
-        uint256 free = freeStake(msg.sender);
-        require(amount != 0 && amount <= free, InsufficientStake(msg.sender, amount, free));
+        uint256 most = _exitable(stake);
+        require(amount != 0 && amount <= most, InsufficientStake(msg.sender, amount, most));
         stake.exiting = amount;
         stake.exitAvailableAt = uint64(block.timestamp) + _parameters.exitDelay;
         emit ExitRequested(msg.sender, amount, stake.exitAvailableAt);
@@ -100,14 +112,55 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         StakeAccount storage stake = _accounts[msg.sender];
         require(stake.exitAvailableAt != 0, NoExitPending());
         require(block.timestamp >= stake.exitAvailableAt, ExitNotReady(stake.exitAvailableAt));
-        uint256 unlocked = stake.total - stake.locked;
-        uint256 amount = stake.exiting < unlocked ? stake.exiting : unlocked;
+        uint256 most = _exitable(stake);
+        uint256 amount = stake.exiting < most ? stake.exiting : most;
         stake.exiting = 0;
         stake.exitAvailableAt = 0;
         stake.total -= amount;
         totalStake -= amount;
         emit ExitCompleted(msg.sender, amount);
         _credit(msg.sender, amount, CreditReason.Exit);
+    }
+
+    /// @inheritdoc IProviderStake
+    function resume() external {
+        StakeAccount storage stake = _accounts[msg.sender];
+        require(stake.isPaused, NotPaused(msg.sender));
+        // A batch of the second of the slash was posted before it.
+        require(block.timestamp > stake.pausedAt, ResumeTooEarly(stake.pausedAt));
+        uint256 here = backing(msg.sender);
+        require(
+            here >= _parameters.providerBond, InsufficientStake(msg.sender, _parameters.providerBond, here)
+        );
+        stake.isPaused = false;
+        emit ProviderResumed(msg.sender);
+    }
+
+    /// @inheritdoc IProviderStake
+    function setOperator(address newOperator) external {
+        operatorOf[msg.sender] = newOperator;
+        emit OperatorSet(msg.sender, newOperator);
+    }
+
+    /// @inheritdoc IProviderStake
+    function registerSigner(address signer, uint256 allowance) external {
+        require(signer != address(0), InvalidSigner());
+        ReceiptSigner storage key = _signers[msg.sender][signer];
+        require(key.retiredAt == 0, SignerRetired(signer, key.retiredAt));
+        // What stands behind receipts that clients hold already is never lowered.
+        require(allowance > key.allowance, AllowanceOnlyRises(signer, key.allowance));
+        if (key.registeredAt == 0) key.registeredAt = uint64(block.timestamp);
+        key.allowance = allowance;
+        emit SignerRegistered(msg.sender, signer, allowance, key.registeredAt);
+    }
+
+    /// @inheritdoc IProviderStake
+    function retireSigner(address signer) external {
+        ReceiptSigner storage key = _signers[msg.sender][signer];
+        require(key.registeredAt != 0, SignerUnknown(msg.sender, signer));
+        require(key.retiredAt == 0, SignerRetired(signer, key.retiredAt));
+        key.retiredAt = uint64(block.timestamp);
+        emit SignerWasRetired(msg.sender, signer, key.retiredAt);
     }
 
     // --- everyone
@@ -127,17 +180,12 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     /// @inheritdoc IProviderStake
     function lock(address provider, uint256 amount) external onlyLedger {
         require(!_isDelayed(), PostingDelayed(delayedUntil));
+        StakeAccount storage stake = _accounts[provider];
+        require(!stake.isPaused, ProviderPaused(provider));
         uint256 free = freeStake(provider);
         require(amount <= free, InsufficientStake(provider, amount, free));
-        _lock(provider, amount);
-    }
-
-    /// @inheritdoc IProviderStake
-    function lockUpTo(address provider, uint256 amount) external onlyLedger returns (uint256 locked) {
-        StakeAccount storage stake = _accounts[provider];
-        uint256 unlocked = stake.total - stake.locked;
-        locked = amount < unlocked ? amount : unlocked;
-        _lock(provider, locked);
+        stake.locked += amount;
+        emit StakeLocked(provider, amount, stake.locked);
     }
 
     /// @inheritdoc IProviderStake
@@ -158,12 +206,36 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IProviderStake
-    function slashHalf(address provider, uint256 amount, address beneficiary) external onlyLedger {
-        _takeLocked(provider, amount);
-        uint256 reward = amount / 2;
-        emit StakeSlashed(provider, beneficiary, reward, amount - reward);
-        _reward(beneficiary, reward);
-        totalBurned += amount - reward;
+    function slashBond(address provider, uint64 postedAt) external onlyLedger {
+        StakeAccount storage stake = _accounts[provider];
+        // Posted before the bond was taken: it was one bond that stood behind it.
+        if (postedAt <= stake.pausedAt) return;
+        uint256 unlocked = stake.total - stake.locked;
+        uint256 amount = _parameters.providerBond < unlocked ? _parameters.providerBond : unlocked;
+        stake.isPaused = true;
+        stake.pausedAt = uint64(block.timestamp);
+        stake.total -= amount;
+        totalStake -= amount;
+        totalBurned += amount;
+        emit BondSlashed(provider, amount, stake.pausedAt);
+    }
+
+    /// @inheritdoc IProviderStake
+    function slashReceipt(address provider, address signer, uint256 amount, address claimant)
+        external
+        returns (uint256 penalty)
+    {
+        require(msg.sender == receipts, NotProtocol(msg.sender));
+        ReceiptSigner storage key = _signers[provider][signer];
+        StakeAccount storage stake = _accounts[provider];
+        penalty = Math.min(amount, Math.min(key.allowance - key.slashed, stake.total - stake.locked));
+        key.slashed += penalty;
+        stake.total -= penalty;
+        totalStake -= penalty;
+        uint256 reward = penalty * _CLAIMANT_FIFTHS / 5;
+        totalBurned += penalty - reward;
+        emit ReceiptStakeSlashed(provider, signer, claimant, reward, penalty - reward);
+        _reward(claimant, reward);
     }
 
     /// @inheritdoc IProviderStake
@@ -221,10 +293,36 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
 
     /// @inheritdoc IProviderStake
     function freeStake(address provider) public view returns (uint256) {
+        if (_accounts[provider].isPaused) return 0;
+        return Math.saturatingSub(backing(provider), _parameters.providerBond);
+    }
+
+    /// @inheritdoc IProviderStake
+    function backing(address provider) public view returns (uint256) {
         StakeAccount storage stake = _accounts[provider];
-        // A receipt claim may have locked stake that is exiting: the parts then overlap.
-        uint256 used = stake.locked + stake.exiting;
-        return used < stake.total ? stake.total - used : 0;
+        // What is slashed may have been exiting: the parts may then exceed the total.
+        return Math.saturatingSub(stake.total, stake.locked + stake.exiting);
+    }
+
+    /// @inheritdoc IProviderStake
+    function isPaused(address provider) external view returns (bool) {
+        return _accounts[provider].isPaused;
+    }
+
+    /// @inheritdoc IProviderStake
+    function actsFor(address who, address provider) external view returns (bool) {
+        return who == provider || (who != address(0) && who == operatorOf[provider]);
+    }
+
+    /// @inheritdoc IProviderStake
+    function receiptSigner(address provider, address signer) external view returns (ReceiptSigner memory) {
+        return _signers[provider][signer];
+    }
+
+    /// @inheritdoc IProviderStake
+    function receiptBacking(address provider, address signer) external view returns (uint256) {
+        ReceiptSigner storage key = _signers[provider][signer];
+        return Math.min(key.allowance - key.slashed, backing(provider));
     }
 
     // --- private
@@ -250,10 +348,10 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         require(sent, TransferFailed(to));
     }
 
-    function _lock(address provider, uint256 amount) private {
-        StakeAccount storage stake = _accounts[provider];
-        stake.locked += amount;
-        emit StakeLocked(provider, amount, stake.locked);
+    /// @dev What can leave: all that is not locked, but the bond only once nothing is locked any more.
+    function _exitable(StakeAccount storage stake) private view returns (uint256) {
+        uint256 kept = stake.locked == 0 ? 0 : stake.locked + _parameters.providerBond;
+        return Math.saturatingSub(stake.total, kept);
     }
 
     function _takeLocked(address provider, uint256 amount) private {

@@ -96,7 +96,7 @@ contract AskTest is Scenario {
     /// @dev The batch's root is over something that nobody knows, so nobody has a path: its place is enough.
     function test_attack_a_batch_of_which_nobody_knows_a_leaf() external {
         vm.prank(provider);
-        batchId = ledger.postBatch(keccak256("a secret"), "hidden", modelId, 3);
+        batchId = ledger.postBatch(provider, keccak256("a secret"), "hidden", modelId, 3);
         askAs(stranger, TARGET);
         vm.warp(uint256(deadline()) + 1);
         ledger.claimNotShown(batchId, TARGET);

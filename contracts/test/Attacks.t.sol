@@ -12,16 +12,16 @@ contract AttacksTest is Scenario {
     }
 
     function test_attack_playing_against_oneself_costs_on_both_sides() external {
-        // The provider's friend wins: all of the lock is gone but for one reward.
+        // The provider's friend wins: all of the lock is gone but for one reward, and the bond.
         uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
         uint256 gameId = openAs(copycat);
         vm.prank(provider);
         game.concede(gameId);
         uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
-        vm.assertEq(before - afterwards, p.lockPerResponse - p.gameReward);
+        vm.assertEq(before - afterwards, p.lockPerResponse - p.gameReward + p.providerBond);
         // The provider's friend loses: half the bond is gone.
         batchId = post(response, "again");
-        before = afterwards;
+        before = total(provider) + total(copycat) + stake.account(provider).total;
         gameId = openAs(copycat);
         vm.prank(copycat);
         game.concede(gameId);
@@ -202,7 +202,7 @@ contract AttacksTest is Scenario {
         bytes32 otherModel = registry.register(spec, verifierAddresses());
         bytes32 root = ledger.batch(batchId).root;
         vm.startPrank(provider);
-        uint256 other = ledger.postBatch(root, "another salt", otherModel, 3);
+        uint256 other = ledger.postBatch(provider, root, "another salt", otherModel, 3);
         vm.stopPrank();
         bytes32[] memory path = batchPath();
         vm.prank(challenger);

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
-import {IInferenceLedger, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract ConcedeTest is Scenario {
@@ -50,7 +50,7 @@ contract ConcedeTest is Scenario {
         expectOutcome(second, Outcome.ResponseVoided, Reason.VoidedElsewhere);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         vm.assertEq(stake.credits(copycat), secondBond + p.gameReward);
-        vm.assertEq(stake.account(provider).total, 20 ether - p.lockPerResponse);
+        vm.assertEq(stake.account(provider).total, 20 ether - p.lockPerResponse - p.providerBond);
         vm.assertEq(stake.escrowOf(address(game)), 0);
         expectSolvent();
         vm.expectPartialRevert(IDisputeGame.WrongPhase.selector);

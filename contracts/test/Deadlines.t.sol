@@ -2,9 +2,10 @@
 pragma solidity ^0.8.28;
 
 import {IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
-import {IInferenceLedger, Receipt, ReceiptStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
 import {IOpenings} from "../src/interfaces/IOpenings.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
+import {IReceipts, Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
@@ -177,8 +178,6 @@ contract DeadlinesTest is Scenario {
             _afterOnly(),
             IInferenceLedger.ChallengeWindowOpen.selector
         );
-        payFee(SALT);
-        check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
     }
 
     function test_deadline_of_a_challenge_window_that_opened_again() external {
@@ -204,8 +203,6 @@ contract DeadlinesTest is Scenario {
         );
         bytes memory finalise = abi.encodeCall(IInferenceLedger.finaliseResponse, (batchId, TARGET));
         check(stranger, address(ledger), 0, finalise, time, _afterOnly(), notFinal());
-        payFee(SALT);
-        check(stranger, address(ledger), 0, claimFeeData(), time, _afterOnly(), notFinal());
     }
 
     function test_deadline_of_a_place_that_stays_empty() external {
@@ -259,24 +256,21 @@ contract DeadlinesTest is Scenario {
 
     function test_deadline_of_posting() external {
         Receipt memory receipt = makeReceipt(response, "not posted", TARGET);
-        bytes32 leaf = payFee("not posted");
-        bytes memory claim =
-            abi.encodeCall(IInferenceLedger.claimUnposted, (receipt, sign(receipt, PROVIDER_KEY)));
-        bytes4 early = IInferenceLedger.PostingDeadlineNotPassed.selector;
+        bytes memory claim = abi.encodeCall(IReceipts.claimUnposted, (receipt, sign(receipt, PROVIDER_KEY)));
+        bytes4 early = IReceipts.PostingDeadlineNotPassed.selector;
         uint256 time = receipt.postingDeadline;
-        check(requester, address(ledger), p.receiptClaimBond, claim, time, _afterOnly(), early);
-        bytes memory refund = abi.encodeCall(IInferenceLedger.refundFee, (leaf));
-        bytes4 kept = IInferenceLedger.NotRefundable.selector;
-        check(requester, address(ledger), 0, refund, time, _afterOnly(), kept);
-        // A batch of that salt is in time at t - 1 and t: then the fee is the provider's, else the payer's.
+        check(requester, address(receipts), p.receiptClaimBond, claim, time, _afterOnly(), early);
+        bytes memory refund = abi.encodeCall(IReceipts.unhonoured, (receipt, sign(receipt, PROVIDER_KEY)));
+        bytes4 kept = IReceipts.NotRefundable.selector;
+        check(requester, address(receipts), 0, refund, time, _afterOnly(), kept);
+        // A batch of that salt is in time at t - 1 and t: then the fee is earned, else it goes back.
         for (uint256 i = 0; i < 3; ++i) {
             uint256 here = vm.snapshotState();
             vm.warp(time - 1 + i);
             batchId = post(response, "not posted");
             vm.warp(uint256(ledger.batch(batchId).deadline) + 1);
-            (bool claimed,) = address(ledger).call(claimFeeData());
-            (bool refunded,) = address(ledger).call(refund);
-            vm.assertTrue(claimed == (i < 2) && refunded == (i == 2));
+            (bool refunded,) = address(receipts).call(refund);
+            vm.assertTrue(refunded == (i == 2));
             vm.revertToState(here);
         }
     }
@@ -288,9 +282,9 @@ contract DeadlinesTest is Scenario {
             uint256 here = vm.snapshotState();
             vm.warp(uint256(receipt.postingDeadline) + p.receiptClaimWindow - 1 + i);
             vm.prank(requester);
-            bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
-            vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
-            vm.assertEq(ledger.receiptClaim(id).penalty, i < 2 ? p.lockPerResponse : 0);
+            bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+            vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
+            vm.assertEq(receipts.receiptClaim(id).penalty, i < 2 ? p.lockPerResponse : 0);
             vm.revertToState(here);
         }
     }
@@ -300,14 +294,14 @@ contract DeadlinesTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.warp(uint256(receipt.postingDeadline) + 1);
         vm.prank(requester);
-        bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
-        uint256 time = ledger.receiptClaim(id).answerDeadline;
-        bytes memory answer = abi.encodeCall(IInferenceLedger.answerClaim, (id, batchPath()));
-        bytes4 closed = IInferenceLedger.AnswerWindowClosed.selector;
-        check(provider, address(ledger), 0, answer, time, _untilAndAt(), closed);
-        bytes memory slash = abi.encodeCall(IInferenceLedger.slashUnposted, (id));
-        bytes4 stillOpen = IInferenceLedger.AnswerWindowOpen.selector;
-        check(stranger, address(ledger), 0, slash, time, _afterOnly(), stillOpen);
+        bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        uint256 time = receipts.receiptClaim(id).answerDeadline;
+        bytes memory answer = abi.encodeCall(IReceipts.answerClaim, (id, batchPath()));
+        bytes4 closed = IReceipts.AnswerWindowClosed.selector;
+        check(provider, address(receipts), 0, answer, time, _untilAndAt(), closed);
+        bytes memory slash = abi.encodeCall(IReceipts.slashUnposted, (id));
+        bytes4 stillOpen = IReceipts.AnswerWindowOpen.selector;
+        check(stranger, address(receipts), 0, slash, time, _afterOnly(), stillOpen);
     }
 
     // --- ProviderStake
@@ -325,18 +319,6 @@ contract DeadlinesTest is Scenario {
 
     function openData(bytes32 secret) private view returns (bytes memory) {
         return abi.encodeCall(IDisputeGame.open, (batchId, TARGET, response.fields, batchPath(), secret));
-    }
-
-    function claimFeeData() private view returns (bytes memory) {
-        return abi.encodeCall(IInferenceLedger.claimFee, (batchId, TARGET, response.fields, batchPath()));
-    }
-
-    function payFee(bytes32 salt) private returns (bytes32) {
-        Receipt memory receipt = makeReceipt(response, salt, TARGET);
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.prank(requester);
-        ledger.payFee{value: receipt.feeWei}(receipt, signature);
-        return ledger.responseLeaf(provider, modelId, salt, TARGET, response.fields);
     }
 
     function windowClosed() private pure returns (bytes4) {

@@ -38,8 +38,10 @@ abstract contract Deployment is Protocol {
         for (uint256 i = 0; i < actors.length; ++i) {
             vm.deal(actors[i], 1000 ether);
         }
-        vm.prank(provider);
+        vm.startPrank(provider);
         stake.deposit{value: 20 ether}();
+        stake.registerSigner(provider, 20 ether);
+        vm.stopPrank();
     }
 
     function _parameters() internal pure virtual returns (ProtocolParameters memory) {

@@ -11,7 +11,7 @@ contract ExitsTest is Scenario {
         vm.assertEq(account.total, total);
         vm.assertEq(account.exiting, 0);
         vm.assertEq(account.exitAvailableAt, 0);
-        vm.assertEq(stake.freeStake(provider), total - account.locked);
+        vm.assertEq(stake.freeStake(provider), total - account.locked - p.providerBond);
     }
 
     function test_after_a_completed_exit_all_unlocked_stake_is_free_again() external {

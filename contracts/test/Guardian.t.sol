@@ -3,13 +3,9 @@ pragma solidity ^0.8.28;
 
 import {Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {IGuardian} from "../src/interfaces/IGuardian.sol";
-import {
-    IInferenceLedger,
-    Receipt,
-    ReceiptStatus,
-    ResponseStatus
-} from "../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {CreditReason, IProviderStake} from "../src/interfaces/IProviderStake.sol";
+import {IReceipts, Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
@@ -46,20 +42,20 @@ contract GuardianTest is Scenario {
 
     function tryToPost(bytes32 salt) internal {
         vm.prank(provider);
-        ledger.postBatch("root", salt, modelId, 1);
+        ledger.postBatch(provider, "root", salt, modelId, 1);
     }
 
     function claim(Receipt memory receipt) internal returns (bytes32) {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.prank(requester);
-        return ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        return receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
     }
 
     function claimIsTooEarly(Receipt memory receipt) internal {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.prank(requester);
-        vm.expectPartialRevert(IInferenceLedger.PostingDeadlineNotPassed.selector);
-        ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        vm.expectPartialRevert(IReceipts.PostingDeadlineNotPassed.selector);
+        receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
     }
 
     function withdrawAs(address who) internal returns (uint256 received) {
@@ -87,7 +83,7 @@ contract GuardianTest is Scenario {
             vm.warp(time);
             vm.prank(provider);
             vm.expectRevert(abi.encodeWithSelector(IGuardian.PostingDelayed.selector, start + LEAST));
-            ledger.postBatch("root", "late", modelId, 1);
+            ledger.postBatch(provider, "root", "late", modelId, 1);
         }
         vm.warp(start + LEAST);
         tryToPost("late");
@@ -99,7 +95,7 @@ contract GuardianTest is Scenario {
         vm.warp(start + BUDGET - 1);
         vm.prank(provider);
         vm.expectPartialRevert(IGuardian.PostingDelayed.selector);
-        ledger.postBatch("root", "one", modelId, 1);
+        ledger.postBatch(provider, "root", "one", modelId, 1);
         refuse(start + BUDGET + 1, IGuardian.DelayTooLong.selector);
         vm.warp(start + BUDGET);
         tryToPost("one");
@@ -254,7 +250,9 @@ contract GuardianTest is Scenario {
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.slash(provider, 1, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
-        stake.slashHalf(provider, 1, guardian);
+        stake.slashReceipt(provider, provider, 1, guardian);
+        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
+        stake.slashBond(provider, 0);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.payReward(guardian, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
@@ -306,9 +304,9 @@ contract GuardianTest is Scenario {
         post(response, "delayed");
         vm.warp(since + 2 * LEAST + 1);
         bytes32 id = claim(receipt);
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Claimed, "it can be answered");
-        ledger.answerClaim(id, batchPath());
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Answered);
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Claimed, "it can be answered");
+        receipts.answerClaim(id, batchPath());
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Answered);
         expectSolvent();
     }
 
@@ -324,7 +322,7 @@ contract GuardianTest is Scenario {
         claimIsTooEarly(receipt);
         post(response, "delayed");
         vm.warp(since + 2 * BUDGET + 1);
-        ledger.answerClaim(claim(receipt), batchPath());
+        receipts.answerClaim(claim(receipt), batchPath());
         expectSolvent();
     }
 
@@ -339,8 +337,8 @@ contract GuardianTest is Scenario {
         vm.assertLt(last, start + uint256(p.exitDelay));
         vm.warp(last);
         bytes32 id = claim(receipt);
-        vm.assertEq(ledger.receiptClaim(id).penalty, p.lockPerResponse);
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
+        vm.assertEq(receipts.receiptClaim(id).penalty, p.lockPerResponse);
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
     }
 
     function test_a_delay_that_was_over_before_the_posting_window_began_changes_nothing() external {
@@ -370,7 +368,7 @@ contract GuardianTest is Scenario {
         vm.warp(uint256(receipt.postingDeadline) + 2 * LEAST + 1);
         post(response, "late");
         bytes32 id = claim(receipt);
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
     }
 }
 
@@ -410,8 +408,8 @@ contract GuardianAgainstProviderTest is Scenario {
         vm.warp(block.timestamp + 12 hours);
         for (uint256 i = 0; i < _posted.length; ++i) {
             vm.assertTrue(_claims(_posted[i]));
-            bytes32 id = ledger.receiptDigest(_posted[i]);
-            vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Claimed, "it can be answered");
+            bytes32 id = receipts.receiptDigest(_posted[i]);
+            vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Claimed, "it can be answered");
         }
     }
 
@@ -424,7 +422,7 @@ contract GuardianAgainstProviderTest is Scenario {
     function _claims(Receipt memory receipt) private returns (bool) {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.prank(requester);
-        try ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature) {
+        try receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature) {
             return true;
         } catch {
             return false;
@@ -436,7 +434,7 @@ contract GuardianAgainstProviderTest is Scenario {
             Receipt memory receipt = _open[_open.length - 1];
             bytes32[] memory leaves = leavesOf(response, receipt.batchSalt);
             vm.prank(provider);
-            try ledger.postBatch(Merkle.root(leaves), receipt.batchSalt, modelId, 3) {}
+            try ledger.postBatch(provider, Merkle.root(leaves), receipt.batchSalt, modelId, 3) {}
             catch {
                 vm.assertLt(block.timestamp, stake.delayedUntil());
                 return;

@@ -2,8 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {IDisputeGame} from "../src/interfaces/IDisputeGame.sol";
-import {Receipt} from "../src/interfaces/IInferenceLedger.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
+import {Receipt} from "../src/interfaces/IReceipts.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice First and last of what is checked one by one, and the exact ends of what is timed.
@@ -42,18 +42,20 @@ contract LimitsTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.warp(receipt.postingDeadline + 1);
         vm.prank(requester);
-        bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
-        vm.assertEq(ledger.receiptClaim(id).answerDeadline, block.timestamp + p.receiptAnswerWindow);
+        bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        vm.assertEq(receipts.receiptClaim(id).answerDeadline, block.timestamp + p.receiptAnswerWindow);
     }
 
     function test_the_vault_takes_contracts_of_any_size_only() external {
         vm.etch(address(0xC0DE), hex"00");
         IProviderStake fresh = IProviderStake(vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p)));
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(stranger, address(0xC0DE));
+        fresh.initialise(stranger, address(0xC0DE), address(0xC0DE));
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(address(0xC0DE), stranger);
-        fresh.initialise(address(0xC0DE), address(0xC0DE));
+        fresh.initialise(address(0xC0DE), stranger, address(0xC0DE));
+        vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
+        fresh.initialise(address(0xC0DE), address(0xC0DE), stranger);
+        fresh.initialise(address(0xC0DE), address(0xC0DE), address(0xC0DE));
         vm.assertEq(fresh.game(), address(0xC0DE));
     }
 }

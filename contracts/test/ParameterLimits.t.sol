@@ -53,7 +53,12 @@ contract ParameterLimitsTest is Test {
         _limits(1, "clock", 1, LONGEST);
         _limits(3, "traceExtension", 20, LONGEST);
         _limits(4, "proveExtension", 20, LONGEST);
-        _limits(8, "receiptAnswerWindow", 1, LONGEST);
+        // Nearly as long as the longest exit delay, which outlasts it.
+        _accepts(_base(), 8, 1);
+        _accepts(_base(), 8, LONGEST - 181);
+        _refuses(_base(), 8, LONGEST - 180, "exitDelay");
+        _refuses(_base(), 8, 0, "receiptAnswerWindow");
+        _refuses(_base(), 8, LONGEST + 1, "receiptAnswerWindow");
         _limits(9, "showWindow", 1, LONGEST);
         _limits(10, "joinWindow", 1, LONGEST);
     }
@@ -93,18 +98,18 @@ contract ParameterLimitsTest is Test {
     }
 
     function test_stake_outlasts_the_claims_on_it() external {
-        _limits(5, "exitDelay", 60 + 120 + 1, LONGEST);
+        _limits(5, "exitDelay", 60 + 120 + 60 + 1, LONGEST);
         ProtocolParameters memory p = _base();
         p.challengeWindow = uint64(LONGEST);
         _accepts(p, 6, 0);
-        _accepts(p, 6, LONGEST - 121);
-        _refuses(p, 6, LONGEST - 120, "exitDelay");
+        _accepts(p, 6, LONGEST - 181);
+        _refuses(p, 6, LONGEST - 180, "exitDelay");
         _refuses(p, 6, LONGEST, "exitDelay");
         _refuses(p, 6, LONGEST + 1, "postingWindow");
         _accepts(_base(), 7, 1);
-        _accepts(_base(), 7, LONGEST - 61);
+        _accepts(_base(), 7, LONGEST - 121);
         _refuses(_base(), 7, 0, "receiptClaimWindow");
-        _refuses(_base(), 7, LONGEST - 60, "exitDelay");
+        _refuses(_base(), 7, LONGEST - 120, "exitDelay");
         _refuses(_base(), 7, LONGEST, "exitDelay");
         _refuses(_base(), 7, LONGEST + 1, "receiptClaimWindow");
     }
@@ -175,8 +180,8 @@ contract ParameterLimitsTest is Test {
         ProtocolParameters memory p = _base();
         p.guardian = address(1);
         p.guardianDelay = 2 hours;
-        _refuses(p, 5, 60 + 120 + 4 hours, "exitDelay");
-        _accepts(p, 5, 60 + 120 + 4 hours + 1);
+        _refuses(p, 5, 60 + 120 + 60 + 4 hours, "exitDelay");
+        _accepts(p, 5, 60 + 120 + 60 + 4 hours + 1);
     }
 
     /// @dev Every contract reads them from the stake, which refuses what does not work.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceLedger, Receipt} from "../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
+import {Receipt} from "../src/interfaces/IReceipts.sol";
 import {Merkle} from "./Merkle.sol";
 import {Response} from "./Responses.sol";
 import {Scenario} from "./Scenario.sol";
@@ -30,13 +31,14 @@ contract PositionsTest is Scenario {
             leaves[i] = leafOf(i);
         }
         vm.prank(provider);
-        uint256 id = ledger.postBatch(Merkle.root(leaves), ONE, modelId, 1);
-        vm.warp(ledger.batch(id).deadline + 1);
+        uint256 id = ledger.postBatch(provider, Merkle.root(leaves), ONE, modelId, 1);
+        vm.startPrank(challenger);
         for (uint256 i = 0; i < count; ++i) {
             bytes32[] memory path = Merkle.path(leaves, i);
             vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-            ledger.claimFee(id, 0, answer(i).fields, path);
+            game.open{value: p.challengerBond}(id, 0, answer(i).fields, path, "");
         }
+        vm.stopPrank();
     }
 
     /// @dev The leaf stands in the tree, at a place that its index does not name.
@@ -46,7 +48,7 @@ contract PositionsTest is Scenario {
             leaves[i] = leafOf(i);
         }
         vm.prank(provider);
-        uint256 id = ledger.postBatch(Merkle.root(leaves), ONE, modelId, 3);
+        uint256 id = ledger.postBatch(provider, Merkle.root(leaves), ONE, modelId, 3);
         for (uint256 place = 1; place < 3; ++place) {
             bytes32[] memory path = Merkle.path(leaves, place);
             vm.startPrank(challenger);
@@ -69,19 +71,19 @@ contract PositionsTest is Scenario {
         bytes32[] memory leaves = new bytes32[](2);
         (leaves[0], leaves[1]) = (leafOf(0), leafOf(1));
         vm.prank(provider);
-        ledger.postBatch(Merkle.root(leaves), ONE, modelId, 2);
+        ledger.postBatch(provider, Merkle.root(leaves), ONE, modelId, 2);
         Receipt memory hidden = receiptOf(1);
         vm.warp(hidden.postingDeadline + 1);
         bytes memory signature = sign(hidden, PROVIDER_KEY);
         vm.prank(requester);
-        bytes32 claim = ledger.claimUnposted{value: p.receiptClaimBond}(hidden, signature);
+        bytes32 claim = receipts.claimUnposted{value: p.receiptClaimBond}(hidden, signature);
         for (uint256 place = 0; place < 2; ++place) {
             bytes32[] memory path = Merkle.path(leaves, place);
             vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-            ledger.answerClaim(claim, path);
+            receipts.answerClaim(claim, path);
         }
-        vm.warp(ledger.receiptClaim(claim).answerDeadline + 1);
-        ledger.slashUnposted(claim);
+        vm.warp(receipts.receiptClaim(claim).answerDeadline + 1);
+        receipts.slashUnposted(claim);
         expectSolvent();
     }
 }

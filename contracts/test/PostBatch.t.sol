@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Batch, IInferenceLedger, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
+import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract PostBatchTest is Scenario {
@@ -25,28 +26,28 @@ contract PostBatchTest is Scenario {
     function test_a_salt_is_used_once_per_provider() external {
         vm.startPrank(provider);
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.SaltUsed.selector, SALT));
-        ledger.postBatch("root", SALT, modelId, 1);
+        ledger.postBatch(provider, "root", SALT, modelId, 1);
         vm.stopPrank();
         vm.startPrank(stranger);
-        stake.deposit{value: p.lockPerResponse}();
-        ledger.postBatch("root", SALT, modelId, 1);
+        stake.deposit{value: p.lockPerResponse + p.providerBond}();
+        ledger.postBatch(stranger, "root", SALT, modelId, 1);
         vm.stopPrank();
     }
 
     function test_empty_batches_and_unknown_models_are_refused() external {
         vm.startPrank(provider);
         vm.expectRevert(IInferenceLedger.InvalidBatch.selector);
-        ledger.postBatch("root", "s", modelId, 0);
+        ledger.postBatch(provider, "root", "s", modelId, 0);
         vm.expectRevert(IInferenceLedger.InvalidBatch.selector);
-        ledger.postBatch(bytes32(0), "s", modelId, 1);
+        ledger.postBatch(provider, bytes32(0), "s", modelId, 1);
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, bytes32("none")));
-        ledger.postBatch("root", "s", "none", 1);
+        ledger.postBatch(provider, "root", "s", "none", 1);
         vm.stopPrank();
     }
 
     function test_without_stake_nothing_is_posted() external {
         vm.prank(stranger);
-        vm.expectRevert();
-        ledger.postBatch("root", "s", modelId, 1);
+        vm.expectPartialRevert(IProviderStake.InsufficientStake.selector);
+        ledger.postBatch(stranger, "root", "s", modelId, 1);
     }
 }

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceLedger, Receipt, ReceiptStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
+import {IReceipts, Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
 import {Response, Scenario} from "./Scenario.sol";
 
 contract ReceiptsTest is Scenario {
     function claim(Receipt memory receipt) private returns (bytes32) {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.prank(requester);
-        return ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        return receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
     }
 
     function expectSlashed(bytes32 id) private view {
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
-        vm.assertEq(stake.credits(requester), p.receiptClaimBond + p.lockPerResponse / 2);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse / 2);
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
+        vm.assertEq(stake.credits(requester), p.receiptClaimBond + p.lockPerResponse * 2 / 5);
+        vm.assertEq(stake.totalBurned(), p.lockPerResponse * 3 / 5);
         vm.assertEq(stake.account(provider).total, 20 ether - p.lockPerResponse);
         expectSolvent();
     }
@@ -24,7 +25,7 @@ contract ReceiptsTest is Scenario {
         vm.warp(receipt.postingDeadline + 1);
         bytes32 id = claim(receipt);
         expectSlashed(id);
-        vm.assertEq(ledger.receiptClaim(id).answerDeadline, block.timestamp, "nothing to wait for");
+        vm.assertEq(receipts.receiptClaim(id).answerDeadline, block.timestamp, "nothing to wait for");
     }
 
     function test_a_receipt_posted_late_is_slashed_at_once() external {
@@ -45,27 +46,27 @@ contract ReceiptsTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.warp(receipt.postingDeadline);
         vm.prank(requester);
-        vm.expectPartialRevert(IInferenceLedger.PostingDeadlineNotPassed.selector);
-        ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        vm.expectPartialRevert(IReceipts.PostingDeadlineNotPassed.selector);
+        receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
         post(response, "just in time");
         vm.warp(receipt.postingDeadline + 1);
         bytes32 id = claim(receipt);
-        ledger.answerClaim(id, batchPath());
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Answered);
+        receipts.answerClaim(id, batchPath());
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Answered);
     }
 
     function test_a_posted_receipt_is_answered_and_the_claimant_pays() external {
         Receipt memory receipt = makeReceipt(response, SALT, TARGET);
         vm.warp(receipt.postingDeadline + 1);
         bytes32 id = claim(receipt);
-        vm.assertEq(stake.account(provider).locked, 4 * p.lockPerResponse);
-        vm.warp(ledger.receiptClaim(id).answerDeadline);
-        ledger.answerClaim(id, batchPath());
+        vm.assertEq(stake.account(provider).locked, 3 * p.lockPerResponse);
+        vm.warp(receipts.receiptClaim(id).answerDeadline);
+        receipts.answerClaim(id, batchPath());
         vm.assertEq(stake.account(provider).locked, 3 * p.lockPerResponse);
         vm.assertEq(stake.credits(provider), p.receiptClaimBond / 2);
         vm.assertEq(stake.credits(requester), 0);
-        vm.expectPartialRevert(IInferenceLedger.NoPendingClaim.selector);
-        ledger.slashUnposted(id);
+        vm.expectPartialRevert(IReceipts.NoPendingClaim.selector);
+        receipts.slashUnposted(id);
         expectSolvent();
     }
 
@@ -74,9 +75,9 @@ contract ReceiptsTest is Scenario {
         vm.warp(receipt.postingDeadline + 1);
         bytes32 id = claim(receipt);
         bytes32[] memory path = batchPath();
-        ledger.answerClaim(id, path);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.NoPendingClaim.selector, id));
-        ledger.answerClaim(id, path);
+        receipts.answerClaim(id, path);
+        vm.expectRevert(abi.encodeWithSelector(IReceipts.NoPendingClaim.selector, id));
+        receipts.answerClaim(id, path);
         expectSolvent();
     }
 
@@ -87,15 +88,15 @@ contract ReceiptsTest is Scenario {
         bytes32 id = claim(receipt);
         bytes32[] memory path = batchPath();
         vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
-        ledger.answerClaim(id, path);
-        uint64 deadline = ledger.receiptClaim(id).answerDeadline;
+        receipts.answerClaim(id, path);
+        uint64 deadline = receipts.receiptClaim(id).answerDeadline;
         vm.warp(deadline);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.AnswerWindowOpen.selector, deadline));
-        ledger.slashUnposted(id);
+        vm.expectRevert(abi.encodeWithSelector(IReceipts.AnswerWindowOpen.selector, deadline));
+        receipts.slashUnposted(id);
         vm.warp(deadline + 1);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.AnswerWindowClosed.selector, deadline));
-        ledger.answerClaim(id, path);
-        ledger.slashUnposted(id);
+        vm.expectRevert(abi.encodeWithSelector(IReceipts.AnswerWindowClosed.selector, deadline));
+        receipts.answerClaim(id, path);
+        receipts.slashUnposted(id);
         expectSlashed(id);
     }
 
@@ -112,14 +113,14 @@ contract ReceiptsTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         vm.warp(receipt.postingDeadline + 1);
         vm.startPrank(requester);
-        vm.expectPartialRevert(IInferenceLedger.InvalidReceiptSignature.selector);
-        ledger.claimUnposted{value: p.receiptClaimBond}(receipt, forged);
+        vm.expectPartialRevert(IReceipts.InvalidReceiptSignature.selector);
+        receipts.claimUnposted{value: p.receiptClaimBond}(receipt, forged);
         vm.stopPrank();
         // A receipt of another chain has another digest.
         vm.chainId(5);
         vm.startPrank(requester);
-        vm.expectPartialRevert(IInferenceLedger.InvalidReceiptSignature.selector);
-        ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        vm.expectPartialRevert(IReceipts.InvalidReceiptSignature.selector);
+        receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
         vm.stopPrank();
     }
 
@@ -129,10 +130,10 @@ contract ReceiptsTest is Scenario {
         vm.warp(receipt.postingDeadline + 1);
         vm.startPrank(requester);
         vm.expectPartialRevert(IInferenceLedger.WrongAmount.selector);
-        ledger.claimUnposted{value: p.receiptClaimBond - 1}(receipt, signature);
-        bytes32 id = ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.ReceiptAlreadyClaimed.selector, id));
-        ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        receipts.claimUnposted{value: p.receiptClaimBond - 1}(receipt, signature);
+        bytes32 id = receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
+        vm.expectRevert(abi.encodeWithSelector(IReceipts.ReceiptAlreadyClaimed.selector, id));
+        receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature);
         vm.stopPrank();
     }
 
@@ -150,7 +151,7 @@ contract ReceiptsTest is Scenario {
         vm.warp(block.timestamp + p.exitDelay);
         vm.prank(provider);
         stake.completeExit();
-        vm.assertEq(stake.account(provider).total, 3 * p.lockPerResponse);
+        vm.assertEq(stake.account(provider).total, 3 * p.lockPerResponse + p.providerBond);
         expectSolvent();
     }
 
@@ -158,7 +159,7 @@ contract ReceiptsTest is Scenario {
         Receipt memory receipt = makeReceipt(response, "never posted", TARGET);
         vm.warp(uint256(receipt.postingDeadline) + p.receiptClaimWindow + 1);
         bytes32 id = claim(receipt);
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Slashed);
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Slashed);
         vm.assertEq(stake.account(provider).total, 20 ether);
         vm.assertEq(stake.credits(requester), p.receiptClaimBond);
         expectSolvent();
@@ -166,23 +167,23 @@ contract ReceiptsTest is Scenario {
 
     function test_attack_malleable_signature() external {
         Receipt memory receipt = makeReceipt(response, "never posted", TARGET);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(PROVIDER_KEY, ledger.receiptDigest(receipt));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(PROVIDER_KEY, receipts.receiptDigest(receipt));
         uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
         bytes memory flipped = abi.encodePacked(r, order - uint256(s), v == 27 ? uint8(28) : uint8(27));
         vm.warp(receipt.postingDeadline + 1);
         vm.prank(requester);
         vm.expectRevert();
-        ledger.claimUnposted{value: p.receiptClaimBond}(receipt, flipped);
+        receipts.claimUnposted{value: p.receiptClaimBond}(receipt, flipped);
     }
 
     function test_a_batch_of_one_has_an_empty_path() external {
         bytes32 leaf = ledger.responseLeaf(provider, modelId, "single", 0, response.fields);
         vm.prank(provider);
-        ledger.postBatch(leaf, "single", modelId, 1);
+        ledger.postBatch(provider, leaf, "single", modelId, 1);
         Receipt memory receipt = makeReceipt(response, "single", 0);
         vm.warp(receipt.postingDeadline + 1);
         bytes32 id = claim(receipt);
-        ledger.answerClaim(id, new bytes32[](0));
-        vm.assertTrue(ledger.receiptClaim(id).status == ReceiptStatus.Answered);
+        receipts.answerClaim(id, new bytes32[](0));
+        vm.assertTrue(receipts.receiptClaim(id).status == ReceiptStatus.Answered);
     }
 }

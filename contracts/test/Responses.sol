@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Receipt, ResponseFields} from "../src/interfaces/IInferenceLedger.sol";
+import {ResponseFields} from "../src/interfaces/IInferenceLedger.sol";
+import {Receipt} from "../src/interfaces/IReceipts.sol";
 import {Deployment} from "./Deployment.sol";
 import {Merkle} from "./Merkle.sol";
 
@@ -74,9 +75,19 @@ abstract contract Responses is Deployment {
 
     /// @dev A batch of three: the response at index 1 between two others.
     function post(Response memory r, bytes32 salt) internal returns (uint256 id) {
+        if (stake.isPaused(provider)) resume();
         batchLeaves = leavesOf(r, salt);
         vm.prank(provider);
-        id = ledger.postBatch(Merkle.root(batchLeaves), salt, modelId, 3);
+        id = ledger.postBatch(provider, Merkle.root(batchLeaves), salt, modelId, 3);
+    }
+
+    /// @dev After a lost response: the owner puts the bond and the lock back.
+    function resume() internal {
+        vm.warp(block.timestamp + 1);
+        vm.startPrank(provider);
+        stake.deposit{value: p.providerBond + p.lockPerResponse}();
+        stake.resume();
+        vm.stopPrank();
     }
 
     function leavesOf(Response memory r, bytes32 salt) internal view returns (bytes32[] memory leaves) {
@@ -113,12 +124,16 @@ abstract contract Responses is Deployment {
             maxTokens: r.fields.maxTokens,
             samplingHash: r.fields.samplingHash,
             feeWei: r.fields.feeWei,
-            postingDeadline: uint64(block.timestamp) + p.postingWindow
+            payer: requester,
+            feeToken: address(0),
+            issuedAt: uint64(block.timestamp),
+            postingDeadline: uint64(block.timestamp) + p.postingWindow,
+            signer: provider
         });
     }
 
     function sign(Receipt memory receipt, uint256 key) internal view returns (bytes memory) {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, ledger.receiptDigest(receipt));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, receipts.receiptDigest(receipt));
         return abi.encodePacked(r, s, v);
     }
 

@@ -35,15 +35,15 @@ contract RewardsTest is Scenario {
         uint256 gameId = open();
         uint256 staked = stake.totalStake();
         concedeTo(gameId);
-        vm.assertEq(staked - stake.totalStake(), p.lockPerResponse);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse - pot());
-        vm.assertGe(stake.totalBurned(), 3 * p.lockPerResponse / 5);
+        vm.assertEq(staked - stake.totalStake(), p.lockPerResponse + p.providerBond);
+        vm.assertEq(stake.totalBurned(), p.providerBond + p.lockPerResponse - pot());
+        vm.assertGe(stake.totalBurned(), p.providerBond + 3 * p.lockPerResponse / 5);
         vm.assertEq(stake.escrowOf(address(ledger)), pot() - p.gameReward);
         RewardPot memory left = ledger.rewardPot(batchId, TARGET);
         vm.assertEq(left.placesLeft, p.maxGamesPerResponse - 1);
         vm.assertEq(left.voidBlock, block.number);
         closeLater();
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse - p.gameReward);
+        vm.assertEq(stake.totalBurned(), p.providerBond + p.lockPerResponse - p.gameReward);
         vm.assertEq(stake.escrowOf(address(ledger)), 0);
         vm.expectPartialRevert(IOpenings.NoRewardLeft.selector);
         ledger.closeRewards(batchId, TARGET);
@@ -68,7 +68,7 @@ contract RewardsTest is Scenario {
         uint256 saved = total(copycat) - 1000 ether;
         vm.assertEq(saved, pot() - p.gameReward);
         vm.assertEq(saved, 0.35 ether); // 7 / 8 of 40 % of a lock of 1 ether
-        vm.assertEq(stake.totalBurned(), 0.6 ether);
+        vm.assertEq(stake.totalBurned(), p.providerBond + 0.6 ether);
         vm.assertEq(stake.escrowOf(address(ledger)), 0);
         expectStatus(ResponseStatus.Void);
         expectSolvent();
@@ -90,7 +90,7 @@ contract RewardsTest is Scenario {
         ledger.join(batchId, TARGET, secret);
         vm.assertEq(total(copycat) - 1000 ether, 0.4 ether);
         vm.assertEq(total(challenger), 1000 ether);
-        vm.assertEq(stake.totalBurned(), 0.6 ether);
+        vm.assertEq(stake.totalBurned(), p.providerBond + 0.6 ether);
         expectSolvent();
     }
 
@@ -278,7 +278,7 @@ contract RewardsTest is Scenario {
             game.resolveVoid(gameId);
         }
         vm.assertEq(stake.escrowOf(address(ledger)), 0);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse - pot());
+        vm.assertEq(stake.totalBurned(), p.providerBond + p.lockPerResponse - pot());
         expectSolvent();
     }
 
@@ -339,7 +339,9 @@ contract RewardsTest is Scenario {
         }
         vm.assertEq(stake.credits(challenger), joined * p.gameReward);
         vm.assertEq(stake.escrowOf(address(ledger)) + stake.escrowOf(address(game)), 0);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse - pot() + (places - joined) * p.gameReward);
+        vm.assertEq(
+            stake.totalBurned(), p.providerBond + p.lockPerResponse - pot() + (places - joined) * p.gameReward
+        );
         expectSolvent();
     }
 }

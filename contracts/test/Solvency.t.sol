@@ -2,18 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
-import {
-    IInferenceLedger,
-    Receipt,
-    ReceiptStatus,
-    ResponseStatus
-} from "../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {StakeAccount} from "../src/interfaces/IProviderStake.sol";
+import {Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice Random actors do random things; what the contracts refuse is skipped, never the accounts.
 contract Actors is Scenario {
-    bytes32[] public leaves;
     uint256 public posts;
     bytes32[] public receiptIds;
     uint256[] public asked;
@@ -58,24 +53,6 @@ contract Actors is Scenario {
         batchId = post(response, keccak256(abi.encode("post", ++posts)));
     }
 
-    function payFee(bool posted) external {
-        bytes32 salt = posted ? ledger.batch(batchId).salt : keccak256(abi.encode("unposted", ++posts));
-        bytes32 leaf = ledger.responseLeaf(provider, modelId, salt, TARGET, response.fields);
-        if (ledger.feeEscrow(leaf).payer != address(0)) return;
-        Receipt memory receipt = makeReceipt(response, salt, TARGET);
-        bytes memory signature = sign(receipt, PROVIDER_KEY);
-        vm.deal(requester, 100 ether);
-        vm.prank(requester);
-        ledger.payFee{value: receipt.feeWei}(receipt, signature);
-        leaves.push(leaf);
-    }
-
-    function settleFee(uint256 which) external {
-        if (leaves.length == 0) return;
-        try ledger.refundFee(leaves[which % leaves.length]) {} catch {}
-        try ledger.claimFee(batchId, TARGET, response.fields, batchPath()) {} catch {}
-    }
-
     function claimReceipt(bool posted) external {
         bytes32 salt = posted ? ledger.batch(batchId).salt : keccak256(abi.encode("claimed", ++posts));
         Receipt memory receipt = makeReceipt(response, salt, TARGET);
@@ -83,16 +60,16 @@ contract Actors is Scenario {
         vm.warp(receipt.postingDeadline + 1);
         vm.deal(requester, 100 ether);
         vm.prank(requester);
-        receiptIds.push(ledger.claimUnposted{value: p.receiptClaimBond}(receipt, signature));
+        receiptIds.push(receipts.claimUnposted{value: p.receiptClaimBond}(receipt, signature));
     }
 
     function settleReceipt(uint256 which, bool answer) external {
         if (receiptIds.length == 0) return;
         bytes32 id = receiptIds[which % receiptIds.length];
         if (answer) {
-            try ledger.answerClaim(id, batchPath()) {} catch {}
+            try receipts.answerClaim(id, batchPath()) {} catch {}
         } else {
-            try ledger.slashUnposted(id) {} catch {}
+            try receipts.slashUnposted(id) {} catch {}
         }
     }
 
@@ -209,7 +186,11 @@ contract Actors is Scenario {
 
     function checkBalance() external view {
         expectSolvent();
-        vm.assertEq(stake.totalEscrow(), stake.escrowOf(address(game)) + stake.escrowOf(address(ledger)));
+        vm.assertEq(
+            stake.totalEscrow(),
+            stake.escrowOf(address(game)) + stake.escrowOf(address(ledger))
+                + stake.escrowOf(address(receipts))
+        );
         vm.assertEq(
             stake.totalCredits(),
             stake.credits(provider) + stake.credits(challenger) + stake.credits(copycat)
@@ -218,7 +199,7 @@ contract Actors is Scenario {
         vm.assertEq(stake.totalStake(), stake.account(provider).total);
     }
 
-    /// @dev Locked stake = one lock per response that is neither released nor void, plus open claims.
+    /// @dev Locked stake = one lock per response that is neither released nor void; claims lock nothing.
     function checkLocks() external view {
         uint256 expected = 0;
         for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
@@ -230,27 +211,14 @@ contract Actors is Scenario {
                 if (!isFree) expected += p.lockPerResponse;
             }
         }
-        for (uint256 i = 0; i < receiptIds.length; ++i) {
-            if (ledger.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
-                expected += ledger.receiptClaim(receiptIds[i]).penalty;
-            }
-        }
         vm.assertEq(stake.account(provider).locked, expected, "locks");
         vm.assertLe(expected, stake.account(provider).total);
     }
 
-    /// @dev The ledger's escrow = fees neither claimed nor refunded, plus bonds of pending claims, prices of unanswered
-    ///      asks and rewards that were not paid.
-    function checkFees() external view {
+    /// @dev The ledger's escrow = prices of unanswered asks and rewards that were not paid; the receipts' = bonds of pending
+    ///      claims.
+    function checkOtherEscrow() external view {
         uint256 expected = 0;
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            expected += ledger.feeEscrow(leaves[i]).amount;
-        }
-        for (uint256 i = 0; i < receiptIds.length; ++i) {
-            if (ledger.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
-                expected += ledger.receiptClaim(receiptIds[i]).bond;
-            }
-        }
         for (uint256 i = 0; i < asked.length; ++i) {
             if (ledger.response(asked[i], TARGET).asker != address(0)) expected += p.askPrice;
         }
@@ -261,7 +229,14 @@ contract Actors is Scenario {
             Game memory g = game.game(id);
             if (g.phase != Phase.Resolved && ledger.isVoid(g.batchId, g.index)) expected += p.gameReward;
         }
-        vm.assertEq(stake.escrowOf(address(ledger)), expected, "fees, bonds, prices, rewards");
+        vm.assertEq(stake.escrowOf(address(ledger)), expected, "prices of answers, rewards");
+        uint256 bonds = 0;
+        for (uint256 i = 0; i < receiptIds.length; ++i) {
+            if (receipts.receiptClaim(receiptIds[i]).status == ReceiptStatus.Claimed) {
+                bonds += receipts.receiptClaim(receiptIds[i]).bond;
+            }
+        }
+        vm.assertEq(stake.escrowOf(address(receipts)), bonds, "bonds of claims");
     }
 
     /// @dev Bonds in escrow = open games; and no response with an open game is final.
@@ -296,13 +271,11 @@ contract SolvencyTest is Scenario {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[18] memory chosen = [
+        bytes4[16] memory chosen = [
             Actors.passTime.selector,
             Actors.deposit.selector,
             Actors.exit.selector,
             Actors.postAnother.selector,
-            Actors.payFee.selector,
-            Actors.settleFee.selector,
             Actors.claimReceipt.selector,
             Actors.settleReceipt.selector,
             Actors.askFor.selector,
@@ -328,6 +301,6 @@ contract SolvencyTest is Scenario {
         actors.checkBalance();
         actors.checkLocks();
         actors.checkGames();
-        actors.checkFees();
+        actors.checkOtherEscrow();
     }
 }

@@ -58,7 +58,7 @@ contract StakeTest is Scenario {
         vm.prank(provider);
         stake.deposit{value: 5 ether}();
         vm.assertEq(account().total, 25 ether);
-        vm.assertEq(stake.freeStake(provider), 25 ether - 3 * p.lockPerResponse);
+        vm.assertEq(stake.freeStake(provider), 25 ether - 3 * p.lockPerResponse - p.providerBond);
         expectSolvent();
     }
 
@@ -101,9 +101,9 @@ contract StakeTest is Scenario {
         vm.startPrank(provider);
         stake.requestExit(free);
         vm.expectPartialRevert(IProviderStake.InsufficientStake.selector);
-        ledger.postBatch("root", "another salt", modelId, 1);
+        ledger.postBatch(provider, "root", "another salt", modelId, 1);
         stake.cancelExit();
-        ledger.postBatch("root", "another salt", modelId, 1);
+        ledger.postBatch(provider, "root", "another salt", modelId, 1);
         vm.stopPrank();
     }
 
@@ -111,10 +111,10 @@ contract StakeTest is Scenario {
         uint32 most = uint32(stake.freeStake(provider) / p.lockPerResponse);
         vm.startPrank(provider);
         vm.expectPartialRevert(IProviderStake.InsufficientStake.selector);
-        ledger.postBatch("root", "another salt", modelId, most + 1);
-        ledger.postBatch("root", "another salt", modelId, most);
+        ledger.postBatch(provider, "root", "another salt", modelId, most + 1);
+        ledger.postBatch(provider, "root", "another salt", modelId, most);
         vm.expectPartialRevert(IProviderStake.InsufficientStake.selector);
-        ledger.postBatch("root", "a third salt", modelId, 1);
+        ledger.postBatch(provider, "root", "a third salt", modelId, 1);
         vm.stopPrank();
     }
 
@@ -172,7 +172,9 @@ contract StakeTest is Scenario {
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.lock(provider, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
-        stake.lockUpTo(provider, 1);
+        stake.slashBond(provider, 1);
+        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
+        stake.slashReceipt(provider, provider, 1, stranger);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.release(provider, 1);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
@@ -185,8 +187,6 @@ contract StakeTest is Scenario {
         stake.forfeitEscrow(1, stranger);
         vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
         stake.burnEscrow(1);
-        vm.expectPartialRevert(IProviderStake.NotProtocol.selector);
-        stake.slashHalf(provider, 1, stranger);
         vm.stopPrank();
         // The game may hold bonds, but stake is the ledger's business.
         vm.prank(address(game));
@@ -197,12 +197,12 @@ contract StakeTest is Scenario {
     function test_wiring_happens_once_and_by_the_deployer() external {
         vm.prank(stranger);
         vm.expectPartialRevert(IProviderStake.NotDeployer.selector);
-        stake.initialise(stranger, stranger);
+        stake.initialise(stranger, stranger, stranger);
         vm.expectRevert(IProviderStake.AlreadyInitialised.selector);
-        stake.initialise(address(ledger), address(game));
+        stake.initialise(address(ledger), address(game), address(receipts));
         IProviderStake fresh = IProviderStake(vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p)));
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(stranger, address(game));
+        fresh.initialise(stranger, address(game), address(receipts));
     }
 
     function validate(ProtocolParameters memory parameters) external pure {
@@ -214,7 +214,7 @@ contract StakeTest is Scenario {
         this.validate(Parameters.l1());
         this.validate(Parameters.l2());
         ProtocolParameters memory bad = Parameters.devnet();
-        bad.exitDelay = bad.postingWindow + bad.receiptClaimWindow;
+        bad.exitDelay = bad.postingWindow + bad.receiptClaimWindow + bad.receiptAnswerWindow;
         vm.expectRevert(abi.encodeWithSelector(Parameters.InvalidParameter.selector, "exitDelay"));
         this.validate(bad);
         bad = Parameters.devnet();

@@ -26,7 +26,9 @@ contract TimeoutTest is Scenario {
         expectTimeout(open(), Phase.AwaitBoundaries, Outcome.ChallengerWon);
         expectStatus(ResponseStatus.Void);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
-        vm.assertEq(stake.totalBurned(), p.lockPerResponse - p.maxGamesPerResponse * p.gameReward);
+        vm.assertEq(
+            stake.totalBurned(), p.lockPerResponse - p.maxGamesPerResponse * p.gameReward + p.providerBond
+        );
     }
 
     function test_the_challenger_must_challenge() external {

@@ -64,8 +64,9 @@ def _cost(sender: Sender, contracts: ProtocolContracts, model_id: bytes, size: i
 
 def _post(sender: Sender, contracts: ProtocolContracts, model_id: bytes, salt: bytes, size: int) -> int:
     """Gas of posting, with the stake that it locks."""
-    missing = size * DEVNET.lock_per_response - contracts.stake.free_stake(sender.address)
+    needed = size * DEVNET.lock_per_response + DEVNET.provider_bond
+    missing = needed - contracts.stake.backing(sender.address)
     if missing > 0:
         sender.send(contracts.stake.deposit(missing), key=f"deposit {salt.hex()}")
-    call = contracts.ledger.post_batch(secrets.token_bytes(32), salt, model_id, size)
+    call = contracts.ledger.post_batch(sender.address, secrets.token_bytes(32), salt, model_id, size)
     return sender.send(call, key=f"post {salt.hex()}").gas_used

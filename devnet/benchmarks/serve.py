@@ -50,7 +50,7 @@ def measure_serving(name: str, models: Path, answers: int, tokens: int) -> dict[
         desk = ReceiptDesk(
             Journal(open_engine(f"sqlite:///{folder}/node.db")),
             signer,
-            Issuer(_CHAIN_ID, _LEDGER, signer.address, bytes(range(32))),
+            Issuer(_CHAIN_ID, _LEDGER, _LEDGER, signer.address, bytes(range(32))),
             BatchTerms(interval_s=30, posting_window_s=60, largest=1000),
             now=lambda: int(time.time()),
         )

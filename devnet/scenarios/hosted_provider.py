@@ -225,6 +225,6 @@ def parse_receipt(shown: Mapping[str, Any]) -> tuple[Receipt, bytes]:
     """Receipt and signature from the provider's JSON."""
     fields = dict(shown["receipt"])
     for name, value in fields.items():
-        if name != "provider" and isinstance(value, str):
+        if name not in ("provider", "payer", "fee_token", "signer") and isinstance(value, str):
             fields[name] = bytes.fromhex(value[2:]) if value.startswith("0x") else int(value)
     return Receipt(**fields), bytes.fromhex(shown["signature"][2:])

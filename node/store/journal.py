@@ -185,14 +185,6 @@ class Journal:
                 session.add(row)
                 session.commit()
 
-    def mark_fee_claimed(self, response_id: str) -> None:
-        with self._session() as session:
-            row = session.get(ResponseRow, response_id)
-            if row is not None and not row.fee_claimed:
-                row.fee_claimed = True
-                session.add(row)
-                session.commit()
-
     def pending_response_count(self) -> int:
         """Responses that are answered but whose stake the chain has not locked yet."""
         with self._session() as session:

@@ -65,6 +65,7 @@ class ResponseRow(SQLModel, table=True):
     output_ids: bytes = Field(sa_type=LargeBinary)
     max_tokens: int
     fee_wei: str = Field(default="0", max_length=78)
+    signer: str = Field(default="", max_length=42)  # the receipt's key; empty: the provider's own
     signature: str | None = Field(default=None, max_length=132)
     finish_reason: str = Field(max_length=16)
     answered_at: int = Field(sa_type=BigInteger)
@@ -72,7 +73,6 @@ class ResponseRow(SQLModel, table=True):
     state: ResponseState = Field(
         default=ResponseState.PENDING, sa_column=Column(Text, nullable=False, index=True)
     )
-    fee_claimed: bool = False
 
     @property
     def prompt_length(self) -> int:

@@ -24,6 +24,7 @@ from contracts.protocol.honest_player import next_action
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields, response_leaf
 from devnet.lifecycle import Devnet, state_file
+from tests.contracts.chain_game import resume_provider
 from tests.contracts.synthetic import seal_verifier_sources
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,9 @@ class Network:
     def post(
         self, count: int = 1, *, wrong: Sequence[int] = (0,), count_on_chain: int | None = None
     ) -> Posted:
-        """One batch; the responses in `wrong` lie."""
+        """One batch; the responses in `wrong` lie. Resumes before if an earlier loss paused the provider."""
+        if self.contracts.stake.is_paused(self.provider.address):
+            resume_provider(self.contracts, self.provider)
         chain_id, ledger = self.contracts.chain.chain_id, self.contracts.ledger.address
         salt = secrets.token_bytes(32)
         ids, entries, leaves = [], [], []
@@ -94,7 +97,7 @@ class Network:
                 {"index": index, "leaf": "0x" + leaf.hex(), "receipt_id": "0x" + leaf.hex()} | shown
             )
         call = self.contracts.ledger.post_batch(
-            MerkleTree(leaves).root, salt, self.model_id, count_on_chain or count
+            self.provider.address, MerkleTree(leaves).root, salt, self.model_id, count_on_chain or count
         )
         self.provider.send(call, key=f"batch {salt.hex()}")
         batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)

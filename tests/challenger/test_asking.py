@@ -139,7 +139,7 @@ def test_attack_one_root_posted_several_times_hides_none_of_them(make_scene, are
     scene.run()
     first = post_unlisted(arena, None)
     salt = secrets.token_bytes(32)
-    call = arena.contracts.ledger.post_batch(first.tree.root, salt, arena.model_id, 1)
+    call = arena.contracts.ledger.post_batch(arena.provider.address, first.tree.root, salt, arena.model_id, 1)
     arena.provider.send(call, key=f"again {salt.hex()}")
     second = replace(first, batch_id=arena.contracts.ledger.batch_of(arena.provider.address, salt), salt=salt)
     at_half(scene)

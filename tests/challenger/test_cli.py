@@ -60,9 +60,9 @@ def test_a_cheating_provider_is_disputed_from_the_command_line(
     cheat = (right + 1) % 200
     fields = ResponseFields.of(_PROMPT, [cheat], 1, 0)
     salt = secrets.token_bytes(32)
-    receipt = Receipt.of(provider.address, model_id, salt, 0, fields, 2**40)
+    receipt = Receipt.of(provider.address, model_id, salt, 0, fields, 0, 2**40)
     tree = MerkleTree([receipt.leaf(chain.chain_id, contracts.ledger.address)])
-    provider.send(contracts.ledger.post_batch(tree.root, salt, model_id, 1), key="batch")
+    provider.send(contracts.ledger.post_batch(provider.address, tree.root, salt, model_id, 1), key="batch")
     batch = PostedBatch(contracts.ledger.batch_of(provider.address, salt), salt, tree, [fields])
 
     server = ListingServer()

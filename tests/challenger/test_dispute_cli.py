@@ -25,7 +25,7 @@ from devnet.lifecycle import Devnet, down, state_file, up
 from node.settlements import response_states
 from prover.errors import BadInputError, NotFoundError, UsageError
 from tests.challenger.listing_server import ListingServer
-from tests.contracts.chain_game import PostedBatch
+from tests.contracts.chain_game import PostedBatch, resume_provider
 from tests.contracts.synthetic import seal_verifier_sources
 
 _PROMPT = [72, 105, 33]
@@ -50,12 +50,16 @@ class Table:
         server.show(self.batch, [self.ids])
 
     def post(self, count: int) -> PostedBatch:
-        """A batch that nobody lists."""
+        """A batch that nobody lists. Resumes before if an earlier loss paused the provider."""
+        if self.contracts.stake.is_paused(self.provider.address):
+            resume_provider(self.contracts, self.provider)
         fields, salt = ResponseFields.of(*self.ids, 1, 0), secrets.token_bytes(32)
         ledger, provider, model_id = self.contracts.ledger, self.provider, self.model_id
         place = self.contracts.chain.chain_id, ledger.address, provider.address, model_id, salt
         tree = MerkleTree([response_leaf(*place, index, fields) for index in range(count)])
-        provider.send(ledger.post_batch(tree.root, salt, model_id, count), key=f"batch {salt.hex()}")
+        provider.send(
+            ledger.post_batch(provider.address, tree.root, salt, model_id, count), key=f"batch {salt.hex()}"
+        )
         return PostedBatch(ledger.batch_of(provider.address, salt), salt, tree, [fields] * count)
 
     def type(self, *words: str, side: str | None = None) -> Any:

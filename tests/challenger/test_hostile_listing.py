@@ -59,11 +59,16 @@ def test_a_challenger_survives_every_listing(
     leaf = b"\x11" * 32
     for name, body in HOSTILE.items():
         salt = secrets.token_bytes(32)
-        provider.send(contracts.ledger.post_batch(leaf, salt, done.model_id, 1), key=f"batch {name}")
+        provider.send(
+            contracts.ledger.post_batch(provider.address, leaf, salt, done.model_id, 1), key=f"batch {name}"
+        )
         bodies[f"/v1/batches/{contracts.ledger.batch_of(provider.address, salt)}"] = body
     # One more whose listing is sound, and whose receipt is not.
     salt = secrets.token_bytes(32)
-    provider.send(contracts.ledger.post_batch(leaf, salt, done.model_id, 1), key="batch with a receipt")
+    provider.send(
+        contracts.ledger.post_batch(provider.address, leaf, salt, done.model_id, 1),
+        key="batch with a receipt",
+    )
     last = contracts.ledger.batch_of(provider.address, salt)
     bodies[f"/v1/batches/{last}"] = json.dumps({"responses": [{"leaf": "0x" + leaf.hex()}]}).encode()
 

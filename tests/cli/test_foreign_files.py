@@ -103,7 +103,7 @@ def lying_endpoint(body: bytes) -> Iterator[str]:
 def test_a_lying_rpc_endpoint_ends_no_process(tmp_path: Path, name: str) -> None:
     address = "0x" + "11" * 20
     deployment = {"chain_id": 31337, "first_block": 0}
-    deployment |= dict.fromkeys(("registry", "stake", "ledger", "game"), address)
+    deployment |= dict.fromkeys(("registry", "stake", "ledger", "game", "receipts", "payments"), address)
     (tmp_path / "deployment.json").write_text(json.dumps(deployment))
     with lying_endpoint(HOSTILE[name]) as url:
         sentence = refused(

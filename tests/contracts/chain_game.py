@@ -23,6 +23,14 @@ from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import NotProvable, SyntheticModel, seal_verifier_sources
 
 
+def resume_provider(contracts: ProtocolContracts, owner: Sender) -> None:
+    """What an owner does whose provider lost a response and is paused: a new bond."""
+    stake, key = contracts.stake, secrets.token_hex(4)
+    contracts.chain.request("evm_increaseTime", [1])  # not in the second of the loss
+    owner.send(stake.deposit(stake.parameters().provider_bond), key=f"bond {key}")
+    owner.send(stake.resume(), key=f"resume {key}")
+
+
 @dataclass
 class PostedBatch:
     batch_id: int
@@ -56,7 +64,13 @@ class Arena:
         model = self.model
         return ModelRules(model.step_count, model.vocabulary, model.end_tokens, DEVNET.arity)
 
+    def resume(self) -> None:
+        resume_provider(self.contracts, self.provider)
+
     def post(self, fields: Sequence[ResponseFields]) -> PostedBatch:
+        """The provider posts, and resumes before if an earlier game's loss paused it."""
+        if self.contracts.stake.is_paused(self.provider.address):
+            self.resume()
         salt = secrets.token_bytes(32)
         leaves = [
             response_leaf(
@@ -71,7 +85,9 @@ class Arena:
             for index, item in enumerate(fields)
         ]
         tree = MerkleTree(leaves)
-        call = self.contracts.ledger.post_batch(tree.root, salt, self.model_id, len(fields))
+        call = self.contracts.ledger.post_batch(
+            self.provider.address, tree.root, salt, self.model_id, len(fields)
+        )
         self.provider.send(call, key=f"batch {salt.hex()}")
         batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)
         return PostedBatch(batch_id, salt, tree, list(fields))

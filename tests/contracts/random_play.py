@@ -10,22 +10,23 @@ from dataclasses import dataclass, field
 
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.inference_ledger import ReceiptStatus
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.moves import call_of, read_game_state
 from contracts.bindings.openings import commitment_of
+from contracts.bindings.receipt_claims import ReceiptStatus
 from contracts.bindings.receipts import receipt_id, sign_receipt
 from contracts.protocol.actions import Action
 from contracts.protocol.game import ModelRules, Phase, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.merkle import MerkleTree
-from contracts.protocol.parameters import ProtocolParameters
+from contracts.protocol.parameters import NOBODY, ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields, response_leaf
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import NotProvable, SyntheticModel, SyntheticTrace
 
 _PROMPT = [(7 * position) % 20 for position in range(40)]
 _STRANGER = 8
+_OPERATOR = 9
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Posted:
 
 @dataclass
 class RandomPlay:
-    """Accounts 1 and 2 provide, 3 to 5 challenge, 6 is the guardian, 7 registers the model."""
+    """Accounts 1 and 2 provide, 3 to 5 challenge, 6 is the guardian, 7 registers the model, 9 operates for providers."""
 
     local_chain: LocalChain
     contracts: ProtocolContracts
@@ -85,6 +86,7 @@ class RandomPlay:
             self.settle_claim,
             self.settle_claim,
             self.stake,
+            self.keys,
             self.withdraw,
             self.guard,
             self.pass_time,
@@ -119,42 +121,57 @@ class RandomPlay:
             response_leaf(chain_id, ledger, self._accounts[provider], self.model_id, salt, index, fields)
             for index in range(3)
         ]
-        receipt = Receipt(
+        now = self.contracts.chain.head().timestamp
+        receipt = Receipt.of(
             self._accounts[provider],
             self.model_id,
             salt,
             self._random.choice([0, 2, 3]),  # 3 is in no batch
-            fields.prompt_hash,
-            fields.output_hash,
-            fields.prompt_length,
-            fields.output_length,
-            fields.max_tokens,
-            fields.sampling_hash,
-            fields.fee_wei,
-            self.contracts.chain.head().timestamp + self.parameters.posting_window,
+            fields,
+            issued_at=now,
+            posting_deadline=now + self.parameters.posting_window,
         )
-        signer = UnlockedSigner(self.contracts.chain, self._accounts[provider])
-        signature = sign_receipt(signer, receipt, chain_id, ledger)
+        signer = UnlockedSigner(self.contracts.chain, receipt.signer)
+        signature = sign_receipt(signer, receipt, chain_id, self.contracts.receipts.address)
         self.batches.append(Posted(provider, salt, [fields] * 3, MerkleTree(leaves), receipt, signature))
 
     def post(self) -> None:
         if waiting := [batch for batch in self.batches if not batch.batch_id]:
             batch = self._random.choice(waiting)
-            call = self.contracts.ledger.post_batch(batch.tree.root, batch.salt, self.model_id, 3)
-            if self.send(batch.provider, call, "post"):
-                batch.batch_id = self.contracts.ledger.batch_of(self._accounts[batch.provider], batch.salt)
+            provider, ledger = self._accounts[batch.provider], self.contracts.ledger
+            call = ledger.post_batch(provider, batch.tree.root, batch.salt, self.model_id, 3)
+            if self.send(self._random.choice([batch.provider, batch.provider, _OPERATOR]), call, "post"):
+                batch.batch_id = ledger.batch_of(provider, batch.salt)
 
     def stake(self) -> None:
         stake, provider = self.contracts.stake, self._random.choice([1, 2])
         account = stake.account(self._accounts[provider])
-        kind = self._random.choice(["deposit", "deposit", "exit", "cancel", "complete"])
+        kind = self._random.choice(["deposit", "deposit", "exit", "cancel", "complete", "resume", "resume"])
         calls = {
             "deposit": lambda: stake.deposit(self._random.randrange(1, 4 * 10**18)),
             "exit": lambda: stake.request_exit(1 + self._random.randrange(account.total + 1)),
             "cancel": stake.cancel_exit,
             "complete": stake.complete_exit,
+            "resume": stake.resume,
         }
         self.send(provider, calls[kind](), kind)
+
+    def keys(self) -> None:
+        stake, provider = self.contracts.stake, self._random.choice([1, 2])
+        own, spare = self._accounts[provider], self._accounts[_STRANGER]
+        allowed = stake.receipt_signer(own, own).allowance
+        match self._random.choice(["operator", "own key", "own key", "spare key", "retire"]):
+            case "operator":
+                operator = self._random.choice([self._accounts[_OPERATOR], NOBODY])
+                self.send(provider, stake.set_operator(operator), "set operator")
+            case "own key":
+                allowance = allowed + self._random.choice([0, 10**17, 10**18])
+                self.send(provider, stake.register_signer(own, allowance), "register key")
+            case "spare key":
+                allowance = self._random.randrange(1, 10**18)
+                self.send(provider, stake.register_signer(spare, allowance), "register key")
+            case _:
+                self.send(provider, stake.retire_signer(spare), "retire key")
 
     # --- games
 
@@ -273,22 +290,22 @@ class RandomPlay:
     def claim(self) -> None:
         if self.batches:
             batch = self._random.choice(self.batches)
-            call = self.contracts.ledger.claim_unposted(
+            call = self.contracts.receipts.claim_unposted(
                 batch.receipt, batch.signature, self.parameters.receipt_claim_bond
             )
             self.send(5, call, "claim receipt")
 
     def settle_claim(self) -> None:
-        ledger = self.contracts.ledger
+        receipts = self.contracts.receipts
         for batch in self.batches[-12:]:
-            number = receipt_id(batch.receipt, self.contracts.chain.chain_id, ledger.address)
-            if ledger.receipt_claim(number).status is not ReceiptStatus.CLAIMED:
+            number = receipt_id(batch.receipt, self.contracts.chain.chain_id, receipts.address)
+            if receipts.receipt_claim(number).status is not ReceiptStatus.CLAIMED:
                 continue
             if self._random.random() < 0.6:
                 path = batch.tree.path(batch.receipt.index % 3)
-                self.send(batch.provider, ledger.answer_claim(number, path), "answer claim")
+                self.send(batch.provider, receipts.answer_claim(number, path), "answer claim")
             else:
-                self.send(_STRANGER, ledger.slash_unposted(number), "slash receipt")
+                self.send(_STRANGER, receipts.slash_unposted(number), "slash receipt")
 
     def withdraw(self) -> None:
         self.send(self._random.randrange(1, 6), self.contracts.stake.withdraw(), "withdraw")

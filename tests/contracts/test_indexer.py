@@ -33,7 +33,7 @@ def start(local_chain: LocalChain, seed: int) -> RandomPlay:
         show_window=1800,
         guardian=local_chain.chain.unlocked_accounts()[6],
         guardian_delay=6 * 3600,
-        exit_delay=600 + 120 + 12 * 3600 + 1,
+        exit_delay=600 + 120 + 1800 + 12 * 3600 + 1,
     )
     deployment = deploy_protocol(local_chain.sender(0), parameters, key=f"random {seed}")
     contracts = ProtocolContracts(local_chain.chain, deployment)
@@ -44,6 +44,8 @@ def start(local_chain: LocalChain, seed: int) -> RandomPlay:
     play = RandomPlay(local_chain, contracts, parameters, _MODEL, model_id, seed)
     for provider in (1, 2):
         assert play.send(provider, contracts.stake.deposit(40 * 10**18), "deposit")
+        own = local_chain.chain.unlocked_accounts()[provider]
+        assert play.send(provider, contracts.stake.register_signer(own, 10**18), "register key")
     return play
 
 
@@ -79,6 +81,10 @@ _WANTED = {
     "slash receipt",
     "deposit",
     "exit",
+    "resume",
+    "set operator",
+    "register key",
+    "retire key",
     "withdraw",
     "delay",
     "refused: post",
@@ -155,6 +161,64 @@ def test_rewards_that_wait_and_an_ask_that_ends_with_a_void_response(local_chain
     local_chain.pass_time(7_300)
     assert play.send(challenger, stake.withdraw(), "withdraw its reward")
     assert check(indexer, contracts).account(address).credits_wei == 0
+
+
+def test_keys_a_pause_and_a_bond_that_is_burned_once(local_chain: LocalChain) -> None:
+    play = start(local_chain, 8)
+    stake, contracts, challenger = play.contracts.stake, play.contracts, 3
+    accounts, indexer = contracts.chain.unlocked_accounts(), Indexer(play.contracts)
+    while [batch.provider for batch in play.batches] != [1, 1]:
+        play.batches = [batch for batch in play.batches if batch.provider == 1][:1]
+        play.promise()
+    while not all(batch.batch_id for batch in play.batches):
+        play.post()
+    provider, operator, spare = accounts[1], accounts[9], accounts[8]
+    bond, total = play.parameters.provider_bond, 40 * 10**18
+    burned = []
+    for game, batch in enumerate(play.batches, start=1):
+        play.open_at_once(challenger, batch, 0)
+        assert play.send(1, contracts.game.concede(game), "concede")
+        books = check(indexer, contracts)
+        burned.append(total - books.account(provider).stake.total)
+        total = books.account(provider).stake.total
+    lock = play.parameters.lock_per_response
+    assert burned == [bond + lock, lock]
+    paused_at = books.account(provider).stake.paused_at
+    assert books.account(provider).stake.is_paused and paused_at > 0
+    local_chain.pass_time(1)  # not in the second of the slash
+    assert play.send(1, stake.resume(), "resume")
+    assert play.send(1, stake.set_operator(operator), "set operator")
+    assert play.send(1, stake.register_signer(spare, 7), "register key")
+    assert play.send(1, stake.register_signer(spare, 9), "register key")
+    registered_at = contracts.chain.head().timestamp
+    local_chain.pass_time(5)
+    assert play.send(1, stake.retire_signer(spare), "retire key")
+    retired_at = contracts.chain.head().timestamp
+    books = check(indexer, contracts)
+    assert not books.account(provider).stake.is_paused
+    assert books.account(provider).stake.paused_at == paused_at
+    assert books.operators == {provider: operator}
+    key = books.signer(provider, spare)
+    assert key.registered_at <= registered_at < key.retired_at == retired_at
+    assert (key.allowance, key.slashed) == (9, 0)
+
+
+def test_a_lost_receipt_costs_its_key_and_its_provider(local_chain: LocalChain) -> None:
+    play = start(local_chain, 9)
+    contracts, indexer = play.contracts, Indexer(play.contracts)
+    play.promise()
+    batch, parameters = play.batches[0], play.parameters
+    accounts = contracts.chain.unlocked_accounts()
+    provider, claimant = accounts[batch.provider], accounts[5]
+    local_chain.pass_time(parameters.posting_window + 1)
+    claim = contracts.receipts.claim_unposted(batch.receipt, batch.signature, parameters.receipt_claim_bond)
+    assert play.send(5, claim, "claim receipt")
+    books, penalty = check(indexer, contracts), parameters.lock_per_response
+    assert books.signer(provider, provider).slashed == penalty
+    assert books.account(provider).stake.total == 40 * 10**18 - penalty
+    assert books.account(claimant).credits_wei == parameters.receipt_claim_bond + 2 * penalty // 5
+    assert books.burned_wei == penalty - 2 * penalty // 5
+    assert [receipt.penalty_wei for receipt in books.receipts.values()] == [penalty]
 
 
 def test_a_book_that_is_wrong_by_a_wei_is_noticed(local_chain: LocalChain) -> None:

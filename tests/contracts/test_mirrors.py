@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from contracts.bindings.compiler import Artifact, compile_sources
 from contracts.bindings.contract import BoundContract
 from contracts.bindings.deployment import ProtocolContracts, deploy_contract
+from contracts.bindings.errors import ContractError
 from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keystore
+from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
 from contracts.bindings.receipts import receipt_id, receipt_signer, sign_receipt
 from contracts.protocol.bisection import cuts
 from contracts.protocol.merkle import MerkleTree, verify_path
@@ -154,17 +156,54 @@ def test_the_id_of_a_model(contracts: ProtocolContracts) -> None:
 def test_receipts_signed_by_a_keystore_and_by_a_node(
     contracts: ProtocolContracts, local_chain: LocalChain
 ) -> None:
-    chain_id, ledger = contracts.chain.chain_id, contracts.ledger.address
+    chain_id, receipts = contracts.chain.chain_id, contracts.receipts.address
     path = local_chain.directory / "key.json"
     address = create_keystore(path, "a password")
     unlocked = UnlockedSigner(contracts.chain, contracts.chain.unlocked_accounts()[3])
+    issued_at = contracts.chain.head().timestamp
     for signer in (KeystoreSigner(path, "a password"), unlocked):
-        receipt = Receipt.of(signer.address, b"\1" * 32, b"\2" * 32, 0, _FIELDS, 1_900_000_000)
-        assert receipt_id(receipt, chain_id, ledger) == contracts.ledger.receipt_digest(receipt)
-        signature = sign_receipt(signer, receipt, chain_id, ledger)
-        assert receipt_signer(receipt, signature, chain_id, ledger) == signer.address
-        # The contract accepts it too: paying the fee checks the signature.
-        sender = local_chain.sender(5)
-        paid = sender.send(contracts.ledger.pay_fee(receipt, signature), key=f"fee {signer.address}")
-        assert paid.gas_used > 0
+        receipt = Receipt.of(signer.address, b"\1" * 32, b"\2" * 32, 0, _FIELDS, issued_at, issued_at + 60)
+        assert receipt_id(receipt, chain_id, receipts) == contracts.receipts.receipt_digest(receipt)
+        signature = sign_receipt(signer, receipt, chain_id, receipts)
+        assert receipt_signer(receipt, signature, chain_id, receipts) == signer.address
+    # The contract accepts it too, from the second on in which the key is registered.
+    owner = local_chain.sender(3)
+    owner.send(contracts.stake.register_signer(unlocked.address, 1), key="a key for receipts")
+    registered_at = contracts.stake.receipt_signer(unlocked.address, unlocked.address).registered_at
+    for early in (0, 1):
+        receipt = Receipt.of(
+            unlocked.address, b"\1" * 32, b"\2" * 32, 0, _FIELDS, registered_at - early, registered_at
+        )
+        signature = sign_receipt(unlocked, receipt, chain_id, receipts)
+        if early:
+            with pytest.raises(ContractError, match="SignerNotValid"):
+                contracts.receipts.checked_receipt_id(receipt, signature)
+        else:
+            identity = contracts.receipts.checked_receipt_id(receipt, signature)
+            assert identity == receipt_id(receipt, chain_id, receipts)
+            with pytest.raises(
+                ContractError, match="NotRefundable"
+            ):  # it only says that its time has not passed
+                contracts.receipts.unhonoured(receipt, signature)
     assert address == KeystoreSigner(path, "a password").address
+
+
+def test_vouchers_signed_by_a_keystore_and_by_a_node(
+    contracts: ProtocolContracts, local_chain: LocalChain
+) -> None:
+    payments = contracts.payments
+    domain = contracts.chain.chain_id, payments.address
+    path = local_chain.directory / "payer.json"
+    create_keystore(path, "a password")
+    unlocked = UnlockedSigner(contracts.chain, contracts.chain.unlocked_accounts()[3])
+    for signer in (KeystoreSigner(path, "a password"), unlocked):
+        voucher = Voucher(signer.address, _PROVIDER, "0x" + 40 * "0", 5)
+        assert voucher_digest(voucher, *domain) == payments.voucher_digest(voucher)
+        signature = sign_voucher(signer, voucher, *domain)
+        assert payments.is_signed(voucher, signature)
+        assert not payments.is_signed(replace(voucher, cumulative=6), signature)
+    sender = local_chain.sender(3)
+    sender.send(payments.deposit(_PROVIDER, voucher.token, 3), key="deposit")
+    sender.send(payments.redeem([(voucher, signature)]), key="redeem")
+    channel = payments.channel(voucher.payer, _PROVIDER)
+    assert (channel.redeemed, channel.balance, channel.held_recent) == (3, 0, 3)

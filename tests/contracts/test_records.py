@@ -10,37 +10,35 @@ from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
-from contracts.bindings.inference_ledger import (
-    Batch,
-    FeeEscrow,
-    ReceiptClaim,
-    ReceiptStatus,
-    ResponseState,
-    RewardPot,
-)
-from contracts.bindings.provider_stake import StakeAccount
+from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
+from contracts.bindings.payments import Channel, ProviderAccount, Voucher
+from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
+from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Target
 from contracts.protocol.model import ModelSpec
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields
 
-_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame"]
+_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame", "Receipts", "Payments"]
 _RECORDS: list[type] = [
     Batch,
+    Channel,
     EmbeddingProof,
-    FeeEscrow,
     Game,
     HeadProof,
     ModelSpec,
     ProtocolParameters,
+    ProviderAccount,
     Receipt,
     ReceiptClaim,
+    ReceiptSigner,
     ResponseFields,
     ResponseState,
     RewardPot,
     StakeAccount,
     StepProof,
     TokenRow,
+    Voucher,
 ]
 
 

@@ -17,8 +17,10 @@ _NEAR = 0.2
 
 
 def post(arena: Arena, count: int) -> Mined:
+    if arena.contracts.stake.is_paused(arena.provider.address):  # by a game of another test
+        arena.resume()
     call = arena.contracts.ledger.post_batch(
-        secrets.token_bytes(32), secrets.token_bytes(32), arena.model_id, count
+        arena.provider.address, secrets.token_bytes(32), secrets.token_bytes(32), arena.model_id, count
     )
     return arena.provider.send(call, key=f"post {secrets.token_hex(8)}")
 
@@ -51,7 +53,7 @@ def test_an_answer_costs_as_little_as_its_batch_is_large(measured: dict[int, tup
     assert many < one + 10_000  # the batch's size is nowhere in it
 
 
-def shown(arena: Arena, tokens: int) -> Mined:
+def shown(arena: Arena, tokens: int, asking: list[int]) -> Mined:
     """An answer of so many tokens, ids above 255, asked for and shown."""
     prompt, output = [300] * (tokens // 2), [300] * (tokens - tokens // 2)
     batch: PostedBatch = arena.post([ResponseFields.of(prompt, output, len(output), 0)])
@@ -59,14 +61,17 @@ def shown(arena: Arena, tokens: int) -> Mined:
     asked = arena.challenger.send(
         ledger.ask(batch.batch_id, 0, DEVNET.ask_price), key=f"ask {batch.salt.hex()}"
     )
-    assert asked.gas_used == pytest.approx(GAS.ask, rel=_NEAR)
+    asking.append(asked.gas_used)
     call = ledger.show(batch.batch_id, 0, batch.fields[0], batch.tree.path(0), prompt, output)
     return arena.provider.send(call, key=f"show {batch.salt.hex()}")
 
 
 def test_the_ask_price_pays_for_showing_the_longest_answer(arena: Arena) -> None:
-    assert shown(arena, 256).gas_used == pytest.approx(GAS.show, rel=_NEAR)
-    longest = shown(arena, 2048).gas_used
+    asking: list[int] = []
+    shown(arena, 256, asking)  # the first one makes the ledger's slots, which is paid once
+    assert shown(arena, 256, asking).gas_used == pytest.approx(GAS.show, rel=_NEAR)
+    longest = shown(arena, 2048, asking).gas_used
+    assert all(0.7 * GAS.ask < gas < 1.2 * GAS.ask for gas in asking[1:]), asking  # less while others wait
     print(f"2,048 tokens shown: {longest} gas")
     for name, parameters in (("l1", L1), ("l2", L2)):
         assert parameters.ask_price >= longest * GAS_PRICE_GWEI[name] * 10**9, name

@@ -6,12 +6,19 @@ import secrets
 
 import pytest
 
+from contracts.bindings.errors import ContractError
 from contracts.bindings.inference_ledger import ResponseStatus
 from contracts.bindings.openings import commitment_of
 from contracts.protocol.game import Outcome
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
-from economics.money import bond_of_next_game, bonds_of_games, forfeited, voided
+from economics.money import (
+    bond_of_next_game,
+    bond_of_provider_burned,
+    bonds_of_games,
+    forfeited,
+    voided,
+)
 from tests.contracts.chain_game import Arena, PostedBatch
 from tests.contracts.synthetic import SyntheticTrace
 
@@ -72,7 +79,7 @@ def test_bonds_rise_game_by_game_as_the_formula_says(arena: Arena) -> None:
 def test_a_void_response_pays_every_game_and_joiner_and_burns_the_rest(
     arena: Arena, games: int, joiners: int
 ) -> None:
-    """Up to as many as are paid; what nobody claims in time is burned, too."""
+    """Up to as many as are paid; what nobody claims in time is burned, too, and so is the provider's bond."""
     ledger, stake = arena.contracts.ledger, arena.contracts.stake
     batch = posted(arena, right(arena))
     numbers = [arena.open(batch, 0) for _ in range(games)]
@@ -96,5 +103,45 @@ def test_a_void_response_pays_every_game_and_joiner_and_burns_the_rest(
     expected = voided(DEVNET, games + joiners)
     earned = stake.credits(arena.challenger.address) - credits - escrowed_bonds
     assert earned == expected.reward * expected.paid_games
-    assert stake.totals().burned - totals.burned == expected.burned
-    assert totals.stake - stake.totals().stake == expected.lost
+    bond = bond_of_provider_burned(DEVNET, 0)
+    assert stake.totals().burned - totals.burned == expected.burned + bond
+    assert totals.stake - stake.totals().stake == expected.lost + bond
+
+
+def test_one_bond_is_burned_per_pause_and_none_for_what_was_posted_before_it(arena: Arena) -> None:
+    """Also not when the provider is back with a new bond: what was posted before the pause had the old one."""
+    stake, provider = arena.contracts.stake, arena.provider
+    lock = voided(DEVNET, 1)
+    old = [posted(arena, right(arena), 2), posted(arena, right(arena))]
+    games = [arena.open(old[0], 0), arena.open(old[0], 1), arena.open(old[1], 0)]
+    new = 0
+
+    def bond_burned(game_id: int) -> int:
+        """What a lost game burns at once beside its lock's share; the lock's share is checked."""
+        before = stake.totals()
+        provider.send(arena.contracts.game.concede(game_id), key=f"lose {game_id}")
+        after = stake.totals()
+        bond = before.stake - after.stake - lock.lost
+        set_aside = DEVNET.max_games_per_response * DEVNET.game_reward
+        assert after.burned - before.burned == bond + lock.lost - set_aside
+        assert stake.is_paused(provider.address) is (new == 0 or game_id == new)
+        return bond
+
+    # All lost in one pause: one bond.
+    assert [bond_burned(game) for game in games[:2]] == [
+        bond_of_provider_burned(DEVNET, lost) for lost in range(2)
+    ]
+    with pytest.raises(ContractError, match="ProviderPaused"):
+        provider.send(
+            arena.contracts.ledger.post_batch(
+                provider.address, secrets.token_bytes(32), secrets.token_bytes(32), arena.model_id, 1
+            ),
+            key="post in a pause",
+        )
+    arena.resume()
+    # Lost after the pause, posted before it: no bond, and no pause.
+    fresh = posted(arena, right(arena))
+    new = arena.open(fresh, 0)
+    assert bond_burned(games[2]) == bond_of_provider_burned(DEVNET, 2) == 0
+    # Posted behind the new bond: the new bond.
+    assert bond_burned(new) == bond_of_provider_burned(DEVNET, 0) == DEVNET.provider_bond

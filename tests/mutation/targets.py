@@ -228,6 +228,8 @@ TARGETS: dict[str, Target] = {
                     "contracts/src/adapters/ResponseProofVerifier.sol",
                     "contracts/src/adapters/ResponseValidator.sol",
                     "contracts/src/adapters/StepProofVerifier.sol",
+                    "contracts/src/Receipts.sol",
+                    "contracts/src/Payments.sol",
                     *(
                         f"contracts/src/libraries/{name}.sol"
                         for name in (

@@ -74,7 +74,7 @@ def build_node(
     model: IntegerModel, journal: Journal, *, generator: Any = None, capacity: int = 4
 ) -> LocalNode:
     signer = LocalSigner()
-    issuer = Issuer(CHAIN_ID, LEDGER, signer.address, MODEL_ID)
+    issuer = Issuer(CHAIN_ID, LEDGER, LEDGER, signer.address, MODEL_ID)
     terms = BatchTerms(interval_s=30, posting_window_s=60, largest=100)
     unready: list[str] = []
     service = AnswerService(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contracts.bindings.inference_ledger import ResponseStatus
 from contracts.protocol.merkle import verify_path
 from node.records import Records
 from node.store import BatchState, ResponseState
 from prover.model.execute import Executor
 
-from .chain import CLIENT, ProviderHouse
+from .chain import ProviderHouse
 
 
 def answer(provider, house: ProviderHouse, text: str, max_tokens: int = 3):  # type: ignore[no-untyped-def]
@@ -57,7 +56,11 @@ def provider_records(provider, house: ProviderHouse) -> Records:  # type: ignore
 
     contracts = house.contracts
     issuer = Issuer(
-        contracts.chain.chain_id, contracts.ledger.address, provider.address, house.serving.model_id
+        contracts.chain.chain_id,
+        contracts.ledger.address,
+        contracts.receipts.address,
+        provider.address,
+        house.serving.model_id,
     )
     return Records(provider.journal, issuer, "tiny")
 
@@ -79,32 +82,6 @@ def test_a_challenger_finds_every_response_of_a_batch(house: ProviderHouse) -> N
         and records.batch("0x12") is None
         and records.batch("nonsense") is None
     )
-
-
-def test_a_paid_fee_is_claimed_once_the_response_is_final(house: ProviderHouse) -> None:
-    house.settings = house.settings.model_copy(update={"fee_wei": 10**15})
-    provider = house.start()
-    issued = answer(provider, house, "fee")
-    row = provider.journal.find_response(issued.receipt_id)
-    assert row is not None and row.signature is not None
-    batch = provider.journal.batch(row.batch_id)
-    assert batch is not None
-    client, receipt = house.other(CLIENT), provider.desk.receipt(batch, row)
-    client.send(
-        house.contracts.ledger.pay_fee(receipt, bytes.fromhex(row.signature[2:])), f"pay {row.receipt_id}"
-    )
-    credits = house.contracts.stake.credits(provider.address)
-    for seconds in (6, 61):
-        house.pass_time(seconds)
-        provider.follower.step()
-        provider.committer.step()
-    assert house.contracts.stake.credits(provider.address) == credits + 10**15
-    provider.committer.step()
-    stored = provider.journal.find_response(row.receipt_id)
-    assert stored is not None and stored.fee_claimed
-    posted = provider.journal.batches()[0]
-    assert posted.chain_batch_id is not None
-    assert house.contracts.ledger.response_status(posted.chain_batch_id, 0) is ResponseStatus.FINAL
 
 
 def test_a_reorganisation_makes_it_post_again(house: ProviderHouse) -> None:

@@ -162,15 +162,15 @@ def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> N
 
 def test_a_false_claim_that_a_receipt_was_not_posted_is_answered(house: ProviderHouse) -> None:
     dispute = Dispute(house)
-    ledger = house.contracts.ledger
+    receipts = house.contracts.receipts
     batch = dispute.provider.journal.batch(dispute.row.batch_id)
     assert batch is not None and dispute.row.signature is not None
     receipt = dispute.provider.desk.receipt(batch, dispute.row)
     house.pass_time(61)
     signature = bytes.fromhex(dispute.row.signature[2:])
-    dispute.move(ledger.claim_unposted(receipt, signature, DEVNET.receipt_claim_bond))
+    dispute.move(receipts.claim_unposted(receipt, signature, DEVNET.receipt_claim_bond))
     credits = house.contracts.stake.credits(dispute.provider.address)
     dispute.defend()
-    assert ledger.receipt_claim(bytes.fromhex(dispute.row.receipt_id[2:])).status.name == "ANSWERED"
+    assert receipts.receipt_claim(bytes.fromhex(dispute.row.receipt_id[2:])).status.name == "ANSWERED"
     assert house.contracts.stake.credits(dispute.provider.address) > credits
     dispute.defend()

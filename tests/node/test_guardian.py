@@ -72,7 +72,7 @@ def test_a_delay_is_told_waited_for_and_costs_no_receipt(guarded: ProviderHouse)
     assert row is not None and row.signature is not None
     receipt, signature = provider.desk.receipt(batch, row), bytes.fromhex(row.signature[2:])
     assert house.contracts.chain.head().timestamp > batch.posting_deadline
-    claim = house.contracts.ledger.claim_unposted(receipt, signature, DEVNET.receipt_claim_bond)
+    claim = house.contracts.receipts.claim_unposted(receipt, signature, DEVNET.receipt_claim_bond)
     with pytest.raises(ContractError) as early:
         house.other(CHALLENGER).send(claim, key=f"claim {issued.receipt_id}")
     assert early.value.name == "PostingDeadlineNotPassed"

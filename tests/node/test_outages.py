@@ -162,7 +162,7 @@ def test_a_stopped_postgresql(command: Command, request: pytest.FixtureRequest) 
 def test_a_database_that_cannot_be_used_is_named(command: Command, url: str, why: str) -> None:
     (command.folder / "read-only.sqlite").touch()
     command.settings["GAINSAY_DATABASE_URL"] = url.format(folder=command.folder)
-    refused = command.run("provider", "status")
+    refused = command.run("provider", "deposit", "1 wei")
     assert refused.returncode == 7 and why in refused.stderr, refused.stderr
     assert "unexpected" not in refused.stderr and "\n" not in refused.stderr.strip()
 

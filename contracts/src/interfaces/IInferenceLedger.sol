@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IModelRegistry} from "./IModelRegistry.sol";
 import {IOpenings} from "./IOpenings.sol";
 import {IProviderStake} from "./IProviderStake.sol";
+import {Receipt} from "./IReceipts.sol";
 
 /// @notice What one response says, beside provider, model, batch salt and index.
 /// @param promptHash keccak256 of the prompt ids, each 4 bytes big-endian
@@ -12,7 +13,7 @@ import {IProviderStake} from "./IProviderStake.sol";
 /// @param outputLength number of output ids, 1..maxTokens
 /// @param maxTokens the requester's limit; a shorter output must end with an end token
 /// @param samplingHash keccak256("greedy")
-/// @param feeWei fee of this response
+/// @param feeWei fee of this response, in the smallest unit of the receipt's token
 struct ResponseFields {
     bytes32 promptHash;
     bytes32 outputHash;
@@ -21,22 +22,6 @@ struct ResponseFields {
     uint256 maxTokens;
     bytes32 samplingHash;
     uint256 feeWei;
-}
-
-/// @notice What the provider signs (EIP-712) when it answers: the leaf's fields and when it will be posted.
-struct Receipt {
-    address provider;
-    bytes32 modelId;
-    bytes32 batchSalt;
-    uint256 index;
-    bytes32 promptHash;
-    bytes32 outputHash;
-    uint256 promptLength;
-    uint256 outputLength;
-    uint256 maxTokens;
-    bytes32 samplingHash;
-    uint256 feeWei;
-    uint64 postingDeadline;
 }
 
 /// @param root Merkle root over the leaves in the order of their indices (`MerklePath`)
@@ -86,47 +71,10 @@ struct ResponseState {
     address asker;
 }
 
-/// @param payer who gets a refund
-/// @param receiptId EIP-712 digest of the receipt
-struct FeeEscrow {
-    address payer;
-    address provider;
-    uint256 amount;
-    bytes32 modelId;
-    bytes32 batchSalt;
-    uint256 index;
-    uint64 postingDeadline;
-    bytes32 receiptId;
-}
-
-enum ReceiptStatus {
-    None,
-    Claimed,
-    Answered,
-    Slashed
-}
-
-/// @param index place of the leaf in the batch; of no meaning without a batch
-/// @param answerDeadline last second at which the provider can show the leaf
-/// @param bond the claimant's bond
-/// @param penalty stake locked for the claim
-struct ReceiptClaim {
-    ReceiptStatus status;
-    address claimant;
-    address provider;
-    uint32 index;
-    bytes32 leaf;
-    uint256 batchId;
-    uint64 answerDeadline;
-    uint256 bond;
-    uint256 penalty;
-}
-
-/// @title Batches of responses, their finality, fees and receipts
+/// @title Batches of responses and their finality
 /// @notice leaf = keccak256(bytes.concat(keccak256(abi.encode(RESPONSE_LEAF_TYPEHASH, chainId, ledger,
 ///         provider, modelId, batchSalt, index, promptHash, outputHash, promptLength, outputLength,
 ///         maxTokens, samplingHash, feeWei))))
-///         EIP-712 domain: name "Gainsay", version "1", chain id, this contract.
 interface IInferenceLedger is IOpenings {
     event BatchPosted(
         uint256 indexed batchId,
@@ -160,30 +108,11 @@ interface IInferenceLedger is IOpenings {
         uint256 indexed batchId, uint256 indexed index, address indexed provider, address winner
     );
     event ResponseFinalised(uint256 indexed batchId, uint256 indexed index);
-    event FeePaid(
-        bytes32 indexed leaf,
-        address indexed payer,
-        address indexed provider,
-        bytes32 receiptId,
-        uint256 amount
-    );
-    event FeeClaimed(bytes32 indexed leaf, address indexed provider, uint256 amount);
-    event FeeRefunded(bytes32 indexed leaf, address indexed payer, uint256 amount);
-    event ReceiptClaimed(
-        bytes32 indexed receiptId,
-        address indexed claimant,
-        address indexed provider,
-        bytes32 leaf,
-        uint256 batchId,
-        uint64 answerDeadline
-    );
-    event ReceiptAnswered(bytes32 indexed receiptId, uint256 indexed batchId);
-    event ReceiptSlashed(
-        bytes32 indexed receiptId, address indexed provider, address indexed claimant, uint256 penalty
-    );
 
     /// Only the dispute game may do this.
     error NotGame(address caller);
+    /// Only the provider's owner or operator posts its batches.
+    error NotOperator(address caller, address provider);
     /// A batch holds 1..2^32-1 responses and a non-zero root.
     error InvalidBatch();
     /// The provider used this salt before; draw a new one.
@@ -201,7 +130,7 @@ interface IInferenceLedger is IOpenings {
     /// As many games as allowed are open on this response (who asked for it and waits counts as one); try again when one
     /// has ended.
     error TooManyGames(uint32 limit);
-    /// A provider cannot dispute its own response.
+    /// A provider's owner cannot dispute its own response.
     error ProviderCannotChallenge(address provider);
     /// The response is void.
     error ResponseIsVoid(uint256 batchId, uint256 index);
@@ -223,33 +152,14 @@ interface IInferenceLedger is IOpenings {
     error AlreadyFinalised();
     /// The response never had a game; `finaliseBatch` releases its lock.
     error ResponseNotDisputed(uint256 batchId, uint256 index);
-    /// The signature is not the provider's.
-    error InvalidReceiptSignature(address signer, address provider);
     /// Send exactly this amount.
     error WrongAmount(uint256 sent, uint256 expected);
-    /// The fee of this response was paid already.
-    error FeeAlreadyPaid(bytes32 leaf);
-    /// No fee is in escrow for this response.
-    error NoFee(bytes32 leaf);
-    /// The batch was posted after the receipt's deadline: the payer may take the fee back.
-    error PostedLate(uint64 postedAt, uint64 postingDeadline);
-    /// None of the reasons for a refund holds: posted late or never, void, or a slashed receipt.
-    error NotRefundable(bytes32 leaf);
-    /// The receipt's posting deadline has not passed.
-    error PostingDeadlineNotPassed(uint64 postingDeadline);
-    /// A claim on this receipt exists already.
-    error ReceiptAlreadyClaimed(bytes32 receiptId);
-    /// There is no pending claim on this receipt.
-    error NoPendingClaim(bytes32 receiptId);
-    /// The time to answer the claim is over.
-    error AnswerWindowClosed(uint64 answerDeadline);
-    /// The provider can still answer the claim.
-    error AnswerWindowOpen(uint64 answerDeadline);
 
     // --- batches
 
-    /// @notice Posts a batch of `count` responses and locks `lockPerResponse` for each of them.
-    function postBatch(bytes32 root, bytes32 salt, bytes32 modelId, uint32 count)
+    /// @notice Posts a batch of `count` responses and locks `lockPerResponse` for each of them; by the provider's owner or
+    ///         operator. `providerBond` must stay free beside the locks.
+    function postBatch(address provider, bytes32 root, bytes32 salt, bytes32 modelId, uint32 count)
         external
         returns (uint256 batchId);
 
@@ -280,35 +190,6 @@ interface IInferenceLedger is IOpenings {
     ///         an open game, also when a game makes the response void meanwhile; with a full house of games, the price alone.
     function claimNotShown(uint256 batchId, uint256 index) external;
 
-    // --- fees
-
-    /// @notice Escrows the fee of a signed receipt; `msg.value` = `receipt.feeWei`.
-    function payFee(Receipt calldata receipt, bytes calldata signature) external payable;
-
-    /// @notice Credits the fee of a final response to its provider. Anyone.
-    function claimFee(uint256 batchId, uint256 index, ResponseFields calldata fields, bytes32[] calldata path)
-        external;
-
-    /// @notice Credits the fee back to its payer: response void, receipt slashed, or never (or late) posted.
-    function refundFee(bytes32 leaf) external;
-
-    // --- receipts
-
-    /// @notice Claims that a receipt was not posted by its deadline. Without a batch that could hold it
-    ///         the provider is slashed at once; otherwise it has `receiptAnswerWindow` to show the leaf.
-    ///         `msg.value` = `receiptClaimBond`. A claim later than `receiptClaimWindow` takes no stake,
-    ///         but still opens the way to a refund.
-    function claimUnposted(Receipt calldata receipt, bytes calldata signature)
-        external
-        payable
-        returns (bytes32 receiptId);
-
-    /// @notice Shows the leaf of a claimed receipt in its batch. Anyone; the claimant's bond is lost.
-    function answerClaim(bytes32 receiptId, bytes32[] calldata path) external;
-
-    /// @notice Slashes the provider for a claim that was not answered in time. Anyone.
-    function slashUnposted(bytes32 receiptId) external;
-
     // --- the game only
 
     /// @notice Checks and counts a new game on a response, uses up the challenger's opening, and says what bond is due.
@@ -337,8 +218,6 @@ interface IInferenceLedger is IOpenings {
     function response(uint256 batchId, uint256 index) external view returns (ResponseState memory);
     function responseStatus(uint256 batchId, uint256 index) external view returns (ResponseStatus);
     function isVoid(uint256 batchId, uint256 index) external view returns (bool);
-    function feeEscrow(bytes32 leaf) external view returns (FeeEscrow memory);
-    function receiptClaim(bytes32 receiptId) external view returns (ReceiptClaim memory);
 
     /// @notice The leaf of a response in a batch of this ledger.
     function responseLeaf(
@@ -348,7 +227,4 @@ interface IInferenceLedger is IOpenings {
         uint256 index,
         ResponseFields calldata fields
     ) external view returns (bytes32);
-
-    /// @notice The EIP-712 digest that the provider signs.
-    function receiptDigest(Receipt calldata receipt) external view returns (bytes32);
 }

@@ -8,7 +8,7 @@ pragma solidity ^0.8.28;
 /// @param traceExtension least time for the first boundary hashes (the whole trace must be computed)
 /// @param proveExtension least time for a proof
 /// @param exitDelay between asking for stake back and getting it
-/// @param postingWindow longest time between answering and posting that clients should accept in a receipt
+/// @param postingWindow longest time between a receipt's date and its posting deadline
 /// @param receiptClaimWindow how long after its posting deadline an unposted receipt still costs stake
 /// @param receiptAnswerWindow how long the provider has to show the leaf of a claimed receipt
 /// @param showWindow how long the provider has to show a response that somebody asks for
@@ -189,13 +189,11 @@ library Parameters {
                 || (p.guardianDelay >= uint256(outage) + 1 hours && p.guardianDelay <= 30 days),
             InvalidParameter("guardianDelay")
         );
-        // The stake behind a receipt must still be here while a claim on it can be filed; the clock of posting stands still
-        // for twice as long as the guardian delays.
-        require(
-            p.exitDelay > uint256(p.postingWindow) + p.receiptClaimWindow + 2 * uint256(p.guardianDelay)
-                && p.exitDelay <= longest,
-            InvalidParameter("exitDelay")
-        );
+        // The stake behind a receipt must still be here when the last claim on it is lost, and somebody can say so; the clock
+        // of posting stands still for twice as long as the guardian delays.
+        uint256 receiptLife = uint256(p.postingWindow) + p.receiptClaimWindow + p.receiptAnswerWindow
+            + p.inclusionDelay + 2 * uint256(p.guardianDelay);
+        require(p.exitDelay > receiptLife && p.exitDelay <= longest, InvalidParameter("exitDelay"));
         require(p.lockPerResponse > 0 && p.lockPerResponse < 2 ** 96, InvalidParameter("lockPerResponse"));
         require(p.providerBond > 0 && p.providerBond < 2 ** 96, InvalidParameter("providerBond"));
         require(p.challengerBond > 0 && p.challengerBond < 2 ** 96, InvalidParameter("challengerBond"));

@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Outcome, Reason, Target} from "../../src/interfaces/IDisputeGame.sol";
-import {ReceiptStatus, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Test} from "../Vm.sol";
 import {Exits} from "./Exits.sol";
 import {Honest} from "./Honest.sol";
@@ -138,7 +139,7 @@ contract AdversarialTest is Test {
 
     function test_a_fixed_play_reaches_every_ending_and_tries_every_attack() external {
         uint256 fresh = vm.snapshotState();
-        uint256[38] memory sums;
+        uint256[36] memory sums;
         for (uint256 season = 0; season < 26; ++season) {
             bytes4[36] memory actions = _actions();
             for (uint256 i = 0; i < 80; ++i) {
@@ -147,13 +148,13 @@ contract AdversarialTest is Test {
             }
             _checkAll();
             _finish();
-            uint256[38] memory counts = _summary();
+            uint256[36] memory counts = _summary();
             for (uint256 i = 0; i < counts.length; ++i) {
                 sums[i] += counts[i];
             }
             vm.revertToState(fresh);
         }
-        string[38] memory names = _names();
+        string[36] memory names = _names();
         for (uint256 i = 0; i < sums.length; ++i) {
             emit log_named_uint(names[i], sums[i]);
         }
@@ -170,7 +171,7 @@ contract AdversarialTest is Test {
         }
     }
 
-    function _summary() private view returns (uint256[38] memory c) {
+    function _summary() private view returns (uint256[36] memory c) {
         c[0] = _exits.provenGames(Target.Step);
         c[1] = _exits.provenGames(Target.Embedding);
         c[2] = _exits.provenGames(Target.Head);
@@ -186,32 +187,30 @@ contract AdversarialTest is Test {
         c[12] = _exits.responses(ResponseStatus.Void, false);
         c[13] = _exits.claims(ReceiptStatus.Answered);
         c[14] = _exits.claims(ReceiptStatus.Slashed);
-        c[15] = _exits.feesSettled(false);
-        c[16] = _exits.feesSettled(true);
-        c[17] = _exits.gamesOfHonestChallengers();
-        c[18] = _exits.falseProofsRefused();
-        c[19] = _exits.movesInTheLastSecond();
-        c[20] = _exits.theftAttempts();
-        c[21] = _exits.tried("a move of somebody else");
-        c[22] = _exits.tried("forged proof");
-        c[23] = _exits.tried("late move");
-        c[24] = _exits.tried("front-run claim");
-        c[25] = _exits.tried("early timeout");
-        c[26] = _exits.tried("move in a void game");
-        c[27] = _exits.endings(Outcome.ChallengerWon, Reason.Overrun);
-        c[28] = _exits.asksSettled(Honest.AskEnd.Shown);
-        c[29] = _exits.asksSettled(Honest.AskEnd.NotShown);
-        c[30] = _exits.asksSettled(Honest.AskEnd.Overtaken);
-        c[31] = _exits.tried("early claim of what is not shown");
-        c[32] = _exits.tried("copied opening");
-        c[33] = _exits.tried("concession to a friend");
-        c[34] = _exits.tried("refill at once");
-        c[35] = _exits.tried("join");
-        c[36] = _exits.tried("join against the rules");
-        c[37] = _exits.tried("rewards closed");
+        c[15] = _exits.gamesOfHonestChallengers();
+        c[16] = _exits.falseProofsRefused();
+        c[17] = _exits.movesInTheLastSecond();
+        c[18] = _exits.theftAttempts();
+        c[19] = _exits.tried("a move of somebody else");
+        c[20] = _exits.tried("forged proof");
+        c[21] = _exits.tried("late move");
+        c[22] = _exits.tried("front-run claim");
+        c[23] = _exits.tried("early timeout");
+        c[24] = _exits.tried("move in a void game");
+        c[25] = _exits.endings(Outcome.ChallengerWon, Reason.Overrun);
+        c[26] = _exits.asksSettled(Honest.AskEnd.Shown);
+        c[27] = _exits.asksSettled(Honest.AskEnd.NotShown);
+        c[28] = _exits.asksSettled(Honest.AskEnd.Overtaken);
+        c[29] = _exits.tried("early claim of what is not shown");
+        c[30] = _exits.tried("copied opening");
+        c[31] = _exits.tried("concession to a friend");
+        c[32] = _exits.tried("refill at once");
+        c[33] = _exits.tried("join");
+        c[34] = _exits.tried("join against the rules");
+        c[35] = _exits.tried("rewards closed");
     }
 
-    function _names() private pure returns (string[38] memory) {
+    function _names() private pure returns (string[36] memory) {
         return [
             "provider won: step proven",
             "provider won: embedding proven",
@@ -228,8 +227,6 @@ contract AdversarialTest is Test {
             "void responses",
             "receipt claims answered",
             "receipt claims slashed",
-            "fees claimed",
-            "fees refunded",
             "games of honest challengers",
             "proofs of false statements refused",
             "honest moves in the last second",

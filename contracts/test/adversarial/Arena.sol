@@ -2,9 +2,10 @@
 pragma solidity ^0.8.28;
 
 import {IDisputeGame} from "../../src/interfaces/IDisputeGame.sol";
-import {IInferenceLedger, Receipt, ResponseFields} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseFields} from "../../src/interfaces/IInferenceLedger.sol";
 import {IModelRegistry, ModelSpec, StepKind} from "../../src/interfaces/IModelRegistry.sol";
 import {IProviderStake} from "../../src/interfaces/IProviderStake.sol";
+import {Receipt} from "../../src/interfaces/IReceipts.sol";
 import {Leaves} from "../../src/libraries/Leaves.sol";
 import {Parameters, ProtocolParameters} from "../../src/libraries/Parameters.sol";
 import {Merkle} from "../Merkle.sol";
@@ -70,8 +71,10 @@ abstract contract Arena is Protocol {
             keyOf[providers[i]] = keys[i];
             isHonest[providers[i]] = i < 2;
             vm.deal(providers[i], DEPOSIT);
-            vm.prank(providers[i]);
+            vm.startPrank(providers[i]);
             stake.deposit{value: DEPOSIT}();
+            stake.registerSigner(providers[i], DEPOSIT);
+            vm.stopPrank();
         }
         thief = new Thief(stake, ledger, game);
         challengers = [address(0xC0A1), address(0xC0A2), address(0xBAD1), address(0xBAD2), address(thief)];
@@ -166,7 +169,11 @@ abstract contract Arena is Protocol {
             maxTokens: wanted,
             samplingHash: flaw == 5 ? bytes32("warm") : keccak256("greedy"),
             feeWei: 0.01 ether + id,
-            postingDeadline: uint64(block.timestamp) + p.postingWindow
+            payer: requester,
+            feeToken: address(0),
+            issuedAt: uint64(block.timestamp),
+            postingDeadline: uint64(block.timestamp) + p.postingWindow,
+            signer: provider
         });
         _seal(a);
     }
@@ -179,7 +186,7 @@ abstract contract Arena is Protocol {
     }
 
     function _seal(Answer storage a) private {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[a.provider], ledger.receiptDigest(a.receipt));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf[a.provider], receipts.receiptDigest(a.receipt));
         a.signature = abi.encodePacked(r, s, v);
         a.leaf = ledger.responseLeaf(a.provider, modelId, a.receipt.batchSalt, a.receipt.index, fieldsOf(a));
     }
@@ -199,7 +206,7 @@ abstract contract Arena is Protocol {
         leaves[1 - index] = other;
         bytes32 salt = answers[id].receipt.batchSalt;
         vm.prank(answers[id].provider);
-        uint256 batchId = ledger.postBatch(Merkle.root(leaves), salt, modelId, 2);
+        uint256 batchId = ledger.postBatch(answers[id].provider, Merkle.root(leaves), salt, modelId, 2);
         (answers[id].batchId, answers[id].path) = (batchId, Merkle.path(leaves, index));
     }
 

@@ -2,12 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Game, Outcome, Phase} from "../../src/interfaces/IDisputeGame.sol";
-import {
-    ReceiptClaim,
-    ReceiptStatus,
-    ResponseState,
-    ResponseStatus
-} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseState, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ReceiptStatus, ReceiptClaim} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Honest} from "./Honest.sol";
 
@@ -17,8 +13,6 @@ abstract contract Books is Honest {
     address[] internal payees;
     mapping(address => uint256) internal withdrawn;
     mapping(address => uint256) internal exited;
-    mapping(bytes32 leaf => address) internal feePaidTo;
-    bytes32[] internal feeLeaves;
     uint256 internal forced;
     mapping(uint256 answerId => uint256) internal joins; // openings that joined after the response was void
     mapping(uint256 answerId => uint256) internal closed; // rewards burned because nobody claimed them
@@ -47,19 +41,19 @@ abstract contract Books is Honest {
         }
         vm.assertEq(stakes, stake.totalStake(), "stakes");
         vm.assertEq(credits, stake.totalCredits(), "credits");
-        uint256 fees = 0;
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            fees += ledger.feeEscrow(feeLeaves[i]).amount;
-        }
+        uint256 others = 0;
         uint256 bonds = 0;
+        uint256 claims = 0;
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             if (game.game(id).phase != Phase.Resolved) bonds += game.game(id).bond;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) fees += p.receiptClaimBond;
+            if (receipts.receiptClaim(claimIds[i]).status == ReceiptStatus.Claimed) {
+                claims += p.receiptClaimBond;
+            }
         }
         for (uint256 i = 0; i < asks.length; ++i) {
-            if (endOfAsk(i) == AskEnd.Open) fees += p.askPrice;
+            if (endOfAsk(i) == AskEnd.Open) others += p.askPrice;
         }
         for (uint256 i = 0; i < answers.length; ++i) {
             if (!_isVoid(i)) continue;
@@ -67,11 +61,12 @@ abstract contract Books is Honest {
             uint256 places = open + (_paysAsker(i) ? 1 : 0) + joins[i] + closed[i];
             vm.assertLe(places, p.maxGamesPerResponse); // never more rewards than the pot holds
             uint256 left = p.maxGamesPerResponse - paid - (_paysAsker(i) ? 1 : 0) - joins[i] - closed[i];
-            fees += left * p.gameReward;
+            others += left * p.gameReward;
         }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds of open games");
-        vm.assertEq(stake.escrowOf(address(ledger)), fees, "unsettled fees, open claims and asks, rewards");
-        vm.assertEq(stake.totalEscrow(), bonds + fees, "escrow");
+        vm.assertEq(stake.escrowOf(address(ledger)), others, "asks, rewards");
+        vm.assertEq(stake.escrowOf(address(receipts)), claims, "open claims");
+        vm.assertEq(stake.totalEscrow(), bonds + others + claims, "escrow");
         for (uint256 i = 0; i < PROVIDERS; ++i) {
             vm.assertEq(stake.account(providers[i]).locked, _expectedLocks(providers[i]), "locks");
             vm.assertEq(ledger.openGamesOf(providers[i]), openGamesAgainst(providers[i]), "load");
@@ -104,7 +99,7 @@ abstract contract Books is Honest {
         return false;
     }
 
-    /// @dev A lock per response that is neither void nor released, and what open claims hold.
+    /// @dev A lock per response that is neither void nor released; claims hold nothing.
     function _expectedLocks(address provider) private view returns (uint256 locks) {
         for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
             if (ledger.batch(id).provider != provider) continue;
@@ -113,10 +108,6 @@ abstract contract Books is Honest {
                 bool isFree = state.disputed ? state.isVoid || state.released : ledger.batch(id).finalised;
                 if (!isFree) locks += p.lockPerResponse;
             }
-        }
-        for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
-            if (claim.provider == provider && claim.status == ReceiptStatus.Claimed) locks += claim.penalty;
         }
     }
 
@@ -143,16 +134,13 @@ abstract contract Books is Honest {
         }
         earned += overpaid[who] + joined[who] * p.gameReward;
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (claim.status == ReceiptStatus.Answered && claim.provider == who) {
                 earned += p.receiptClaimBond / 2;
             }
             if (claim.status == ReceiptStatus.Slashed && claim.claimant == who) {
-                earned += p.receiptClaimBond + claim.penalty / 2;
+                earned += p.receiptClaimBond + claim.penalty * 2 / 5;
             }
-        }
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            if (feePaidTo[feeLeaves[i]] == who) earned += _feeOf(feeLeaves[i]);
         }
         for (uint256 i = 0; i < asks.length; ++i) {
             Asked storage asked = asks[i];
@@ -165,14 +153,32 @@ abstract contract Books is Honest {
         }
     }
 
-    function _feeOf(bytes32 leaf) private view returns (uint256) {
-        for (uint256 i = 0; i < answers.length; ++i) {
-            if (answers[i].leaf == leaf) return answers[i].receipt.feeWei;
+    /// @dev What is missing from a provider's stake beside exits, void responses and lost receipts: its bond, once, if and
+    ///      only if a response is void (nobody here resumes).
+    function _burnedBond(uint256 i) private view returns (uint256 bond) {
+        address provider = providers[i];
+        bool isLost = false;
+        bond = DEPOSIT - exited[provider] - stake.account(provider).total;
+        for (uint256 id = 1; id <= ledger.batchCount(); ++id) {
+            if (ledger.batch(id).provider != provider) continue;
+            for (uint256 index = 0; index < 2; ++index) {
+                if (!ledger.isVoid(id, index)) continue;
+                isLost = true;
+                bond -= p.lockPerResponse;
+            }
         }
-        revert("an unknown fee");
+        for (uint256 c = 0; c < claimIds.length; ++c) {
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[c]);
+            if (claim.provider == provider) bond -= claim.penalty;
+        }
+        vm.assertTrue(stake.isPaused(provider) == isLost, "paused by a void response only");
+        vm.assertLe(bond, isLost ? p.providerBond : 0);
     }
 
     function _expectedBurned() private view returns (uint256 burned) {
+        for (uint256 i = 0; i < PROVIDERS; ++i) {
+            burned += _burnedBond(i);
+        }
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             Outcome outcome = game.game(id).outcome;
             if (outcome == Outcome.ProviderWon) burned += game.game(id).bond - game.game(id).bond / 2;
@@ -182,11 +188,11 @@ abstract contract Books is Honest {
             burned += p.lockPerResponse - (p.maxGamesPerResponse - closed[i]) * p.gameReward;
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (claim.status == ReceiptStatus.Answered) {
                 burned += p.receiptClaimBond - p.receiptClaimBond / 2;
             }
-            if (claim.status == ReceiptStatus.Slashed) burned += claim.penalty - claim.penalty / 2;
+            if (claim.status == ReceiptStatus.Slashed) burned += claim.penalty - claim.penalty * 2 / 5;
         }
     }
 
@@ -216,7 +222,7 @@ abstract contract Books is Honest {
             if (isHonest[a.provider]) vm.assertTrue(statusOf(i) != ResponseStatus.Void, "a response void");
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (isHonest[claim.provider]) vm.assertTrue(claim.status != ReceiptStatus.Slashed, "slashed");
         }
     }

@@ -2,8 +2,9 @@
 pragma solidity ^0.8.28;
 
 import {Game, IDisputeGame, Outcome, Phase, Reason, Target} from "../../src/interfaces/IDisputeGame.sol";
-import {ReceiptStatus, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
+import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Players} from "./Players.sol";
 
@@ -51,7 +52,7 @@ contract Exits is Players {
         return false;
     }
 
-    /// @dev After the games: all locks, fees, claims and stakes can leave, and only burned ether stays.
+    /// @dev After the games: all locks, claims and stakes can leave, and only burned ether stays.
     function settleEverything() external {
         _settleAsks();
         _settleClaims();
@@ -61,9 +62,7 @@ contract Exits is Players {
                 ResponseStatus status = statusOf(i);
                 vm.assertTrue(status == ResponseStatus.Final || status == ResponseStatus.Void, "not settled");
             }
-            _settleFee(answers[i]);
         }
-        _claimStuckFees();
         vm.assertEq(stake.totalEscrow(), 0, "escrow left behind");
         _leave();
         vm.assertEq(stake.totalStake() + stake.totalCredits(), 0, "stake left behind");
@@ -91,30 +90,13 @@ contract Exits is Players {
 
     function _settleClaims() private {
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status != ReceiptStatus.Claimed) continue;
-            if (isHonest[ledger.receiptClaim(claimIds[i]).provider]) {
+            if (receipts.receiptClaim(claimIds[i]).status != ReceiptStatus.Claimed) continue;
+            if (isHonest[receipts.receiptClaim(claimIds[i]).provider]) {
                 answerClaimHonestly(claimIds[i]);
             } else {
                 vm.warp(block.timestamp + p.receiptAnswerWindow + 1);
-                ledger.slashUnposted(claimIds[i]);
+                receipts.slashUnposted(claimIds[i]);
             }
-        }
-    }
-
-    /// @dev A fee whose leaf is in no batch that could hold it: a claim on the receipt opens the way.
-    function _claimStuckFees() private {
-        for (uint256 i = 0; i < answers.length; ++i) {
-            Answer storage a = answers[i];
-            if (ledger.feeEscrow(a.leaf).amount == 0) continue;
-            bytes32 claimId = ledger.receiptDigest(a.receipt);
-            if (ledger.receiptClaim(claimId).status == ReceiptStatus.None) {
-                vm.prank(requester);
-                ledger.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
-                claimIds.push(claimId);
-                claimedAnswer[claimId] = i;
-                _settleClaims();
-            }
-            _settleFee(a);
         }
     }
 
@@ -165,20 +147,13 @@ contract Exits is Players {
 
     function claims(ReceiptStatus status) external view returns (uint256 count) {
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            if (ledger.receiptClaim(claimIds[i]).status == status) count++;
+            if (receipts.receiptClaim(claimIds[i]).status == status) count++;
         }
     }
 
     function asksSettled(AskEnd end) external view returns (uint256 count) {
         for (uint256 i = 0; i < asks.length; ++i) {
             if (endOfAsk(i) == end) count++;
-        }
-    }
-
-    function feesSettled(bool refunded) external view returns (uint256 count) {
-        for (uint256 i = 0; i < feeLeaves.length; ++i) {
-            address to = feePaidTo[feeLeaves[i]];
-            if (to != address(0) && (to == requester) == refunded) count++;
         }
     }
 

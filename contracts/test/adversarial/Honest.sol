@@ -2,12 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Game, IDisputeGame, Phase} from "../../src/interfaces/IDisputeGame.sol";
-import {
-    ReceiptClaim,
-    ReceiptStatus,
-    ResponseState,
-    ResponseStatus
-} from "../../src/interfaces/IInferenceLedger.sol";
+import {ResponseState, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {ReceiptStatus, ReceiptClaim} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Moves} from "./Moves.sol";
 
@@ -80,7 +76,7 @@ abstract contract Honest is Moves {
             if (deadline < latest) (duty, id, latest) = (Duty.Challenge, i, deadline);
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
-            ReceiptClaim memory claim = ledger.receiptClaim(claimIds[i]);
+            ReceiptClaim memory claim = receipts.receiptClaim(claimIds[i]);
             if (claim.status != ReceiptStatus.Claimed || !isHonest[claim.provider]) continue;
             if (claim.answerDeadline < latest) {
                 (duty, id, latest) = (Duty.AnswerClaim, i, claim.answerDeadline);
@@ -230,6 +226,6 @@ abstract contract Honest is Moves {
     // --- receipts
 
     function answerClaimHonestly(bytes32 claimId) internal {
-        ledger.answerClaim(claimId, answers[claimedAnswer[claimId]].path);
+        receipts.answerClaim(claimId, answers[claimedAnswer[claimId]].path);
     }
 }

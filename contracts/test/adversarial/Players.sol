@@ -37,7 +37,6 @@ contract Players is Settlement {
         if (answers.length >= _MOST_ANSWERS || stake.freeStake(provider) < 2 ether) return;
         uint256 id = sign(provider, 0, (seed >> 8) % 2, seed);
         post(id);
-        _payFee(id, seed >> 16);
     }
 
     /// @dev Right or false; posted, posted twice at one index, replaced by another answer, or left out.
@@ -46,7 +45,6 @@ contract Players is Settlement {
         address provider = providers[2 + seed % 2];
         if (answers.length + 1 >= _MOST_ANSWERS || stake.freeStake(provider) < 2 ether) return;
         uint256 id = sign(provider, _flaw(seed >> 8), (seed >> 16) % 2, seed);
-        _payFee(id, seed >> 24);
         uint256 how = (seed >> 32) % 6;
         if (how == 0) tried["receipt not posted"]++;
         else if (how == 1) _postInstead(id, seed);
@@ -90,14 +88,6 @@ contract Players is Settlement {
         if (isUsed || isHonest[a.provider] || stake.freeStake(a.provider) < 2 ether) return;
         post(id);
         tried["posted late"]++;
-    }
-
-    function _payFee(uint256 id, uint256 seed) private {
-        if (seed % 2 == 0) return;
-        Answer storage a = answers[id];
-        vm.prank(requester);
-        ledger.payFee{value: a.receipt.feeWei}(a.receipt, a.signature);
-        feeLeaves.push(a.leaf);
     }
 
     // --- games

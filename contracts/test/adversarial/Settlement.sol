@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IInferenceLedger, ReceiptStatus} from "../../src/interfaces/IInferenceLedger.sol";
+import {IInferenceLedger} from "../../src/interfaces/IInferenceLedger.sol";
 import {RewardPot} from "../../src/interfaces/IOpenings.sol";
 import {StakeAccount} from "../../src/interfaces/IProviderStake.sol";
+import {ReceiptStatus} from "../../src/interfaces/IReceipts.sol";
 import {Answer} from "./Arena.sol";
 import {Books} from "./Books.sol";
 
-/// @title What actors do outside games: finality, fees, receipts, stake, withdrawals
+/// @title What actors do outside games: finality, receipts, stake, withdrawals
 abstract contract Settlement is Books {
     uint256 private _actions;
 
@@ -23,39 +24,21 @@ abstract contract Settlement is Books {
         return answers.length == 0 ? 0 : seed % answers.length;
     }
 
-    // --- finality and fees
+    // --- finality
 
     function settle(uint256 seed) external {
         seed = _mixed(seed);
         uint256 id = _some(seed);
         if (id == answers.length) return;
         Answer storage a = answers[id];
-        if (a.batchId != 0) _finalise(a);
-        _settleFee(a);
-        _settleFee(a); // twice: the second time nothing is left
+        if (a.batchId == 0) return;
+        _finalise(a);
+        _finalise(a); // twice: the second time nothing is left
     }
 
     function _finalise(Answer storage a) internal {
         try ledger.finaliseBatch(a.batchId) {} catch {}
         try ledger.finaliseResponse(a.batchId, a.receipt.index) {} catch {}
-    }
-
-    function _settleFee(Answer storage a) internal {
-        bool isClaimed = false;
-        if (a.batchId != 0) {
-            try ledger.claimFee(a.batchId, a.receipt.index, fieldsOf(a), a.path) {
-                isClaimed = true;
-                _recordFee(a, a.provider);
-            } catch {}
-        }
-        try ledger.refundFee(a.leaf) {
-            _recordFee(a, requester);
-        } catch {}
-    }
-
-    function _recordFee(Answer storage a, address to) private {
-        vm.assertTrue(feePaidTo[a.leaf] == address(0), "a fee is paid on once");
-        feePaidTo[a.leaf] = to;
     }
 
     // --- what was asked for
@@ -178,11 +161,11 @@ abstract contract Settlement is Books {
         if (id == answers.length) return;
         Answer storage a = answers[id];
         if (block.timestamp <= a.receipt.postingDeadline) waitUntil(a.receipt.postingDeadline + 1, seed);
-        bytes32 claimId = ledger.receiptDigest(a.receipt);
-        if (ledger.receiptClaim(claimId).status != ReceiptStatus.None) return;
+        bytes32 claimId = receipts.receiptDigest(a.receipt);
+        if (receipts.receiptClaim(claimId).status != ReceiptStatus.None) return;
         address who = challengers[2 + (seed >> 8) % 3];
         vm.prank(who);
-        ledger.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
+        receipts.claimUnposted{value: p.receiptClaimBond}(a.receipt, a.signature);
         claimIds.push(claimId);
         claimedAnswer[claimId] = id;
     }
@@ -191,10 +174,10 @@ abstract contract Settlement is Books {
         seed = _mixed(seed);
         if (claimIds.length == 0) return;
         bytes32 claimId = claimIds[seed % claimIds.length];
-        if ((seed >> 8) % 3 == 0 || isHonest[ledger.receiptClaim(claimId).provider]) {
-            try ledger.answerClaim(claimId, answers[claimedAnswer[claimId]].path) {} catch {}
+        if ((seed >> 8) % 3 == 0 || isHonest[receipts.receiptClaim(claimId).provider]) {
+            try receipts.answerClaim(claimId, answers[claimedAnswer[claimId]].path) {} catch {}
         } else {
-            try ledger.slashUnposted(claimId) {} catch {}
+            try receipts.slashUnposted(claimId) {} catch {}
         }
     }
 

@@ -44,7 +44,6 @@ def upgrade() -> None:
         sa.Column("answered_at", sa.BigInteger, nullable=False),
         sa.Column("generation_ms", sa.Integer, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
-        sa.Column("fee_claimed", sa.Boolean, nullable=False),
         sa.UniqueConstraint("batch_id", "index_in_batch"),
     )
     op.create_index("ix_response_batch_id", "response", ["batch_id"])

@@ -1,0 +1,112 @@
+"""What a client checks about a receipt before it counts on it: the key that signed it, its dates, what stands behind it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.errors import ContractError
+from contracts.bindings.receipts import receipt_signer
+from contracts.bindings.settings import Address, HexId
+from contracts.protocol.response import Receipt
+from prover.errors import BadInputError
+
+from .errors import ReceiptNotValidError
+
+_Word = Annotated[int, Field(ge=0, lt=2**256)]
+_Second = Annotated[int, Field(ge=0, lt=2**64)]
+
+
+class _Signed(BaseModel):
+    """The receipt as `GET /v1/receipts/ID` gives it; what else stands there is not signed and not read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    provider: Address
+    model_id: HexId
+    batch_salt: HexId
+    index: _Word
+    prompt_hash: HexId
+    output_hash: HexId
+    prompt_length: _Word
+    output_length: _Word
+    max_tokens: _Word
+    sampling_hash: HexId
+    fee_wei: _Word
+    payer: Address
+    fee_token: Address
+    issued_at: _Second
+    posting_deadline: _Second
+    signer: Address
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    receipt: _Signed
+    signature: Annotated[str, Field(pattern=r"^0x([0-9a-fA-F]{2}){1,4096}$")]
+
+
+def parse_receipt(body: object) -> tuple[Receipt, bytes]:
+    """(receipt, signature). Raises BadInputError."""
+    from eth_utils.address import to_checksum_address
+
+    try:
+        read = _Body.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "it"
+        raise BadInputError(
+            f"this is no receipt ({name}: {first['msg'].lower()}); save what GET /v1/receipts/ID answers"
+        ) from error
+    values: dict[str, Any] = read.receipt.model_dump()
+    for name in ("provider", "payer", "fee_token", "signer"):
+        values[name] = to_checksum_address(values[name])
+    for name in ("model_id", "batch_salt", "prompt_hash", "output_hash", "sampling_hash"):
+        values[name] = bytes.fromhex(values[name][2:])
+    return Receipt(**values), bytes.fromhex(read.signature[2:])
+
+
+def check_receipt(
+    contracts: ProtocolContracts, receipt: Receipt, signature: bytes, provider: str | None = None
+) -> dict[str, Any]:
+    """What the chain says about a valid receipt, as JSON values.
+
+    `provider`: the one that the caller asked, if it knows. Raises ReceiptNotValidError.
+    """
+    if provider is not None and receipt.provider != provider:
+        raise ReceiptNotValidError(f"the receipt is of provider {receipt.provider}, not of {provider}")
+    try:
+        identity = contracts.receipts.checked_receipt_id(receipt, signature)
+    except ContractError as error:
+        raise ReceiptNotValidError(f"the receipt is worth nothing on this deployment: {error}") from error
+    # Until then its provider could retire the key, and the receipt would never have counted.
+    now = max(int(time.time()), contracts.chain.head().timestamp)
+    if receipt.issued_at > now:
+        raise ReceiptNotValidError(
+            f"the receipt is dated {receipt.issued_at - now} s ahead of now; until then its key can be retired, and it "
+            "would be void: check it again then, or ask somebody else"
+        )
+    batch_id = contracts.ledger.batch_of(receipt.provider, receipt.batch_salt)
+    return {
+        "receipt_id": "0x" + identity.hex(),
+        "provider": receipt.provider,
+        "signer": receipt.signer,
+        "signed_by_key": _is_own_signature(contracts, receipt, signature),
+        "issued_at": receipt.issued_at,
+        "posting_deadline": receipt.posting_deadline,
+        "backing_wei": str(contracts.stake.receipt_backing(receipt.provider, receipt.signer)),
+        "batch_id": batch_id or None,
+    }
+
+
+def _is_own_signature(contracts: ProtocolContracts, receipt: Receipt, signature: bytes) -> bool:
+    """False for a contract that accepts the signature (ERC-1271), and may say otherwise later."""
+    try:
+        signed = receipt_signer(receipt, signature, contracts.chain.chain_id, contracts.receipts.address)
+    except Exception:  # eth-keys has an error of its own for each kind of malformed signature
+        return False
+    return signed == receipt.signer

@@ -1,0 +1,58 @@
+"""`gainsay receipt`: what a client checks about the receipt of an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .command_settings import settings_of
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check the receipts that providers sign.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `check` a sub-command."""
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="What GET /v1/receipts/ID answered.")],
+    provider: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The provider that must have signed it.")
+    ] = None,
+    rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
+    deployment: Annotated[
+        Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
+    ] = None,
+    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check on chain that a registered key signed a receipt, within its dates, and what stands behind it."""
+    from contracts.protocol.ether import show_ether
+    from prover.errors import NotFoundError
+    from prover.foreign_json import read_json_file
+
+    from .chain_access import open_chain
+    from .keys import checksum
+    from .receipt_check import check_receipt, parse_receipt
+
+    try:
+        body = read_json_file(file)
+    except OSError as error:
+        raise NotFoundError(f"{file} cannot be read ({error.strerror}); name a receipt's file") from error
+    receipt, signature = parse_receipt(body)
+    contracts = open_chain(settings_of(devnet, rpc, deployment, None, None)).contracts
+    facts = check_receipt(contracts, receipt, signature, None if provider is None else checksum(provider))
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    place = f"batch {facts['batch_id']}" if facts["batch_id"] else "no batch yet"
+    typer.echo(f"valid: signed by {receipt.signer} for {receipt.provider} at {receipt.issued_at}")
+    typer.echo(f"posted in {place}, promised until {receipt.posting_deadline}")
+    typer.echo(f"behind it stand {show_ether(int(facts['backing_wei']))} at most")
+    if not facts["signed_by_key"]:
+        typer.echo("its key is a contract: it counts only as long as that contract says so")
