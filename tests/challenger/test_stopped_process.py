@@ -48,6 +48,7 @@ def command(network: Network, database: Path, name: str, capsys: pytest.CaptureF
     return said.out
 
 
+@pytest.mark.long
 def test_it_leaves_until_somebody_says_that_it_may_go_on(
     network: Network,
     tmp_path: Path,

@@ -71,6 +71,9 @@ class Arena:
         """The provider posts, and resumes before if an earlier game's loss paused it."""
         if self.contracts.stake.is_paused(self.provider.address):
             self.resume()
+        stake, needed = self.contracts.stake, len(fields) * DEVNET.lock_per_response
+        if stake.free_stake(self.provider.address) < needed:  # what other tests lost of it
+            self.provider.send(stake.deposit(10 * needed), key=f"stake {secrets.token_hex(4)}")
         salt = secrets.token_bytes(32)
         leaves = [
             response_leaf(

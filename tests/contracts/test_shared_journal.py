@@ -205,6 +205,7 @@ def test_a_second_program_of_the_account_is_refused_and_a_dead_one_replaced(
         pass
 
 
+@pytest.mark.long
 def test_many_moves_go_out_together_and_one_refusal_stops_no_other(
     local_chain: LocalChain, contracts: ProtocolContracts, url: str, far_chain: RpcProxy
 ) -> None:

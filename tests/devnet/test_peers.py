@@ -39,6 +39,7 @@ contract Peer {
 """
 
 
+@pytest.mark.long
 def test_our_block_is_proven_in_every_column(tmp_path: Path) -> None:
     command = ["peers", "--d", "32", "--tokens", "4", "--skip-ezkl", "--runs", "1", "--json"]
     answer = CliRunner().invoke(app, [*command, "--results", str(tmp_path)])

@@ -23,6 +23,7 @@ from .test_provider_command import Command
 _LOCKS = 30
 
 
+@pytest.mark.long
 def test_attack_eight_clients_get_no_more_answers_than_the_stake_backs(
     tmp_path: Path, local_chain: LocalChain, deployment: Deployment, contracts: ProtocolContracts,
     serving: CommittedServing,

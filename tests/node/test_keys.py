@@ -52,6 +52,7 @@ def run_check(command: Command, file: Path, provider: str) -> subprocess.Complet
     return command.run("receipt", "check", str(file), "--provider", provider, "--json", without_account=True)
 
 
+@pytest.mark.long
 def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
     command: Command, tmp_path: Path, local_chain: LocalChain, contracts: ProtocolContracts,
     serving: CommittedServing,
