@@ -54,7 +54,13 @@ class Dispatcher:
         if key not in self._on_the_way:
             if self._budgets is not None:
                 self._budgets.take(key, call)
-            self._on_the_way[key] = _Sent(self.sender.submit(call, key), done)
+            try:
+                intent_id = self.sender.submit(call, key)
+            except ContractError as refused:
+                if self._budgets is not None:
+                    self._budgets.ended(key, refused)  # nothing was sent, so nothing is at risk
+                raise
+            self._on_the_way[key] = _Sent(intent_id, done)
 
     def collect(self) -> int:
         """See what became of everything, once per block; the number that came to an end."""

@@ -27,8 +27,18 @@ log = structlog.get_logger(__name__)
 _OPENINGS_PER_ROUND = 16
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
-#: Places come free, bonds fall, the next block comes; and what is void can perhaps be joined.
-_MAY_PASS = ("TooManyGames", "PlaceStaysEmpty", "WrongBond", "OpeningCommittedLate", "ResponseIsVoid")
+#: Places come free, bonds fall, the next block comes; what is void can perhaps be joined, and a window that is closed
+#: opens again when a full house loses a game. What reverted for something in front of it in its own block has no name.
+_MAY_PASS = (
+    "TooManyGames",
+    "PlaceStaysEmpty",
+    "WrongBond",
+    "OpeningCommittedLate",
+    "ResponseIsVoid",
+    "ChallengeWindowClosed",
+    "Reverted",
+    "Refused",
+)
 _NO_EFFECT = (IntentStatus.REFUSED, IntentStatus.REVERTED)
 
 

@@ -44,7 +44,10 @@ contract Payments is IPayments, EIP712, ReentrancyGuardTransient {
         receipts = newReceipts;
         ProtocolParameters memory p = newReceipts.stake().parameters();
         withdrawalDelay = p.challengeWindow + p.inclusionDelay;
-        holdPeriod = p.postingWindow + p.challengeWindow + p.showWindow + 2 * p.clock;
+        // Until a response can be void, or a claim on its receipt be lost; a guardian's delay stops the clock of posting.
+        uint64 game = p.challengeWindow + p.showWindow + 2 * p.clock;
+        uint64 claim = p.receiptAnswerWindow + p.inclusionDelay;
+        holdPeriod = p.postingWindow + 2 * p.guardianDelay + (game > claim ? game : claim);
     }
 
     // --- the payer

@@ -141,9 +141,12 @@ contract Receipts is IReceipts, EIP712, ReentrancyGuardTransient {
         receiptId = checkedReceiptId(receipt, signature);
         uint256 batchId = _timelyBatch(receipt);
         bool voided = batchId != 0 && ledger.isVoid(batchId, receipt.index);
-        bool slashed = _claims[receiptId].status == ReceiptStatus.Slashed;
-        bool neverPosted = batchId == 0
-            && stake.postingTime(receipt.postingDeadline, uint64(block.timestamp)) > receipt.postingDeadline;
+        // A late claim takes no stake, and no fee: a key retired long ago can say nothing new.
+        ReceiptClaim storage claim = _claims[receiptId];
+        bool slashed = claim.status == ReceiptStatus.Slashed && claim.takesStake;
+        uint64 postingTime = stake.postingTime(receipt.postingDeadline, uint64(block.timestamp));
+        bool neverPosted = batchId == 0 && postingTime > receipt.postingDeadline
+            && postingTime <= uint256(receipt.postingDeadline) + _receiptClaimWindow;
         require(neverPosted || voided || slashed, NotRefundable(receiptId));
     }
 

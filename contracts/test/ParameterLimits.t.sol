@@ -124,9 +124,9 @@ contract ParameterLimitsTest is Test {
         ProtocolParameters memory p = _base();
         p.askPrice = 1;
         _accepts(p, 16, 2);
-        _accepts(p, 16, RICHEST);
+        _accepts(p, 16, 2 ** 72 - 1);
         _refuses(p, 16, 0, "challengerBond");
-        _refuses(p, 16, RICHEST + 1, "challengerBond");
+        _refuses(p, 16, 2 ** 72, "challengerBond");
     }
 
     function test_looking_is_cheaper_than_accusing() external {

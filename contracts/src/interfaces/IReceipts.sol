@@ -119,7 +119,7 @@ interface IReceipts {
     function receiptLeaf(Receipt calldata receipt) external view returns (bytes32);
 
     /// @notice The id of a receipt that the provider signed and did not honour: its response is void, it was not posted in
-    ///         time, or it was slashed. Reverts for any other.
+    ///         time (said within `receiptClaimWindow`), or a claim that took stake was lost. Reverts for any other.
     function unhonoured(Receipt calldata receipt, bytes calldata signature)
         external
         view
