@@ -19,7 +19,15 @@ ROUTES = ("/v1/completions", "/v1/chat/completions")
 
 
 def post(port: int, path: str, body: bytes, *, headers: bytes = b"", announced: int | None = None) -> Any:
-    """(status, parsed answer) of one request over a socket of our own."""
+    """(status, parsed answer) of one request. Whoever goes on sending what was refused may lose the answer to a reset."""
+    for _ in range(9):
+        with contextlib.suppress(ConnectionResetError):
+            return post_once(port, path, body, headers, announced)
+    return post_once(port, path, body, headers, announced)
+
+
+def post_once(port: int, path: str, body: bytes, headers: bytes, announced: int | None) -> Any:
+    """The same over one socket of our own."""
     length = b"" if announced is None else b"content-length: %d\r\n" % announced
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(
