@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
 INSECURE = "INSECURE devnet SRS: its secret is public, so proofs under it convince nobody outside a test"
 
 
-class StepName(StrEnum):
-    """The four statements."""
-
-    mlp = "mlp"
-    attention = "attention"
-    embedding = "embedding"
-    head = "head"
-
-
 SrsOption = Annotated[
     Path | None,
     typer.Option("--srs", envvar="GAINSAY_SRS", help="SRS file; without it the INSECURE devnet SRS is used."),
@@ -44,11 +34,19 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 def prove(
     prompt: Annotated[str, typer.Option(help="The user's message; the model answers it first.")],
-    step: Annotated[StepName, typer.Option(help="What to prove.")],
+    step: Annotated[
+        str,
+        typer.Option(
+            help="What to prove: a kind of the model's steps (such as attention or mlp), embedding or head."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Proof file to write.")],
     model: Annotated[str, typer.Option(help="Name or directory of a model; `tiny` is built in.")] = "tiny",
-    layer: Annotated[int | None, typer.Option(help="Layer of an mlp or attention step.")] = None,
-    window: Annotated[int | None, typer.Option(help="Window of 32 positions, for mlp and attention.")] = None,
+    layer: Annotated[int | None, typer.Option(help="Layer of a step.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(help="Which of a layer's steps of this kind, where it has several.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Window of 32 positions, for a step.")] = None,
     position: Annotated[int | None, typer.Option(help="Token position, for embedding and head.")] = None,
     rival: Annotated[int | None, typer.Option(help="Rival token id, for head.")] = None,
     max_tokens: Annotated[
@@ -63,21 +61,22 @@ def prove(
 ) -> None:
     """Run a model on a prompt and prove one step of the run.
 
-    An mlp or attention proof covers one window of one layer (--layer, --window); an embedding proof the window
-    that holds --position; a head proof shows that the model's next token after --position beats --rival.
+    The proof of a step covers one window of one layer (--layer, --window); an embedding proof the window that holds
+    --position; a head proof shows that the model's next token after --position beats --rival.
     """
     from .output_path import check_output
     from .progress import reporting
     from .proof_file import is_proof_file
 
-    _check_options(step, layer=layer, window=window, position=position, rival=rival)
+    _check_options(step, layer=layer, tile=tile, window=window, position=position, rival=rival)
     read = (Path(model), models / model, srs)
     check_output(out, read, what="a proof file", own=is_proof_file)
     loaded, reference = _load(model, models, srs)
+    index = _step_number(loaded, step, layer, tile)
     with reporting() as report:
         replay = _replay(loaded, reference, prompt, raw, max_tokens, step, position, report)
         started = time.perf_counter()
-        proof = _prove(replay, loaded, step, layer, window, position, rival)
+        proof = _prove(replay, loaded, step, index, window, position, rival)
         elapsed = time.perf_counter() - started
     proof.save(out)
     facts = {
@@ -154,22 +153,40 @@ def verify(
 # --- behind the commands ----------------------------------------------------------------------------------
 
 
-def _check_options(step: StepName, **given: int | None) -> None:
+def _check_options(step: str, **given: int | None) -> None:
     from .errors import UsageError
 
-    needed = {
-        StepName.mlp: ("layer", "window"),
-        StepName.attention: ("layer", "window"),
-        StepName.embedding: ("position",),
-        StepName.head: ("position", "rival"),
-    }[step]
+    needed = {"embedding": ("position",), "head": ("position", "rival")}.get(step, ("layer", "window"))
+    optional = () if step in ("embedding", "head") else ("tile",)
     for name, value in given.items():
         if name in needed and value is None:
-            raise UsageError(f"--step {step.value} needs --{name}")
-        if name not in needed and value is not None:
-            raise UsageError(f"--{name} has no meaning with --step {step.value}; leave it out")
+            raise UsageError(f"--step {step} needs --{name}")
+        if name not in (*needed, *optional) and value is not None:
+            raise UsageError(f"--{name} has no meaning with --step {step}; leave it out")
         if value is not None and value < 0:
             raise UsageError(f"--{name} must not be negative")
+
+
+def _step_number(model: IntegerModel, kind: str, layer: int | None, tile: int | None) -> int | None:
+    """The number of a step; None for embedding and head. Raises UsageError for a kind, BadInputError for a layer or tile
+    that the model does not have."""
+    from .errors import BadInputError, UsageError
+
+    config = model.config
+    if kind in ("embedding", "head"):
+        return None
+    if kind not in config.kinds:
+        known = ", ".join((*config.kinds, "embedding", "head"))
+        raise UsageError(f"--step {kind} is no step of {model.name}; name one of {known}")
+    found = [(n, step) for n, step in enumerate(config.schedule) if step.kind == kind and step.layer == layer]
+    if not found:
+        which = "0" if config.steps[kind].once else f"0..{config.layers - 1}"
+        raise BadInputError(f"--layer {layer} does not exist; {model.name} has {kind} in layers {which}")
+    if (tile or 0) >= len(found):
+        raise BadInputError(
+            f"--tile {tile} does not exist; a layer of {model.name} has tiles 0..{len(found) - 1} of {kind}"
+        )
+    return found[tile or 0][0]
 
 
 def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
@@ -204,7 +221,7 @@ def _replay(
     prompt: str,
     raw: bool,
     max_tokens: int,
-    step: StepName,
+    step: str,
     position: int | None,
     report: Progress,
 ) -> Replay:
@@ -220,7 +237,7 @@ def _replay(
         raise BadInputError("the prompt is empty; give --prompt at least one character")
     executor = Executor(model)
     answer = executor.generate(ids, max_tokens).ids
-    if step is StepName.head:
+    if step == "head":
         assert position is not None
         sequence = [*ids, *answer]
         if position >= len(sequence):
@@ -235,8 +252,8 @@ def _replay(
 def _prove(
     replay: Replay,
     model: IntegerModel,
-    step: StepName,
-    layer: int | None,
+    step: str,
+    index: int | None,
     window: int | None,
     position: int | None,
     rival: int | None,
@@ -250,17 +267,12 @@ def _prove(
         "srs": replay.srs.digest.hex(),
         "model": model.name,
     }
-    if step in (StepName.mlp, StepName.attention):
-        assert layer is not None and window is not None
-        if layer >= model.config.layers:
-            raise BadInputError(
-                f"--layer {layer} does not exist; {model.name} has layers 0..{model.config.layers - 1}"
-            )
-        index = 2 * layer + (step is StepName.mlp)
+    if index is not None:
+        assert window is not None
         statement = replay.step_statement(index, window)
-        about = f"{step.value} of layer {layer}, window {window}, of {model.name}"
+        about = f"{model.config.schedule[index]}, window {window}, of {model.name}"
         proof = replay.prove_step(index, window)
-    elif step is StepName.head:
+    elif step == "head":
         assert position is not None and rival is not None
         statement = replay.head_statement(position, rival)
         about = f"next token {replay.output_ids[0]} beats {rival} after position {position} of {model.name}"
@@ -278,7 +290,7 @@ def _prove(
             kind="embedding", publics={}, inputs=(*rows, boundary), key=b"", proof=proof, about=about, **facts
         )
     return ProofFile(
-        kind=step.value,
+        kind=step,
         publics=dict(statement.publics),
         inputs=statement.inputs,
         key=statement.key.encode(),

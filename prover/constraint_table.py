@@ -214,7 +214,7 @@ def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
         tensors[tensor.name] = padded
     parameters = {name: 14 if name == "down_shift" else 16 for name in program.parameters}
     if kind != "head":
-        parameters |= shape.layer_parameters(0, kind)  # type: ignore[arg-type]
+        parameters |= shape.layer_parameters(0, kind)
     try:
         witness = program.witness(tensors, parameters, publics, context_bits)
     except RivalWins:

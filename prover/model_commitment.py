@@ -1,6 +1,6 @@
 """The public commitment of a model: step keys, embedding rows, and the Merkle trees over both.
 
-    step key leaf   keccak(keccak(abi.encode(step, keccak(key))))
+    step key leaf   keccak(keccak(abi.encode(step, kind, keccak(key))))   kind: the number of the step's kind (schedule)
     token row leaf  keccak(keccak(abi.encode(token, E.x, E.y, H.x, H.y)))   E embedding row, H head row
 
 Made once per model and SRS (committing all weights), then cached in one file. What is stopped on the way goes on where it
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from eth_hash.auto import keccak
 
+from .architectures.config import ScheduledStep
 from .curve.g1 import Point, point_from_bytes, point_to_bytes
 from .curve.msm import commit_rows
 from .curve.srs import SRS
@@ -27,10 +28,9 @@ from .errors import BadInputError
 from .kept_parts import KeptParts, kept_parts
 from .merkle import MerkleTree, leaf_hash
 from .model.bounds import check_bounds
-from .model.empty_rows import run_empty_rows
 from .model.weights import IntegerModel
 from .proof_system import ProofSystem
-from .statement import StepKey, commit_step_key, weight_table
+from .statement import WORD, StepKey, commit_step_key, weight_table
 from .transaction_size import check_transactions
 
 Progress = Callable[[str, int, int], None]
@@ -39,14 +39,9 @@ FORMAT = 1
 _ROWS_AT_ONCE = 4096
 
 
-def step_kind(step: int) -> str:
-    """Step 2l is the attention of layer l, step 2l + 1 its MLP."""
-    return "mlp" if step % 2 else "attention"
-
-
-def step_key_leaf(step: int, key: bytes) -> bytes:
+def step_key_leaf(step: int, kind: int, key: bytes) -> bytes:
     """Leaf of one step key."""
-    return leaf_hash(step.to_bytes(32, "big") + keccak(key))
+    return leaf_hash(step.to_bytes(WORD, "big") + kind.to_bytes(WORD, "big") + keccak(key))
 
 
 def token_row_leaf(token: int, embedding: bytes, head: bytes) -> bytes:
@@ -63,6 +58,8 @@ class ModelCommitment:
     srs_digest: bytes
     max_positions: int
     end_tokens: tuple[int, ...]
+    schedule: tuple[ScheduledStep, ...]
+    kinds: tuple[str, ...]
     step_keys: list[bytes]
     rows: bytes
     step_tree: MerkleTree
@@ -70,8 +67,16 @@ class ModelCommitment:
 
     @property
     def step_count(self) -> int:
-        """2L."""
+        """Number of steps of the schedule."""
         return len(self.step_keys)
+
+    def kind(self, step: int) -> int:
+        """Number of the kind of a step."""
+        return self.kinds.index(self.schedule[step].kind)
+
+    def step_name(self, step: int) -> str:
+        """What a step is, such as "attention of layer 3"."""
+        return str(self.schedule[step])
 
     @property
     def vocabulary(self) -> int:
@@ -128,7 +133,6 @@ def commit_model(
         if cached is not None:
             report("commit", 1, 1)
             return cached
-    run_empty_rows(model)
     with kept_parts(None if path is None else path.with_suffix(".part")) as parts:
         keys = _commit_steps(model, system, report, parts)
         rows = _commit_rows(model, srs, report, parts)
@@ -144,7 +148,7 @@ def commit_model(
 def _cache_name(model: IntegerModel, system: ProofSystem) -> str:
     """Names everything that the commitment depends on, the form of its trees and its file included."""
     return keccak(
-        b"gainsay.commitment.2" + model.digest + system.architecture_digest + system.srs.digest
+        b"gainsay.commitment.3" + model.digest + system.architecture_digest + system.srs.digest
     ).hex()[:24]
 
 
@@ -153,27 +157,28 @@ def _commit_steps(
 ) -> list[bytes]:
     """The step keys, encoded."""
     keys = []
-    for step in range(2 * model.config.layers):
-        report("step keys", step, 2 * model.config.layers)
+    steps = len(model.config.schedule)
+    for step in range(steps):
+        report("step keys", step, steps)
         keys.append(parts.part(partial(_commit_step, model, system, step)))
     return keys
 
 
 def _commit_step(model: IntegerModel, system: ProofSystem, step: int) -> bytes:
-    kind = step_kind(step)
+    scheduled = model.config.schedule[step]
     return commit_step_key(
-        system.verifying_key(kind).plan,
+        system.verifying_key(scheduled.kind).plan,
         system.srs,
-        model.layer_parameters(step // 2, kind),  # type: ignore[arg-type]
+        model.layer_parameters(scheduled.layer, scheduled.kind),
         padded_weights(model, step),
     ).encode()
 
 
 def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
     """The weights of a step as the padded tensors of its program."""
-    kind = step_kind(step)
-    program = model.config.programs[kind]
-    unpadded = model.layer_weights(step // 2, kind)  # type: ignore[arg-type]
+    scheduled = model.config.schedule[step]
+    program = model.config.programs[scheduled.kind]
+    unpadded = model.layer_weights(scheduled.layer, scheduled.kind)
     return {tensor.name: weight_table(program, tensor, unpadded[tensor.name]) for tensor in program.weights}
 
 
@@ -205,9 +210,16 @@ def _assemble(
         srs_digest=system.srs.digest,
         max_positions=model.config.max_positions,
         end_tokens=tuple(model.end_tokens),
+        schedule=model.config.schedule,
+        kinds=model.config.kinds,
         step_keys=list(keys),
         rows=rows,
-        step_tree=MerkleTree([step_key_leaf(step, key) for step, key in enumerate(keys)]),
+        step_tree=MerkleTree(
+            [
+                step_key_leaf(number, model.config.kinds.index(step.kind), key)
+                for number, (step, key) in enumerate(zip(model.config.schedule, keys, strict=True))
+            ]
+        ),
         row_tree=row_tree,
     )
 
@@ -257,5 +269,5 @@ def _load(path: Path, model: IntegerModel, system: ProofSystem) -> ModelCommitme
 
 def decode_step_key(system: ProofSystem, commitment: ModelCommitment, step: int) -> StepKey:
     """The parsed step key of a step."""
-    key = system.verifying_key(step_kind(step))
+    key = system.verifying_key(commitment.schedule[step].kind)
     return StepKey.decode(commitment.step_keys[step], key.plan, key.chunk_bits)

@@ -61,13 +61,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A multilinear polynomial over the product of its axes."""
+    """A multilinear polynomial over the product of its axes. placed: a BOUNDARY whose stream is (streams.py)."""
 
     name: str
     axes: tuple[str, ...]
     kind: Kind
     closed_form: ClosedForm | None = None
     values: Callable[[], np.ndarray] | None = None  # CONSTANT: the integers, in the shape of the axes
+    placed: bool = False
 
 
 @dataclass
@@ -197,6 +198,9 @@ class Program:
     public_scalars: tuple[str, ...] = ()
     weights: tuple[Tensor, ...] = ()
     real_sizes: Mapping[str, int] = field(default_factory=dict)
+    reads: Mapping[str, str] = field(default_factory=dict)
+    writes: Mapping[str, str] = field(default_factory=dict)
+    resets: tuple[str, ...] = ()
 
     @cached_property
     def tables(self) -> tuple[LookupTable, ...]:

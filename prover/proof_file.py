@@ -24,18 +24,18 @@ from .embedding import verify_embedding
 from .errors import BadInputError, NotFoundError, ProofRejectedError
 from .foreign_json import ForeignJsonError, read_json_file
 from .program import WINDOW_ROWS
-from .proof_system import PROGRAM_KINDS, ProofSystem
+from .proof_system import ProofSystem
 from .statement import Statement, StepKey
 from .verify import verify
 
 FORMAT = "gainsay-proof/1"
 _IMPOSSIBLE = (ValueError, ZeroDivisionError, OverflowError, MemoryError)
-KINDS = (*PROGRAM_KINDS, "embedding")
+EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True)
 class ProofFile:
-    """kind: mlp, attention, head or embedding. inputs: commitments in the verifier's order. key: encoded step key."""
+    """kind: a kind of the architecture's steps, head or embedding. inputs: commitments in the verifier's order. key: encoded step key."""
 
     kind: str
     architecture: ModelConfig
@@ -55,7 +55,7 @@ class ProofFile:
             )
         try:
             system = ProofSystem.shared(self.architecture, srs)
-            if self.kind == "embedding":
+            if self.kind == EMBEDDING:
                 if len(self.inputs) != WINDOW_ROWS + 1 or self.publics or self.key:
                     raise BadInputError(
                         f"an embedding statement has {WINDOW_ROWS} rows, one window and nothing else"
@@ -111,11 +111,13 @@ class ProofFile:
         if checksum != _checksum(body):
             raise BadInputError(f"{path} is damaged: its checksum does not match; make or copy it again")
         try:
-            if body["kind"] not in KINDS:
-                raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+            architecture = config_from_json(body["architecture"])
+            kinds = (*architecture.programs, EMBEDDING)
+            if body["kind"] not in kinds:
+                raise ValueError(f"kind must be one of {', '.join(kinds)}")
             return cls(
                 kind=body["kind"],
-                architecture=config_from_json(body["architecture"]),
+                architecture=architecture,
                 srs=str(body["srs"]),
                 publics={str(name): _integer(value) for name, value in body["publics"].items()},
                 inputs=tuple((int(x, 16), int(y, 16)) for x, y in body["inputs"]),

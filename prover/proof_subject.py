@@ -11,9 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from .architectures.config import HEAD, ScheduledStep
 from .curve.g1 import INFINITY, Point, point_to_bytes
 from .errors import ProofRejectedError
-from .model_commitment import ModelCommitment, step_kind
+from .model_commitment import ModelCommitment
 from .program import WINDOW_ROWS
 from .proof_file import ProofFile
 
@@ -35,21 +36,19 @@ def subject_of(proof: ProofFile) -> ProofSubject:
         f"a model of the {proof.architecture.family} architecture with {proof.architecture.hidden} channels"
     )
     match proof.kind:
-        case "mlp":
-            return ProofSubject(f"one window of an MLP step of {shape}")
-        case "attention":
-            window = proof.publics["window"]
-            return ProofSubject(f"window {window} of an attention step of {shape}", {"window": window})
         case "embedding":
             rows = sum(point != INFINITY for point in proof.inputs[:-1])
             return ProofSubject(f"a window of {rows} embedding rows of {shape}", {"rows": rows})
-        case _:
+        case "head":
             row, strict = proof.publics["row"], bool(proof.publics["strict"])
             beats = "beats" if strict else "beats or equals"
             return ProofSubject(
                 f"at row {row} of a window one head row {beats} another, of {shape}",
                 {"row": row, "strict": strict},
             )
+    kind = ScheduledStep(proof.kind, 0, once=True)
+    window, facts = _window(proof)
+    return ProofSubject(f"{window} of a step of kind {kind} of {shape}", facts)
 
 
 def subject_in_model(proof: ProofFile, name: str, commitment: ModelCommitment, digest: bytes) -> ProofSubject:
@@ -59,11 +58,11 @@ def subject_in_model(proof: ProofFile, name: str, commitment: ModelCommitment, d
     """
     if digest != commitment.architecture_digest:
         raise ProofRejectedError(f"the proof's architecture is not that of {name}; name the model it is for")
-    if proof.kind in ("mlp", "attention"):
-        return _step(proof, name, commitment)
     if proof.kind == "embedding":
         return _embedding(proof, name, commitment)
-    return _head(proof, name, commitment)
+    if proof.kind == HEAD:
+        return _head(proof, name, commitment)
+    return _step(proof, name, commitment)
 
 
 def label_of(proof: ProofFile) -> dict[str, str]:
@@ -72,20 +71,25 @@ def label_of(proof: ProofFile) -> dict[str, str]:
 
 
 def _step(proof: ProofFile, name: str, commitment: ModelCommitment) -> ProofSubject:
-    layers = [
-        step // 2
-        for step, key in enumerate(commitment.step_keys)
-        if key == proof.key and step_kind(step) == proof.kind
+    steps = [
+        step
+        for step, key in zip(commitment.schedule, commitment.step_keys, strict=True)
+        if key == proof.key and step.kind == proof.kind
     ]
-    if not layers:
+    if not steps:
         raise ProofRejectedError(f"the step key is not one of {name}'s {proof.kind} steps")
-    shown = "layer " + _either(layers)
-    if proof.kind == "mlp":
-        return ProofSubject(f"one window of the MLP of {shown} of {name}", {"layers": layers})
-    window = proof.publics["window"]
-    return ProofSubject(
-        f"window {window} of the attention of {shown} of {name}", {"layers": layers, "window": window}
-    )
+    window, facts = _window(proof)
+    shown = " or ".join(str(step) for step in steps[:3])
+    more = f" or {len(steps) - 3} others" if len(steps) > 3 else ""
+    layers = sorted({step.layer for step in steps})
+    return ProofSubject(f"{window} of {shown}{more}, of {name}", {"layers": layers, **facts})
+
+
+def _window(proof: ProofFile) -> tuple[str, dict[str, Any]]:
+    """Which window a statement is about, where it says so."""
+    if "window" not in proof.publics:
+        return "one window", {}
+    return f"window {proof.publics['window']}", {"window": proof.publics["window"]}
 
 
 def _embedding(proof: ProofFile, name: str, commitment: ModelCommitment) -> ProofSubject:

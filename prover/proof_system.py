@@ -9,11 +9,11 @@ from threading import Lock
 from eth_hash.auto import keccak
 
 from .architectures import ModelConfig
+from .architectures.config import HEAD
+from .canonical_form import encode
 from .curve.srs import SRS
 from .embedding import EmbeddingKey
 from .statement import VerifyingKey
-
-PROGRAM_KINDS = ("mlp", "attention", "head")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class ProofSystem:
             return _SHARED.setdefault((config, srs.digest), cls(config, srs))
 
     def verifying_key(self, kind: str) -> VerifyingKey:
-        """The key of a layer program: "mlp", "attention" or "head"."""
+        """The key of a layer program: a kind of step, or "head"."""
         with self._lock:
             if kind not in self._keys:
                 self._keys[kind] = VerifyingKey.create(self.config.programs[kind], self.srs)
@@ -45,9 +45,10 @@ class ProofSystem:
 
     @cached_property
     def architecture_digest(self) -> bytes:
-        """Keccak over the digests of the four verifiers, mlp, attention, head, embedding."""
-        digests = [self.verifying_key(kind).digest for kind in PROGRAM_KINDS]
-        return keccak(b"".join([*digests, self.embedding_key.digest]))
+        """Keccak over streams, kinds and the digests of all verifiers: what a boundary is, and what each step does to it."""
+        streams = [[s.name, s.row_bits, s.placed] for s in self.config.streams]
+        kinds = [[kind, self.verifying_key(kind).digest.hex()] for kind in (*self.config.kinds, HEAD)]
+        return keccak(encode(["architecture", streams, kinds, self.embedding_key.digest.hex()]))
 
 
 _SHARED: dict[tuple[ModelConfig, bytes], ProofSystem] = {}

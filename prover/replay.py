@@ -1,7 +1,7 @@
 """One response under one model: what a provider defends and a challenger compares.
 
-Everything is computed when first asked for and kept: the trace (one causal pass), window commitments per
-boundary, next tokens, and proofs. Positions run over prompt + output without its last token, which is
+Everything is computed when first asked for and kept: the trace (one causal pass), window commitments of what every
+step writes, next tokens, and proofs. Positions run over prompt + output without its last token, which is
 predicted but never fed.
 
 Where a value leaves its range, no proof exists (operators/README.md): `first_unprovable` says where the trace ends, and
@@ -14,22 +14,29 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
-from eth_hash.auto import keccak
 
 from .argument.commitment import commit_integers
-from .curve.g1 import INFINITY, Point, point_to_bytes
+from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
 from .embedding import prove_embedding
 from .errors import BadInputError
 from .model.execute import Executor
 from .model.trace import Trace
 from .model.weights import IntegerModel
-from .model_commitment import ModelCommitment, decode_step_key, padded_weights, step_kind
+from .model_commitment import ModelCommitment, decode_step_key, padded_weights
 from .operators.head_pair import RivalWins
-from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange
+from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange, Program, Tensor
 from .proof_system import ProofSystem
 from .prove import prove
 from .statement import Statement, StepKey
+from .streams import (
+    RESIDUAL,
+    Stream,
+    boundary_hash,
+    chunk_points,
+    running_sums,
+    stream_root,
+)
 
 Progress = Callable[[str, int, int], None]
 PHASES = ("witness", "commit", "logup", "sumcheck", "reduction", "opening")
@@ -53,7 +60,11 @@ class Replay:
         self.prompt_ids, self.output_ids = list(prompt_ids), list(output_ids)
         self.system = ProofSystem.shared(model.config, srs)
         self._progress = progress
-        self._points: dict[int, list[Point]] = {}
+        self._streams = {stream.name: stream for stream in model.config.streams}
+        self._points: dict[
+            tuple[int, str], list[Point]
+        ] = {}  # window commitments by the step that wrote them
+        self._roots: dict[tuple[int, str], bytes] = {}
         self._executor = Executor(model)
 
     # --- the sequence -----------------------------------------------------------------------------------
@@ -90,7 +101,7 @@ class Replay:
         Raises OutOfRange when the trace ends before the head.
         """
         first = len(self.prompt_ids) - 1
-        rows = self.trace.boundary(self.trace.steps)[first : self.positions]
+        rows = self.trace.stream(self.trace.steps)[first : self.positions]
         try:
             return [int(token) for token in self._executor.predictions(rows, first)]
         except OutOfRange:
@@ -127,63 +138,122 @@ class Replay:
 
     # --- commitments ------------------------------------------------------------------------------------
 
-    def padded_window(self, boundary: int, window: int) -> np.ndarray:
-        """Window of a boundary as the committed (32, padded_d) integers."""
-        padded = np.zeros((WINDOW_ROWS, 1 << self.model.config.channel_bits), dtype=np.int64)
-        padded[:, : self.model.config.hidden] = self.trace.window(boundary, window)
-        return padded
+    def padded_window(self, boundary: int, window: int, stream: str = RESIDUAL) -> np.ndarray:
+        """Window of a stream at a boundary as the committed integers: 32 rows, every axis padded to a power of two."""
+        return self._padded(self.trace.window(boundary, window, stream), stream)
 
-    def boundary_points(self, boundary: int) -> list[Point]:
-        """The window commitments of a boundary: all W, or those in front of what nobody can prove."""
-        if boundary not in self._points:
-            self._points[boundary] = [
-                commit_integers(self.srs.g1, self.padded_window(boundary, window).reshape(-1))
-                for window in range(self.trace.known_windows(boundary))
+    def window_points(self, boundary: int, stream: str = RESIDUAL) -> list[Point]:
+        """C_w of a stream: all W, or those in front of what nobody can prove; none where it has no windows."""
+        version = self.trace.version(boundary, stream)
+        if version is None:
+            return []
+        if (version, stream) not in self._points:
+            self._points[version, stream] = [
+                self._commit(self._streams[stream], window, self.padded_window(boundary, window, stream))
+                for window in range(self.trace.known_windows(boundary, stream))
             ]
-        return self._points[boundary]
+        return self._points[version, stream]
+
+    def stream_points(self, boundary: int, number: int) -> list[Point]:
+        """Running sums R_w of the stream with this number, as far as they are known."""
+        stream = self.model.config.streams[number]
+        return running_sums(self.window_points(boundary, stream.name), stream.chunk_windows_bits(self.srs.mu))
+
+    def stream_roots(self, boundary: int) -> tuple[bytes, ...]:
+        """Roots of all streams. Raises OutOfRange when the boundary is not known as a whole."""
+        self.trace.require(boundary)
+        return tuple(self._root(boundary, number) for number in range(len(self._streams)))
 
     def boundary_hash(self, boundary: int) -> bytes:
-        """Keccak of the window commitments, 64 bytes each. Raises OutOfRange when not all of them are known."""
-        _ = self.trace.boundary(boundary)
-        return keccak(b"".join(point_to_bytes(point) for point in self.boundary_points(boundary)))
+        """Keccak of the streams' roots. Raises OutOfRange when not all of them are known."""
+        return boundary_hash(self.stream_roots(boundary))
+
+    def _root(self, boundary: int, number: int) -> bytes:
+        name = self.model.config.streams[number].name
+        version = self.trace.version(boundary, name)
+        if version is None:
+            return stream_root([])
+        if (version, name) not in self._roots:
+            self._roots[version, name] = stream_root(self.stream_points(boundary, number))
+        return self._roots[version, name]
+
+    def _commit(self, stream: Stream, window: int, values: np.ndarray) -> Point:
+        first = stream.place(window, self.srs.mu) << stream.window_bits
+        return commit_integers(self.srs.g1[first : first + values.size], values.reshape(-1))
+
+    def _padded(self, rows: np.ndarray, stream: str, count: int | None = None) -> np.ndarray:
+        """Rows with every axis padded to a power of two, and zero rows behind them up to `count`."""
+        shape = [1 << (size - 1).bit_length() for size in rows.shape[1:]]
+        if stream == RESIDUAL:
+            shape = [1 << self.model.config.channel_bits]
+        padded = np.zeros((count or len(rows), *shape), dtype=np.int64)
+        padded[(slice(0, len(rows)), *(slice(0, size) for size in rows.shape[1:]))] = rows
+        return padded
 
     # --- statements and proofs --------------------------------------------------------------------------
+
+    def step_kind(self, step: int) -> int:
+        """Number of the kind of a step."""
+        return self.commitment.kind(step)
 
     def step_statement(self, step: int, window: int) -> Statement:
         """The public claim about one window of a step."""
         self._check_window(window)
-        if not 0 <= step < self.commitment.step_count:
-            raise BadInputError(
-                f"step {step} does not exist; the model has steps 0..{self.commitment.step_count - 1}"
-            )
-        _ = self.trace.window(step + 1, window)  # raises OutOfRange when there is no such window
-        before, after = self.boundary_points(step), self.boundary_points(step + 1)
-        key = decode_step_key(self.system, self.commitment, step)
-        if step_kind(step) == "mlp":
-            return Statement(key, {}, (before[window], after[window]))
-        return Statement(key, {"window": window}, (*before[: window + 1], after[window]))
+        self._check_step(step)
+        program = self._program(step)
+        for stream in program.writes:
+            _ = self.trace.window(step + 1, window, stream)  # raises OutOfRange when there is no such window
+        read = [
+            point
+            for stream, tensor in program.reads.items()
+            for point in self._read(step, window, stream, program.tensors[tensor])
+        ]
+        written = [self.window_points(step + 1, stream)[window] for stream in program.writes]
+        publics = {"window": window} if "window" in program.public_scalars else {}
+        return Statement(decode_step_key(self.system, self.commitment, step), publics, tuple(read + written))
+
+    def _read(self, step: int, window: int, stream: str, tensor: Tensor) -> list[Point]:
+        points = self.window_points(step, stream)
+        if "context" not in tensor.axes:
+            return [points[window]]
+        bits = self._streams[stream].chunk_windows_bits(self.srs.mu)
+        return chunk_points(running_sums(points[: window + 1], bits), window, bits)
+
+    def step_tensors(self, step: int, window: int, context_bits: int) -> dict[str, np.ndarray]:
+        """What a step's program reads, padded: streams and weights."""
+        program = self._program(step)
+        rows, tensors = WINDOW_ROWS * (window + 1), padded_weights(self.model, step)
+        for stream, name in program.reads.items():
+            if "context" in program.tensors[name].axes:
+                known = self.trace.stream(step, stream)[:rows]
+                tensors[name] = self._padded(known, stream, 1 << context_bits)
+            else:
+                tensors[name] = self.padded_window(step, window, stream)
+        return tensors
 
     def prove_step(self, step: int, window: int) -> bytes:
-        """Proof of an attention (even) or MLP (odd) step."""
+        """Proof of one window of a step."""
         statement = self.step_statement(step, window)
-        kind = step_kind(step)
-        verifying_key = self.system.verifying_key(kind)
-        if kind == "mlp":
-            before, context_bits = self.padded_window(step, window), WINDOW_BITS
-        else:
-            context_bits = statement.context_bits(verifying_key.plan)
-            before = np.zeros((1 << context_bits, 1 << self.model.config.channel_bits), dtype=np.int64)
-            rows = WINDOW_ROWS * (window + 1)
-            before[:rows, : self.model.config.hidden] = self.trace.boundary(step)[:rows]
-        parameters = self.model.layer_parameters(step // 2, kind)  # type: ignore[arg-type]
+        scheduled = self.model.config.schedule[step]
+        verifying_key = self.system.verifying_key(scheduled.kind)
+        context_bits = statement.context_bits(verifying_key.plan)
         tensors = verifying_key.plan.program.witness(
-            {"before": before, **padded_weights(self.model, step)},
-            parameters,
+            self.step_tensors(step, window, context_bits),
+            self.model.layer_parameters(scheduled.layer, scheduled.kind),
             statement.publics,
             context_bits,
         )
         self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
         return prove(verifying_key, self.srs, statement, tensors, self._phase).encode()
+
+    def _program(self, step: int) -> Program:
+        return self.model.config.programs[self.model.config.schedule[step].kind]
+
+    def _check_step(self, step: int) -> None:
+        if not 0 <= step < self.commitment.step_count:
+            raise BadInputError(
+                f"step {step} does not exist; the model has steps 0..{self.commitment.step_count - 1}"
+            )
 
     def head_statement(self, position: int, rival: int) -> Statement:
         """The committed next token beats `rival` at a position."""
@@ -199,7 +269,7 @@ class Replay:
         points = (
             self.commitment.row(chosen)[1],
             self.commitment.row(rival)[1],
-            self.boundary_points(self.commitment.step_count)[window],
+            self.window_points(self.commitment.step_count)[window],
         )
         return Statement(StepKey((), ()), {"row": row, "strict": int(rival < chosen)}, points)
 
@@ -222,7 +292,7 @@ class Replay:
         self._check_window(window)
         fed = self.sequence[:-1][WINDOW_ROWS * window : WINDOW_ROWS * (window + 1)]
         rows = [self.commitment.row(token)[0] for token in fed]
-        return rows + [INFINITY] * (WINDOW_ROWS - len(rows)), self.boundary_points(0)[window]
+        return rows + [INFINITY] * (WINDOW_ROWS - len(rows)), self.window_points(0)[window]
 
     def prove_embedding(self, window: int) -> bytes:
         """Proof that a window of b_0 holds the embedding rows of its tokens."""

@@ -2,7 +2,9 @@
 
 A step that is computed rightly and proven loses all the same when its proof cannot be sent. The longest moves are
 
-    proveStep       both boundaries' points, the step key, its path and the proof: for the last window of the longest sequence
+    proveStep        both boundaries' roots, the step key with its path, the running sums read and written with theirs, and the
+                     proof: for the last window of the longest sequence
+    revealWindows    both boundaries' roots, and the running sums of every stream that the step writes
     claimOverrun    the ids of the longest output, and all end tokens (claimTruncated is a word shorter)
 
     size   below 128 KiB, which nodes take
@@ -33,17 +35,24 @@ _POINT = 2 * WORD
 def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
     """Raise TransactionSizeError when a move about some response of the model does not fit a transaction."""
     config = system.config
-    for kind in ("attention", "mlp"):
-        key = system.verifying_key(kind)
-        size = prove_step_bytes(key, 2 * config.layers, config.max_positions)
-        gas = _GAS_PER_BYTE * size + _GAS_PER_POINT * _points(key, config.max_positions) + _GAS_OTHERWISE
+    positions = config.max_positions
+    for kind in config.kinds:
+        size = prove_step_bytes(system, kind, positions)
+        points = _points(system.verifying_key(kind), positions)
+        gas = _GAS_PER_BYTE * size + _GAS_PER_POINT * points + _GAS_OTHERWISE
         if size > MOST_BYTES or gas > MOST_GAS:
             raise TransactionSizeError(
                 f"the proof of one {kind} step takes a transaction of {size} bytes and about {gas} gas, but a chain takes"
                 f" {MOST_BYTES} and {MOST_GAS}, so a right answer could not be defended: import the ceremony again with a"
-                f" larger --mu than {key.chunk_bits}, or the model with fewer than {config.max_positions} positions"
+                f" larger --mu than {system.srs.mu}, or the model with fewer than {positions} positions"
             )
-    size = claim_overrun_bytes(config.max_positions, len(end_tokens))
+        size = reveal_windows_bytes(system, kind, positions)
+        if size > MOST_BYTES:
+            raise TransactionSizeError(
+                f"the windows that a {kind} step writes take a transaction of {size} bytes, but a chain takes {MOST_BYTES}:"
+                f" import the model with fewer than {positions} positions"
+            )
+    size = claim_overrun_bytes(positions, len(end_tokens))
     if size > MOST_BYTES:
         raise TransactionSizeError(
             f"a claim about an output's end lists the model's {len(end_tokens)} end tokens and takes a transaction of {size}"
@@ -51,12 +60,32 @@ def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
         )
 
 
-def prove_step_bytes(key: VerifyingKey, steps: int, positions: int) -> int:
-    """Calldata of proveStep about the last window of a sequence of so many positions."""
-    points = _POINT * -(-positions // WINDOW_ROWS)
-    path = WORD * (steps - 1).bit_length()
-    parts = (points, points, _key_bytes(key), path, WORD * _shape(key, positions).words)
-    return _SELECTOR + 2 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
+def prove_step_bytes(system: ProofSystem, kind: str, positions: int) -> int:
+    """Calldata of proveStep about the last window of a sequence of so many positions, at most."""
+    config, key = system.config, system.verifying_key(kind)
+    program, windows = config.programs[kind], -(-positions // WINDOW_ROWS)
+    path = WORD * (len(config.schedule) - 1).bit_length()
+    leaf = (
+        _POINT + 2 * WORD + WORD * (windows - 1).bit_length() + WORD
+    )  # coordinates, the path, and where it lies
+    streams = {stream.name: stream for stream in config.streams}
+    leaves = 0
+    for name, tensor in program.reads.items():
+        bits = streams[name].chunk_windows_bits(system.srs.mu)
+        leaves += -(-windows >> bits) if "context" in program.tensors[tensor].axes else 1 + (bits > 0)
+    for name in program.writes:
+        leaves += 1 + (streams[name].chunk_windows_bits(system.srs.mu) > 0)
+    roots = WORD * len(config.streams)
+    parts = (roots, roots, _key_bytes(key), path, leaf * leaves, WORD * _shape(key, positions).words)
+    return _SELECTOR + 8 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
+
+
+def reveal_windows_bytes(system: ProofSystem, kind: str, positions: int) -> int:
+    """Calldata of revealWindows about a step of this kind in a sequence of so many positions, at most."""
+    config, windows = system.config, -(-positions // WINDOW_ROWS)
+    path = WORD * (len(config.schedule) - 1).bit_length()
+    written = len(config.programs[kind].writes) * (3 * WORD + _POINT * windows)
+    return _SELECTOR + 12 * WORD + 2 * WORD * len(config.streams) + path + written
 
 
 def claim_overrun_bytes(output: int, end_tokens: int) -> int:
@@ -83,4 +112,10 @@ def _points(key: VerifyingKey, positions: int) -> int:
     return _key_bytes(key) // _POINT + len(key.constants) + inputs + shape.commitments + shape.inverses
 
 
-__all__ = ["MOST_BYTES", "check_transactions", "claim_overrun_bytes", "prove_step_bytes"]
+__all__ = [
+    "MOST_BYTES",
+    "check_transactions",
+    "claim_overrun_bytes",
+    "prove_step_bytes",
+    "reveal_windows_bytes",
+]

@@ -10,11 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from ..program import Program
+from ..program import Program, Tensor
+from ..streams import STREAM_ORDER, Stream
 
-StepKind = Literal["attention", "mlp"]
+StepKind = str
+"""Name of a kind of step: a key of `ModelConfig.steps` but "head"."""
+HEAD = "head"
 LARGEST_TUPLE = 1 << 12
 
 
@@ -125,11 +128,34 @@ class Scales:
 
 @dataclass(frozen=True)
 class Step:
-    """One kind of step: what is run and proven, and how its weights become integers."""
+    """One kind of step: what is run and proven, and how its weights become integers.
+
+    tiles: how often a layer has it, each time with another slice of the weights. once: scheduled once in front of the
+    first layer, whose weights it takes, instead of in every layer.
+    """
 
     program: Program
     matrices: Mapping[str, MatrixRule] = field(default_factory=dict)
     vectors: Mapping[str, VectorRule] = field(default_factory=dict)
+    tiles: int = 1
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class ScheduledStep:
+    """What one step number stands for. layer: whose weights it has; a step that is not in a layer has those of layer 0."""
+
+    kind: StepKind
+    layer: int
+    tile: int = 0
+    tiles: int = 1
+    once: bool = False
+
+    def __str__(self) -> str:
+        kind = self.kind.replace("_", " ")
+        kind = kind.upper() if kind == "mlp" else kind
+        tile = f" {self.tile + 1} of {self.tiles}" if self.tiles > 1 else ""
+        return f"{kind}{tile}" if self.once else f"{kind}{tile} of layer {self.layer}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +177,44 @@ class ModelConfig(ABC):
     @cached_property
     @abstractmethod
     def steps(self) -> dict[str, Step]:
-        """The kinds of statement that are layer programs: attention, mlp, head. Raises ValueError for a bad shape."""
+        """The kinds of statement that are layer programs: those once before the layers, a layer's in order, and the head.
+
+        Raises ValueError for a bad shape.
+        """
 
     @cached_property
     def programs(self) -> dict[str, Program]:
         """Their layer programs."""
         return {kind: step.program for kind, step in self.steps.items()}
+
+    @cached_property
+    def kinds(self) -> tuple[StepKind, ...]:
+        """The kinds of step that a schedule has, in the order in which contracts number them."""
+        return tuple(kind for kind in self.steps if kind != HEAD)
+
+    @cached_property
+    def schedule(self) -> tuple[ScheduledStep, ...]:
+        """What every step number stands for: this and nothing else says it."""
+        layered = [(kind, step) for kind, step in self.steps.items() if kind != HEAD and not step.once]
+        first = [ScheduledStep(k, 0, once=True) for k, s in self.steps.items() if k != HEAD and s.once]
+        rest = [
+            ScheduledStep(kind, layer, tile, step.tiles)
+            for layer in range(self.layers)
+            for kind, step in layered
+            for tile in range(step.tiles)
+        ]
+        return (*first, *rest)
+
+    @cached_property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that boundaries consist of, in the order in which their roots are hashed."""
+        found: dict[str, Stream] = {}
+        for program in (self.programs[kind] for kind in self.kinds):
+            for name, tensor in (*program.reads.items(), *program.writes.items()):
+                stream = _stream(name, program, program.tensors[tensor])
+                if found.setdefault(name, stream) != stream:
+                    raise ValueError(f"stream {name} has another shape in {program.name}")
+        return tuple(found[name] for name in STREAM_ORDER if name in found)
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
         """Step-key integers (1..16) of a layer that are not requantisation shifts."""
@@ -178,6 +236,11 @@ class ModelConfig(ABC):
     def vector_rules(self) -> dict[str, VectorRule]:
         """Every other weight of a layer, biases of matrices apart, by the name of its program tensor."""
         return {name: rule for step in self.steps.values() for name, rule in step.vectors.items()}
+
+    @property
+    def unlayered(self) -> frozenset[str]:
+        """Weights of steps in front of the layers: kept with the first layer's, and zero in every other."""
+        return frozenset(name for step in self.steps.values() if step.once for name in step.vectors)
 
     @property
     def layer_tensors(self) -> frozenset[str]:
@@ -249,6 +312,12 @@ class ModelConfig(ABC):
         if missing:
             raise ValueError(f"a {cls.family} architecture needs the field {missing[0]!r}")
         return cls(**{name: _checked(known[name], value) for name, value in facts.items()})
+
+
+def _stream(name: str, program: Program, tensor: Tensor) -> Stream:
+    rows = ("row", "context")
+    bits = sum(program.axes[axis].fixed for axis in tensor.axes if axis not in rows)
+    return Stream(name, bits, tensor.placed)
 
 
 def _checked(entry: Any, value: Any) -> Any:

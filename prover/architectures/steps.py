@@ -170,6 +170,8 @@ def _step(
         public_scalars=public_scalars,
         weights=weights,
         real_sizes={axis: size for axis, size in real_sizes.items() if axis in weighted},
+        reads={"residual": "before"} if any(t.name == "before" for t in inputs) else {},
+        writes={"residual": "after"} if any(t.name == "after" for t in inputs) else {},
     )
     matrices = {name: rule for part in parts for name, rule in part.matrices.items()}
     vectors = {name: rule for part in parts for name, rule in part.vectors.items()}

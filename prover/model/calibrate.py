@@ -2,8 +2,8 @@
 
 A value outside its range makes the provider refuse the request, so import runs the integer model over calibration
 text and records the largest value of each tensor. Head-room below 4 is reported; tensors that cannot leave their
-range by construction are recorded but need none. Rows that proofs contain beside those of a text count too: the padded
-ones of the last window, and the empty ones of a longer context (empty_rows.py).
+range by construction are recorded but need none. The padded rows of the last window, which proofs contain beside those of
+a text, count too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..architectures.config import ModelConfig
-from .empty_rows import run_empty_rows
-from .execute import Executor
+from .execute import Executor, Rows
 from .texts import CALIBRATION_CHAPTERS, python_prose
 from .weights import IntegerModel, ObservedRange
 
@@ -31,14 +30,14 @@ _EXCHANGES = (
 def declared_limits(config: ModelConfig) -> dict[str, int]:
     """Exclusive bound on the absolute value of every tensor of a layer whose range an operator checks.
 
-    Some names exist in both steps; their ranges are the same, and so is what they hold.
+    Some names exist in several kinds of step; their ranges are the same, and so is what they hold.
     """
-    return config.programs["attention"].limits | config.programs["mlp"].limits
+    return {name: limit for kind in config.kinds for name, limit in config.programs[kind].limits.items()}
 
 
 def bounded_by_construction(config: ModelConfig) -> frozenset[str]:
     """Those of them that cannot leave their range, whatever the input."""
-    return config.programs["attention"].bounded | config.programs["mlp"].bounded
+    return frozenset(name for kind in config.kinds for name in config.programs[kind].bounded)
 
 
 def calibration_sequences(model: IntegerModel, tokens: int) -> list[list[int]]:
@@ -58,9 +57,9 @@ def observe(
     *,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[ObservedRange, ...]:
-    """Largest absolute value per tensor and layer over the sequences, padded rows included, and over empty rows.
+    """Largest absolute value per tensor and layer over the sequences, padded rows included.
 
-    Raises UnprovableModelError and prover.program.OutOfRange.
+    Raises prover.program.OutOfRange.
     """
     limits = declared_limits(model.config)
     largest: dict[tuple[str, int], int] = {}
@@ -71,18 +70,17 @@ def observe(
                 key = (name, layer)
                 largest[key] = max(largest.get(key, 0), int(np.abs(values).max()))
 
-    run_empty_rows(model, record)
     executor = Executor(model, observer=record)
-    total = len(sequences) * 2 * model.config.layers
+    steps = len(model.config.schedule)
     for index, ids in enumerate(sequences):
 
-        def report(step: int, rows: np.ndarray, done: int = index * 2 * model.config.layers) -> None:
+        def report(step: int, written: Rows, done: int = index * steps) -> None:
             model.release_pages()  # a mapped model: one layer in memory, not all of them
             if progress:
-                progress("calibrate", done + step, total)
+                progress("calibrate", done + step + 1, len(sequences) * steps)
 
         decoding = executor.start()
-        executor.feed_rows(executor.embed(ids), decoding, on_boundary=report)
+        executor.feed_rows(executor.embed(ids), decoding, on_step=report)
         executor.finish_window(decoding)
     return tuple(
         ObservedRange(name, layer, value, limits[name]) for (name, layer), value in sorted(largest.items())

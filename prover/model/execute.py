@@ -6,21 +6,26 @@ gives the same integers, because every operator is a function of exact integers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from ..program import WINDOW_ROWS, RunContext
+from ..streams import RESIDUAL
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import multiply_exactly
-from .weights import IntegerModel, Kind
+from .weights import IntegerModel
 
 # (layer, tensors of one step by name, each with rows first)
 Observer = Callable[[int, dict[str, np.ndarray]], None]
 
 _LOGIT_ROWS_AT_ONCE = 128
+
+
+Rows = dict[str, np.ndarray]
+"""Rows of streams by name: (rows, ...) int64."""
 
 
 @dataclass
@@ -49,8 +54,7 @@ class Executor:
 
     def __post_init__(self) -> None:
         self._parameters = [
-            self.model.layer_parameters(step // 2, _kind(step))
-            for step in range(2 * self.model.config.layers)
+            self.model.layer_parameters(step.layer, step.kind) for step in self.model.config.schedule
         ]
 
     def start(self) -> Decoding:
@@ -58,7 +62,7 @@ class Executor:
         return Decoding([{} for _ in range(self.model.config.layers)])
 
     def embed(self, ids: Sequence[int]) -> np.ndarray:
-        """Rows of boundary 0, (T, hidden) int64. Raises TokenError for ids outside the vocabulary."""
+        """Rows of the residual stream in front of the first step, (T, hidden) int64. Raises TokenError for ids outside the vocabulary."""
         indices = np.asarray(ids, dtype=np.int64)
         vocabulary = self.model.config.vocabulary
         if indices.size and (indices.min() < 0 or indices.max() >= vocabulary):
@@ -66,60 +70,62 @@ class Executor:
             raise TokenError(f"token id {bad} is outside the vocabulary of {vocabulary}")
         return self.model.weights.embedding[indices].astype(np.int64)
 
-    def run_step(self, step: int, before: np.ndarray, decoding: Decoding) -> np.ndarray:
-        """Boundary `step + 1` from the same rows of boundary `step`, (rows, hidden) int64.
+    def run_step(self, step: int, state: Mapping[str, np.ndarray], decoding: Decoding) -> Rows:
+        """What step number `step` writes, from the same rows of the streams in front of it.
 
-        The rows follow the `decoding.length` rows fed before; attention steps extend the layer's cache. Raises
-        prover.program.OutOfRange when a value leaves its declared range.
+        The rows follow the `decoding.length` rows fed before; a step that reads earlier windows of a stream takes them
+        from the layer's cache and extends it. Raises prover.program.OutOfRange when a value leaves its declared range.
         """
-        layer = step // 2
-        matrices = self.model.weights.layers[layer]
+        scheduled = self.model.config.schedule[step]
+        program = self.model.config.programs[scheduled.kind]
+        matrices = self.model.weights.layers[scheduled.layer]
+        rows = state[RESIDUAL].shape[0]
         context = RunContext(
-            tensors={"before": before},
+            tensors={tensor: state[stream] for stream, tensor in program.reads.items()},
             parameters=self._parameters[step],
             matmul=lambda weight, x: multiply_exactly(matrices[weight].values, x),
-            positions=np.arange(decoding.length, decoding.length + before.shape[0]),
-            cache=decoding.caches[layer],
-            layer=layer,
-            weights=self.model.weights.vectors[layer],
+            positions=np.arange(decoding.length, decoding.length + rows),
+            cache=decoding.caches[scheduled.layer],
+            layer=scheduled.layer,
+            weights=self.model.weights.vectors[scheduled.layer],
         )
-        for operator in self.model.config.programs[_kind(step)].operators:
+        for operator in program.operators:
             operator.run(context)
         if self.observer is not None:
-            self.observer(layer, context.tensors)
-        return context.tensors["after"]
+            self.observer(scheduled.layer, context.tensors)
+        return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}
 
     def feed_rows(
         self,
         rows: np.ndarray,
         decoding: Decoding,
         *,
-        on_boundary: Callable[[int, np.ndarray], None] | None = None,
+        on_step: Callable[[int, Rows], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> np.ndarray:
-        """Take rows of boundary 0 through all layers; returns those of the last boundary.
+        """Take rows of the residual stream through all steps; returns what they are behind the last one.
 
-        `on_boundary(s, rows)` sees every boundary on the way. Raises SequenceTooLongError,
-        prover.program.OutOfRange, and GenerationCancelledError once `cancelled()` is true.
+        `on_step(s, written)` sees what every step writes. Raises SequenceTooLongError, prover.program.OutOfRange, and
+        GenerationCancelledError once `cancelled()` is true.
         """
         total = decoding.length + rows.shape[0]
         if total > self.model.config.max_positions:
             raise SequenceTooLongError(total, self.model.config.max_positions)
-        if on_boundary:
-            on_boundary(0, rows)
-        for step in range(2 * self.model.config.layers):
+        state: Rows = {RESIDUAL: rows}
+        for step in range(len(self.model.config.schedule)):
             if cancelled is not None and cancelled():
                 raise GenerationCancelledError("the request was cancelled by its caller")
-            rows = self.run_step(step, rows, decoding)
-            if on_boundary:
-                on_boundary(step + 1, rows)
+            written = self.run_step(step, state, decoding)
+            state |= written
+            if on_step:
+                on_step(step, written)
         decoding.length = total
-        return rows
+        return state[RESIDUAL]
 
     def feed(
         self, ids: Sequence[int], decoding: Decoding, *, cancelled: Callable[[], bool] | None = None
     ) -> np.ndarray:
-        """Append tokens to a sequence; returns their rows of the last boundary, (len(ids), hidden) int64."""
+        """Append tokens to a sequence; returns their rows of the residual stream behind the last step, (len(ids), hidden) int64."""
         return self.feed_rows(self.embed(ids), decoding, cancelled=cancelled)
 
     def finish_window(self, decoding: Decoding, *, cancelled: Callable[[], bool] | None = None) -> None:
@@ -201,7 +207,3 @@ class Executor:
         first = len(prompt) - 1
         wrong = np.flatnonzero(self.predictions(rows[first:], first) != np.asarray(output))
         return int(wrong[0]) if wrong.size else None
-
-
-def _kind(step: int) -> Kind:
-    return "mlp" if step % 2 else "attention"

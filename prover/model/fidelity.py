@@ -11,7 +11,7 @@ import numpy as np
 
 from .calibrate import observe, worst_headroom
 from .errors import TokenError
-from .execute import Executor
+from .execute import Executor, Rows
 from .float_model import FloatModel
 from .float_reference import float_logits
 from .texts import FIDELITY_CHAPTERS, SourceText, python_prose
@@ -93,13 +93,13 @@ def integer_logits(
     model: IntegerModel, ids: Sequence[int], *, progress: Callable[[str, int, int], None] | None = None
 ) -> np.ndarray:
     """Logits of the integer model in real units, (T, vocabulary) float32."""
-    executor, steps = Executor(model), 2 * model.config.layers
+    executor, steps = Executor(model), len(model.config.schedule)
 
-    def report(step: int, rows: np.ndarray) -> None:
+    def report(step: int, written: Rows) -> None:
         if progress:
-            progress("integer model", step, steps)
+            progress("integer model", step + 1, steps)
 
-    rows = executor.feed_rows(executor.embed(ids), executor.start(), on_boundary=report)
+    rows = executor.feed_rows(executor.embed(ids), executor.start(), on_step=report)
     unit = 2.0 ** -(model.config.normalised_scale + model.weights.head_scale)
     found = np.empty((len(ids), model.config.vocabulary), dtype=np.float32)
     for start in range(0, len(ids), _ROWS_AT_ONCE):

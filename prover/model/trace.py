@@ -1,12 +1,13 @@
 """All boundaries of a sequence: what a provider commits to and a dispute bisects over.
 
-For T tokens fed and L layers, b_0 .. b_2L are integer matrices of T' rows, T' = T rounded up to a multiple of 32.
-Rows from T on have the zero embedding and otherwise run like any other; causality keeps them from touching the
-real ones. Stored as int32: 4·(2L+1)·T'·d bytes, 4.5 MB per window of SmolLM2-135M.
+For T tokens fed and a schedule of n steps, boundary b_s is the state of all streams in front of step s: per stream
+what the last step before s wrote (prover/streams.py). Streams have T' rows, T' = T rounded up to a multiple of 32. Rows from
+T on have the zero embedding and otherwise run like any other; causality keeps them from touching the real ones. What a
+step wrote is kept once, as int32: 5.4 MB per window of SmolLM2-135M.
 
 Where a value leaves its range the trace ends. With s the first step at which any row leaves, and w the first window of
-step s that has such a row, it holds b_0 .. b_s, and of b_(s+1) the windows in front of w. Nobody can prove step s in
-window w from b_s, whatever is claimed to follow (REFUSED in the file of every operator).
+step s that has such a row, it holds b_0 .. b_s, and of what step s writes the windows in front of w. Nobody can prove
+step s in window w from b_s, whatever is claimed to follow (REFUSED in the file of every operator).
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..program import WINDOW_ROWS, OutOfRange
+from ..streams import RESIDUAL
 from .errors import SequenceTooLongError, TokenError
-from .execute import Executor
+from .execute import Executor, Rows
 from .weights import IntegerModel
+
+EMBEDDING = -1
+"""Stands for the step number of what writes the residual stream first."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +64,34 @@ class Trace:
             raise SequenceTooLongError(padded, config.max_positions)
         first = np.zeros((padded, config.hidden), dtype=np.int64)
         first[: len(ids)] = executor.embed(ids)
-        steps = 2 * config.layers
-        # (2L+1, T', hidden) int32: |x| < 2^30 by the declared range; what is not known stays unwritten
-        self._rows = rows = np.empty((steps + 1, padded, config.hidden), dtype=np.int32)
-        reached = 0
+        self.steps, self.windows = len(config.schedule), padded // WINDOW_ROWS
+        self._writers: dict[str, list[int]] = {stream.name: [] for stream in config.streams}
+        for number, step in enumerate(config.schedule):
+            program = config.programs[step.kind]
+            for name in (*program.writes, *program.resets):
+                self._writers[name].append(number)
+        self._resets = [config.programs[step.kind].resets for step in config.schedule]
+        self._written: dict[tuple[int, str], np.ndarray] = {}
+        self._keep(EMBEDDING, {RESIDUAL: first})
 
-        def keep(index: int, values: np.ndarray) -> None:
-            nonlocal reached
-            rows[index], reached = values, index
+        def keep(step: int, written: Rows) -> None:
+            self._keep(step, written)
             if progress:
-                progress("trace", index, steps)
+                progress("trace", step + 1, self.steps)
 
         self.length, self.refusal = len(ids), None
         try:
-            executor.feed_rows(first, executor.start(), on_boundary=keep, cancelled=cancelled)
+            executor.feed_rows(first, executor.start(), on_step=keep, cancelled=cancelled)
         except OutOfRange as error:
+            reached = max(step for step, _ in self._written) + 1
             self.refusal = self._run_up_to_the_refusal(executor, reached, error)
-        rows.setflags(write=False)
+
+    def _keep(self, step: int, written: Rows) -> None:
+        """Ranges are below 2^31 by the streams' declared widths."""
+        for name, rows in written.items():
+            kept = rows.astype(np.int32)
+            kept.setflags(write=False)
+            self._written[step, name] = kept
 
     def _run_up_to_the_refusal(self, executor: Executor, step: int, error: OutOfRange) -> Refusal:
         """Run a step that left its range again, window by window, and keep those in front of the first that leaves.
@@ -83,42 +99,63 @@ class Trace:
         Operators see all rows before the next operator sees any, so the row that `error` names need not be in that
         window; every window by itself is what a proof is about.
         """
-        decoding = executor.start()
+        decoding, found = executor.start(), []
         for window in range(self.windows):
+            rows = slice(WINDOW_ROWS * window, WINDOW_ROWS * (window + 1))
+            state = {
+                name: self._written[version, name][rows].astype(np.int64)
+                for name in self._writers
+                if (version := self.version(step, name)) is not None
+            }
             try:
-                after = executor.run_step(step, self.window(step, window), decoding)
+                found.append(executor.run_step(step, state, decoding))
             except OutOfRange as refused:
+                self._keep_windows(step, found)
                 return Refusal(step, window, refused)
-            self._rows[step + 1, decoding.length : decoding.length + WINDOW_ROWS] = after
             decoding.length += WINDOW_ROWS
         raise error  # the windows would be right where the whole is not: then nothing is known for certain
 
-    @property
-    def steps(self) -> int:
-        """2L."""
-        return self._rows.shape[0] - 1
+    def _keep_windows(self, step: int, found: Sequence[Rows]) -> None:
+        if found:
+            self._keep(step, {name: np.concatenate([part[name] for part in found]) for name in found[0]})
 
-    @property
-    def windows(self) -> int:
-        """W = T' / 32."""
-        return self._rows.shape[1] // WINDOW_ROWS
+    def version(self, index: int, stream: str) -> int | None:
+        """The step that wrote what a stream holds at b_index, EMBEDDING for the embedding rows; None: no windows."""
+        before = [step for step in self._writers[stream] if step < index]
+        if not before:
+            return EMBEDDING if stream == RESIDUAL else None
+        return None if stream in self._resets[before[-1]] else before[-1]
 
-    def known_windows(self, index: int) -> int:
-        """How many windows of b_index are known, from the first one on: W in front of a refusal, 0 behind it."""
-        if self.refusal is None or index <= self.refusal.step:
+    def known_windows(self, index: int, stream: str = RESIDUAL) -> int:
+        """How many windows of a stream are known at b_index, from the first one on; 0 for a stream without windows."""
+        version = self.version(index, stream)
+        if version is None:
+            return 0
+        if self.refusal is None or version < self.refusal.step:
             return self.windows
-        return self.refusal.window if index == self.refusal.step + 1 else 0
+        return self.refusal.window if version == self.refusal.step else 0
 
-    def boundary(self, index: int) -> np.ndarray:
-        """b_index, (T', hidden) int64. Raises OutOfRange when it is not known as a whole."""
-        self._require(index, self.windows)
-        return self._rows[index].astype(np.int64)
+    def is_known(self, index: int) -> bool:
+        """Whether b_index is known as a whole."""
+        return self.refusal is None or index <= self.refusal.step
 
-    def window(self, index: int, window: int) -> np.ndarray:
-        """Rows 32·window .. 32·window+31 of b_index, (32, hidden) int64. Raises OutOfRange when it is not known."""
-        self._require(index, window + 1)
-        return self._rows[index, WINDOW_ROWS * window : WINDOW_ROWS * (window + 1)].astype(np.int64)
-
-    def _require(self, index: int, windows: int) -> None:
-        if self.refusal is not None and windows > self.known_windows(index):
+    def require(self, index: int) -> None:
+        """Raise OutOfRange unless b_index is known as a whole."""
+        if self.refusal is not None and not self.is_known(index):
             raise self.refusal.error
+
+    def stream(self, index: int, stream: str = RESIDUAL) -> np.ndarray:
+        """A stream at b_index, (T', ...) int64. Raises OutOfRange when it is not known as a whole."""
+        return self._rows(index, stream, 0, self.windows)
+
+    def window(self, index: int, window: int, stream: str = RESIDUAL) -> np.ndarray:
+        """Rows 32·window .. 32·window+31 of a stream at b_index, (32, ...) int64. Raises OutOfRange when they are not known."""
+        return self._rows(index, stream, window, window + 1)
+
+    def _rows(self, index: int, stream: str, first: int, end: int) -> np.ndarray:
+        version = self.version(index, stream)
+        if version is None:
+            raise ValueError(f"stream {stream} has no windows in front of step {index}")
+        if self.refusal is not None and end > self.known_windows(index, stream):
+            raise self.refusal.error
+        return self._written[version, stream][WINDOW_ROWS * first : WINDOW_ROWS * end].astype(np.int64)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +39,6 @@ MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 
 Progress = Callable[[str, int, int], None]
-Kind = Literal["attention", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,8 @@ class IntegerModel:
         """Sorted ids after which generation stops."""
         return self.tokenizer.end_ids
 
-    def layer_weights(self, layer: int, kind: Kind) -> dict[str, np.ndarray]:
-        """Weights of the attention or MLP step of a layer, by name in its program.
+    def layer_weights(self, layer: int, kind: str) -> dict[str, np.ndarray]:
+        """Weights of one kind of step of a layer, by name in its program.
 
         Matrices are (inputs, outputs) int16, all others int64 in their unpadded shape.
         """
@@ -118,7 +117,7 @@ class IntegerModel:
         names = [tensor.name for tensor in self.config.programs[kind].weights]
         return {name: matrices[name].values.T if name in matrices else vectors[name] for name in names}
 
-    def layer_parameters(self, layer: int, kind: Kind) -> dict[str, int]:
+    def layer_parameters(self, layer: int, kind: str) -> dict[str, int]:
         """The step-key integers: `<matrix>_shift` for every matrix, and what else tells layers apart."""
         matrices = self.weights.layers[layer]
         shifts = {f"{name.removeprefix('w_')}_shift": matrix.shift for name, matrix in matrices.items()}
@@ -255,9 +254,8 @@ def _tensors(model: IntegerModel) -> dict[str, np.ndarray]:
 
 
 def _is_stored(config: ModelConfig, name: str, layer: int) -> bool:
-    """Learned positions are zero in every layer but the first."""
-    rule = config.vector_rules.get(name)
-    return layer == 0 or rule is None or not rule.first_layer_only
+    """What a step in front of the layers takes is kept with the first one, and zero in every other."""
+    return layer == 0 or name not in config.unlayered
 
 
 def _scales(model: IntegerModel) -> dict[str, Any]:
