@@ -33,7 +33,8 @@ def proof(
         list[int] | None, typer.Option(help="Token position to prove at; may be repeated (attention grows).")
     ] = None,
     step: Annotated[
-        list[str] | None, typer.Option(help="Only this step (mlp, attention, embedding, head); repeatable.")
+        list[str] | None,
+        typer.Option(help="Only this step (a kind of the model's steps, embedding, head); repeatable."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Proofs per step after a warm-up; medians are shown.")] = 3,
     gas: Annotated[bool, typer.Option(help="Also verify on a local Anvil and read the gas.")] = True,
@@ -51,10 +52,12 @@ def proof(
     from .benchmarks.proof import StepTask, measure_step, steps
 
     positions = position or [31]
-    chosen = [(kind, place) for kind, place in steps(positions) if not step or kind in step]
-    if not chosen:
-        raise typer.BadParameter("no such step; the steps are mlp, attention, embedding and head")
     srs, loaded = SRS.devnet(18), load_model(model, models=models)
+    known = steps(loaded.config, positions)
+    chosen = [(kind, place) for kind, place in known if not step or kind in step]
+    if not chosen:
+        kinds = ", ".join(dict.fromkeys(kind for kind, _ in known))
+        raise typer.BadParameter(f"no such step; the steps of {model} are {kinds}")
     rows: list[dict[str, Any]] = []
     with gas_meter(loaded.config, srs) if gas else nullcontext() as meter:
         for kind, place in chosen:

@@ -30,12 +30,12 @@ from .result_store import ResultStore
 from .synthetic import synthetic_config
 
 AXES = ("d", "rows", "position", "layers")
-STEPS = ("mlp", "attention")
+STEPS = ("keys_values", "attention", "mlp")
 COMMITMENT = "commitment"
 
 Report = Callable[[str], None]
 Row = dict[str, Any]
-"""axis, series (mlp, attention or commitment), x, and the figures; or `did_not_fit` in their place."""
+"""axis, series (a kind of step, or commitment), x, and the figures; or `did_not_fit` in their place."""
 
 
 @dataclass(frozen=True)

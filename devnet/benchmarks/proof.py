@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
@@ -46,10 +47,11 @@ class StepResult:
     proof: bytes
 
 
-def steps(positions: Sequence[int]) -> list[tuple[str, int]]:
-    """MLP, embedding and head at the first position; attention, whose cost grows with it, at all."""
-    first = positions[0]
-    return [("mlp", first), *(("attention", p) for p in positions), ("embedding", first), ("head", first)]
+def steps(config: ModelConfig, positions: Sequence[int]) -> list[tuple[str, int]]:
+    """Every kind of statement at the first position, and those whose cost grows with it at all."""
+    first, growing = positions[0], {kind for kind in config.kinds if config.programs[kind].has_context}
+    kinds = [(kind, p) for kind in config.kinds for p in (positions if kind in growing else [first])]
+    return [*kinds, ("embedding", first), ("head", first)]
 
 
 def measure_step(task: StepTask) -> StepResult:
@@ -144,10 +146,7 @@ def _prove(replay: Replay, step: str, position: int) -> bytes:
         return replay.prove_embedding(window)
     if step == "head":
         return replay.prove_head(position, _rival(replay))
-    return replay.prove_step(_STEP_INDEX[step], window)
-
-
-_STEP_INDEX = {"attention": 0, "mlp": 1}
+    return replay.prove_step(replay.model.config.number_of(step), window)
 
 
 def _rival(replay: Replay) -> int:
@@ -171,7 +170,7 @@ def _verify(replay: Replay, step: str, position: int, proof: bytes) -> tuple[byt
     if step == "head":
         statement = replay.head_statement(position, _rival(replay))
     else:
-        statement = replay.step_statement(_STEP_INDEX[step], window)
+        statement = replay.step_statement(replay.model.config.number_of(step), window)
     verifying_key = replay.system.verifying_key(step)
     inputs = [statement.publics[name] for name in verifying_key.plan.program.public_scalars]
     inputs += [coordinate for point in statement.inputs for coordinate in point]

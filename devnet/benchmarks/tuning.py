@@ -28,7 +28,6 @@ from prover.verify import verify
 
 CHUNK_BITS = (18, 20)
 BATCHES = (1, 2, 3, 4)
-_MLP_STEP = 1
 
 
 def measure_tuning(
@@ -41,11 +40,13 @@ def measure_tuning(
     ids = model.tokenizer.encode(python_prose(FIDELITY_CHAPTERS).text)[:WINDOW_ROWS]
     replay = Replay(model, commitment, default, ids, [0])
     program = replay.system.verifying_key("mlp").plan.program
-    statement = replay.step_statement(_MLP_STEP, 0)
-    weights = padded_weights(model, _MLP_STEP)
-    before = replay.padded_window(_MLP_STEP, 0)
+    step = model.config.number_of("mlp")
+    statement = replay.step_statement(step, 0)
+    weights = padded_weights(model, step)
     parameters = model.layer_parameters(0, "mlp")
-    witness = program.witness({"before": before, **weights}, parameters, statement.publics, WINDOW_BITS)
+    witness = program.witness(
+        replay.step_tensors(step, 0, WINDOW_BITS), parameters, statement.publics, WINDOW_BITS
+    )
 
     def choices() -> Iterator[tuple[int, int]]:
         yield from ((CHUNK_BITS[0], batch) for batch in BATCHES)

@@ -84,16 +84,16 @@ class FalseChallenger:
 
 def mlp(stage: Stage) -> ScenarioResult:
     """Must end `provider_wins`, with an MLP step proven."""
-    layers = stage.prepared.model.config.layers
-    return _false_challenge(
-        stage, "false-challenge-mlp", "Name three primary colours.", 2 * (layers // 2) + 1
-    )
+    config = stage.prepared.model.config
+    step = config.number_of("mlp", config.layers // 2)
+    return _false_challenge(stage, "false-challenge-mlp", "Name three primary colours.", step)
 
 
 def attention(stage: Stage) -> ScenarioResult:
     """Must end `provider_wins`, with an attention step of the last window proven."""
-    layers = stage.prepared.model.config.layers
-    return _false_challenge(stage, "false-challenge-attention", "Why is the sky blue?", 2 * (layers // 3))
+    config = stage.prepared.model.config
+    step = config.number_of("attention", config.layers // 3)
+    return _false_challenge(stage, "false-challenge-attention", "Why is the sky blue?", step)
 
 
 def head(stage: Stage) -> ScenarioResult:
@@ -132,7 +132,7 @@ def _aim(stage: Stage, posted: Posted, step: int | None) -> Aim:
     offset = len(output_ids) // 2
     position = len(prompt_ids) - 1 + offset
     executor = Executor(stage.prepared.model)
-    row = replay.trace.boundary(replay.trace.steps)[position : position + 1]
+    row = replay.trace.stream(replay.trace.steps)[position : position + 1]
     order = np.argsort(-executor.logits(row, position)[0], kind="stable")
     rival = next(int(token) for token in order if int(token) != output_ids[offset])
     return Aim(Target.HEAD, position=position, rival=rival)

@@ -7,11 +7,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from contracts.bindings.compiler import Artifact
 from contracts.bindings.deployment import verifier_artifacts
-from contracts.protocol.model import StepKind
 from prover.curve.srs import SRS
 from prover.model.errors import ModelFileError, ModelNotFoundError
 from prover.model.fetch import DEFAULT_CACHE, SOURCES, fetch
@@ -53,7 +53,7 @@ class PreparedModel:
     model: IntegerModel
     commitment: ModelCommitment
     srs: SRS
-    verifiers: dict[StepKind, Artifact]
+    verifiers: dict[str, Artifact]
     fidelity: Fidelity
 
 
@@ -76,7 +76,7 @@ def prepare_model(name: str, report: Report, state: Path = STATE) -> PreparedMod
 
 def warm_up(srs: SRS, report: Report) -> None:
     """Compile the prover's kernels now (a minute on a fresh machine, nothing later): no clock runs yet."""
-    report("compile the kernels (once per machine)", 0, 4)
+    report("compile the kernels (once per machine)", 0, 1)
     tiny = load_model(TINY)
     commitment = commit_model(tiny, srs, cache_dir=None)
     prompt = list(range(40))
@@ -84,14 +84,13 @@ def warm_up(srs: SRS, report: Report) -> None:
     assert first is not None  # the built-in model stays within its range
     replay = Replay(tiny, commitment, srs, prompt, [first])
     proofs: tuple[Callable[[], bytes], ...] = (
-        lambda: replay.prove_step(1, 1),
-        lambda: replay.prove_step(0, 1),
+        *(partial(replay.prove_step, tiny.config.number_of(kind), 1) for kind in tiny.config.kinds),
         lambda: replay.prove_head(len(prompt) - 1, (first + 1) % tiny.config.vocabulary),
         lambda: replay.prove_embedding(0),
     )
     for done, prove in enumerate(proofs):
         prove()
-        report("compile the kernels (once per machine)", done + 1, 4)
+        report("compile the kernels (once per machine)", done + 1, len(proofs))
 
 
 def _imported(name: str, report: Report, models: Path) -> IntegerModel:

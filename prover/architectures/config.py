@@ -205,6 +205,13 @@ class ModelConfig(ABC):
         ]
         return (*first, *rest)
 
+    def number_of(self, kind: StepKind, layer: int = 0, tile: int = 0) -> int:
+        """The number of a step. Raises ValueError for one that the schedule does not have."""
+        for number, step in enumerate(self.schedule):
+            if (step.kind, step.layer, step.tile) == (kind, layer, tile):
+                return number
+        raise ValueError(f"there is no step {kind} {tile} of layer {layer}")
+
     @cached_property
     def streams(self) -> tuple[Stream, ...]:
         """The streams that boundaries consist of, in the order in which their roots are hashed."""
