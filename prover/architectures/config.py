@@ -44,7 +44,7 @@ def flag() -> Any:
 class MatrixRule:
     """How a weight matrix and its bias become integers.
 
-        W_int = round_half_up(W * gain * factor * 2^s_w),  s_w the largest that fits 16 bits
+        W_int = round_half_up(W * gain * factor * 2^s_w),  s_w the largest that fits 16 bits and sums exactly (model/bounds.py)
         shift = input_scale + s_w - output_scale, a step-key parameter
         b_int = round_half_up((b + W @ gain_bias) * factor * 2^(input_scale + s_w))   the accumulator's scale
 

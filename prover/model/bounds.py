@@ -99,18 +99,25 @@ def _check_width(values: np.ndarray, what: str, bits: int) -> None:
 
 
 def _check_exact(values: np.ndarray, what: str, input_bits: int) -> None:
-    """No partial sum of a row's products may reach 2^53, whatever the input and the order of summation."""
-    bound = 1 << (input_bits - 1)
-    if _largest(values) * values.shape[1] * bound < EXACT_LIMIT:
-        return
-    largest = max(
-        int(np.abs(values[rows].astype(np.int64)).sum(axis=1).max()) for rows in blocks(len(values))
-    )
-    if largest * bound >= EXACT_LIMIT:
+    if not sums_exactly(values, input_bits):
+        bound, largest = 1 << (input_bits - 1), _largest_row(values)
         raise QuantiseError(
             f"{what} has a row of absolute sum {largest}; times inputs of up to {bound} float64 cannot hold it "
             f"exactly; this model is too wide for these scales"
         )
+
+
+def sums_exactly(values: np.ndarray, input_bits: int) -> bool:
+    """Whether no partial sum of a row's products can reach 2^53, whatever the input and the order of summation."""
+    bound = 1 << (input_bits - 1)
+    return (
+        _largest(values) * values.shape[1] * bound < EXACT_LIMIT or _largest_row(values) * bound < EXACT_LIMIT
+    )
+
+
+def _largest_row(values: np.ndarray) -> int:
+    """The largest absolute sum of a row."""
+    return max(int(np.abs(values[rows].astype(np.int64)).sum(axis=1).max()) for rows in blocks(len(values)))
 
 
 def _largest(values: np.ndarray) -> int:

@@ -18,7 +18,7 @@ from .float_model import FloatModel
 from .gguf_import import import_gguf, opened_gguf
 from .hugging_face_import import import_hugging_face, opened_hugging_face
 from .model_files import CONFIG, chosen_source
-from .seeded import CONFIGURATIONS, seeded_model, seeded_tokenizer
+from .seeded import CONFIGURATIONS, LARGE, SEED, seeded_model, seeded_tokenizer
 from .tiny import CONFIG as TINY_CONFIG
 from .tiny import tiny_model, tiny_tokenizer
 from .weights import MANIFEST, WEIGHTS, IntegerModel, Progress, load, save
@@ -26,33 +26,38 @@ from .weights_file import WeightsFile
 
 TINY = "tiny"
 BUILT_IN = (TINY, *CONFIGURATIONS)
+"""Made anew whenever they are loaded. Those in LARGE are made once and kept beside the imported ones."""
 SMOLLM2 = SMOLLM2_135M.name
 GEMMA3 = GEMMA3_270M.name
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def load_model(name: str | Path, *, models: Path | str = DEFAULT_CACHE) -> IntegerModel:
+def load_model(
+    name: str | Path, *, models: Path | str = DEFAULT_CACHE, progress: Progress | None = None
+) -> IntegerModel:
     """A model by name or by directory: built in ("tiny", "tiny-gpt2", ...) or imported (such as "smollm2-135m").
 
-    Raises ModelNotFoundError, ModelFileError or ModelHashError.
+    A large built-in one is made when it is first asked for, and kept under `models` like an imported one. Raises ModelNotFoundError, ModelFileError or ModelHashError.
     """
     if str(name) in BUILT_IN:
         return IntegerModel.from_float(built_in_model(str(name)))
     for directory in (Path(models) / name, Path(name)):
         if (directory / MANIFEST).is_file():
             return load(directory)
-    known = ", ".join([*BUILT_IN, *imported_models(models)])
+    if str(name) in LARGE:
+        return _made(str(name), Path(models), progress)
+    known = ", ".join([*BUILT_IN, *LARGE, *imported_models(models)])
     raise ModelNotFoundError(f"no model {str(name)!r} (there are: {known}); run `gainsay model import` first")
 
 
 def built_in_config(name: str) -> ModelConfig:
     """The shape of a built-in model, without its weights."""
-    return TINY_CONFIG if name == TINY else CONFIGURATIONS[name]()
+    return TINY_CONFIG if name == TINY else (CONFIGURATIONS | LARGE)[name]()
 
 
 def built_in_model(name: str) -> FloatModel:
-    """A model made from a seed, by its name in BUILT_IN."""
+    """A model made from a seed, by its name in BUILT_IN or LARGE."""
     if name == TINY:
         return tiny_model()
     config = built_in_config(name)
@@ -116,7 +121,7 @@ def import_model(
     Raises the errors of `read_float_model` and `quantise`, and prover.program.OutOfRange when even the calibration
     text leaves a declared range.
     """
-    if not _NAME.fullmatch(name) or name in BUILT_IN:
+    if not _NAME.fullmatch(name) or name in (*BUILT_IN, *LARGE):
         raise ModelNotFoundError(
             f"{name!r} cannot name a model; use lower-case letters, digits, '-', '_' and '.'"
         )
@@ -143,6 +148,16 @@ def import_model(
         )
         model = calibrate(model, tokens=calibration_tokens, progress=progress)
         return load(save(model, Path(models) / name), verify=False)
+
+
+def _made(name: str, models: Path, progress: Progress | None) -> IntegerModel:
+    """Make a large seeded model under `models`, one layer in memory at a time."""
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=models) as scratch:
+        file = WeightsFile(Path(scratch) / WEIGHTS)
+        source = {"seed": SEED}
+        model = IntegerModel.from_float(built_in_model(name), source=source, file=file, progress=progress)
+        return load(save(model, models / name), verify=False)
 
 
 def _source_sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..architectures.config import MatrixRule, ModelConfig, VectorRule
 from ..operators.head_pair import BIAS_INPUT
-from .bounds import MAX_SHIFT, MIN_SHIFT, blocks, check_bounds
+from .bounds import MAX_SHIFT, MIN_SHIFT, blocks, check_bounds, sums_exactly
 from .errors import QuantiseError
 from .float_model import FloatLayer, FloatModel
 from .integers import WEIGHT_LIMIT, largest_residual_scale, largest_scale, round_half_up
@@ -99,13 +99,18 @@ def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule)
     weight *= rule.factor
     offset = rule.input_scale - rule.output_scale
     scale = largest_scale(weight, limit=MAX_SHIFT - offset)
-    shift = scale + offset
-    if shift < MIN_SHIFT:
-        raise QuantiseError(
-            f"matrix {name} of layer {index} holds {np.abs(weight).max():.1f}, too large for 16-bit weights; "
-            f"this model needs another scale for {name}"
-        )
-    return IntegerMatrix(round_half_up(weight, scale).astype(np.int16), scale, shift)
+    while True:
+        shift = scale + offset
+        if shift < MIN_SHIFT:
+            raise QuantiseError(
+                f"matrix {name} of layer {index} holds {np.abs(weight).max():.1f}, and rows of absolute sum "
+                f"{np.abs(weight).sum(axis=1).max():.1f}, too large for exact products of 16-bit weights; this model needs "
+                f"another scale for {name}"
+            )
+        values = round_half_up(weight, scale).astype(np.int16)
+        if sums_exactly(values, rule.input_bits):
+            return IntegerMatrix(values, scale, shift)
+        scale -= 1
 
 
 def _quantise_bias(layer: FloatLayer, name: str, matrix: IntegerMatrix, rule: MatrixRule) -> np.ndarray:

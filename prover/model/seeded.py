@@ -8,7 +8,8 @@ gains differ from one, biases from zero, and values keep their size from layer t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..architectures.config import ModelConfig
 from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
 from ..architectures.granite import GraniteConfig
-from ..architectures.llama import LlamaConfig
+from ..architectures.llama import PROVABLE_POSITIONS, LlamaConfig
 from ..architectures.olmo2 import Olmo2Config
 from ..architectures.phi3 import Phi3Config
 from ..architectures.qwen2 import Qwen2Config
@@ -31,6 +32,7 @@ from .tokenizer import Tokenizer, TokenizerSpecification
 
 SEED = 20_250_207
 VOCABULARY = 259
+_AT_ONCE = 1 << 22
 
 _TINY_ROTARY: dict[str, Any] = {
     "layers": 2,
@@ -92,20 +94,42 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
 }
 
 
+_LLAMA_3: dict[str, Any] = {
+    "head_size": 128,
+    "kv_heads": 8,
+    "rope_base": 500_000,
+    "norm_epsilon": 1e-5,
+    "max_positions": PROVABLE_POSITIONS,
+}
+
+LARGE: dict[str, Callable[[], ModelConfig]] = {
+    "llama-1b-seeded": lambda: LlamaConfig(
+        **(_LLAMA_3 | {"head_size": 64}),
+        layers=16,
+        hidden=2048,
+        heads=32,
+        feed_forward=8192,
+        vocabulary=128_256,
+    ),
+    "llama-8b-layer-seeded": lambda: LlamaConfig(
+        **_LLAMA_3, layers=1, hidden=4096, heads=32, feed_forward=14_336, vocabulary=VOCABULARY
+    ),
+    "llama-70b-layer-seeded": lambda: LlamaConfig(
+        **_LLAMA_3, layers=1, hidden=8192, heads=64, feed_forward=28_672, vocabulary=VOCABULARY
+    ),
+}
+"""Shapes of Llama 3.2 1B, and of one layer of Llama 3 8B and 70B, too large to be made again in every process: they are written
+to disk when they are first used (library.py). Every layer has a seed of its own, so that one is in memory at a time."""
+
+
 def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int = SEED) -> FloatModel:
     """A model of any family. The head is not tied to the embedding: a random tied head repeats its input."""
     draw, layout = Draw(seed), HUGGING_FACE_LAYOUTS[config.family]
-    stored = [*layout.of(config), *(part for parts in layout.fused.values() for part in parts)]
-
-    def tensor(tensor_name: str) -> np.ndarray:
-        shape = tensor_shape(config, tensor_name)
-        if tensor_name.endswith("_norm"):
-            return 1.0 + draw.uniform(shape, 0.5)
-        return draw.uniform(shape, 0.25 if len(shape) == 1 else _amplitude(shape[1]))
-
-    layers = [
-        FloatLayer({tensor_name: tensor(tensor_name) for tensor_name in stored}) for _ in range(config.layers)
-    ]
+    layers: Sequence[FloatLayer]
+    if name in LARGE:
+        layers = _SeededLayers(config, seed)
+    else:
+        layers = [_layer(config, draw) for _ in range(config.layers)]
     rows = (config.vocabulary, config.hidden)
     return FloatModel(
         name=name,
@@ -118,6 +142,35 @@ def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int
         positions=draw.uniform((config.max_positions, config.hidden), 0.25) if layout.positions else None,
         final_norm_bias=draw.uniform((config.hidden,), 0.25) if layout.final_norm_bias else None,
     )
+
+
+def _layer(config: ModelConfig, draw: Draw) -> FloatLayer:
+    layout = HUGGING_FACE_LAYOUTS[config.family]
+    stored = [*layout.of(config), *(part for parts in layout.fused.values() for part in parts)]
+
+    def tensor(name: str) -> np.ndarray:
+        shape = tensor_shape(config, name)
+        if name.endswith("_norm"):
+            return 1.0 + draw.uniform(shape, 0.5)
+        return draw.uniform(shape, 0.25 if len(shape) == 1 else _amplitude(shape[1]))
+
+    return FloatLayer({name: tensor(name) for name in stored})
+
+
+@dataclass(frozen=True)
+class _SeededLayers(Sequence[FloatLayer]):
+    """Layers that are drawn whenever they are asked for."""
+
+    config: ModelConfig
+    seed: int
+
+    def __len__(self) -> int:
+        return self.config.layers
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return _layer(self.config, Draw(self.seed + 1 + index))
 
 
 def seeded_tokenizer(small: TokenizerSpecification, vocabulary: int) -> Tokenizer:
@@ -143,9 +196,12 @@ class Draw:
         self._bits = np.random.PCG64(seed)
 
     def uniform(self, shape: tuple[int, ...], amplitude: float) -> np.ndarray:
-        count = int(np.prod(shape))
-        integers = (self._bits.random_raw(count) >> np.uint64(52)).astype(np.int64) - 2**11
-        return (integers.astype(np.float32) * np.float32(amplitude / 2**11)).reshape(shape)
+        drawn = np.empty(int(np.prod(shape)), dtype=np.float32)
+        for start in range(0, len(drawn), _AT_ONCE):
+            part = drawn[start : start + _AT_ONCE]
+            integers = (self._bits.random_raw(len(part)) >> np.uint64(52)).astype(np.int64) - 2**11
+            np.multiply(integers.astype(np.float32), np.float32(amplitude / 2**11), out=part)
+        return drawn.reshape(shape)
 
 
 def _amplitude(inputs: int) -> float:
