@@ -120,8 +120,7 @@ def commit_model(
     """Commit all weights of a model, or read the cached commitment of the same model and SRS.
 
     progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache. Raises
-    QuantiseError and UnprovableModelError for weights with which not every answer could be proven, and TransactionSizeError
-    for sizes with which a proof could not be sent.
+    QuantiseError for weights with which not every answer could be proven, and TransactionSizeError for sizes with which a proof could not be sent.
     """
     check_bounds(model.config, model.weights)
     report = progress or (lambda stage, done, total: None)

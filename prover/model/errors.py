@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import BadInputError, EnvironmentMissingError, GainsayError, NotFoundError
-from ..program import OutOfRange
 
 
 class ModelError(GainsayError):
@@ -125,18 +124,6 @@ class MissingReferenceError(ModelError, EnvironmentMissingError):
 
 class QuantiseError(ModelError, BadInputError):
     """A weight does not fit the integer widths of the layer program."""
-
-
-class UnprovableModelError(ModelError, BadInputError):
-    """An empty row of the context leaves its range: no long text of this model could be proven."""
-
-    def __init__(self, error: OutOfRange) -> None:
-        super().__init__(
-            f"{error.tensor} of layer {error.layer} is {error.value} in an empty row at position {error.position}, outside "
-            f"{error.bound}: proofs of long texts contain such rows; import a model with smaller biases, or smaller "
-            f"learned positions, in that layer"
-        )
-        self.tensor, self.layer, self.position = error.tensor, error.layer, error.position
 
 
 class ModelNotFoundError(ModelError, NotFoundError):

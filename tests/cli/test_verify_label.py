@@ -52,10 +52,11 @@ def replay(tiny: IntegerModel, srs: SRS) -> Replay:
     return Replay(tiny, commit_model(tiny, srs, cache_dir=None), srs, PROMPT, OUTPUT)
 
 
-def step_file(replay: Replay, step: int, window: int) -> ProofFile:
+def step_file(replay: Replay, kind: str, window: int) -> ProofFile:
+    step = replay.model.config.number_of(kind, 1)
     statement = replay.step_statement(step, window)
     return ProofFile(
-        kind="mlp" if step % 2 else "attention", architecture=replay.model.config, srs=replay.srs.digest.hex(),
+        kind=kind, architecture=replay.model.config, srs=replay.srs.digest.hex(),
         publics=dict(statement.publics), inputs=statement.inputs, key=statement.key.encode(),
         proof=replay.prove_step(step, window), model="smollm2-135m", about=LIE,
     )  # fmt: skip
@@ -63,7 +64,7 @@ def step_file(replay: Replay, step: int, window: int) -> ProofFile:
 
 @pytest.fixture(scope="module")
 def mlp(replay: Replay) -> ProofFile:
-    return step_file(replay, 3, 1)
+    return step_file(replay, "mlp", 1)
 
 
 def test_a_lying_label_is_shown_apart(mlp: ProofFile, tmp_path: Path) -> None:
@@ -71,11 +72,11 @@ def test_a_lying_label_is_shown_apart(mlp: ProofFile, tmp_path: Path) -> None:
     mlp.save(path)
     shown = verified(path)
     valid, label, *_ = shown.splitlines()
-    assert valid.startswith("valid: one window of an MLP step of a model of the llama architecture")
+    assert valid.startswith("valid: one window of a step of kind MLP of a model of the llama architecture")
     assert "smollm2" not in valid and "beats" not in valid
     assert label.startswith("label, not checked: ") and "smollm2-135m" in label
     assert "\x1b" not in shown and sum(line.startswith("valid:") for line in shown.splitlines()) == 1
-    assert "valid: one window of the MLP of layer 1 of tiny (" in verified(path, "--model", "tiny")
+    assert "valid: one window of MLP of layer 1, of tiny (" in verified(path, "--model", "tiny")
     told = facts(path, "--model", "tiny")
     assert told["layers"] == [1] and "about" not in told and "smollm2" not in told["proves"]
     assert "smollm2-135m" in told["unchecked_label"]["about"]
@@ -83,8 +84,8 @@ def test_a_lying_label_is_shown_apart(mlp: ProofFile, tmp_path: Path) -> None:
 
 def test_window_and_tokens_are_looked_up(replay: Replay, mlp: ProofFile, tmp_path: Path) -> None:
     path = tmp_path / "proof.json"
-    step_file(replay, 2, 1).save(path)
-    assert "window 1 of the attention of layer 1 of tiny" in verified(path, "--model", "tiny")
+    step_file(replay, "attention", 1).save(path)
+    assert "window 1 of attention of layer 1, of tiny" in verified(path, "--model", "tiny")
     rows, boundary = replay.embedding_inputs(1)
     embedding = replace(
         mlp, kind="embedding", publics={}, inputs=(*rows, boundary), key=b"", proof=replay.prove_embedding(1)
@@ -112,7 +113,7 @@ def test_weights_of_the_model_in_another_architecture_are_not_the_model(
 ) -> None:
     """The step key alone would fit: it holds weights and shifts, not what is computed with them."""
     other = replace(tiny, config=replace(tiny.config, norm_epsilon=tiny.config.norm_epsilon * 64))
-    forged = step_file(Replay(other, commit_model(other, srs, cache_dir=None), srs, PROMPT, OUTPUT), 3, 0)
+    forged = step_file(Replay(other, commit_model(other, srs, cache_dir=None), srs, PROMPT, OUTPUT), "mlp", 0)
     forged.save(tmp_path / "proof.json")
     assert forged.key in commit_model(tiny, srs, cache_dir=None).step_keys
     verified(tmp_path / "proof.json")

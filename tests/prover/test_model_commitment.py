@@ -26,7 +26,6 @@ from prover.model_commitment import (
     decode_step_key,
     padded_weights,
     step_key_leaf,
-    step_kind,
     token_row_leaf,
 )
 from prover.proof_system import ProofSystem
@@ -61,28 +60,28 @@ def _facts(commitment: ModelCommitment) -> dict[str, object]:
 def test_leaves_are_double_hashes_of_words() -> None:
     """As Solidity's abi.encode would make them."""
     word = (7).to_bytes(32, "big")
-    assert step_key_leaf(7, b"key") == keccak(keccak(word + keccak(b"key")))
+    assert step_key_leaf(7, 1, b"key") == keccak(keccak(word + (1).to_bytes(32, "big") + keccak(b"key")))
     assert token_row_leaf(7, b"e" * 64, b"h" * 64) == keccak(keccak(word + b"e" * 64 + b"h" * 64))
-
-
-def test_even_steps_are_attention() -> None:
-    assert [step_kind(step) for step in range(4)] == ["attention", "mlp", "attention", "mlp"]
 
 
 def test_step_keys_are_the_models_and_in_the_tree(
     model: IntegerModel, srs: SRS, commitment: ModelCommitment
 ) -> None:
     system = ProofSystem.shared(model.config, srs)
-    assert commitment.step_count == 4 == len(commitment.step_keys)
+    assert commitment.step_count == 6 == len(commitment.step_keys) == len(model.config.schedule)
     for step, key in enumerate(commitment.step_keys):
-        kind = step_kind(step)
+        scheduled = model.config.schedule[step]
+        kind, number = scheduled.kind, commitment.kind(step)
+        assert model.config.kinds[number] == kind and commitment.step_name(step) == str(scheduled)
         parsed = decode_step_key(system, commitment, step)
-        parameters = model.layer_parameters(step // 2, kind)  # type: ignore[arg-type]
+        parameters = model.layer_parameters(scheduled.layer, kind)
         plan = system.verifying_key(kind).plan
         assert parsed == commit_step_key(plan, srs, parameters, padded_weights(model, step))
         path = commitment.step_key_path(step)
-        assert verify_path(commitment.step_keys_root, step_key_leaf(step, key), path, step, 4)
-        assert not verify_path(commitment.step_keys_root, step_key_leaf(step + 2, key), path, step, 4)
+        root = commitment.step_keys_root
+        assert verify_path(root, step_key_leaf(step, number, key), path, step, 6)
+        assert not verify_path(root, step_key_leaf(step + 3, number, key), path, step, 6)
+        assert not verify_path(root, step_key_leaf(step, number ^ 1, key), path, step, 6)
 
 
 def test_rows_are_the_models_and_in_the_tree(
@@ -211,7 +210,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize(
     ("stop", "kept"),
-    [(("step keys", 3), 3), (("token rows", 100), 5), (("token rows", 259), 7), (("merkle", 0), 10)],
+    [(("step keys", 3), 3), (("token rows", 100), 7), (("token rows", 259), 9), (("merkle", 0), 12)],
 )
 def test_stopped_work_goes_on_where_it_was(
     model: IntegerModel,
@@ -226,7 +225,7 @@ def test_stopped_work_goes_on_where_it_was(
         commit_model(model, srs, _stop_at(*stop), tmp_path)
     assert len(made) == kept and [path.suffix for path in tmp_path.iterdir()] == [".part"]
     found = commit_model(model, srs, cache_dir=tmp_path)
-    assert made == ["key"] * 4 + ["rows"] * 6  # nothing twice
+    assert made == ["key"] * 6 + ["rows"] * 6  # nothing twice
     assert _facts(found) == _facts(commitment)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
@@ -243,12 +242,12 @@ def test_damaged_parts_are_made_again(
     second = 36 + int.from_bytes(content[size : size + 4], "big")
     spoiled, again = {
         "cut": (content[:-1], 1),
-        "flipped": (content[:100] + bytes([content[100] ^ 1]) + content[101:], 10),
-        "swapped": (content[size : size + second] + content[:size] + content[size + second :], 10),
+        "flipped": (content[:100] + bytes([content[100] ^ 1]) + content[101:], 12),
+        "swapped": (content[size : size + second] + content[:size] + content[size + second :], 12),
     }[damage]
     path.write_bytes(spoiled)
     found = commit_model(model, srs, cache_dir=tmp_path)
-    assert len(made) == 10 + again
+    assert len(made) == 12 + again
     assert _facts(found) == _facts(commitment)
 
 

@@ -7,15 +7,18 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from eth_hash.auto import keccak
 
 from prover.architectures.config import Scales
 from prover.architectures.llama import LlamaConfig
+from prover.argument.commitment import commit_integers
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
 from prover.program import OutOfRange
 from prover.prove import StatementFalseError
 from prover.replay import Replay, RivalWins
+from prover.streams import NO_WINDOWS, stream_root
 from prover.verify import verify
 from tests.prover.model.leaving_model import leaving
 from tests.prover.statements import srs
@@ -36,16 +39,17 @@ def commitment(model: IntegerModel) -> ModelCommitment:
 
 @pytest.fixture(scope="module")
 def replay(model: IntegerModel, commitment: ModelCommitment) -> Replay:
-    """The leaver at position 62: attention of layer 1, in the second window of two."""
+    """The leaver at position 62: attention of layer 1 (step 4), in the second window of two."""
     return Replay(model, commitment, srs(), PROMPT, [1, OTHER, LEAVER, OTHER, OTHER, OTHER])
 
 
 def test_it_knows_every_boundary_up_to_the_failing_step(replay: Replay) -> None:
     assert replay.windows == 3
-    assert replay.first_unprovable() == (2, 1)
-    assert [len(replay.boundary_points(index)) for index in range(5)] == [3, 3, 3, 1, 0]
-    assert all(len(replay.boundary_hash(index)) == 32 for index in range(3))
-    for index in (3, 4):
+    assert replay.first_unprovable() == (4, 1)
+    assert [len(replay.stream_points(index, 0)) for index in range(7)] == [3, 3, 3, 3, 3, 1, 0]
+    assert [len(replay.stream_points(index, 1)) for index in range(7)] == [0, 3, 3, 3, 3, 3, 3]
+    assert all(len(replay.boundary_hash(index)) == 32 for index in range(5))
+    for index in (5, 6):
         with pytest.raises(OutOfRange, match="query of layer 1 at position 62"):
             replay.boundary_hash(index)
 
@@ -56,14 +60,41 @@ def test_what_is_known_is_what_a_complete_trace_has(
     """Causality: the windows in front are those of a sequence that ends before."""
     shorter = Replay(model, commitment, srs(), PROMPT[:32], [1])
     assert shorter.first_unprovable() is None
-    for index in range(4):
-        assert replay.boundary_points(index)[0] == shorter.boundary_points(index)[0]
+    for index in range(1, 6):
+        for stream in range(3):
+            assert replay.stream_points(index, stream)[0] == shorter.stream_points(index, stream)[0]
+
+
+def test_boundaries_are_hashes_of_streams(replay: Replay) -> None:
+    """Roots of what the model wrote, from the integers: committed where their window lies in its chunk."""
+    streams = replay.model.config.streams
+    assert [(stream.name, stream.placed) for stream in streams] == [
+        ("residual", False),
+        ("keys", True),
+        ("values", True),
+    ]
+    assert replay.stream_roots(0)[1:] == (NO_WINDOWS, NO_WINDOWS)
+    chunks = {}
+    for number, stream in enumerate(streams):
+        entries = 1 << stream.window_bits
+        sums = replay.stream_points(3, number)
+        for window in range(3):
+            rows = replay.padded_window(3, window, stream.name).reshape(-1)
+            place = window % (1 << 18 - stream.window_bits) if stream.placed else 0
+            assert len(rows) == entries
+            chunk = chunks.setdefault(
+                number if stream.placed else (number, window), np.zeros(1 << 18, np.int64)
+            )
+            chunk[place * entries : (place + 1) * entries] = rows
+            assert sums[window] == commit_integers(srs().g1, chunk)
+        assert replay.stream_roots(3)[number] == stream_root(sums)
+    assert replay.boundary_hash(3) == keccak(b"".join(replay.stream_roots(3)))
 
 
 def test_it_proves_what_is_in_front_and_nothing_else(replay: Replay) -> None:
-    proof = replay.prove_step(2, 0)
-    verify(replay.system.verifying_key("attention"), replay.step_statement(2, 0), proof)
-    for step, window in ((2, 1), (2, 2), (3, 0)):
+    proof = replay.prove_step(4, 0)
+    verify(replay.system.verifying_key("attention"), replay.step_statement(4, 0), proof)
+    for step, window in ((4, 1), (4, 2), (5, 0)):
         with pytest.raises(OutOfRange):
             replay.prove_step(step, window)
     with pytest.raises(OutOfRange):

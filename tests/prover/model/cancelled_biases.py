@@ -68,20 +68,3 @@ def llama_with_padded_rows_out_of_range() -> FloatModel:
     gate *= np.float32(64)
     gate[:, 0] = 0
     return replace(model, name="drowned", embedding=embedding, layers=layers)
-
-
-def gpt2_with_an_empty_row_out_of_range(position: int) -> FloatModel:
-    """A GPT-2 whose learned position alone is a key of 200, a scaled copy of the first key's weights.
-
-    Added to a token it is nothing: a norm in front makes a faint position as long as a token.
-    """
-    model = built_in_model("tiny-gpt2")
-    assert model.positions is not None
-    hidden = model.config.hidden
-    direction = np.where(np.arange(hidden) % 2, 1, -1).astype(np.float32)
-    positions = model.positions.copy()
-    positions[position] = direction / 64
-    tensors = {name: array.copy() for name, array in model.layers[0].tensors.items()}
-    tensors["attention_norm"] = np.ones(hidden, dtype=np.float32)
-    tensors["w_key"][0] = direction * (200 / hidden)
-    return replace(model, positions=positions, layers=[FloatLayer(tensors), *model.layers[1:]])

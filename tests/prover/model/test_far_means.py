@@ -32,7 +32,7 @@ def test_a_token_behind_a_row_with_a_far_mean_is_proven(mean: int) -> None:
     """The square of the row's sum exceeds 64 bits: a head statement has one row, and its sum is a number, not an array."""
     model, srs = with_a_far_mean(load_model("tiny-gpt2"), mean), SRS.devnet(18)
     output = Executor(model).generate(PROMPT, 1, end_ids=()).ids
-    rows = Trace(model, PROMPT).boundary(2 * model.config.layers)
+    rows = Trace(model, PROMPT).stream(len(model.config.schedule))
     assert (rows.sum(axis=1).astype(object) ** 2 > 1 << 63).all()
     replay = Replay(model, commit_model(model, srs, cache_dir=None), srs, PROMPT, output)
     assert replay.first_unprovable() is None and replay.first_wrong_output() is None

@@ -7,7 +7,7 @@ import pytest
 from prover.curve.srs import SRS
 from prover.embedding import verify_embedding
 from prover.model.library import BUILT_IN, load_model
-from prover.model_commitment import commit_model, step_kind
+from prover.model_commitment import commit_model
 from prover.replay import Replay
 from prover.verify import verify
 
@@ -32,15 +32,17 @@ def replay(request: pytest.FixtureRequest, srs: SRS) -> Replay:
 
 
 def test_the_first_layers_steps_are_proven_at_the_second_window(replay: Replay) -> None:
-    for step in (0, 1):
-        key = replay.system.verifying_key(step_kind(step))
-        verify(key, replay.step_statement(step, 1), replay.prove_step(step, 1))
+    config = replay.model.config
+    for kind in config.kinds:
+        step = config.number_of(kind)
+        verify(replay.system.verifying_key(kind), replay.step_statement(step, 1), replay.prove_step(step, 1))
 
 
 def test_a_later_layer_is_proven_by_the_same_programs(replay: Replay) -> None:
-    """Gemma's second layer is global, its first local; GPT-2's has no positions."""
-    key = replay.system.verifying_key("attention")
-    verify(key, replay.step_statement(2, 1), replay.prove_step(2, 1))
+    """Gemma's second layer is global, its first local."""
+    for kind in ("keys_values", "attention"):
+        step = replay.model.config.number_of(kind, 1)
+        verify(replay.system.verifying_key(kind), replay.step_statement(step, 1), replay.prove_step(step, 1))
 
 
 def test_the_next_token_beats_its_rivals(replay: Replay) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.model.bounds import MAX_SHIFT
+from prover.model.bounds import MAX_SHIFT, sums_exactly
 from prover.model.errors import QuantiseError
 from prover.model.float_model import FloatLayer, FloatModel
 from prover.model.integers import WEIGHT_LIMIT, largest_scale, round_half_up
@@ -67,9 +67,26 @@ def test_an_embedding_too_large_for_sixteen_bits_is_refused(float_model: FloatMo
         quantise(replace(float_model, embedding=float_model.embedding * 100))
 
 
-def test_a_row_whose_products_float64_cannot_sum_exactly_is_refused(float_model: FloatModel) -> None:
-    """28-bit inputs times a row of absolute sum 2^27 reach 2^54."""
+def test_a_matrix_whose_products_float64_could_not_sum_exactly_takes_a_smaller_scale(
+    float_model: FloatModel,
+) -> None:
+    """28-bit inputs times a row of absolute sum 2^27 reach 2^54: two bits are given up."""
     layer = float_model.layers[0]
-    wide = FloatLayer(layer.tensors | {"w_down": np.ones((64, 8192), np.float32)})
-    with pytest.raises(QuantiseError, match="exactly"):
-        quantise(replace(float_model, layers=[wide]))
+    config = replace(float_model.config, layers=1, feed_forward=8192)
+    shapes = {"w_gate": (8192, 64), "w_up": (8192, 64), "w_down": (64, 8192)}
+    ones = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    wide = replace(float_model, config=config, layers=[FloatLayer(layer.tensors | ones)])
+    matrix = quantise(wide).layers[0]["w_down"]
+    largest = np.abs(matrix.values.astype(np.int64)).sum(axis=1).max()
+    assert 1 << 25 <= largest < 1 << 26
+    assert not sums_exactly(2 * matrix.values, 28) and sums_exactly(matrix.values, 28)
+
+
+def test_rows_too_long_for_any_scale_are_refused(float_model: FloatModel) -> None:
+    layer = float_model.layers[0]
+    config = replace(float_model.config, layers=1, feed_forward=8192)
+    shapes = {"w_gate": (8192, 64), "w_up": (8192, 64), "w_down": (64, 8192)}
+    large = {name: np.full(shape, 2000, np.float32) for name, shape in shapes.items()}
+    wide = replace(float_model, config=config, layers=[FloatLayer(layer.tensors | large)])
+    with pytest.raises(QuantiseError, match="too large for exact products"):
+        quantise(wide)

@@ -7,9 +7,9 @@ import pytest
 
 from prover.model.errors import SequenceTooLongError, TokenError
 from prover.model.execute import Executor
-from prover.model.trace import Trace
+from prover.model.trace import EMBEDDING, Trace
 from prover.model.weights import IntegerModel
-from prover.program import OutOfRange
+from prover.program import OutOfRange, Program
 
 from .leaving_model import leaving
 
@@ -18,14 +18,32 @@ IDS = list(b"Traces are causal, so padding cannot reach real rows.")
 
 def test_boundaries_have_the_shape_of_whole_windows(executor: Executor) -> None:
     trace = Trace(executor.model, IDS)
-    assert (trace.length, trace.steps, trace.windows) == (53, 4, 2)
-    assert trace.boundary(0).shape == (64, 64)
-    assert trace.boundary(4).dtype == np.int64
-    np.testing.assert_array_equal(trace.window(3, 1), trace.boundary(3)[32:])
+    assert (trace.length, trace.steps, trace.windows) == (53, 6, 2)
+    assert trace.stream(0).shape == (64, 64)
+    assert trace.stream(6).dtype == np.int64
+    assert trace.stream(6, "keys").shape == (64, 2, 16)
+    np.testing.assert_array_equal(trace.window(3, 1), trace.stream(3)[32:])
+
+
+def test_a_stream_holds_what_the_last_step_wrote(executor: Executor) -> None:
+    trace = Trace(executor.model, IDS)
+    number_of = executor.model.config.number_of
+    assert trace.version(0, "residual") == EMBEDDING and trace.version(0, "keys") is None
+    assert trace.known_windows(0, "keys") == 0
+    with pytest.raises(ValueError, match="keys has no windows in front of step 0"):
+        trace.stream(0, "keys")
+    second = number_of("keys_values", 1)
+    for stream in ("keys", "values"):
+        for index in range(1, second + 1):
+            assert trace.version(index, stream) == 0
+            np.testing.assert_array_equal(trace.stream(index, stream), trace.stream(1, stream))
+        assert trace.version(second + 1, stream) == second
+        assert (trace.stream(second, stream) != trace.stream(second + 1, stream)).any()
+    np.testing.assert_array_equal(trace.stream(second), trace.stream(second + 1))
 
 
 def test_the_first_boundary_is_the_embedding_and_zero_beyond(executor: Executor) -> None:
-    first = Trace(executor, IDS).boundary(0)
+    first = Trace(executor, IDS).stream(0)
     np.testing.assert_array_equal(first[:53], executor.model.embedding[IDS])
     assert not first[53:].any()
 
@@ -33,19 +51,21 @@ def test_the_first_boundary_is_the_embedding_and_zero_beyond(executor: Executor)
 def test_real_rows_are_those_of_decoding(executor: Executor) -> None:
     decoding = executor.start()
     rows = np.concatenate([executor.feed([index], decoding) for index in IDS])
-    np.testing.assert_array_equal(Trace(executor, IDS).boundary(4)[:53], rows)
+    np.testing.assert_array_equal(Trace(executor, IDS).stream(6)[:53], rows)
 
 
 def test_padded_rows_are_ordinary_deterministic_rows(executor: Executor) -> None:
-    last = Trace(executor, IDS).boundary(4)
+    last = Trace(executor, IDS).stream(6)
     assert last[53:].any()
-    np.testing.assert_array_equal(last, Trace(executor, IDS).boundary(4))
+    np.testing.assert_array_equal(last, Trace(executor, IDS).stream(6))
 
 
 def test_a_longer_sequence_agrees_on_the_windows_they_share(executor: Executor) -> None:
     short, long = Trace(executor, IDS[:32]), Trace(executor, IDS)
-    for index in range(5):
-        np.testing.assert_array_equal(short.boundary(index), long.boundary(index)[:32])
+    for index in range(7):
+        np.testing.assert_array_equal(short.stream(index), long.stream(index)[:32])
+        for stream in ("keys", "values") if index else ():
+            np.testing.assert_array_equal(short.stream(index, stream), long.stream(index, stream)[:32])
 
 
 def test_empty_and_overlong_sequences_are_refused(executor: Executor) -> None:
@@ -65,12 +85,21 @@ EXITS = {
     KEY: (1, "w_key"),
     LATE_UP: (1, "w_up"),
 }
-STEPS = {QUERY: 0, GATE: 1, UP: 1, KEY: 2, LATE_UP: 3}
+STEPS = {QUERY: 1, GATE: 2, UP: 2, KEY: 3, LATE_UP: 5}
 
 
 @pytest.fixture(scope="module")
 def leaver(model: IntegerModel) -> Executor:
     return Executor(leaving(model, EXITS))
+
+
+def programs_of(executor: Executor) -> list[Program]:
+    config = executor.model.config
+    return [config.programs[step.kind] for step in config.schedule]
+
+
+def trace_streams(executor: Executor) -> list[str]:
+    return [stream.name for stream in executor.model.config.streams]
 
 
 def ids_with(places: dict[int, int], length: int = 90) -> list[int]:
@@ -87,9 +116,14 @@ def test_a_trace_ends_where_a_value_leaves_its_range(leaver: Executor, token: in
     step, window = STEPS[token], position // 32
     assert (refusal.step, refusal.window) == (step, window)
     assert refusal.error.position == position
-    assert [trace.known_windows(index) for index in range(5)] == [3] * (step + 1) + [window] + [0] * (
-        3 - step
-    )
+    writes = [program.writes for program in programs_of(leaver)]
+    for index in range(7):
+        assert trace.is_known(index) == (index <= step)
+        for stream in trace_streams(leaver):
+            written = [number for number in range(index) if stream in writes[number]]
+            last = max(written, default=EMBEDDING if stream == "residual" else None)
+            expected = 0 if last is None else 3 if last < step else window if last == step else 0
+            assert trace.known_windows(index, stream) == expected
 
 
 @pytest.mark.parametrize("token", EXITS)
@@ -100,26 +134,33 @@ def test_what_is_known_is_what_a_run_without_the_rest_computes(leaver: Executor,
     before = Trace(leaver, ids[:64])
     assert before.refusal is None
     for index in range(step + 2):
-        for window in range(2):
-            np.testing.assert_array_equal(trace.window(index, window), before.window(index, window))
-    rows, decoding = trace.window(0, 0), leaver.start()
+        for stream in trace_streams(leaver):
+            for window in range(2 if trace.version(index, stream) is not None else 0):
+                np.testing.assert_array_equal(
+                    trace.window(index, window, stream), before.window(index, window, stream)
+                )
     for number in range(step):  # the last window, by decoding window after window
-        decoding = leaver.start()
+        decoding, written = leaver.start(), {}
+        known = [stream for stream in trace_streams(leaver) if trace.version(number, stream) is not None]
         for window in range(3):
-            rows = leaver.run_step(number, trace.window(number, window), decoding)
+            state = {stream: trace.window(number, window, stream) for stream in known}
+            written = leaver.run_step(number, state, decoding)
             decoding.length += 32
-        np.testing.assert_array_equal(trace.window(number + 1, 2), rows)
+        for stream, rows in written.items():
+            np.testing.assert_array_equal(trace.window(number + 1, 2, stream), rows)
 
 
 def test_nothing_is_said_about_what_is_not_known(leaver: Executor) -> None:
     trace = Trace(leaver, ids_with({40: GATE}))
-    assert trace.boundary(1).shape == (96, 64)
-    assert trace.window(2, 0).shape == (32, 64)
+    assert trace.stream(2).shape == (96, 64)
+    assert trace.window(3, 0).shape == (32, 64)
+    assert trace.stream(3, "keys").shape == (96, 2, 16)
     for unknown in (
-        lambda: trace.boundary(2),
-        lambda: trace.window(2, 1),
-        lambda: trace.window(3, 0),
-        lambda: trace.boundary(4),
+        lambda: trace.stream(3),
+        lambda: trace.window(3, 1),
+        lambda: trace.window(4, 0, "keys"),
+        lambda: trace.stream(6),
+        lambda: trace.require(3),
     ):
         with pytest.raises(OutOfRange, match="gate of layer 0 at position 40"):
             unknown()
@@ -132,18 +173,18 @@ def test_the_first_window_counts_not_the_first_operator(leaver: Executor) -> Non
         leaver.feed(ids, leaver.start())
     refusal = Trace(leaver, ids).refusal
     assert refusal is not None
-    assert (refusal.step, refusal.window, refusal.error.tensor) == (1, 0, "gate")
+    assert (refusal.step, refusal.window, refusal.error.tensor) == (2, 0, "gate")
 
 
 def test_the_first_step_counts_not_the_first_position(leaver: Executor) -> None:
     """Boundaries are compared layer by layer, so the step that fails first ends the trace, wherever it does."""
     trace = Trace(leaver, ids_with({3: LATE_UP, 85: QUERY}))
     assert trace.refusal is not None
-    assert (trace.refusal.step, trace.refusal.window) == (0, 2)
+    assert (trace.refusal.step, trace.refusal.window) == (1, 2)
 
 
 def test_a_window_behind_the_failing_one_is_not_looked_at(leaver: Executor) -> None:
     """A query that leaves its range breaks its own window only, but nothing needs those behind it."""
     trace = Trace(leaver, ids_with({33: QUERY}))
-    assert trace.known_windows(1) == 1
-    np.testing.assert_array_equal(trace.window(1, 0), Trace(leaver, ids_with({33: QUERY})[:32]).window(1, 0))
+    assert trace.known_windows(2) == 1
+    np.testing.assert_array_equal(trace.window(2, 0), Trace(leaver, ids_with({33: QUERY})[:32]).window(2, 0))
