@@ -18,6 +18,7 @@ from prover.model.fetch import DEFAULT_CACHE, SOURCES, fetch
 from prover.model.fidelity import measure_fidelity
 from prover.model.library import (
     BUILT_IN,
+    LARGE,
     TINY,
     built_in_model,
     import_model,
@@ -34,6 +35,7 @@ Report = Callable[[str, int, int], None]
 STATE = Path(".gainsay")
 SRS_BITS = 18
 _FIDELITY_TOKENS = 512
+_TOKENS_OF_SEEDED = 32  # weights from a seed say nothing, and floats of a large model take long
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def warm_up(srs: SRS, report: Report) -> None:
 def _imported(name: str, report: Report, models: Path) -> IntegerModel:
     """The model; one that can be fetched is fetched and imported when it is missing or of an older format."""
     try:
-        return load_model(name, models=models)
+        return load_model(name, models=models, progress=report)
     except (ModelNotFoundError, ModelFileError):
         if name not in SOURCES:
             raise
@@ -111,14 +113,15 @@ def _fidelity(name: str, model: IntegerModel, report: Report, state: Path) -> Fi
         return Fidelity(**json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         pass
-    if name in BUILT_IN:
+    if name in (*BUILT_IN, *LARGE):
         floats = built_in_model(name)
     else:
         models = state / DEFAULT_CACHE.name
         known = name in SOURCES
         path = fetch(models, source=SOURCES[name], progress=report) if known else source_path(name)
         floats = read_float_model(path, residual_scale=model.config.residual_scale, progress=report)
-    measured = measure_fidelity(floats, model, tokens=_FIDELITY_TOKENS, progress=report)
+    tokens = _TOKENS_OF_SEEDED if name in LARGE else _FIDELITY_TOKENS
+    measured = measure_fidelity(floats, model, tokens=tokens, progress=report)
     fidelity = Fidelity(
         measured.float_perplexity, measured.integer_perplexity, measured.argmax_agreement, measured.tokens
     )
