@@ -168,7 +168,7 @@ def _commit_step(model: IntegerModel, system: ProofSystem, step: int) -> bytes:
     return commit_step_key(
         system.verifying_key(scheduled.kind).plan,
         system.srs,
-        model.layer_parameters(scheduled.layer, scheduled.kind),
+        model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
         padded_weights(model, step),
     ).encode()
 
@@ -177,7 +177,7 @@ def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
     """The weights of a step as the padded tensors of its program."""
     scheduled = model.config.schedule[step]
     program = model.config.programs[scheduled.kind]
-    unpadded = model.layer_weights(scheduled.layer, scheduled.kind)
+    unpadded = model.layer_weights(scheduled.layer, scheduled.kind, scheduled.tile)
     return {tensor.name: weight_table(program, tensor, unpadded[tensor.name]) for tensor in program.weights}
 
 

@@ -213,6 +213,8 @@ class Replay:
         return Statement(decode_step_key(self.system, self.commitment, step), publics, tuple(read + written))
 
     def _read(self, step: int, window: int, stream: str, tensor: Tensor) -> list[Point]:
+        if self.trace.version(step, stream) is None:
+            return [INFINITY]
         points = self.window_points(step, stream)
         if "context" not in tensor.axes:
             return [points[window]]
@@ -227,6 +229,10 @@ class Replay:
             if "context" in program.tensors[name].axes:
                 known = self.trace.stream(step, stream)[:rows]
                 tensors[name] = self._padded(known, stream, 1 << context_bits)
+            elif self.trace.version(step, stream) is None:
+                tensors[name] = np.zeros(
+                    program.shape(program.tensors[name].axes, context_bits), dtype=np.int64
+                )
             else:
                 tensors[name] = self.padded_window(step, window, stream)
         return tensors
@@ -239,7 +245,7 @@ class Replay:
         context_bits = statement.context_bits(verifying_key.plan)
         tensors = verifying_key.plan.program.witness(
             self.step_tensors(step, window, context_bits),
-            self.model.layer_parameters(scheduled.layer, scheduled.kind),
+            self.model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
             statement.publics,
             context_bits,
         )

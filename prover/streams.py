@@ -1,7 +1,8 @@
 """Streams: what passes from step to step, and what a boundary between two steps is made of.
 
 A stream is a named tensor with one row per position, committed window by window (32 rows). A boundary is the state of
-all streams of a model; a stream that nobody wrote yet, or that a step reset, has no windows.
+all streams of a model; a stream that nobody wrote yet, or that a step reset, has no windows, and whoever reads a window of
+it reads zeros (the point at infinity).
 
     C_w   commitment to window w. A *placed* stream has 2^n entries per window at place w mod 2^(mu - n) of a chunk of
           2^mu, so that the windows of one chunk add up to the commitment of the chunk
@@ -23,8 +24,8 @@ from .curve.g1 import Point, add, point_to_bytes
 from .merkle import MerkleTree, leaf_hash
 from .tables import WINDOW_BITS
 
-RESIDUAL = "residual"
-STREAM_ORDER = (RESIDUAL, "normalised", "keys", "values", "latent", "gates", "sum")
+RESIDUAL, SUM = "residual", "sum"
+STREAM_ORDER = (RESIDUAL, "normalised", "keys", "values", "latent", "gates", SUM)
 """Every stream that an architecture can have, in the order in which boundaries hash their roots."""
 NO_WINDOWS = bytes(32)
 """Root of a stream without windows."""

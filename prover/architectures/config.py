@@ -127,11 +127,22 @@ class Scales:
 
 
 @dataclass(frozen=True)
+class Sliced:
+    """Tile t of a weight: entries size * t .. size * (t + 1) of an axis; beyond the weight's end they are zero.
+
+    axis: 0 for the inputs of a matrix, 1 for its outputs; 0 for any other weight.
+    """
+
+    axis: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Step:
     """One kind of step: what is run and proven, and how its weights become integers.
 
-    tiles: how often a layer has it, each time with another slice of the weights. once: scheduled once in front of the
-    first layer, whose weights it takes, instead of in every layer.
+    tiles: how often a layer has it, each time with another slice of the weights named in `sliced`. once: scheduled once in
+    front of the first layer, whose weights it takes, instead of in every layer.
     """
 
     program: Program
@@ -139,6 +150,7 @@ class Step:
     vectors: Mapping[str, VectorRule] = field(default_factory=dict)
     tiles: int = 1
     once: bool = False
+    sliced: Mapping[str, Sliced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,6 +237,10 @@ class ModelConfig(ABC):
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
         """Step-key integers (1..16) of a layer that are not requantisation shifts."""
+        return {}
+
+    def tile_parameters(self, kind: StepKind, tile: int) -> dict[str, int]:
+        """Step-key integers that tell the tiles of a kind apart."""
         return {}
 
     @property

@@ -25,7 +25,7 @@ def multiply_exactly(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """x · weightsᵀ: weights (outputs, inputs) int16 or int32, x (rows, inputs) int64, result (rows, outputs) int64."""
     if x.shape[0] <= FEW_ROWS:
         result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
-        multiply_few_rows(weights, x.astype(np.float64), result)
+        multiply_few_rows(_rows(weights), x.astype(np.float64), result)
         return result
     wide_x, outputs = x.astype(np.float64), weights.shape[0]
     at_once = max(1, _WIDENED_ENTRIES // weights.shape[1])
@@ -52,3 +52,8 @@ def multiply_few_rows(weights: np.ndarray, x: np.ndarray, result: np.ndarray) ->
             for index in range(weights.shape[1]):
                 total += np.float64(weights[output, index]) * x[row, index]
             result[row, output] = np.int64(total)
+
+
+def _rows(weights: np.ndarray) -> np.ndarray:
+    """Weights that lie in memory row by row: a slice of a matrix' inputs is copied, which costs less than its product."""
+    return weights if weights.flags.c_contiguous else np.ascontiguousarray(weights)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ..program import WINDOW_ROWS, RunContext
-from ..streams import RESIDUAL
+from ..streams import RESIDUAL, SUM
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import multiply_exactly
 from .weights import IntegerModel
@@ -54,7 +54,8 @@ class Executor:
 
     def __post_init__(self) -> None:
         self._parameters = [
-            self.model.layer_parameters(step.layer, step.kind) for step in self.model.config.schedule
+            self.model.layer_parameters(step.layer, step.kind, step.tile)
+            for step in self.model.config.schedule
         ]
 
     def start(self) -> Decoding:
@@ -78,16 +79,20 @@ class Executor:
         """
         scheduled = self.model.config.schedule[step]
         program = self.model.config.programs[scheduled.kind]
-        matrices = self.model.weights.layers[scheduled.layer]
+        weights = self.model.layer_weights(scheduled.layer, scheduled.kind, scheduled.tile)
         rows = state[RESIDUAL].shape[0]
+        none = np.zeros((rows, self.model.config.hidden), dtype=np.int64)  # a sum that nobody wrote yet
         context = RunContext(
-            tensors={tensor: state[stream] for stream, tensor in program.reads.items()},
+            tensors={
+                tensor: state.get(SUM, none) if stream == SUM else state[stream]
+                for stream, tensor in program.reads.items()
+            },
             parameters=self._parameters[step],
-            matmul=lambda weight, x: multiply_exactly(matrices[weight].values, x),
+            matmul=lambda weight, x: multiply_exactly(weights[weight].T, x),
             positions=np.arange(decoding.length, decoding.length + rows),
             cache=decoding.caches[scheduled.layer],
             layer=scheduled.layer,
-            weights=self.model.weights.vectors[scheduled.layer],
+            weights=weights,
         )
         for operator in program.operators:
             operator.run(context)
@@ -117,6 +122,8 @@ class Executor:
                 raise GenerationCancelledError("the request was cancelled by its caller")
             written = self.run_step(step, state, decoding)
             state |= written
+            for stream in self.model.config.programs[self.model.config.schedule[step].kind].resets:
+                del state[stream]
             if on_step:
                 on_step(step, written)
         decoding.length = total

@@ -3,7 +3,8 @@
 For T tokens fed and a schedule of n steps, boundary b_s is the state of all streams in front of step s: per stream
 what the last step before s wrote (prover/streams.py). Streams have T' rows, T' = T rounded up to a multiple of 32. Rows from
 T on have the zero embedding and otherwise run like any other; causality keeps them from touching the real ones. What a
-step wrote is kept once, as int32: 5.4 MB per window of SmolLM2-135M.
+step wrote is kept once, as int32: 5.4 MB per window of SmolLM2-135M. Partial sums are not kept: those of one sub-layer are
+computed again when one of them is asked for.
 
 Where a value leaves its range the trace ends. With s the first step at which any row leaves, and w the first window of
 step s that has such a row, it holds b_0 .. b_s, and of what step s writes the windows in front of w. Nobody can prove
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..program import WINDOW_ROWS, OutOfRange
-from ..streams import RESIDUAL
+from ..streams import RESIDUAL, SUM
 from .errors import SequenceTooLongError, TokenError
 from .execute import Executor, Rows
 from .weights import IntegerModel
@@ -72,10 +73,15 @@ class Trace:
                 self._writers[name].append(number)
         self._resets = [config.programs[step.kind].resets for step in config.schedule]
         self._written: dict[tuple[int, str], np.ndarray] = {}
+        self._sums: dict[int, np.ndarray] = {}
+        self._executor = executor
         self._keep(EMBEDDING, {RESIDUAL: first})
+        reached = 0
 
         def keep(step: int, written: Rows) -> None:
-            self._keep(step, written)
+            nonlocal reached
+            self._keep(step, {name: rows for name, rows in written.items() if name != SUM})
+            reached = step + 1
             if progress:
                 progress("trace", step + 1, self.steps)
 
@@ -83,13 +89,12 @@ class Trace:
         try:
             executor.feed_rows(first, executor.start(), on_step=keep, cancelled=cancelled)
         except OutOfRange as error:
-            reached = max(step for step, _ in self._written) + 1
             self.refusal = self._run_up_to_the_refusal(executor, reached, error)
 
     def _keep(self, step: int, written: Rows) -> None:
-        """Ranges are below 2^31 by the streams' declared widths."""
+        """All streams but sums are below 2^31 by their declared widths."""
         for name, rows in written.items():
-            kept = rows.astype(np.int32)
+            kept = rows if name == SUM else rows.astype(np.int32)
             kept.setflags(write=False)
             self._written[step, name] = kept
 
@@ -100,13 +105,9 @@ class Trace:
         window; every window by itself is what a proof is about.
         """
         decoding, found = executor.start(), []
+        known = [name for name in self._writers if self.version(step, name) is not None]
         for window in range(self.windows):
-            rows = slice(WINDOW_ROWS * window, WINDOW_ROWS * (window + 1))
-            state = {
-                name: self._written[version, name][rows].astype(np.int64)
-                for name in self._writers
-                if (version := self.version(step, name)) is not None
-            }
+            state = {name: self._rows(step, name, window, window + 1) for name in known}
             try:
                 found.append(executor.run_step(step, state, decoding))
             except OutOfRange as refused:
@@ -158,4 +159,26 @@ class Trace:
             raise ValueError(f"stream {stream} has no windows in front of step {index}")
         if self.refusal is not None and end > self.known_windows(index, stream):
             raise self.refusal.error
-        return self._written[version, stream][WINDOW_ROWS * first : WINDOW_ROWS * end].astype(np.int64)
+        kept = self._written.get((version, stream))
+        if kept is None:
+            kept = self._sum(version)
+        return kept[WINDOW_ROWS * first : WINDOW_ROWS * end].astype(np.int64)
+
+    def _sum(self, step: int) -> np.ndarray:
+        """The partial sum that a step wrote. Tiles of one sub-layer follow one another and write nothing else."""
+        if step not in self._sums:
+            tiles = self._writers[SUM][: self._writers[SUM].index(step) + 1]
+            first = next(
+                (number for number in reversed(tiles) if self.version(number, SUM) is None), tiles[0]
+            )
+            state = {
+                name: self._rows(first, name, 0, self.windows)
+                for name in self._writers
+                if name != SUM and self.version(first, name) is not None
+            }
+            self._sums = {}
+            decoding = self._executor.start()
+            for number in range(first, step + 1):
+                state |= self._executor.run_step(number, state, decoding)
+                self._sums[number] = state[SUM]
+        return self._sums[step]

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..architectures import config_from_json
-from ..architectures.config import ModelConfig
+from ..architectures.config import ModelConfig, Sliced
 from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json_file
 from .bounds import check_bounds
 from .errors import ModelError, ModelFileError, ModelHashError, ModelNotFoundError
@@ -108,20 +108,25 @@ class IntegerModel:
         """Sorted ids after which generation stops."""
         return self.tokenizer.end_ids
 
-    def layer_weights(self, layer: int, kind: str) -> dict[str, np.ndarray]:
-        """Weights of one kind of step of a layer, by name in its program.
+    def layer_weights(self, layer: int, kind: str, tile: int = 0) -> dict[str, np.ndarray]:
+        """Weights of one kind of step of a layer, by name in its program: whole, or the slice of a tile.
 
         Matrices are (inputs, outputs) int16, all others int64 in their unpadded shape.
         """
         matrices, vectors = self.weights.layers[layer], self.weights.vectors[layer]
-        names = [tensor.name for tensor in self.config.programs[kind].weights]
-        return {name: matrices[name].values.T if name in matrices else vectors[name] for name in names}
+        step = self.config.steps[kind]
 
-    def layer_parameters(self, layer: int, kind: str) -> dict[str, int]:
-        """The step-key integers: `<matrix>_shift` for every matrix, and what else tells layers apart."""
+        def of(name: str) -> np.ndarray:
+            whole = matrices[name].values.T if name in matrices else vectors[name]
+            return _slice(whole, step.sliced[name], tile) if name in step.sliced else whole
+
+        return {tensor.name: of(tensor.name) for tensor in step.program.weights}
+
+    def layer_parameters(self, layer: int, kind: str, tile: int = 0) -> dict[str, int]:
+        """The step-key integers: `<matrix>_shift` for every matrix, and what else tells layers and tiles apart."""
         matrices = self.weights.layers[layer]
         shifts = {f"{name.removeprefix('w_')}_shift": matrix.shift for name, matrix in matrices.items()}
-        known = shifts | self.config.layer_parameters(layer, kind)
+        known = shifts | self.config.layer_parameters(layer, kind) | self.config.tile_parameters(kind, tile)
         return {name: known[name] for name in self.config.programs[kind].parameters}
 
     @cached_property
@@ -135,6 +140,17 @@ class IntegerModel:
             digest.update(f"{name}{tensor.shape}".encode())
             digest.update(np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<")).data)
         return digest.digest()
+
+
+def _slice(whole: np.ndarray, sliced: Sliced, tile: int) -> np.ndarray:
+    """A tile of a weight: a view of it, or a copy with zeros behind its end."""
+    place = [slice(None)] * whole.ndim
+    place[sliced.axis] = slice(sliced.size * tile, sliced.size * (tile + 1))
+    found = whole[tuple(place)]
+    missing = sliced.size - found.shape[sliced.axis]
+    if not missing:
+        return found
+    return np.pad(found, [(0, missing if axis == sliced.axis else 0) for axis in range(whole.ndim)])
 
 
 def save(model: IntegerModel, directory: Path | str) -> Path:
