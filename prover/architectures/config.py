@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ..program import Program
 
-StepKind = Literal["attention", "mlp"]
+StepKind = str
+"""attention, mlp, ...: a key of `ModelConfig.steps`."""
 LARGEST_TUPLE = 1 << 12
 
 
@@ -64,16 +65,12 @@ class MatrixRule:
 
 @dataclass(frozen=True)
 class VectorRule:
-    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1).
-
-    first_layer_only: all other layers have zeros (learned positions).
-    """
+    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1)."""
 
     shape: tuple[int, ...]
     scale: int
     bits: int
     factor: float = 1.0
-    first_layer_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,11 +122,16 @@ class Scales:
 
 @dataclass(frozen=True)
 class Step:
-    """One kind of step: what is run and proven, and how its weights become integers."""
+    """One kind of step: what is run and proven, and how its weights become integers.
+
+    tiles: how often it repeats in a layer, each time with another slice of the weights. once: scheduled once, before the layers.
+    """
 
     program: Program
     matrices: Mapping[str, MatrixRule] = field(default_factory=dict)
     vectors: Mapping[str, VectorRule] = field(default_factory=dict)
+    tiles: int = 1
+    once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,8 @@ class ModelConfig(ABC):
     @cached_property
     @abstractmethod
     def steps(self) -> dict[str, Step]:
-        """The kinds of statement that are layer programs: attention, mlp, head. Raises ValueError for a bad shape."""
+        """The kinds of statement that are layer programs, in the order in which they run: those that are scheduled once, those
+        of a layer, and the head. Raises ValueError for a bad shape."""
 
     @cached_property
     def programs(self) -> dict[str, Program]:
@@ -171,13 +174,18 @@ class ModelConfig(ABC):
 
     @property
     def matrix_rules(self) -> dict[str, MatrixRule]:
-        """Every matrix of a layer by the name of its program tensor, in program order: attention, then MLP."""
+        """Every matrix of a layer by the name of its program tensor, in program order."""
         return {name: rule for step in self.steps.values() for name, rule in step.matrices.items()}
 
     @property
     def vector_rules(self) -> dict[str, VectorRule]:
         """Every other weight of a layer, biases of matrices apart, by the name of its program tensor."""
         return {name: rule for step in self.steps.values() for name, rule in step.vectors.items()}
+
+    @property
+    def first_layer_weights(self) -> frozenset[str]:
+        """Weights of steps that run once, which belong to the first layer; in all others they are zero."""
+        return frozenset(name for step in self.steps.values() if step.once for name in step.vectors)
 
     @property
     def layer_tensors(self) -> frozenset[str]:

@@ -49,7 +49,7 @@ def check_bounds(
             if rule.bias is not None:
                 _check_width(vectors[rule.bias], f"{rule.bias} of layer {layer}", rule.bias_bits)
         for name, vector_rule in config.vector_rules.items():
-            if vector_rule.first_layer_only and layer > 0 and vectors[name].any():
+            if name in config.first_layer_weights and layer > 0 and vectors[name].any():
                 raise QuantiseError(
                     f"{name} of layer {layer} is not zero, but only the first layer has it; import the model again"
                 )

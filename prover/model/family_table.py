@@ -146,7 +146,7 @@ def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
         if len(turning) < len(rotary[0].choices):
             kinds += ", none in some layers"
         return f"{kinds}, scaled by divisors" if _has(config, "rope_divisors") else kinds
-    learned = [name for name, rule in config.vector_rules.items() if rule.first_layer_only]
+    learned = sorted(config.first_layer_weights)
     return "learned" if learned else _NONE
 
 

@@ -75,7 +75,8 @@ def quantise(
                 others[rule.bias] = _quantise_bias(layer, name, made, rule)
             matrices[name] = replace(made, values=keep(made.values))
         for name, vector_rule in config.vector_rules.items():
-            others[name] = _quantise_vector(_vector(model, layer, name), index, vector_rule)
+            absent = index > 0 and name in config.first_layer_weights
+            others[name] = _quantise_vector(None if absent else _vector(model, layer, name), vector_rule)
         layers.append(matrices)
         vectors.append({name: keep(values) for name, values in others.items()})
         if progress:
@@ -118,8 +119,8 @@ def _quantise_bias(layer: FloatLayer, name: str, matrix: IntegerMatrix, rule: Ma
     return np.asarray((summed + (1 << (_GUARD_BITS - 1))) >> _GUARD_BITS)
 
 
-def _quantise_vector(values: np.ndarray | None, layer: int, rule: VectorRule) -> np.ndarray:
-    if values is None or (rule.first_layer_only and layer > 0):
+def _quantise_vector(values: np.ndarray | None, rule: VectorRule) -> np.ndarray:
+    if values is None:
         return np.zeros(rule.shape, dtype=np.int64)
     integers = round_half_up(values.astype(np.float64) * rule.factor, rule.scale).astype(np.int64)
     return integers.reshape(rule.shape)

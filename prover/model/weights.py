@@ -256,8 +256,7 @@ def _tensors(model: IntegerModel) -> dict[str, np.ndarray]:
 
 def _is_stored(config: ModelConfig, name: str, layer: int) -> bool:
     """Learned positions are zero in every layer but the first."""
-    rule = config.vector_rules.get(name)
-    return layer == 0 or rule is None or not rule.first_layer_only
+    return layer == 0 or name not in config.first_layer_weights
 
 
 def _scales(model: IntegerModel) -> dict[str, Any]:
