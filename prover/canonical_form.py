@@ -22,11 +22,12 @@ the names of classes or fields, nor with how Python prints them, and it must cha
     table        ["table", name, axis, bits, tag, first, second]
     closed form  ["range tag"]  ["range value"]  ["counter", offset, first bit, [bit count] or []]  ["non-zero"]
                  ["causal mask"]  ["beyond window", reach]  ["below", bound]  ["unit", place]  ["weighted", [weight ..]]
-    declared     ["declared", name, [axis ..], kind, [closed form] or []]
+    declared     ["declared", name, [axis ..], kind, [closed form] or [], placed]
     zone         ["zone", phase, moving, [[tensor, first unit, bits of units] ..]]
     evaluation   ["at", tensor, [part ..]], a part being ["slice", vector, start, width, flip] or a segment
     step key     ["step verifying key", domain of the transcript, program, mu, round degree, lookups per inverse,
-                  [[axis, bits] ..], [declared ..], [relation ..], [table ..], [input ..], [public integer ..],
+                  [[axis, bits] ..], [declared ..], [relation ..], [table ..], [input ..], [[public integer, bound] ..],
+                  [[stream, input] .. read], [[stream, input] .. written], [stream .. reset],
                   [parameter ..], [[axis, real size] ..] by name, [[constant, x, y] ..], [zone ..], [evaluation that is sent ..]]
     embedding    ["embedding verifying key", domain of the transcript, rows, channel bits, mu]
 
@@ -117,7 +118,10 @@ def step_form(domain: str, plan: Plan, chunk_bits: int, constants: Sequence[tupl
         [relation_form(relation) for relation in program.relations],
         [table_form(table) for table in program.tables],
         [tensor.name for tensor in program.inputs],
-        list(program.public_scalars),
+        [[name, bound] for name, bound in program.public_scalars.items()],
+        [[stream, name] for stream, name in program.reads.items()],
+        [[stream, name] for stream, name in program.writes.items()],
+        list(program.resets),
         list(program.parameters),
         [[axis, size] for axis, size in sorted(program.real_sizes.items())],
         [[name, x, y] for name, (x, y) in constants],
@@ -237,7 +241,7 @@ def closed_form(form: ClosedForm) -> Form:
 def tensor_form(tensor: Tensor) -> Form:
     """A declaration. The integers of a constant are in its commitment."""
     closed = [] if tensor.closed_form is None else [closed_form(tensor.closed_form)]
-    return ["declared", tensor.name, list(tensor.axes), _KINDS[tensor.kind], closed]
+    return ["declared", tensor.name, list(tensor.axes), _KINDS[tensor.kind], closed, tensor.placed]
 
 
 def zone_form(zone: Zone) -> Form:

@@ -2,9 +2,9 @@
 
     mu even               Mercury reads 2^mu coefficients as b rows of length b. For an odd mu there is no such b: its equations
                           then hold for a combination of the coefficients that is not the value at the point.
-    one chunk per window  the argument gives an input and an output one commitment per window. Of a longer window it
-                          would take the first 2^mu coefficients for the whole, and nothing would be said of the rest.
-    coordinates of rho    the claim that the output's chunk is zero beyond the output takes one for each of its variables
+    no window of two      the argument gives a window of an input or an output one chunk, or a place in one. Of a longer window
+                          it would take the first 2^mu coefficients for the whole, and nothing would be said of the rest.
+    coordinates of rho    the claim that an output's chunk is zero outside the output takes one for each of its variables
                           that the output does not have.
 
 Only keys are checked: they fix mu, and no proof or statement can change it.
@@ -18,10 +18,10 @@ from .plan import Plan
 from .program import WINDOW_BITS, Kind
 
 
-def check_window(channel_bits: int, chunk_bits: int) -> None:
-    """Raise ChunkSizeError for an odd mu, or where 32 rows of 2^channel_bits entries are longer than a chunk."""
+def check_window(row_bits: int, chunk_bits: int) -> None:
+    """Raise ChunkSizeError for an odd mu, or where 32 rows of 2^row_bits entries are longer than a chunk."""
     check_square(chunk_bits)
-    window_bits = WINDOW_BITS + channel_bits
+    window_bits = WINDOW_BITS + row_bits
     if window_bits > chunk_bits:
         raise ChunkSizeError(
             f"a window of 32 rows has 2^{window_bits} entries, but the SRS keeps only 2^{chunk_bits} powers of tau:"
@@ -34,13 +34,15 @@ def check_chunk_size(plan: Plan, chunk_bits: int) -> None:
     check_square(chunk_bits)
     for tensor in plan.program.inputs:
         if tensor.kind is Kind.BOUNDARY:
-            check_window(plan.axes["channel"].fixed, chunk_bits)
+            check_window(plan.window_bits(tensor) - WINDOW_BITS, chunk_bits)
     coordinates = plan.variables(WINDOW_BITS)
-    if plan.output is not None and chunk_bits - plan.output_bits > coordinates:
-        raise ChunkSizeError(
-            f"the output of a {plan.program.name} step has 2^{plan.output_bits} entries, too few for chunks of"
-            f" 2^{chunk_bits}: use a smaller SRS, of at most 2^{plan.output_bits + coordinates} powers of tau"
-        )
+    for output in plan.outputs:
+        bits = plan.output_bits(output)
+        if chunk_bits - bits > coordinates:
+            raise ChunkSizeError(
+                f"the output {output.tensor} of a {plan.program.name} step has 2^{bits} entries, too few for chunks of"
+                f" 2^{chunk_bits}: use a smaller SRS, of at most 2^{bits + coordinates} powers of tau"
+            )
 
 
 __all__ = ["check_chunk_size", "check_window"]

@@ -14,7 +14,7 @@ from .argument.reduction import Claim
 from .field import arrays
 from .field.arrays import MODULUS
 from .plan import Evaluation, Plan, Slice
-from .program import WINDOW_BITS, Kind
+from .program import Kind
 from .relations import (
     Challenge,
     Constant,
@@ -178,9 +178,9 @@ def combine_claims(
 
         final - constant = sum_e coefficient_e * e                  the final check itself, over opened evaluations
         eta^(k+1) v_k = eta^(k+1) * e_k                             every sent evaluation
-        0 = eta^(s+1) (F(f, r) - prod (1 - f_j) F(0, r))            the output's chunk F is zero beyond its length
+        0 = eta^(s+1+i) (F_i(f, r) - eq(place, f) F_i(place, r))    the chunk F_i of output i is zero outside its place
 
-    f are the first coordinates of rho, which nobody could predict when the output was committed. An output that fills
+    f are the first coordinates of rho, which nobody could predict when the outputs were committed. An output that fills
     its chunk has no such claim: it is among the sent evaluations. Either way a power of eta multiplies the output's chunk
     alone, which makes its commitment unique (docs/uniqueness.md).
     """
@@ -195,14 +195,13 @@ def combine_claims(
         claims.append(_claim(verifying_key, point, evaluation, power))
     for evaluation in plan.opened:
         claims.append(_claim(verifying_key, point, evaluation, form.coefficients[evaluation]))
-    if plan.output is not None and plan.output_bits < mu:
+    for output in plan.short_outputs(mu):
         power = power * eta % MODULUS
-        zeros = _claim(verifying_key, point, plan.output, power)
-        front = point.challenges.rho[: mu - plan.output_bits]
-        own = zeros.point[mu - plan.output_bits :]
-        claims.append(Claim(power, (*front, *own), zeros.weights))
-        missing = reduce(lambda a, x: a * (1 - x) % MODULUS, front, power)
-        claims.append(Claim(-missing % MODULUS, zeros.point, zeros.weights))
+        inside = _claim(verifying_key, point, output, power)
+        count = mu - plan.output_bits(output)
+        front, place, own = point.challenges.rho[:count], inside.point[:count], inside.point[count:]
+        claims.append(Claim(power, (*front, *own), inside.weights))
+        claims.append(Claim(-power * eq_value(place, front) % MODULUS, inside.point, inside.weights))
     return claims, value % MODULUS
 
 
@@ -211,7 +210,6 @@ def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, co
     plan, mu, t = point.plan, verifying_key.chunk_bits, point.context_bits
     tensor = plan.tensors[evaluation.tensor]
     coordinates = point.resolve(evaluation)
-    chunk_variables = mu
     source: Hashable = tensor.name
     zone = plan.zone_of(evaluation.tensor)
     if zone is not None:
@@ -219,12 +217,17 @@ def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, co
         source, count = zone, plan.zones[zone].chunks(t, mu)
     elif tensor.kind is Kind.WEIGHT:
         count = plan.weight_chunks(tensor, mu)
-    elif tensor.kind is Kind.BOUNDARY and "context" in tensor.axes:
-        chunk_variables = WINDOW_BITS + plan.axes["channel"].fixed
-        count = point.statement.publics["window"] + 1
+    elif tensor.kind is Kind.BOUNDARY:
+        publics = point.statement.publics
+        count = plan.input_points(tensor, publics, mu)
+        if "context" not in tensor.axes:
+            place, bits = plan.place(tensor, publics, mu), plan.place_bits(tensor, mu)
+            coordinates = [*index_bits(place, bits), *coordinates]
+    elif tensor.kind is Kind.CONSTANT:
+        count = plan.constant_chunks(tensor, mu)
     else:
         count = 1
-    split = max(0, len(coordinates) - chunk_variables)
+    split = max(0, len(coordinates) - mu)
     top, low = coordinates[:split], coordinates[split:]
     return Claim(coefficient, (*[0] * (mu - len(low)), *low), _weights(source, top, count))
 

@@ -28,14 +28,17 @@ from .hunt.noticing import Changes, Hunt, Part
 from .hunt.repairs import DeadEnd, Forger, Survivor
 from .operators.head_pair import RivalWins
 from .plan import Plan
-from .program import WINDOW_BITS, Kind, Program, Tensor
+from .program import WINDOW_BITS, WINDOW_ROWS, Kind, Program, Tensor
 
 PAGE = Path(__file__).parents[1] / "docs" / "constraints.md"
-STATEMENTS = {
-    "attention": ({"window": 1}, "attention of a layer, window 1"),
-    "mlp": ({}, "MLP of a layer"),
-    "head": ({"row": 5, "strict": 1}, "one comparison of the head"),
+TITLES = {
+    "positions": "learned positions, window 1",
+    "keys_values": "keys and values of a layer, window 1",
+    "attention": "attention of a layer, window 1",
+    "mlp": "MLP of a layer",
+    "head": "one comparison of the head",
 }
+PUBLICS = {"window": 1, "row": 5, "strict": 1}
 PLACES = 64
 """Places at which each tensor is changed, at most: the first, the last and evenly spread ones."""
 FORGERIES = 2
@@ -138,15 +141,15 @@ def _ends(forger: Forger, hunt: Hunt, name: str, generator: np.random.Generator,
 
 
 def chosen_by_the_prover(program: Program) -> list[str]:
-    """What a prover commits in a statement, and the output that it claims."""
-    return [t.name for t in program.tensors.values() if t.kind is Kind.WITNESS or t.name == "after"]
+    """What a prover commits in a statement, and the outputs that it claims."""
+    return [t.name for t in program.tensors.values() if t.kind is Kind.WITNESS or t in program.written]
 
 
 def readers(hunt: Hunt, program: Program) -> list[tuple[Tensor, tuple[str, ...]]]:
     """For every public tensor: the relations that fail when all its entries are one more."""
     rows = []
     for tensor in program.tensors.values():
-        if tensor.kind is Kind.WITNESS or tensor.name == "after" or _is_table(program, tensor):
+        if tensor.kind is Kind.WITNESS or tensor in program.written or _is_table(program, tensor):
             continue
         entries, value = np.arange(hunt.value(tensor.name).size), hunt.value(tensor.name)
         part = Part(entries, value + 1, np.zeros(len(entries), dtype=np.int64))
@@ -197,19 +200,22 @@ class Sample:
 
 def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
     """A statement of a kind about a random layer."""
-    program, publics = shape.programs[kind], STATEMENTS[kind][0]
-    context_bits = WINDOW_BITS + publics.get("window", 0).bit_length()
+    program = shape.programs[kind]
+    publics = {name: PUBLICS[name] for name in program.public_scalars}
+    context_bits = WINDOW_BITS + (publics["window"].bit_length() if program.has_context else 0)
     sizes = {**program.real_sizes, "channel": shape.hidden}
+    if program.has_context:
+        sizes["context"] = WINDOW_ROWS * (publics["window"] + 1)
     generator = np.random.default_rng(7)
     tensors: dict[str, np.ndarray] = {}
     for tensor in (*program.weights, *program.inputs):
-        if tensor.name == "after":
+        if tensor in program.written:
             continue
         padded = np.zeros(program.shape(tensor.axes, context_bits), dtype=np.int64)
         real = tuple(slice(0, sizes.get(axis)) for axis in tensor.axes)
         if tensor.kind is Kind.ROW:
             real = (slice(0, shape.head_inputs),)
-        limit = 40_000 if tensor.kind is Kind.BOUNDARY else 20_000
+        limit = 40_000 if "channel" in tensor.axes and tensor.kind is Kind.BOUNDARY else 20_000
         padded[real] = generator.integers(-limit, limit, padded[real].shape)
         tensors[tensor.name] = padded
     parameters = {name: 14 if name == "down_shift" else 16 for name in program.parameters}
@@ -226,15 +232,15 @@ def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
 def page() -> str:
     """The whole page."""
     parts = [_INTRODUCTION.format(places=PLACES)]
-    for kind, (_, title) in STATEMENTS.items():
-        case = sample(kind)
+    for kind in SHAPE.steps:
+        case, title = sample(kind), TITLES[kind]
         parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(case, kind)]
         parts += [_LOOKUPS, _constraint_table(lookup_constraints(case))]
     parts.append(f"## What other families add\n\n{WHAT_OTHERS_ADD}")
     for family, shape in OTHER_FAMILIES.items():
-        for kind, (_, title) in STATEMENTS.items():
-            known = SHAPE.programs[kind].tensors
-            parts += [f"### {family}: {title}\n", *_section(sample(kind, shape), kind, known)]
+        for kind in shape.steps:
+            known = SHAPE.programs[kind].tensors if kind in SHAPE.steps else ()
+            parts += [f"### {family}: {TITLES[kind]}\n", *_section(sample(kind, shape), kind, known)]
     parts.append(_EMBEDDING)
     return "\n".join(parts)
 

@@ -15,11 +15,11 @@ rho and r are vectors of N coordinates; a domain of n variables uses the last n 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .program import Kind, Program, Tensor
+from .program import WINDOW_BITS, Kind, Program, Tensor
 from .relations import (
     Along,
     Bits,
@@ -145,7 +145,7 @@ class Plan:
         *,
         chunk_bits: int | None = None,
     ) -> None:
-        """chunk_bits: mu, which decides whether the output's evaluation is sent; without it, it is not for its own sake."""
+        """chunk_bits: mu, which decides whether an output's evaluation is sent; without it, it is not for its own sake."""
         self.program = program
         self.lookups_per_inverse = lookups_per_inverse
         self.round_degree = max(4, lookups_per_inverse + 2)  # pointwise relations have degree 3, eq adds one
@@ -166,8 +166,10 @@ class Plan:
             self._group(self.tensors[tensor].axes).inverses.append((sign, tensor))
         self.zones = self._zones()
         self.sent, self.opened = split_evaluations(self._monomials())
-        if chunk_bits is not None and self.fills_chunk(chunk_bits):
-            self._send_output()
+        if chunk_bits is not None:
+            for output in self.outputs:
+                if self.fills_chunk(output, chunk_bits):
+                    self._send(output)
         self.evaluations = (*self.sent, *self.opened)
 
     # --- relations --------------------------------------------------------------------------------------
@@ -250,27 +252,34 @@ class Plan:
         )
 
     @cached_property
-    def output(self) -> Evaluation | None:
-        """The output window at r: some power of eta must multiply its chunk alone, or its commitment is not unique."""
-        return self.natural("after") if "after" in self.tensors else None
+    def outputs(self) -> tuple[Evaluation, ...]:
+        """The written windows at r: some power of eta must multiply each one's chunk alone, or its commitment is not unique."""
+        return tuple(self.natural(tensor.name) for tensor in self.program.written)
 
-    @property
-    def output_bits(self) -> int:
-        """Variables of the output window: log2 of (32 * padded d); 0 for a program without one."""
-        return 0 if self.output is None else self.width(self.tensors[self.output.tensor].axes).fixed
+    def window_bits(self, tensor: Tensor) -> int:
+        """n: log2 of the entries of one window of a boundary."""
+        axes = (axis for axis in tensor.axes if axis != "context")
+        return self.width(tuple(axes)).fixed + (WINDOW_BITS if "context" in tensor.axes else 0)
 
-    def fills_chunk(self, chunk_bits: int) -> bool:
-        """Whether nothing of the output's chunk lies beyond the output.
+    def output_bits(self, output: Evaluation) -> int:
+        """Variables of an output window."""
+        return self.window_bits(self.tensors[output.tensor])
+
+    def fills_chunk(self, output: Evaluation, chunk_bits: int) -> bool:
+        """Whether nothing of the output's chunk lies outside the output.
 
         Then there is no claim about what lies there, which has its power of eta otherwise (docs/uniqueness.md).
         """
-        return self.output is not None and self.output_bits == chunk_bits
+        return self.output_bits(output) == chunk_bits
 
-    def _send_output(self) -> None:
+    def short_outputs(self, chunk_bits: int) -> tuple[Evaluation, ...]:
+        """The outputs that do not fill their chunks."""
+        return tuple(output for output in self.outputs if not self.fills_chunk(output, chunk_bits))
+
+    def _send(self, output: Evaluation) -> None:
         """Every evaluation that is sent has a claim, and a power of eta, of its own."""
-        output = self.output
         if output not in (*self.sent, *self.opened):
-            raise ValueError(f"program {self.program.name}: no relation evaluates the output at r")
+            raise ValueError(f"program {self.program.name}: no relation evaluates {output.tensor} at r")
         if output in self.opened:
             self.sent = (*self.sent, output)
             self.opened = tuple(evaluation for evaluation in self.opened if evaluation != output)
@@ -359,6 +368,21 @@ class Plan:
         """Distinct widths (a hook for the generator, which emits their maximum)."""
         return sorted(set(widths))
 
+    def place_bits(self, tensor: Tensor, chunk_bits: int) -> int:
+        """mu - n: bits of the place of a window in its chunk; 0 for windows that start chunks of their own."""
+        return chunk_bits - self.window_bits(tensor) if tensor.placed else 0
+
+    def place(self, tensor: Tensor, publics: Mapping[str, int], chunk_bits: int) -> int:
+        """w mod 2^(mu - n): the place of the statement's own window in its chunk."""
+        bits = self.place_bits(tensor, chunk_bits)
+        return publics["window"] & ((1 << bits) - 1) if bits else 0
+
+    def input_points(self, tensor: Tensor, publics: Mapping[str, int], chunk_bits: int) -> int:
+        """Commitments of an input: one for a window, one for every chunk that windows 0..w touch."""
+        if "context" not in tensor.axes:
+            return 1
+        return (publics["window"] >> self.place_bits(tensor, chunk_bits)) + 1
+
     def weight_chunks(self, tensor: Tensor, chunk_bits: int) -> int:
         """Chunks of a weight up to its last unpadded entry."""
         last = 0
@@ -370,6 +394,10 @@ class Plan:
     def constants(self) -> tuple[Tensor, ...]:
         """Tensors whose commitments are baked into the verifier."""
         return tuple(t for t in self.tensors.values() if t.kind is Kind.CONSTANT)
+
+    def constant_chunks(self, tensor: Tensor, chunk_bits: int) -> int:
+        """Chunks of a public table."""
+        return 1 << max(0, self.width(tensor.axes).fixed - chunk_bits)
 
 
 def monomials(expression: Expression) -> tuple[tuple[Ref, ...], ...]:

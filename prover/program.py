@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,8 +32,6 @@ from .tables import WINDOW_BITS, WINDOW_ROWS, ClosedForm
 
 ROW_BITS = Bits(WINDOW_BITS)
 CONTEXT_BITS = Bits(0, 1)
-WINDOW_ROW = (PublicBits("window", CONTEXT_BITS - ROW_BITS), Along("row"))
-"""How a context axis is indexed by the rows of the statement's own window."""
 
 
 class OutOfRange(OutOfRangeError):
@@ -52,7 +50,7 @@ class Kind(Enum):
     """Where a tensor's values come from."""
 
     WITNESS = "witness"  # committed by the prover of this statement
-    BOUNDARY = "boundary"  # window commitments that are public inputs
+    BOUNDARY = "boundary"  # windows of a stream, whose commitments are public inputs
     ROW = "row"  # one-chunk commitment that is a public input (an embedding or head row)
     WEIGHT = "weight"  # committed in the step key
     CONSTANT = "constant"  # committed once per architecture, baked into the verifier
@@ -61,7 +59,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A multilinear polynomial over the product of its axes. placed: a BOUNDARY whose stream is (streams.py)."""
+    """A multilinear polynomial over the product of its axes.
+
+    placed: of a BOUNDARY, whether window w lies in its chunk at place w mod 2^(mu - n), where a window has 2^n entries; otherwise
+    every window starts a chunk of its own. With the axis "context" it holds windows 0..w, with "row" window w.
+    """
 
     name: str
     axes: tuple[str, ...]
@@ -87,16 +89,6 @@ class RunContext:
     cache: dict[str, np.ndarray] = field(default_factory=dict)
     layer: int | None = None
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def rows(self, refs: Sequence[Ref]) -> np.ndarray:
-        """The sum of tensors; a weight with one row per position takes part with the rows at hand."""
-        parts = (
-            self.tensors[ref.tensor]
-            if ref.tensor in self.tensors
-            else self.weights[ref.tensor][self.positions]
-            for ref in refs
-        )
-        return reduce(lambda a, b: a + b, parts)
 
     def check_range(self, name: str, values: np.ndarray, low: int, high: int) -> None:
         """Raise OutOfRange unless low <= values < high."""
@@ -186,16 +178,17 @@ class Program:
     """One kind of statement.
 
     own_axes: widths. public_scalars: names of public integers (window, row, strict) with their exclusive upper
-    bounds. real_sizes: unpadded sizes of the axes of weights; chunks beyond them are zero and left out of
-    the step key. inputs: boundary and row tensors, in the order in which their commitments appear in the public
-    inputs; `dynamic_input` is the one that has one chunk per window 0..window (attention), if any.
+    bounds, in the order in which a statement lists them. real_sizes: unpadded sizes of the axes of weights; chunks beyond
+    them are zero and left out of the step key. inputs: boundary and row tensors, in the order in which their commitments
+    appear in the public inputs: what is read, then what is written. reads, writes: stream -> the input that holds its rows;
+    resets: streams that are zero afterwards, which no relation speaks of.
     """
 
     name: str
     own_axes: Mapping[str, Bits]
     inputs: tuple[Tensor, ...]
     operators: tuple[Any, ...]
-    public_scalars: tuple[str, ...] = ()
+    public_scalars: Mapping[str, int] = field(default_factory=dict)
     weights: tuple[Tensor, ...] = ()
     real_sizes: Mapping[str, int] = field(default_factory=dict)
     reads: Mapping[str, str] = field(default_factory=dict)
@@ -253,6 +246,11 @@ class Program:
         if duplicates:
             raise ValueError(f"program {self.name}: relations declared twice: {sorted(duplicates)}")
         return relations
+
+    @property
+    def written(self) -> tuple[Tensor, ...]:
+        """The inputs that the statement claims to follow from the others."""
+        return tuple(tensor for tensor in self.inputs if tensor.name in self.writes.values())
 
     @property
     def has_context(self) -> bool:
@@ -359,7 +357,6 @@ __all__ = [
     "CONTEXT_BITS",
     "ROW_BITS",
     "WINDOW_BITS",
-    "WINDOW_ROW",
     "WINDOW_ROWS",
     "Kind",
     "Operator",

@@ -171,14 +171,14 @@ class _Prover:
             values = self.integers.get(tensor.name)
             if tensor.kind in (Kind.BOUNDARY, Kind.ROW):
                 assert values is not None
-                count = self.statement.publics["window"] + 1 if "context" in tensor.axes else 1
-                chunks: Sequence[np.ndarray] = boundary_chunks(tensor, values, count)
+                publics = self.statement.publics
+                chunks: Sequence[np.ndarray] = boundary_chunks(self.plan, tensor, values, publics, mu)
             elif tensor.kind is Kind.WEIGHT:
                 assert values is not None
                 chunks = split_chunks(values.reshape(-1), self.plan.weight_chunks(tensor, mu), mu)
             elif tensor.kind is Kind.CONSTANT:
                 assert values is not None
-                chunks = [values.reshape(-1)]
+                chunks = split_chunks(values.reshape(-1), self.plan.constant_chunks(tensor, mu), mu)
             else:
                 continue
             self.chunks.update({(tensor.name, index): chunk for index, chunk in enumerate(chunks)})

@@ -114,7 +114,7 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
         len(relations) << plan.width(domain).resolve(context_bits)
         for domain, relations in plan.lookups.items()
     )
-    powers = len(plan.sent) + (plan.output is not None)
+    powers = len(plan.sent) + len(plan.short_outputs(chunk_bits))
     terms = [
         _term("beta: lookup rows as one number", 2 * tables, f"2 x {tables} table rows"),
         _term(
@@ -152,25 +152,22 @@ def embedding_soundness(channel_bits: int) -> Soundness:
 
 
 def _output_terms(plan: Plan, chunk_bits: int) -> list[SoundnessTerm]:
-    """What the output's chunk holds beyond its length: a multilinear polynomial of mu variables at (rho, r)."""
-    if plan.output is None or plan.fills_chunk(chunk_bits):
-        return []
-    why = f"{chunk_bits} variables of the output's chunk"
-    return [_term("rho, r: nothing beyond the output", chunk_bits, why)]
+    """What an output's chunk holds outside its place: a polynomial of degree mu at (rho, r), which has mu variables."""
+    count = len(plan.short_outputs(chunk_bits))
+    why = f"{chunk_bits} variables of each of {count} outputs' chunks"
+    return [_term("rho, r: nothing outside the outputs", count * chunk_bits, why)]
 
 
 def _uniqueness_terms(plan: Plan, powers: int, chunk_bits: int) -> list[SoundnessTerm]:
-    """What the output's commitment holds beyond its chunk, of degree 2^mu and more (docs/uniqueness.md).
+    """What an output's commitment holds beyond its chunk, of degree 2^mu and more (docs/uniqueness.md).
 
     One power of eta multiplies the output's chunk alone. Its coefficient, at a row beyond the chunk, is a product of two
     polynomials in q: of degree mu (where the claim is) and mu / 2 (the row at the last coordinates). It is not zero
-    itself unless the first coordinate of rho is.
+    itself unless the first coordinate of rho is the first bit of the place.
     """
-    if plan.output is None:
-        return []
-    half = chunk_bits // 2
-    why = f"a polynomial of degree {powers} in eta and {chunk_bits} + {half} in q, one value of rho"
-    return [_term("eta, q: nothing beyond the chunk", powers + chunk_bits + half + 1, why)]
+    half, count = chunk_bits // 2, len(plan.outputs)
+    why = f"{count} outputs: of degree {powers} in eta and {chunk_bits} + {half} in q, one value of rho"
+    return [_term("eta, q: nothing beyond the chunks", count * (powers + chunk_bits + half + 1), why)]
 
 
 def _opening_terms(chunk_bits: int) -> list[SoundnessTerm]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from eth_hash.auto import keccak
 
-from .argument.commitment import commit_chunks, commit_integers, split_chunks
+from .argument.commitment import commit_chunks, split_chunks
 from .argument.transcript import Transcript
 from .canonical_form import encode, step_form
 from .chunk_size import check_chunk_size
@@ -17,10 +17,12 @@ from .curve.g1 import Point, PointError, point_from_bytes, point_to_bytes
 from .curve.srs import SRS
 from .errors import BadInputError
 from .plan import Plan
-from .program import WINDOW_BITS, Kind, Program, Tensor
+from .program import WINDOW_BITS, Program, Tensor
 
-TRANSCRIPT_DOMAIN = "gainsay.step.2"
+TRANSCRIPT_DOMAIN = "gainsay.step.3"
 LARGEST_SHIFT = 16
+LARGEST_TABLE_BITS = 21
+"""Of a public table: 16,384 positions of heads of 128 channels."""
 WORD = 32
 
 
@@ -82,7 +84,7 @@ def commit_step_key(
 
 @dataclass(frozen=True)
 class VerifyingKey:
-    """A plan under an SRS. constants: commitments of the program's public tables."""
+    """A plan under an SRS. constants: commitments of the program's public tables, chunk by chunk."""
 
     plan: Plan
     chunk_bits: int
@@ -99,10 +101,16 @@ class VerifyingKey:
         constants = []
         for tensor in plan.constants:
             assert tensor.values is not None
-            bits = plan.width(tensor.axes).resolve(WINDOW_BITS)
-            if bits > srs.mu:  # before the table is made: the architecture may come from a hostile file
-                raise BadInputError(f"table {tensor.name} has 2^{bits} entries; the SRS supports 2^{srs.mu}")
-            constants.append((tensor.name, commit_integers(srs.g1, tensor.values().reshape(-1))))
+            bits = plan.width(tensor.axes).fixed
+            if (
+                bits > LARGEST_TABLE_BITS
+            ):  # before the table is made: the architecture may come from a hostile file
+                raise BadInputError(
+                    f"table {tensor.name} has 2^{bits} entries; a verifier holds at most 2^{LARGEST_TABLE_BITS}:"
+                    " take fewer positions"
+                )
+            chunks = split_chunks(tensor.values().reshape(-1), plan.constant_chunks(tensor, srs.mu), srs.mu)
+            constants += [(tensor.name, point) for point in commit_chunks(srs.g1, chunks)]
         return cls(plan, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
 
     @cached_property
@@ -113,10 +121,10 @@ class VerifyingKey:
 
 @dataclass(frozen=True)
 class Statement:
-    """One public claim: this step maps these committed inputs to that output.
+    """One public claim: this step maps the windows that it reads to those that it writes.
 
-    inputs: commitments in the order of the program's inputs; the first one of a program with context has
-    `windows` = window + 1 commitments.
+    inputs: commitments in the order of the program's inputs, one per window, or one per chunk of what is read from
+    window 0 on: the sum of the commitments of the chunk's windows up to w.
     """
 
     key: StepKey
@@ -146,26 +154,26 @@ class Statement:
         return transcript
 
 
-def input_count(program: Program, publics: Mapping[str, int]) -> int:
+def input_count(plan: Plan, publics: Mapping[str, int], chunk_bits: int) -> int:
     """Number of commitments among the public inputs."""
-    return sum(publics["window"] + 1 if "context" in tensor.axes else 1 for tensor in program.inputs)
+    return sum(plan.input_points(tensor, publics, chunk_bits) for tensor in plan.program.inputs)
 
 
-def input_chunks(program: Program, publics: Mapping[str, int]) -> list[tuple[str, int]]:
-    """(tensor, window or 0) for every commitment among the public inputs, in order."""
+def input_chunks(plan: Plan, publics: Mapping[str, int], chunk_bits: int) -> list[tuple[str, int]]:
+    """(tensor, number of its chunk) for every commitment among the public inputs, in order."""
     return [
         (tensor.name, index)
-        for tensor in program.inputs
-        for index in range(publics["window"] + 1 if "context" in tensor.axes else 1)
+        for tensor in plan.program.inputs
+        for index in range(plan.input_points(tensor, publics, chunk_bits))
     ]
 
 
-def boundary_chunks(tensor: Tensor, values: np.ndarray, count: int) -> Sequence[np.ndarray]:
-    """The flat window chunks of a boundary tensor (one chunk for a row)."""
-    if tensor.kind is Kind.ROW or "context" not in tensor.axes:
-        return [values.reshape(-1)]
-    return list(
-        values.reshape(-1, 1 << WINDOW_BITS, values.shape[-1]).reshape(
-            -1, (1 << WINDOW_BITS) * values.shape[-1]
-        )[:count]
-    )
+def boundary_chunks(
+    plan: Plan, tensor: Tensor, values: np.ndarray, publics: Mapping[str, int], chunk_bits: int
+) -> list[np.ndarray]:
+    """The flat chunks behind the commitments of an input, from its padded integers: a window in its place, zeros in front."""
+    flat = values.reshape(-1)
+    if "context" in tensor.axes:
+        return split_chunks(flat, plan.input_points(tensor, publics, chunk_bits), chunk_bits)
+    place = plan.place(tensor, publics, chunk_bits)
+    return [np.concatenate([np.zeros(place * len(flat), dtype=flat.dtype), flat]) if place else flat]

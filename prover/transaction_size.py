@@ -108,7 +108,7 @@ def _key_bytes(key: VerifyingKey) -> int:
 def _points(key: VerifyingKey, positions: int) -> int:
     """Commitments that the verifier multiplies."""
     shape = _shape(key, positions)
-    inputs = input_count(key.plan.program, {"window": -(-positions // WINDOW_ROWS) - 1})
+    inputs = input_count(key.plan, {"window": -(-positions // WINDOW_ROWS) - 1}, key.chunk_bits)
     return _key_bytes(key) // _POINT + len(key.constants) + inputs + shape.commitments + shape.inverses
 
 

@@ -53,8 +53,12 @@ def chunk_commitments(
     """The commitment behind every chunk key: public inputs, step key, constants, and the proof's own."""
     plan, mu = verifying_key.plan, verifying_key.chunk_bits
     context_bits = statement.context_bits(plan)
-    result: dict[Hashable, Point] = {(name, 0): point for name, point in verifying_key.constants}
-    result.update(zip(input_chunks(plan.program, statement.publics), statement.inputs, strict=True))
+    result: dict[Hashable, Point] = {}
+    constant_points = iter(verifying_key.constants)
+    for tensor in plan.constants:
+        for index in range(plan.constant_chunks(tensor, mu)):
+            result[tensor.name, index] = next(constant_points)[1]
+    result.update(zip(input_chunks(plan, statement.publics, mu), statement.inputs, strict=True))
     key_points = iter(statement.key.points)
     for tensor in plan.program.weights:
         for index in range(plan.weight_chunks(tensor, mu)):
@@ -68,18 +72,17 @@ def chunk_commitments(
 
 def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
     """Public inputs are the caller's, but may come from a file: reject what is not a statement at all."""
-    program = verifying_key.plan.program
+    plan = verifying_key.plan
+    program = plan.program
     if set(statement.publics) != set(program.public_scalars):
         raise BadInputError(
-            f"a {program.name} statement needs exactly the public integers {program.public_scalars}"
+            f"a {program.name} statement needs exactly the public integers {tuple(program.public_scalars)}"
         )
-    for name, value in statement.publics.items():
-        limit = {"row": 1 << program.axes["row"].fixed, "strict": 2, "window": _window_limit(verifying_key)}[
-            name
-        ]
+    for name, limit in program.public_scalars.items():
+        value = statement.publics[name]
         if not 0 <= value < limit:
             raise BadInputError(f"public integer {name} is {value}; it must be in 0..{limit - 1}")
-    if len(statement.inputs) != input_count(program, statement.publics):
+    if len(statement.inputs) != input_count(plan, statement.publics, verifying_key.chunk_bits):
         raise BadInputError(
             f"a {program.name} statement has {len(statement.inputs)} commitments; check the window"
         )
@@ -91,8 +94,3 @@ def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
         raise BadInputError(
             f"the step key must have the shifts {program.parameters}, each in 1..{LARGEST_SHIFT}"
         )
-
-
-def _window_limit(verifying_key: VerifyingKey) -> int:
-    axes = verifying_key.plan.axes
-    return 1 << (axes["position"] - axes["row"]).fixed if "position" in axes else 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from prover.plan import Evaluation, Plan, PointPart, Slice
-from prover.program import Kind
+from prover.program import Kind, Tensor
 from prover.relations import Bits, PublicBits
 from prover.statement import VerifyingKey
 
 from .final_value import slice_start
 from .function import Function
-from .layout import TOP_BITS, Region, StepLayout, chunk_variables, describe, width, words_after
+from .layout import TOP_BITS, Region, StepLayout, describe, width, words_after
 
 
 def chunk_count(entries: int, variables: Bits, chunk_bits: int) -> str:
@@ -26,8 +26,13 @@ class ClaimSections:
         self.key, self.layout = key, layout
         self.plan: Plan = key.plan
         self.mu = key.chunk_bits
-        self.has_context = self.plan.program.has_context
-        self.windows = "add(mload(PUBLIC_WINDOW), 1)"
+
+    def input_points(self, tensor: Tensor) -> str:
+        """Yul for the number of commitments of an input."""
+        if "context" not in tensor.axes:
+            return "1"
+        bits = self.plan.place_bits(tensor, self.mu)
+        return f"add(shr({bits}, mload(PUBLIC_WINDOW)), 1)"
 
     def chunks(self, phase: int) -> list[tuple[str, str]]:
         """(Yul for the number of commitments, its zone) of every zone of a phase."""
@@ -126,67 +131,77 @@ class ClaimSections:
         if tensor.kind is Kind.WEIGHT:
             return self.layout.weight_coefficients[tensor.name], str(self.plan.weight_chunks(tensor, self.mu))
         if tensor.kind is Kind.CONSTANT:
-            return self.layout.constant_coefficients[tensor.name], "1"
-        return self.layout.input_coefficients[tensor.name], self.windows if "context" in tensor.axes else "1"
+            return self.layout.constant_coefficients[tensor.name], str(
+                self.plan.constant_chunks(tensor, self.mu)
+            )
+        return self.layout.input_coefficients[tensor.name], self.input_points(tensor)
 
     def single_claims(self) -> Function:
         """Coefficients from the other evaluations; those at the same point share their eq."""
         function = Function(
             "combine_single_claims()",
-            "Coefficients from the evaluations at points of their own, and of the output.",
+            "Coefficients from the evaluations at points of their own, and of the outputs.",
         )
         lines = function.lines
         lines += ["let end", "let weight", "let top"]
         packed = set(self._packed())
-        known: dict[tuple[tuple[int, int], tuple[PointPart, ...], int], list[Evaluation]] = {}
+        known: dict[tuple[tuple[int, int], int, tuple[PointPart, ...]], list[Evaluation]] = {}
         for evaluation in self.plan.evaluations:
             if evaluation in packed:
                 continue
             zone = self.plan.zone_of(evaluation.tensor)
             slot = (0, 0) if zone is None else self.plan.zones[zone].slot(evaluation.tensor)
-            known.setdefault((slot, evaluation.parts, chunk_variables(self.key, evaluation)), []).append(
-                evaluation
-            )
-        for (slot, _, limit), members in known.items():
+            known.setdefault((slot, self._place_bits(evaluation), evaluation.parts), []).append(evaluation)
+        for (slot, place_bits, _), members in known.items():
             first = members[0]
             names = ", ".join(evaluation.tensor for evaluation in members)
             lines.append(f"// {names} {describe(first.parts)}")
-            lines += self._point(slot, first)
-            variables = "MU" if limit == self.mu else limit
-            lines.append(f"weight, top := claim_eq(end, {variables}, {width(self._shared(first))})")
+            lines += self._point(slot, place_bits, first)
+            lines.append(f"weight, top := claim_eq(end, {width(self._shared(first))})")
             for evaluation in members:
                 region, count = self._commitments(evaluation)
                 lines.append(
                     f"spread(mulmod(weight, {self._factor(evaluation)}, r), top, {count}, {region.name})"
                 )
-        lines += self._output_is_short()
+        for index, output in enumerate(self.plan.short_outputs(self.mu)):
+            lines += self._output_is_alone(output, len(self.plan.sent) + 1 + index)
         return function
 
-    def _output_is_short(self) -> list[str]:
-        """eta^(s+1) (eq(f, q_front) - prod (1 - f_j) (1 - q_j)) eq(r, q): what the output's chunk holds beyond its
-        length is zero; f are the first coordinates of rho."""
-        output, own = self.plan.output, self.plan.output_bits
-        if output is None or own == self.mu:  # one that fills its chunk is sent
-            return []
+    def _output_is_alone(self, output: Evaluation, power: int) -> list[str]:
+        """eta^power (eq(f, q_front) - eq(place, f) eq(place, q_front)) eq(r, q): what the output's chunk holds outside its
+        place is zero; f are the first coordinates of rho."""
+        own, place = self.plan.output_bits(output), self.layout.input_coefficients[output.tensor].name
         front = self.mu - own
-        place = self.layout.input_coefficients[output.tensor].name
-        factor = f"mload({words_after(self.layout.eta_powers.name, Bits(len(self.plan.sent) + 1))})"
-        zero = f"mload({words_after(self.layout.eq_zero.name, Bits(own))})"
+        factor = f"mload({words_after(self.layout.eta_powers.name, Bits(power))})"
         behind = f"mload({words_after(self.layout.eq_point.name, Bits(own))})"
+        if self._place_bits(output):
+            first = f"eq_bits(end, mload(PUBLIC_WINDOW), {front})"
+            second = f"eq_bits(REDUCED, mload(PUBLIC_WINDOW), {front})"
+        else:
+            first = f"product_of_complements(end, {front})"
+            second = f"mload({words_after(self.layout.eq_zero.name, Bits(own))})"
         return [
-            f"// {output.tensor} is zero beyond its length",
+            f"// {output.tensor} is zero outside its place",
             "end := sub(RHO_END, shl(5, mload(ROUNDS)))",
-            f"weight := mulmod(product_of_complements(end, {front}), {zero}, r)",
+            f"weight := mulmod({first}, {second}, r)",
             f"weight := addmod(eq_slices(end, REDUCED, {front}), sub(r, weight), r)",
             f"weight := mulmod(mulmod(weight, {behind}, r), {factor}, r)",
             f"mstore({place}, addmod(mload({place}), weight, r))",
         ]
 
-    def _point(self, slot: tuple[int, int], evaluation: Evaluation) -> list[str]:
+    def _place_bits(self, evaluation: Evaluation) -> int:
+        """Bits of the place of the statement's own window, where the tensor is one."""
+        tensor = self.plan.tensors[evaluation.tensor]
+        return 0 if "context" in tensor.axes else self.plan.place_bits(tensor, self.mu)
+
+    def _point(self, slot: tuple[int, int], place_bits: int, evaluation: Evaluation) -> list[str]:
         """Statements that write the coordinates of a claim."""
         lines, place = [], "CLAIM_POINT"
         if slot[1]:
             lines.append(f"end := append_bits({place}, {slot[0]}, {slot[1]}) // its slot")
+            place = "end"
+        if place_bits:
+            lines.append(f"end := append_bits({place}, mload(PUBLIC_WINDOW), {place_bits}) // its place")
             place = "end"
         for part in _merged(evaluation):
             count = width(part.width)
@@ -228,10 +243,8 @@ class ClaimSections:
         lines.append("// public inputs")
         lines.append(f"let data := add(mload(INPUT_DATA), {hex(32 * len(program.public_scalars))})")
         for tensor in program.inputs:
-            count = self.windows if "context" in tensor.axes else "1"
-            lines.append(
-                f"data := accumulate(data, {self.layout.input_coefficients[tensor.name].name}, {count}) // {tensor.name}"
-            )
+            place, count = self.layout.input_coefficients[tensor.name].name, self.input_points(tensor)
+            lines.append(f"data := accumulate(data, {place}, {count}) // {tensor.name}")
         if program.weights:
             lines.append("// step key")
             lines.append(f"data := add(mload(KEY_DATA), {hex(32 * len(program.parameters))})")
@@ -246,9 +259,15 @@ class ClaimSections:
             lines.append(f"data := accumulate(data, {region.name}, {self._zone_chunks(index)})")
         if self.key.constants:
             lines.append("// public tables")
-        for name, (x, y) in self.key.constants:
-            coefficient = f"mload({self.layout.constant_coefficients[name].name})"
-            lines.append(f"accumulate_point({x:#066x}, {y:#066x}, {coefficient}) // {name}")
+        points = iter(self.key.constants)
+        for tensor in self.plan.constants:
+            chunks = self.plan.constant_chunks(tensor, self.mu)
+            for index in range(chunks):
+                name, (x, y) = next(points)
+                place = words_after(self.layout.constant_coefficients[name].name, Bits(index))
+                text = f"accumulate_point({x:#066x}, {y:#066x}, mload({place}))"
+                # of a table of positions one chunk takes part; that these points are valid, nobody doubts
+                lines.append(f"{text if chunks == 1 else f'if mload({place}) {{ {text} }}'} // {name}")
         return function
 
 

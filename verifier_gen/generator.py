@@ -27,7 +27,7 @@ from .claim_sections import ClaimSections
 from .errors import GeneratorError
 from .final_value import FinalValue
 from .function import INDENT
-from .layout import MEMORY_START, OPENING, TOP_BITS, StepLayout
+from .layout import MEMORY_START, OPENING, TOP_BITS, StepLayout, eta_count
 from .statement_section import statement_functions
 
 SOLIDITY_VERSION = "0.8.34"
@@ -40,22 +40,21 @@ INSECURE_WARNING = (
 )
 
 CONTRACTS = {
-    "mlp": "MlpVerifier",
+    "positions": "PositionsVerifier",
+    "keys_values": "KeysValuesVerifier",
     "attention": "AttentionVerifier",
+    "mlp": "MlpVerifier",
     "head": "HeadVerifier",
     "embedding": "EmbeddingVerifier",
 }
 """Statement kind -> contract (the file is named after it)."""
 
 _TITLES = {
-    "mlp": "The gated feed-forward step of one window",
-    "attention": "The attention step of one window, over all windows up to it",
+    "positions": "Learned positions added to one window",
+    "keys_values": "Keys and values of one window",
+    "attention": "The attention step of one window, over the keys and values of all windows up to it",
+    "mlp": "The feed-forward step of one window",
     "head": "The chosen token's logit beats the rival's at one row",
-}
-_INPUTS = {
-    "mlp": "[before.x, before.y, after.x, after.y]",
-    "attention": "[w, x_0.x, x_0.y, ..., x_w.x, x_w.y, after.x, after.y]",
-    "head": "[row, strict, chosen.x, chosen.y, rival.x, rival.y, window.x, window.y]",
 }
 LABELS = (
     "statement",
@@ -77,7 +76,7 @@ _ERRORS = ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "Degener
 
 
 def generate_sources(config: ModelConfig, srs: SRS) -> dict[str, str]:
-    """File name -> Solidity source of the four verifiers of an architecture under an SRS.
+    """File name -> Solidity source of the verifiers of an architecture under an SRS.
 
     Raises GeneratorError when the shape is one that generated verifiers do not support.
     """
@@ -120,7 +119,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "interface": _template("interface.sol", {}),
         "title": _TITLES[program.name],
         "contract": CONTRACTS[program.name],
-        "inputs_layout": _INPUTS[program.name],
+        "inputs_layout": _inputs_layout(key),
         "key_layout": _key_layout(key),
         "proof_layout": "commitments, rounds, evaluations, reduction rounds, opening (prover/proof.py)",
         "scalar_modulus": hex(SCALAR_MODULUS),
@@ -131,7 +130,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "memory_start": hex(MEMORY_START),
         "labels": _labels(TRANSCRIPT_DOMAIN, key.digest, key.srs_digest),
         "power_count": key.plan.powers,
-        "eta_count": len(key.plan.sent) + 2,
+        "eta_count": eta_count(key),
         "top_bits": TOP_BITS,
     }
     parts = {
@@ -199,6 +198,16 @@ def _labels(domain: str, key_digest: bytes, srs_digest: bytes) -> str:
         **{f"LABEL_{label.replace('.', '_').upper()}": f"{label_word(label):064x}" for label in LABELS},
     }
     return "\n".join(f"    uint256 private constant {name} = 0x{value};" for name, value in constants.items())
+
+
+def _inputs_layout(key: VerifyingKey) -> str:
+    """The words of the public inputs, for the contract's documentation."""
+    words = list(key.plan.program.public_scalars)
+    for tensor in key.plan.program.inputs:
+        bits = key.plan.place_bits(tensor, key.chunk_bits)
+        several = f" of each chunk of 2^{bits} windows up to the window's" if "context" in tensor.axes else ""
+        words.append(f"{tensor.name} (x, y{several})")
+    return f"[{', '.join(words)}]"
 
 
 def _key_layout(key: VerifyingKey) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from prover.plan import Evaluation, PointPart, Slice
-from prover.program import WINDOW_BITS, Kind
+from prover.program import WINDOW_BITS
 from prover.relations import Bits, PublicBits
 from prover.statement import VerifyingKey
 
@@ -137,11 +137,11 @@ class StepLayout:
         plan, mu = key.plan, key.chunk_bits
         program = plan.program
         self.mu = mu
-        t = self.largest_context_bits = plan.axes["position"].fixed if program.has_context else WINDOW_BITS
+        t = self.largest_context_bits = largest_context_bits(key)
         self.memory = Memory()
         allocate = self.memory.allocate
         rounds = plan.variables(t)
-        windows = 1 << (t - WINDOW_BITS)
+        last = {"window": (1 << (t - WINDOW_BITS)) - 1}
 
         # --- scalars of the statement and of the protocol
         for name, meaning in _SCALARS:
@@ -156,8 +156,8 @@ class StepLayout:
         self.alpha_powers = allocate("ALPHA_POWERS", plan.powers, "alpha^0, alpha^1, ...")
         self.eta_powers = allocate(
             "ETA_POWERS",
-            len(plan.sent) + 2,
-            "[k + 1]: factor of evaluation k that is sent; the last: of the output",
+            eta_count(key),
+            "[k + 1]: factor of evaluation k that is sent; then: of the outputs that are shorter than a chunk",
         )
         self.opened = allocate("OPENED", len(plan.opened), "factors of the evaluations that are not sent")
         self.rho = allocate("RHO", rounds, "rho, ends at RHO_END")
@@ -186,12 +186,15 @@ class StepLayout:
         }
         self.input_coefficients = {
             tensor.name: allocate(
-                f"C_{tensor.name.upper()}", windows if "context" in tensor.axes else 1, "public input"
+                f"C_{tensor.name.upper()}", plan.input_points(tensor, last, mu), "public input"
             )
             for tensor in program.inputs
         }
         self.constant_coefficients = {
-            name: allocate(f"C_{name.upper()}", 1, "public table") for name, _ in key.constants
+            tensor.name: allocate(
+                f"C_{tensor.name.upper()}", plan.constant_chunks(tensor, mu), "public table"
+            )
+            for tensor in plan.constants
         }
         self.zone_coefficients = [
             allocate(f"C_ZONE_{index}", zone.chunks(t, mu), f"committed in phase {zone.phase}")
@@ -201,8 +204,7 @@ class StepLayout:
         # --- the point of one claim, and scratch
         lengths = [self._claim_length(key, evaluation, t) for evaluation in plan.evaluations]
         allocate("CLAIM_POINT", max([mu, *lengths]), "coordinates of the claim at hand")
-        tops = [n - chunk_variables(key, e) for n, e in zip(lengths, plan.evaluations, strict=True)]
-        allocate("SCRATCH", 1 << max(0, *tops), "tables of eq")
+        allocate("SCRATCH", 1 << max(0, *(length - mu for length in lengths)), "tables of eq")
         # --- precompiles
         allocate("SUM", 2, "the running combination; SUM and TERM are the input of ecAdd")
         allocate("TERM", 2, "")
@@ -225,8 +227,10 @@ class StepLayout:
 
     def _claim_length(self, key: VerifyingKey, evaluation: Evaluation, t: int) -> int:
         """Coordinates of a single claim, its slot included."""
-        zone = key.plan.zone_of(evaluation.tensor)
+        zone, tensor = key.plan.zone_of(evaluation.tensor), key.plan.tensors[evaluation.tensor]
         slot_bits = 0 if zone is None else key.plan.zones[zone].slot(evaluation.tensor)[1]
+        if "context" not in tensor.axes:
+            slot_bits += key.plan.place_bits(tensor, key.chunk_bits)
         return slot_bits + sum(part.width.resolve(t) for part in evaluation.parts)
 
     def _evaluation_regions(self, key: VerifyingKey) -> list[Region]:
@@ -240,12 +244,15 @@ class StepLayout:
         return regions
 
 
-def chunk_variables(key: VerifyingKey, evaluation: Evaluation) -> int:
-    """Variables of one chunk of the tensor: windows are chunks of their own."""
-    tensor = key.plan.tensors[evaluation.tensor]
-    if tensor.kind is Kind.BOUNDARY and "context" in tensor.axes:
-        return WINDOW_BITS + key.plan.axes["channel"].fixed
-    return key.chunk_bits
+def largest_context_bits(key: VerifyingKey) -> int:
+    """t of the last window of the longest sequence."""
+    program = key.plan.program
+    return WINDOW_BITS + ((program.public_scalars["window"] - 1).bit_length() if program.has_context else 0)
+
+
+def eta_count(key: VerifyingKey) -> int:
+    """How many powers of eta there are, the zeroth included."""
+    return 1 + len(key.plan.sent) + len(key.plan.short_outputs(key.chunk_bits))
 
 
 def describe(parts: Sequence[PointPart]) -> str:

@@ -11,15 +11,6 @@ from .function import Function
 from .layout import OPENING_BYTES, StepLayout, largest
 
 
-def public_limit(key: VerifyingKey, name: str) -> int:
-    """Exclusive upper bound of a public integer, as in prover.verify."""
-    axes = key.plan.axes
-    limits = {"row": 1 << axes["row"].fixed, "strict": 2}
-    if "position" in axes:
-        limits["window"] = 1 << (axes["position"] - axes["row"]).fixed
-    return limits[name]
-
-
 def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSections) -> list[Function]:
     """plan_statement, plan_proof and absorb_statement."""
     plan, mu = key.plan, key.chunk_bits
@@ -32,19 +23,19 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
     lines = statement.lines
     key_bytes = 32 * len(program.parameters) + 64 * sum(plan.weight_chunks(w, mu) for w in program.weights)
     lines.append(f"if iszero(eq(key_length, {key_bytes})) {{ reject(WRONG_LENGTH) }}")
-    fixed_inputs = sum(1 for tensor in program.inputs if "context" not in tensor.axes)
-    moving_inputs = len(program.inputs) - fixed_inputs
-    if program.has_context:
+    moving = [tensor for tensor in program.inputs if "context" in tensor.axes]
+    count = str(scalars + 2 * (len(program.inputs) - len(moving)))
+    for tensor in moving:
+        count = f"add({count}, shl(1, {sections.input_points(tensor)}))"
+    if moving:
         lines.append(f"if lt(input_count, {scalars}) {{ reject(WRONG_LENGTH) }}")
-        count = f"add({scalars + 2 * fixed_inputs}, mul({2 * moving_inputs}, {sections.windows}))"
     else:
-        count = str(scalars + 2 * fixed_inputs)
         lines.append(f"if iszero(eq(input_count, {count})) {{ reject(WRONG_LENGTH) }}")
-    for index, name in enumerate(program.public_scalars):
+    for index, (name, bound) in enumerate(program.public_scalars.items()):
         place = layout.publics[name].name
         lines.append(f"mstore({place}, calldataload(add(mload(INPUT_DATA), {hex(32 * index)})))")
-        lines.append(f"if iszero(lt(mload({place}), {public_limit(key, name)})) {{ reject(OUT_OF_RANGE) }}")
-    if program.has_context:
+        lines.append(f"if iszero(lt(mload({place}), {bound})) {{ reject(OUT_OF_RANGE) }}")
+    if moving:
         lines.append(f"if iszero(eq(input_count, {count})) {{ reject(WRONG_LENGTH) }}")
     for index, name in enumerate(program.parameters):
         place = layout.parameters[name].name

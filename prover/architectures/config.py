@@ -67,16 +67,12 @@ class MatrixRule:
 
 @dataclass(frozen=True)
 class VectorRule:
-    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1).
-
-    first_layer_only: all other layers have zeros (learned positions).
-    """
+    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1)."""
 
     shape: tuple[int, ...]
     scale: int
     bits: int
     factor: float = 1.0
-    first_layer_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -261,7 +257,7 @@ class ModelConfig(ABC):
         return {name: rule for step in self.steps.values() for name, rule in step.vectors.items()}
 
     @property
-    def unlayered(self) -> frozenset[str]:
+    def first_layer_weights(self) -> frozenset[str]:
         """Weights of steps in front of the layers: kept with the first layer's, and zero in every other."""
         return frozenset(name for step in self.steps.values() if step.once for name in step.vectors)
 

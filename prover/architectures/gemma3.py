@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from ..operators.rotary import RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import HeadRule, ModelConfig, Scales, Step, StepKind, number
-from .steps import HEAD_ROW, OWN_ROWS, Heads, attention_step, head_step, mlp_step
+from .steps import HEAD_ROW, Heads, attention_step, head_step, keys_values_step, mlp_step
 
 LOCAL, GLOBAL = parts.LOCAL, parts.GLOBAL
 
@@ -62,39 +63,61 @@ class Gemma3Config(ModelConfig):
         return float(self.hidden**0.5)
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
-        return {parts.LAYER_KIND: self.layer_kinds[layer]} if kind == "attention" else {}
+        rotates = kind in ("keys_values", "attention")
+        return {parts.LAYER_KIND: self.layer_kinds[layer]} if rotates else {}
 
     @cached_property
     def steps(self) -> dict[str, Step]:
         if len(self.layer_kinds) != self.layers:
             raise ValueError(f"{len(self.layer_kinds)} layer kinds for {self.layers} layers")
-        return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
+        return {
+            "keys_values": keys_values(self),
+            "attention": attention(self),
+            "mlp": mlp(self),
+            "head": head(self),
+        }
+
+    @property
+    def geometry(self) -> Heads:
+        """The heads of attention."""
+        return Heads.of(self.heads, self.kv_heads, self.head_size, self.max_positions, self.attention_scale)
+
+    def rotations(self, heads: Heads) -> tuple[RotaryTable, ...]:
+        """The rotary tables of local and of global layers."""
+        return (
+            parts.rotary_table(heads, self.local_rope_base, prefix="local_"),
+            parts.rotary_table(heads, self.rope_base, self.rope_divisors, prefix="global_"),
+        )
+
+
+def keys_values(config: Gemma3Config) -> Step:
+    """Keys and values of a window."""
+    heads = config.geometry
+    return keys_values_step(
+        config,
+        heads,
+        parts.rms_norm(config, Ref("before"), ("row",), "attention_norm"),
+        parts.projection(config, heads, "key", gain=None, normed=True),
+        parts.projection(config, heads, "value", gain=None, writes="values"),
+        parts.head_norm(config, heads, "key"),
+        parts.rotary(config, heads, "key", config.rotations(heads), parts.LAYER_KIND),
+    )
 
 
 def attention(config: Gemma3Config) -> Step:
-    """Window w after = attention sub-layer of windows 0..w before."""
-    heads = Heads.of(
-        config.heads, config.kv_heads, config.head_size, config.max_positions, config.attention_scale
-    )
-    tables = (
-        parts.rotary_table(heads, config.local_rope_base, prefix="local_"),
-        parts.rotary_table(heads, config.rope_base, config.rope_divisors, prefix="global_"),
-    )
+    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
+    heads = config.geometry
     return attention_step(
         config,
         heads,
-        parts.rms_norm(config, Ref("before"), ("context",), "attention_norm"),
+        parts.rms_norm(config, Ref("before"), ("row",), "attention_norm"),
         parts.projection(config, heads, "query", gain=None, normed=True),
-        parts.projection(config, heads, "key", gain=None, normed=True),
-        parts.projection(config, heads, "value", gain=None),
         parts.head_norm(config, heads, "query"),
-        parts.head_norm(config, heads, "key"),
-        parts.rotary(config, heads, "query", tables, parts.LAYER_KIND),
-        parts.rotary(config, heads, "key", tables, parts.LAYER_KIND),
-        parts.attend(config, heads, "rotated_query", "rotated_key", normed=True, reach=config.sliding_window),
+        parts.rotary(config, heads, "query", config.rotations(heads), parts.LAYER_KIND),
+        parts.attend(config, heads, "rotated_query", normed=True, reach=config.sliding_window),
         parts.attention_output(config, heads, normed=True),
         parts.post_norm(config, "post_attention_norm"),
-        parts.residual(config, Ref("before", OWN_ROWS)),
+        parts.residual(config),
     )
 
 
@@ -107,7 +130,7 @@ def mlp(config: Gemma3Config) -> Step:
         *parts.gated_unit(config, config.feed_forward, "gelu_tanh", gain=None),
         parts.mlp_output(config, config.feed_forward, "product", normed=True),
         parts.post_norm(config, "post_mlp_norm"),
-        parts.residual(config, Ref("before")),
+        parts.residual(config),
     )
 
 

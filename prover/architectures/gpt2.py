@@ -1,6 +1,6 @@
 """The GPT-2 family: LayerNorm, learned positions, full multi-head attention, GELU, biases everywhere, tied head.
 
-    x = E[token] + P[position]                               (P is added in front of the first layer)
+    x = E[token] + P[position]
     n = LayerNorm(x);  q, k, v = n W_q + b_q, n W_k + b_k, n W_v + b_v
     x = x + attend(q, k, v) W_o + b_o
     n = LayerNorm(x);  x = x + gelu_tanh(n W_up + b_up) W_down + b_down
@@ -9,8 +9,8 @@
 Gain and bias of a norm are folded into the matrix behind it; the last norm's bias becomes one number per token, kept
 in the first padded channel of its head row.
 
-Learned positions are weights of the attention step: x = before + P, zero in every layer but the first. So boundary 0
-holds token embeddings alone, as in every family, and x is virtual: no commitment, no range check of its own.
+Learned positions are added by a step of their own, in front of the first layer. So boundary 0 holds token embeddings
+alone, as in every family.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from ..program import Kind, Tensor
 from ..relations import Ref
 from . import parts
-from .config import HeadRule, ModelConfig, Scales, Step, VectorRule, number
-from .steps import HEAD_ROW, OWN_ROWS, Heads, Part, attention_step, head_step, mlp_step
+from .config import HeadRule, ModelConfig, Scales, Step, number
+from .steps import (
+    HEAD_ROW,
+    Heads,
+    attention_step,
+    head_step,
+    keys_values_step,
+    mlp_step,
+    positions_step,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,36 +59,51 @@ class Gpt2Config(ModelConfig):
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
+        return {
+            "positions": positions(self),
+            "keys_values": keys_values(self),
+            "attention": attention(self),
+            "mlp": mlp(self),
+            "head": head(self),
+        }
+
+    @property
+    def geometry(self) -> Heads:
+        """The heads of attention. Raises ValueError when they do not divide the channels."""
+        if self.hidden % self.heads:
+            raise ValueError(f"{self.hidden} channels do not divide among {self.heads} heads")
+        return Heads.of(self.heads, self.heads, self.head_size, self.max_positions)
+
+
+def positions(config: Gpt2Config) -> Step:
+    """Window after = window before, learned positions added."""
+    heads = config.geometry
+    return positions_step(config, heads, parts.learned_positions(config, heads))
+
+
+def keys_values(config: Gpt2Config) -> Step:
+    """Keys and values of a window."""
+    heads = config.geometry
+    return keys_values_step(
+        config,
+        heads,
+        parts.layer_norm(config, Ref("before"), ("row",)),
+        parts.projection(config, heads, "key", bias=True, norm_bias=True, writes="keys"),
+        parts.projection(config, heads, "value", bias=True, norm_bias=True, writes="values"),
+    )
 
 
 def attention(config: Gpt2Config) -> Step:
-    """Window w after = attention sub-layer of windows 0..w before, learned positions added."""
-    if config.hidden % config.heads:
-        raise ValueError(f"{config.hidden} channels do not divide among {config.heads} heads")
-    heads = Heads.of(config.heads, config.heads, config.head_size, config.max_positions)
-    positions = Part(
-        (),
-        (Tensor("positions", ("position", "channel"), Kind.WEIGHT),),
-        vectors={
-            "positions": VectorRule(
-                (config.max_positions, config.hidden), config.residual_scale, 16, first_layer_only=True
-            )
-        },
-    )
-    x = (Ref("before"), Ref("positions", (("position", heads.context_position),)))
-    own = (Ref("before", OWN_ROWS), Ref("positions", (("position", heads.row_position),)))
+    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
+    heads = config.geometry
     return attention_step(
         config,
         heads,
-        positions,
-        parts.layer_norm(config, x, ("context",)),
+        parts.layer_norm(config, Ref("before"), ("row",)),
         parts.projection(config, heads, "query", bias=True, norm_bias=True),
-        parts.projection(config, heads, "key", bias=True, norm_bias=True),
-        parts.projection(config, heads, "value", bias=True, norm_bias=True),
-        parts.attend(config, heads, "query", "key"),
+        parts.attend(config, heads, "query"),
         parts.attention_output(config, heads, bias=True),
-        parts.residual(config, *own),
+        parts.residual(config),
     )
 
 
@@ -90,14 +112,14 @@ def mlp(config: Gpt2Config) -> Step:
     return mlp_step(
         config,
         config.feed_forward,
-        parts.layer_norm(config, (Ref("before"),), ("row",)),
+        parts.layer_norm(config, Ref("before"), ("row",)),
         parts.widening(config, config.feed_forward, "up", biased=True),
         parts.activation(config, "up", "gelu_tanh"),
         parts.mlp_output(config, config.feed_forward, "activated", bias=True),
-        parts.residual(config, Ref("before")),
+        parts.residual(config),
     )
 
 
 def head(config: Gpt2Config) -> Step:
     """At one row of the last boundary, the chosen token's logit beats the rival's."""
-    return head_step(config, parts.layer_norm(config, (HEAD_ROW,), ()))
+    return head_step(config, parts.layer_norm(config, HEAD_ROW, ()))

@@ -23,7 +23,7 @@ from ..operators.rotary import LARGEST_FACTOR, RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import ModelConfig, Step, StepKind, flag, number
-from .steps import HEAD_ROW, OWN_ROWS, Heads, attention_step, head_step, mlp_step
+from .steps import HEAD_ROW, Heads, attention_step, head_step, keys_values_step, mlp_step
 
 PROVABLE_POSITIONS = 2048
 """Longest sequence: each rotary table (positions x head size) must fit one chunk of 2^18 entries."""
@@ -80,38 +80,59 @@ class LlamaConfig(ModelConfig):
             raise ValueError(f"{len(self.layer_kinds)} layer kinds for {self.layers} layers")
         if bool(self.layer_kinds) != (self.sliding_window > 0):
             raise ValueError("local layers need both the kinds of all layers and a window")
-        return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
+        return {
+            "keys_values": keys_values(self),
+            "attention": attention(self),
+            "mlp": mlp(self),
+            "head": head(self),
+        }
+
+    @property
+    def geometry(self) -> Heads:
+        """The heads of attention."""
+        return Heads.of(self.heads, self.kv_heads, self.head_size, self.max_positions, self.score_scale)
+
+
+def keys_values(config: LlamaConfig) -> Step:
+    """Keys and values of a window."""
+    heads = config.geometry
+    tables, selector = config.rotations(heads)
+    normed, bias = config.head_norms, config.bias or config.attention_bias
+    norms = (parts.head_norm(config, heads, "key"),) if normed else ()
+    return keys_values_step(
+        config,
+        heads,
+        parts.rms_norm(config, Ref("before"), ("row",)),
+        parts.projection(config, heads, "key", normed=normed, bias=bias),
+        parts.projection(config, heads, "value", bias=bias, writes="values"),
+        *norms,
+        parts.rotary(config, heads, "key", tables, selector),
+    )
 
 
 def attention(config: LlamaConfig) -> Step:
-    """Window w after = attention sub-layer of windows 0..w before."""
-    heads = Heads.of(
-        config.heads, config.kv_heads, config.head_size, config.max_positions, config.score_scale
-    )
+    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
+    heads = config.geometry
     tables, selector = config.rotations(heads)
-    normed, bias = config.head_norms, config.bias or config.attention_bias
-    norms = (parts.head_norm(config, heads, name) for name in ("query", "key")) if normed else ()
+    normed = config.head_norms
+    norms = (parts.head_norm(config, heads, "query"),) if normed else ()
     return attention_step(
         config,
         heads,
-        parts.rms_norm(config, Ref("before"), ("context",)),
-        parts.projection(config, heads, "query", normed=normed, bias=bias),
-        parts.projection(config, heads, "key", normed=normed, bias=bias),
-        parts.projection(config, heads, "value", bias=bias),
+        parts.rms_norm(config, Ref("before"), ("row",)),
+        parts.projection(config, heads, "query", normed=normed, bias=config.bias or config.attention_bias),
         *norms,
         parts.rotary(config, heads, "query", tables, selector),
-        parts.rotary(config, heads, "key", tables, selector),
         parts.attend(
             config,
             heads,
             "rotated_query",
-            "rotated_key",
             normed=normed,
             reach=config.sliding_window or None,
             factor=config.rope_factor,
         ),
         parts.attention_output(config, heads, bias=config.attention_bias, factor=config.residual_factor),
-        parts.residual(config, Ref("before", OWN_ROWS)),
+        parts.residual(config),
     )
 
 
@@ -125,7 +146,7 @@ def mlp(config: LlamaConfig) -> Step:
         parts.mlp_output(
             config, config.feed_forward, "product", bias=config.mlp_bias, factor=config.residual_factor
         ),
-        parts.residual(config, Ref("before")),
+        parts.residual(config),
     )
 
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from ..relations import Ref
 from . import parts
 from .config import Scales, Step
 from .llama import LlamaConfig, head
-from .steps import OWN_ROWS, Heads, attention_step, mlp_step
+from .steps import attention_step, keys_values_step, mlp_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,28 +43,42 @@ class Olmo2Config(LlamaConfig):
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        return {"attention": attention(self), "mlp": mlp(self), "head": head(self)}
+        return {
+            "keys_values": keys_values(self),
+            "attention": attention(self),
+            "mlp": mlp(self),
+            "head": head(self),
+        }
+
+
+def keys_values(config: Olmo2Config) -> Step:
+    """Keys and values of a window."""
+    heads, bias = config.geometry, config.attention_bias
+    tables, selector = config.rotations(heads)
+    return keys_values_step(
+        config,
+        heads,
+        parts.projection(config, heads, "key", x="before", gain=None, normed=True, bias=bias),
+        parts.projection(config, heads, "value", x="before", gain=None, bias=bias, writes="values"),
+        parts.head_norm(config, heads, "key", whole=True),
+        parts.rotary(config, heads, "key", tables, selector),
+    )
 
 
 def attention(config: Olmo2Config) -> Step:
-    """Window w after = attention sub-layer of windows 0..w before."""
-    heads = Heads.of(config.heads, config.kv_heads, config.head_size, config.max_positions)
+    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
+    heads, bias = config.geometry, config.attention_bias
     tables, selector = config.rotations(heads)
-    bias = config.attention_bias
     return attention_step(
         config,
         heads,
         parts.projection(config, heads, "query", x="before", gain=None, normed=True, bias=bias),
-        parts.projection(config, heads, "key", x="before", gain=None, normed=True, bias=bias),
-        parts.projection(config, heads, "value", x="before", gain=None, bias=bias),
         parts.head_norm(config, heads, "query", whole=True),
-        parts.head_norm(config, heads, "key", whole=True),
         parts.rotary(config, heads, "query", tables, selector),
-        parts.rotary(config, heads, "key", tables, selector),
-        parts.attend(config, heads, "rotated_query", "rotated_key"),
+        parts.attend(config, heads, "rotated_query"),
         parts.attention_output(config, heads, bias=bias, normed=True),
         parts.post_norm(config, "post_attention_norm"),
-        parts.residual(config, Ref("before", OWN_ROWS)),
+        parts.residual(config),
     )
 
 
@@ -77,5 +90,5 @@ def mlp(config: Olmo2Config) -> Step:
         *parts.gated_unit(config, config.feed_forward, "silu", x="before", gain=None),
         parts.mlp_output(config, config.feed_forward, "product", normed=True),
         parts.post_norm(config, "post_mlp_norm"),
-        parts.residual(config, Ref("before")),
+        parts.residual(config),
     )

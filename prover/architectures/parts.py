@@ -12,6 +12,7 @@ from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
 from ..operators.inverse_root import ROOT_LIMBS
 from ..operators.layer_norm import LayerNorm
+from ..operators.learned_positions import LearnedPositions
 from ..operators.matmul import MatMul
 from ..operators.multiply import Multiply
 from ..operators.residual_add import ResidualAdd
@@ -22,9 +23,8 @@ from ..program import Kind, Tensor
 from ..relations import Ref
 from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
 from .config import MatrixRule, ModelConfig, VectorRule
-from .steps import CHANNELS, OWN_ROWS, Heads, Part
+from .steps import CHANNELS, KEYS, Heads, Part
 
-KEYS = ("context", "kv_group", "head_channel")
 LAYER_KIND = "layer_kind"
 """Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
 LOCAL, GLOBAL = 1, 2
@@ -57,7 +57,7 @@ def rms_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...], gain: str | Non
     return Part((norm,), (Tensor(gain, ("channel",), Kind.WEIGHT),), vectors={gain: rule})
 
 
-def layer_norm(config: ModelConfig, x: tuple[Ref, ...], rows: tuple[str, ...]) -> Part:
+def layer_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...]) -> Part:
     """normalised = (x - mean) / deviation; gain and bias are folded into the matrices that follow."""
     d = config.hidden
     epsilon = _epsilon(d * d, config.norm_epsilon, config.residual_scale)
@@ -137,6 +137,16 @@ def _epsilon(factor: int, epsilon: float, scale: int) -> int:
 # --- attention ------------------------------------------------------------------------------------------
 
 
+def learned_positions(config: ModelConfig, heads: Heads) -> Part:
+    """after = before + positions[position]."""
+    operator = LearnedPositions(
+        Ref("before"), "positions", "after", CHANNELS, heads.row_position, config.scales.residual_bits
+    )
+    rule = VectorRule((config.max_positions, config.hidden), config.residual_scale, 16)
+    table = Tensor("positions", ("position", "channel"), Kind.WEIGHT)
+    return Part((operator,), (table,), vectors={"positions": rule})
+
+
 def projection(
     config: ModelConfig,
     heads: Heads,
@@ -147,15 +157,15 @@ def projection(
     normed: bool = False,
     bias: bool = False,
     norm_bias: bool = False,
+    writes: str | None = None,
 ) -> Part:
     """query, key or value from the normalised rows, or from `before`; raw_<name> when a head norm follows (`normed`).
 
-    gain: of the norm in front, if it is folded in. bias: the matrix has one. norm_bias: the norm in front has one, which
+    writes: the stream that the result goes to. gain: of the norm in front, if it is folded in. bias: the matrix has one. norm_bias: the norm in front has one, which
     is folded into the matrix' bias.
     """
     scales = config.scales
     own = name == "query"
-    rows = Ref(x, OWN_ROWS if own else ())
     input_scale, input_bits = _read(config, x)
     shape = (heads.kv_heads, heads.queries, heads.size) if own else (heads.kv_heads, heads.size)
     axes = ("kv_group", "query", "head_channel") if own else ("kv_group", "head_channel")
@@ -176,9 +186,9 @@ def projection(
         bias=f"{name}_bias" if bias else None,
         factor=heads.query_factor if own and not normed else 1.0,
     )
-    output = f"raw_{name}" if normed else name
-    domain = HEADS if own else KEYS
-    return _matrix(rule, name, rows, output, domain, ("channel",), axes, shape, bits)
+    output = writes or (f"raw_{name}" if normed else name)
+    domain, committed = HEADS if own else KEYS, writes is None
+    return _matrix(rule, name, Ref(x), output, domain, ("channel",), axes, shape, bits, committed=committed)
 
 
 def _read(config: ModelConfig, x: str) -> tuple[int, int]:
@@ -195,10 +205,12 @@ def rotary(
     choices: tuple[RotaryTable, ...],
     selector: str | None = None,
 ) -> Part:
-    """rotated_<name>."""
-    domain, position = (HEADS, heads.row_position) if name == "query" else (KEYS, heads.context_position)
+    """rotated_query, or the stream of keys."""
+    own = name == "query"
+    domain, output = (HEADS, "rotated_query") if own else (KEYS, "keys")
     bits = config.scales.query_bits
-    return Part((Rotary(name, f"rotated_{name}", domain, position, choices, bits, selector),))
+    operator = Rotary(name, output, domain, heads.row_position, choices, bits, selector, committed=own)
+    return Part((operator,))
 
 
 def rotary_table(
@@ -219,13 +231,12 @@ def attend(
     config: ModelConfig,
     heads: Heads,
     query: str,
-    key: str,
     *,
     normed: bool = False,
     reach: int | None = None,
     factor: float = 1.0,
 ) -> Part:
-    """attended = softmax(query . key) . value, of the last `reach` positions in layers of kind 1.
+    """attended = softmax(query . keys) . values, of the last `reach` positions in layers of kind 1.
 
     normed: queries and keys have norms of their own, which bound a score whatever their widths: a norm leaves
     sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings),
@@ -240,8 +251,8 @@ def attend(
         score_bits = heads.size_bits + 2 * (scales.query_bits - 1)
     operator = Attend(
         query=query,
-        key=key,
-        value="value",
+        key="keys",
+        value="values",
         output="attended",
         shift=2 * scales.query + heads.score_shift - EXPONENTIAL_SCALE,
         offset_bits=score_bits + 2,
@@ -362,9 +373,9 @@ def mlp_output(
 # --- shared ---------------------------------------------------------------------------------------------
 
 
-def residual(config: ModelConfig, *x: Ref) -> Part:
-    """after = x + summand."""
-    return Part((ResidualAdd(x, "summand", "after", CHANNELS, config.scales.residual_bits),))
+def residual(config: ModelConfig) -> Part:
+    """after = before + summand."""
+    return Part((ResidualAdd(Ref("before"), "summand", "after", CHANNELS, config.scales.residual_bits),))
 
 
 def _back_to_channels(

@@ -37,7 +37,8 @@ class SmolLM3Config(LlamaConfig):
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
         known = super().layer_parameters(layer, kind)
-        return known | {ROTARY_KIND: self.rotary_kinds[layer]} if kind == "attention" else known
+        rotates = kind in ("keys_values", "attention")
+        return known | {ROTARY_KIND: self.rotary_kinds[layer]} if rotates else known
 
     @cached_property
     def steps(self) -> dict[str, Step]:

@@ -1,4 +1,4 @@
-"""Parts into steps: what a part is, the geometry of attention, and the axes around the parts of each kind of step."""
+"""Parts into steps: what a part is, the geometry of attention, and the axes and streams around the parts of each kind of step."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from typing import Any
 from ..operators.attend import MOST_POSITIONS
 from ..operators.head_pair import HeadPair
 from ..operators.inverse_root import LIMB_AXIS_BITS
-from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROW, WINDOW_ROWS, Kind, Program, Tensor
-from ..relations import Along, Bits, FixedBits, PublicBits, Ref, Segment
+from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROWS, Kind, Program, Tensor
+from ..relations import Along, Bits, PublicBits, Ref, Segment
+from ..streams import STREAM_ORDER
 from .config import MatrixRule, ModelConfig, Step, VectorRule, index_bits
 
 CHANNELS = ("row", "channel")
-OWN_ROWS = (("context", WINDOW_ROW),)
+KEYS = ("row", "kv_group", "head_channel")
+BEFORE = {"residual": Tensor("before", CHANNELS, Kind.BOUNDARY)}
+AFTER = {"residual": Tensor("after", CHANNELS, Kind.BOUNDARY)}
+NEW_KEYS = {name: Tensor(name, KEYS, Kind.BOUNDARY, placed=True) for name in ("keys", "values")}
+ALL_KEYS = {
+    name: Tensor(name, ("context", "kv_group", "head_channel"), Kind.BOUNDARY, placed=True)
+    for name in ("keys", "values")
+}
+"""Streams that steps read or write, each with the tensor that holds its rows."""
 HEAD_ROW = Ref("window", (("row", (PublicBits("row", ROW_BITS),)),))
 """The row of the head's window that the statement is about."""
 
@@ -87,92 +96,110 @@ class Heads:
         return index_bits(self.size)
 
     @property
-    def context_position(self) -> tuple[Segment, ...]:
-        """How an axis of positions is indexed by the context."""
-        return FixedBits(0, Bits(self.position_bits) - CONTEXT_BITS), Along("context")
-
-    @property
     def row_position(self) -> tuple[Segment, ...]:
         """How an axis of positions is indexed by the rows of the statement's window."""
         return PublicBits("window", Bits(self.position_bits) - ROW_BITS), Along("row")
 
     @property
+    def window(self) -> dict[str, int]:
+        """The public integer that numbers the windows, with its bound."""
+        return {"window": 1 << (self.position_bits - ROW_BITS.fixed)}
+
+    @property
+    def axes(self) -> dict[str, Bits]:
+        """The axes of heads and positions."""
+        return {
+            "kv_group": Bits(index_bits(self.kv_heads)),
+            "query": Bits(index_bits(self.queries)),
+            "head_channel": Bits(self.size_bits),
+            "position": Bits(self.position_bits),
+        }
+
+    @property
     def sizes(self) -> dict[str, int]:
-        """Unpadded sizes of the heads' axes."""
-        return {"kv_group": self.kv_heads, "query": self.queries, "head_channel": self.size}
+        """Unpadded sizes of those axes."""
+        return {
+            "kv_group": self.kv_heads,
+            "query": self.queries,
+            "head_channel": self.size,
+            "position": self.max_positions,
+        }
+
+
+def positions_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
+    """Window after = window before, learned positions added; once, before the layers."""
+    return _step("positions", config, parts, heads.axes, BEFORE, AFTER, heads.sizes, heads.window, once=True)
+
+
+def keys_values_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
+    """Keys and values of a window from its rows."""
+    return _step("keys_values", config, parts, heads.axes, BEFORE, NEW_KEYS, heads.sizes, heads.window)
 
 
 def attention_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
-    """Window w after = attention sub-layer of windows 0..w before."""
-    axes = {
-        "context": CONTEXT_BITS,
-        "row": ROW_BITS,
-        "channel": Bits(config.channel_bits),
-        "kv_group": Bits(index_bits(heads.kv_heads)),
-        "query": Bits(index_bits(heads.queries)),
-        "head_channel": Bits(heads.size_bits),
-        "limb": Bits(LIMB_AXIS_BITS),
-        "position": Bits(heads.position_bits),
-    }
-    inputs = (
-        Tensor("before", ("context", "channel"), Kind.BOUNDARY),
-        Tensor("after", CHANNELS, Kind.BOUNDARY),
-    )
-    sizes = {"channel": config.hidden, **heads.sizes, "position": config.max_positions}
-    return _step("attention", parts, axes, inputs, sizes, ("window",))
+    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
+    axes = {"context": CONTEXT_BITS, **heads.axes}
+    return _step("attention", config, parts, axes, BEFORE | ALL_KEYS, AFTER, heads.sizes, heads.window)
 
 
 def mlp_step(config: ModelConfig, feed_forward: int, *parts: Part) -> Step:
     """Window after = feed-forward sub-layer of the window before."""
-    axes = {
-        "row": ROW_BITS,
-        "channel": Bits(config.channel_bits),
-        "hidden": Bits(index_bits(feed_forward)),
-        "limb": Bits(LIMB_AXIS_BITS),
-    }
-    inputs = (Tensor("before", CHANNELS, Kind.BOUNDARY), Tensor("after", CHANNELS, Kind.BOUNDARY))
-    return _step("mlp", parts, axes, inputs, {"channel": config.hidden, "hidden": feed_forward})
+    axes = {"hidden": Bits(index_bits(feed_forward))}
+    return _step("mlp", config, parts, axes, BEFORE, AFTER, {"hidden": feed_forward})
 
 
 def head_step(config: ModelConfig, norm: Part) -> Step:
     """At row `row` of a window of the last boundary, the chosen token's logit beats the rival's."""
-    axes = {
-        "row": ROW_BITS,
-        "channel": Bits(config.channel_bits),
-        "limb": Bits(LIMB_AXIS_BITS),
-        "margin_limb": Bits(2),
-    }
-    inputs = (
-        Tensor("chosen", ("channel",), Kind.ROW),
-        Tensor("rival", ("channel",), Kind.ROW),
-        Tensor("window", CHANNELS, Kind.BOUNDARY),
-    )
+    rows = tuple(Tensor(name, ("channel",), Kind.ROW) for name in ("chosen", "rival"))
     bias_channel = None if config.head_rule.gain_bias is None else config.hidden
     pair = Part((HeadPair("normalised", "chosen", "rival", bias_channel),))
-    return _step("head", (norm, pair), axes, inputs, {}, ("row", "strict"))
+    window = {"residual": Tensor("window", CHANNELS, Kind.BOUNDARY)}
+    publics = {"row": WINDOW_ROWS, "strict": 2}
+    return _step("head", config, (norm, pair), {"margin_limb": Bits(2)}, window, {}, {}, publics, rows)
 
 
 def _step(
     name: str,
+    config: ModelConfig,
     parts: tuple[Part, ...],
     axes: Mapping[str, Bits],
-    inputs: tuple[Tensor, ...],
+    reads: Mapping[str, Tensor],
+    writes: Mapping[str, Tensor],
     real_sizes: Mapping[str, int],
-    public_scalars: tuple[str, ...] = (),
+    public_scalars: Mapping[str, int] | None = None,
+    rows: tuple[Tensor, ...] = (),
+    *,
+    once: bool = False,
 ) -> Step:
+    """A step with the axes and sizes that its tensors have, of those given and those that every step may have."""
+    operators = tuple(operator for part in parts for operator in part.operators)
     weights = tuple(weight for part in parts for weight in part.weights)
+    inputs = (*rows, *_in_order(reads), *_in_order(writes))
+    created = (tensor for operator in operators for tensor in operator.tensors())
+    used = {axis for tensor in (*inputs, *weights, *created) for axis in tensor.axes}
     weighted = {axis for weight in weights for axis in weight.axes}
+    known = {
+        "row": ROW_BITS,
+        "channel": Bits(config.channel_bits),
+        "limb": Bits(LIMB_AXIS_BITS),
+        **axes,
+    }
+    sizes = {"channel": config.hidden, **real_sizes}
     program = Program(
         name=name,
-        own_axes=axes,
+        own_axes={axis: width for axis, width in known.items() if axis in used},
         inputs=inputs,
-        operators=tuple(operator for part in parts for operator in part.operators),
-        public_scalars=public_scalars,
+        operators=operators,
+        public_scalars=public_scalars or {},
         weights=weights,
-        real_sizes={axis: size for axis, size in real_sizes.items() if axis in weighted},
-        reads={"residual": "before"} if any(t.name == "before" for t in inputs) else {},
-        writes={"residual": "after"} if any(t.name == "after" for t in inputs) else {},
+        real_sizes={axis: size for axis, size in sizes.items() if axis in weighted},
+        reads={stream: reads[stream].name for stream in STREAM_ORDER if stream in reads},
+        writes={stream: writes[stream].name for stream in STREAM_ORDER if stream in writes},
     )
     matrices = {name: rule for part in parts for name, rule in part.matrices.items()}
     vectors = {name: rule for part in parts for name, rule in part.vectors.items()}
-    return Step(program, matrices, vectors)
+    return Step(program, matrices, vectors, once=once)
+
+
+def _in_order(streams: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    return tuple(streams[stream] for stream in STREAM_ORDER if stream in streams)

@@ -49,7 +49,7 @@ def check_bounds(
             if rule.bias is not None:
                 _check_width(vectors[rule.bias], f"{rule.bias} of layer {layer}", rule.bias_bits)
         for name, vector_rule in config.vector_rules.items():
-            if layer > 0 and name in config.unlayered and vectors[name].any():
+            if layer > 0 and name in config.first_layer_weights and vectors[name].any():
                 raise QuantiseError(
                     f"{name} of layer {layer} is not zero, but only the first layer has it; import the model again"
                 )

@@ -146,7 +146,8 @@ def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
         if len(turning) < len(rotary[0].choices):
             kinds += ", none in some layers"
         return f"{kinds}, scaled by divisors" if _has(config, "rope_divisors") else kinds
-    return "learned" if "positions" in config.unlayered else _NONE
+    learned = sorted(config.first_layer_weights)
+    return "learned" if learned else _NONE
 
 
 def _biases(config: ModelConfig) -> str:

@@ -76,7 +76,8 @@ def quantise(
             matrices[name] = replace(made, values=keep(made.values))
         for name, vector_rule in config.vector_rules.items():
             others[name] = _quantise_vector(
-                None if index > 0 and name in config.unlayered else _vector(model, layer, name), vector_rule
+                None if index > 0 and name in config.first_layer_weights else _vector(model, layer, name),
+                vector_rule,
             )
         layers.append(matrices)
         vectors.append({name: keep(values) for name, values in others.items()})

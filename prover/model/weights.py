@@ -271,7 +271,7 @@ def _tensors(model: IntegerModel) -> dict[str, np.ndarray]:
 
 def _is_stored(config: ModelConfig, name: str, layer: int) -> bool:
     """What a step in front of the layers takes is kept with the first one, and zero in every other."""
-    return layer == 0 or name not in config.unlayered
+    return layer == 0 or name not in config.first_layer_weights
 
 
 def _scales(model: IntegerModel) -> dict[str, Any]:

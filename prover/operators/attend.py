@@ -20,14 +20,13 @@ RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSE
            context    Contraction 2 S context + remainder - S = 2 sum_u e v;  remainder >= 0 and
                       2 S - 1 - remainder >= 0 by limbs; context in range. S >= 65535, so the quotient is unique.
 REFUSED    never: z fits its digits by the widths of q and k, S by the number of rows, and a mean of values in range is
-           in range. Keys and values themselves are refused by the operators that make them, in every row of the
-           context: rows 0 .. 32 w + 31 of a statement about window w, and its zero rows behind.
+           in range. Keys and values themselves are refused by the step that writes them.
 REACH      a layer may see the last `reach` positions only. Those further back are masked like the future: the mask is
            [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
            sees everything. Both masks are closed forms and never overlap; u = t is always visible. Causality speaks of
            the whole mask.
-PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Padded context
-           rows come after every real row and are masked.
+PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Context rows behind
+           the statement's window are zero, since nobody wrote them, and masked.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 MEANING    S = sum_j x_j;  V = d sum_j x_j^2 - S^2 + epsilon;  y = floor(2^k / sqrt(V))
            n_j = requantise_half_up((d x_j - S) * y, s)
            V is d^2 times the variance (plus epsilon = d^2 * eps * 2^(2 * scale(x)), an integer), d x_j - S is d times
-           the centred value, and s = k - scale(n). x may be a sum of tensors (learned positions).
+           the centred value, and s = k - scale(n).
 BOUNDS     y < 2^32, |n| <= sqrt(d) * 2^scale(n) < 2^(bits-1). V is any integer of 2^13 squares.
            (d x_j - S)^2 <= d V, so |(d x_j - S) y| <= 2^k sqrt(d), which with the rounding fits int64 (checked when the
            operator is made).
@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 
@@ -35,7 +33,6 @@ from ..relations import (
     ProductTerm,
     Ref,
     Relation,
-    Sum,
 )
 from ..tables import Below
 from .inverse_root import InverseRoot, row_statistic
@@ -47,7 +44,7 @@ from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantis
 class LayerNorm(OperatorBase):
     """output = (x - mean) / deviation over the axis `channel`; `rows` are the other axes (possibly none)."""
 
-    x: tuple[Ref, ...]
+    x: Ref
     output: str
     rows: tuple[str, ...]
     real_channels: int
@@ -106,7 +103,7 @@ class LayerNorm(OperatorBase):
         return (self.output,)
 
     def run(self, context: RunContext) -> None:
-        x = context.rows(self.x)
+        x = context.tensors[self.x.tensor]
         total = x.sum(axis=-1)
         variance = self._variance_of(x, total)
         centred = self.real_channels * x - total[:, None]
@@ -123,7 +120,7 @@ class LayerNorm(OperatorBase):
         return np.asarray(squares - total * total, dtype=squares.dtype)
 
     def witness(self, context: WitnessContext) -> None:
-        x = reduce(add, (context.over(ref, self._domain) for ref in self.x))
+        x = context.over(self.x, self._domain)
         total = context.tensors[self._sum] = x.sum(axis=-1)
         context.tensors[self._variance] = self._variance_of(x, total)
         real = context.over(Ref(f"real_{self.channel}"), self._domain)
@@ -134,18 +131,13 @@ class LayerNorm(OperatorBase):
 
     def relations(self, program: Program) -> Sequence[Relation]:
         total, variance, root = Ref(self._sum), Ref(self._variance), Ref(self._root.root)
-        sums = tuple(ProductTerm(Constant(1), (self.channel,), (ref,)) for ref in self.x)
-        squares = tuple(
-            ProductTerm(Constant(self.real_channels * (1 if i == j else 2)), (self.channel,), (left, right))
-            for i, left in enumerate(self.x)
-            for j, right in enumerate(self.x[i:], i)
-        )
-        x = Sum(self.x)
-        centred = Constant(self.real_channels) * x - total * Ref(f"real_{self.channel}")
+        sums = ProductTerm(Constant(1), (self.channel,), (self.x,))
+        squares = ProductTerm(Constant(self.real_channels), (self.channel,), (self.x, self.x))
+        centred = Constant(self.real_channels) * self.x - total * Ref(f"real_{self.channel}")
         lifted = self._requantisation.lifted(Ref(self.output))
         return (
-            Contraction(self._sum, self.rows, total, sums),
-            Contraction(self._variance, self.rows, variance + total * total - self.epsilon, squares),
+            Contraction(self._sum, self.rows, total, (sums,)),
+            Contraction(self._variance, self.rows, variance + total * total - self.epsilon, (squares,)),
             *self._root.relations(),
             Pointwise(self.output, self._domain, lifted - centred * root),
             *self._requantisation.relations(),

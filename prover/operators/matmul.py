@@ -27,7 +27,8 @@ class MatMul(OperatorBase):
     """output[domain] = requantise_half_up(sum over `summed` of x * weight, shift).
 
     bits: signed width of the output; None if another operator bounds it.
-    committed: whether the output is a tensor of its own, or virtual (a residual summand).
+    committed: whether the output is a witness of its own; otherwise it is virtual (a residual summand), or a boundary that
+    the program declares.
     run_shape: unpadded shape of one row of the output.
     bias: weight tensor that is added to the accumulator.
     """

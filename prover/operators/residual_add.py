@@ -1,6 +1,6 @@
 """Residual addition into a boundary.
 
-MEANING    x' = x + y, where x may be a sum of tensors (learned positions)
+MEANING    x' = x + y
 BOUNDS     |x'| < 2^(bits-1).
 RELATIONS  y is virtual: every relation that speaks of y reads x' - x. x' in range by limbs.
 REFUSED    x' outside its range: the relation of y leaves one x' - x, so `<x'>_low_range` or `_high_range` fails for every
@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import sub
-from typing import cast
 
 from ..program import OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Expression, LookupTable, Ref, Relation
@@ -25,7 +22,7 @@ from .rounding import RANGE_TABLE, SignedRange
 class ResidualAdd(OperatorBase):
     """output = x + y; `output` is declared by the program as a boundary."""
 
-    x: tuple[Ref, ...]
+    x: Ref
     y: str
     output: str
     domain: tuple[str, ...]
@@ -42,19 +39,18 @@ class ResidualAdd(OperatorBase):
         return self._range.check.tensors()
 
     def definitions(self) -> Mapping[str, Expression]:
-        return {self.y: reduce(sub, self.x, cast(Expression, Ref(self.output)))}
+        return {self.y: Ref(self.output) - self.x}
 
     def limits(self) -> Mapping[str, int]:
         return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
-        output = context.rows(self.x) + context.tensors[self.y]
+        output = context.tensors[self.x.tensor] + context.tensors[self.y]
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
     def witness(self, context: WitnessContext) -> None:
-        summands = (context.over(ref, self.domain) for ref in self.x)
-        context.tensors[self.output] = sum(summands, context.tensors[self.y])
+        context.tensors[self.output] = context.over(self.x, self.domain) + context.tensors[self.y]
         self._range.witness(context)
 
     def relations(self, program: Program) -> Sequence[Relation]:

@@ -152,6 +152,7 @@ class Rotary(OperatorBase):
     """output = rotate(x). `position` says how the tables' position axis is indexed in the relations.
 
     selector: the step-key integer that chooses among two tables.
+    committed: whether the output is a witness of its own, or a boundary that the program declares.
     """
 
     x: str
@@ -161,6 +162,7 @@ class Rotary(OperatorBase):
     choices: tuple[RotaryTable, ...]
     bits: int
     selector: str | None = None
+    committed: bool = True
 
     def __post_init__(self) -> None:
         if len(self.choices) != (1 if self.selector is None else 2):
@@ -191,9 +193,10 @@ class Rotary(OperatorBase):
             for table in self.choices
             for name, values in zip(table.names, (table.cosine, table.signed_sine), strict=True)
         )
+        output = (Tensor(self.output, self.domain, Kind.WITNESS),) if self.committed else ()
         return (
             *constants,
-            Tensor(self.output, self.domain, Kind.WITNESS),
+            *output,
             *self._requantisation.tensors(),
             *self._range.check.tensors(),
         )

@@ -8,16 +8,23 @@ from functools import cache
 import numpy as np
 
 from prover.architectures.llama import LlamaConfig
-from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
 from prover.proof import Proof
 from prover.prove import prove
-from prover.statement import Statement, VerifyingKey, boundary_chunks, commit_step_key
+from prover.statement import Statement, VerifyingKey, commit_step_key
 
-from .operators.random_layers import SMALL, random_statement
+from .operators.random_layers import SMALL, input_points, random_statement
 
 MU = 18
-CASES = (("mlp", 0), ("attention", 0), ("attention", 1), ("attention", 2), ("head", 0))
+CASES = (
+    ("keys_values", 0),
+    ("keys_values", 3),
+    ("attention", 0),
+    ("attention", 1),
+    ("attention", 2),
+    ("mlp", 0),
+    ("head", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,6 @@ def public_statement(
     case = random_statement(kind, window, seed)
     key = verifying_key(kind)
     tensors = case.witness()
-    points = []
-    for tensor in case.program.inputs:
-        count = window + 1 if "context" in tensor.axes else 1
-        points += commit_chunks(srs().g1, boundary_chunks(tensor, tensors[tensor.name], count))
     step_key = commit_step_key(key.plan, srs(), case.parameters, case.tensors)
-    return key, Statement(step_key, case.publics, tuple(points)), tensors
+    points = input_points(key.plan, srs(), tensors, case.publics)
+    return key, Statement(step_key, case.publics, points), tensors

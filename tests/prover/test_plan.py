@@ -15,7 +15,7 @@ from prover.plan import Evaluation, Plan, affine, independent_set, split_evaluat
 from prover.relations import Constant, Ref, Sum
 from tests.prover.operators.random_layers import SMALL
 
-KINDS = ("attention", "mlp", "head")
+KINDS = tuple(SMALL.steps)
 
 
 @st.composite

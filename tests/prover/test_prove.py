@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from prover.argument.commitment import commit_chunks
+from prover.curve.g1 import add
 from prover.errors import BadInputError, ProofRejectedError
 from prover.prove import StatementFalseError, prove
-from prover.statement import Statement, boundary_chunks
+from prover.statement import Statement, VerifyingKey, boundary_chunks, input_chunks
 from prover.verify import verify
 
-from .statements import CASES, proven, public_statement, srs
+from .statements import CASES, MU, proven, public_statement, srs
 
 
 @pytest.mark.parametrize(("kind", "window"), CASES)
@@ -22,27 +23,69 @@ def test_a_true_statement_is_accepted(kind: str, window: int) -> None:
     verify(case.verifying_key, case.statement, case.proof.encode())
 
 
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 1)])
-def test_a_wrong_output_cannot_be_proven(kind: str, window: int) -> None:
+WRITTEN = [
+    ("mlp", 0, "after"),
+    ("attention", 1, "after"),
+    ("keys_values", 2, "keys"),
+    ("keys_values", 2, "values"),
+]
+
+
+@pytest.mark.parametrize(("kind", "window", "name"), WRITTEN)
+def test_a_wrong_output_cannot_be_proven(kind: str, window: int, name: str) -> None:
     """The prover itself stops; a prover that goes on regardless is rejected by the relations (see tampering)."""
     key, statement, tensors = public_statement(kind, window)
-    tensors["after"] = tensors["after"].copy()
-    tensors["after"][3, 5] += 1
+    tensors[name] = tensors[name].copy()
+    tensors[name].reshape(-1)[101] += 1
     with pytest.raises(StatementFalseError):
         prove(key, srs(), statement, tensors)
 
 
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 1)])
-def test_an_output_commitment_is_unique(kind: str, window: int) -> None:
-    """Data beyond the window's own 2^n coefficients changes its commitment and must be rejected."""
+def _outside(key: VerifyingKey, name: str, window: int) -> dict[str, int]:
+    """Coefficients of a written window's chunk that are not its own: the first and the last of every neighbouring place."""
+    tensor = key.plan.tensors[name]
+    size, place = 1 << key.plan.window_bits(tensor), key.plan.place(tensor, {"window": window}, MU)
+    found = {
+        "behind": (place + 1) * size,
+        "behind the next": (place + 2) * size,
+        "last of the chunk": (1 << MU) - 1,
+    }
+    if place:
+        found |= {"first of the chunk": 0, "in front": place * size - 1}
+    return found
+
+
+@pytest.mark.parametrize(("kind", "window", "name"), WRITTEN)
+def test_an_output_commitment_is_unique(kind: str, window: int, name: str) -> None:
+    """Data outside the window's own 2^n coefficients changes its commitment and must be rejected."""
     key, statement, tensors = public_statement(kind, window)
-    chunk = boundary_chunks(key.plan.tensors["after"], tensors["after"], 1)[0]
-    longer = np.concatenate([chunk, np.array([7], dtype=np.int64)])
-    point = commit_chunks(srs().g1, [longer])[0]
-    foreign = replace(statement, inputs=(*statement.inputs[:-1], point))
-    proof = prove(key, srs(), foreign, tensors)  # a prover that treats the window as if nothing were there
-    with pytest.raises(ProofRejectedError):
-        verify(key, foreign, proof.encode())
+    index = [tensor for tensor, _ in input_chunks(key.plan, statement.publics, MU)].index(name)
+    proof = None
+    for where, coefficient in _outside(key, name, window).items():
+        chunk = np.zeros(coefficient + 1, dtype=np.int64)
+        chunk[coefficient] = 7
+        point = add(statement.inputs[index], commit_chunks(srs().g1, [chunk])[0])
+        inputs = (*statement.inputs[:index], point, *statement.inputs[index + 1 :])
+        foreign = replace(statement, inputs=inputs)
+        # a prover that treats the window as if nothing were there
+        proof = prove(key, srs(), foreign, tensors)
+        with pytest.raises(ProofRejectedError):
+            verify(key, foreign, proof.encode())
+            pytest.fail(where)
+    assert proof is not None
+
+
+def test_a_window_at_another_place_is_another_window() -> None:
+    """The same keys, committed where the next window lies, and where the first one does."""
+    key, statement, tensors = public_statement("keys_values", 2)
+    keys = key.plan.tensors["keys"]
+    for other in (0, 1, 3):
+        (chunk,) = boundary_chunks(key.plan, keys, tensors["keys"], {"window": other}, MU)
+        (point,) = commit_chunks(srs().g1, [chunk])
+        foreign = replace(statement, inputs=(statement.inputs[0], point, statement.inputs[2]))
+        assert point != statement.inputs[1]
+        with pytest.raises(ProofRejectedError):
+            verify(key, foreign, prove(key, srs(), foreign, tensors).encode())
 
 
 def test_a_proof_is_bound_to_its_window_key_and_kind() -> None:
@@ -51,9 +94,10 @@ def test_a_proof_is_bound_to_its_window_key_and_kind() -> None:
     for statement in (
         replace(case.statement, key=other.key),
         replace(case.statement, inputs=other.inputs[:2] + case.statement.inputs[2:]),
+        replace(case.statement, inputs=other.inputs[:1] + case.statement.inputs[1:]),
         replace(
             case.statement,
-            inputs=(case.statement.inputs[1], case.statement.inputs[0], case.statement.inputs[2]),
+            inputs=tuple(case.statement.inputs[index] for index in (0, 2, 1, 3)),
         ),
     ):
         with pytest.raises(ProofRejectedError):

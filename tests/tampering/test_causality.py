@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from contracts.bindings.compiler import compile_sources
-from prover.argument.commitment import commit_chunks
 from prover.check import check
 from prover.errors import ProofRejectedError
 from prover.operators.attend import Attend
@@ -24,10 +23,10 @@ from prover.program import WINDOW_ROWS, Program
 from prover.prove import prove
 from prover.relations import Relation
 from prover.statement import Statement as Claim
-from prover.statement import VerifyingKey, boundary_chunks, commit_step_key
+from prover.statement import VerifyingKey, commit_step_key
 from prover.verify import verify
 from tests.prover.architectures.random_models import GEMMA3, random_statement
-from tests.prover.operators.random_layers import Statement
+from tests.prover.operators.random_layers import Statement, input_points
 from tests.verifier_gen.evm import FALSE, Evm
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import step_verifier
@@ -95,12 +94,9 @@ def _blind(program: Program) -> Program:
 
 
 def _claim(pair: MaskedPair, key: VerifyingKey) -> Claim:
-    case, tensors, points = _case(pair), _witness(pair), []
-    for tensor in case.program.inputs:
-        count = pair.window + 1 if "context" in tensor.axes else 1
-        points += commit_chunks(srs().g1, boundary_chunks(tensor, tensors[tensor.name], count))
+    case = _case(pair)
     step_key = commit_step_key(key.plan, srs(), case.parameters, case.tensors)
-    return Claim(step_key, case.publics, tuple(points))
+    return Claim(step_key, case.publics, input_points(key.plan, srs(), _witness(pair), case.publics))
 
 
 @PAIRS

@@ -14,9 +14,9 @@ from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import BadInputError, GainsayError
 from prover.program import WINDOW_ROWS
 from prover.prove import prove
-from prover.statement import Statement, StepKey, VerifyingKey, boundary_chunks, commit_step_key, input_count
+from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
 from prover.verify import verify
-from tests.prover.operators.random_layers import SMALL, random_statement
+from tests.prover.operators.random_layers import SMALL, input_points, random_statement
 
 REAL = LlamaConfig(
     layers=30,
@@ -82,12 +82,8 @@ def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig = SMA
     verifying_key = VerifyingKey.create(random.program, srs)
     tensors = random.witness()
     key = commit_step_key(verifying_key.plan, srs, random.parameters, random.tensors)
-    inputs = []
-    for tensor in random.program.inputs:
-        count = window + 1 if "context" in tensor.axes else 1
-        inputs += commit_chunks(srs.g1, boundary_chunks(tensor, tensors[tensor.name], count))
-    statement = Statement(key, random.publics, tuple(inputs))
-    assert len(inputs) == input_count(random.program, random.publics)
+    inputs = input_points(verifying_key.plan, srs, tensors, random.publics)
+    statement = Statement(key, random.publics, inputs)
     proof = prove(verifying_key, srs, statement, tensors).encode()
     words = [random.publics[name] for name in random.program.public_scalars]
     words += [coordinate for point in inputs for coordinate in point]

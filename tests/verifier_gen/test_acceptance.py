@@ -9,12 +9,14 @@ import pytest
 
 from contracts.bindings.compiler import compile_sources
 from prover.curve.srs import SRS
+from prover.statement import VerifyingKey
 from tests.prover.operators.random_layers import SMALL
-from tests.verifier_gen.evm import ACCEPTED, Evm, Verifier
+from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
 from tests.verifier_gen.statements import REAL, Proven, prove_random, prove_random_embedding
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
+SEVERAL_CHUNKS = replace(SMALL, hidden=40, heads=16, kv_heads=8, head_size=16)
 LARGEST_CODE = 24_576
 LARGEST_GAS = 1_000_000
 
@@ -30,7 +32,13 @@ Statements = Callable[..., Proven]
         ("embedding", 0),
         ("attention", 0),
         ("attention", 3),
-        *(pytest.param("attention", window, marks=pytest.mark.long) for window in (1, 2, 4, 7)),
+        ("keys_values", 0),
+        ("keys_values", 5),
+        *(
+            pytest.param(kind, window, marks=pytest.mark.long)
+            for window in (1, 2, 4, 7)
+            for kind in ("keys_values", "attention")
+        ),
     ],
 )
 def test_a_true_statement_is_accepted(
@@ -56,6 +64,47 @@ def test_chunks_smaller_than_tensors(evm: Evm) -> None:
     assert verifier.verdict(statement.key, statement.inputs, bytes(changed)) != ACCEPTED
 
 
+@pytest.mark.parametrize(
+    ("kind", "window"),
+    [
+        ("keys_values", 4),
+        ("attention", 4),
+        *(
+            pytest.param(kind, window, marks=pytest.mark.long)
+            for window in (0, 3, 5, 7)
+            for kind in ("keys_values", "attention")
+        ),
+    ],
+)
+def test_windows_in_several_chunks(evm: Evm, kind: str, window: int) -> None:
+    """mu = 14 and windows of 2^12 entries: a chunk holds four, the next one begins with window 4."""
+    small = SRS.devnet(14)
+    statement = prove_random(kind, small, window, SEVERAL_CHUNKS)
+    assert isinstance(statement.verifying_key, VerifyingKey)
+    points = {"keys_values": 3, "attention": 2 + 2 * (1 + window // 4)}[kind]
+    assert len(statement.inputs) == 1 + 2 * points
+    contract = CONTRACTS[kind]
+    artifact = compile_sources({f"{contract}.sol": step_verifier(statement.verifying_key, insecure=True)})[
+        contract
+    ]
+    verifier = evm.deploy(artifact.creation_code)
+    key, inputs, proof = statement.key, statement.inputs, statement.proof
+    assert statement.python_accepts(key, inputs, proof)
+    assert verifier.verdict(key, inputs, proof) == ACCEPTED
+    moved = [inputs[0] ^ 1, *inputs[1:]]
+    assert not statement.python_accepts(key, moved, proof)
+    assert verifier.verdict(key, moved, proof) == FALSE
+    for place in range(1, len(inputs) - 2, 2):
+        swapped = [
+            *inputs[:place],
+            *inputs[place + 2 : place + 4],
+            *inputs[place : place + 2],
+            *inputs[place + 4 :],
+        ]
+        assert not statement.python_accepts(key, swapped, proof), place
+        assert verifier.verdict(key, swapped, proof) == FALSE, place
+
+
 def test_models_of_one_architecture_share_their_verifiers(srs: SRS) -> None:
     other = replace(SMALL, layers=7, vocabulary=1000)
     assert generate_sources(other, srs) == generate_sources(SMALL, srs)
@@ -64,14 +113,19 @@ def test_models_of_one_architecture_share_their_verifiers(srs: SRS) -> None:
 
 def test_the_real_shape_fits_into_contracts(srs: SRS) -> None:
     artifacts = compile_sources(generate_sources(REAL, srs))
-    for name in CONTRACTS.values():
-        assert 0 < len(artifacts[name].runtime_code) <= LARGEST_CODE
+    for kind in (*REAL.steps, "embedding"):
+        assert 0 < len(artifacts[CONTRACTS[kind]].runtime_code) <= LARGEST_CODE
 
 
 @pytest.mark.long
 def test_gas_of_the_real_shape(srs: SRS, evm: Evm, capsys: pytest.CaptureFixture[str]) -> None:
     artifacts = compile_sources(generate_sources(REAL, srs))
-    for kind, window in (("mlp", 0), ("attention", 0), ("attention", 3), ("head", 0), ("embedding", 0)):
+    for kind, window in (
+        *((kind, 0) for kind in REAL.steps),
+        ("keys_values", 3),
+        ("attention", 3),
+        ("embedding", 0),
+    ):
         if kind == "embedding":
             statement = prove_random_embedding(srs, REAL)
         else:

@@ -131,17 +131,31 @@ function append_bits(place, integer, count) -> next {
     next := place
 }
 
+/// prod eq(x_j, bit j) over count coordinates and the last count bits of an integer, most significant first.
+function eq_bits(coordinates, integer, count) -> product {
+    let r := R
+    product := 1
+    for {} count {} {
+        count := sub(count, 1)
+        let x := mload(coordinates)
+        coordinates := add(coordinates, 0x20)
+        switch and(1, shr(count, integer))
+        case 0 { product := mulmod(product, sub(add(r, 1), x), r) }
+        default { product := mulmod(product, x, r) }
+    }
+}
+
 /// Replaces the last coordinate x by 1 - x.
 function flip_last(end) {
     let place := sub(end, 0x20)
     mstore(place, addmod(1, sub(R, mload(place)), R))
 }
 
-/// The claim's point ends at `end`; its last chunk_variables coordinates are those of a chunk, padded by zeros in
-/// front; the others (`top` of them) select chunks. The last `shared` coordinates are the last ones of r.
-function claim_eq(end, chunk_variables, shared) -> product, top {
+/// The claim's point ends at `end`; its last MU coordinates are those of a chunk, padded by zeros in front; the others
+/// (`top` of them) select chunks. The last `shared` coordinates are the last ones of r.
+function claim_eq(end, shared) -> product, top {
     let length := shr(5, sub(end, CLAIM_POINT))
-    let low := minimum(length, chunk_variables)
+    let low := minimum(length, MU)
     top := sub(length, low)
     shared := minimum(shared, low)
     product := mulmod(mload(add(EQ_POINT, shl(5, shared))), mload(add(EQ_ZERO, shl(5, low))), R)

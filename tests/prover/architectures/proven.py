@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from prover.architectures import ModelConfig
-from prover.argument.commitment import commit_chunks
 from prover.prove import prove
-from prover.statement import Statement, VerifyingKey, boundary_chunks, commit_step_key
+from prover.statement import Statement, VerifyingKey, commit_step_key
+from tests.prover.operators.random_layers import input_points
 from tests.prover.statements import srs
 
 from .random_models import FAMILIES, random_statement
@@ -39,12 +39,10 @@ def public_statement(
     """The statement that a random layer makes true, with its witness."""
     case = random_statement(config, kind, window, layer=layer)
     key = VerifyingKey.create(case.program, srs())
-    tensors, points = case.witness(), []
-    for tensor in case.program.inputs:
-        count = window + 1 if "context" in tensor.axes else 1
-        points += commit_chunks(srs().g1, boundary_chunks(tensor, tensors[tensor.name], count))
+    tensors = case.witness()
     step_key = commit_step_key(key.plan, srs(), case.parameters, case.tensors)
-    return key, Statement(step_key, case.publics, tuple(points)), tensors
+    points = input_points(key.plan, srs(), tensors, case.publics)
+    return key, Statement(step_key, case.publics, points), tensors
 
 
 @cache

@@ -14,7 +14,7 @@ from prover.architectures.shapes import OTHER_FAMILIES
 from prover.architectures.smollm3 import SmolLM3Config
 from prover.operators.head_pair import RivalWins
 from prover.program import WINDOW_BITS, WINDOW_ROWS
-from tests.prover.operators.random_layers import SMALL, Statement, padded
+from tests.prover.operators.random_layers import SMALL, Statement, padded, publics_of
 
 QWEN2 = Qwen2Config(
     layers=1,
@@ -99,15 +99,15 @@ FAMILIES: dict[str, ModelConfig] = {
 def random_statement(
     config: ModelConfig, kind: str, window: int = 0, seed: int = 1, layer: int = 0
 ) -> Statement:
-    """A random true statement; attention has `window` windows before its own."""
+    """A random true statement about a window."""
     generator = np.random.default_rng(seed)
     step = config.steps[kind]
     program = step.program
-    context_bits = WINDOW_BITS + window.bit_length()
+    context_bits = WINDOW_BITS + (window.bit_length() if program.has_context else 0)
     sizes = {**program.real_sizes, "channel": config.hidden, "context": WINDOW_ROWS * (window + 1)}
     tensors: dict[str, np.ndarray] = {}
     for tensor in (*program.weights, *program.inputs):
-        if tensor.name == "after":
+        if tensor in program.written:
             continue
         shape = program.shape(tensor.axes, context_bits)
         real = [sizes.get(axis, size) for axis, size in zip(tensor.axes, shape, strict=True)]
@@ -117,10 +117,10 @@ def random_statement(
         if tensor.name.endswith("_bias"):
             limit = 1 << 24  # the accumulator's scale
         tensors[tensor.name] = padded(generator.integers(-limit, limit, real), shape)
-    publics = {"attention": {"window": window}, "head": {"row": 5, "strict": 1}}.get(kind, {})
     parameters = {name: 16 for name in program.parameters}
-    parameters |= config.layer_parameters(layer, kind)  # type: ignore[arg-type]
-    statement = Statement(program, tensors, parameters, publics, context_bits)
+    if kind != "head":
+        parameters |= config.layer_parameters(layer, kind)
+    statement = Statement(program, tensors, parameters, publics_of(program, window), context_bits)
     if kind == "head":
         try:
             statement.witness()

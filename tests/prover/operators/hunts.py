@@ -14,7 +14,7 @@ from prover.program import Kind, Program
 
 from .random_layers import SMALL, random_statement
 
-HUNTED = (("mlp", 0), ("attention", 1), ("head", 0))
+HUNTED = (("keys_values", 1), ("attention", 1), ("mlp", 0), ("head", 0))
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def whole_hunt(kind: str, window: int = 0) -> Hunt:
 
 
 def chosen_by_the_prover(program: Program) -> list[str]:
-    """Every committed tensor, and the output that the statement claims."""
-    return [name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or name == "after"]
+    """Every committed tensor, and the outputs that the statement claims."""
+    return [name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or t in program.written]
 
 
 def operators_alone(program: Program) -> list[tuple[Any, ...]]:

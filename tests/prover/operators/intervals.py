@@ -118,7 +118,7 @@ def bounds(program: Program, t: int, weight_bits: int = WEIGHT_BITS) -> dict[str
 
 def _given(program: Program, weight_bits: int) -> Iterator[tuple[str, Interval]]:
     for tensor in program.tensors.values():
-        if tensor.kind is Kind.BOUNDARY and tensor.name != "after":
+        if tensor.kind is Kind.BOUNDARY and tensor not in program.written:
             yield tensor.name, signed(BOUNDARY_BITS)
         elif tensor.kind in (Kind.ROW, Kind.WEIGHT):
             yield tensor.name, signed(weight_bits)

@@ -8,7 +8,11 @@ import numpy as np
 
 from prover.architectures.llama import LlamaConfig
 from prover.architectures.shapes import SHAPE
+from prover.argument.commitment import Point, commit_chunks
+from prover.curve.srs import SRS
+from prover.plan import Plan
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
+from prover.statement import boundary_chunks
 
 SMALL = SHAPE
 """No size is a power of two (but the head size, which must be), so that all kinds of padding occur."""
@@ -35,11 +39,29 @@ def padded(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return result
 
 
+def input_points(
+    plan: Plan, srs: SRS, tensors: dict[str, np.ndarray], publics: dict[str, int]
+) -> tuple[Point, ...]:
+    """The commitments of a statement's inputs."""
+    return tuple(
+        point
+        for tensor in plan.program.inputs
+        for point in commit_chunks(
+            srs.g1, boundary_chunks(plan, tensor, tensors[tensor.name], publics, srs.mu)
+        )
+    )
+
+
+def publics_of(program: Program, window: int) -> dict[str, int]:
+    """Public integers of a statement about a window."""
+    return {name: {"window": window, "row": 5, "strict": 1}[name] for name in program.public_scalars}
+
+
 def random_statement(kind: str, window: int = 0, seed: int = 1, config: LlamaConfig = SMALL) -> Statement:
-    """A random valid statement; attention has `window` windows before its own."""
+    """A random valid statement about a window."""
     generator = np.random.default_rng(seed)
     program = config.programs[kind]
-    context_bits = WINDOW_BITS + window.bit_length()
+    context_bits = WINDOW_BITS + (window.bit_length() if program.has_context else 0)
     shapes = {name: program.shape(t.axes, context_bits) for name, t in program.tensors.items()}
     sizes = {
         "channel": config.hidden,
@@ -48,16 +70,17 @@ def random_statement(kind: str, window: int = 0, seed: int = 1, config: LlamaCon
         "query": config.queries_per_group,
         "head_channel": config.head_size,
         "row": WINDOW_ROWS,
+        "context": WINDOW_ROWS * (window + 1),
     }
     tensors: dict[str, np.ndarray] = {}
     for weight in program.weights:
         values = generator.integers(-20000, 20000, [sizes[a] for a in weight.axes])
         tensors[weight.name] = padded(values, shapes[weight.name])
-    rows = WINDOW_ROWS * (window + 1)
-    boundary = next(t.name for t in program.inputs if t.name in ("before", "window"))
-    values = generator.integers(-40000, 40000, (rows, config.hidden))
-    tensors[boundary] = padded(values, shapes[boundary])
-    publics = {"attention": {"window": window}, "head": {"row": 5, "strict": 1}}.get(kind, {})
+    for name in program.reads.values():
+        limit = 20_000 if name in ("keys", "values") else 40_000
+        real = [sizes[a] for a in program.tensors[name].axes]
+        tensors[name] = padded(generator.integers(-limit, limit, real), shapes[name])
+    publics = publics_of(program, window)
     if kind == "head":
         tensors["chosen"] = padded(generator.integers(-20000, 20000, config.hidden), shapes["chosen"])
         tensors["rival"] = padded(generator.integers(-20000, 20000, config.hidden), shapes["rival"])

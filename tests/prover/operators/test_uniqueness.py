@@ -30,14 +30,16 @@ UNBOUNDED = {"max_selector"}
 
 
 @pytest.mark.parametrize("shape", [SMALL, REAL], ids=["small", "real"])
-@pytest.mark.parametrize("kind", ["mlp", "attention", "head"])
+@pytest.mark.parametrize("kind", SMALL.steps)
 def test_every_relation_is_one_of_integers(kind: str, shape: object) -> None:
     """Range checks bound every value of the prover, so that both sides of an equation differ by less than r: equal in
     the field is equal."""
     program = shape.programs[kind]  # type: ignore[attr-defined]
     bits = LARGEST_CONTEXT_BITS if shape is REAL else 8
     known = bounds(program, bits)
-    committed = {name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or name == "after"}
+    committed = {
+        name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or t in program.written
+    }
     assert committed - known.keys() == (UNBOUNDED & committed)
     for relation in program.relations:
         if isinstance(relation, Lookup):
