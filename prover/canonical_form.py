@@ -12,7 +12,7 @@ the names of classes or fields, nor with how Python prints them, and it must cha
 **Forms.** Lists that start with a tag; [..] is a list of any length, truth values are 0 or 1, numbers of index bits are
 [fixed, context].
 
-    segment      ["along", axis, flip]  ["public bits", name, bits]  ["fixed bits", value, bits]
+    segment      ["along", axis, flip]  ["public bits", name, bits]  ["parameter bits", name, bits]  ["fixed bits", value, bits]
     expression   ["constant", value]  ["parameter", name]  ["power of two", parameter, offset]  ["public", name]
                  ["challenge", name]  ["tensor", name, [[axis, [segment ..]] ..]]  ["sum", [expression ..]]
                  ["product", [expression ..]]
@@ -53,6 +53,7 @@ from .relations import (
     Lookup,
     LookupTable,
     Parameter,
+    ParameterBits,
     Pointwise,
     PowerOfTwo,
     Product,
@@ -122,7 +123,10 @@ def step_form(domain: str, plan: Plan, chunk_bits: int, constants: Sequence[tupl
         [[stream, name] for stream, name in program.reads.items()],
         [[stream, name] for stream, name in program.writes.items()],
         list(program.resets),
-        list(program.parameters),
+        [
+            [name, program.parameter_limits[name]] if name in program.parameter_limits else name
+            for name in program.parameters
+        ],
         [[axis, size] for axis, size in sorted(program.real_sizes.items())],
         [[name, x, y] for name, (x, y) in constants],
         [zone_form(zone) for zone in plan.zones],
@@ -147,6 +151,8 @@ def segment_form(segment: object) -> Form:
             return ["along", segment.axis, segment.flip]
         case PublicBits():
             return ["public bits", segment.name, bits_form(segment.width)]
+        case ParameterBits():
+            return ["parameter bits", segment.name, bits_form(segment.width)]
         case FixedBits():
             return ["fixed bits", segment.value, bits_form(segment.width)]
     raise _formless(segment)

@@ -133,7 +133,7 @@ class Checker:
                     self._tensors[expression.tensor],
                     self._program,
                     expression,
-                    self._publics,
+                    {**self._publics, **self._parameters},
                     self._context_bits,
                 )
                 return broadcast(array, axes, domain)

@@ -23,9 +23,9 @@ from .relations import (
     PowerOfTwo,
     Product,
     Public,
-    PublicBits,
     Ref,
     Sum,
+    selected,
 )
 from .statement import Statement, VerifyingKey
 
@@ -62,12 +62,12 @@ class Point:
     def resolve(self, evaluation: Evaluation) -> list[int]:
         """The whole point of an evaluation."""
         coordinates: list[int] = []
+        integers = self.statement.integers(self.plan)
         for part in evaluation.parts:
             if isinstance(part, Slice):
                 coordinates += self.slice(part)
             else:
-                value = self.statement.publics[part.name] if isinstance(part, PublicBits) else part.value
-                coordinates += index_bits(value, part.width.resolve(self.context_bits))
+                coordinates += index_bits(selected(part, integers), part.width.resolve(self.context_bits))
         return coordinates
 
     def padding(self, variables: int) -> int:

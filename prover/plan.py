@@ -30,6 +30,7 @@ from .relations import (
     FixedBits,
     Lookup,
     LookupTable,
+    ParameterBits,
     Pointwise,
     Product,
     PublicBits,
@@ -53,7 +54,7 @@ class Slice:
     flip: bool = False
 
 
-PointPart = Slice | PublicBits | FixedBits
+PointPart = Slice | PublicBits | ParameterBits | FixedBits
 
 
 @dataclass(frozen=True)

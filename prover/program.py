@@ -23,14 +23,15 @@ from .relations import (
     Lookup,
     LookupTable,
     Pointwise,
-    PublicBits,
     Ref,
     Relation,
     references,
+    selected,
 )
 from .tables import WINDOW_BITS, WINDOW_ROWS, ClosedForm
 
 ROW_BITS = Bits(WINDOW_BITS)
+LARGEST_SHIFT = 16
 CONTEXT_BITS = Bits(0, 1)
 
 
@@ -112,11 +113,15 @@ class WitnessContext:
 
     def gather(self, ref: Ref) -> np.ndarray:
         """The tensor with fixed and public index bits applied; remaining axes in the tensor's order."""
-        return gather(self.tensors[ref.tensor], self.program, ref, self.publics, self.context_bits)[0]
+        return gather(self.tensors[ref.tensor], self.program, ref, self._integers, self.context_bits)[0]
+
+    @property
+    def _integers(self) -> Mapping[str, int]:
+        return {**self.publics, **self.parameters}
 
     def over(self, ref: Ref, domain: Sequence[str]) -> np.ndarray:
         """The tensor as a view over a domain: axes that it lacks have size one."""
-        array, axes = gather(self.tensors[ref.tensor], self.program, ref, self.publics, self.context_bits)
+        array, axes = gather(self.tensors[ref.tensor], self.program, ref, self._integers, self.context_bits)
         return broadcast(array, axes, domain)
 
 
@@ -194,6 +199,7 @@ class Program:
     reads: Mapping[str, str] = field(default_factory=dict)
     writes: Mapping[str, str] = field(default_factory=dict)
     resets: tuple[str, ...] = ()
+    parameter_limits: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def tables(self) -> tuple[LookupTable, ...]:
@@ -210,6 +216,10 @@ class Program:
     def parameters(self) -> tuple[str, ...]:
         """Step-key integers, in the order in which the step key lists them."""
         return tuple(dict.fromkeys(name for operator in self.operators for name in operator.parameters()))
+
+    def parameter_limit(self, name: str) -> int:
+        """Largest value of a step-key integer, whose least is 1: a requantisation shift's, unless the program says another."""
+        return self.parameter_limits.get(name, LARGEST_SHIFT)
 
     @cached_property
     def limits(self) -> dict[str, int]:
@@ -292,9 +302,11 @@ class Program:
 
 
 def gather(
-    array: np.ndarray, program: Program, ref: Ref, publics: Mapping[str, int], context_bits: int
+    array: np.ndarray, program: Program, ref: Ref, integers: Mapping[str, int], context_bits: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Apply a reference's index to a padded array; returns the array and the axes that it runs along.
+
+    integers: the statement's public and step-key integers by name.
 
     An axis that is indexed by several segments is split into one dimension per segment first.
     """
@@ -310,8 +322,7 @@ def gather(
                 selections.append(index ^ 1 if segment.flip else slice(None))
             else:
                 dimensions.append(1 << segment.width.resolve(context_bits))
-                value = publics[segment.name] if isinstance(segment, PublicBits) else segment.value
-                selections.append(value)
+                selections.append(selected(segment, integers))
     result = array.reshape(dimensions)
     # one axis at a time, from the last, so that integer and list selections never broadcast together
     for dimension in range(len(dimensions) - 1, -1, -1):

@@ -237,7 +237,8 @@ class _Prover:
         return np.array(scalar - MODULUS if scalar > MODULUS // 2 else scalar, dtype=np.int64)
 
     def _gathered(self, ref: Ref) -> tuple[np.ndarray, tuple[str, ...]]:
-        return gather(self.integers[ref.tensor], self.plan, ref, self.statement.publics, self.context_bits)  # type: ignore[arg-type]
+        integers = self.statement.integers(self.plan)
+        return gather(self.integers[ref.tensor], self.plan, ref, integers, self.context_bits)  # type: ignore[arg-type]
 
     def _invert(self, beta: int, gamma: int) -> None:
         """Inverse columns: of the rows that lookups read, and times the multiplicity for a table."""

@@ -17,7 +17,7 @@ Solidity generator. Source: the design's proof-system page, section 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Lookup",
     "LookupTable",
     "Parameter",
+    "ParameterBits",
     "Pointwise",
     "PowerOfTwo",
     "Product",
@@ -42,6 +43,7 @@ __all__ = [
     "Segment",
     "Sum",
     "references",
+    "selected",
 ]
 
 
@@ -83,6 +85,14 @@ class PublicBits:
 
 
 @dataclass(frozen=True)
+class ParameterBits:
+    """The bits of the step-key integer `name` minus one: such integers begin at 1."""
+
+    name: str
+    width: Bits
+
+
+@dataclass(frozen=True)
 class FixedBits:
     """The bits of a constant."""
 
@@ -90,7 +100,17 @@ class FixedBits:
     width: Bits
 
 
-Segment = Along | PublicBits | FixedBits
+Segment = Along | PublicBits | ParameterBits | FixedBits
+
+
+def selected(segment: PublicBits | ParameterBits | FixedBits, integers: Mapping[str, int]) -> int:
+    """The index that a segment says, given public and step-key integers by name."""
+    match segment:
+        case PublicBits(name):
+            return integers[name]
+        case ParameterBits(name):
+            return integers[name] - 1
+    return segment.value
 
 
 # --- expressions ----------------------------------------------------------------------------------------

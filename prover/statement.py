@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,6 @@ from .plan import Plan
 from .program import WINDOW_BITS, Program, Tensor
 
 TRANSCRIPT_DOMAIN = "gainsay.step.3"
-LARGEST_SHIFT = 16
 LARGEST_TABLE_BITS = 21
 """Of a public table: 16,384 positions of heads of 128 channels."""
 WORD = 32
@@ -51,8 +50,7 @@ class StepKey:
                 f"the step key has {len(encoded)} bytes; this step needs {WORD * (count + 2 * points)}"
             )
         parameters = tuple(int.from_bytes(encoded[WORD * i : WORD * (i + 1)], "big") for i in range(count))
-        if any(not 1 <= p <= LARGEST_SHIFT for p in parameters):
-            raise BadInputError(f"the step key has a shift outside 1..{LARGEST_SHIFT}: {parameters}")
+        check_parameters(plan.program, parameters)
         offset = WORD * count
         try:
             decoded = tuple(
@@ -61,6 +59,16 @@ class StepKey:
         except PointError as error:
             raise BadInputError(f"the step key has an invalid point: {error}") from error
         return cls(parameters, decoded)
+
+
+def check_parameters(program: Program, parameters: Sequence[int]) -> None:
+    """Raise BadInputError unless a step key has as many integers as its program, each from 1 up to its limit."""
+    if len(parameters) != len(program.parameters):
+        raise BadInputError(f"the step key must have the integers {program.parameters}")
+    for name, value in zip(program.parameters, parameters, strict=True):
+        limit = program.parameter_limit(name)
+        if not 1 <= value <= limit:
+            raise BadInputError(f"the step key has {name} = {value}; it must be in 1..{limit}")
 
 
 def weight_table(program: Program, tensor: Tensor, weights: np.ndarray) -> np.ndarray:
@@ -136,6 +144,11 @@ class Statement:
         if not plan.program.has_context:
             return WINDOW_BITS
         return WINDOW_BITS + int(self.publics["window"]).bit_length()
+
+    def integers(self, plan: Plan) -> dict[str, int]:
+        """Public and step-key integers by name."""
+        parameters = zip(plan.program.parameters, self.key.parameters, strict=True)
+        return {**self.publics, **dict(parameters)}
 
     def header(self, verifying_key: VerifyingKey) -> list[int]:
         """The words that the transcript starts with."""

@@ -15,7 +15,7 @@ from .claims import Challenges, combine_claims
 from .claims import Point as SymbolicPoint
 from .errors import BadInputError, ProofRejectedError
 from .proof import ProofShape, check_point
-from .statement import LARGEST_SHIFT, Statement, VerifyingKey, input_chunks, input_count
+from .statement import Statement, VerifyingKey, check_parameters, input_chunks, input_count
 
 
 def verify(verifying_key: VerifyingKey, statement: Statement, encoded: bytes) -> None:
@@ -88,9 +88,4 @@ def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
         )
     for index, point in enumerate(statement.inputs):
         check_point(point, f"input {index}")
-    if len(statement.key.parameters) != len(program.parameters) or any(
-        not 1 <= shift <= LARGEST_SHIFT for shift in statement.key.parameters
-    ):
-        raise BadInputError(
-            f"the step key must have the shifts {program.parameters}, each in 1..{LARGEST_SHIFT}"
-        )
+    check_parameters(program, statement.key.parameters)

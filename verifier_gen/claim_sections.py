@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prover.plan import Evaluation, Plan, PointPart, Slice
 from prover.program import Kind, Tensor
-from prover.relations import Bits, PublicBits
+from prover.relations import Bits, FixedBits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey
 
 from .final_value import slice_start
@@ -210,14 +210,19 @@ class ClaimSections:
                 if part.flip:
                     lines.append("flip_last(end)")
             else:
-                number = (
-                    f"mload({self.layout.publics[part.name].name})"
-                    if isinstance(part, PublicBits)
-                    else part.value
-                )
+                number = self._index(part)
                 lines.append(f"end := append_bits({place}, {number}, {count})")
             place = "end"
         return lines or ["end := CLAIM_POINT"]
+
+    def _index(self, part: PublicBits | ParameterBits | FixedBits) -> str:
+        """Yul for the index that a part selects."""
+        match part:
+            case PublicBits(name):
+                return f"mload({self.layout.publics[name].name})"
+            case ParameterBits(name):
+                return f"sub(mload({self.layout.parameters[name].name}), 1)"
+        return str(part.value)
 
     @staticmethod
     def _shared(evaluation: Evaluation) -> Bits:

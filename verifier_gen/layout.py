@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from prover.plan import Evaluation, PointPart, Slice
 from prover.program import WINDOW_BITS
-from prover.relations import Bits, PublicBits
+from prover.relations import Bits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey
 
 WORD = 32
@@ -265,6 +265,8 @@ def describe(parts: Sequence[PointPart]) -> str:
             texts.append(f"{part.vector}[{_bits(part.start)}:{_bits(last)}]{flip}")
         elif isinstance(part, PublicBits):
             texts.append(f"bits of {part.name}")
+        elif isinstance(part, ParameterBits):
+            texts.append(f"bits of {part.name} - 1")
         else:
             texts.append(f"bits of {part.value}")
     return "at (" + ", ".join(texts) + ")"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prover.argument.reduction import REDUCTION_DEGREE
 from prover.program import WINDOW_BITS
-from prover.statement import LARGEST_SHIFT, VerifyingKey
+from prover.statement import VerifyingKey
 
 from .claim_sections import ClaimSections
 from .function import Function
@@ -40,8 +40,9 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
     for index, name in enumerate(program.parameters):
         place = layout.parameters[name].name
         lines.append(f"mstore({place}, calldataload(add(mload(KEY_DATA), {hex(32 * index)})))")
-        # 1 <= shift <= LARGEST_SHIFT; zero wraps around
-        lines.append(f"if gt(sub(mload({place}), 1), {LARGEST_SHIFT - 1}) {{ reject(OUT_OF_RANGE) }}")
+        # 1 <= parameter <= limit; zero wraps around
+        limit = program.parameter_limit(name)
+        lines.append(f"if gt(sub(mload({place}), 1), {limit - 1}) {{ reject(OUT_OF_RANGE) }}")
 
     proof = Function(
         "plan_proof(proof_length)", "Sizes that depend on t, and the offsets of the proof's parts."

@@ -148,7 +148,8 @@ class Hunt:
         if key not in self._entries:
             shape = self.shape(self.axes_of(ref.tensor))
             positions = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
-            array, axes = gather(positions, self._shapes, ref, self._publics, self._context_bits)  # type: ignore[arg-type]
+            integers = {**self._publics, **self._parameters}
+            array, axes = gather(positions, self._shapes, ref, integers, self._context_bits)  # type: ignore[arg-type]
             over = np.broadcast_to(broadcast(array, axes, domain), self.shape(domain))
             self._entries[key] = np.ascontiguousarray(over).reshape(-1)
         return self._entries[key]

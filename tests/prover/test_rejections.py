@@ -14,8 +14,9 @@ from prover.embedding import EmbeddingKey, verify_embedding
 from prover.errors import BadInputError, ProofRejectedError
 from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS
+from prover.program import LARGEST_SHIFT
 from prover.proof import ProofShape, check_opening
-from prover.statement import LARGEST_SHIFT, Statement, StepKey, VerifyingKey
+from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.golden_proofs import golden

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from prover.program import Kind, Program
+from prover.program import LARGEST_SHIFT, Kind, Program
 from prover.relations import (
     Constant,
     Contraction,
@@ -23,7 +23,6 @@ from prover.relations import (
     Sum,
     references,
 )
-from prover.statement import LARGEST_SHIFT
 from prover.tables import RANGE_BITS
 
 BOUNDARY_BITS, WEIGHT_BITS = 31, 16
