@@ -19,6 +19,8 @@ StepKind = str
 """Name of a kind of step: a key of `ModelConfig.steps` but "head"."""
 HEAD = "head"
 LARGEST_TUPLE = 1 << 12
+STEP_WEIGHTS = 24 << 18
+"""24 chunks of 2^18, found by measuring (`gainsay bench tuning`): more cost time and gas for each, fewer mean more steps."""
 
 
 def index_bits(size: int) -> int:
@@ -160,8 +162,7 @@ class ScheduledStep:
     once: bool = False
 
     def __str__(self) -> str:
-        kind = self.kind.replace("_", " ")
-        kind = kind.upper() if kind == "mlp" else kind
+        kind = self.kind.replace("_", " ").replace("mlp", "MLP")
         tile = f" {self.tile + 1} of {self.tiles}" if self.tiles > 1 else ""
         return f"{kind}{tile}" if self.once else f"{kind}{tile} of layer {self.layer}"
 
@@ -179,6 +180,9 @@ class ModelConfig(ABC):
     max_positions: int = number(1 << 16)
     residual_scale: int = number(20, default=12)
     activation_bits: int = number(20, default=18)
+    step_weights: int = number(
+        1 << 30, optional=True, default=STEP_WEIGHTS
+    )  # largest number of weights of a step
 
     # --- what is run and proven -----------------------------------------------------------------------------
 

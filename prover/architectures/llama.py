@@ -23,7 +23,21 @@ from ..operators.rotary import LARGEST_FACTOR, RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import ModelConfig, Step, StepKind, flag, number
-from .steps import HEAD_ROW, Heads, attention_step, head_step, keys_values_step, mlp_step
+from .steps import (
+    BEFORE,
+    HEAD_ROW,
+    NORMALISED,
+    Heads,
+    attention_step,
+    attention_tile_step,
+    close_step,
+    head_step,
+    keys_values_step,
+    mlp_step,
+    mlp_tile_step,
+    norm_step,
+)
+from .tiles import GROUP, HeadTiles, HiddenTiles, head_tiles, hidden_tiles
 
 PROVABLE_POSITIONS = 2048
 """Longest sequence: each rotary table (positions x head size) must fit one chunk of 2^18 entries."""
@@ -72,7 +86,23 @@ class LlamaConfig(ModelConfig):
         return (parts.rotary_table(heads, self.rope_base, self.rope_divisors, factor=self.rope_factor),), None
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
-        return {parts.LAYER_KIND: self.layer_kinds[layer]} if self.layer_kinds and kind == "attention" else {}
+        attends = kind in ("attention", "attention_tile")
+        return {parts.LAYER_KIND: self.layer_kinds[layer]} if self.layer_kinds and attends else {}
+
+    def tile_parameters(self, kind: StepKind, tile: int) -> dict[str, int]:
+        if kind == "attention_tile" and self.attention_tiles is not None:
+            return {GROUP: self.attention_tiles.group(tile)}
+        return {}
+
+    @cached_property
+    def attention_tiles(self) -> HeadTiles | None:
+        """How attention is cut, where it is too large for one step."""
+        return head_tiles(self.geometry, self.hidden, self.step_weights)
+
+    @cached_property
+    def mlp_tiles(self) -> HiddenTiles | None:
+        """How the MLP is cut, where it is too large for one step."""
+        return hidden_tiles(self.feed_forward, self.hidden, 3, self.step_weights)
 
     @cached_property
     def steps(self) -> dict[str, Step]:
@@ -81,9 +111,14 @@ class LlamaConfig(ModelConfig):
         if bool(self.layer_kinds) != (self.sliding_window > 0):
             raise ValueError("local layers need both the kinds of all layers and a window")
         return {
+            **(attention_norm(self) if self.attention_tiles else {}),
             "keys_values": keys_values(self),
-            "attention": attention(self),
-            "mlp": mlp(self),
+            **(
+                attention_in_tiles(self, self.attention_tiles)
+                if self.attention_tiles
+                else {"attention": attention(self)}
+            ),
+            **(mlp_in_tiles(self, self.mlp_tiles) if self.mlp_tiles else {"mlp": mlp(self)}),
             "head": head(self),
         }
 
@@ -99,14 +134,16 @@ def keys_values(config: LlamaConfig) -> Step:
     tables, selector = config.rotations(heads)
     normed, bias = config.head_norms, config.bias or config.attention_bias
     norms = (parts.head_norm(config, heads, "key"),) if normed else ()
+    tiled = config.attention_tiles is not None
     return keys_values_step(
         config,
         heads,
-        parts.rms_norm(config, Ref("before"), ("row",)),
+        *(() if tiled else (parts.rms_norm(config, Ref("before"), ("row",)),)),
         parts.projection(config, heads, "key", normed=normed, bias=bias),
         parts.projection(config, heads, "value", bias=bias, writes="values"),
         *norms,
         parts.rotary(config, heads, "key", tables, selector),
+        rows=NORMALISED if tiled else BEFORE,
     )
 
 
@@ -134,6 +171,64 @@ def attention(config: LlamaConfig) -> Step:
         parts.attention_output(config, heads, bias=config.attention_bias, factor=config.residual_factor),
         parts.residual(config),
     )
+
+
+def attention_norm(config: LlamaConfig) -> dict[str, Step]:
+    """Normalised rows for keys, values and the tiles of attention."""
+    norm = parts.rms_norm(config, Ref("before"), ("row",), writes=True)
+    return {"attention_norm": norm_step(config, "attention_norm", norm)}
+
+
+def attention_in_tiles(config: LlamaConfig, tiles: HeadTiles) -> dict[str, Step]:
+    """Attention as a step per tile of heads, and the one that adds their sum to the rows."""
+    heads, tile = tiles.heads, tiles.tile
+    tables, selector = config.rotations(heads)
+    normed = config.head_norms
+    norms = (parts.head_norm(config, tile, "query"),) if normed else ()
+    rule = parts.output_rule(config, heads, bias=config.attention_bias, factor=config.residual_factor)
+    one = attention_tile_step(
+        config,
+        heads,
+        tile,
+        tiles.count,
+        tiles.group_bits,
+        parts.projection(
+            config, heads, "query", normed=normed, bias=config.bias or config.attention_bias, tile=tile
+        ),
+        *norms,
+        parts.rotary(config, tile, "query", tables, selector),
+        parts.attend(
+            config,
+            tile,
+            "rotated_query",
+            normed=normed,
+            reach=config.sliding_window or None,
+            factor=config.rope_factor,
+            groups=tiles.own_groups,
+        ),
+        parts.attention_partial(config, rule, tile),
+    )
+    close = close_step(
+        config, "attention_close", parts.closed(config, rule, "output"), parts.residual(config)
+    )
+    return {"attention_tile": one, "attention_close": close}
+
+
+def mlp_in_tiles(config: LlamaConfig, tiles: HiddenTiles) -> dict[str, Step]:
+    """The MLP as a step per tile of hidden channels, between its norm and the step that adds their sum to the rows."""
+    norm = parts.rms_norm(config, Ref("before"), ("row",), writes=True)
+    rule = parts.down_rule(
+        config, config.feed_forward, "product", bias=config.mlp_bias, factor=config.residual_factor
+    )
+    one = mlp_tile_step(
+        config,
+        tiles.size,
+        tiles.count,
+        *parts.gated_unit(config, config.feed_forward, "silu", bias=config.mlp_bias, size=tiles.size),
+        parts.mlp_partial(rule, "product", tiles.size),
+    )
+    close = close_step(config, "mlp_close", parts.closed(config, rule, "down"), parts.residual(config))
+    return {"mlp_norm": norm_step(config, "mlp_norm", norm), "mlp_tile": one, "mlp_close": close}
 
 
 def mlp(config: LlamaConfig) -> Step:

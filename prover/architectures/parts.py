@@ -6,23 +6,26 @@ float vectors: w_query, query_bias, query_norm, attention_norm, ...
 
 from __future__ import annotations
 
-from math import ceil, log2
+from dataclasses import replace
+from math import ceil, log2, prod
 
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
+from ..operators.closed_sum import ClosedSum
 from ..operators.inverse_root import ROOT_LIMBS
 from ..operators.layer_norm import LayerNorm
 from ..operators.learned_positions import LearnedPositions
 from ..operators.matmul import MatMul
 from ..operators.multiply import Multiply
+from ..operators.partial_sum import PartialSum
 from ..operators.residual_add import ResidualAdd
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary, RotaryTable
 from ..operators.rounding import Shift
 from ..program import Kind, Tensor
-from ..relations import Ref
+from ..relations import Ref, Segment
 from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
-from .config import MatrixRule, ModelConfig, VectorRule
+from .config import MatrixRule, ModelConfig, Sliced, VectorRule
 from .steps import CHANNELS, KEYS, Heads, Part
 
 LAYER_KIND = "layer_kind"
@@ -30,6 +33,7 @@ LAYER_KIND = "layer_kind"
 LOCAL, GLOBAL = 1, 2
 LARGEST_SHIFT = 2 * RANGE_BITS
 ROOT_SCALE = 34
+HEAD_AXES = ("kv_group", "query", "head_channel")
 
 
 # --- norms ----------------------------------------------------------------------------------------------
@@ -41,8 +45,13 @@ def root_scale(factor: int, epsilon: int, limit: int) -> int:
     return min(limit, ((room - 1).bit_length() - 1) // 2) if room > 1 else 0
 
 
-def rms_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...], gain: str | None = None) -> Part:
-    """normalised = x / rms(x), times a gain of its own or with the gain folded into the matrices that follow."""
+def rms_norm(
+    config: ModelConfig, x: Ref, rows: tuple[str, ...], gain: str | None = None, *, writes: bool = False
+) -> Part:
+    """normalised = x / rms(x), times a gain of its own or with the gain folded into the matrices that follow.
+
+    writes: whether the result is the stream of that name.
+    """
     scales, d = config.scales, config.hidden
     epsilon = _epsilon(d, config.norm_epsilon, config.residual_scale)
     output, bits = _normalised(config, rows)
@@ -50,7 +59,19 @@ def rms_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...], gain: str | Non
     scale = root_scale(d, epsilon, min(ROOT_SCALE, LARGEST_SHIFT + output - gain_scale))
     gain_bits = None if gain is None else scales.channel_gain_bits
     shift = scale + gain_scale - output
-    norm = RmsNorm(x, "normalised", rows, d, epsilon, scale, shift, bits, gain=gain, gain_bits=gain_bits)
+    norm = RmsNorm(
+        x,
+        "normalised",
+        rows,
+        d,
+        epsilon,
+        scale,
+        shift,
+        bits,
+        gain=gain,
+        gain_bits=gain_bits,
+        committed=not writes,
+    )
     if gain is None:
         return Part((norm,))
     rule = VectorRule((d,), scales.channel_gain, scales.channel_gain_bits)
@@ -158,16 +179,18 @@ def projection(
     bias: bool = False,
     norm_bias: bool = False,
     writes: str | None = None,
+    tile: Heads | None = None,
 ) -> Part:
     """query, key or value from the normalised rows, or from `before`; raw_<name> when a head norm follows (`normed`).
 
-    writes: the stream that the result goes to. gain: of the norm in front, if it is folded in. bias: the matrix has one. norm_bias: the norm in front has one, which
-    is folded into the matrix' bias.
+    writes: the stream that the result goes to. gain: of the norm in front, if it is folded in. bias: the matrix has one.
+    norm_bias: the norm in front has one, which is folded into the matrix' bias. tile: the heads of a tile, if not all.
     """
     scales = config.scales
     own = name == "query"
     input_scale, input_bits = _read(config, x)
-    shape = (heads.kv_heads, heads.queries, heads.size) if own else (heads.kv_heads, heads.size)
+    some = tile or heads
+    shape = (some.kv_heads, some.queries, some.size) if own else (some.kv_heads, some.size)
     axes = ("kv_group", "query", "head_channel") if own else ("kv_group", "head_channel")
     if name == "value":
         scale, bits = scales.value, scales.value_bits
@@ -188,7 +211,8 @@ def projection(
     )
     output = writes or (f"raw_{name}" if normed else name)
     domain, committed = HEADS if own else KEYS, writes is None
-    return _matrix(rule, name, Ref(x), output, domain, ("channel",), axes, shape, bits, committed=committed)
+    part = _matrix(rule, name, Ref(x), output, domain, ("channel",), axes, shape, bits, committed=committed)
+    return part if tile is None else _outputs_sliced(part, rule, name, prod(shape))
 
 
 def _read(config: ModelConfig, x: str) -> tuple[int, int]:
@@ -235,12 +259,13 @@ def attend(
     normed: bool = False,
     reach: int | None = None,
     factor: float = 1.0,
+    groups: tuple[Segment, ...] | None = None,
 ) -> Part:
     """attended = softmax(query . keys) . values, of the last `reach` positions in layers of kind 1.
 
     normed: queries and keys have norms of their own, which bound a score whatever their widths: a norm leaves
     sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings),
-    times factor^2 where a rotation multiplies by `factor`.
+    times factor^2 where a rotation multiplies by `factor`. groups: how the groups of the streams are indexed, if not all are read.
     """
     scales = config.scales
     if normed:
@@ -259,6 +284,8 @@ def attend(
         bits=scales.value_bits,
         reach=reach,
         selector=None if reach is None else LAYER_KIND,
+        groups=groups,
+        group_count=heads.kv_heads,
     )
     return Part((operator,))
 
@@ -267,8 +294,21 @@ def attention_output(
     config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False, factor: float = 1.0
 ) -> Part:
     """The matrix behind attention, times a factor: the residual summand, or `projected` when a norm follows."""
+    rule = output_rule(config, heads, bias=bias, normed=normed, factor=factor)
+    return _back_to_channels(config, rule, "output", "attended", HEAD_AXES, normed)
+
+
+def attention_partial(config: ModelConfig, rule: MatrixRule, tile: Heads) -> Part:
+    """sum_after = sum_before + attended W_o for the heads of a tile."""
+    return _partial(rule, "output", "attended", HEAD_AXES, tile.kv_heads * tile.queries * tile.size)
+
+
+def output_rule(
+    config: ModelConfig, heads: Heads, *, bias: bool = False, normed: bool = False, factor: float = 1.0
+) -> MatrixRule:
+    """Of the matrix behind attention."""
     scales = config.scales
-    rule = MatrixRule(
+    return MatrixRule(
         outputs=config.hidden,
         inputs=heads.kv_heads * heads.queries * heads.size,
         input_scale=scales.value,
@@ -276,9 +316,6 @@ def attention_output(
         input_bits=scales.value_bits,
         bias="output_bias" if bias else None,
         factor=factor,
-    )
-    return _back_to_channels(
-        config, rule, "output", "attended", ("kv_group", "query", "head_channel"), normed
     )
 
 
@@ -294,8 +331,12 @@ def widening(
     gain: str | None = "mlp_norm",
     bias: bool = False,
     biased: bool = False,
+    size: int | None = None,
 ) -> Part:
-    """gate or up from the normalised rows, or from `before`. bias: the matrix has one. biased: so has the norm in front (then no gate)."""
+    """gate or up from the normalised rows, or from `before`. bias: the matrix has one. biased: so has the norm in front (then no gate).
+
+    size: hidden channels of a tile, if not all.
+    """
     scales = config.scales
     activated = biased or name == "gate"  # bounded by the activation's table
     input_scale, input_bits = _read(config, x)
@@ -310,8 +351,9 @@ def widening(
         bias=f"{name}_bias" if bias or biased else None,
     )
     bits = None if activated else scales.up_bits
-    domain, shape = ("row", "hidden"), (feed_forward,)
-    return _matrix(rule, name, Ref(x), name, domain, ("channel",), ("hidden",), shape, bits)
+    domain, shape = ("row", "hidden"), (size or feed_forward,)
+    part = _matrix(rule, name, Ref(x), name, domain, ("channel",), ("hidden",), shape, bits)
+    return part if size is None else _outputs_sliced(part, rule, name, size)
 
 
 def gated_unit(
@@ -322,13 +364,14 @@ def gated_unit(
     x: str = "normalised",
     gain: str | None = "mlp_norm",
     bias: bool = False,
+    size: int | None = None,
 ) -> tuple[Part, ...]:
-    """product = function(gate) * up."""
+    """product = function(gate) * up, of all hidden channels or of a tile's."""
     scales, hidden = config.scales, ("row", "hidden")
     shift = scales.activated + scales.up - scales.product
     return (
-        widening(config, feed_forward, "gate", x=x, gain=gain, bias=bias),
-        widening(config, feed_forward, "up", x=x, gain=gain, bias=bias),
+        widening(config, feed_forward, "gate", x=x, gain=gain, bias=bias, size=size),
+        widening(config, feed_forward, "up", x=x, gain=gain, bias=bias, size=size),
         activation(config, "gate", function),
         Part((Multiply("activated", "up", "product", hidden, shift, scales.product_bits),)),
     )
@@ -353,12 +396,31 @@ def mlp_output(
     factor: float = 1.0,
 ) -> Part:
     """The matrix behind the unit (`product` or `activated`), times a factor: the residual summand, or `projected`."""
+    rule = down_rule(config, feed_forward, x, bias=bias, normed=normed, factor=factor)
+    return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
+
+
+def mlp_partial(rule: MatrixRule, x: str, size: int) -> Part:
+    """sum_after = sum_before + x W_down for the hidden channels of a tile."""
+    return _partial(rule, "down", x, ("hidden",), size)
+
+
+def down_rule(
+    config: ModelConfig,
+    feed_forward: int,
+    x: str,
+    *,
+    bias: bool = False,
+    normed: bool = False,
+    factor: float = 1.0,
+) -> MatrixRule:
+    """Of the matrix behind the unit."""
     scales = config.scales
     if x == "product":
         scale, bits = scales.product, scales.product_bits
     else:
         scale, bits = scales.activated, config.activation_bits + max(0, scales.activated - scales.gate)
-    rule = MatrixRule(
+    return MatrixRule(
         outputs=config.hidden,
         inputs=feed_forward,
         input_scale=scale,
@@ -367,7 +429,6 @@ def mlp_output(
         bias="down_bias" if bias else None,
         factor=factor,
     )
-    return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
 
 
 # --- shared ---------------------------------------------------------------------------------------------
@@ -376,6 +437,28 @@ def mlp_output(
 def residual(config: ModelConfig) -> Part:
     """after = before + summand."""
     return Part((ResidualAdd(Ref("before"), "summand", "after", CHANNELS, config.scales.residual_bits),))
+
+
+def closed(config: ModelConfig, rule: MatrixRule, name: str, *, normed: bool = False) -> Part:
+    """The sum of all tiles of w_<name>, rounded: the residual summand, or `projected` when a norm follows."""
+    output, bits = ("projected", config.scales.projected_bits) if normed else ("summand", None)
+    shift = Shift(parameter=f"{name}_shift")
+    operator = ClosedSum(Ref("sum"), output, CHANNELS, shift, bits, committed=normed, bias=rule.bias)
+    weights = () if rule.bias is None else (Tensor(rule.bias, ("channel",), Kind.WEIGHT),)
+    return Part((operator,), weights)
+
+
+def _partial(rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], size: int) -> Part:
+    weight = f"w_{name}"
+    operator = PartialSum(Ref(x), weight, "sum_before", "sum_after", CHANNELS, summed)
+    tensor = Tensor(weight, (*summed, "channel"), Kind.WEIGHT)
+    return Part((operator,), (tensor,), {weight: rule}, sliced={weight: Sliced(0, size)})
+
+
+def _outputs_sliced(part: Part, rule: MatrixRule, name: str, size: int) -> Part:
+    """A matrix of which a step has `size` outputs at a time, and their biases."""
+    biases = {} if rule.bias is None else {rule.bias: Sliced(0, size)}
+    return replace(part, sliced={f"w_{name}": Sliced(1, size), **biases})
 
 
 def _back_to_channels(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, log2
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..operators.inverse_root import LIMB_AXIS_BITS
 from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROWS, Kind, Program, Tensor
 from ..relations import Along, Bits, PublicBits, Ref, Segment
 from ..streams import STREAM_ORDER
-from .config import MatrixRule, ModelConfig, Step, VectorRule, index_bits
+from .config import MatrixRule, ModelConfig, Sliced, Step, VectorRule, index_bits
 
 CHANNELS = ("row", "channel")
 KEYS = ("row", "kv_group", "head_channel")
@@ -22,6 +22,14 @@ AFTER = {"residual": Tensor("after", CHANNELS, Kind.BOUNDARY)}
 NEW_KEYS = {name: Tensor(name, KEYS, Kind.BOUNDARY, placed=True) for name in ("keys", "values")}
 ALL_KEYS = {
     name: Tensor(name, ("context", "kv_group", "head_channel"), Kind.BOUNDARY, placed=True)
+    for name in ("keys", "values")
+}
+NORMALISED = {"normalised": Tensor("normalised", CHANNELS, Kind.BOUNDARY)}
+SUM = {"sum": Tensor("sum", CHANNELS, Kind.BOUNDARY)}
+SUM_BEFORE = {"sum": Tensor("sum_before", CHANNELS, Kind.BOUNDARY)}
+SUM_AFTER = {"sum": Tensor("sum_after", CHANNELS, Kind.BOUNDARY)}
+KEYS_OF_ALL_GROUPS = {
+    name: Tensor(name, ("context", "any_group", "head_channel"), Kind.BOUNDARY, placed=True)
     for name in ("keys", "values")
 }
 """Streams that steps read or write, each with the tensor that holds its rows."""
@@ -37,6 +45,7 @@ class Part:
     weights: tuple[Tensor, ...] = ()
     matrices: Mapping[str, MatrixRule] = field(default_factory=dict)
     vectors: Mapping[str, VectorRule] = field(default_factory=dict)
+    sliced: Mapping[str, Sliced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,9 +140,11 @@ def positions_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
     return _step("positions", config, parts, heads.axes, BEFORE, AFTER, heads.sizes, heads.window, once=True)
 
 
-def keys_values_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
-    """Keys and values of a window from its rows."""
-    return _step("keys_values", config, parts, heads.axes, BEFORE, NEW_KEYS, heads.sizes, heads.window)
+def keys_values_step(
+    config: ModelConfig, heads: Heads, *parts: Part, rows: Mapping[str, Tensor] = BEFORE
+) -> Step:
+    """Keys and values of a window from its rows of the residual stream, or from normalised ones."""
+    return _step("keys_values", config, parts, heads.axes, rows, NEW_KEYS, heads.sizes, heads.window)
 
 
 def attention_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
@@ -146,6 +157,38 @@ def mlp_step(config: ModelConfig, feed_forward: int, *parts: Part) -> Step:
     """Window after = feed-forward sub-layer of the window before."""
     axes = {"hidden": Bits(index_bits(feed_forward))}
     return _step("mlp", config, parts, axes, BEFORE, AFTER, {"hidden": feed_forward})
+
+
+def norm_step(config: ModelConfig, name: str, norm: Part) -> Step:
+    """Normalised rows of a window: what the tiles of a sub-layer read."""
+    return _step(name, config, (norm,), {}, BEFORE, NORMALISED, {})
+
+
+def attention_tile_step(
+    config: ModelConfig, heads: Heads, tile: Heads, count: int, group_bits: int, *parts: Part
+) -> Step:
+    """Sum after = sum before + what some heads of attention give, before it is rounded.
+
+    heads: of the whole layer; tile: of one tile; group_bits: index bits of a tile's groups.
+    """
+    axes = {"context": CONTEXT_BITS, "any_group": heads.axes["kv_group"], **tile.axes}
+    reads = NORMALISED | KEYS_OF_ALL_GROUPS | SUM_BEFORE
+    step = _step("attention_tile", config, parts, axes, reads, SUM_AFTER, tile.sizes, tile.window)
+    limits = {"group": 1 << group_bits}
+    return replace(step, program=replace(step.program, parameter_limits=limits), tiles=count)
+
+
+def mlp_tile_step(config: ModelConfig, size: int, count: int, *parts: Part) -> Step:
+    """Sum after = sum before + what some hidden channels give, before it is rounded."""
+    axes = {"hidden": Bits(index_bits(size))}
+    step = _step("mlp_tile", config, parts, axes, NORMALISED | SUM_BEFORE, SUM_AFTER, {"hidden": size})
+    return replace(step, tiles=count)
+
+
+def close_step(config: ModelConfig, name: str, *parts: Part) -> Step:
+    """Window after = window before + the sum of a sub-layer's tiles, rounded once."""
+    step = _step(name, config, parts, {}, BEFORE | SUM, AFTER, {})
+    return replace(step, program=replace(step.program, resets=("sum",)))
 
 
 def head_step(config: ModelConfig, norm: Part) -> Step:
@@ -198,7 +241,8 @@ def _step(
     )
     matrices = {name: rule for part in parts for name, rule in part.matrices.items()}
     vectors = {name: rule for part in parts for name, rule in part.vectors.items()}
-    return Step(program, matrices, vectors, once=once)
+    sliced = {name: rule for part in parts for name, rule in part.sliced.items()}
+    return Step(program, matrices, vectors, once=once, sliced=sliced)
 
 
 def _in_order(streams: Mapping[str, Tensor]) -> tuple[Tensor, ...]:

@@ -45,10 +45,12 @@ from ..relations import (
     Lookup,
     LookupTable,
     Parameter,
+    ParameterBits,
     Pointwise,
     ProductTerm,
     Ref,
     Relation,
+    Segment,
 )
 from ..tables import (
     EXPONENTIAL_DIGIT_BITS,
@@ -93,7 +95,11 @@ _ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Attend(OperatorBase):
-    """output[g, h, t] = softmax-weighted mean of v[g] for query t of head (g, h)."""
+    """output[g, h, t] = softmax-weighted mean of v[g] for query t of head (g, h).
+
+    groups: how the axis `any_group` of keys and values is indexed by the groups at hand, of which there are `group_count`;
+    None where keys and values have these groups only.
+    """
 
     query: str
     key: str
@@ -104,6 +110,8 @@ class Attend(OperatorBase):
     bits: int
     reach: int | None = None
     selector: str | None = None
+    groups: tuple[Segment, ...] | None = None
+    group_count: int = 0
 
     def __post_init__(self) -> None:
         # |m - score| <= OFFSET / 2, so z is at most 3/2 OFFSET, and at least OFFSET / 2 where it is masked
@@ -125,7 +133,19 @@ class Attend(OperatorBase):
         return None if self.reach is None else BeyondWindow(self.reach)
 
     def parameters(self) -> Sequence[str]:
-        return () if self.selector is None else (self.selector,)
+        selected = [segment.name for segment in self.groups or () if isinstance(segment, ParameterBits)]
+        return (*(() if self.selector is None else (self.selector,)), *selected)
+
+    def _of_groups(self, name: str) -> Ref:
+        return Ref(name) if self.groups is None else Ref(name, (("any_group", self.groups),))
+
+    def _own(self, rows: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
+        """The groups at hand of all, (groups, positions, head_size); those that the model does not have are zero."""
+        if self.groups is None:
+            return rows
+        run = next(parameters[s.name] - 1 for s in self.groups if isinstance(s, ParameterBits))
+        found = rows[run * self.group_count : (run + 1) * self.group_count]
+        return np.pad(found, ((0, self.group_count - len(found)), (0, 0), (0, 0)))
 
     def limits(self) -> Mapping[str, int]:
         return {self.output: 1 << (self.bits - 1)}
@@ -183,6 +203,7 @@ class Attend(OperatorBase):
         start = int(context.positions[0])
         keys = _extend(context.cache, self.key, context.tensors[self.key], start)
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
+        keys, values = (self._own(rows, context.parameters) for rows in (keys, values))
         reach = self.reach if self._is_local(context.parameters) else None
         outputs = [
             self._attend_rows(
@@ -230,7 +251,8 @@ class Attend(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         tensors = context.tensors
-        query, key, value = (tensors[n].astype(np.float64) for n in (self.query, self.key, self.value))
+        refs = (Ref(self.query), self._of_groups(self.key), self._of_groups(self.value))
+        query, key, value = (context.gather(ref).astype(np.float64) for ref in refs)
         score = np.einsum("ghtc,ugc->ghtu", query, key, optimize=True).astype(np.int64)
         mask = tensors["causal_mask"]
         if self._is_local(context.parameters):
@@ -267,8 +289,8 @@ class Attend(OperatorBase):
         distance: Expression = Constant(1 << self.shift) * index + remainder
         selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
         output = Ref(self.output)
-        scores = ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), Ref(self.key)))
-        mixed = ProductTerm(Constant(2), ("context",), (weight, Ref(self.value)))
+        scores = ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), self._of_groups(self.key)))
+        mixed = ProductTerm(Constant(2), ("context",), (weight, self._of_groups(self.value)))
         mask: Expression = Ref("causal_mask")
         if self.selector is not None:
             mask = mask + (Constant(2) - Parameter(self.selector)) * Ref("reach_mask")

@@ -1,0 +1,103 @@
+"""Where a layer's matrices are too large for one step each: how they are cut, so that every step has a bounded number of weights.
+
+A sub-layer is one step while its matrices have at most `ModelConfig.step_weights` entries. Otherwise
+
+    attention_norm, mlp_norm         residual -> normalised
+    attention_tile, mlp_tile  x a,m  normalised (and keys, values) -> sum: some query heads, or some hidden channels
+    attention_close, mlp_close       residual, sum -> residual, sum reset
+
+Tiles add to `sum` exactly and only the closing step rounds (operators/partial_sum.py), so the integers are those of the whole
+matrices. A tile of heads has whole groups, or some queries of one group; its step key says which groups of keys it reads. Sizes
+are powers of two, so that nothing is padded inside a model but the last tile, whose missing columns are zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..relations import Along, Bits, ParameterBits, Segment
+from .config import index_bits
+from .steps import Heads
+
+GROUP = "group"
+"""Step-key integer of a tile of heads: 1 + the number of its group of keys, or of its run of groups."""
+
+
+@dataclass(frozen=True)
+class HeadTiles:
+    """Attention cut into tiles of `groups` whole groups, or of `queries` heads of one group."""
+
+    heads: Heads
+    groups: int
+    queries: int
+
+    @property
+    def tile(self) -> Heads:
+        """The geometry of one tile."""
+        return replace(self.heads, kv_heads=self.groups, queries=self.queries)
+
+    @property
+    def per_group(self) -> int:
+        """Tiles that read the same groups."""
+        return self.heads.queries // self.queries
+
+    @property
+    def count(self) -> int:
+        """Tiles of a layer."""
+        return -(-self.heads.kv_heads // self.groups) * self.per_group
+
+    @property
+    def group_bits(self) -> int:
+        """Index bits of a run of groups."""
+        return index_bits(self.heads.kv_heads) - index_bits(self.groups)
+
+    @property
+    def own_groups(self) -> tuple[Segment, ...]:
+        """How the groups of keys are indexed by those of the tile."""
+        return ParameterBits(GROUP, Bits(self.group_bits)), Along("kv_group")
+
+    def group(self, tile: int) -> int:
+        """The step-key integer of a tile."""
+        return 1 + tile // self.per_group
+
+
+def head_tiles(heads: Heads, hidden: int, most: int) -> HeadTiles | None:
+    """The largest tiles of which W_q and W_o have at most `most` entries, rows of real channels; None for one tile."""
+
+    def entries(groups: int, queries: int) -> int:
+        return 2 * hidden << (index_bits(groups) + index_bits(queries) + heads.size_bits)
+
+    if entries(heads.kv_heads, heads.queries) <= most:
+        return None
+    for bits in range(index_bits(heads.kv_heads) - 1, -1, -1):
+        if entries(1 << bits, heads.queries) <= most:
+            return HeadTiles(heads, 1 << bits, heads.queries)
+    sizes = [
+        size
+        for size in (1 << b for b in range(index_bits(heads.queries), -1, -1))
+        if heads.queries % size == 0
+    ]
+    return HeadTiles(heads, 1, next((size for size in sizes if entries(1, size) <= most), 1))
+
+
+@dataclass(frozen=True)
+class HiddenTiles:
+    """An MLP of `feed_forward` hidden channels cut into tiles of `size`, a power of two."""
+
+    feed_forward: int
+    size: int
+
+    @property
+    def count(self) -> int:
+        """Tiles of a layer."""
+        return -(-self.feed_forward // self.size)
+
+
+def hidden_tiles(feed_forward: int, hidden: int, matrices: int, most: int) -> HiddenTiles | None:
+    """The largest tiles of which all matrices together have at most `most` entries; None for one tile."""
+    if matrices * hidden << index_bits(feed_forward) <= most:
+        return None
+    size = 1
+    while 2 * size < feed_forward and matrices * hidden * 2 * size <= most:
+        size *= 2
+    return HiddenTiles(feed_forward, size)
