@@ -39,8 +39,8 @@ from .steps import (
 )
 from .tiles import GROUP, HeadTiles, HiddenTiles, head_tiles, hidden_tiles
 
-PROVABLE_POSITIONS = 2048
-"""Longest sequence: each rotary table (positions x head size) must fit one chunk of 2^18 entries."""
+PROVABLE_POSITIONS = 1 << 14
+"""Longest sequence that contracts know (contracts/src/ModelRegistry.sol)."""
 
 
 @dataclass(frozen=True, kw_only=True)

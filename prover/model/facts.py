@@ -26,10 +26,8 @@ WHY_NOT = {
 }
 """Architectures that are often asked for and refused, by their names in either format, and what they would take."""
 
-LARGEST_TABLE = 1 << 18
-"""Entries of one committed chunk: a rotary table (positions x head size) must fit it."""
-
-MOST_POSITIONS = 2048
+MOST_POSITIONS = 1 << 14
+"""What the contracts take (`ModelRegistry`)."""
 
 
 def build_config(facts: Mapping[str, Any]) -> ModelConfig:
@@ -48,12 +46,11 @@ def with_residual_scale(config: ModelConfig, scale: int) -> ModelConfig:
     return build_config(config.to_json() | {"residual_scale": scale})
 
 
-def provable_positions(stated: int, head_size: int) -> int:
-    """The longest sequence that is served: what the model was trained for, as far as one rotary table reaches, in whole
-    windows, because a proof is about all rows of a window. Raises UnsupportedModelError for less than one window.
+def provable_positions(stated: int) -> int:
+    """The longest sequence that is served: what the model was trained for, as far as contracts go, in whole windows, because
+    a proof is about all rows of a window. Raises UnsupportedModelError for less than one window.
     """
-    padded = 1 << max(0, head_size - 1).bit_length()
-    positions = min(stated, MOST_POSITIONS, LARGEST_TABLE // padded) // WINDOW_ROWS * WINDOW_ROWS
+    positions = min(stated, MOST_POSITIONS) // WINDOW_ROWS * WINDOW_ROWS
     refuse_unless(
         positions > 0, "option", f"a context of {stated} positions", f"one window of {WINDOW_ROWS} at least"
     )

@@ -315,11 +315,11 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
     )
     context = keys.whole("context_length")
     rotary = _rotary(keys, rotary_size, context)
-    positions = provable_positions(min(context, rotary.longest or context), head_size)
+    positions = provable_positions(min(context, rotary.longest or context))
     window = keys.value("attention.sliding_window", 0)
-    if keys.family == "phi3" and isinstance(window, int) and 0 < window < positions:
-        # transformers masks what is further back and llama.cpp does not: up to here both mean the same
-        positions = provable_positions(window, head_size)
+    if keys.family != "gemma3" and isinstance(window, int) and 0 < window < positions:
+        # readers of GGUF differ in whether they mask what is further back: up to here all mean the same
+        positions = provable_positions(window)
         window = 0
     refuse_unless(
         keys.family == "gemma3" or window == 0 or window >= positions,
@@ -448,5 +448,5 @@ def _gpt2(keys: _Keys) -> dict[str, Any]:
     )
     head_size = facts["hidden"] // heads
     return facts | {
-        "max_positions": provable_positions(keys.whole("context_length"), head_size),
+        "max_positions": provable_positions(keys.whole("context_length")),
     }

@@ -230,7 +230,7 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
         kinds=_PHI3_SCALINGS if family == "phi3" else None,
     )
     everywhere = rotary.of_global_layers() if family == "gemma3" else rotary.of_all_layers()
-    positions = provable_positions(min(stated_positions, everywhere.longest or stated_positions), head_size)
+    positions = provable_positions(min(stated_positions, everywhere.longest or stated_positions))
     facts = {
         "family": family,
         "layers": layers,
@@ -400,9 +400,7 @@ def _gpt2(settings: _Settings) -> dict[str, Any]:
         "feed_forward": settings.whole("n_inner", implied=4 * hidden),
         "vocabulary": settings.whole("vocab_size"),
         "norm_epsilon": settings.real("layer_norm_epsilon"),
-        "max_positions": provable_positions(
-            settings.whole("n_positions", "max_position_embeddings"), hidden // heads
-        ),
+        "max_positions": provable_positions(settings.whole("n_positions", "max_position_embeddings")),
     }
 
 

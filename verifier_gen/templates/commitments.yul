@@ -17,8 +17,9 @@ function accumulate(data, coefficients, count) -> next {
     }
 }
 
-/// SUM += coefficient * (x, y).
+/// SUM += coefficient * (x, y). Chunks of a public table that the statement's window does not read have none.
 function accumulate_point(x, y, coefficient) {
+    if iszero(coefficient) { leave }
     mstore(FACTOR, x)
     mstore(add(FACTOR, 0x20), y)
     accumulate_factor(coefficient)

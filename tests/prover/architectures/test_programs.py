@@ -10,7 +10,6 @@ import pytest
 
 from prover.architectures import ModelConfig, config_from_json
 from prover.architectures.gemma3 import GLOBAL, LOCAL
-from prover.architectures.llama import PROVABLE_POSITIONS
 from prover.architectures.parts import _epsilon, root_scale
 from prover.architectures.steps import Heads
 from prover.check import Checker, check
@@ -384,11 +383,6 @@ def test_heads_divide_among_heads_that_there_are(kv_heads: int) -> None:
 
 def test_epsilon_has_the_scale_of_a_square() -> None:
     assert _epsilon(576, 1e-5, 12) == round(576 * 1e-5 * 4**12)
-
-
-def test_the_longest_rotary_table_fills_one_chunk() -> None:
-    """Of 2^18 entries, for heads of 128 channels."""
-    assert PROVABLE_POSITIONS * 128 == 1 << 18
 
 
 def test_a_missing_field_is_named() -> None:
