@@ -12,7 +12,6 @@ from contracts.bindings.abi import Interface
 from contracts.bindings.chain import Chain
 from contracts.bindings.compiler import Artifact
 from contracts.bindings.deployment import verifier_artifacts
-from contracts.protocol.model import StepKind
 from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from verifier_gen import generate_sources
@@ -30,33 +29,32 @@ class VerifierRefused(DevnetError):
 
 
 class GasMeter:
-    """The four verifiers of an architecture, deployed when first used."""
+    """The verifiers of an architecture, by the names of what they verify, deployed when first used."""
 
-    def __init__(self, chain: Chain, artifacts: dict[StepKind, Artifact]) -> None:
+    def __init__(self, chain: Chain, artifacts: dict[str, Artifact]) -> None:
         self._chain, self._artifacts = chain, artifacts
         self._account = chain.unlocked_accounts()[0]
-        self._addresses: dict[StepKind, str] = {}
+        self._addresses: dict[str, str] = {}
 
     def code_bytes(self, step: str) -> int:
         """Size of the verifier's deployed code."""
-        return len(self._artifacts[StepKind[step.upper()]].runtime_code)
+        return len(self._artifacts[step].runtime_code)
 
     def verify(self, step: str, key: bytes, inputs: list[int], proof: bytes) -> int:
         """Gas of the whole transaction; raises VerifierRefused when the verifier says no."""
-        kind = StepKind[step.upper()]
-        artifact = self._artifacts[kind]
-        if kind not in self._addresses:
+        artifact = self._artifacts[step]
+        if step not in self._addresses:
             created = self._send(None, artifact.creation_code)
-            self._addresses[kind] = str(created["contractAddress"])
+            self._addresses[step] = str(created["contractAddress"])
         interface = Interface(artifact)
         data = interface.encode_call("verify", [key, inputs, proof])
-        body = {"from": self._account, "to": self._addresses[kind], "data": "0x" + data.hex()}
+        body = {"from": self._account, "to": self._addresses[step], "data": "0x" + data.hex()}
         answer = str(self._chain.request("eth_call", [{**body, "gas": hex(GAS_LIMIT)}, "latest"]))
         if not interface.decode_result("verify", bytes.fromhex(answer[2:])):
             raise VerifierRefused(
                 f"the {step} verifier refuses a proof that the prover made; report this as a bug"
             )
-        return int(str(self._send(self._addresses[kind], data)["gasUsed"]), 16)
+        return int(str(self._send(self._addresses[step], data)["gasUsed"]), 16)
 
     def _send(self, to: str | None, data: bytes) -> dict[str, object]:
         return send_and_wait(self._chain, self._account, to, data)
@@ -80,7 +78,7 @@ def send_and_wait(chain: Chain, account: str, to: str | None, data: bytes) -> di
 @contextmanager
 def gas_meter(config: ModelConfig, srs: SRS) -> Iterator[GasMeter]:
     """A meter on a fresh Anvil, which ends with the block."""
-    artifacts = dict(verifier_artifacts(generate_sources(config, srs)))
+    artifacts = verifier_artifacts(generate_sources(config, srs))
     with own_chain() as chain:
         yield GasMeter(chain, artifacts)
 

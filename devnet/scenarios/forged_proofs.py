@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from contracts.bindings.contract import Call
-from contracts.bindings.dispute_game import StepProof, flat_points
+from contracts.bindings.dispute_game import StepProof
 from contracts.bindings.errors import ContractError
-from contracts.protocol.game import Game, Phase, Reason, Target
+from contracts.bindings.moves import step_proof
+from contracts.protocol.game import Game, ModelRules, Phase, Reason, Target
 from contracts.protocol.token_ids import unpack_token_ids
 from prover.model.weights import IntegerModel
 from prover.model_commitment import padded_weights, step_kind
@@ -79,17 +80,13 @@ class Forger(HostedProvider):
         cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *ids)
         other_layer = step - 2 if step >= 2 else step + 2
         other_window = window + 1 if window + 1 < honest.windows else window - 1
-        real = StepProof(
-            points_before=flat_points(cheap.boundary_points(step)),
-            points_after=flat_points(cheap.boundary_points(step + 1)),
-            key=prepared.commitment.step_keys[step],
-            key_path=prepared.commitment.step_key_path(step),
-            proof=honest.prove_step(step, window),
-        )
+        rules = ModelRules.of(prepared.commitment, stage.contracts.stake.parameters().arity)
+        shown = step_proof(rules, cheap, prepared.commitment, step, window)
+        real = replace(shown, proof=honest.prove_step(step, window))
         yield Forgery("the honest model's proof of this very step and window", real)
         yield Forgery(
             "the same, with the honest model's windows",
-            replace(real, points_after=flat_points(honest.boundary_points(step + 1))),
+            replace(real, roots_after=honest.stream_roots(step + 1)),
         )
         if other_window >= 0:
             yield Forgery("another window", replace(real, proof=honest.prove_step(step, other_window)))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from contracts.bindings.compiler import Artifact
 from contracts.bindings.deployment import verifier_artifacts
-from contracts.protocol.model import StepKind
 from prover.curve.srs import SRS
 from prover.model.errors import ModelFileError, ModelNotFoundError
 from prover.model.fetch import DEFAULT_CACHE, SOURCES, fetch
@@ -53,7 +52,7 @@ class PreparedModel:
     model: IntegerModel
     commitment: ModelCommitment
     srs: SRS
-    verifiers: dict[StepKind, Artifact]
+    verifiers: dict[str, Artifact]
     fidelity: Fidelity
 
 
