@@ -20,7 +20,6 @@ from contracts.bindings.sender import Mined, Sender
 from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
 from contracts.protocol.honest_player import next_action
-from contracts.protocol.model import StepKind
 from contracts.protocol.opening import opening_secret
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
@@ -229,9 +228,7 @@ class DisputeTable:
         game = self.game(game_id)
         arity = self._contracts.stake.parameters().arity
         spec = self._contracts.registry.spec(game.model_id)
-        return read_game_state(
-            self._contracts, game_id, rules or ModelRules(spec.step_count, spec.vocab_size, (), arity)
-        )
+        return read_game_state(self._contracts, game_id, rules or ModelRules.of_spec(spec, arity))
 
     def side(self, game: Game, account: str) -> Side:
         """Raises `UsageError` when the account is none of the two."""
@@ -362,8 +359,7 @@ class DisputeTable:
 
     def _contested(self, game: Game) -> dict[str, Any] | None:
         if game.target is Target.STEP:
-            kind = StepKind.MLP if game.range_start % 2 else StepKind.ATTENTION
-            return {"step": kind.name.lower(), "layer": game.range_start // 2, "window": game.window}
+            return {"step": game.range_start, "window": game.window}
         if game.target is Target.EMBEDDING:
             return {"step": "embedding", "window": game.window}
         if game.target is Target.HEAD:

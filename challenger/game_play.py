@@ -151,7 +151,9 @@ class GamePlayer:
         if first_unknown_fed_id(ids, subject.model.commitment.vocabulary) is not None:
             return ids
         if subject.name not in self._traces:
-            self._traces[subject.name] = self._files.load(subject.name, ids.prompt_ids, ids.output_ids)
+            self._traces[subject.name] = self._files.load(
+                subject.name, ids.prompt_ids, ids.output_ids, subject.model.commitment
+            )
             if len(self._traces) > _READ_TRACES:
                 self._traces.popitem(last=False)
         self._traces.move_to_end(subject.name)

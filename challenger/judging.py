@@ -176,6 +176,7 @@ class Judge:
             model.rules(self._arity),
             model.commitment.max_positions,
             replay,  # type: ignore[arg-type]
+            model.commitment.step_name,
         )
         if made:
             measured = (self._clock() - started) / max(1, row.positions)

@@ -37,8 +37,7 @@ class LocalModel:
     built_id: bytes | None = None
 
     def rules(self, arity: int) -> ModelRules:
-        c = self.commitment
-        return ModelRules(c.step_count, c.vocabulary, tuple(sorted(c.end_tokens)), arity)
+        return ModelRules.of(self.commitment, arity)
 
 
 class ModelFinder(Protocol):

@@ -1,12 +1,14 @@
-"""What a game needs of a replay, on disk: the window commitments of boundaries, so that a move is a look-up.
+"""What a game needs of a replay, on disk: the running sums of boundaries' streams, so that a move is a look-up.
 
 One file per response, named by sha256(model id, prompt ids, output ids):
 
     magic | name (32) | windows (u32) | verdict known (u8) | wrong position (u32) | right token (u32) |
     end known (u8) | its step (u32) | its window (u32) |
-    boundaries (u32) | { boundary (u32) | n (u32) | n · (x, y), 32 bytes each } ... | sha256 of all before
+    boundaries (u32) | { boundary (u32) | streams (u32) | { n (u32) | n · (x, y), 32 bytes each } ... } ... |
+    sha256 of all before
 
-n is the number of windows, or of those in front of the window where the trace ends.
+n is the number of windows of the stream, or of those in front of the window where the trace ends; 0 for a stream without
+windows.
 
 Written whole beside its place and renamed into it; a file that is torn, foreign or too long is no file.
 """
@@ -18,21 +20,28 @@ import os
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from contracts.protocol.model import Point, boundary_hash
+from contracts.protocol.model import CommittedModel
+from contracts.protocol.streams import Point, boundary_hash, stream_root
 from contracts.protocol.token_ids import pack_token_ids
+from prover.errors import OutOfRangeError
 
 log = structlog.get_logger(__name__)
-_MAGIC = b"gainsay trace 2\n"
+_MAGIC = b"gainsay trace 3\n"
 _HEAD = struct.Struct(">32sIBIIBIII")
 _BOUNDARY = struct.Struct(">II")
+_STREAM = struct.Struct(">I")
 _NOT_KNOWN, _NOTHING, _SOMETHING = 0, 1, 2
 _LARGEST_FILE = 64 * 2**20
+
+
+#: The running sums of every stream.
+Streams = tuple[tuple[Point, ...], ...]
 
 
 class TraceNeeded(Exception):
@@ -47,24 +56,41 @@ class StoredTrace:
     prompt_ids: Sequence[int]
     output_ids: Sequence[int]
     windows: int
-    points: dict[int, tuple[Point, ...]] = field(default_factory=dict)
+    #: The kind of a step.
+    kind: Callable[[int], int]
+    #: boundary -> what is known of its streams
+    streams: dict[int, Streams] = field(default_factory=dict)
     #: (True, what `first_wrong_output` says) once that is known
     wrong: tuple[bool, tuple[int, int] | None] = (False, None)
     #: (True, what `first_unprovable` says) once that is known
     end: tuple[bool, tuple[int, int] | None] = (False, None)
+    _roots: dict[int, tuple[bytes, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def first_unprovable(self) -> tuple[int, int] | None:
         if not self.end[0]:
             raise TraceNeeded("where the trace ends")
         return self.end[1]
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
-        if s not in self.points:
+    def step_kind(self, s: int) -> int:
+        return self.kind(s)
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        if s not in self.streams:
             raise TraceNeeded(f"boundary {s}")
-        return self.points[s]
+        return self.streams[s][stream]
+
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
+        end = self.first_unprovable()
+        if end is not None and s > end[0]:
+            raise OutOfRangeError(f"boundary {s} lies behind a value that leaves its range")
+        if s not in self.streams:
+            raise TraceNeeded(f"boundary {s}")
+        if s not in self._roots:
+            self._roots[s] = tuple(map(stream_root, self.streams[s]))
+        return self._roots[s]
 
     def boundary_hash(self, s: int) -> bytes:
-        return boundary_hash(self.boundary_points(s))
+        return boundary_hash(self.stream_roots(s))
 
     def argmax(self, position: int) -> int | None:
         raise TraceNeeded(f"the token after position {position}")
@@ -91,18 +117,20 @@ class TraceFiles:
         self._memory: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def load(self, name: bytes, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> StoredTrace:
-        """What is known of this response; an empty trace when there is nothing."""
+    def load(
+        self, name: bytes, prompt_ids: Sequence[int], output_ids: Sequence[int], model: CommittedModel
+    ) -> StoredTrace:
+        """What is known of this response of the model; an empty trace when there is nothing."""
         windows = -(-(len(prompt_ids) + len(output_ids) - 1) // 32)
         try:
             content = self._read(name)
         except OSError as error:
             log.warning("trace not read", because=str(error))
             content = None
-        trace = StoredTrace(prompt_ids, output_ids, windows)
-        if content is not None and not _decode(content, name, trace):
+        trace = StoredTrace(prompt_ids, output_ids, windows, model.kind)
+        if content is not None and not _decode(content, name, trace, len(model.chunk_bits)):
             log.warning("a trace file is damaged; it is made again", name=name.hex())
-            trace = StoredTrace(prompt_ids, output_ids, windows)
+            trace = StoredTrace(prompt_ids, output_ids, windows, model.kind)
         return trace
 
     def save(self, name: bytes, trace: StoredTrace, keep: Collection[bytes] = ()) -> None:
@@ -161,11 +189,13 @@ class TraceFiles:
 
 
 def _encode(name: bytes, trace: StoredTrace) -> bytes:
-    head = _HEAD.pack(name, trace.windows, *_packed(trace.wrong), *_packed(trace.end), len(trace.points))
+    head = _HEAD.pack(name, trace.windows, *_packed(trace.wrong), *_packed(trace.end), len(trace.streams))
     parts = [_MAGIC, head]
-    for boundary, points in sorted(trace.points.items()):
-        parts.append(_BOUNDARY.pack(boundary, len(points)))
-        parts += [coordinate.to_bytes(32, "big") for point in points for coordinate in point]
+    for boundary, streams in sorted(trace.streams.items()):
+        parts.append(_BOUNDARY.pack(boundary, len(streams)))
+        for points in streams:
+            parts.append(_STREAM.pack(len(points)))
+            parts += [coordinate.to_bytes(32, "big") for point in points for coordinate in point]
     content = b"".join(parts)
     return content + hashlib.sha256(content).digest()
 
@@ -180,7 +210,7 @@ def _unpacked(kind: int, first: int, second: int) -> tuple[bool, tuple[int, int]
     return kind != _NOT_KNOWN, (first, second) if kind == _SOMETHING else None
 
 
-def _decode(content: bytes, name: bytes, into: StoredTrace) -> bool:
+def _decode(content: bytes, name: bytes, into: StoredTrace, streams: int) -> bool:
     at = len(_MAGIC) + _HEAD.size
     body, digest = content[:-32], content[-32:]
     if len(body) < at or not body.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
@@ -191,12 +221,21 @@ def _decode(content: bytes, name: bytes, into: StoredTrace) -> bool:
     for _ in range(count):
         if len(body) < at + _BOUNDARY.size:
             return False
-        boundary, length = _BOUNDARY.unpack_from(body, at)
+        boundary, found = _BOUNDARY.unpack_from(body, at)
         at += _BOUNDARY.size
-        if length > windows or len(body) < at + 64 * length:
+        if found != streams:
             return False
-        words = [int.from_bytes(body[at + 32 * i : at + 32 * (i + 1)], "big") for i in range(2 * length)]
-        into.points[boundary] = tuple(zip(words[::2], words[1::2], strict=True))
-        at += 64 * length
+        points: list[tuple[Point, ...]] = []
+        for _ in range(streams):
+            if len(body) < at + _STREAM.size:
+                return False
+            (length,) = _STREAM.unpack_from(body, at)
+            at += _STREAM.size
+            if length > windows or len(body) < at + 64 * length:
+                return False
+            words = [int.from_bytes(body[at + 32 * i : at + 32 * (i + 1)], "big") for i in range(2 * length)]
+            points.append(tuple(zip(words[::2], words[1::2], strict=True)))
+            at += 64 * length
+        into.streams[boundary] = tuple(points)
     into.wrong, into.end = _unpacked(*facts[:3]), _unpacked(*facts[3:])
     return at == len(body)

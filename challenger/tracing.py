@@ -19,7 +19,7 @@ from contracts.protocol.actions import Action
 from contracts.protocol.bisection import cuts
 from contracts.protocol.game import GameState, Side
 from contracts.protocol.honest_player import next_action
-from contracts.protocol.model import Point
+from contracts.protocol.streams import Point, boundary_hash
 from contracts.protocol.trace import OwnTrace
 
 from .errors import Stopped
@@ -157,12 +157,12 @@ class Tracer:
             end = trace.first_unprovable()
             last = steps if end is None else end[0] + 1
             missing = [
-                s for s in (*first_cuts, *range(last + 1)) if s <= last and s not in trace.stored.points
+                s for s in (*first_cuts, *range(last + 1)) if s <= last and s not in trace.stored.streams
             ]
             if end is None and not trace.stored.wrong[0]:
                 trace.first_wrong_output()
             elif missing:
-                trace.boundary_points(missing[0])
+                trace.learn(missing[0])
             done = not missing
         except Stopped:
             raise
@@ -170,7 +170,7 @@ class Tracer:
             # What cannot be computed once is left to the games' questions.
             log.warning("trace not completed", because=f"{type(error).__name__}: {error}")
             done = True
-        if done or len(trace.stored.points) == len(first_cuts):
+        if done or len(trace.stored.streams) == len(first_cuts):
             self._save(subject, trace.stored)
         if done:
             with self._lock:
@@ -180,7 +180,9 @@ class Tracer:
     def _recorded(self, subject: Subject) -> _Recorder:
         stored = self._partial.get(subject.name)
         if stored is None:
-            stored = self._files.load(subject.name, subject.prompt_ids, subject.output_ids)
+            stored = self._files.load(
+                subject.name, subject.prompt_ids, subject.output_ids, subject.model.commitment
+            )
             self._partial = {subject.name: stored}
         return _Recorder(self, subject, stored)
 
@@ -220,15 +222,26 @@ class _Recorder:
             self.stored.end = (True, self._trace.first_unprovable())
         return self.stored.end[1]
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
-        if s not in self.stored.points:
-            points = self._trace.boundary_points(s)
-            self.stored.points[s] = tuple((int(x), int(y)) for x, y in points)
-        return self.stored.points[s]
+    def learn(self, s: int) -> None:
+        """Compute what is known of a boundary, all streams of it."""
+        if s not in self.stored.streams:
+            streams = range(len(self._subject.model.commitment.chunk_bits))
+            self.stored.streams[s] = tuple(_plain(self._trace.stream_points(s, stream)) for stream in streams)
+
+    def step_kind(self, s: int) -> int:
+        return self.stored.step_kind(s)
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        self.learn(s)
+        return self.stored.stream_points(s, stream)
+
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
+        self.learn(s)
+        self.first_unprovable()
+        return self.stored.stream_roots(s)
 
     def boundary_hash(self, s: int) -> bytes:
-        self.boundary_points(s)
-        return self.stored.boundary_hash(s)
+        return boundary_hash(self.stream_roots(s))
 
     def argmax(self, position: int) -> int | None:
         return self._trace.argmax(position)
@@ -241,3 +254,7 @@ class _Recorder:
     @property
     def _trace(self) -> OwnTrace:
         return self._tracer.run(self._subject)
+
+
+def _plain(points: Sequence[Point]) -> tuple[Point, ...]:
+    return tuple((int(x), int(y)) for x, y in points)

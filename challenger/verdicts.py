@@ -48,10 +48,11 @@ def judge(
     rules: ModelRules,
     max_positions: int,
     replay: Callable[[Sequence[int], Sequence[int]], OwnTrace],
+    step_name: Callable[[int], str],
 ) -> Verdict:
     """Re-run a well-formed response whose ids are known.
 
-    Invalid is what the honest player can win a game about: an output that is not the model's, and one for which a step
+    `step_name(step)` is what people call a step of the model. Invalid is what the honest player can win a game about: an output that is not the model's, and one for which a step
     or a token has no proof at all, because a value leaves its range. What this machine cannot decide (out of memory, a
     model that cannot be read) is unknown.
     """
@@ -67,18 +68,17 @@ def judge(
     if unknown is not None:
         return Verdict(Judgement.INVALID, f"the id at position {unknown} is not in the vocabulary")
     try:
-        return _replayed(replay(prompt_ids, output_ids))
+        return _replayed(replay(prompt_ids, output_ids), step_name)
     except (GainsayError, MemoryError, ArithmeticError) as error:
         return Verdict(Judgement.UNKNOWN, f"it cannot be re-run here: {error or type(error).__name__}")
 
 
-def _replayed(trace: OwnTrace) -> Verdict:
+def _replayed(trace: OwnTrace, step_name: Callable[[int], str]) -> Verdict:
     if (unprovable := trace.first_unprovable()) is not None:
         step, window = unprovable
-        kind = "MLP" if step % 2 else "attention"
         return Verdict(
             Judgement.INVALID,
-            f"the {kind} step of layer {step // 2} leaves its range in window {window}: no proof exists",
+            f"the {step_name(step)} leaves its range in window {window}: no proof exists",
         )
     if (wrong := trace.first_wrong_output()) is None:
         return Verdict(Judgement.VALID, "every token is the model's")

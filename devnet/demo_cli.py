@@ -141,8 +141,7 @@ def _place(result: ScenarioResult) -> str:
         return ""
     if place["step"] == "head":
         return f"head, position {place['position']}"
-    layer = f" {place['layer']}" if "layer" in place else ""
-    return f"{place['step']}{layer}, window {place['window']}"
+    return f"{place['step']}, window {place['window']}"
 
 
 def _proof(result: ScenarioResult) -> str:

@@ -86,10 +86,7 @@ def register(
     facts = {
         "model": name,
         "model_id": "0x" + done.model_id.hex(),
-        "mlp_verifier": done.verifiers[0],
-        "attention_verifier": done.verifiers[1],
-        "embedding_verifier": done.verifiers[2],
-        "head_verifier": done.verifiers[3],
+        **{f"{kind}_verifier": address for kind, address in done.verifiers.items()},
         "gas_used": done.gas_used,
         "registered_before": done.registered_before,
         "deprecated": access.contracts.registry.is_deprecated(done.model_id),

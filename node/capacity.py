@@ -23,7 +23,7 @@ from pathlib import Path
 
 import structlog
 
-from contracts.protocol.model import Point
+from contracts.protocol.streams import Point
 from contracts.protocol.trace import ProvingTrace
 from prover.foreign_json import ForeignJsonError, read_json_file
 
@@ -156,9 +156,16 @@ class _TimedTrace:
         with self._tracing():
             return self._trace.first_unprovable()
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
+    def step_kind(self, s: int) -> int:
+        return self._trace.step_kind(s)
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
         with self._tracing():
-            return self._trace.boundary_points(s)
+            return self._trace.stream_points(s, stream)
+
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
+        with self._tracing():
+            return self._trace.stream_roots(s)
 
     def boundary_hash(self, s: int) -> bytes:
         with self._tracing():
@@ -186,13 +193,14 @@ class _TimedTrace:
 
 
 def measure(capacity: Capacity, trace: ProvingTrace, steps: int) -> None:
-    """Play a game's work on an answer: every boundary that a bisection can ask for, then a proof of the last attention and
-    of the last MLP step in the last window, where they are slowest."""
+    """Play a game's work on an answer: every boundary that a bisection can ask for, then a proof of the last step of every
+    kind in the last window, where they are slowest."""
     windows = -(-(len(trace.prompt_ids) + len(trace.output_ids) - 1) // 32)
     timed = capacity.timed(trace)
     for boundary in range(steps + 1):
-        timed.boundary_points(boundary)
-    for step in (steps - 2, steps - 1):
+        timed.boundary_hash(boundary)
+    last_of_kind = {timed.step_kind(step): step for step in range(steps)}
+    for step in sorted(last_of_kind.values()):
         timed.prove_step(step, windows - 1)
 
 

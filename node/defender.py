@@ -213,8 +213,8 @@ class Defender:
             trace = self._traces.get(row.id)
             if trace is None:
                 ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
-                last_boundary = self._rules.step_count
-                trace = RememberedTrace(row.leaf, *ids, self._files, last_boundary, self._start_trace)
+                model = self._commitment()
+                trace = RememberedTrace(row.leaf, *ids, self._files, model, self._start_trace)
                 self._traces[row.id] = trace
                 if len(self._traces) > _TRACES_KEPT:
                     self._traces.popitem(last=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from contracts.protocol.ether import show_ether
@@ -36,9 +36,13 @@ GAME_EVENTS = [*MOVES, "TurnStarted", "GameResolved"]
 
 
 class GameStory:
-    """Folds one game's events, in order; `as_json` is what the explorer draws."""
+    """Folds one game's events, in order; `as_json` is what the explorer draws.
 
-    def __init__(self, opening: ChainEventRow, steps: int) -> None:
+    `step_name(step)`: what people call a step of the model.
+    """
+
+    def __init__(self, opening: ChainEventRow, steps: int, step_name: Callable[[int], str]) -> None:
+        self._step_name = step_name
         fields = json.loads(opening.arguments)
         self.provider: str = fields["provider"]
         response = fields["fields"]
@@ -52,7 +56,7 @@ class GameStory:
             "steps": steps,
             "positions": positions,
             "windows": -(-positions // 32),
-            "ranges": [{"start": 0, "end": steps}],
+            "ranges": [self._range(0, steps)],
             "target": None,
             "window": None,
             "position": None,
@@ -66,6 +70,10 @@ class GameStory:
             "moves": [],
         }
 
+    def _range(self, start: int, end: int) -> dict[str, Any]:
+        """Disputed steps; a single one has a name."""
+        return {"start": start, "end": end, "name": self._step_name(start) if end - start == 1 else None}
+
     def add(self, event: ChainEventRow) -> None:
         """Take the next event of this game."""
         fields, story = json.loads(event.arguments), self._story
@@ -76,7 +84,7 @@ class GameStory:
                 {
                     "at": event.timestamp,
                     "by": side,
-                    "said": _said(event.name, fields),
+                    "said": _said(event.name, fields, self._step_name),
                     "gas": event.gas_used,
                     "transaction": event.transaction_hash,
                 }
@@ -88,7 +96,7 @@ class GameStory:
                 story["turn_started_at"] = event.timestamp
                 story["mover"] = "provider" if fields["mover"] == self.provider else "challenger"
             case "PartChallenged":
-                story["ranges"].append({"start": fields["range_start"], "end": fields["range_end"]})
+                story["ranges"].append(self._range(fields["range_start"], fields["range_end"]))
                 story["target"] = Target.STEP.name.lower()
             case "InputChallenged":
                 story["target"] = Target.EMBEDDING.name.lower()
@@ -116,25 +124,20 @@ class GameStory:
         return story
 
 
-def tell(events: Sequence[ChainEventRow], steps: int) -> list[GameStory]:
+def tell(events: Sequence[ChainEventRow], steps: int, step_name: Callable[[int], str]) -> list[GameStory]:
     """The stories of all games among these events, in the order in which they were opened."""
     stories: dict[int, GameStory] = {}
     for event in events:
         if event.game_id is None:
             continue
         if event.name == "GameOpened":
-            stories[event.game_id] = GameStory(event, steps)
+            stories[event.game_id] = GameStory(event, steps, step_name)
         if event.game_id in stories:
             stories[event.game_id].add(event)
     return list(stories.values())
 
 
-def step_name(step: int) -> str:
-    """Step 2l is the attention of layer l, step 2l + 1 its MLP."""
-    return f"{'MLP' if step % 2 else 'attention'} of layer {step // 2}"
-
-
-def _said(name: str, fields: dict[str, Any]) -> str:
+def _said(name: str, fields: dict[str, Any], step_name: Callable[[int], str]) -> str:
     match name:
         case "GameOpened":
             return "this answer is wrong"

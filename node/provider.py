@@ -136,12 +136,7 @@ class Provider:
             self.outbox,
             self.metrics,
             confirmations=access.confirmations,
-            rules=ModelRules(
-                step_count=serving.commitment.step_count,
-                vocab_size=serving.commitment.vocabulary,
-                end_tokens=tuple(serving.commitment.end_tokens),
-                arity=parameters.arity,
-            ),
+            rules=ModelRules.of(serving.commitment, parameters.arity),
             commitment=lambda: serving.commitment,
             trace=self._replay,
             files=BoundaryFiles(settings.traces_dir, serving.model_id),
@@ -195,6 +190,7 @@ class Provider:
             parameters,
             model_name=serving.name,
             steps=serving.commitment.step_count,
+            step_name=serving.commitment.step_name,
             tokenizer=serving.model.tokenizer,
             game=contracts.game.address,
         )

@@ -1,7 +1,7 @@
 """Boundaries of answers that were computed once, kept on disk: most moves need nothing else of a trace.
 
-One file per answer and boundary, `<model id>/<leaf>/<boundary>`: SHA-256 over name and content, then the W window
-commitments of 64 bytes each. A file that is missing, cut short, changed or misplaced is computed again; a disk that
+One file per answer and boundary, `<model id>/<leaf>/<boundary>`: SHA-256 over name and content, then for each stream the
+number of its running sums (u32) and these, 64 bytes each. A file that is missing, cut short, changed or misplaced is computed again; a disk that
 is full costs time, never a game. Oldest files go first when the folder exceeds its size.
 """
 
@@ -10,22 +10,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import struct
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
-from eth_hash.auto import keccak
 
-from contracts.protocol.model import Point
+from contracts.protocol.model import CommittedModel
+from contracts.protocol.streams import Point, boundary_hash, stream_root
 from contracts.protocol.trace import ProvingTrace
 
 log = structlog.get_logger("node.traces")
 
 _LARGEST_BYTES = 256 * 2**20
-_WORD = 32
+_COUNT = struct.Struct(">I")
 _DIGEST = 32
+#: Running sums of every stream.
+Streams = list[list[Point]]
 
 
 class BoundaryFiles:
@@ -36,21 +39,18 @@ class BoundaryFiles:
         self._model_id = model_id
         self._tidying = threading.Lock()
 
-    def load(self, leaf: str, boundary: int) -> list[Point] | None:
-        """The points of a boundary; None when there is no whole file of them."""
+    def load(self, leaf: str, boundary: int) -> Streams | None:
+        """The streams of a boundary; None when there is no whole file of them."""
         try:
             content = self._path(leaf, boundary).read_bytes()
         except OSError:
             return None
         digest, body = content[:_DIGEST], content[_DIGEST:]
-        if not body or len(body) % (2 * _WORD) or digest != self._digest(leaf, boundary, body):
-            return None
-        words = [int.from_bytes(body[at : at + _WORD], "big") for at in range(0, len(body), _WORD)]
-        return list(zip(words[::2], words[1::2], strict=True))
+        return _decoded(body) if digest == self._digest(leaf, boundary, body) else None
 
-    def store(self, leaf: str, boundary: int, points: Sequence[Point]) -> None:
+    def store(self, leaf: str, boundary: int, streams: Sequence[Sequence[Point]]) -> None:
         """Write a boundary whole or not at all; a failure is only logged."""
-        body = points_bytes(points)
+        body = b"".join(_COUNT.pack(len(points)) + points_bytes(points) for points in streams)
         path = self._path(leaf, boundary)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,13 +97,14 @@ class RememberedTrace:
         prompt_ids: Sequence[int],
         output_ids: Sequence[int],
         files: BoundaryFiles,
-        last_boundary: int,
+        model: CommittedModel,
         start: Callable[[Sequence[int], Sequence[int]], ProvingTrace],
     ) -> None:
         self.prompt_ids, self.output_ids = prompt_ids, output_ids
         self._leaf, self._files, self._start = leaf, files, start
-        self._last_boundary = last_boundary
-        self._points: dict[int, list[Point]] = {}
+        self._model = model
+        self._known: dict[int, Streams] = {}
+        self._roots: dict[int, tuple[bytes, ...]] = {}
         self._computing, self._proving = threading.RLock(), threading.RLock()
         self._computer: ProvingTrace | None = None
         self._prover: ProvingTrace | None = None
@@ -111,24 +112,41 @@ class RememberedTrace:
     def first_unprovable(self) -> tuple[int, int] | None:
         """A trace whose last boundary is kept did not end early."""
         with self._computing:
-            if self._known_points(self._last_boundary) is not None:
+            if self._known_streams(self._model.step_count) is not None:
                 return None
             return self._replay().first_unprovable()
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
-        if (known := self._points.get(s)) is None:
+    def step_kind(self, s: int) -> int:
+        return self._model.kind(s)
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        return self._streams(s)[stream]
+
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
+        if s not in self._known:
+            self._streams(s)
+        if s not in self._known:  # the trace ends early: it knows what is whole
             with self._computing:
-                known = self._known_points(s)
-                if known is None:
-                    replay = self._replay()
-                    known = list(replay.boundary_points(s))
-                    if replay.first_unprovable() is None:  # of a trace that ends early nothing is kept
-                        self._files.store(self._leaf, s, known)
-                        self._points[s] = known
-        return known
+                return self._replay().stream_roots(s)
+        if s not in self._roots:
+            self._roots[s] = tuple(map(stream_root, self._known[s]))
+        return self._roots[s]
 
     def boundary_hash(self, s: int) -> bytes:
-        return keccak(points_bytes(self.boundary_points(s)))
+        return boundary_hash(self.stream_roots(s))
+
+    def _streams(self, s: int) -> Streams:
+        if (known := self._known.get(s)) is None:
+            with self._computing:
+                known = self._known_streams(s)
+                if known is None:
+                    replay = self._replay()
+                    count = len(self._model.chunk_bits)
+                    known = [list(replay.stream_points(s, stream)) for stream in range(count)]
+                    if replay.first_unprovable() is None:  # of a trace that ends early nothing is kept
+                        self._files.store(self._leaf, s, known)
+                        self._known[s] = known
+        return known
 
     def argmax(self, position: int) -> int | None:
         with self._computing:
@@ -147,10 +165,10 @@ class RememberedTrace:
     def prove_head(self, position: int, rival: int) -> bytes:
         return self._prove(lambda trace: trace.prove_head(position, rival))
 
-    def _known_points(self, s: int) -> list[Point] | None:
-        if s not in self._points and (loaded := self._files.load(self._leaf, s)) is not None:
-            self._points[s] = loaded
-        return self._points.get(s)
+    def _known_streams(self, s: int) -> Streams | None:
+        if s not in self._known and (loaded := self._files.load(self._leaf, s)) is not None:
+            self._known[s] = loaded
+        return self._known.get(s)
 
     def _replay(self) -> ProvingTrace:
         if self._computer is None:
@@ -167,5 +185,20 @@ class RememberedTrace:
 
 
 def points_bytes(points: Sequence[Point]) -> bytes:
-    """What a boundary hash is taken of: 64 bytes per window commitment."""
-    return b"".join(value.to_bytes(_WORD, "big") for point in points for value in point)
+    """64 bytes per point."""
+    return b"".join(coordinate.to_bytes(32, "big") for point in points for coordinate in point)
+
+
+def _decoded(body: bytes) -> Streams | None:
+    streams, at = [], 0
+    while at < len(body):
+        if len(body) < at + _COUNT.size:
+            return None
+        (count,) = _COUNT.unpack_from(body, at)
+        at += _COUNT.size
+        if len(body) < at + 64 * count:
+            return None
+        words = [int.from_bytes(body[at + 32 * i : at + 32 * (i + 1)], "big") for i in range(2 * count)]
+        streams.append(list(zip(words[::2], words[1::2], strict=True)))
+        at += 64 * count
+    return streams or None

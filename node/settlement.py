@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -36,12 +37,14 @@ class Settlement:
         *,
         model_name: str,
         steps: int,
+        step_name: Callable[[int], str],
         tokenizer: Tokenizer,
         game: str,
     ) -> None:
         self._journal, self._records, self._follower = journal, records, follower
         self._issuer, self._parameters, self._game = issuer, parameters, game
         self._model_name, self._steps, self._tokenizer = model_name, steps, tokenizer
+        self._step_name = step_name
         self._cached: tuple[tuple[float, int], dict[str, Any]] | None = None
 
     def snapshot(self) -> dict[str, Any]:
@@ -108,7 +111,8 @@ class Settlement:
         events = self._journal.events(names=GAME_EVENTS, limit=_EVENTS_READ)
         rules = self._parameters
         amounts = rules.challenger_bond, rules.lock_per_response, rules.game_reward
-        told = [s for s in tell(events, self._steps) if s.provider == self._issuer.provider]
+        stories = tell(events, self._steps, self._step_name)
+        told = [story for story in stories if story.provider == self._issuer.provider]
         return [story.as_json(present.get(story.game_id), *amounts) for story in told]
 
     def _batches(self) -> list[dict[str, Any]]:

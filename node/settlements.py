@@ -12,7 +12,6 @@ from contracts.bindings.indexer import Indexer
 from contracts.protocol.game import Game
 
 from .errors import UnknownSettlementError
-from .game_story import step_name
 
 
 def list_batches(
@@ -166,6 +165,6 @@ def _disputed(game: Game) -> str:
         case "HEAD":
             return f"output token after position {game.position}: {game.chosen_id} or {game.rival_id}"
     if game.range_end - game.range_start == 1:
-        where = step_name(game.range_start)
+        where = f"step {game.range_start}"
         return f"{where}, window {game.window}" if game.phase.name == "AWAIT_PROOF" else where
     return f"steps {game.range_start} to {game.range_end - 1}"

@@ -51,7 +51,11 @@ def token_row_leaf(token: int, embedding: bytes, head: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class ModelCommitment:
-    """What is public about a model. `rows` holds 128 bytes per token: E then H."""
+    """What is public about a model. `rows` holds 128 bytes per token: E then H.
+
+    kind_names: the kinds of step by number; accesses: what each does to the streams (`streams.access_word`). chunk_bits: of every
+    stream, p: 2^p of its windows share a chunk.
+    """
 
     architecture_digest: bytes
     tokenizer_digest: bytes
@@ -59,7 +63,9 @@ class ModelCommitment:
     max_positions: int
     end_tokens: tuple[int, ...]
     schedule: tuple[ScheduledStep, ...]
-    kinds: tuple[str, ...]
+    kind_names: tuple[str, ...]
+    accesses: tuple[int, ...]
+    chunk_bits: tuple[int, ...]
     step_keys: list[bytes]
     rows: bytes
     step_tree: MerkleTree
@@ -72,7 +78,7 @@ class ModelCommitment:
 
     def kind(self, step: int) -> int:
         """Number of the kind of a step."""
-        return self.kinds.index(self.schedule[step].kind)
+        return self.kind_names.index(self.schedule[step].kind)
 
     def step_name(self, step: int) -> str:
         """What a step is, such as "attention of layer 3"."""
@@ -210,7 +216,9 @@ def _assemble(
         max_positions=model.config.max_positions,
         end_tokens=tuple(model.end_tokens),
         schedule=model.config.schedule,
-        kinds=model.config.kinds,
+        kind_names=model.config.kinds,
+        accesses=model.config.accesses,
+        chunk_bits=tuple(stream.chunk_windows_bits(system.srs.mu) for stream in model.config.streams),
         step_keys=list(keys),
         rows=rows,
         step_tree=MerkleTree(

@@ -29,14 +29,8 @@ from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange, Program, Tensor
 from .proof_system import ProofSystem
 from .prove import prove
 from .statement import Statement, StepKey
-from .streams import (
-    RESIDUAL,
-    Stream,
-    boundary_hash,
-    chunk_points,
-    running_sums,
-    stream_root,
-)
+from .stream_commitments import boundary_hash, chunk_points, running_sums, stream_root
+from .streams import RESIDUAL, Stream
 
 Progress = Callable[[str, int, int], None]
 PHASES = ("witness", "commit", "logup", "sumcheck", "reduction", "opening")

@@ -4,6 +4,8 @@ A stream is a named tensor with one row per position, committed window by window
 all streams of a model; a stream that nobody wrote yet, or that a step reset, has no windows, and whoever reads a window of
 it reads zeros (the point at infinity).
 
+Commitments of all this are in stream_commitments.py:
+
     C_w   commitment to window w. A *placed* stream has 2^n entries per window at place w mod 2^(mu - n) of a chunk of
           2^mu, so that the windows of one chunk add up to the commitment of the chunk
     R_w   running sum: C_w at the first place of a chunk, R_(w-1) + C_w at every other; an unplaced stream has R_w = C_w
@@ -15,20 +17,29 @@ Who reads windows 0..w of a placed stream needs the running sum at the last of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntFlag
 
-from eth_hash.auto import keccak
-
-from .curve.g1 import Point, add, point_to_bytes
-from .merkle import MerkleTree, leaf_hash
 from .tables import WINDOW_BITS
 
 RESIDUAL, SUM = "residual", "sum"
 STREAM_ORDER = (RESIDUAL, "normalised", "keys", "values", "latent", "gates", SUM)
 """Every stream that an architecture can have, in the order in which boundaries hash their roots."""
-NO_WINDOWS = bytes(32)
-"""Root of a stream without windows."""
+
+
+class Use(IntFlag):
+    """What a step does to one stream: four bits of its access word."""
+
+    READS_OWN = 1
+    READS_ALL = 2
+    WRITES = 4
+    RESETS = 8
+
+
+def access_word(uses: Mapping[int, Use]) -> int:
+    """What a kind of step does to the streams with these numbers: four bits per stream, from stream 0 on."""
+    return sum(int(use) << (4 * stream) for stream, use in uses.items())
 
 
 @dataclass(frozen=True)
@@ -51,38 +62,3 @@ class Stream:
     def place(self, window: int, chunk_bits: int) -> int:
         """Where a window lies in its chunk."""
         return window & ((1 << self.chunk_windows_bits(chunk_bits)) - 1)
-
-
-def running_sums(windows: Sequence[Point], per_chunk_bits: int) -> list[Point]:
-    """R_w of the commitments C_w of windows 0, 1, ..."""
-    sums: list[Point] = []
-    for number, point in enumerate(windows):
-        first = number & ((1 << per_chunk_bits) - 1) == 0
-        sums.append(point if first else add(sums[-1], point))
-    return sums
-
-
-def chunk_points(sums: Sequence[Point], window: int, per_chunk_bits: int) -> list[Point]:
-    """The commitments that windows 0..window are read through: the last running sum of every chunk."""
-    per_chunk = 1 << per_chunk_bits
-    return [sums[min(first + per_chunk - 1, window)] for first in range(0, window + 1, per_chunk)]
-
-
-def window_leaf(window: int, point: Point) -> bytes:
-    """Leaf of one running sum."""
-    return leaf_hash(window.to_bytes(32, "big") + point_to_bytes(point))
-
-
-def window_tree(sums: Sequence[Point]) -> MerkleTree:
-    """The tree of a stream with at least one window."""
-    return MerkleTree([window_leaf(window, point) for window, point in enumerate(sums)])
-
-
-def stream_root(sums: Sequence[Point]) -> bytes:
-    """Root of a stream; NO_WINDOWS when it has none."""
-    return window_tree(sums).root if sums else NO_WINDOWS
-
-
-def boundary_hash(roots: Sequence[bytes]) -> bytes:
-    """Hash of the state of all streams."""
-    return keccak(b"".join(roots))

@@ -145,7 +145,7 @@ def from_abi(value: Any, parameter: Entry, record: type | None = None) -> Any:
 
 
 def build_record(record: type, named: Mapping[str, Any]) -> Any:
-    """A dataclass from Solidity names; enums and nested records by the field's type hint."""
+    """A dataclass from Solidity names; enums, nested records and tuples of them by the field's type hint."""
     hints = typing.get_type_hints(record)
     values = {snake_case(name): value for name, value in named.items()}
     arguments = {}
@@ -159,8 +159,16 @@ def build_record(record: type, named: Mapping[str, Any]) -> Any:
             value = hint(value)
         elif is_dataclass(hint) and isinstance(value, dict):
             value = build_record(hint, value)  # type: ignore[arg-type]
+        elif isinstance(value, tuple) and is_dataclass(element := _element(hint)):
+            value = tuple(build_record(element, item) for item in value)  # type: ignore[arg-type]
         arguments[field.name] = value
     return record(**arguments)
+
+
+def _element(hint: Any) -> Any:
+    """What a tuple of any length holds."""
+    arguments = typing.get_args(hint)
+    return arguments[0] if len(arguments) == 2 and arguments[1] is Ellipsis else None
 
 
 class ErrorDecoder:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from prover.foreign_json import ForeignJsonError, read_json_file
 
-from ..protocol.model import StepKind
+from ..protocol.model import verifier_name
 from ..protocol.parameters import ProtocolParameters
 from .abi import ErrorDecoder, Interface
 from .chain import Chain
@@ -140,16 +140,20 @@ def deploy_contract(sender: Sender, artifact: Artifact, *arguments: object, key:
     return mined.contract_address
 
 
-def verifier_artifacts(sources: Mapping[str, str]) -> dict[StepKind, Artifact]:
-    """The four generated verifiers, compiled from `verifier_gen.generate_sources`' files."""
-    artifacts = compile_sources(sources)
-    missing = [kind.verifier_name for kind in StepKind if kind.verifier_name not in artifacts]
-    if missing:
-        raise DeploymentInvalid(f"The generated sources lack {', '.join(missing)}.")
-    return {kind: artifacts[kind.verifier_name] for kind in StepKind}
+def verifier_artifacts(sources: Mapping[str, str]) -> dict[str, Artifact]:
+    """The generated verifiers, compiled from `verifier_gen.generate_sources`' files, by the names of what they verify:
+    kinds of step, the embedding, the head."""
+    kinds = {verifier_name(kind): kind for kind in map(_kind_of_file, sources)}
+    return {kinds[name]: artifact for name, artifact in compile_sources(sources).items() if name in kinds}
 
 
-def verifier_code_hashes(artifacts: Mapping[StepKind, Artifact]) -> dict[StepKind, bytes]:
+def _kind_of_file(name: str) -> str:
+    """`KeysValuesVerifier.sol` verifies keys_values."""
+    stem = PurePath(name).stem.removesuffix("Verifier")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in stem).lstrip("_")
+
+
+def verifier_code_hashes(artifacts: Mapping[str, Artifact]) -> dict[str, bytes]:
     """Code hashes that the deployed verifiers will have: part of the model's id."""
     from eth_hash.auto import keccak
 
@@ -157,11 +161,11 @@ def verifier_code_hashes(artifacts: Mapping[StepKind, Artifact]) -> dict[StepKin
 
 
 def deploy_verifiers(
-    sender: Sender, artifacts: Mapping[StepKind, Artifact], key: str = "verifiers"
-) -> dict[StepKind, str]:
-    """Deploy the four verifiers; a repeat with the same code and `key` gives the same addresses."""
+    sender: Sender, artifacts: Mapping[str, Artifact], key: str = "verifiers"
+) -> dict[str, str]:
+    """Deploy the verifiers; a repeat with the same code and `key` gives the same addresses."""
     hashes = verifier_code_hashes(artifacts)
     return {
-        kind: deploy_contract(sender, artifacts[kind], key=f"{key}:{kind.name}:{hashes[kind].hex()[:16]}")
-        for kind in StepKind
+        kind: deploy_contract(sender, artifact, key=f"{key}:{kind}:{hashes[kind].hex()[:16]}")
+        for kind, artifact in artifacts.items()
     }

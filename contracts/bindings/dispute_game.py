@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..protocol.game import Game
-from ..protocol.model import Point
 from ..protocol.response import ResponseFields
+from ..protocol.streams import Point
 from ..protocol.token_ids import pack_token_ids
 from .contract import BlockId, BoundContract, Call
 
@@ -23,11 +23,24 @@ class TokenRow:
 
 @dataclass(frozen=True)
 class StepProof:
-    points_before: Sequence[int]
-    points_after: Sequence[int]
+    """`sums` (x, y, x, y, ...) and `siblings` as `StepAccess.shown_windows` gives them."""
+
+    roots_before: Sequence[bytes]
+    roots_after: Sequence[bytes]
     key: bytes
     key_path: Sequence[bytes]
+    sums: Sequence[int]
+    siblings: Sequence[bytes]
     proof: bytes
+
+
+@dataclass(frozen=True)
+class ResidualWindow:
+    """A window of the residual stream of a boundary: its commitment, with its path."""
+
+    roots: Sequence[bytes]
+    sum: Point
+    path: Sequence[bytes]
 
 
 @dataclass(frozen=True)
@@ -36,14 +49,14 @@ class EmbeddingProof:
 
     prompt_ids: bytes
     output_ids: bytes
-    points: Sequence[int]
+    window: ResidualWindow
     rows: Sequence[TokenRow]
     proof: bytes
 
 
 @dataclass(frozen=True)
 class HeadProof:
-    points: Sequence[int]
+    window: ResidualWindow
     chosen: TokenRow
     rival: TokenRow
     proof: bytes
@@ -71,8 +84,16 @@ class DisputeGame(BoundContract):
     def post_boundaries(self, game_id: int, hashes: Sequence[bytes]) -> Call:
         return self._call("postBoundaries", game_id, list(hashes))
 
-    def reveal_windows(self, game_id: int, before: Sequence[Point], after: Sequence[Point]) -> Call:
-        return self._call("revealWindows", game_id, flat_points(before), flat_points(after))
+    def reveal_windows(
+        self,
+        game_id: int,
+        kind: int,
+        roots_before: Sequence[bytes],
+        roots_after: Sequence[bytes],
+        sums: Sequence[Sequence[Point]],
+    ) -> Call:
+        flat = [flat_points(points) for points in sums]
+        return self._call("revealWindows", game_id, kind, list(roots_before), list(roots_after), flat)
 
     def prove_step(self, game_id: int, proof: StepProof) -> Call:
         return self._call("proveStep", game_id, proof)

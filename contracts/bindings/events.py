@@ -42,7 +42,9 @@ class ModelRegistered(Event):
     model_id: bytes
     registrant: str
     spec: ModelSpec
-    verifiers: tuple[str, ...]
+    step_verifiers: tuple[str, ...]
+    embedding_verifier: str
+    head_verifier: str
 
 
 @dataclass(frozen=True)
@@ -421,8 +423,8 @@ class HeadChallenged(Event):
 @dataclass(frozen=True)
 class WindowsRevealed(Event):
     game_id: int
-    points_before: tuple[int, ...]
-    points_after: tuple[int, ...]
+    kind: int
+    sums: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)

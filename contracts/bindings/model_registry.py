@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ..protocol.model import ModelSpec, StepKind
+from ..protocol.model import ModelSpec
 from .contract import BlockId, BoundContract, Call
 
 
+@dataclass(frozen=True)
+class StepRules:
+    """What a statement about a step of one kind follows from, beside the boundaries and its key."""
+
+    step_keys_root: bytes
+    step_count: int
+    streams: int
+    access: int
+    verifier: str
+
+
 class ModelRegistry(BoundContract):
-    def register(self, spec: ModelSpec, verifiers: Sequence[str]) -> Call:
-        """`verifiers` in the order of `StepKind`."""
-        return self._call("register", spec, list(verifiers))
+    def register(
+        self, spec: ModelSpec, step_verifiers: Sequence[str], embedding_verifier: str, head_verifier: str
+    ) -> Call:
+        """`step_verifiers` in the order of the spec's kinds."""
+        return self._call("register", spec, list(step_verifiers), embedding_verifier, head_verifier)
 
     def deprecate(self, model_id: bytes) -> Call:
         """By whoever registered the model: a mark, for ever, that stops nobody."""
@@ -34,5 +48,12 @@ class ModelRegistry(BoundContract):
         """Raises `ContractError` (ModelUnknown) for an unregistered model."""
         return self._read("spec", model_id, record=ModelSpec, block=block)  # type: ignore[no-any-return]
 
-    def verifier(self, model_id: bytes, kind: StepKind) -> str:
-        return self._read("verifier", model_id, kind)  # type: ignore[no-any-return]
+    def step_rules(self, model_id: bytes, kind: int, block: BlockId = None) -> StepRules:
+        """Raises `ContractError` (ModelUnknown, KindUnknown)."""
+        return self._read("stepRules", model_id, kind, record=StepRules, block=block)  # type: ignore[no-any-return]
+
+    def embedding_verifier(self, model_id: bytes) -> str:
+        return str(self._read("embeddingRules", model_id)[2])
+
+    def head_verifier(self, model_id: bytes) -> str:
+        return str(self._read("headRules", model_id)[2])

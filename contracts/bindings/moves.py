@@ -7,14 +7,15 @@ from typing import TypeVar
 
 from ..protocol import actions
 from ..protocol.game import GameState, ModelRules, RevealedWindows
-from ..protocol.model import CommittedModel, Point
+from ..protocol.model import CommittedModel
 from ..protocol.response import WINDOW_ROWS
+from ..protocol.streams import Point, stream_tree
 from ..protocol.token_ids import pack_token_ids
 from ..protocol.trace import OwnTrace, ProvingTrace
 from .chain import Block
 from .contract import BoundContract, Call
 from .deployment import ProtocolContracts
-from .dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow, flat_points
+from .dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow, flat_points
 from .events import ResponseShown, WindowsRevealed
 
 _INFINITY: Point = (0, 0)
@@ -44,7 +45,7 @@ def read_game_state(
 def _revealed_windows(contracts: ProtocolContracts, game_id: int, until: int) -> RevealedWindows | None:
     place = [game_id.to_bytes(32, "big")]
     event = _last_event(contracts, contracts.game, WindowsRevealed, place, until)
-    return RevealedWindows(_points(event.points_before), _points(event.points_after)) if event else None
+    return RevealedWindows(event.kind, tuple(map(_points, event.sums))) if event else None
 
 
 def shown_response(
@@ -88,8 +89,8 @@ def call_of(
     match action:
         case actions.PostBoundaries(hashes):
             return game.post_boundaries(game_id, hashes)
-        case actions.RevealWindows(before, after):
-            return game.reveal_windows(game_id, before, after)
+        case actions.RevealWindows(kind, before, after, sums):
+            return game.reveal_windows(game_id, kind, before, after, sums)
         case actions.ChallengeInput():
             return game.challenge_input(game_id)
         case actions.ChallengePart(part):
@@ -125,23 +126,14 @@ def _proving_call(
     game, game_id = contracts.game, state.game_id
     match action:
         case actions.ProveStep(step, window):
-            return game.prove_step(
-                game_id,
-                StepProof(
-                    points_before=flat_points(prover.boundary_points(step)),
-                    points_after=flat_points(prover.boundary_points(step + 1)),
-                    key=model.step_keys[step],
-                    key_path=model.step_key_path(step),
-                    proof=prover.prove_step(step, window),
-                ),
-            )
+            return game.prove_step(game_id, step_proof(state.rules, prover, model, step, window))
         case actions.ProveEmbedding(window):
             return game.prove_embedding(
                 game_id,
                 EmbeddingProof(
                     prompt_ids=pack_token_ids(prover.prompt_ids),
                     output_ids=pack_token_ids(prover.output_ids),
-                    points=flat_points(prover.boundary_points(0)),
+                    window=_residual_window(prover, 0, window),
                     rows=_window_rows(prover, model, window),
                     proof=prover.prove_embedding(window),
                 ),
@@ -150,12 +142,37 @@ def _proving_call(
             return game.prove_head(
                 game_id,
                 HeadProof(
-                    points=flat_points(prover.boundary_points(model.step_count)),
+                    window=_residual_window(prover, model.step_count, position // WINDOW_ROWS),
                     chosen=_token_row(model, chosen),
                     rival=_token_row(model, rival),
                     proof=prover.prove_head(position, rival),
                 ),
             )
+
+
+def step_proof(
+    rules: ModelRules, prover: ProvingTrace, model: CommittedModel, step: int, window: int
+) -> StepProof:
+    """What `proveStep` takes about one window of a step of the trace; the proof is computed."""
+    access = rules.step_access(model.kind(step))
+    streams = range(len(access.chunk_bits))
+    before = [prover.stream_points(step, stream) for stream in streams]
+    after = [prover.stream_points(step + 1, stream) for stream in streams]
+    shown = access.shown_windows(window, before, after)
+    return StepProof(
+        roots_before=prover.stream_roots(step),
+        roots_after=prover.stream_roots(step + 1),
+        key=model.step_keys[step],
+        key_path=model.step_key_path(step),
+        sums=flat_points(shown.sums),
+        siblings=shown.siblings,
+        proof=prover.prove_step(step, window),
+    )
+
+
+def _residual_window(trace: OwnTrace, boundary: int, window: int) -> ResidualWindow:
+    sums = trace.stream_points(boundary, 0)
+    return ResidualWindow(trace.stream_roots(boundary), sums[window], stream_tree(sums).path(window))
 
 
 def _window_rows(trace: OwnTrace, model: CommittedModel, window: int) -> list[TokenRow]:

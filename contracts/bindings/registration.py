@@ -10,26 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..protocol.model import CommittedModel, ModelSpec, StepKind
+from ..protocol.model import EMBEDDING, HEAD, CommittedModel, ModelSpec, verifier_name
 from .compiler import Artifact
 from .deployment import ProtocolContracts, deploy_verifiers, verifier_artifacts, verifier_code_hashes
-from .errors import ContractError
+from .errors import ContractError, DeploymentInvalid
 from .sender import Sender
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A registered model and where its verifiers are, in the order of `StepKind`."""
+    """A registered model and where its verifiers are, by the names of its kinds of step, `EMBEDDING` and `HEAD`."""
 
     model_id: bytes
-    verifiers: tuple[str, ...]
+    verifiers: Mapping[str, str]
     gas_used: int
     registered_before: bool
 
 
-def expected_spec(model: CommittedModel, verifiers: Mapping[StepKind, Artifact]) -> ModelSpec:
+def expected_spec(model: CommittedModel, verifiers: Mapping[str, Artifact]) -> ModelSpec:
     """The spec that an honest registration of this model has: compare its id before trusting one."""
-    return ModelSpec.of(model, verifier_code_hashes(verifiers))
+    return ModelSpec.of(model, verifier_code_hashes(_of_model(model, verifiers)))
+
+
+def _of_model(model: CommittedModel, verifiers: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """Those of the model's kinds, in their order, then the others."""
+    names = [*model.kind_names, EMBEDDING, HEAD]
+    if missing := [verifier_name(name) for name in names if name not in verifiers]:
+        raise DeploymentInvalid(f"The generated sources lack {', '.join(missing)}.")
+    return {name: verifiers[name] for name in names}
 
 
 def built_model_id(model: CommittedModel, sources: Mapping[str, str]) -> bytes:
@@ -45,21 +53,21 @@ def register(
     sender: Sender,
     contracts: ProtocolContracts,
     model: CommittedModel,
-    verifiers: Mapping[StepKind, Artifact],
+    verifiers: Mapping[str, Artifact],
     report: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Registration:
     """Deploy the model's verifiers and register it; repeating it gives the same id and sends nothing twice."""
     spec = expected_spec(model, verifiers)
     registry = contracts.registry
     if registry.is_registered(spec.model_id):
-        found = tuple(registry.verifier(spec.model_id, kind) for kind in StepKind)
-        return Registration(spec.model_id, found, 0, True)
+        return Registration(spec.model_id, _registered(contracts, spec.model_id, model), 0, True)
     report("deploy verifiers", 0, 1)
-    addresses = deploy_verifiers(sender, verifiers)
-    placed = tuple(addresses[kind] for kind in StepKind)
+    placed = deploy_verifiers(sender, _of_model(model, verifiers))
     report("register", 0, 1)
+    of_steps = [placed[name] for name in model.kind_names]
     try:
-        mined = sender.send(registry.register(spec, placed), f"register {spec.model_id.hex()}")
+        call = registry.register(spec, of_steps, placed[EMBEDDING], placed[HEAD])
+        mined = sender.send(call, f"register {spec.model_id.hex()}")
     except ContractError:
         # Anyone may register the same spec; whoever was faster did the same thing.
         if not registry.is_registered(spec.model_id):
@@ -68,11 +76,19 @@ def register(
     return Registration(spec.model_id, placed, mined.gas_used, False)
 
 
+def _registered(contracts: ProtocolContracts, model_id: bytes, model: CommittedModel) -> dict[str, str]:
+    registry = contracts.registry
+    kinds = enumerate(model.kind_names)
+    found = {name: registry.step_rules(model_id, kind).verifier for kind, name in kinds}
+    found[EMBEDDING], found[HEAD] = registry.embedding_verifier(model_id), registry.head_verifier(model_id)
+    return found
+
+
 def register_model(
     sender: Sender,
     contracts: ProtocolContracts,
     model: CommittedModel,
-    verifiers: Mapping[StepKind, Artifact],
+    verifiers: Mapping[str, Artifact],
 ) -> bytes:
     """`register`; the model's id."""
     return register(sender, contracts, model, verifiers).model_id

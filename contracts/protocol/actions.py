@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .model import Point
+from .streams import Point
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,20 @@ class PostBoundaries:
 
 @dataclass(frozen=True)
 class RevealWindows:
-    """Provider: the window commitments behind the range's start and end hashes."""
+    """Provider: the roots behind the range's start and end hashes, and the running sums of what the step writes.
 
-    points_before: tuple[Point, ...]
-    points_after: tuple[Point, ...]
+    For an embedding dispute the roots of b_0 alone, the residual stream's sums, and kind 0.
+    """
+
+    kind: int
+    roots_before: tuple[bytes, ...]
+    roots_after: tuple[bytes, ...]
+    sums: tuple[tuple[Point, ...], ...]
 
 
 @dataclass(frozen=True)
 class ProveStep:
-    """Provider: prove one window of one step (even: attention, odd: MLP)."""
+    """Provider: prove one window of one step."""
 
     step: int
     window: int

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .bisection import cuts
-from .model import Point
+from .model import CommittedModel, ModelSpec
 from .response import WINDOW_ROWS
+from .streams import Point, StepAccess, unpack_streams
 
 
 class Phase(IntEnum):
@@ -92,6 +93,7 @@ class Game:
     range_start: int
     range_end: int
     round: int
+    kind: int
     window: int
     position: int
     chosen_id: int
@@ -125,17 +127,36 @@ class ModelRules:
     vocab_size: int
     end_tokens: tuple[int, ...]
     arity: int
+    chunk_bits: tuple[int, ...]
+    accesses: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: CommittedModel, arity: int) -> ModelRules:
+        """What a committed model's own games need."""
+        ends = tuple(sorted(model.end_tokens))
+        streams, accesses = tuple(model.chunk_bits), tuple(model.accesses)
+        return cls(model.step_count, model.vocabulary, ends, arity, streams, accesses)
+
+    @classmethod
+    def of_spec(cls, spec: ModelSpec, arity: int) -> ModelRules:
+        """What is registered of a model that nobody has here; its end tokens are not known."""
+        accesses = tuple(kind.access for kind in spec.kinds)
+        return cls(spec.step_count, spec.vocab_size, (), arity, unpack_streams(spec.streams), accesses)
+
+    def step_access(self, kind: int) -> StepAccess:
+        """What a kind of step does to the streams."""
+        return StepAccess(self.chunk_bits, self.accesses[kind])
 
 
 @dataclass(frozen=True)
 class RevealedWindows:
-    """The window commitments of the range's start and end, as the provider revealed them.
+    """The running sums at the range's end of every stream that the step's kind writes, as the provider revealed them.
 
-    For an embedding dispute `before` is b_0's and `after` is empty.
+    For an embedding dispute those of b_0's residual stream, and kind 0.
     """
 
-    before: tuple[Point, ...]
-    after: tuple[Point, ...]
+    kind: int
+    sums: tuple[tuple[Point, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from .actions import (
     Timeout,
 )
 from .game import GameState, Phase, Side, Target
-from .model import Point
 from .response import WINDOW_ROWS
+from .streams import Point
 from .trace import OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
 
 
@@ -78,11 +78,7 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
     if not _posted_by_own_trace(state, trace):
         return Concede("The boundaries on chain are not this node's; it cannot prove them.")
     if game.phase is Phase.AWAIT_WINDOWS:
-        if game.target is Target.EMBEDDING:
-            return RevealWindows(tuple(trace.boundary_points(0)), ())
-        return RevealWindows(
-            tuple(trace.boundary_points(game.range_start)), tuple(trace.boundary_points(game.range_end))
-        )
+        return _reveal(state, trace)
     if game.target is Target.STEP:
         return ProveStep(game.range_start, game.window)
     if game.target is Target.EMBEDDING:
@@ -92,6 +88,16 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
     if chosen == game.rival_id:
         return Concede("The rival token is the model's choice; the answer is wrong.")
     return ProveHead(game.position, game.chosen_id, game.rival_id)
+
+
+def _reveal(state: GameState, trace: OwnTrace) -> RevealWindows:
+    start, end = state.game.range_start, state.game.range_end
+    if state.game.target is Target.EMBEDDING:
+        return RevealWindows(0, trace.stream_roots(0), (), (tuple(trace.stream_points(0, 0)),))
+    kind = trace.step_kind(start)
+    written = state.rules.step_access(kind).written
+    sums = tuple(tuple(trace.stream_points(end, stream)) for stream in written)
+    return RevealWindows(kind, trace.stream_roots(start), trace.stream_roots(end), sums)
 
 
 def _posted_by_own_trace(state: GameState, trace: OwnTrace) -> bool:
@@ -110,10 +116,7 @@ def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
             return None
         if unknown is not None:
             return ChooseWindow(unknown // WINDOW_ROWS)
-        if game.target is Target.EMBEDDING:
-            window = _first_difference(state.revealed.before, trace.boundary_points(0))
-        else:
-            window = _first_difference(state.revealed.after, trace.boundary_points(game.range_end))
+        window = _first_wrong_window(state, trace)
         if window is None:
             return Concede("Every revealed window is what this node computed.")
         return ChooseWindow(window)
@@ -135,9 +138,28 @@ def _is_own(trace: OwnTrace, boundary: int, posted: bytes) -> bool:
     return known and posted == trace.boundary_hash(boundary)
 
 
-def _first_difference(revealed: Sequence[Point], own: Sequence[Point]) -> int | None:
-    """The first revealed window that is not the own trace's: another one, or one that the trace does not reach."""
-    for window, point in enumerate(revealed):
-        if window >= len(own) or tuple(point) != tuple(own[window]):
-            return window
-    return None
+def _first_wrong_window(state: GameState, trace: OwnTrace) -> int | None:
+    """The first window of which a revealed running sum is not the own trace's: another one, or one that it does not reach.
+
+    The contract has compared all other streams: where they moved, nothing could be revealed.
+    """
+    game, revealed = state.game, state.revealed
+    assert revealed is not None
+    if game.target is Target.EMBEDDING:
+        return _first_difference(revealed.sums, [trace.stream_points(0, 0)])
+    kind = trace.step_kind(game.range_start)
+    if revealed.kind != kind:
+        return 0  # no key of this step has that kind, so there is no proof of any window
+    written = state.rules.step_access(kind).written
+    return _first_difference(revealed.sums, [trace.stream_points(game.range_end, s) for s in written])
+
+
+def _first_difference(revealed: Sequence[Sequence[Point]], own: Sequence[Sequence[Point]]) -> int | None:
+    """The smallest window in which any of the streams differs."""
+    wrong = [
+        window
+        for shown, known in zip(revealed, own, strict=True)
+        for window, point in enumerate(shown)
+        if window >= len(known) or tuple(point) != tuple(known[window])
+    ]
+    return min(wrong, default=None)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from enum import IntEnum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from .merkle import leaf_hash
+from .streams import Point, StreamsInvalid, access_problem, pack_streams
 
-Point = tuple[int, int]
+EMBEDDING, HEAD = "embedding", "head"
+"""What is proven beside the steps: names like those of the kinds of step."""
 
 
-class StepKind(IntEnum):
-    """The four kinds of step a generated verifier exists for, in the order of `register`'s array."""
-
-    MLP = 0
-    ATTENTION = 1
-    EMBEDDING = 2
-    HEAD = 3
-
-    @property
-    def verifier_name(self) -> str:
-        return f"{self.name.capitalize()}Verifier"
+def verifier_name(kind: str) -> str:
+    """Name of the generated contract that verifies a kind of step, the embedding or the head: keys_values is
+    KeysValuesVerifier."""
+    return "".join(part.capitalize() for part in kind.split("_")) + "Verifier"
 
 
 class CommittedModel(Protocol):
@@ -61,11 +55,42 @@ class CommittedModel(Protocol):
     @property
     def end_tokens(self) -> Iterable[int]: ...
 
+    @property
+    def chunk_bits(self) -> Sequence[int]:
+        """p of every stream: 2^p windows share a chunk."""
+        ...
+
+    @property
+    def kind_names(self) -> Sequence[str]:
+        """The kinds of step, by the number that step keys name."""
+        ...
+
+    @property
+    def accesses(self) -> Sequence[int]:
+        """What each kind does to the streams (`streams.access_word`)."""
+        ...
+
+    def kind(self, step: int) -> int:
+        """The kind of a step."""
+        ...
+
+    def step_name(self, step: int) -> str:
+        """What people call a step: "attention of layer 3"."""
+        ...
+
     def step_key_path(self, step: int) -> list[bytes]: ...
 
     def row(self, token: int) -> tuple[Point, Point]: ...
 
     def row_path(self, token: int) -> list[bytes]: ...
+
+
+@dataclass(frozen=True)
+class StepKindSpec:
+    """A kind of step: its verifier, and what it does to the streams (`streams.access_word`)."""
+
+    verifier_code_hash: bytes
+    access: int
 
 
 @dataclass(frozen=True)
@@ -81,14 +106,17 @@ class ModelSpec:
     vocab_size: int
     max_positions: int
     end_tokens_digest: bytes
-    mlp_verifier_code_hash: bytes
-    attention_verifier_code_hash: bytes
+    streams: int
+    kinds: tuple[StepKindSpec, ...]
     embedding_verifier_code_hash: bytes
     head_verifier_code_hash: bytes
 
     @classmethod
-    def of(cls, commitment: CommittedModel, code_hashes: dict[StepKind, bytes]) -> ModelSpec:
-        """The spec of a committed model whose verifiers have these code hashes."""
+    def of(cls, commitment: CommittedModel, code_hashes: Mapping[str, bytes]) -> ModelSpec:
+        """The spec of a committed model whose verifiers, by the names of kinds, `EMBEDDING` and `HEAD`, have these code hashes.
+
+        Raises `StreamsInvalid` for streams and kinds that the registry does not take.
+        """
         return cls(
             architecture_digest=commitment.architecture_digest,
             step_keys_root=commitment.step_keys_root,
@@ -99,10 +127,10 @@ class ModelSpec:
             vocab_size=commitment.vocabulary,
             max_positions=commitment.max_positions,
             end_tokens_digest=end_tokens_digest(commitment.end_tokens),
-            mlp_verifier_code_hash=code_hashes[StepKind.MLP],
-            attention_verifier_code_hash=code_hashes[StepKind.ATTENTION],
-            embedding_verifier_code_hash=code_hashes[StepKind.EMBEDDING],
-            head_verifier_code_hash=code_hashes[StepKind.HEAD],
+            streams=pack_streams(commitment.chunk_bits),
+            kinds=_kinds(commitment, code_hashes),
+            embedding_verifier_code_hash=code_hashes[EMBEDDING],
+            head_verifier_code_hash=code_hashes[HEAD],
         )
 
     def difference(self, commitment: CommittedModel) -> str | None:
@@ -117,15 +145,32 @@ class ModelSpec:
             "vocabulary": (self.vocab_size, commitment.vocabulary),
             "number of positions": (self.max_positions, commitment.max_positions),
             "list of end tokens": (self.end_tokens_digest, end_tokens_digest(commitment.end_tokens)),
+            "list of streams": (self.streams, pack_streams(commitment.chunk_bits)),
+            "access of a kind of step": ([kind.access for kind in self.kinds], list(commitment.accesses)),
         }
         return next((name for name, (theirs, ours) in pairs.items() if theirs != ours), None)
 
     @property
     def model_id(self) -> bytes:
         """keccak256(abi.encode(spec)), 32 bytes."""
-        values = [getattr(self, field.name) for field in fields(self)]
-        types = ["bytes32" if isinstance(value, bytes) else "uint256" for value in values]
-        return keccak(encode(types, values))
+        return keccak(encode([_SPEC_TYPE], [astuple(self)]))
+
+
+_SPEC_TYPE = (
+    "(bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,bytes32,uint256,(bytes32,uint64)[],"
+    "bytes32,bytes32)"
+)
+
+
+def _kinds(commitment: CommittedModel, code_hashes: Mapping[str, bytes]) -> tuple[StepKindSpec, ...]:
+    kinds = []
+    for name, access in zip(commitment.kind_names, commitment.accesses, strict=True):
+        if (problem := access_problem(access, len(commitment.chunk_bits))) is not None:
+            raise StreamsInvalid(
+                f"No model can have the kind of step {name!r}: {problem}; change its access."
+            )
+        kinds.append(StepKindSpec(code_hashes[name], access))
+    return tuple(kinds)
 
 
 def end_tokens_digest(end_tokens: Iterable[int]) -> bytes:
@@ -133,16 +178,11 @@ def end_tokens_digest(end_tokens: Iterable[int]) -> bytes:
     return keccak(encode(["uint256[]"], [sorted(set(end_tokens))]))
 
 
-def step_key_leaf(step: int, key: bytes) -> bytes:
+def step_key_leaf(step: int, kind: int, key: bytes) -> bytes:
     """Leaf of one step key in `step_keys_root`."""
-    return leaf_hash(encode(["uint256", "bytes32"], [step, keccak(key)]))
+    return leaf_hash(encode(["uint256", "uint256", "bytes32"], [step, kind, keccak(key)]))
 
 
 def token_row_leaf(token: int, embedding: Point, head: Point) -> bytes:
     """Leaf of one token's row commitments in `embedding_rows_root`."""
     return leaf_hash(encode(["uint256"] * 5, [token, *embedding, *head]))
-
-
-def boundary_hash(points: Sequence[Point]) -> bytes:
-    """keccak256 of the window commitments x_0, y_0, x_1, ... as 32-byte big-endian words."""
-    return keccak(b"".join(coordinate.to_bytes(32, "big") for point in points for coordinate in point))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .model import Point
+from .streams import Point
 
 
 class OwnTrace(Protocol):
@@ -15,8 +15,8 @@ class OwnTrace(Protocol):
     than its next move needs.
 
     A trace may end early: where a value leaves the range in which the model is provable, no proof exists whatever is
-    claimed, so there is nothing to compute. What is known is every boundary up to the step that fails, and of the
-    boundary behind it the windows in front of the first one that fails.
+    claimed, so there is nothing to compute. What is known is every boundary up to the step that fails, and of the streams
+    that this step writes the windows in front of the first one that fails.
     """
 
     @property
@@ -32,13 +32,21 @@ class OwnTrace(Protocol):
         """
         ...
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
-        """The window commitments of boundary b_s that are known, from the first window on: all W up to the step
-        where the trace ends."""
+    def step_kind(self, s: int) -> int:
+        """The kind of step s, by its number in the model."""
+        ...
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        """The running sums of a stream at boundary b_s that are known, from the first window on: all W up to the step
+        where the trace ends, and none of a stream that has no windows."""
+        ...
+
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
+        """The roots of all streams at boundary b_s. Raises an error when b_s is not known as a whole."""
         ...
 
     def boundary_hash(self, s: int) -> bytes:
-        """keccak256 of boundary b_s's window commitments. Raises an error when b_s is not known as a whole."""
+        """keccak256 of the roots of boundary b_s. Raises an error when b_s is not known as a whole."""
         ...
 
     def argmax(self, position: int) -> int | None:
@@ -75,7 +83,13 @@ class IdsOnly:
     def first_unprovable(self) -> tuple[int, int] | None:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
+    def step_kind(self, s: int) -> int:
+        raise TraceUnavailable("The model cannot be run over these token ids.")
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        raise TraceUnavailable("The model cannot be run over these token ids.")
+
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
     def boundary_hash(self, s: int) -> bytes:

@@ -16,7 +16,7 @@ import {
     Target
 } from "./interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseFields} from "./interfaces/IInferenceLedger.sol";
-import {IModelRegistry, StepKind} from "./interfaces/IModelRegistry.sol";
+import {IModelRegistry, StepRules} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Bisection} from "./libraries/Bisection.sol";
 import {Boundary} from "./libraries/Boundary.sol";
@@ -111,42 +111,49 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDisputeGame
-    function revealWindows(uint256 gameId, uint256[] calldata pointsBefore, uint256[] calldata pointsAfter)
-        external
-        nonReentrant
-    {
+    function revealWindows(
+        uint256 gameId,
+        uint256 kind,
+        bytes32[] calldata rootsBefore,
+        bytes32[] calldata rootsAfter,
+        uint256[][] calldata sums
+    ) external nonReentrant {
         Game storage g = _turn(gameId, Phase.AwaitWindows);
-        uint256 count = 2 * Boundary.windows(g.promptLength, g.outputLength);
-        bool hasEnd = g.target == Target.Step;
-        Statements.checkPointCount(pointsBefore.length, count);
-        Statements.checkPointCount(pointsAfter.length, hasEnd ? count : 0);
-        Statements.checkPoints(pointsBefore, g.startHash);
-        if (hasEnd) Statements.checkPoints(pointsAfter, g.endHash);
-        emit WindowsRevealed(gameId, pointsBefore, pointsAfter);
+        (uint256 streams, uint256 access) = registry.stepAccess(g.modelId, kind);
+        if (g.target == Target.Step) {
+            g.kind = uint8(kind);
+            Statements.checkRevealed(g, streams, access, rootsBefore, rootsAfter, sums);
+        } else {
+            require(kind == 0, KindNotExpected(kind));
+            require(rootsAfter.length == 0, WrongRootCount(rootsAfter.length, 0));
+            Statements.checkRevealedInput(g, streams, rootsBefore, sums);
+        }
+        emit WindowsRevealed(gameId, kind, sums);
         _nextTurn(gameId, g, Phase.AwaitChoice);
     }
 
     /// @inheritdoc IDisputeGame
     function proveStep(uint256 gameId, StepProof calldata stepProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Step);
-        (bytes32 stepKeysRoot, uint256 stepCount) = registry.stepKeys(g.modelId);
-        uint256[] memory inputs = Statements.step(g, stepKeysRoot, stepCount, stepProof);
-        StepKind kind = g.rangeStart % 2 == 0 ? StepKind.Attention : StepKind.Mlp;
-        _settleByProof(gameId, g, kind, stepProof.key, inputs, stepProof.proof);
+        StepRules memory rules = registry.stepRules(g.modelId, g.kind);
+        uint256[] memory inputs = Statements.step(g, rules, stepProof);
+        _settleByProof(gameId, g, rules.verifier, stepProof.key, inputs, stepProof.proof);
     }
 
     /// @inheritdoc IDisputeGame
     function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Embedding);
-        uint256[] memory inputs = Statements.embedding(g, registry.spec(g.modelId), embeddingProof);
-        _settleByProof(gameId, g, StepKind.Embedding, "", inputs, embeddingProof.proof);
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.embeddingRules(g.modelId);
+        uint256[] memory inputs = Statements.embedding(g, rowsRoot, vocabSize, embeddingProof);
+        _settleByProof(gameId, g, verifier, "", inputs, embeddingProof.proof);
     }
 
     /// @inheritdoc IDisputeGame
     function proveHead(uint256 gameId, HeadProof calldata headProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Head);
-        uint256[] memory inputs = Statements.head(g, registry.spec(g.modelId), headProof);
-        _settleByProof(gameId, g, StepKind.Head, "", inputs, headProof.proof);
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.headRules(g.modelId);
+        uint256[] memory inputs = Statements.head(g, rowsRoot, vocabSize, headProof);
+        _settleByProof(gameId, g, verifier, "", inputs, headProof.proof);
     }
 
     // --- challenger's moves
@@ -360,9 +367,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
             _isProvidersTurn(g.phase) || !ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline)
         );
         Statements.checkOutput(g, outputIds);
-        require(
-            keccak256(abi.encode(endTokens)) == registry.spec(g.modelId).endTokensDigest, WrongEndTokens()
-        );
+        require(keccak256(abi.encode(endTokens)) == registry.endTokensDigest(g.modelId), WrongEndTokens());
     }
 
     function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {
@@ -411,12 +416,11 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     function _settleByProof(
         uint256 gameId,
         Game storage g,
-        StepKind kind,
+        address verifier,
         bytes memory key,
         uint256[] memory inputs,
         bytes calldata proof
     ) private {
-        address verifier = registry.verifier(g.modelId, kind);
         require(VerifierCall.accepts(verifier, key, inputs, proof), ProofRejected(verifier));
         emit ProofAccepted(gameId, verifier);
         _resolve(gameId, g, Outcome.ProviderWon, Reason.Proven);

@@ -1,12 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IModelRegistry, ModelSpec, StepKind} from "./interfaces/IModelRegistry.sol";
+import {IModelRegistry, ModelSpec, StepKindSpec, StepRules} from "./interfaces/IModelRegistry.sol";
+import {Boundary} from "./libraries/Boundary.sol";
+import {Streams} from "./libraries/Streams.sol";
 
 /// @title Models, immutable once registered; documented on `IModelRegistry`
 contract ModelRegistry is IModelRegistry {
-    mapping(bytes32 modelId => ModelSpec) private _specs;
-    mapping(bytes32 modelId => address[4]) private _verifiers;
+    /// @dev What moves read of a kind is one slot.
+    struct Kind {
+        address verifier;
+        uint64 access;
+        // ---
+        bytes32 verifierCodeHash;
+    }
+
+    /// @dev A spec and its verifiers; what moves read is one slot beside the roots.
+    struct Model {
+        uint32 stepCount;
+        uint40 vocabSize;
+        uint32 maxPositions;
+        uint128 streams;
+        uint8 kindCount;
+        // ---
+        bytes32 stepKeysRoot;
+        bytes32 embeddingRowsRoot;
+        address embeddingVerifier;
+        address headVerifier;
+        bytes32 endTokensDigest;
+        bytes32 architectureDigest;
+        bytes32 tokenizerDigest;
+        bytes32 srsDigest;
+        bytes32 embeddingVerifierCodeHash;
+        bytes32 headVerifierCodeHash;
+        mapping(uint256 kind => Kind) kinds;
+    }
+
+    uint256 private constant _MOST_KINDS = 32;
+
+    /// @dev What windows may take of a move, so that it fits the 128 KiB that nodes take, the proof and its key included.
+    uint256 private constant _MOST_WINDOW_BYTES = 96 * 1024;
+
+    mapping(bytes32 modelId => Model) private _models;
 
     /// @inheritdoc IModelRegistry
     mapping(bytes32 modelId => address) public registrantOf;
@@ -14,24 +49,28 @@ contract ModelRegistry is IModelRegistry {
     mapping(bytes32 modelId => bool) public isDeprecated;
 
     /// @inheritdoc IModelRegistry
-    function register(ModelSpec calldata newSpec, address[4] calldata verifiers)
-        external
-        returns (bytes32 modelId)
-    {
+    function register(
+        ModelSpec calldata newSpec,
+        address[] calldata stepVerifiers,
+        address embeddingVerifier,
+        address headVerifier
+    ) external returns (bytes32 modelId) {
         modelId = modelIdOf(newSpec);
         require(!isRegistered(modelId), ModelAlreadyRegistered(modelId));
-        require(
-            _sizesAreValid(newSpec),
-            InvalidModelSize(newSpec.stepCount, newSpec.vocabSize, newSpec.maxPositions)
-        );
-        _checkCode(StepKind.Mlp, verifiers[0], newSpec.mlpVerifierCodeHash);
-        _checkCode(StepKind.Attention, verifiers[1], newSpec.attentionVerifierCodeHash);
-        _checkCode(StepKind.Embedding, verifiers[2], newSpec.embeddingVerifierCodeHash);
-        _checkCode(StepKind.Head, verifiers[3], newSpec.headVerifierCodeHash);
-        _specs[modelId] = newSpec;
-        _verifiers[modelId] = verifiers;
+        _checkSizes(newSpec, stepVerifiers.length);
+        _checkCode(embeddingVerifier, newSpec.embeddingVerifierCodeHash);
+        _checkCode(headVerifier, newSpec.headVerifierCodeHash);
+        Model storage m = _models[modelId];
+        _store(m, newSpec);
+        (m.embeddingVerifier, m.headVerifier) = (embeddingVerifier, headVerifier);
+        for (uint256 kind = 0; kind < stepVerifiers.length; ++kind) {
+            StepKindSpec calldata k = newSpec.kinds[kind];
+            _checkAccess(newSpec, kind);
+            _checkCode(stepVerifiers[kind], k.verifierCodeHash);
+            m.kinds[kind] = Kind(stepVerifiers[kind], k.access, k.verifierCodeHash);
+        }
         registrantOf[modelId] = msg.sender;
-        emit ModelRegistered(modelId, msg.sender, newSpec, verifiers);
+        emit ModelRegistered(modelId, msg.sender, newSpec, stepVerifiers, embeddingVerifier, headVerifier);
     }
 
     /// @inheritdoc IModelRegistry
@@ -44,9 +83,25 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function spec(bytes32 modelId) external view returns (ModelSpec memory) {
-        require(isRegistered(modelId), ModelUnknown(modelId));
-        return _specs[modelId];
+    function spec(bytes32 modelId) external view returns (ModelSpec memory found) {
+        Model storage m = _model(modelId);
+        found.architectureDigest = m.architectureDigest;
+        found.stepKeysRoot = m.stepKeysRoot;
+        found.embeddingRowsRoot = m.embeddingRowsRoot;
+        found.tokenizerDigest = m.tokenizerDigest;
+        found.srsDigest = m.srsDigest;
+        found.stepCount = m.stepCount;
+        found.vocabSize = m.vocabSize;
+        found.maxPositions = m.maxPositions;
+        found.endTokensDigest = m.endTokensDigest;
+        found.streams = m.streams;
+        found.kinds = new StepKindSpec[](m.kindCount);
+        for (uint256 kind = 0; kind < found.kinds.length; ++kind) {
+            Kind storage k = m.kinds[kind];
+            found.kinds[kind] = StepKindSpec(k.verifierCodeHash, k.access);
+        }
+        found.embeddingVerifierCodeHash = m.embeddingVerifierCodeHash;
+        found.headVerifierCodeHash = m.headVerifierCodeHash;
     }
 
     /// @inheritdoc IModelRegistry
@@ -55,21 +110,49 @@ contract ModelRegistry is IModelRegistry {
         view
         returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions)
     {
-        require(isRegistered(modelId), ModelUnknown(modelId));
-        ModelSpec storage s = _specs[modelId];
-        return (s.stepCount, s.vocabSize, s.maxPositions);
+        Model storage m = _model(modelId);
+        return (m.stepCount, m.vocabSize, m.maxPositions);
     }
 
     /// @inheritdoc IModelRegistry
-    function stepKeys(bytes32 modelId) external view returns (bytes32 root, uint256 stepCount) {
-        require(isRegistered(modelId), ModelUnknown(modelId));
-        return (_specs[modelId].stepKeysRoot, _specs[modelId].stepCount);
+    function stepAccess(bytes32 modelId, uint256 kind)
+        external
+        view
+        returns (uint256 streams, uint256 access)
+    {
+        return (_model(modelId).streams, _kind(modelId, kind).access);
     }
 
     /// @inheritdoc IModelRegistry
-    function verifier(bytes32 modelId, StepKind kind) external view returns (address) {
-        require(isRegistered(modelId), ModelUnknown(modelId));
-        return _verifiers[modelId][uint256(kind)];
+    function stepRules(bytes32 modelId, uint256 kind) external view returns (StepRules memory) {
+        Model storage m = _model(modelId);
+        Kind storage k = _kind(modelId, kind);
+        return StepRules(m.stepKeysRoot, m.stepCount, m.streams, k.access, k.verifier);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function embeddingRules(bytes32 modelId)
+        external
+        view
+        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier)
+    {
+        Model storage m = _model(modelId);
+        return (m.embeddingRowsRoot, m.vocabSize, m.embeddingVerifier);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function headRules(bytes32 modelId)
+        external
+        view
+        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier)
+    {
+        Model storage m = _model(modelId);
+        return (m.embeddingRowsRoot, m.vocabSize, m.headVerifier);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function endTokensDigest(bytes32 modelId) external view returns (bytes32) {
+        return _model(modelId).endTokensDigest;
     }
 
     /// @inheritdoc IModelRegistry
@@ -79,19 +162,64 @@ contract ModelRegistry is IModelRegistry {
 
     /// @inheritdoc IModelRegistry
     function isRegistered(bytes32 modelId) public view returns (bool) {
-        return _specs[modelId].stepCount != 0;
+        return _models[modelId].stepCount != 0;
     }
 
-    /// @dev 2^14 positions are what can be defended: the token ids and points of an embedding proof stay below
-    ///      the 128 KiB that nodes take as a transaction, and a proof about the last window below 2^24 gas.
-    function _sizesAreValid(ModelSpec calldata newSpec) private pure returns (bool) {
-        return newSpec.stepCount >= 2 && newSpec.stepCount <= 2 ** 16 && newSpec.stepCount % 2 == 0
-            && newSpec.vocabSize >= 2 && newSpec.vocabSize <= 2 ** 32 && newSpec.maxPositions >= 1
-            && newSpec.maxPositions <= 2 ** 14;
+    function _model(bytes32 modelId) private view returns (Model storage m) {
+        require(isRegistered(modelId), ModelUnknown(modelId));
+        m = _models[modelId];
     }
 
-    function _checkCode(StepKind kind, address account, bytes32 expected) private view {
-        require(account.code.length != 0, VerifierWithoutCode(kind, account));
-        require(account.codehash == expected, VerifierCodeMismatch(kind, account, expected, account.codehash));
+    function _kind(bytes32 modelId, uint256 kind) private view returns (Kind storage k) {
+        k = _model(modelId).kinds[kind];
+        require(k.verifier != address(0), KindUnknown(modelId, kind));
+    }
+
+    /// @dev All but the verifiers and the kinds. `_checkSizes` bounds what is cut off here.
+    function _store(Model storage m, ModelSpec calldata newSpec) private {
+        m.stepCount = uint32(newSpec.stepCount);
+        m.vocabSize = uint40(newSpec.vocabSize);
+        m.maxPositions = uint32(newSpec.maxPositions);
+        m.streams = uint128(newSpec.streams);
+        m.kindCount = uint8(newSpec.kinds.length);
+        m.stepKeysRoot = newSpec.stepKeysRoot;
+        m.embeddingRowsRoot = newSpec.embeddingRowsRoot;
+        m.endTokensDigest = newSpec.endTokensDigest;
+        m.architectureDigest = newSpec.architectureDigest;
+        m.tokenizerDigest = newSpec.tokenizerDigest;
+        m.srsDigest = newSpec.srsDigest;
+        m.embeddingVerifierCodeHash = newSpec.embeddingVerifierCodeHash;
+        m.headVerifierCodeHash = newSpec.headVerifierCodeHash;
+    }
+
+    /// @dev 2^14 positions are what can be defended: the token ids of an embedding proof stay below the 128 KiB that
+    ///      nodes take as a transaction.
+    function _checkSizes(ModelSpec calldata newSpec, uint256 verifierCount) private pure {
+        require(
+            newSpec.stepCount >= 1 && newSpec.stepCount <= 2 ** 20 && newSpec.vocabSize >= 2
+                && newSpec.vocabSize <= 2 ** 32 && newSpec.maxPositions >= 1
+                && newSpec.maxPositions <= Boundary.MOST_POSITIONS,
+            InvalidModelSize(newSpec.stepCount, newSpec.vocabSize, newSpec.maxPositions)
+        );
+        require(Streams.areValid(newSpec.streams), InvalidStreams(newSpec.streams));
+        uint256 kinds = newSpec.kinds.length;
+        require(
+            kinds >= 1 && kinds <= _MOST_KINDS && kinds == verifierCount,
+            InvalidKindCount(kinds, verifierCount)
+        );
+    }
+
+    /// @dev The longest moves about a step reveal all windows that it writes, and prove the last window of one that reads all.
+    function _checkAccess(ModelSpec calldata newSpec, uint256 kind) private pure {
+        uint64 access = newSpec.kinds[kind].access;
+        require(Streams.isAccess(access, Streams.count(newSpec.streams)), InvalidAccess(kind, access));
+        uint256 windows = (newSpec.maxPositions + Boundary.WINDOW - 1) / Boundary.WINDOW;
+        uint256 needed = Streams.longestMove(newSpec.streams, access, windows);
+        require(needed <= _MOST_WINDOW_BYTES, KindTooLong(kind, needed, _MOST_WINDOW_BYTES));
+    }
+
+    function _checkCode(address account, bytes32 expected) private view {
+        require(account.code.length != 0, VerifierWithoutCode(account));
+        require(account.codehash == expected, VerifierCodeMismatch(account, expected, account.codehash));
     }
 }

@@ -9,7 +9,7 @@ import {ResponseValidator} from "../src/adapters/ResponseValidator.sol";
 import {StepEvidence, StepProofVerifier} from "../src/adapters/StepProofVerifier.sol";
 import {IInferenceLedger, ResponseFields, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
-import {Boundary} from "../src/libraries/Boundary.sol";
+import {Curve} from "../src/libraries/Curve.sol";
 import {AgentRegistries} from "./AgentRegistries.sol";
 import {Scenario} from "./Scenario.sol";
 
@@ -23,26 +23,37 @@ contract StepProofVerifierTest is Scenario {
     }
 
     function evidence(uint256 step, uint256 window) private view returns (StepEvidence memory) {
-        return StepEvidence(stepKey(step), stepKeyPath(step), stepInputs(step, window), PROOF);
+        return StepEvidence(kindOf(step), stepKey(step), stepKeyPath(step), stepInputs(step, window), PROOF);
     }
 
-    function hashes(uint256[] memory words) private pure returns (bytes32 input, bytes32 output) {
-        uint256[] memory read = new uint256[](words.length - 2);
-        for (uint256 i = 0; i < read.length; ++i) {
-            read[i] = words[i];
+    /// @dev Hashes of what is read and of what is written.
+    function hashes(uint256 step, uint256[] memory words)
+        private
+        pure
+        returns (bytes32 input, bytes32 output)
+    {
+        uint256 count = 0;
+        for (uint256 stream = 0; stream < STREAMS; ++stream) {
+            if (accessOf(step, stream) & 4 != 0) count += 2;
         }
-        input = keccak256(abi.encodePacked(read));
-        output = keccak256(abi.encode(words[words.length - 2], words[words.length - 1]));
+        if (words.length < count) return (0, 0);
+        uint256[] memory read = new uint256[](words.length - count);
+        uint256[] memory written_ = new uint256[](count);
+        for (uint256 i = 0; i < words.length; ++i) {
+            if (i < read.length) read[i] = words[i];
+            else written_[i - read.length] = words[i];
+        }
+        return (keccak256(abi.encodePacked(read)), keccak256(abi.encodePacked(written_)));
     }
 
     /// @dev What the adapter says about the evidence as it is, under the hashes of its own words.
     function says(uint256 step, StepEvidence memory e) private view returns (bool) {
-        (bytes32 input, bytes32 output) = hashes(e.inputs);
+        (bytes32 input, bytes32 output) = hashes(step, e.inputs);
         return adapter.verify(input, output, abi.encode(modelId, step), abi.encode(e));
     }
 
-    function test_a_step_of_either_kind_is_verified() external {
-        for (uint256 step = 4; step < 6; ++step) {
+    function test_a_step_of_every_kind_is_verified() external {
+        for (uint256 step = 0; step < 6; ++step) {
             presetStep(step, 1);
             vm.assertTrue(says(step, evidence(step, 1)));
         }
@@ -58,7 +69,7 @@ contract StepProofVerifierTest is Scenario {
     function test_attack_an_adapted_step_under_another_input_output_key_step_or_proof() external {
         presetStep(5, 1);
         StepEvidence memory e = evidence(5, 1);
-        (bytes32 input, bytes32 output) = hashes(e.inputs);
+        (bytes32 input, bytes32 output) = hashes(5, e.inputs);
         bytes memory metadata = abi.encode(modelId, 5);
         vm.assertTrue(adapter.verify(input, output, metadata, abi.encode(e)));
         vm.assertFalse(adapter.verify(output, output, metadata, abi.encode(e)));
@@ -68,6 +79,10 @@ contract StepProofVerifierTest is Scenario {
         vm.expectPartialRevert(IModelRegistry.ModelUnknown.selector);
         adapter.verify(input, output, abi.encode(bytes32("unknown"), 5), abi.encode(e));
         e.key = stepKey(3);
+        vm.assertFalse(says(5, e));
+        e = evidence(5, 1);
+        e.kind = ATTENTION; // whose verifier accepts it
+        verifiers[ATTENTION].preset(stepKey(5), e.inputs, PROOF);
         vm.assertFalse(says(5, e));
         e = evidence(5, 1);
         e.keyPath = stepKeyPath(3);
@@ -82,34 +97,42 @@ contract StepProofVerifierTest is Scenario {
 
     /// @dev The verifier here accepts these words: that the adapter refuses them is its own doing.
     function test_attack_an_adapted_statement_in_another_form() external {
-        uint256[] memory words = new uint256[](5);
-        for (uint256 i = 0; i < 5; ++i) {
-            words[i] = i;
+        for (uint256 step = 0; step < 6; ++step) {
+            bool named = namesWindow(step);
+            for (uint256 window = 0; window < 9; window += 4) {
+                uint256[] memory words = stepInputs(step, window);
+                accepts(step, words, true);
+                words[words.length - 1] = Curve.Q - 1;
+                accepts(step, words, true);
+                words[words.length - 1] = Curve.Q;
+                accepts(step, words, false);
+                words[words.length - 1] = 0;
+                // Another window's number fits where it has as many chunks, as all do that are read and written alone.
+                if (named) words[0] += 4;
+                accepts(step, words, !named || kindOf(step) == KEYS_VALUES);
+            }
+            uint256 length = stepInputs(step, 1).length;
+            for (uint256 sent = 0; sent < length + 4; ++sent) {
+                uint256[] memory words = new uint256[](sent);
+                if (named && sent != 0) words[0] = 1;
+                accepts(step, words, sent == length);
+            }
         }
-        accepts(5, words, false);
-        accepts(4, words, true);
-        words[0] = 1;
-        accepts(4, words, false);
-        words = new uint256[](4);
-        accepts(5, words, true);
-        accepts(4, words, false);
-        words[3] = Boundary.Q - 1;
-        accepts(5, words, true);
-        words[3] = Boundary.Q;
-        accepts(5, words, false);
-        accepts(5, new uint256[](2), false);
-        accepts(4, new uint256[](3), false);
-        words = new uint256[](6);
-        accepts(4, words, false);
-        words = new uint256[](7);
-        accepts(4, words, false);
-        words[0] = 1;
-        accepts(4, words, true);
+    }
+
+    function test_attack_an_adapted_statement_about_a_window_that_no_model_has() external {
+        uint256[] memory words = stepInputs(0, 1);
+        uint256[4] memory beyond = [uint256(511), 512, 2 ** 128, type(uint256).max];
+        for (uint256 i = 0; i < 4; ++i) {
+            words[0] = beyond[i];
+            accepts(0, words, i == 0);
+        }
     }
 
     function accepts(uint256 step, uint256[] memory words, bool expected) private {
-        verifiers[step % 2 == 0 ? 1 : 0].preset(stepKey(step), words, PROOF);
-        vm.assertTrue(says(step, StepEvidence(stepKey(step), stepKeyPath(step), words, PROOF)) == expected);
+        verifiers[kindOf(step)].preset(stepKey(step), words, PROOF);
+        StepEvidence memory e = StepEvidence(kindOf(step), stepKey(step), stepKeyPath(step), words, PROOF);
+        vm.assertTrue(says(step, e) == expected);
     }
 }
 

@@ -199,7 +199,7 @@ contract AttacksTest is Scenario {
 
     function test_attack_replay_of_a_leaf_in_another_model() external {
         spec.architectureDigest = "another model";
-        bytes32 otherModel = registry.register(spec, verifierAddresses());
+        bytes32 otherModel = register();
         bytes32 root = ledger.batch(batchId).root;
         vm.startPrank(provider);
         uint256 other = ledger.postBatch(provider, root, "another salt", otherModel, 3);

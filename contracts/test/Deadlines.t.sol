@@ -96,8 +96,10 @@ contract DeadlinesTest is Scenario {
     function test_deadline_of_revealWindows() external {
         uint256 gameId = open();
         narrow(gameId, 5, 1);
-        bytes memory move =
-            abi.encodeCall(IDisputeGame.revealWindows, (gameId, points(5, 6, 1), points(6, 6, 1)));
+        bytes memory move = abi.encodeCall(
+            IDisputeGame.revealWindows,
+            (gameId, kindOf(5), roots(5, Lie(6, 1)), roots(6, Lie(6, 1)), written(5, 1))
+        );
         checkTurn(gameId, Phase.AwaitWindows, provider, move);
     }
 
@@ -124,7 +126,9 @@ contract DeadlinesTest is Scenario {
         uint256 position = response.fields.promptLength - 1;
         gameId = gameAtHeadProof(position, outputToken(0) + 1);
         presetHead(position, outputToken(0), outputToken(0) + 1);
-        move = abi.encodeCall(IDisputeGame.proveHead, (gameId, headProof(outputToken(0), outputToken(0) + 1)));
+        move = abi.encodeCall(
+            IDisputeGame.proveHead, (gameId, headProof(position, outputToken(0), outputToken(0) + 1))
+        );
         checkTurn(gameId, Phase.AwaitProof, provider, move);
     }
 

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {TokenRow} from "../src/interfaces/IDisputeGame.sol";
-import {ModelSpec} from "../src/interfaces/IModelRegistry.sol";
+import {ModelSpec, StepKindSpec} from "../src/interfaces/IModelRegistry.sol";
 import {Leaves} from "../src/libraries/Leaves.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
@@ -10,13 +10,25 @@ import {PresetVerifier} from "./PresetVerifier.sol";
 import {Protocol} from "./Protocol.sol";
 
 /// @title A deployment, a model of 12 steps, and actors with money
+/// @notice The model's streams are the residual stream, keys and values of four windows per chunk, and a sum that a closing
+///         step resets. Its steps are of five kinds.
 abstract contract Deployment is Protocol {
     uint256 internal constant PROVIDER_KEY = 0xA11CE;
     uint256 internal constant STEPS = 12;
     uint256 internal constant VOCABULARY = 16;
     uint256 internal constant END_TOKEN = 2;
 
-    PresetVerifier[4] internal verifiers;
+    uint256 internal constant STREAMS = 4;
+    uint256 internal constant MLP = 0; // residual (own) -> residual
+    uint256 internal constant ATTENTION = 1; // residual (all) -> residual
+    uint256 internal constant KEYS_VALUES = 2; // residual (own) -> keys, values
+    uint256 internal constant TILE = 3; // residual, sum (own), keys, values (all) -> sum
+    uint256 internal constant CLOSE = 4; // residual, sum (own) -> residual, sum = 0
+    uint256 internal constant KINDS = 5;
+
+    PresetVerifier[KINDS] internal verifiers;
+    PresetVerifier internal embeddingVerifier;
+    PresetVerifier internal headVerifier;
     ModelSpec internal spec;
     bytes32 internal modelId;
 
@@ -29,11 +41,12 @@ abstract contract Deployment is Protocol {
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         deployProtocol(_parameters());
-        for (uint256 i = 0; i < 4; ++i) {
+        for (uint256 i = 0; i < KINDS; ++i) {
             verifiers[i] = new PresetVerifier();
         }
-        spec = makeSpec();
-        modelId = registry.register(spec, verifierAddresses());
+        (embeddingVerifier, headVerifier) = (new PresetVerifier(), new PresetVerifier());
+        makeSpec();
+        modelId = register();
         address[5] memory actors = [provider, challenger, copycat, requester, stranger];
         for (uint256 i = 0; i < actors.length; ++i) {
             vm.deal(actors[i], 1000 ether);
@@ -48,29 +61,48 @@ abstract contract Deployment is Protocol {
         return Parameters.devnet();
     }
 
-    function makeSpec() internal view returns (ModelSpec memory made) {
+    function makeSpec() private {
         bytes32 codeHash = address(verifiers[0]).codehash;
-        made = ModelSpec({
-            architectureDigest: keccak256("architecture"),
-            stepKeysRoot: Merkle.root(stepKeyLeaves()),
-            embeddingRowsRoot: Merkle.root(tokenLeaves()),
-            tokenizerDigest: keccak256("tokenizer"),
-            srsDigest: keccak256("srs"),
-            stepCount: STEPS,
-            vocabSize: VOCABULARY,
-            maxPositions: 256,
-            endTokensDigest: keccak256(abi.encode(endTokens())),
-            mlpVerifierCodeHash: codeHash,
-            attentionVerifierCodeHash: codeHash,
-            embeddingVerifierCodeHash: codeHash,
-            headVerifierCodeHash: codeHash
-        });
+        spec.architectureDigest = keccak256("architecture");
+        spec.stepKeysRoot = Merkle.root(stepKeyLeaves());
+        spec.embeddingRowsRoot = Merkle.root(tokenLeaves());
+        spec.tokenizerDigest = keccak256("tokenizer");
+        spec.srsDigest = keccak256("srs");
+        spec.stepCount = STEPS;
+        spec.vocabSize = VOCABULARY;
+        spec.maxPositions = 256;
+        spec.endTokensDigest = keccak256(abi.encode(endTokens()));
+        spec.streams = 0x01030301;
+        for (uint256 kind = 0; kind < KINDS; ++kind) {
+            spec.kinds.push(StepKindSpec(codeHash, accessWord(kind)));
+        }
+        spec.embeddingVerifierCodeHash = codeHash;
+        spec.headVerifierCodeHash = codeHash;
     }
 
-    function verifierAddresses() internal view returns (address[4] memory all) {
-        for (uint256 i = 0; i < 4; ++i) {
+    /// @dev Registers `spec` as it is now.
+    function register() internal returns (bytes32) {
+        return registry.register(spec, stepVerifiers(), address(embeddingVerifier), address(headVerifier));
+    }
+
+    function stepVerifiers() internal view returns (address[] memory all) {
+        all = new address[](KINDS);
+        for (uint256 i = 0; i < KINDS; ++i) {
             all[i] = address(verifiers[i]);
         }
+    }
+
+    /// @dev Four bits per stream from the right: 1 reads its own window, 2 all up to it, 4 writes, 8 resets.
+    function accessWord(uint256 kind) internal pure returns (uint64) {
+        return [uint64(0x0005), 0x0006, 0x0441, 0x5221, 0x9005][kind];
+    }
+
+    function chunkBits(uint256 stream) internal pure returns (uint256) {
+        return stream == 1 || stream == 2 ? 2 : 0;
+    }
+
+    function kindOf(uint256 step) internal pure returns (uint256) {
+        return [KEYS_VALUES, TILE, TILE, CLOSE, ATTENTION, MLP][step % 6];
     }
 
     function endTokens() internal pure returns (uint256[] memory all) {
@@ -85,7 +117,7 @@ abstract contract Deployment is Protocol {
     function stepKeyLeaves() internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[](STEPS);
         for (uint256 s = 0; s < STEPS; ++s) {
-            leaves[s] = Leaves.stepKey(s, keccak256(stepKey(s)));
+            leaves[s] = Leaves.stepKey(s, kindOf(s), keccak256(stepKey(s)));
         }
     }
 

@@ -16,8 +16,8 @@ contract EncodingTest is Test {
         return TokenIds.matches(ids, count, digest);
     }
 
-    function hash(uint256[] calldata points) external pure returns (bytes32) {
-        return Boundary.hash(points);
+    function hash(bytes32[] calldata roots) external pure returns (bytes32) {
+        return Boundary.hash(roots);
     }
 
     function testFuzz_token_ids_are_big_endian_words_of_four_bytes(uint32[8] calldata ids) external view {
@@ -42,12 +42,12 @@ contract EncodingTest is Test {
         vm.assertEq(Boundary.windows(34, 32), 3); // T = 65
     }
 
-    function testFuzz_boundary_hash_is_keccak_of_the_words(uint256[4] calldata words) external view {
-        uint256[] memory points = new uint256[](4);
+    function testFuzz_boundary_hash_is_keccak_of_the_roots(bytes32[4] calldata words) external view {
+        bytes32[] memory roots = new bytes32[](4);
         for (uint256 i = 0; i < 4; ++i) {
-            points[i] = words[i];
+            roots[i] = words[i];
         }
-        vm.assertEq(this.hash(points), keccak256(abi.encode(words)));
+        vm.assertEq(this.hash(roots), keccak256(abi.encode(words)));
     }
 
     function testFuzz_response_leaf_is_the_agreed_encoding(
@@ -83,8 +83,12 @@ contract EncodingTest is Test {
         pure
     {
         vm.assertEq(
-            Leaves.stepKey(position, bytes32(w[0])),
-            keccak256(bytes.concat(keccak256(abi.encode(position, bytes32(w[0])))))
+            Leaves.stepKey(position, w[1], bytes32(w[0])),
+            keccak256(bytes.concat(keccak256(abi.encode(position, w[1], bytes32(w[0])))))
+        );
+        vm.assertEq(
+            Leaves.window(position, w[0], w[1]),
+            keccak256(bytes.concat(keccak256(abi.encode(position, w[0], w[1]))))
         );
         vm.assertEq(
             Leaves.tokenRow(position, [w[0], w[1]], [w[2], w[3]]),

@@ -5,12 +5,14 @@ import {Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title What each move costs, in a file that a review sees
-/// @notice One false challenge of an MLP step, one of an embedding row and one of a head pair. Under the profile `gas`
+/// @notice One false challenge of a step that reads and writes its own window, one of a tile that reads keys and values, and one
+///         of an embedding row. Under the profile `gas`
 ///         every call is a transaction of its own and must cost what `snapshots/GasPerMove.json` says. The verifier
 ///         is the preset one, so proofs stand without their verification.
 contract GasPerMoveTest is Scenario {
-    // An MLP step in a part of two, so that there is a second round.
-    uint256 private constant STEP = 1;
+    // An MLP step and a tile in parts of two, so that there is a second round.
+    uint256 private constant STEP = 5;
+    uint256 private constant TILE_STEP = 8;
 
     function test_gas_of_a_false_challenge_of_an_mlp_step() public {
         uint256 gameId = open();
@@ -30,6 +32,18 @@ contract GasPerMoveTest is Scenario {
         presetStep(STEP, 0);
         proveStep(gameId, stepProof(STEP, 0));
         measured("8 proveStep");
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    function test_gas_of_a_false_challenge_of_a_tile() public {
+        uint256 gameId = open();
+        narrow(gameId, TILE_STEP, 0);
+        revealWindows(gameId, TILE_STEP, 0);
+        measured("revealWindows of a tile");
+        chooseWindow(gameId, 0);
+        presetStep(TILE_STEP, 0);
+        proveStep(gameId, stepProof(TILE_STEP, 0));
+        measured("proveStep of a tile");
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 

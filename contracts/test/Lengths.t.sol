@@ -20,6 +20,9 @@ contract LengthsTest is Scenario {
             checkStep(corner < 2 ? 0 : STEPS - 1, corner % 2 == 0 ? 0 : last);
             vm.revertToState(ready);
         }
+        // The last window behind whole chunks, as the sum of a part of one, read and written.
+        checkStep(2, last);
+        vm.revertToState(ready);
         checkEmbedding(last);
         vm.revertToState(ready);
         checkHead(promptLength - 1);
@@ -49,7 +52,7 @@ contract LengthsTest is Scenario {
         uint256 rival = (chosen + 1) % VOCABULARY;
         uint256 gameId = gameAtHeadProof(position, rival);
         presetHead(position, chosen, rival);
-        proveHead(gameId, headProof(chosen, rival));
+        proveHead(gameId, headProof(position, chosen, rival));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
@@ -144,7 +147,7 @@ contract LongestModelTest is Scenario {
     function setUp() public override {
         super.setUp();
         spec.maxPositions = _LONGEST;
-        modelId = registry.register(spec, verifierAddresses());
+        modelId = register();
         disputeLong(_LONGEST);
     }
 
@@ -178,10 +181,7 @@ contract LongestModelTest is Scenario {
         checkTransaction(data, used);
     }
 
-    function test_every_move_about_the_longest_sequence_fits_a_transaction() external {
-        uint256 window = windows() - 1;
-        vm.assertEq(window, 511);
-        uint256 fresh = vm.snapshotState();
+    function test_showing_the_longest_sequence_fits_a_transaction() external {
         vm.prank(challenger);
         ledger.ask{value: p.askPrice}(batchId, TARGET);
         bytes memory show = abi.encodeCall(
@@ -189,33 +189,59 @@ contract LongestModelTest is Scenario {
             (batchId, TARGET, response.fields, batchPath(), response.promptIds, response.outputIds)
         );
         send(address(ledger), show);
-        vm.revertToState(fresh);
+    }
+
+    function test_every_move_about_the_longest_input_fits_a_transaction() external {
+        uint256 window = windows() - 1;
+        vm.assertEq(window, 511);
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         challengeInput(gameId);
-        send(
-            address(game),
-            abi.encodeCall(IDisputeGame.revealWindows, (gameId, points(0, NEVER, 0), new uint256[](0)))
+        bytes memory reveal = abi.encodeCall(
+            IDisputeGame.revealWindows, (gameId, 0, roots(0, Lie(NEVER, 0)), new bytes32[](0), shownInput())
         );
+        send(address(game), reveal);
         chooseWindow(gameId, window);
         presetEmbedding(window);
         send(address(game), abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, embeddingProof(window))));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
-        vm.revertToState(fresh);
-        for (uint256 step = STEPS - 2; step < STEPS; ++step) {
-            gameId = open();
-            narrow(gameId, step, window);
-            bytes memory reveal = abi.encodeCall(
-                IDisputeGame.revealWindows,
-                (gameId, points(step, step + 1, window), points(step + 1, step + 1, window))
-            );
-            send(address(game), reveal);
-            chooseWindow(gameId, window);
-            presetStep(step, window);
-            send(address(game), abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(step, window))));
-            expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
-        }
-        expectSolvent();
+    }
+
+    /// @dev The windows of a step, and the proof of its last one.
+    function checkLongest(uint256 step) private {
+        uint256 window = windows() - 1;
+        uint256 gameId = open();
+        narrow(gameId, step, window);
+        Lie memory lie = Lie(step + 1, window);
+        bytes memory reveal = abi.encodeCall(
+            IDisputeGame.revealWindows,
+            (gameId, kindOf(step), roots(step, lie), roots(step + 1, lie), written(step, window))
+        );
+        send(address(game), reveal);
+        chooseWindow(gameId, window);
+        presetStep(step, window);
+        send(address(game), abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(step, window))));
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    function test_every_move_about_the_longest_step_of_keys_and_values_fits_a_transaction() external {
+        checkLongest(6);
+    }
+
+    function test_every_move_about_the_longest_tile_fits_a_transaction() external {
+        checkLongest(8);
+    }
+
+    function test_every_move_about_the_longest_closing_step_fits_a_transaction() external {
+        checkLongest(9);
+    }
+
+    function test_every_move_about_the_longest_unplaced_attention_fits_a_transaction() external {
+        checkLongest(10);
+    }
+
+    function test_every_move_about_the_longest_step_of_its_own_window_fits_a_transaction() external {
+        checkLongest(11);
     }
 
     function test_one_position_more_is_malformed() external {
@@ -226,6 +252,6 @@ contract LongestModelTest is Scenario {
     function test_the_registry_takes_no_longer_model() external {
         spec.maxPositions = _LONGEST + 1;
         vm.expectPartialRevert(IModelRegistry.InvalidModelSize.selector);
-        registry.register(spec, verifierAddresses());
+        register();
     }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IDisputeGame} from "../src/interfaces/IDisputeGame.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Receipt} from "../src/interfaces/IReceipts.sol";
+import {Curve} from "../src/libraries/Curve.sol";
+import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice First and last of what is checked one by one, and the exact ends of what is timed.
@@ -12,12 +13,17 @@ contract LimitsTest is Scenario {
     uint256 private constant Q =
         21888242871839275222246405745257275088696311157297823662689037894645226208583;
 
-    /// @dev A game that waits for the preimage of a boundary with this coordinate.
-    function gameAtCoordinate(uint256 coordinate) private returns (uint256 gameId, uint256[] memory all) {
+    /// @dev A game that waits for the preimage of an input with this coordinate.
+    function gameAtCoordinate(uint256 coordinate)
+        private
+        returns (uint256 gameId, bytes32[] memory all, uint256[][] memory shown)
+    {
         gameId = open();
         bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);
-        all = points(0, NEVER, 0);
-        all[0] = coordinate;
+        shown = shownInput();
+        shown[0][0] = coordinate;
+        all = new bytes32[](STREAMS);
+        all[0] = Merkle.root(leavesOf(shown[0]));
         hashes[0] = keccak256(abi.encodePacked(all));
         vm.prank(provider);
         game.postBoundaries(gameId, hashes);
@@ -25,16 +31,16 @@ contract LimitsTest is Scenario {
     }
 
     function test_the_largest_coordinate_is_accepted() external {
-        (uint256 gameId, uint256[] memory all) = gameAtCoordinate(Q - 1);
+        (uint256 gameId, bytes32[] memory all, uint256[][] memory shown) = gameAtCoordinate(Q - 1);
         vm.prank(provider);
-        game.revealWindows(gameId, all, new uint256[](0));
+        game.revealWindows(gameId, 0, all, new bytes32[](0), shown);
     }
 
     function test_the_order_of_the_field_is_no_coordinate() external {
-        (uint256 gameId, uint256[] memory all) = gameAtCoordinate(Q);
+        (uint256 gameId, bytes32[] memory all, uint256[][] memory shown) = gameAtCoordinate(Q);
         vm.prank(provider);
-        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.CoordinateOutOfRange.selector, Q));
-        game.revealWindows(gameId, all, new uint256[](0));
+        vm.expectRevert(abi.encodeWithSelector(Curve.CoordinateOutOfRange.selector, Q));
+        game.revealWindows(gameId, 0, all, new bytes32[](0), shown);
     }
 
     function test_a_claim_on_a_posted_receipt_leaves_time_to_answer() external {

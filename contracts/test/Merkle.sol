@@ -6,7 +6,7 @@ library Merkle {
     function root(bytes32[] memory leaves) internal pure returns (bytes32) {
         bytes32[] memory level = leaves;
         while (level.length > 1) {
-            level = _above(level);
+            level = above(level);
         }
         return level[0];
     }
@@ -18,7 +18,7 @@ library Merkle {
         while (level.length > 1) {
             uint256 sibling = index ^ 1;
             if (sibling < level.length) all[length++] = level[sibling];
-            level = _above(level);
+            level = above(level);
             index /= 2;
         }
         proof = new bytes32[](length);
@@ -27,7 +27,7 @@ library Merkle {
         }
     }
 
-    function _above(bytes32[] memory level) private pure returns (bytes32[] memory above) {
+    function above(bytes32[] memory level) internal pure returns (bytes32[] memory above) {
         above = new bytes32[]((level.length + 1) / 2);
         for (uint256 i = 0; i < above.length; ++i) {
             bool isOdd = 2 * i + 1 == level.length;

@@ -2,10 +2,10 @@
 pragma solidity ^0.8.28;
 
 import {Phase} from "../src/interfaces/IDisputeGame.sol";
-import {Responses} from "./Responses.sol";
+import {Traces} from "./Traces.sol";
 
 /// @title The moves of both sides, up to the proof
-abstract contract Moves is Responses {
+abstract contract Moves is Traces {
     uint256 private _secrets;
 
     function open() internal returns (uint256) {
@@ -84,10 +84,12 @@ abstract contract Moves is Responses {
     }
 
     function revealWindows(uint256 gameId, uint256 step, uint256 wrongWindow) internal {
-        uint256[] memory before = points(step, step + 1, wrongWindow);
-        uint256[] memory afterwards = points(step + 1, step + 1, wrongWindow);
+        Lie memory lie = Lie(step + 1, wrongWindow);
+        bytes32[] memory before = roots(step, lie);
+        bytes32[] memory afterwards = roots(step + 1, lie);
+        uint256[][] memory shown = written(step, wrongWindow);
         vm.prank(provider);
-        game.revealWindows(gameId, before, afterwards);
+        game.revealWindows(gameId, kindOf(step), before, afterwards, shown);
     }
 
     function chooseWindow(uint256 gameId, uint256 window) internal {
@@ -96,9 +98,10 @@ abstract contract Moves is Responses {
     }
 
     function revealInput(uint256 gameId) internal {
-        uint256[] memory all = points(0, NEVER, 0);
+        bytes32[] memory all = roots(0, Lie(NEVER, 0));
+        uint256[][] memory shown = shownInput();
         vm.prank(provider);
-        game.revealWindows(gameId, all, new uint256[](0));
+        game.revealWindows(gameId, 0, all, new bytes32[](0), shown);
     }
 
     /// @dev A game that waits for the proof of `window` of `step`.

@@ -67,9 +67,19 @@ contract ProveEmbeddingTest is Scenario {
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
         game.proveEmbedding(gameId, proof);
         proof = embeddingProof(1);
-        proof.points[0] ^= 1;
+        proof.window.roots[0] ^= bytes32(uint256(1));
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
+        game.proveEmbedding(gameId, proof);
+        proof = embeddingProof(1);
+        proof.window.sum[0] ^= 1;
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, 0, 1));
+        game.proveEmbedding(gameId, proof);
+        proof = embeddingProof(1);
+        proof.window = residualWindow(0, 2);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, 0, 1));
         game.proveEmbedding(gameId, proof);
         proof = embeddingProof(1);
         proof.rows = new TokenRow[](31);
@@ -83,7 +93,9 @@ contract ProveEmbeddingTest is Scenario {
         presetEmbedding(0);
         EmbeddingProof memory proof = embeddingProof(1);
         vm.prank(provider);
-        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[2])));
+        vm.expectRevert(
+            abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(embeddingVerifier))
+        );
         game.proveEmbedding(gameId, proof);
     }
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {HeadProof, IDisputeGame, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {Curve} from "../src/libraries/Curve.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract ProveHeadTest is Scenario {
@@ -9,7 +10,7 @@ contract ProveHeadTest is Scenario {
         uint256 chosenId = outputToken(position + 1 - response.fields.promptLength);
         uint256 gameId = gameAtHeadProof(position, rivalId);
         presetHead(position, chosenId, rivalId);
-        proveHead(gameId, headProof(chosenId, rivalId));
+        proveHead(gameId, headProof(position, chosenId, rivalId));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
         expectSolvent();
     }
@@ -44,32 +45,51 @@ contract ProveHeadTest is Scenario {
         uint256 chosen = outputToken(1);
         uint256 gameId = gameAtHeadProof(40, 0);
         presetHead(40, chosen, 0);
-        HeadProof memory proof = headProof(chosen, 0);
+        HeadProof memory proof = headProof(40, chosen, 0);
         (proof.chosen, proof.rival) = (proof.rival, proof.chosen);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, chosen));
         game.proveHead(gameId, proof);
-        proof = headProof(chosen, 1); // an easier rival
+        proof = headProof(40, chosen, 1); // an easier rival
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, 0));
         game.proveHead(gameId, proof);
-        proof = headProof(chosen, 0);
-        proof.points = points(STEPS - 1, NEVER, 0);
+        proof = headProof(40, chosen, 0);
+        proof.window = residualWindow(STEPS - 1, 1);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
         game.proveHead(gameId, proof);
-        proof.points = new uint256[](2);
+        proof.window.roots = new bytes32[](0);
         vm.prank(provider);
-        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPointCount.selector, 2, 2 * windows()));
+        vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
+        game.proveHead(gameId, proof);
+        proof.window = residualWindow(STEPS, 0); // another window of the right boundary
+        refuseWindow(gameId, proof);
+        proof.window = residualWindow(STEPS, 1);
+        proof.window.sum[0] ^= 1;
+        refuseWindow(gameId, proof);
+        proof.window = residualWindow(STEPS, 1);
+        proof.window.path = new bytes32[](1);
+        refuseWindow(gameId, proof);
+        proof.window = residualWindow(STEPS, 1);
+        proof.window.sum[1] += Curve.Q;
+        vm.prank(provider);
+        vm.expectPartialRevert(Curve.CoordinateOutOfRange.selector);
+        game.proveHead(gameId, proof);
+    }
+
+    function refuseWindow(uint256 gameId, HeadProof memory proof) private {
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, 0, 1));
         game.proveHead(gameId, proof);
     }
 
     function test_attack_proof_of_another_position() external {
         uint256 gameId = gameAtHeadProof(40, 0);
         presetHead(41, outputToken(1), 0);
-        HeadProof memory proof = headProof(outputToken(1), 0);
+        HeadProof memory proof = headProof(41, outputToken(1), 0);
         vm.prank(provider);
-        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[3])));
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(headVerifier)));
         game.proveHead(gameId, proof);
     }
 

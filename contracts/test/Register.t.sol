@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IModelRegistry, ModelSpec, StepKind} from "../src/interfaces/IModelRegistry.sol";
+import {IModelRegistry, ModelSpec, StepKindSpec, StepRules} from "../src/interfaces/IModelRegistry.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract RegisterTest is Scenario {
@@ -9,58 +9,195 @@ contract RegisterTest is Scenario {
         vm.assertEq(modelId, keccak256(abi.encode(spec)));
         vm.assertTrue(registry.isRegistered(modelId));
         vm.assertEq(keccak256(abi.encode(registry.spec(modelId))), modelId);
-        for (uint256 kind = 0; kind < 4; ++kind) {
-            vm.assertEq(registry.verifier(modelId, StepKind(kind)), address(verifiers[kind]));
+    }
+
+    function test_what_moves_read_is_what_was_registered() external view {
+        for (uint256 kind = 0; kind < KINDS; ++kind) {
+            (uint256 streams, uint256 access) = registry.stepAccess(modelId, kind);
+            vm.assertEq(streams, spec.streams);
+            vm.assertEq(access, spec.kinds[kind].access);
+            StepRules memory rules = registry.stepRules(modelId, kind);
+            vm.assertEq(rules.stepKeysRoot, spec.stepKeysRoot);
+            vm.assertEq(rules.stepCount, STEPS);
+            vm.assertEq(rules.streams, streams);
+            vm.assertEq(rules.access, access);
+            vm.assertEq(rules.verifier, address(verifiers[kind]));
         }
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.embeddingRules(modelId);
+        vm.assertEq(rowsRoot, spec.embeddingRowsRoot);
+        vm.assertEq(vocabSize, VOCABULARY);
+        vm.assertEq(verifier, address(embeddingVerifier));
+        (rowsRoot, vocabSize, verifier) = registry.headRules(modelId);
+        vm.assertEq(rowsRoot, spec.embeddingRowsRoot);
+        vm.assertEq(vocabSize, VOCABULARY);
+        vm.assertEq(verifier, address(headVerifier));
+        vm.assertEq(registry.endTokensDigest(modelId), spec.endTokensDigest);
     }
 
     function test_a_model_is_registered_once() external {
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelAlreadyRegistered.selector, modelId));
-        registry.register(spec, verifierAddresses());
+        register();
     }
 
     function test_an_unknown_model_has_no_spec_and_no_verifier() external {
-        vm.expectPartialRevert(IModelRegistry.ModelUnknown.selector);
+        bytes4 unknown = IModelRegistry.ModelUnknown.selector;
+        vm.expectPartialRevert(unknown);
         registry.spec("unknown");
-        vm.expectPartialRevert(IModelRegistry.ModelUnknown.selector);
-        registry.verifier("unknown", StepKind.Head);
+        vm.expectPartialRevert(unknown);
+        registry.sizes("unknown");
+        vm.expectPartialRevert(unknown);
+        registry.stepAccess("unknown", 0);
+        vm.expectPartialRevert(unknown);
+        registry.stepRules("unknown", 0);
+        vm.expectPartialRevert(unknown);
+        registry.embeddingRules("unknown");
+        vm.expectPartialRevert(unknown);
+        registry.headRules("unknown");
+        vm.expectPartialRevert(unknown);
+        registry.endTokensDigest("unknown");
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.KindUnknown.selector, modelId, KINDS));
+        registry.stepRules(modelId, KINDS);
     }
 
     function test_attack_register_with_a_foreign_verifier() external {
-        for (uint256 kind = 0; kind < 4; ++kind) {
-            ModelSpec memory other = spec;
-            other.architectureDigest = keccak256(abi.encode(kind));
-            address[4] memory all = verifierAddresses();
-            all[kind] = address(registry); // code, but not the code that the id names
-            vm.expectPartialRevert(IModelRegistry.VerifierCodeMismatch.selector);
-            registry.register(other, all);
-            all[kind] = address(0xBEEF);
-            vm.expectPartialRevert(IModelRegistry.VerifierWithoutCode.selector);
-            registry.register(other, all);
+        for (uint256 place = 0; place < KINDS + 2; ++place) {
+            spec.architectureDigest = keccak256(abi.encode(place));
+            refuse(place, address(registry), IModelRegistry.VerifierCodeMismatch.selector);
+            refuse(place, address(0xBEEF), IModelRegistry.VerifierWithoutCode.selector);
         }
     }
 
-    function test_attack_malicious_verifier_gives_another_model_id() external view {
-        ModelSpec memory other = spec;
-        other.mlpVerifierCodeHash = keccak256("malicious");
-        vm.assertTrue(registry.modelIdOf(other) != modelId);
+    /// @dev Registers with one foreign verifier: code, but not the code that the id names; or no code.
+    function refuse(uint256 place, address foreign, bytes4 error) private {
+        address[] memory all = stepVerifiers();
+        address embedding = place == KINDS ? foreign : address(embeddingVerifier);
+        address head = place == KINDS + 1 ? foreign : address(headVerifier);
+        if (place < KINDS) all[place] = foreign;
+        vm.expectPartialRevert(error);
+        registry.register(spec, all, embedding, head);
+    }
+
+    function test_attack_malicious_verifier_gives_another_model_id() external {
+        spec.kinds[3].verifierCodeHash = keccak256("malicious");
+        vm.assertTrue(registry.modelIdOf(spec) != modelId);
+    }
+
+    function test_attack_another_access_or_other_streams_give_another_model_id() external {
+        spec.kinds[MLP].access = 0x0006;
+        vm.assertTrue(registry.modelIdOf(spec) != modelId);
+        spec.kinds[MLP].access = 0x0005;
+        vm.assertEq(registry.modelIdOf(spec), modelId);
+        spec.streams = 0x01030201;
+        vm.assertTrue(registry.modelIdOf(spec) != modelId);
     }
 
     function test_sizes_are_checked() external {
-        uint256[3][7] memory bad = [
+        uint256[3][6] memory bad = [
             [uint256(0), 16, 256],
-            [uint256(3), 16, 256],
-            [uint256(2 ** 16 + 2), 16, 256],
+            [uint256(2 ** 20 + 1), 16, 256],
             [uint256(12), 1, 256],
             [uint256(12), 2 ** 32 + 1, 256],
             [uint256(12), 16, 0],
             [uint256(12), 16, 2 ** 14 + 1]
         ];
         for (uint256 i = 0; i < bad.length; ++i) {
-            ModelSpec memory other = spec;
-            (other.stepCount, other.vocabSize, other.maxPositions) = (bad[i][0], bad[i][1], bad[i][2]);
+            (spec.stepCount, spec.vocabSize, spec.maxPositions) = (bad[i][0], bad[i][1], bad[i][2]);
             vm.expectPartialRevert(IModelRegistry.InvalidModelSize.selector);
-            registry.register(other, verifierAddresses());
+            register();
+        }
+    }
+
+    function test_the_largest_sizes_are_kept() external {
+        (spec.stepCount, spec.vocabSize, spec.maxPositions) = (2 ** 20, 2 ** 32, 2 ** 14);
+        bytes32 id = register();
+        vm.assertEq(keccak256(abi.encode(registry.spec(id))), keccak256(abi.encode(spec)));
+        (uint256 stepCount, uint256 vocabSize, uint256 maxPositions) = registry.sizes(id);
+        vm.assertEq(stepCount, 2 ** 20);
+        vm.assertEq(vocabSize, 2 ** 32);
+        vm.assertEq(maxPositions, 2 ** 14);
+    }
+
+    /// @dev A gap, a placed residual stream, none, a seventeenth.
+    function test_streams_are_checked() external {
+        uint256[6] memory bad =
+            [uint256(0), 0x0100, 0x010001, 0x02, 0x01 << 248, type(uint256).max / 0xff & ((1 << 136) - 1)];
+        for (uint256 i = 0; i < bad.length; ++i) {
+            spec.streams = bad[i];
+            vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidStreams.selector, bad[i]));
+            register();
+        }
+        spec.streams = type(uint256).max / 0xff & ((1 << 128) - 1); // sixteen
+        register();
+    }
+
+    function test_as_many_verifiers_as_kinds_and_neither_none_nor_too_many() external {
+        bytes4 error = IModelRegistry.InvalidKindCount.selector;
+        spec.architectureDigest = "another model";
+        address[] memory one = new address[](1);
+        vm.expectRevert(abi.encodeWithSelector(error, KINDS, 1));
+        registry.register(spec, one, address(embeddingVerifier), address(headVerifier));
+        StepKindSpec memory kind = spec.kinds[0];
+        for (uint256 i = KINDS; i < 33; ++i) {
+            spec.kinds.push(kind);
+        }
+        address[] memory many = new address[](33);
+        for (uint256 i = 0; i < 33; ++i) {
+            many[i] = address(verifiers[0]);
+        }
+        vm.expectRevert(abi.encodeWithSelector(error, 33, 33));
+        registry.register(spec, many, address(embeddingVerifier), address(headVerifier));
+        spec.kinds.pop();
+        assembly ("memory-safe") {
+            mstore(many, 32)
+        }
+        registry.register(spec, many, address(embeddingVerifier), address(headVerifier));
+        delete spec.kinds;
+        vm.expectRevert(abi.encodeWithSelector(error, 0, 0));
+        registry.register(spec, new address[](0), address(embeddingVerifier), address(headVerifier));
+    }
+
+    function test_attack_a_kind_with_overlapping_access_is_refused() external {
+        // Nothing written; own and all of one stream; written and reset; a stream beyond the last; all of it at once.
+        uint64[7] memory bad = [uint64(0x0000), 0x0001, 0x0008, 0x0007, 0x000d, 0x10005, 0xffff];
+        for (uint256 i = 0; i < bad.length; ++i) {
+            spec.kinds[TILE].access = bad[i];
+            vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidAccess.selector, TILE, bad[i]));
+            register();
+        }
+    }
+
+    function testFuzz_a_kind_is_taken_iff_its_access_is_one(uint64 word) external {
+        word = uint64(word % 2 ** 20); // so that both answers are frequent
+        bool writes = false;
+        bool isFine = word >> 16 == 0;
+        for (uint256 stream = 0; stream < STREAMS; ++stream) {
+            uint256 how = (word >> (4 * stream)) & 15;
+            if (how & 3 == 3 || how & 12 == 12) isFine = false;
+            if (how & 4 != 0) writes = true;
+        }
+        spec.kinds[TILE].access = word;
+        // Sixteen windows at most, so no kind is too long.
+        if (isFine && writes) vm.assertTrue(word == accessWord(TILE) || register() != modelId);
+        if (isFine && writes) return;
+        vm.expectPartialRevert(IModelRegistry.InvalidAccess.selector);
+        register();
+    }
+
+    /// @dev At 2^14 positions a move holds three streams of windows, or three whole unplaced ones as sums.
+    function test_attack_a_kind_whose_moves_fit_no_transaction_is_refused() external {
+        spec.maxPositions = 2 ** 14;
+        spec.streams = 0x0101010101;
+        uint64[4] memory words = [uint64(0x00444), 0x04444, 0x02226, 0x22226];
+        for (uint256 i = 0; i < words.length; ++i) {
+            delete spec.kinds;
+            spec.kinds.push(StepKindSpec(address(verifiers[0]).codehash, words[i]));
+            address[] memory one = new address[](1);
+            one[0] = address(verifiers[0]);
+            if (i == 0) registry.register(spec, one, address(embeddingVerifier), address(headVerifier));
+            if (i == 0) continue;
+            uint256 needed = i == 3 ? 5 * 512 * 64 : 4 * 512 * 64;
+            vm.expectRevert(abi.encodeWithSelector(IModelRegistry.KindTooLong.selector, 0, needed, 96 * 1024));
+            registry.register(spec, one, address(embeddingVerifier), address(headVerifier));
         }
     }
 }

@@ -13,10 +13,8 @@ struct Response {
     bytes outputIds;
 }
 
-/// @title A batch of three responses, receipts for them, and the trace of the one under dispute
-/// @notice The provider's trace is honest up to a boundary of choice and differs in one window after it.
+/// @title A batch of three responses, and receipts for them
 abstract contract Responses is Deployment {
-    uint256 internal constant NEVER = type(uint256).max;
     uint256 internal constant TARGET = 1; // index of the disputed response in its batch
     bytes32 internal constant SALT = keccak256("salt");
 
@@ -135,28 +133,5 @@ abstract contract Responses is Deployment {
     function sign(Receipt memory receipt, uint256 key) internal view returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, receipts.receiptDigest(receipt));
         return abi.encodePacked(r, s, v);
-    }
-
-    // --- traces
-
-    /// @dev Window commitments of boundary `s`; from boundary `wrongFrom` on, `wrongWindow` is wrong.
-    function points(uint256 s, uint256 wrongFrom, uint256 wrongWindow)
-        internal
-        view
-        returns (uint256[] memory all)
-    {
-        all = new uint256[](2 * windows());
-        for (uint256 i = 0; i < all.length; ++i) {
-            all[i] = coordinate(s, i, s >= wrongFrom && i / 2 == wrongWindow);
-        }
-    }
-
-    /// @dev Below q, and different for every boundary, place and truth.
-    function coordinate(uint256 s, uint256 i, bool isWrong) internal pure virtual returns (uint256) {
-        return uint256(keccak256(abi.encode(s, i, isWrong))) >> 3;
-    }
-
-    function boundaryHash(uint256 s, uint256 wrongFrom, uint256 wrongWindow) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(points(s, wrongFrom, wrongWindow)));
     }
 }

@@ -12,25 +12,12 @@ import {
     TokenRow
 } from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
-import {StepKind} from "../src/interfaces/IModelRegistry.sol";
 import {Moves} from "./Moves.sol";
 import {Response} from "./Responses.sol";
 
 /// @title What most tests start from: a deployment, responses, moves, proofs, and how a game must end
 abstract contract Scenario is Moves {
-    bytes internal constant PROOF = "the step proof";
-
     // --- proofs
-
-    function stepProof(uint256 step, uint256 window) internal view returns (StepProof memory) {
-        return StepProof({
-            pointsBefore: points(step, step + 1, window),
-            pointsAfter: points(step + 1, step + 1, window),
-            key: stepKey(step),
-            keyPath: stepKeyPath(step),
-            proof: PROOF
-        });
-    }
 
     function proveStep(uint256 gameId, StepProof memory proof) internal {
         vm.prank(provider);
@@ -40,7 +27,7 @@ abstract contract Scenario is Moves {
     function embeddingProof(uint256 window) internal view returns (EmbeddingProof memory proof) {
         proof.promptIds = response.promptIds;
         proof.outputIds = response.outputIds;
-        proof.points = points(0, NEVER, 0);
+        proof.window = residualWindow(0, window);
         proof.proof = PROOF;
         proof.rows = new TokenRow[](32);
         uint256 positions = response.fields.promptLength + response.fields.outputLength - 1;
@@ -54,9 +41,13 @@ abstract contract Scenario is Moves {
         game.proveEmbedding(gameId, proof);
     }
 
-    function headProof(uint256 chosenId, uint256 rivalId) internal view returns (HeadProof memory) {
+    function headProof(uint256 position, uint256 chosenId, uint256 rivalId)
+        internal
+        view
+        returns (HeadProof memory)
+    {
         return HeadProof({
-            points: points(STEPS, NEVER, 0),
+            window: residualWindow(STEPS, position / 32),
             chosen: tokenRow(chosenId),
             rival: tokenRow(rivalId),
             proof: PROOF
@@ -70,27 +61,8 @@ abstract contract Scenario is Moves {
 
     // --- what the contracts must rebuild
 
-    function stepInputs(uint256 step, uint256 window) internal view returns (uint256[] memory inputs) {
-        uint256[] memory before = points(step, step + 1, window);
-        uint256[] memory afterwards = points(step + 1, step + 1, window);
-        if (step % 2 == 1) {
-            inputs = new uint256[](4);
-            inputs[0] = before[2 * window];
-            inputs[1] = before[2 * window + 1];
-        } else {
-            inputs = new uint256[](2 * window + 5);
-            inputs[0] = window;
-            for (uint256 i = 0; i < 2 * window + 2; ++i) {
-                inputs[1 + i] = before[i];
-            }
-        }
-        inputs[inputs.length - 2] = afterwards[2 * window];
-        inputs[inputs.length - 1] = afterwards[2 * window + 1];
-    }
-
     function presetStep(uint256 step, uint256 window) internal {
-        StepKind kind = step % 2 == 0 ? StepKind.Attention : StepKind.Mlp;
-        verifiers[uint256(kind)].preset(stepKey(step), stepInputs(step, window), PROOF);
+        verifiers[kindOf(step)].preset(stepKey(step), stepInputs(step, window), PROOF);
     }
 
     /// @dev 32 embedding commitments, zero after the last position.
@@ -103,20 +75,18 @@ abstract contract Scenario is Moves {
             uint256[2] memory point = embeddingPoint(sequenceToken(response, position));
             (inputs[2 * row], inputs[2 * row + 1]) = (point[0], point[1]);
         }
-        uint256[] memory all = points(0, NEVER, 0);
-        (inputs[64], inputs[65]) = (all[2 * window], all[2 * window + 1]);
-        verifiers[2].preset("", inputs, PROOF);
+        (inputs[64], inputs[65]) = commitment(0, 0, window, Lie(NEVER, 0));
+        embeddingVerifier.preset("", inputs, PROOF);
     }
 
     function presetHead(uint256 position, uint256 chosenId, uint256 rivalId) internal {
-        uint256[] memory all = points(STEPS, NEVER, 0);
         uint256[] memory inputs = new uint256[](8);
         inputs[0] = position % 32;
         inputs[1] = rivalId < chosenId ? 1 : 0;
         (inputs[2], inputs[3]) = (headPoint(chosenId)[0], headPoint(chosenId)[1]);
         (inputs[4], inputs[5]) = (headPoint(rivalId)[0], headPoint(rivalId)[1]);
-        (inputs[6], inputs[7]) = (all[2 * (position / 32)], all[2 * (position / 32) + 1]);
-        verifiers[3].preset("", inputs, PROOF);
+        (inputs[6], inputs[7]) = commitment(0, STEPS, position / 32, Lie(NEVER, 0));
+        headVerifier.preset("", inputs, PROOF);
     }
 
     // --- ends

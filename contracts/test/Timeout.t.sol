@@ -99,13 +99,14 @@ contract TimeoutTest is Scenario {
         vm.prank(challenger);
         game.challengePart(gameId, 0);
         vm.warp(game.game(gameId).deadline);
-        uint256[] memory before = points(4, 5, 0);
         bytes32 start = game.game(gameId).startHash;
         vm.assertEq(start, boundaryHash(4, 5, 1));
-        before = points(4, 5, 1);
-        uint256[] memory afterwards = points(5, 6, 1);
+        bytes32[] memory before = roots(4, Lie(6, 1));
+        bytes32[] memory afterwards = roots(5, Lie(6, 1));
+        uint256[][] memory shown = new uint256[][](1);
+        shown[0] = sums(0, 5, Lie(6, 1));
         vm.prank(provider);
-        game.revealWindows(gameId, before, afterwards);
+        game.revealWindows(gameId, kindOf(4), before, afterwards, shown);
         chooseWindow(gameId, 0);
         vm.assertEq(game.game(gameId).deadline, block.timestamp + p.proveExtension);
     }

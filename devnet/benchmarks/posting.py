@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from contracts.bindings.deployment import ProtocolContracts, deploy_protocol
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.sender import Sender, open_sender
-from contracts.protocol.model import ModelSpec
+from contracts.protocol.model import ModelSpec, StepKindSpec
 from contracts.protocol.parameters import DEVNET
+from contracts.protocol.streams import access_word, pack_streams
 
 from .gas import own_chain
 
@@ -47,8 +48,10 @@ def _register(sender: Sender, contracts: ProtocolContracts) -> bytes:
     """A model that nobody can run: posting needs a registered id, and nothing else of it."""
     code = contracts.chain.code_hash(contracts.registry.address)
     none = bytes(32)
-    spec = ModelSpec(none, none, none, none, none, 2, 2, 1, none, code, code, code, code)
-    sender.send(contracts.registry.register(spec, [contracts.registry.address] * 4), key="register")
+    kind = StepKindSpec(code, access_word(writes=[0]))
+    spec = ModelSpec(none, none, none, none, none, 2, 2, 1, none, pack_streams([0]), (kind,), code, code)
+    place = contracts.registry.address
+    sender.send(contracts.registry.register(spec, [place], place, place), key="register")
     return spec.model_id
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from contracts.bindings.contract import Call
-from contracts.bindings.dispute_game import StepProof, flat_points
+from contracts.bindings.dispute_game import StepProof
 from contracts.bindings.errors import ContractError
-from contracts.protocol.game import Game, Phase, Reason, Target
+from contracts.bindings.moves import step_proof
+from contracts.protocol.game import Game, ModelRules, Phase, Reason, Target
 from contracts.protocol.token_ids import unpack_token_ids
 from prover.model.weights import IntegerModel
-from prover.model_commitment import padded_weights, step_kind
+from prover.model_commitment import padded_weights
 from prover.proof_system import ProofSystem
 from prover.replay import Replay
 from prover.statement import commit_step_key
@@ -70,26 +71,24 @@ class Forger(HostedProvider):
     def _forgeries(self, game: Game) -> Iterator[Forgery]:
         """In the order of how hard they are to tell from a real one."""
         stage, step, window = self.stage, game.range_start, game.window
-        prepared, kind = stage.prepared, step_kind(game.range_start)
+        prepared = stage.prepared
+        scheduled = prepared.model.config.schedule[step]
         found = self.provider.journal.response_at(game.batch_id, game.index)
         assert found is not None
         row = found[1]
         ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
         honest = stage.replay(*ids)
         cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *ids)
-        other_layer = step - 2 if step >= 2 else step + 2
+        layer = scheduled.layer - 1 if scheduled.layer else 1
+        other_layer = prepared.model.config.number_of(scheduled.kind, layer, scheduled.tile)
         other_window = window + 1 if window + 1 < honest.windows else window - 1
-        real = StepProof(
-            points_before=flat_points(cheap.boundary_points(step)),
-            points_after=flat_points(cheap.boundary_points(step + 1)),
-            key=prepared.commitment.step_keys[step],
-            key_path=prepared.commitment.step_key_path(step),
-            proof=honest.prove_step(step, window),
-        )
+        rules = ModelRules.of(prepared.commitment, stage.contracts.stake.parameters().arity)
+        shown = step_proof(rules, cheap, prepared.commitment, step, window)
+        real = replace(shown, proof=honest.prove_step(step, window))
         yield Forgery("the honest model's proof of this very step and window", real)
         yield Forgery(
             "the same, with the honest model's windows",
-            replace(real, points_after=flat_points(honest.boundary_points(step + 1))),
+            replace(real, roots_after=honest.stream_roots(step + 1)),
         )
         if other_window >= 0:
             yield Forgery("another window", replace(real, proof=honest.prove_step(step, other_window)))
@@ -105,9 +104,9 @@ class Forger(HostedProvider):
             ),
         )
         key = commit_step_key(
-            ProofSystem(self.cheap.config, prepared.srs).verifying_key(kind).plan,
+            ProofSystem(self.cheap.config, prepared.srs).verifying_key(scheduled.kind).plan,
             prepared.srs,
-            self.cheap.layer_parameters(step // 2, kind),  # type: ignore[arg-type]
+            self.cheap.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
             padded_weights(self.cheap, step),
         ).encode()
         keys = list(prepared.commitment.step_keys)

@@ -18,7 +18,6 @@ from prover.model.fetch import DEFAULT_CACHE, SOURCES, fetch
 from prover.model.fidelity import measure_fidelity
 from prover.model.library import (
     BUILT_IN,
-    LARGE,
     TINY,
     built_in_model,
     import_model,
@@ -26,6 +25,7 @@ from prover.model.library import (
     read_float_model,
     source_path,
 )
+from prover.model.seeded import LARGE
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
 from prover.replay import Replay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -55,13 +56,11 @@ class ScenarioResult:
         return asdict(self)
 
 
-def contested(game: Game) -> dict[str, Any] | None:
-    """What a game was narrowed to."""
+def contested(game: Game, step_name: Callable[[int], str]) -> dict[str, Any] | None:
+    """What a game was narrowed to; `step_name(step)` is what people call a step of the model."""
     if game.target is Target.STEP:
-        kind = "mlp" if game.range_start % 2 else "attention"
         return {
-            "step": kind,
-            "layer": game.range_start // 2,
+            "step": step_name(game.range_start),
             "window": game.window,
             "number": game.range_start,
         }

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from ..program import Program, Tensor
-from ..streams import STREAM_ORDER, Stream
+from ..streams import STREAM_ORDER, Stream, Use, access_word
 
 StepKind = str
 """Name of a kind of step: a key of `ModelConfig.steps` but "head"."""
@@ -234,6 +234,25 @@ class ModelConfig(ABC):
                 if found.setdefault(name, stream) != stream:
                     raise ValueError(f"stream {name} has another shape in {program.name}")
         return tuple(found[name] for name in STREAM_ORDER if name in found)
+
+    @cached_property
+    def accesses(self) -> tuple[int, ...]:
+        """What every kind of step does to the streams (`access_word`), in the order of `kinds`."""
+        return tuple(access_word(self._uses(self.programs[kind])) for kind in self.kinds)
+
+    def _uses(self, program: Program) -> dict[int, Use]:
+        uses: dict[int, Use] = {}
+        for number, stream in enumerate(self.streams):
+            use = Use(0)
+            if stream.name in program.reads:
+                reads_all = "context" in program.tensors[program.reads[stream.name]].axes
+                use |= Use.READS_ALL if reads_all else Use.READS_OWN
+            if stream.name in program.writes:
+                use |= Use.WRITES
+            if stream.name in program.resets:
+                use |= Use.RESETS
+            uses[number] = use
+        return uses
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
         """Step-key integers (1..16) of a layer that are not requantisation shifts."""

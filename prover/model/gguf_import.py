@@ -446,7 +446,6 @@ def _gpt2(keys: _Keys) -> dict[str, Any]:
         f"{heads} heads with grouped keys, of a hidden size of {facts['hidden']}",
         "as many key heads, and a hidden size that they divide",
     )
-    head_size = facts["hidden"] // heads
     return facts | {
         "max_positions": provable_positions(keys.whole("context_length")),
     }

@@ -99,7 +99,7 @@ def test_a_dispute_by_hand(table: Table) -> None:
     assert table.type("move", game, "--model", "tiny", *url, side="provider")["move"] == "RevealWindows"
     assert table.type("move", game, "--window", "0", side="challenger")["move"] == "ChooseWindow"
     shown = table.type("show", game)
-    assert (shown["phase"], shown["contested"]) == ("await_proof", {"step": "mlp", "layer": 0, "window": 0})
+    assert (shown["phase"], shown["contested"]) == ("await_proof", {"step": 1, "window": 0})
     with pytest.raises(NothingToDo, match="s left"):
         table.type("resolve", game, side="client")
     table.net.chain().request("evm_increaseTime", [DEVNET.clock + DEVNET.prove_extension + 1])

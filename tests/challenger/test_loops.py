@@ -24,11 +24,12 @@ from contracts.bindings.log_reader import Cursor
 from contracts.bindings.sender import sender_on_engine
 from contracts.protocol.game import Outcome, Phase, Side
 from contracts.protocol.response import ResponseFields
+from prover.errors import OutOfRangeError
 from tests.challenger.hostile_server import HostileServer, dripped_head
 from tests.challenger.listing_server import ListingServer
 from tests.challenger.started import await_true
 from tests.contracts.chain_game import Arena, PostedBatch
-from tests.contracts.synthetic import SyntheticTrace
+from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
 _MAX_TOKENS = 4
 _OWN_TURNS = (Phase.AWAIT_CHALLENGE, Phase.AWAIT_CHOICE)
@@ -241,34 +242,45 @@ def test_a_stop_waits_for_no_slow_provider(arena: Arena, tmp_path: Path) -> None
 # --- files
 
 
+_FILED = SyntheticModel()
+_IDS = ((1, 2, 3), (4, 5))
+
+
 def a_trace(boundaries: int = 3) -> tuple[bytes, StoredTrace]:
-    ids = ((1, 2, 3), (4, 5))
-    points = {s: ((s, 2**256 - 1),) for s in range(boundaries)}
-    return trace_name(b"m" * 32, *ids), StoredTrace(*ids, 1, points, (True, (3, 7)))
+    streams = {s: (((s, 2**256 - 1),), ((s, 1),), ((s, 2),), ()) for s in range(boundaries)}
+    return trace_name(b"m" * 32, *_IDS), StoredTrace(*_IDS, 1, _FILED.kind, streams, (True, (3, 7)))
 
 
 def test_a_stored_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
     files, (name, trace) = TraceFiles(tmp_path), a_trace()
     files.save(name, trace)
-    read = files.load(name, *((1, 2, 3), (4, 5)))
+    read = files.load(name, *_IDS, _FILED)
     assert read == trace
     with pytest.raises(TraceNeeded):
-        read.boundary_points(3)
+        read.stream_points(3, 0)
+    assert read.stream_points(2, 1) == ((2, 1),) and read.step_kind(2) == _FILED.kind(2)
     for ask in (read.first_unprovable, lambda: read.argmax(3)):
         with pytest.raises(TraceNeeded):
             ask()
 
 
 def test_a_stored_trace_that_ends_early_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """Its last boundary has the windows in front of the one that leaves its range, and no other is known."""
+    """What its last step writes has the windows in front of the one that leaves its range, and no boundary behind is whole."""
     ids = (tuple(range(60)), (4, 5))
-    points = {0: ((1, 2), (3, 4)), 1: ((5, 6),), 2: ()}
+    residual = ((1, 2), (3, 4))
+    streams = {0: (residual, (), (), ()), 1: (residual, ((5, 6),), ((7, 8),), ()), 2: ((), (), (), ())}
     name, files = trace_name(b"m" * 32, *ids), TraceFiles(tmp_path)
     for end in ((1, 1), None):
-        trace = StoredTrace(*ids, 2, points, end=(True, end))
+        trace = StoredTrace(*ids, 2, _FILED.kind, streams, end=(True, end))
         files.save(name, trace)
-        read = files.load(name, *ids)
-        assert read == trace and read.first_unprovable() == end and read.boundary_points(1) == ((5, 6),)
+        read = files.load(name, *ids, _FILED)
+        assert read == trace and read.first_unprovable() == end
+        assert read.stream_points(1, 0) == residual and read.stream_points(1, 1) == ((5, 6),)
+        assert len(read.stream_roots(0)) == 4
+    early = StoredTrace(*ids, 2, _FILED.kind, streams, end=(True, (0, 1)))
+    assert early.stream_roots(0) == read.stream_roots(0)
+    with pytest.raises(OutOfRangeError):
+        early.stream_roots(1)
 
 
 def test_no_damaged_file_is_believed(tmp_path: Path) -> None:
@@ -278,9 +290,9 @@ def test_no_damaged_file_is_believed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for at in range(0, len(whole), 5):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
-        assert files.load(name, (1, 2, 3), (4, 5)).points == {}
+        assert files.load(name, *_IDS, _FILED).streams == {}
         path.write_bytes(whole[:at])
-        assert files.load(name, (1, 2, 3), (4, 5)).points == {}
+        assert files.load(name, *_IDS, _FILED).streams == {}
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -288,7 +300,7 @@ def test_the_folder_is_bounded_and_keeps_what_is_needed(tmp_path: Path, on_disk:
     files = TraceFiles(tmp_path if on_disk else None, limit_bytes=2_000)
     names = [trace_name(b"m" * 32, (1, 2, 3), (4, number)) for number in range(20)]
     for name in names:
-        files.save(name, StoredTrace((1, 2, 3), (4, 5), 1, {0: ((1, 2),)}), keep=names[:2])
+        files.save(name, StoredTrace(*_IDS, 1, _FILED.kind, {0: (((1, 2),), (), (), ())}), keep=names[:2])
         time.sleep(0.002)
-    kept = [name for name in names if files.load(name, (1, 2, 3), (4, 5)).points]
+    kept = [name for name in names if files.load(name, *_IDS, _FILED).streams]
     assert kept[:2] == names[:2] and kept[-1] == names[-1] and len(kept) < 15

@@ -16,7 +16,7 @@ from prover.errors import OutOfRangeError
 from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
 _MODEL = SyntheticModel()
-_RULES = ModelRules(_MODEL.step_count, _MODEL.vocabulary, _MODEL.end_tokens, 8)
+_RULES = ModelRules.of(_MODEL, 8)
 _PROMPT = [3, 5, 8]
 _OUTPUT = _MODEL.generate(_PROMPT, 6)
 
@@ -34,7 +34,7 @@ def verdict(
         return SyntheticTrace(_MODEL, prompt_ids, output_ids, **trace)
 
     fields = fields or ResponseFields.of(prompt, output, 6, 0)
-    return judge(fields, prompt, output, _RULES, _MODEL.max_positions, replay)
+    return judge(fields, prompt, output, _RULES, _MODEL.max_positions, replay, _MODEL.step_name)
 
 
 def test_the_models_own_answer_is_valid() -> None:
@@ -60,9 +60,7 @@ def test_a_short_answer_an_unknown_id_and_broken_rules_are_invalid() -> None:
     assert "positions" in verdict(prompt=[1] * 600).why
 
 
-@pytest.mark.parametrize(
-    ("end", "named"), [((0, 0), "attention step of layer 0"), ((3, 2), "MLP step of layer 1")]
-)
+@pytest.mark.parametrize(("end", "named"), [((0, 0), "keys_values of layer 0"), ((3, 2), "close of layer 0")])
 def test_a_value_out_of_range_is_invalid(end: tuple[int, int], named: str) -> None:
     """Nothing can be proven there, so the honest player wins the game: whatever the tokens are."""
     for output in (_OUTPUT, [*_OUTPUT[:-1], (_OUTPUT[-1] + 1) % 20]):

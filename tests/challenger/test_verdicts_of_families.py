@@ -41,7 +41,7 @@ def leaver(family: str) -> tuple[IntegerModel, ModelCommitment]:
 
 def verdict(family: str, prompt: list[int], output: list[int], max_tokens: int) -> Verdict:
     model, commitment = leaver(family)
-    rules = ModelRules(commitment.step_count, commitment.vocabulary, tuple(commitment.end_tokens), 8)
+    rules = ModelRules.of(commitment, 8)
     return judge(
         ResponseFields.of(prompt, output, max_tokens, 0),
         prompt,
@@ -49,6 +49,7 @@ def verdict(family: str, prompt: list[int], output: list[int], max_tokens: int) 
         rules,
         commitment.max_positions,
         lambda p, o: Replay(model, commitment, srs(), p, o),
+        commitment.step_name,
     )
 
 

@@ -54,15 +54,14 @@ class Arena:
     @classmethod
     def prepare(cls, local_chain: LocalChain, contracts: ProtocolContracts, model: SyntheticModel) -> Arena:
         provider, challenger = local_chain.sender(1), local_chain.sender(2)
-        verifiers = verifier_artifacts(seal_verifier_sources())
+        verifiers = verifier_artifacts(seal_verifier_sources(model.kind_names))
         model_id = register_model(provider, contracts, model, verifiers)
         provider.send(contracts.stake.deposit(100 * 10**18), key=f"stake {model_id.hex()}")
         return cls(local_chain, contracts, model, model_id, provider, challenger)
 
     @property
     def rules(self) -> ModelRules:
-        model = self.model
-        return ModelRules(model.step_count, model.vocabulary, model.end_tokens, DEVNET.arity)
+        return ModelRules.of(self.model, DEVNET.arity)
 
     def resume(self) -> None:
         resume_provider(self.contracts, self.provider)

@@ -18,8 +18,8 @@ from contracts.protocol.game import (
     Target,
 )
 from contracts.protocol.honest_player import next_action
-from contracts.protocol.model import boundary_hash
 from contracts.protocol.response import ResponseFields
+from contracts.protocol.streams import NO_WINDOWS, Use, boundary_hash, stream_root
 from contracts.protocol.trace import ProvingTrace, is_truncated, overrun_place
 from tests.contracts.synthetic import NotProvable, SyntheticModel
 
@@ -52,6 +52,7 @@ class PaperGame:
             provider_clock=0,
             challenger_clock=0,
             round=1,
+            kind=0,
             range_start=0,
             range_end=model.step_count,
             window=0,
@@ -63,8 +64,8 @@ class PaperGame:
             end_hash=b"",
             boundaries=(),
         )
-        rules = ModelRules(model.step_count, model.vocabulary, model.end_tokens, arity)
-        self.state = GameState(1, game, rules)
+        self.model = model
+        self.state = GameState(1, game, ModelRules.of(model, arity))
 
     @property
     def game(self) -> Game:
@@ -153,19 +154,19 @@ class PaperGame:
                     range_start=game.range_end,
                     start_hash=game.boundaries[-1],
                 )
-            case actions.RevealWindows(before, after):
+            case actions.RevealWindows():
                 assert game.phase is Phase.AWAIT_WINDOWS
-                assert boundary_hash(before) == game.start_hash
-                if game.target is Target.STEP:
-                    assert boundary_hash(after) == game.end_hash
-                self.state = replace(self.state, revealed=RevealedWindows(before, after))
-                self._turn(Phase.AWAIT_CHOICE)
+                self._check_revealed(action)
+                self.state = replace(self.state, revealed=RevealedWindows(action.kind, action.sums))
+                self._turn(Phase.AWAIT_CHOICE, kind=action.kind)
             case actions.ChooseWindow(window):
                 assert game.phase is Phase.AWAIT_CHOICE
                 assert 0 <= window < game.windows
                 self._turn(Phase.AWAIT_PROOF, window=window)
             case actions.ProveStep(step, window):
                 assert (game.target, step, window) == (Target.STEP, game.range_start, game.window)
+                if game.kind != self.model.kind(step):
+                    raise NotProvable
                 trace.prove_step(step, window)
                 self._resolve(side, Reason.PROVEN)
             case actions.ProveEmbedding(window):
@@ -176,6 +177,27 @@ class PaperGame:
                 assert (game.target, position, rival) == (Target.HEAD, game.position, game.rival_id)
                 trace.prove_head(position, rival)
                 self._resolve(side, Reason.PROVEN)
+
+    def _check_revealed(self, shown: actions.RevealWindows) -> None:
+        """What the contract refuses raises `NotProvable`: the provider has no move."""
+        game, count = self.game, len(self.model.chunk_bits)
+        assert boundary_hash(shown.roots_before) == game.start_hash
+        if game.target is Target.EMBEDDING:
+            if shown.roots_before[1:] != (NO_WINDOWS,) * (count - 1):
+                raise NotProvable
+            assert [len(sums) for sums in shown.sums] == [game.windows]
+            assert stream_root(shown.sums[0]) == shown.roots_before[0]
+            return
+        assert boundary_hash(shown.roots_after) == game.end_hash
+        access, sums = self.state.rules.step_access(shown.kind), list(shown.sums)
+        for stream, (before, after) in enumerate(zip(shown.roots_before, shown.roots_after, strict=True)):
+            use = access.use(stream)
+            if Use.WRITES in use:
+                assert len(sums[0]) == game.windows
+                assert stream_root(sums.pop(0)) == after
+            elif after != (NO_WINDOWS if Use.RESETS in use else before):
+                raise NotProvable
+        assert not sums
 
     def _turn(self, phase: Phase, **changes: object) -> None:
         self._change(phase=phase, deadline=self.now + TURN_S, turn_started_at=self.now, **changes)

@@ -222,9 +222,7 @@ class RandomPlay:
             side = self._random.choice([Side.PROVIDER, Side.CHALLENGER])
             lies = (2, 0) if (side is Side.PROVIDER) is bool(game_id % 2) else None
             trace = SyntheticTrace(self.model, _PROMPT, self._output, lies)
-            rules = ModelRules(
-                self.model.step_count, self.model.vocabulary, self.model.end_tokens, self.parameters.arity
-            )
+            rules = ModelRules.of(self.model, self.parameters.arity)
             state = read_game_state(self.contracts, game_id, rules)
             action = next_action(state, side, trace, self.contracts.chain.head().timestamp)
             if action is None:

@@ -132,7 +132,7 @@ def test_an_id_outside_the_vocabulary_is_challenged_as_input() -> None:
 def lying_windows():  # type: ignore[no-untyped-def]
     from contracts.protocol.game import RevealedWindows
 
-    return RevealedWindows(((1, 2), (3, 4)), ())
+    return RevealedWindows(0, (((1, 2), (3, 4)),))
 
 
 def test_a_void_response_is_resolved_before_anything_else() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.bindings.compiler import Artifact, compile_sources
 from contracts.bindings.contract import BoundContract
 from contracts.bindings.deployment import ProtocolContracts, deploy_contract
+from contracts.bindings.dispute_game import StepProof, flat_points
 from contracts.bindings.errors import ContractError
 from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keystore
 from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
@@ -19,32 +20,85 @@ from contracts.protocol.bisection import cuts
 from contracts.protocol.merkle import MerkleTree, verify_path
 from contracts.protocol.model import (
     ModelSpec,
-    boundary_hash,
+    StepKindSpec,
     end_tokens_digest,
     step_key_leaf,
     token_row_leaf,
 )
 from contracts.protocol.parameters import PRESETS, ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields, response_leaf
+from contracts.protocol.streams import (
+    Point,
+    StepAccess,
+    Use,
+    access_problem,
+    boundary_hash,
+    pack_streams,
+    running_sums,
+    stream_root,
+    window_commitment,
+    window_leaf,
+)
 from contracts.protocol.token_ids import InvalidTokenIds, pack_token_ids, token_ids_hash, unpack_token_ids
 from tests.contracts.local_chain import LocalChain
+from tests.contracts.synthetic import generator_multiple
 
 _LIBRARIES = """
 pragma solidity ^0.8.28;
 import {Bisection} from "contracts/src/libraries/Bisection.sol";
+import {Game, StepProof} from "contracts/src/interfaces/IDisputeGame.sol";
+import {StepRules} from "contracts/src/interfaces/IModelRegistry.sol";
 import {Boundary} from "contracts/src/libraries/Boundary.sol";
+import {Curve} from "contracts/src/libraries/Curve.sol";
 import {Leaves} from "contracts/src/libraries/Leaves.sol";
 import {MerklePath} from "contracts/src/libraries/MerklePath.sol";
 import {Parameters, ProtocolParameters} from "contracts/src/libraries/Parameters.sol";
+import {Statements} from "contracts/src/libraries/Statements.sol";
+import {Streams} from "contracts/src/libraries/Streams.sol";
 import {TokenIds} from "contracts/src/libraries/TokenIds.sol";
 
 contract Libraries {
     function cuts(uint256 a, uint256 b, uint256 k) external pure returns (uint256[] memory) {
         return Bisection.cuts(a, b, k);
     }
-    function boundary(uint256[] calldata points) external pure returns (bytes32) { return Boundary.hash(points); }
-    function stepKey(uint256 step, bytes calldata key) external pure returns (bytes32) {
-        return Leaves.stepKey(step, keccak256(key));
+    function boundary(bytes32[] calldata roots) external pure returns (bytes32) { return Boundary.hash(roots); }
+    function stepKey(uint256 step, uint256 kind, bytes calldata key) external pure returns (bytes32) {
+        return Leaves.stepKey(step, kind, keccak256(key));
+    }
+    function window(uint256 place, uint256 x, uint256 y) external pure returns (bytes32) {
+        return Leaves.window(place, x, y);
+    }
+    function streamRoot(uint256[] calldata sums) external pure returns (bytes32) { return Streams.root(sums); }
+    function areStreams(uint256 streams) external pure returns (bool) { return Streams.areValid(streams); }
+    function isAccess(uint256 access, uint256 number) external pure returns (bool) {
+        return Streams.isAccess(access, number);
+    }
+    function namesWindow(uint256 streams, uint256 access) external pure returns (bool) {
+        return Streams.namesWindow(streams, access);
+    }
+    function sizes(uint256 streams, uint256 access, uint256 window_) external pure
+        returns (uint256, uint256, uint256)
+    {
+        return Streams.sizes(streams, access, window_);
+    }
+    function minus(uint256 x, uint256 y, uint256 minusX, uint256 minusY) external view
+        returns (uint256, uint256)
+    {
+        return Curve.minus(x, y, minusX, minusY);
+    }
+
+    Game private _game;
+
+    /// The statement about the only step of a model, step 0 of kind 0 with an empty key.
+    function statement(
+        uint256 streams, uint256 access, uint256 window_, uint256 windows, StepProof calldata proof
+    ) external returns (uint256[] memory) {
+        _game.startHash = Boundary.hash(proof.rootsBefore);
+        _game.endHash = Boundary.hash(proof.rootsAfter);
+        (_game.promptLength, _game.outputLength) = (uint32(32 * windows), 1);
+        _game.window = uint16(window_);
+        bytes32 root = Leaves.stepKey(0, 0, keccak256(""));
+        return Statements.step(_game, StepRules(root, 1, streams, access, address(0)), proof);
     }
     function tokenRow(uint256 id, uint256[2] memory e, uint256[2] memory h) external pure returns (bytes32) {
         return Leaves.tokenRow(id, e, h);
@@ -65,7 +119,6 @@ contract Libraries {
     function l2() external pure returns (ProtocolParameters memory) { return Parameters.l2(); }
 }
 """
-_POINTS = [(1, 2), (3, 4), (0, 0), (2**254, 5)]
 _FIELDS = ResponseFields.of([1, 2, 70_000], [5, 6], max_tokens=16, fee_wei=10**15)
 _PROVIDER = "0x" + "ab" * 20
 
@@ -78,7 +131,8 @@ class Libraries(BoundContract):
 
 
 @pytest.fixture(scope="module")
-def libraries(local_chain: LocalChain) -> Libraries:
+def libraries(local_chain: LocalChain, contracts: ProtocolContracts) -> Libraries:
+    assert contracts.chain.error_decoder is not None  # knows the libraries' errors
     artifact: Artifact = compile_sources({"Libraries.sol": _LIBRARIES})["Libraries"]
     address = deploy_contract(local_chain.sender(9), artifact, key="libraries")
     return Libraries(local_chain.chain, address, artifact)
@@ -95,11 +149,103 @@ def test_cuts(libraries: Libraries, start: int, end: int, arity: int) -> None:
 
 
 def test_leaves_and_boundaries(libraries: Libraries) -> None:
-    flat = [coordinate for point in _POINTS for coordinate in point]
-    assert libraries.ask("boundary", flat) == boundary_hash(_POINTS)
-    assert libraries.ask("stepKey", 7, b"a step key") == step_key_leaf(7, b"a step key")
+    for windows in range(1, 10):
+        sums = [(number, 2**253 + number) for number in range(windows)]
+        assert libraries.ask("streamRoot", flat_points(sums)) == stream_root(sums)
+    roots = [bytes([number]) * 32 for number in range(4)]
+    assert libraries.ask("boundary", roots) == boundary_hash(roots)
+    assert libraries.ask("window", 7, 5, 6) == window_leaf(7, (5, 6))
+    assert libraries.ask("stepKey", 7, 3, b"a step key") == step_key_leaf(7, 3, b"a step key")
     assert libraries.ask("tokenRow", 9, (1, 2), (3, 4)) == token_row_leaf(9, (1, 2), (3, 4))
     assert libraries.ask("digest", [2, 9]) == end_tokens_digest([9, 2])
+
+
+_WINDOWS = 11
+_BITS = st.sampled_from([0, 0, 1, 2, 3, 5])
+
+
+@st.composite
+def _steps(draw: st.DrawFn) -> tuple[StepAccess, int, list[bool]]:
+    """A step that a model can have, a window of a response of eleven, and which streams have windows before it."""
+    chunk_bits = (0, *draw(st.lists(_BITS, max_size=4)))
+    uses = [draw(st.sampled_from([0, 1, 2, 4, 5, 6, 8, 9, 10])) for _ in chunk_bits]
+    uses[draw(st.integers(0, len(uses) - 1))] |= Use.WRITES
+    word = sum((use & ~Use.RESETS if use & Use.WRITES else use) << (4 * s) for s, use in enumerate(uses))
+    exists = [True, *(draw(st.booleans()) for _ in chunk_bits[1:])]
+    return StepAccess(chunk_bits, word), draw(st.integers(0, _WINDOWS - 1)), exists
+
+
+@settings(max_examples=40, deadline=None)
+@given(step=_steps(), seed=st.integers(1, 1000))
+def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
+    libraries: Libraries, step: tuple[StepAccess, int, list[bool]], seed: int
+) -> None:
+    """Any streams, any access, every window: the same inputs, from the sums and siblings that Python shows."""
+    access, window, exists = step
+    streams = pack_streams(access.chunk_bits)
+
+    def sums(stream: int, side: int) -> list[Point]:
+        factors = [1 + (seed + 7 * w + 31 * stream + 101 * side) % 97 for w in range(_WINDOWS)]
+        return running_sums([generator_multiple(f) for f in factors], access.chunk_bits[stream])
+
+    before = [sums(stream, 0) if there else [] for stream, there in enumerate(exists)]
+    after = [sums(stream, 1) for stream in range(len(exists))]
+    shown = access.shown_windows(window, before, after)
+    proof = StepProof(
+        roots_before=[stream_root(points) for points in before],
+        roots_after=[stream_root(points) for points in after],
+        key=b"",
+        key_path=[],
+        sums=flat_points(shown.sums),
+        siblings=shown.siblings,
+        proof=b"",
+    )
+    inputs = access.statement_inputs(window, before, after)
+    arguments = streams, access.word, window, _WINDOWS
+    assert list(libraries.ask("statement", *arguments, proof)) == inputs  # type: ignore[call-overload]
+    assert libraries.ask("sizes", streams, access.word, window) == (
+        len(inputs),
+        2 * len(access.written),
+        len(shown.sums),
+    )
+    assert libraries.ask("namesWindow", streams, access.word) is access.names_window
+    for wrong in (
+        replace(proof, sums=proof.sums[:-2]),
+        replace(proof, sums=[*proof.sums, 0, 0]),
+        replace(proof, siblings=proof.siblings[:-1]),
+        replace(proof, siblings=[*proof.siblings, bytes(32)]),
+        replace(proof, sums=[*proof.sums[:-2], 1, 2]),
+    ):
+        with pytest.raises(ContractError, match=r"WrongSumCount|WrongSiblingCount|WrongWindow"):
+            libraries.ask("statement", *arguments, wrong)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**20 - 1), st.integers(1, 4))
+def test_what_a_kind_can_do_is_the_same_in_both_languages(
+    libraries: Libraries, word: int, count: int
+) -> None:
+    assert libraries.ask("isAccess", word, count) is (access_problem(word, count) is None)
+
+
+def test_streams_are_the_same_word_in_both_languages(libraries: Libraries) -> None:
+    for chunk_bits in [(0,), (0, 2, 2, 0), (0, *[254] * 15)]:
+        assert libraries.ask("areStreams", pack_streams(chunk_bits)) is True
+    for word in (0, 2, 0x0100, 0x010001, 1 << 128 | 1, sum(1 << (8 * s) for s in range(17))):
+        assert libraries.ask("areStreams", word) is False
+
+
+def test_points_are_subtracted_as_in_the_precompile(libraries: Libraries) -> None:
+    for left, right in [(8, 3), (3, 8), (5, 5)]:
+        commitments = [generator_multiple(left), generator_multiple(right)]
+        assert libraries.ask("minus", *commitments[0], *commitments[1]) == window_commitment(
+            [commitments[1], commitments[0]], 1, 1
+        )
+    assert libraries.ask("minus", *generator_multiple(5), 0, 0) == generator_multiple(5)
+    for off in [(1, 3), (0, 1), (1, 0)]:
+        for arguments in ((*off, 1, 2), (1, 2, *off)):
+            with pytest.raises(ContractError, match="NotOnCurve"):
+                libraries.ask("minus", *arguments)
 
 
 def test_token_ids(libraries: Libraries) -> None:
@@ -149,7 +295,8 @@ def test_the_leaf_of_a_response(contracts: ProtocolContracts) -> None:
 
 def test_the_id_of_a_model(contracts: ProtocolContracts) -> None:
     digests = [bytes([value]) * 32 for value in range(1, 11)]
-    spec = ModelSpec(*digests[:5], 4, 259, 2048, *digests[5:])
+    kinds = (StepKindSpec(digests[8], 0x6), StepKindSpec(digests[9], 0x5))
+    spec = ModelSpec(*digests[:5], 4, 259, 2048, digests[5], pack_streams([0, 2]), kinds, *digests[6:8])
     assert spec.model_id == contracts.registry.model_id_of(spec)
 
 

@@ -8,14 +8,15 @@ import pytest
 
 from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.compiler import Artifact, protocol_artifacts
-from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, StepProof, TokenRow
+from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
 from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
+from contracts.bindings.model_registry import StepRules
 from contracts.bindings.payments import Channel, ProviderAccount, Voucher
 from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
 from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Target
-from contracts.protocol.model import ModelSpec
+from contracts.protocol.model import ModelSpec, StepKindSpec
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields
 
@@ -32,11 +33,14 @@ _RECORDS: list[type] = [
     Receipt,
     ReceiptClaim,
     ReceiptSigner,
+    ResidualWindow,
     ResponseFields,
     ResponseState,
     RewardPot,
     StakeAccount,
+    StepKindSpec,
     StepProof,
+    StepRules,
     TokenRow,
     Voucher,
 ]

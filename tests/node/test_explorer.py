@@ -85,13 +85,18 @@ def snapshot(games: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _step_name(step: int) -> str:
+    return f"attention of layer {step // 2}"
+
+
 def test_stories_follow_the_events() -> None:
-    first, second = tell(narrowed_to_a_window() + lost_at_the_head(), 60)
+    first, second = tell(narrowed_to_a_window() + lost_at_the_head(), 60, _step_name)
     one, two = (
         first.as_json(None, 5 * 10**17, 10**18, 5 * 10**16),
         second.as_json(None, 5 * 10**17, 10**18, 5 * 10**16),
     )
-    assert [(r["start"], r["end"]) for r in one["ranges"]] == [(0, 60), (7, 15), (10, 11)]
+    ranges = [(0, 60, None), (7, 15, None), (10, 11, "attention of layer 5")]
+    assert [(r["start"], r["end"], r["name"]) for r in one["ranges"]] == ranges
     assert (one["window"], one["windows"], one["phase"], one["mover"]) == (2, 3, "proof", "provider")
     assert one["gas"] == {"provider": 150_000, "challenger": 200_000} and one["settled"] is None
     assert (two["outcome"], two["reason"], two["position"]) == ("challenger_won", "timed_out", 41)
@@ -100,7 +105,7 @@ def test_stories_follow_the_events() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_the_page_draws_batches_and_a_narrowing_bar(tmp_path: Path) -> None:
-    stories = tell(narrowed_to_a_window() + lost_at_the_head(), 60)
+    stories = tell(narrowed_to_a_window() + lost_at_the_head(), 60, _step_name)
     games = [story.as_json(None, 5 * 10**17, 10**18, 5 * 10**16) for story in stories]
     file = tmp_path / "snapshot.json"
     file.write_text(json.dumps(snapshot(games)))

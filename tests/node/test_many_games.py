@@ -91,14 +91,13 @@ def test_boundaries_come_back_from_disk_and_never_wrong(tmp_path: Path, house: P
         return Replay(serving.model, serving.commitment, serving.srs, list(prompt_ids), list(output_ids))
 
     def trace(files: BoundaryFiles) -> RememberedTrace:
-        last = serving.commitment.step_count
-        return RememberedTrace("0x" + "ab" * 32, prompt, [68, 69], files, last, start)
+        return RememberedTrace("0x" + "ab" * 32, prompt, [68, 69], files, serving.commitment, start)
 
     files = BoundaryFiles(tmp_path / "traces", serving.model_id)
     right = start(prompt, [68, 69])
     assert trace(files).boundary_hash(1) == right.boundary_hash(1) and len(started) == 2
     assert trace(files).boundary_hash(1) == right.boundary_hash(1) and len(started) == 2
-    assert [tuple(point) for point in trace(files).boundary_points(1)] == list(right.boundary_points(1))
+    assert [tuple(point) for point in trace(files).stream_points(1, 0)] == list(right.stream_points(1, 0))
     (file,) = [path for path in (tmp_path / "traces").rglob("1") if path.is_file()]
     whole = file.read_bytes()
     for spoilt in (b"", whole[:-64], whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):

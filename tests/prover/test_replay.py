@@ -18,7 +18,7 @@ from prover.model_commitment import ModelCommitment, commit_model
 from prover.program import OutOfRange
 from prover.prove import StatementFalseError
 from prover.replay import Replay, RivalWins
-from prover.streams import NO_WINDOWS, stream_root
+from prover.stream_commitments import NO_WINDOWS, stream_root
 from prover.verify import verify
 from tests.prover.model.leaving_model import leaving
 from tests.prover.statements import srs

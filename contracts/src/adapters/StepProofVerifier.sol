@@ -3,30 +3,34 @@ pragma solidity ^0.8.28;
 
 import {ERC165} from "@openzeppelin/contracts/utils/introspection/ERC165.sol";
 
-import {IModelRegistry, ModelSpec, StepKind} from "../interfaces/IModelRegistry.sol";
+import {IModelRegistry, StepRules} from "../interfaces/IModelRegistry.sol";
 import {Boundary} from "../libraries/Boundary.sol";
+import {Curve} from "../libraries/Curve.sol";
 import {Leaves} from "../libraries/Leaves.sol";
 import {MerklePath} from "../libraries/MerklePath.sol";
+import {Streams} from "../libraries/Streams.sol";
 import {VerifierCall} from "../libraries/VerifierCall.sol";
 import {IProofVerifier} from "./IProofVerifier.sol";
 
+/// @param kind the step's kind
 /// @param key step key
 /// @param keyPath Merkle path of the key in the model's `stepKeysRoot`
-/// @param inputs public inputs as in `ILayerVerifier`; the last two words are the window that the step writes
+/// @param inputs public inputs as in `ILayerVerifier`; the last words, two per stream, are the windows that the step writes
 /// @param proof the step proof
 struct StepEvidence {
+    uint256 kind;
     bytes key;
     bytes32[] keyPath;
     uint256[] inputs;
     bytes proof;
 }
 
-/// @title Step proofs behind ERC-8274: step `s` of a registered model turns these committed windows into that one
+/// @title Step proofs behind ERC-8274: step `s` of a registered model turns these committed windows into those
 /// @notice metadata = abi.encode(bytes32 modelId, uint256 step)
 ///         proof = abi.encode(StepEvidence)
-///         inputHash = keccak256 of all words of `inputs` but the last two, outputHash = keccak256 of those two
+///         outputHash = keccak256 of the words of `inputs` that say what is written, inputHash = keccak256 of those before
 ///         It says nothing about whole answers: see `ResponseProofVerifier`. Embedding and head have no such adapter,
-///         because they do not turn windows into a window.
+///         because they do not turn windows into windows.
 contract StepProofVerifier is IProofVerifier, ERC165 {
     IModelRegistry public immutable registry;
 
@@ -54,12 +58,13 @@ contract StepProofVerifier is IProofVerifier, ERC165 {
         bytes32 outputHash,
         StepEvidence calldata evidence
     ) external view returns (bool) {
-        ModelSpec memory spec = registry.spec(modelId);
-        bytes32 leaf = Leaves.stepKey(step, keccak256(evidence.key));
-        if (!MerklePath.leads(evidence.keyPath, spec.stepKeysRoot, leaf, step, spec.stepCount)) return false;
-        if (!_isStatement(step, inputHash, outputHash, evidence.inputs)) return false;
-        address verifier = registry.verifier(modelId, _kind(step));
-        return VerifierCall.accepts(verifier, evidence.key, evidence.inputs, evidence.proof);
+        StepRules memory rules = registry.stepRules(modelId, evidence.kind);
+        bytes32 leaf = Leaves.stepKey(step, evidence.kind, keccak256(evidence.key));
+        if (!MerklePath.leads(evidence.keyPath, rules.stepKeysRoot, leaf, step, rules.stepCount)) {
+            return false;
+        }
+        if (!_isStatement(rules, inputHash, outputHash, evidence.inputs)) return false;
+        return VerifierCall.accepts(rules.verifier, evidence.key, evidence.inputs, evidence.proof);
     }
 
     /// @inheritdoc IProofVerifier
@@ -78,26 +83,27 @@ contract StepProofVerifier is IProofVerifier, ERC165 {
     }
 
     /// @dev The words are a statement of this kind of step, in the one form that counts, and hash to what is claimed.
-    function _isStatement(uint256 step, bytes32 inputHash, bytes32 outputHash, uint256[] calldata words)
-        private
-        pure
-        returns (bool)
-    {
-        if (words.length < 4) return false;
-        if (_kind(step) == StepKind.Mlp) {
-            if (words.length != 4) return false;
-        } else if (words.length % 2 == 0 || words[0] != (words.length - 5) / 2) {
-            return false;
+    function _isStatement(
+        StepRules memory rules,
+        bytes32 inputHash,
+        bytes32 outputHash,
+        uint256[] calldata words
+    ) private pure returns (bool) {
+        uint256 first = 0;
+        if (Streams.namesWindow(rules.streams, rules.access)) {
+            if (words.length == 0 || words[0] >= Boundary.MOST_POSITIONS / Boundary.WINDOW) return false;
+            first = 1;
         }
-        // Which coordinate it is, nobody asks.
+        uint256 window = first == 1 ? words[0] : 0;
+        // How many sums it follows from, nobody asks.
         // slither-disable-next-line unused-return
-        (bool found,) = Boundary.outOfRange(words);
-        uint256 last = words.length - 2;
-        return !found && keccak256(abi.encodePacked(words[:last])) == inputHash
+        (uint256 expected, uint256 written,) = Streams.sizes(rules.streams, rules.access, window);
+        if (words.length != expected) return false;
+        for (uint256 i = first; i < words.length; ++i) {
+            if (words[i] >= Curve.Q) return false;
+        }
+        uint256 last = words.length - written;
+        return keccak256(abi.encodePacked(words[:last])) == inputHash
             && keccak256(abi.encodePacked(words[last:])) == outputHash;
-    }
-
-    function _kind(uint256 step) private pure returns (StepKind) {
-        return step % 2 == 0 ? StepKind.Attention : StepKind.Mlp;
     }
 }

@@ -43,8 +43,8 @@ enum Reason {
 }
 
 /// @notice The whole state of a game, in the order in which it fills storage slots (`// ---`); most turns change one.
-///         What bounds the small fields: an index is below its batch's `uint32` count, steps are at most 2^16 and positions 2^14
-///         (`ModelRegistry`), a round has at least half the steps of the one before, 2^88 wei are more than all
+///         What bounds the small fields: an index is below its batch's `uint32` count, steps are at most 2^20 and positions 2^14
+///         (`ModelRegistry`), which has 32 kinds at most, a round has at least half the steps of the one before, 2^88 wei are more than all
 ///         ether there is, and `Parameters.validate` bounds the clock.
 /// @param deadline last second of the mover's turn
 /// @param turnStartedAt when the turn began
@@ -55,6 +55,7 @@ enum Reason {
 /// @param startHash boundary hash at rangeStart, agreed (Embedding: b_0; Head: b_n)
 /// @param endHash boundary hash at rangeEnd, disputed
 /// @param boundaries the provider's hashes of this round's cuts, range's start and end included
+/// @param kind Step: the step's kind, as the provider says it is; its proof needs a step key of this kind
 /// @param window the window to prove (Step, Embedding)
 /// @param position head: the position whose next token is disputed
 /// @param chosenId head: the id that the response has after `position`
@@ -85,6 +86,7 @@ struct Game {
     uint24 rangeStart;
     uint24 rangeEnd;
     uint8 round;
+    uint8 kind;
     uint16 window;
     uint16 position;
     uint32 chosenId;
@@ -97,16 +99,33 @@ struct Game {
 }
 
 /// @notice Proof of one window of one step.
-/// @param pointsBefore all window commitments of the start boundary: x_0, y_0, x_1, y_1, ...
-/// @param pointsAfter all window commitments of the end boundary
+/// @param rootsBefore stream roots of the start boundary
+/// @param rootsAfter stream roots of the end boundary
 /// @param key the step key
 /// @param keyPath Merkle path of the step key in the model's `stepKeysRoot`
+/// @param sums the running sums x, y, x, y, ... that the statement follows from. For each stream in order, at the start: of the
+///        window and, where that does not start its chunk, of the one before (own); or of the last window of every chunk up
+///        to and with the window (all). Then for each stream in order that the step writes, at the end: as for own
+/// @param siblings of their leaves, in the same order, from the leaf up; where all is read, those in each sum's chunk and then
+///        what the root needs beside the chunks. None for a stream whose root is zero: its sums are infinity
 struct StepProof {
-    uint256[] pointsBefore;
-    uint256[] pointsAfter;
+    bytes32[] rootsBefore;
+    bytes32[] rootsAfter;
     bytes key;
     bytes32[] keyPath;
+    uint256[] sums;
+    bytes32[] siblings;
     bytes proof;
+}
+
+/// @notice A window of the residual stream in a boundary.
+/// @param roots stream roots of the boundary
+/// @param sum (x, y) of the window's commitment
+/// @param path Merkle path of its leaf in `roots[0]`
+struct ResidualWindow {
+    bytes32[] roots;
+    uint256[2] sum;
+    bytes32[] path;
 }
 
 /// @notice A token's leaf in the model's `embeddingRowsRoot`.
@@ -119,28 +138,28 @@ struct TokenRow {
 }
 
 /// @notice Proof of the chosen window of b_0.
-/// @param points all window commitments of b_0
+/// @param window the chosen window of b_0
 /// @param rows the leaves of the 32 tokens of the window; those of padded positions are ignored
 struct EmbeddingProof {
     bytes promptIds;
     bytes outputIds;
-    uint256[] points;
+    ResidualWindow window;
     TokenRow[] rows;
     bytes proof;
 }
 
 /// @notice Proof that the chosen token beats the rival at the disputed position.
-/// @param points all window commitments of b_n
+/// @param window the position's window of b_n
 struct HeadProof {
-    uint256[] points;
+    ResidualWindow window;
     TokenRow chosen;
     TokenRow rival;
     bytes proof;
 }
 
 /// @title Disputes: opening, bisection, pinpointing, proof, timeouts, resolution
-/// @notice Boundary hash = keccak256(abi.encodePacked(x_0, y_0, ..., x_{W-1}, y_{W-1})) over the W window
-///         commitments, W = ceil(T / 32), T = promptLength + outputLength - 1. Token ids in calldata are
+/// @notice Boundary hash = keccak256(abi.encodePacked(roots)) over the roots of the model's streams (`Streams`), each over
+///         W = ceil(T / 32) windows, T = promptLength + outputLength - 1. Token ids in calldata are
 ///         4 bytes big-endian each. A move is allowed at `block.timestamp <= deadline`, a timeout after.
 interface IDisputeGame {
     event GameOpened(
@@ -171,7 +190,9 @@ interface IDisputeGame {
     event HeadChallenged(
         uint256 indexed gameId, uint256 position, uint256 chosenId, uint256 rivalId, bytes32 boundaryHash
     );
-    event WindowsRevealed(uint256 indexed gameId, uint256[] pointsBefore, uint256[] pointsAfter);
+    /// @notice `sums`: for each stream in order that the step's kind writes (Embedding: the residual stream), the running
+    ///         sums x_0, y_0, x_1, y_1, ... of all windows at the end (of b_0).
+    event WindowsRevealed(uint256 indexed gameId, uint256 kind, uint256[][] sums);
     event WindowChosen(uint256 indexed gameId, uint256 window);
     event ProofAccepted(uint256 indexed gameId, address verifier);
     /// @notice `winner` is zero when another game voided the response.
@@ -207,16 +228,29 @@ interface IDisputeGame {
     error PositionOutOfRange(uint256 position, uint256 first, uint256 last);
     /// The rival must be another token of the vocabulary.
     error InvalidRival(uint256 rivalId, uint256 chosenId, uint256 vocabSize);
-    /// Send exactly this many words (two per window).
-    error WrongPointCount(uint256 sent, uint256 expected);
-    /// A coordinate is not below the base field's modulus.
-    error CoordinateOutOfRange(uint256 coordinate);
-    /// The points are not the preimage of the posted boundary hash.
+    /// Send exactly this many words of running sums.
+    error WrongSumCount(uint256 sent, uint256 expected);
+    /// Send one list of running sums for each stream that the kind writes.
+    error WrongStreamCount(uint256 sent, uint256 expected);
+    /// A boundary has one root per stream of the model (Embedding: there are no roots of an end).
+    error WrongRootCount(uint256 sent, uint256 expected);
+    /// The roots are not the preimage of the posted boundary hash.
     error WrongPreimage(bytes32 actual, bytes32 expected);
+    /// The running sums are not the stream's: they have another root.
+    error WrongStreamRoot(uint256 stream, bytes32 actual, bytes32 expected);
+    /// A stream that the step's kind does not write has another root than it must: that of the start, or zero when it is
+    /// reset, or in b_0.
+    error StreamMoved(uint256 stream, bytes32 actual, bytes32 expected);
+    /// The embedding has no kind; send 0.
+    error KindNotExpected(uint256 kind);
+    /// The running sum is not the stream's at this window, or its siblings are too few.
+    error WrongWindow(uint256 stream, uint256 window);
+    /// There are more siblings than the running sums need.
+    error WrongSiblingCount(uint256 sent, uint256 expected);
     /// There is no such window.
     error WindowOutOfRange(uint256 window, uint256 windows);
-    /// The step key is not in the model's tree at this step.
-    error WrongStepKey(uint256 step, bytes32 keyDigest);
+    /// The step key is not in the model's tree at this step, or not as one of this kind.
+    error WrongStepKey(uint256 step, uint256 kind, bytes32 keyDigest);
     /// The token's row commitments are not in the model's tree.
     error WrongTokenRow(uint256 tokenId);
     /// An embedding proof has one row for each of the 32 positions of a window.
@@ -250,9 +284,17 @@ interface IDisputeGame {
     ///         the m - 1 inner ones.
     function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external;
 
-    /// @notice Reveals the window commitments of the range's start and end (Embedding: of b_0, and none).
-    function revealWindows(uint256 gameId, uint256[] calldata pointsBefore, uint256[] calldata pointsAfter)
-        external;
+    /// @notice Says of which kind the step is, and reveals the roots of its start and end, and the running sums of all windows
+    ///         at the end of each stream that the kind writes, in order. Every other root must be the same at both ends, or
+    ///         zero at the end where the kind resets the stream. Embedding: kind 0, the roots of b_0, of which all but the
+    ///         residual stream's are zero, no roots of an end, and the running sums of the residual stream.
+    function revealWindows(
+        uint256 gameId,
+        uint256 kind,
+        bytes32[] calldata rootsBefore,
+        bytes32[] calldata rootsAfter,
+        uint256[][] calldata sums
+    ) external;
 
     /// @notice Proves the chosen window of the step.
     function proveStep(uint256 gameId, StepProof calldata stepProof) external;
@@ -275,7 +317,7 @@ interface IDisputeGame {
     function challengeHead(uint256 gameId, uint256 position, uint256 rivalId, bytes calldata outputIds)
         external;
 
-    /// @notice Names the first window whose commitment is wrong.
+    /// @notice Names the first window of which a revealed running sum is wrong.
     function chooseWindow(uint256 gameId, uint256 window) external;
 
     /// @notice Shows that the output is shorter than `maxTokens` and does not end with an end token: the

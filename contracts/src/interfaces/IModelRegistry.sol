@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @notice The four kinds of step a generated verifier exists for, in the order of `register`'s array.
-enum StepKind {
-    Mlp,
-    Attention,
-    Embedding,
-    Head
+/// @notice A kind of step.
+/// @param verifierCodeHash code hash of the verifier of its proofs
+/// @param access what it does to the streams (`Streams`), 4 bits per stream from stream 0 on: 1 reads its own window,
+///        2 reads windows 0 .. w of window w, 4 writes its own window, 8 resets the stream
+struct StepKindSpec {
+    bytes32 verifierCodeHash;
+    uint64 access;
 }
 
 /// @notice Everything that identifies a model; `modelId` = keccak256(abi.encode(spec)). Its trees are those of
-///         `MerklePath`: leaf s of 2L, leaf v of the vocabulary.
-/// @param architectureDigest digest of the layer program
-/// @param stepKeysRoot Merkle root over the 2L step keys: leaf(s) = keccak(keccak(abi.encode(s, keyDigest)))
+///         `MerklePath`: leaf s of `stepCount`, leaf v of the vocabulary.
+/// @param architectureDigest digest of the architecture: its kinds of step, their order and what each computes
+/// @param stepKeysRoot Merkle root over the step keys: leaf(s) = keccak(keccak(abi.encode(s, kind, keyDigest)))
 /// @param embeddingRowsRoot Merkle root over the vocabulary:
 ///        leaf(v) = keccak(keccak(abi.encode(v, E.x, E.y, H.x, H.y))), E embedding row, H head row
 /// @param tokenizerDigest digest of the tokenizer
 /// @param srsDigest digest of the structured reference string
-/// @param stepCount 2L: step 2l is attention of layer l, step 2l+1 its MLP
+/// @param stepCount number of steps from the embedded tokens to what the head reads
 /// @param vocabSize number of token ids
 /// @param maxPositions longest T = promptLength + outputLength - 1
 /// @param endTokensDigest keccak256(abi.encode(uint256[] sorted end token ids))
-/// @param mlpVerifierCodeHash code hash of the MLP verifier; likewise the other three
+/// @param streams the streams (`Streams`), 8 bits each from stream 0, the residual stream, on: p + 1 where 2^p windows
+///        share a chunk, 0 for no stream
+/// @param kinds the kinds of step, by the number that step keys name
+/// @param embeddingVerifierCodeHash code hash of the verifier of embedding rows; likewise the head's
 struct ModelSpec {
     bytes32 architectureDigest;
     bytes32 stepKeysRoot;
@@ -32,10 +36,19 @@ struct ModelSpec {
     uint256 vocabSize;
     uint256 maxPositions;
     bytes32 endTokensDigest;
-    bytes32 mlpVerifierCodeHash;
-    bytes32 attentionVerifierCodeHash;
+    uint256 streams;
+    StepKindSpec[] kinds;
     bytes32 embeddingVerifierCodeHash;
     bytes32 headVerifierCodeHash;
+}
+
+/// @notice What a step's statement follows from, beside the boundaries and its key.
+struct StepRules {
+    bytes32 stepKeysRoot;
+    uint256 stepCount;
+    uint256 streams;
+    uint256 access;
+    address verifier;
 }
 
 /// @title Models, immutable once registered
@@ -43,7 +56,12 @@ struct ModelSpec {
 ///         of the verifiers, so whoever registers can only point at contracts with exactly that code.
 interface IModelRegistry {
     event ModelRegistered(
-        bytes32 indexed modelId, address indexed registrant, ModelSpec spec, address[4] verifiers
+        bytes32 indexed modelId,
+        address indexed registrant,
+        ModelSpec spec,
+        address[] stepVerifiers,
+        address embeddingVerifier,
+        address headVerifier
     );
     event ModelDeprecated(bytes32 indexed modelId, address indexed registrant);
 
@@ -51,22 +69,35 @@ interface IModelRegistry {
     error ModelAlreadyRegistered(bytes32 modelId);
     /// No model has this id; register it first.
     error ModelUnknown(bytes32 modelId);
-    /// A size in the spec is out of range: `stepCount` even and in 2..65536, `vocabSize` in 2..2^32,
-    /// `maxPositions` in 1..2^14.
+    /// A size in the spec is out of range: `stepCount` in 1..2^20, `vocabSize` in 2..2^32, `maxPositions` in 1..2^14.
     error InvalidModelSize(uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
+    /// The streams are 1..16 without a gap, and stream 0 is not placed.
+    error InvalidStreams(uint256 streams);
+    /// A model has 1..32 kinds of step, with one verifier each.
+    error InvalidKindCount(uint256 kinds, uint256 verifiers);
+    /// A kind writes at least one stream, reads each in one way at most, does not write what it resets, and names no
+    /// stream that the model does not have.
+    error InvalidAccess(uint256 kind, uint64 access);
+    /// Moves about a step of this kind could need more than a transaction holds; lower `maxPositions`.
+    error KindTooLong(uint256 kind, uint256 neededBytes, uint256 mostBytes);
+    /// The model has no such kind of step.
+    error KindUnknown(bytes32 modelId, uint256 kind);
     /// There is no code at the verifier's address; deploy it first.
-    error VerifierWithoutCode(StepKind kind, address verifier);
+    error VerifierWithoutCode(address verifier);
     /// The code at the verifier's address is not the code that the spec names.
-    error VerifierCodeMismatch(StepKind kind, address verifier, bytes32 expected, bytes32 actual);
+    error VerifierCodeMismatch(address verifier, bytes32 expected, bytes32 actual);
     /// Only the account that registered the model may mark it.
     error NotRegistrant(address caller, address registrant);
     /// The model has the mark already.
     error AlreadyDeprecated(bytes32 modelId);
 
-    /// @notice Registers a model. `verifiers` in the order of `StepKind`.
-    function register(ModelSpec calldata newSpec, address[4] calldata verifiers)
-        external
-        returns (bytes32 modelId);
+    /// @notice Registers a model. `stepVerifiers` in the order of `newSpec.kinds`.
+    function register(
+        ModelSpec calldata newSpec,
+        address[] calldata stepVerifiers,
+        address embeddingVerifier,
+        address headVerifier
+    ) external returns (bytes32 modelId);
 
     /// @notice By whoever registered the model: a mark, for ever, that it should not be used any more. Nothing else
     ///         changes: batches of it can be posted and disputed as before, because nobody may stop another's business.
@@ -92,9 +123,25 @@ interface IModelRegistry {
         view
         returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
 
-    /// @notice The tree of a registered model's step keys, without reading the whole spec.
-    function stepKeys(bytes32 modelId) external view returns (bytes32 root, uint256 stepCount);
+    /// @notice The streams of a registered model, and what a kind of step does to them; like the following views, without
+    ///         reading the whole spec.
+    function stepAccess(bytes32 modelId, uint256 kind) external view returns (uint256 streams, uint256 access);
 
-    /// @notice The verifier of one kind of step of a registered model.
-    function verifier(bytes32 modelId, StepKind kind) external view returns (address);
+    /// @notice What a statement about a step of this kind follows from.
+    function stepRules(bytes32 modelId, uint256 kind) external view returns (StepRules memory);
+
+    /// @notice The tree of a registered model's token rows, and the verifier of embedding rows.
+    function embeddingRules(bytes32 modelId)
+        external
+        view
+        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier);
+
+    /// @notice The tree of a registered model's token rows, and the verifier of the head.
+    function headRules(bytes32 modelId)
+        external
+        view
+        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier);
+
+    /// @notice What the list of a registered model's end tokens hashes to.
+    function endTokensDigest(bytes32 modelId) external view returns (bytes32);
 }

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ResponseFields} from "../interfaces/IInferenceLedger.sol";
 
-/// @title Leaves of the protocol's three Merkle trees
+/// @title Leaves of the protocol's four Merkle trees
 /// @notice Every leaf is hashed twice, so that no inner node (keccak of 64 bytes) can pass for a leaf. It contains its
 ///         own position, so that one hash names a response wherever it is shown; the trees bind it too.
 library Leaves {
@@ -29,9 +29,24 @@ library Leaves {
         );
     }
 
-    /// @notice Leaf of a step key in a model's `stepKeysRoot`.
-    function stepKey(uint256 step, bytes32 keyDigest) internal pure returns (bytes32) {
-        return _twice(abi.encode(step, keyDigest));
+    /// @notice Leaf of a step key in a model's `stepKeysRoot`: all that the contracts know of a step.
+    function stepKey(uint256 step, uint256 kind, bytes32 keyDigest) internal pure returns (bytes32) {
+        return _twice(abi.encode(step, kind, keyDigest));
+    }
+
+    /// @notice Leaf of a window in its stream's root: (x, y) is the running sum of the window commitments of the window's
+    ///         chunk, up to and with it.
+    // A boundary has hundreds of these, so they are hashed in place and leave no memory behind.
+    // slither-disable-next-line assembly
+    function window(uint256 place, uint256 x, uint256 y) internal pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, place)
+            mstore(add(free, 0x20), x)
+            mstore(add(free, 0x40), y)
+            mstore(0x00, keccak256(free, 0x60))
+            leaf := keccak256(0x00, 0x20)
+        }
     }
 
     /// @notice Leaf of a token's commitments in a model's `embeddingRowsRoot`.

@@ -6,56 +6,71 @@ import {
     Game,
     HeadProof,
     IDisputeGame,
+    ResidualWindow,
     StepProof,
     TokenRow
 } from "../interfaces/IDisputeGame.sol";
-import {ModelSpec} from "../interfaces/IModelRegistry.sol";
+import {StepRules} from "../interfaces/IModelRegistry.sol";
 import {Boundary} from "./Boundary.sol";
+import {Curve} from "./Curve.sol";
 import {Leaves} from "./Leaves.sol";
 import {MerklePath} from "./MerklePath.sol";
+import {Streams} from "./Streams.sol";
 import {TokenIds} from "./TokenIds.sol";
 
 /// @title The public inputs of a proof, rebuilt from the game's state and the model
-/// @notice Nothing in `inputs` is the prover's choice: points are preimages of hashes in the game, token
+/// @notice Nothing in `inputs` is the prover's choice: running sums are leaves under roots whose hash is in the game, token
 ///         ids are preimages of the response, keys and rows have paths in the model's trees.
 library Statements {
-    /// @notice [before.x, before.y, after.x, after.y] for an MLP step (odd); for an attention step (even)
-    ///         [w, x_0.x, x_0.y, ..., x_w.x, x_w.y, after_w.x, after_w.y].
-    function step(Game storage game, bytes32 stepKeysRoot, uint256 stepCount, StepProof calldata stepProof)
+    /// @dev Where the reading of a step's proof stands.
+    struct Cursor {
+        uint256 window;
+        uint256 windows;
+        uint256 word; // of the inputs
+        uint256 sum; // of the proof's sums
+        uint256 sibling;
+    }
+
+    /// @notice [w, read ..., written ...], each a point (x, y). Read, for each stream in order: the commitment of window w
+    ///         (own), or the sums of the commitments of each chunk up to and with window w (all). Written, for each stream in
+    ///         order: the commitment of window w. The number w is left out where it says nothing (`Streams.namesWindow`).
+    function step(Game storage game, StepRules memory rules, StepProof calldata stepProof)
         internal
         view
         returns (uint256[] memory inputs)
     {
-        checkPoints(stepProof.pointsBefore, game.startHash);
-        checkPoints(stepProof.pointsAfter, game.endHash);
-        uint256 number = game.rangeStart;
-        bytes32 keyDigest = keccak256(stepProof.key);
-        require(
-            MerklePath.leads(
-                stepProof.keyPath, stepKeysRoot, Leaves.stepKey(number, keyDigest), number, stepCount
-            ),
-            IDisputeGame.WrongStepKey(number, keyDigest)
-        );
-        uint256 window = game.window;
-        bool isAttention = number % 2 == 0;
-        uint256 first = isAttention ? 0 : window;
-        uint256 next = 0;
-        inputs = new uint256[](2 * (window - first + 2) + (isAttention ? 1 : 0));
-        if (isAttention) inputs[next++] = window;
-        for (uint256 i = 2 * first; i < 2 * window + 2; ++i) {
-            inputs[next++] = stepProof.pointsBefore[i];
+        checkPreimage(stepProof.rootsBefore, game.startHash);
+        checkPreimage(stepProof.rootsAfter, game.endHash);
+        checkStepKey(game, rules, stepProof);
+        Cursor memory at;
+        at.window = game.window;
+        at.windows = Boundary.windows(game.promptLength, game.outputLength);
+        inputs = _emptyInputs(at, rules, stepProof);
+        for (uint256 stream = 0; rules.access >> (4 * stream) != 0; ++stream) {
+            uint256 how = Streams.ofStream(rules.access, stream);
+            if (how & Streams.READS_OWN != 0) {
+                _own(at, inputs, rules.streams, stream, stepProof.rootsBefore[stream], stepProof);
+            }
+            if (how & Streams.READS_ALL != 0) _all(at, inputs, rules.streams, stream, stepProof);
         }
-        inputs[next++] = stepProof.pointsAfter[2 * window];
-        inputs[next] = stepProof.pointsAfter[2 * window + 1];
+        for (uint256 stream = 0; rules.access >> (4 * stream) != 0; ++stream) {
+            if (Streams.ofStream(rules.access, stream) & Streams.WRITES != 0) {
+                _own(at, inputs, rules.streams, stream, stepProof.rootsAfter[stream], stepProof);
+            }
+        }
+        require(
+            at.sibling == stepProof.siblings.length,
+            IDisputeGame.WrongSiblingCount(stepProof.siblings.length, at.sibling)
+        );
     }
 
     /// @notice [E_0.x, E_0.y, ..., E_31.x, E_31.y, window.x, window.y], E = (0, 0) for padded positions.
-    function embedding(Game storage game, ModelSpec memory spec, EmbeddingProof calldata embeddingProof)
-        internal
-        view
-        returns (uint256[] memory inputs)
-    {
-        checkPoints(embeddingProof.points, game.startHash);
+    function embedding(
+        Game storage game,
+        bytes32 rowsRoot,
+        uint256 vocabSize,
+        EmbeddingProof calldata embeddingProof
+    ) internal view returns (uint256[] memory inputs) {
         checkTokens(game, embeddingProof.promptIds, embeddingProof.outputIds);
         require(
             embeddingProof.rows.length == Boundary.WINDOW,
@@ -69,30 +84,29 @@ library Statements {
             if (position >= positions) break; // padded: new memory is zero
             TokenRow calldata token = embeddingProof.rows[row];
             checkToken(
-                spec, TokenIds.inSequence(embeddingProof.promptIds, embeddingProof.outputIds, position), token
+                rowsRoot,
+                vocabSize,
+                TokenIds.inSequence(embeddingProof.promptIds, embeddingProof.outputIds, position),
+                token
             );
             inputs[2 * row] = token.embedding[0];
             inputs[2 * row + 1] = token.embedding[1];
         }
-        inputs[2 * Boundary.WINDOW] = embeddingProof.points[2 * window];
-        inputs[2 * Boundary.WINDOW + 1] = embeddingProof.points[2 * window + 1];
+        checkResidual(game, embeddingProof.window, window);
+        inputs[2 * Boundary.WINDOW] = embeddingProof.window.sum[0];
+        inputs[2 * Boundary.WINDOW + 1] = embeddingProof.window.sum[1];
     }
 
     /// @notice [row, strict, chosen.x, chosen.y, rival.x, rival.y, window.x, window.y]
-    // The division is meant to lose the row: it gives the window.
-    // slither-disable-next-line divide-before-multiply
-    function head(Game storage game, ModelSpec memory spec, HeadProof calldata headProof)
+    function head(Game storage game, bytes32 rowsRoot, uint256 vocabSize, HeadProof calldata headProof)
         internal
         view
         returns (uint256[] memory inputs)
     {
-        // Nobody revealed these points before, so their number is checked here.
-        checkPointCount(headProof.points.length, 2 * Boundary.windows(game.promptLength, game.outputLength));
-        checkPoints(headProof.points, game.startHash);
-        checkToken(spec, game.chosenId, headProof.chosen);
-        checkToken(spec, game.rivalId, headProof.rival);
+        checkToken(rowsRoot, vocabSize, game.chosenId, headProof.chosen);
+        checkToken(rowsRoot, vocabSize, game.rivalId, headProof.rival);
         uint256 position = game.position;
-        uint256 window = position / Boundary.WINDOW;
+        checkResidual(game, headProof.window, position / Boundary.WINDOW);
         inputs = new uint256[](8);
         inputs[0] = position % Boundary.WINDOW;
         inputs[1] = game.rivalId < game.chosenId ? 1 : 0;
@@ -100,20 +114,110 @@ library Statements {
         inputs[3] = headProof.chosen.head[1];
         inputs[4] = headProof.rival.head[0];
         inputs[5] = headProof.rival.head[1];
-        inputs[6] = headProof.points[2 * window];
-        inputs[7] = headProof.points[2 * window + 1];
+        inputs[6] = headProof.window.sum[0];
+        inputs[7] = headProof.window.sum[1];
     }
 
-    /// @notice The points are the preimage of an agreed or posted boundary hash, every coordinate below q.
-    function checkPoints(uint256[] calldata points, bytes32 expected) internal pure {
-        bytes32 actual = Boundary.hash(points);
+    /// @notice What `revealWindows` shows about a step: the roots are those of both ends, the sums those of what its kind
+    ///         writes, and nothing else moved.
+    function checkRevealed(
+        Game storage game,
+        uint256 streams,
+        uint256 access,
+        bytes32[] calldata rootsBefore,
+        bytes32[] calldata rootsAfter,
+        uint256[][] calldata sums
+    ) internal view {
+        uint256 number = Streams.count(streams);
+        checkRoots(rootsBefore, number, game.startHash);
+        checkRoots(rootsAfter, number, game.endHash);
+        uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
+        uint256 shown = 0;
+        for (uint256 stream = 0; stream < number; ++stream) {
+            uint256 how = Streams.ofStream(access, stream);
+            if (how & Streams.WRITES != 0) {
+                if (shown < sums.length) checkSums(sums[shown], windows, stream, rootsAfter[stream]);
+                ++shown;
+                continue;
+            }
+            bytes32 expected = how & Streams.RESETS != 0 ? bytes32(0) : rootsBefore[stream];
+            require(
+                rootsAfter[stream] == expected, IDisputeGame.StreamMoved(stream, rootsAfter[stream], expected)
+            );
+        }
+        require(sums.length == shown, IDisputeGame.WrongStreamCount(sums.length, shown));
+    }
+
+    /// @notice What `revealWindows` shows about b_0: the sums are the residual stream's, and no other stream has windows.
+    function checkRevealedInput(
+        Game storage game,
+        uint256 streams,
+        bytes32[] calldata roots,
+        uint256[][] calldata sums
+    ) internal view {
+        uint256 number = Streams.count(streams);
+        checkRoots(roots, number, game.startHash);
+        require(sums.length == 1, IDisputeGame.WrongStreamCount(sums.length, 1));
+        checkSums(sums[0], Boundary.windows(game.promptLength, game.outputLength), 0, roots[0]);
+        for (uint256 stream = 1; stream < number; ++stream) {
+            require(roots[stream] == 0, IDisputeGame.StreamMoved(stream, roots[stream], 0));
+        }
+    }
+
+    /// @notice The roots are as many as the model has streams, and the preimage of an agreed or posted boundary hash.
+    function checkRoots(bytes32[] calldata roots, uint256 number, bytes32 expected) internal pure {
+        require(roots.length == number, IDisputeGame.WrongRootCount(roots.length, number));
+        checkPreimage(roots, expected);
+    }
+
+    /// @notice The roots are the preimage of a boundary hash. (Of one that was revealed, their number follows.)
+    function checkPreimage(bytes32[] calldata roots, bytes32 expected) internal pure {
+        bytes32 actual = Boundary.hash(roots);
         require(actual == expected, IDisputeGame.WrongPreimage(actual, expected));
-        (bool found, uint256 coordinate) = Boundary.outOfRange(points);
-        require(!found, IDisputeGame.CoordinateOutOfRange(coordinate));
     }
 
-    function checkPointCount(uint256 sent, uint256 expected) internal pure {
-        require(sent == expected, IDisputeGame.WrongPointCount(sent, expected));
+    /// @notice The running sums are all of the stream's, every coordinate below q.
+    function checkSums(uint256[] calldata sums, uint256 windows, uint256 stream, bytes32 expected)
+        internal
+        pure
+    {
+        require(sums.length == 2 * windows, IDisputeGame.WrongSumCount(sums.length, 2 * windows));
+        for (uint256 i = 0; i < sums.length; i += 2) {
+            Curve.checkCanonical(sums[i], sums[i + 1]);
+        }
+        bytes32 actual = Streams.root(sums);
+        require(actual == expected, IDisputeGame.WrongStreamRoot(stream, actual, expected));
+    }
+
+    /// @notice The key is the model's for this step, and the step is of the kind whose windows were revealed.
+    function checkStepKey(Game storage game, StepRules memory rules, StepProof calldata stepProof)
+        internal
+        view
+    {
+        uint256 number = game.rangeStart;
+        bytes32 keyDigest = keccak256(stepProof.key);
+        bytes32 leaf = Leaves.stepKey(number, game.kind, keyDigest);
+        require(
+            MerklePath.leads(stepProof.keyPath, rules.stepKeysRoot, leaf, number, rules.stepCount),
+            IDisputeGame.WrongStepKey(number, game.kind, keyDigest)
+        );
+    }
+
+    /// @notice The sum is the residual stream's at this window of the boundary at `startHash`. The stream is not placed, so it
+    ///         is the window's commitment.
+    function checkResidual(Game storage game, ResidualWindow calldata residual, uint256 window)
+        internal
+        view
+    {
+        checkPreimage(residual.roots, game.startHash);
+        Curve.checkCanonical(residual.sum[0], residual.sum[1]);
+        uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
+        bytes32 leaf = Leaves.window(window, residual.sum[0], residual.sum[1]);
+        require(
+            residual.roots.length != 0
+                && MerklePath.leads(residual.path, residual.roots[0], leaf, window, windows),
+            IDisputeGame.WrongWindow(0, window)
+        );
     }
 
     /// @notice The ids are those of the response.
@@ -131,11 +235,119 @@ library Statements {
     }
 
     /// @notice The commitments are the model's for this token.
-    function checkToken(ModelSpec memory spec, uint256 tokenId, TokenRow calldata token) internal pure {
+    function checkToken(bytes32 rowsRoot, uint256 vocabSize, uint256 tokenId, TokenRow calldata token)
+        internal
+        pure
+    {
         bytes32 leaf = Leaves.tokenRow(tokenId, token.embedding, token.head);
         require(
-            MerklePath.leads(token.path, spec.embeddingRowsRoot, leaf, tokenId, spec.vocabSize),
+            MerklePath.leads(token.path, rowsRoot, leaf, tokenId, vocabSize),
             IDisputeGame.WrongTokenRow(tokenId)
         );
+    }
+
+    // --- private: windows of a step
+
+    /// @dev The words of the statement, of which only the window's number is there yet; the proof has the sums for them.
+    function _emptyInputs(Cursor memory at, StepRules memory rules, StepProof calldata stepProof)
+        private
+        pure
+        returns (uint256[] memory inputs)
+    {
+        (uint256 words,, uint256 sums) = Streams.sizes(rules.streams, rules.access, at.window);
+        require(
+            stepProof.sums.length == 2 * sums, IDisputeGame.WrongSumCount(stepProof.sums.length, 2 * sums)
+        );
+        inputs = new uint256[](words);
+        if (words % 2 == 1) inputs[at.word++] = at.window;
+    }
+
+    /// @dev The commitment of the window: its running sum, less that of the one before in the same chunk.
+    function _own(
+        Cursor memory at,
+        uint256[] memory inputs,
+        uint256 streams,
+        uint256 stream,
+        bytes32 root,
+        StepProof calldata stepProof
+    ) private view {
+        uint256 window = at.window;
+        uint256 from = at.word;
+        _leaf(at, inputs, root, stream, window, stepProof);
+        if (Streams.startsChunk(window, Streams.chunkBits(streams, stream))) return;
+        uint256 x = inputs[from];
+        uint256 y = inputs[from + 1];
+        at.word = from; // both sums make one point
+        _leaf(at, inputs, root, stream, window - 1, stepProof);
+        (inputs[from], inputs[from + 1]) = Curve.minus(x, y, inputs[from], inputs[from + 1]);
+    }
+
+    /// @dev One running sum, into the inputs, under the stream's root.
+    function _leaf(
+        Cursor memory at,
+        uint256[] memory inputs,
+        bytes32 root,
+        uint256 stream,
+        uint256 window,
+        StepProof calldata stepProof
+    ) private pure {
+        bytes32 node = _take(at, inputs, root, stream, window, stepProof);
+        if (root == 0) return;
+        uint256 next;
+        (node, next) =
+            MerklePath.climb(stepProof.siblings, at.sibling, node, window, at.windows, type(uint256).max);
+        require(next != MerklePath.TOO_SHORT && node == root, IDisputeGame.WrongWindow(stream, window));
+        at.sibling = next;
+    }
+
+    /// @dev The running sums at the ends of the window's chunk and of all before, into the inputs, under the stream's root.
+    function _all(
+        Cursor memory at,
+        uint256[] memory inputs,
+        uint256 streams,
+        uint256 stream,
+        StepProof calldata stepProof
+    ) private pure {
+        bytes32 root = stepProof.rootsBefore[stream];
+        uint256 bits = Streams.chunkBits(streams, stream);
+        bytes32[] memory nodes = new bytes32[]((at.window >> bits) + 1);
+        for (uint256 chunk = 0; chunk < nodes.length; ++chunk) {
+            uint256 window = chunk + 1 == nodes.length ? at.window : ((chunk + 1) << bits) - 1;
+            nodes[chunk] = _take(at, inputs, root, stream, window, stepProof);
+            if (root == 0) continue;
+            (nodes[chunk], at.sibling) =
+                MerklePath.climb(stepProof.siblings, at.sibling, nodes[chunk], window, at.windows, bits);
+        }
+        if (root == 0) return;
+        uint256 width = at.windows;
+        for (uint256 level = 0; level < bits && width > 1; ++level) {
+            width = (width + 1) / 2;
+        }
+        (bytes32 node, uint256 next) = MerklePath.prefix(stepProof.siblings, at.sibling, nodes, width);
+        require(next != MerklePath.TOO_SHORT && node == root, IDisputeGame.WrongWindow(stream, at.window));
+        at.sibling = next;
+    }
+
+    /// @dev The next sum of the proof, into the inputs; its leaf. A stream without windows commits to nothing.
+    function _take(
+        Cursor memory at,
+        uint256[] memory inputs,
+        bytes32 root,
+        uint256 stream,
+        uint256 window,
+        StepProof calldata stepProof
+    ) private pure returns (bytes32) {
+        uint256 x;
+        uint256 y;
+        // Their numbers are those of `Streams.sizes`.
+        unchecked {
+            x = stepProof.sums[at.sum++];
+            y = stepProof.sums[at.sum++];
+            inputs[at.word++] = x;
+            inputs[at.word++] = y;
+        }
+        Curve.checkCanonical(x, y);
+        require(root != 0 || (x == 0 && y == 0), IDisputeGame.WrongWindow(stream, window));
+        return Leaves.window(window, x, y);
     }
 }

@@ -3,14 +3,14 @@ pragma solidity ^0.8.28;
 
 import {IDisputeGame} from "../../src/interfaces/IDisputeGame.sol";
 import {ResponseFields} from "../../src/interfaces/IInferenceLedger.sol";
-import {IModelRegistry, ModelSpec, StepKind} from "../../src/interfaces/IModelRegistry.sol";
+import {ModelSpec, StepKindSpec} from "../../src/interfaces/IModelRegistry.sol";
 import {IProviderStake} from "../../src/interfaces/IProviderStake.sol";
 import {Receipt} from "../../src/interfaces/IReceipts.sol";
 import {Leaves} from "../../src/libraries/Leaves.sol";
 import {Parameters, ProtocolParameters} from "../../src/libraries/Parameters.sol";
 import {Merkle} from "../Merkle.sol";
 import {Protocol} from "../Protocol.sol";
-import {SyntheticModel, SyntheticVerifier} from "./SyntheticModel.sol";
+import {StepKind, SyntheticModel, SyntheticVerifier} from "./SyntheticModel.sol";
 import {Thief} from "./Thief.sol";
 
 /// @notice A response that a provider signed a receipt for, and what is known about it.
@@ -87,7 +87,9 @@ abstract contract Arena is Protocol {
 
     function _registerModel() private {
         for (uint256 s = 0; s < SyntheticModel.STEPS; ++s) {
-            _stepKeyLeaves.push(Leaves.stepKey(s, keccak256(SyntheticModel.stepKey(s))));
+            _stepKeyLeaves.push(
+                Leaves.stepKey(s, uint256(SyntheticModel.kindOf(s)), keccak256(SyntheticModel.stepKey(s)))
+            );
         }
         for (uint256 v = 0; v < SyntheticModel.VOCABULARY; ++v) {
             _tokenLeaves.push(
@@ -98,7 +100,9 @@ abstract contract Arena is Protocol {
         for (uint256 kind = 0; kind < 4; ++kind) {
             verifiers[kind] = address(new SyntheticVerifier(StepKind(kind)));
         }
-        modelId = registry.register(_spec(verifiers), verifiers);
+        address[] memory ofSteps = new address[](2);
+        (ofSteps[0], ofSteps[1]) = (verifiers[0], verifiers[1]);
+        modelId = registry.register(_spec(verifiers), ofSteps, verifiers[2], verifiers[3]);
     }
 
     function _spec(address[4] memory verifiers) private view returns (ModelSpec memory spec) {
@@ -109,8 +113,10 @@ abstract contract Arena is Protocol {
         spec.vocabSize = SyntheticModel.VOCABULARY;
         spec.maxPositions = SyntheticModel.MAX_POSITIONS;
         spec.endTokensDigest = keccak256(abi.encode(endTokens()));
-        spec.mlpVerifierCodeHash = verifiers[0].codehash;
-        spec.attentionVerifierCodeHash = verifiers[1].codehash;
+        spec.streams = 1;
+        spec.kinds = new StepKindSpec[](2);
+        spec.kinds[0] = StepKindSpec(verifiers[0].codehash, 5); // reads and writes its own window
+        spec.kinds[1] = StepKindSpec(verifiers[1].codehash, 6); // reads all up to it
         spec.embeddingVerifierCodeHash = verifiers[2].codehash;
         spec.headVerifierCodeHash = verifiers[3].codehash;
     }

@@ -7,14 +7,15 @@ import {
     HeadProof,
     IDisputeGame,
     Phase,
+    ResidualWindow,
     StepProof,
     Target,
     TokenRow
 } from "../../src/interfaces/IDisputeGame.sol";
-import {StepKind} from "../../src/interfaces/IModelRegistry.sol";
 import {Boundary} from "../../src/libraries/Boundary.sol";
+import {Merkle} from "../Merkle.sol";
 import {Answer, Arena} from "./Arena.sol";
-import {SyntheticModel} from "./SyntheticModel.sol";
+import {StepKind, SyntheticModel} from "./SyntheticModel.sol";
 
 /// @title What can be done in a game, as calldata: the honest move and dishonest ones
 /// @notice A provider's trace in a game is the true one, or differs from it in one window from one boundary
@@ -46,7 +47,7 @@ abstract contract Moves is Arena {
     }
 
     function hashOf(uint256[] memory points) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(points));
+        return keccak256(abi.encodePacked(SyntheticModel.roots(points)));
     }
 
     // --- provider
@@ -59,12 +60,16 @@ abstract contract Moves is Arena {
         }
         if (g.phase == Phase.AwaitWindows) {
             bool isStep = g.target == Target.Step;
+            uint256[][] memory shown = new uint256[][](1);
+            shown[0] = posted(gameId, truth, isStep ? g.rangeEnd : g.rangeStart);
             return abi.encodeCall(
                 IDisputeGame.revealWindows,
                 (
                     gameId,
-                    posted(gameId, truth, g.rangeStart),
-                    isStep ? posted(gameId, truth, g.rangeEnd) : new uint256[](0)
+                    isStep ? uint256(SyntheticModel.kindOf(g.rangeStart)) : 0,
+                    SyntheticModel.roots(posted(gameId, truth, g.rangeStart)),
+                    isStep ? SyntheticModel.roots(shown[0]) : new bytes32[](0),
+                    shown
                 )
             );
         }
@@ -103,16 +108,61 @@ abstract contract Moves is Arena {
     {
         uint256[][] memory truth = truthOf(answers[answerOf[gameId]]);
         StepProof memory s;
-        s.pointsBefore = posted(gameId, truth, g.rangeStart);
-        s.pointsAfter = posted(gameId, truth, g.rangeEnd);
         s.key = SyntheticModel.stepKey(g.rangeStart);
         s.keyPath = stepKeyPath(g.rangeStart);
         uint256[] memory inputs =
-            SyntheticModel.stepInputs(g.rangeStart, g.window, s.pointsBefore, s.pointsAfter);
+            _showWindows(s, g, posted(gameId, truth, g.rangeStart), posted(gameId, truth, g.rangeEnd));
         StepKind kind = SyntheticModel.kindOf(g.rangeStart);
         s.proof = SyntheticModel.proofOf(kind, s.key, inputs);
         isTrue = SyntheticModel.isTrue(kind, s.key, inputs);
         return (abi.encodeCall(IDisputeGame.proveStep, (gameId, s)), isTrue, s.proof);
+    }
+
+    /// @dev The windows of the proof, and the statement that follows from them.
+    function _showWindows(
+        StepProof memory s,
+        Game memory g,
+        uint256[] memory before,
+        uint256[] memory afterwards
+    ) private pure returns (uint256[] memory inputs) {
+        (s.rootsBefore, s.rootsAfter) = (SyntheticModel.roots(before), SyntheticModel.roots(afterwards));
+        inputs = SyntheticModel.stepInputs(g.rangeStart, g.window, before, afterwards);
+        uint256 skipped = inputs.length % 2;
+        s.sums = new uint256[](inputs.length - skipped);
+        for (uint256 i = 0; i < s.sums.length; ++i) {
+            s.sums[i] = inputs[i + skipped];
+        }
+        bytes32[] memory read = SyntheticModel.leaves(before);
+        bool isAll = SyntheticModel.kindOf(g.rangeStart) == StepKind.Attention;
+        bytes32[] memory first = isAll ? _right(read, g.window) : Merkle.path(read, g.window);
+        bytes32[] memory second = Merkle.path(SyntheticModel.leaves(afterwards), g.window);
+        s.siblings = new bytes32[](first.length + second.length);
+        for (uint256 i = 0; i < s.siblings.length; ++i) {
+            s.siblings[i] = i < first.length ? first[i] : second[i - first.length];
+        }
+    }
+
+    /// @dev What a root needs beside the leaves up to and with one.
+    function _right(bytes32[] memory level, uint256 index) private pure returns (bytes32[] memory right) {
+        right = new bytes32[](8);
+        uint256 used = 0;
+        for (; level.length > 1; level = Merkle.above(level)) {
+            if (index % 2 == 0 && index + 1 < level.length) right[used++] = level[index + 1];
+            index /= 2;
+        }
+        assembly ("memory-safe") {
+            mstore(right, used)
+        }
+    }
+
+    function _residual(uint256[] memory points, uint256 window)
+        private
+        pure
+        returns (ResidualWindow memory shown)
+    {
+        shown.roots = SyntheticModel.roots(points);
+        shown.sum = [points[2 * window], points[2 * window + 1]];
+        shown.path = Merkle.path(SyntheticModel.leaves(points), window);
     }
 
     function _embeddingMove(uint256 gameId, Game memory g)
@@ -123,11 +173,11 @@ abstract contract Moves is Arena {
         Answer storage a = answers[answerOf[gameId]];
         EmbeddingProof memory e;
         (e.promptIds, e.outputIds) = (a.promptIds, a.outputIds);
-        e.points = posted(gameId, truthOf(a), 0);
+        e.window = _residual(posted(gameId, truthOf(a), 0), g.window);
         e.rows = _rows(a, g.window);
         uint256[] memory inputs = SyntheticModel.embeddingRows(a.promptIds, a.outputIds, g.window);
-        inputs[inputs.length - 2] = e.points[2 * g.window];
-        inputs[inputs.length - 1] = e.points[2 * g.window + 1];
+        inputs[inputs.length - 2] = e.window.sum[0];
+        inputs[inputs.length - 1] = e.window.sum[1];
         e.proof = SyntheticModel.proofOf(StepKind.Embedding, "", inputs);
         isTrue = SyntheticModel.isTrue(StepKind.Embedding, "", inputs);
         return (abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, e)), isTrue, e.proof);
@@ -158,14 +208,16 @@ abstract contract Moves is Arena {
         returns (bytes memory, bool isTrue, bytes memory)
     {
         HeadProof memory h;
-        h.points = posted(gameId, truthOf(answers[answerOf[gameId]]), SyntheticModel.STEPS);
+        h.window = _residual(
+            posted(gameId, truthOf(answers[answerOf[gameId]]), SyntheticModel.STEPS),
+            g.position / Boundary.WINDOW
+        );
         (h.chosen, h.rival) = (_row(g.chosenId), _row(g.rivalId));
-        uint256 window = g.position / Boundary.WINDOW;
         uint256[] memory inputs = new uint256[](8);
         (inputs[0], inputs[1]) = (g.position % Boundary.WINDOW, g.rivalId < g.chosenId ? 1 : 0);
         (inputs[2], inputs[3]) = (h.chosen.head[0], h.chosen.head[1]);
         (inputs[4], inputs[5]) = (h.rival.head[0], h.rival.head[1]);
-        (inputs[6], inputs[7]) = (h.points[2 * window], h.points[2 * window + 1]);
+        (inputs[6], inputs[7]) = (h.window.sum[0], h.window.sum[1]);
         h.proof = SyntheticModel.proofOf(StepKind.Head, "", inputs);
         isTrue = SyntheticModel.isTrue(StepKind.Head, "", inputs);
         return (abi.encodeCall(IDisputeGame.proveHead, (gameId, h)), isTrue, h.proof);

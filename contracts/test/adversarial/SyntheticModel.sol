@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {StepKind} from "../../src/interfaces/IModelRegistry.sol";
 import {ILayerVerifier} from "../../src/interfaces/ILayerVerifier.sol";
+import {Leaves} from "../../src/libraries/Leaves.sol";
+import {Merkle} from "../Merkle.sol";
+
+/// @notice The kinds of step in the order of their verifiers, and what is proven beside them.
+enum StepKind {
+    Mlp,
+    Attention,
+    Embedding,
+    Head
+}
 
 /// @title A model so small that the EVM runs it: the ground truth of the adversarial tests
-/// @notice Every step is a hash. A window after a step is H(kind, key, the words before it in the statement),
+/// @notice It has the residual stream alone, and two kinds of step: one reads and writes its own window, one reads all windows
+///         up to the one that it writes. Every step is a hash. A window after a step is H(kind, key, the words before it in the statement),
 ///         and logit(row, token) = H(row, head row, window) mod 4, so ties are frequent; the lowest id wins.
 library SyntheticModel {
     uint256 internal constant STEPS = 6;
@@ -121,6 +131,21 @@ library SyntheticModel {
             uint256 value = logit(position % _WINDOW, head[0], head[1], last[2 * w], last[2 * w + 1]);
             if (v == 0 || value > most) (best, most) = (v, value);
         }
+    }
+
+    // --- boundaries
+
+    function leaves(uint256[] memory points) internal pure returns (bytes32[] memory all) {
+        all = new bytes32[](points.length / 2);
+        for (uint256 w = 0; w < all.length; ++w) {
+            all[w] = Leaves.window(w, points[2 * w], points[2 * w + 1]);
+        }
+    }
+
+    /// @notice The root of the one stream, as the list that a boundary's hash is taken of.
+    function roots(uint256[] memory points) internal pure returns (bytes32[] memory one) {
+        one = new bytes32[](1);
+        one[0] = Merkle.root(leaves(points));
     }
 
     // --- statements as the contract must rebuild them
