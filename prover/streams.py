@@ -37,9 +37,14 @@ class Use(IntFlag):
     RESETS = 8
 
 
-def access_word(uses: Mapping[int, Use]) -> int:
+NAMES_WINDOW = 1 << 63
+"""Bit of an access word: statements of the kind start with the number of their window."""
+
+
+def access_word(uses: Mapping[int, Use], *, names_window: bool) -> int:
     """What a kind of step does to the streams with these numbers: four bits per stream, from stream 0 on."""
-    return sum(int(use) << (4 * stream) for stream, use in uses.items())
+    word = sum(int(use) << (4 * stream) for stream, use in uses.items())
+    return word | (NAMES_WINDOW if names_window else 0)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from prover.curve.g1 import add, negate
 from prover.stream_commitments import NO_WINDOWS, boundary_hash, running_sums, stream_root, window_leaf
 from prover.stream_commitments import window_tree as stream_tree
-from prover.streams import Use
+from prover.streams import NAMES_WINDOW, Use
 from prover.streams import access_word as word_of
 
 Point = tuple[int, int]
 
-MOST_STREAMS = 16
+MOST_STREAMS = 15
 _INFINITY: Point = (0, 0)
 
 
@@ -60,20 +60,21 @@ def access_word(
     reads_all: Iterable[int] = (),
     writes: Iterable[int] = (),
     resets: Iterable[int] = (),
+    names_window: bool = False,
 ) -> int:
-    """What a kind of step does to the streams with these numbers, four bits per stream."""
+    """What a kind of step does to the streams with these numbers, and whether its statement names the window."""
     found: dict[int, Use] = {}
     uses = (Use.READS_OWN, reads_own), (Use.READS_ALL, reads_all), (Use.WRITES, writes), (Use.RESETS, resets)
     for use, streams in uses:
         for stream in streams:
             found[stream] = found.get(stream, Use(0)) | use
-    return word_of(found)
+    return word_of(found, names_window=names_window)
 
 
 def access_problem(word: int, streams: int) -> str | None:
     """Why the registry takes no kind with this access; None when it does."""
     uses = [Use(word >> (4 * stream) & 0xF) for stream in range(streams)]
-    if word >> (4 * streams):
+    if word % NAMES_WINDOW >> (4 * streams):
         return f"it names a stream beyond the model's {streams}"
     for stream, use in enumerate(uses):
         if Use.READS_OWN in use and Use.READS_ALL in use:
@@ -133,9 +134,8 @@ class StepAccess:
 
     @property
     def names_window(self) -> bool:
-        """Whether a statement starts with the window's number: what it proves depends on it."""
-        placed = (self.chunk_bits[s] for s in self.streams_with(Use.READS_OWN | Use.WRITES))
-        return bool(self.streams_with(Use.READS_ALL)) or any(placed)
+        """Whether a statement starts with the window's number."""
+        return bool(self.word & NAMES_WINDOW)
 
     def statement_inputs(
         self, window: int, before: Sequence[Sequence[Point]], after: Sequence[Sequence[Point]]
@@ -210,6 +210,7 @@ def _show_all(
 
 __all__ = [
     "MOST_STREAMS",
+    "NAMES_WINDOW",
     "NO_WINDOWS",
     "Point",
     "ShownWindows",

@@ -92,9 +92,11 @@ abstract contract Deployment is Protocol {
         }
     }
 
-    /// @dev Four bits per stream from the right: 1 reads its own window, 2 all up to it, 4 writes, 8 resets.
+    /// @dev Four bits per stream from the right: 1 reads its own window, 2 all up to it, 4 writes, 8 resets. The highest bit:
+    ///      the statement names the window.
     function accessWord(uint256 kind) internal pure returns (uint64) {
-        return [uint64(0x0005), 0x0006, 0x0441, 0x5221, 0x9005][kind];
+        uint64 named = 1 << 63;
+        return [uint64(0x0005), named | 0x0006, named | 0x0441, named | 0x5221, 0x9005][kind];
     }
 
     function chunkBits(uint256 stream) internal pure returns (uint256) {

@@ -238,7 +238,8 @@ class ModelConfig(ABC):
     @cached_property
     def accesses(self) -> tuple[int, ...]:
         """What every kind of step does to the streams (`access_word`), in the order of `kinds`."""
-        return tuple(access_word(self._uses(self.programs[kind])) for kind in self.kinds)
+        programs = [self.programs[kind] for kind in self.kinds]
+        return tuple(access_word(self._uses(p), names_window="window" in p.public_scalars) for p in programs)
 
     def _uses(self, program: Program) -> dict[int, Use]:
         uses: dict[int, Use] = {}

@@ -53,8 +53,10 @@ _RESIDUAL, _KEYS, _VALUES, _SUM = range(4)
 STREAMS = Shape(
     chunk_bits=(0, 2, 2, 0),
     kinds={
-        "keys_values": access_word(reads_own=[_RESIDUAL], writes=[_KEYS, _VALUES]),
-        "tile": access_word(reads_own=[_RESIDUAL, _SUM], reads_all=[_KEYS, _VALUES], writes=[_SUM]),
+        "keys_values": access_word(reads_own=[_RESIDUAL], writes=[_KEYS, _VALUES], names_window=True),
+        "tile": access_word(
+            reads_own=[_RESIDUAL, _SUM], reads_all=[_KEYS, _VALUES], writes=[_SUM], names_window=True
+        ),
         "close": access_word(reads_own=[_RESIDUAL, _SUM], writes=[_RESIDUAL], resets=[_SUM]),
     },
     order=(0, 1, 1, 2),
@@ -62,7 +64,7 @@ STREAMS = Shape(
 TWO_KINDS = Shape(
     chunk_bits=(0,),
     kinds={
-        "attention": access_word(reads_all=[_RESIDUAL], writes=[_RESIDUAL]),
+        "attention": access_word(reads_all=[_RESIDUAL], writes=[_RESIDUAL], names_window=True),
         "mlp": access_word(reads_own=[_RESIDUAL], writes=[_RESIDUAL]),
     },
     order=(0, 1),

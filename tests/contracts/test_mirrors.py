@@ -28,6 +28,7 @@ from contracts.protocol.model import (
 from contracts.protocol.parameters import PRESETS, ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields, response_leaf
 from contracts.protocol.streams import (
+    NAMES_WINDOW,
     Point,
     StepAccess,
     Use,
@@ -73,8 +74,8 @@ contract Libraries {
     function isAccess(uint256 access, uint256 number) external pure returns (bool) {
         return Streams.isAccess(access, number);
     }
-    function namesWindow(uint256 streams, uint256 access) external pure returns (bool) {
-        return Streams.namesWindow(streams, access);
+    function namesWindow(uint256 access) external pure returns (bool) {
+        return Streams.namesWindow(access);
     }
     function sizes(uint256 streams, uint256 access, uint256 window_) external pure
         returns (uint256, uint256, uint256)
@@ -171,6 +172,7 @@ def _steps(draw: st.DrawFn) -> tuple[StepAccess, int, list[bool]]:
     uses = [draw(st.sampled_from([0, 1, 2, 4, 5, 6, 8, 9, 10])) for _ in chunk_bits]
     uses[draw(st.integers(0, len(uses) - 1))] |= Use.WRITES
     word = sum((use & ~Use.RESETS if use & Use.WRITES else use) << (4 * s) for s, use in enumerate(uses))
+    word |= NAMES_WINDOW if draw(st.booleans()) else 0
     exists = [True, *(draw(st.booleans()) for _ in chunk_bits[1:])]
     return StepAccess(chunk_bits, word), draw(st.integers(0, _WINDOWS - 1)), exists
 
@@ -208,7 +210,7 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
         2 * len(access.written),
         len(shown.sums),
     )
-    assert libraries.ask("namesWindow", streams, access.word) is access.names_window
+    assert libraries.ask("namesWindow", access.word) is access.names_window
     for wrong in (
         replace(proof, sums=proof.sums[:-2]),
         replace(proof, sums=[*proof.sums, 0, 0]),

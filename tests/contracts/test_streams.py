@@ -174,7 +174,7 @@ def test_the_smallest_window_of_all_written_streams_is_named() -> None:
 
 
 def test_an_own_read_of_a_chunks_first_window_shows_one_sum_and_else_two() -> None:
-    access = StepAccess((0, 2), access_word(reads_own=[0], writes=[1]))
+    access = StepAccess((0, 2), access_word(reads_own=[0], writes=[1], names_window=True))
     residual = [generator_multiple(factor) for factor in range(1, 10)]
     placed = running_sums(residual, 2)
     for window, sums in ((0, 2), (1, 3), (4, 2), (8, 2)):

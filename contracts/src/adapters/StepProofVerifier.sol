@@ -90,7 +90,7 @@ contract StepProofVerifier is IProofVerifier, ERC165 {
         uint256[] calldata words
     ) private pure returns (bool) {
         uint256 first = 0;
-        if (Streams.namesWindow(rules.streams, rules.access)) {
+        if (Streams.namesWindow(rules.access)) {
             if (words.length == 0 || words[0] >= Boundary.MOST_POSITIONS / Boundary.WINDOW) return false;
             first = 1;
         }

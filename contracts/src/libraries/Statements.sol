@@ -42,19 +42,20 @@ library Statements {
         checkPreimage(stepProof.rootsBefore, game.startHash);
         checkPreimage(stepProof.rootsAfter, game.endHash);
         checkStepKey(game, rules, stepProof);
+        uint256 uses = Streams.uses(rules.access);
         Cursor memory at;
         at.window = game.window;
         at.windows = Boundary.windows(game.promptLength, game.outputLength);
         inputs = _emptyInputs(at, rules, stepProof);
-        for (uint256 stream = 0; rules.access >> (4 * stream) != 0; ++stream) {
-            uint256 how = Streams.ofStream(rules.access, stream);
+        for (uint256 stream = 0; uses >> (4 * stream) != 0; ++stream) {
+            uint256 how = Streams.ofStream(uses, stream);
             if (how & Streams.READS_OWN != 0) {
                 _own(at, inputs, rules.streams, stream, stepProof.rootsBefore[stream], stepProof);
             }
             if (how & Streams.READS_ALL != 0) _all(at, inputs, rules.streams, stream, stepProof);
         }
-        for (uint256 stream = 0; rules.access >> (4 * stream) != 0; ++stream) {
-            if (Streams.ofStream(rules.access, stream) & Streams.WRITES != 0) {
+        for (uint256 stream = 0; uses >> (4 * stream) != 0; ++stream) {
+            if (Streams.ofStream(uses, stream) & Streams.WRITES != 0) {
                 _own(at, inputs, rules.streams, stream, stepProof.rootsAfter[stream], stepProof);
             }
         }

@@ -15,12 +15,14 @@ import {MerklePath} from "./MerklePath.sol";
 ///         A stream's root is that of the Merkle tree (`MerklePath`) over its W leaves (`Leaves.window`), each with the
 ///         running sum of its chunk; zero for a stream that was never written or was reset.
 library Streams {
-    uint256 internal constant MOST = 16;
+    uint256 internal constant MOST = 15;
 
     uint256 internal constant READS_OWN = 1;
     uint256 internal constant READS_ALL = 2;
     uint256 internal constant WRITES = 4;
     uint256 internal constant RESETS = 8;
+
+    uint256 internal constant NAMES_WINDOW = 1 << 63;
 
     uint256 private constant _READS = READS_OWN | READS_ALL;
 
@@ -57,6 +59,7 @@ library Streams {
     ///         not write what it resets.
     function isAccess(uint256 access, uint256 number) internal pure returns (bool) {
         bool writes = false;
+        access = uses(access);
         for (uint256 stream = 0; stream < number; ++stream) {
             uint256 how = ofStream(access, stream);
             if (how & _READS == _READS) return false;
@@ -66,15 +69,14 @@ library Streams {
         return writes && access >> (4 * number) == 0;
     }
 
-    /// @notice Whether a step's statement starts with the window's number: what it proves depends on it.
-    function namesWindow(uint256 streams, uint256 access) internal pure returns (bool) {
-        for (uint256 stream = 0; access != 0; ++stream) {
-            uint256 how = access & 0xf;
-            if (how & READS_ALL != 0) return true;
-            if (how & (READS_OWN | WRITES) != 0 && chunkBits(streams, stream) != 0) return true;
-            access >>= 4;
-        }
-        return false;
+    /// @notice Whether a step's statement starts with the window's number: the highest bit of its access word.
+    function namesWindow(uint256 access) internal pure returns (bool) {
+        return access & NAMES_WINDOW != 0;
+    }
+
+    /// @notice The access word without that bit.
+    function uses(uint256 access) internal pure returns (uint256) {
+        return access & (NAMES_WINDOW - 1);
     }
 
     /// @notice Words of a step's statement about `window`, how many of them, the last ones, say what it writes, and the
@@ -84,7 +86,8 @@ library Streams {
         pure
         returns (uint256 words, uint256 written, uint256 sums)
     {
-        words = namesWindow(streams, access) ? 1 : 0;
+        words = namesWindow(access) ? 1 : 0;
+        access = uses(access);
         for (uint256 stream = 0; access != 0; ++stream) {
             uint256 how = access & 0xf;
             access >>= 4;
@@ -112,6 +115,7 @@ library Streams {
     function longestMove(uint256 streams, uint256 access, uint256 windows) internal pure returns (uint256) {
         uint256 revealed = 0;
         uint256 proven = 0;
+        access = uses(access);
         for (uint256 stream = 0; access != 0; ++stream) {
             uint256 bits = access & 0xf == 0 ? 0 : chunkBits(streams, stream);
             if (access & WRITES != 0) revealed += 64 * windows;

@@ -116,7 +116,7 @@ abstract contract Arena is Protocol {
         spec.streams = 1;
         spec.kinds = new StepKindSpec[](2);
         spec.kinds[0] = StepKindSpec(verifiers[0].codehash, 5); // reads and writes its own window
-        spec.kinds[1] = StepKindSpec(verifiers[1].codehash, 6); // reads all up to it
+        spec.kinds[1] = StepKindSpec(verifiers[1].codehash, 6 | (1 << 63)); // reads all up to it
         spec.embeddingVerifierCodeHash = verifiers[2].codehash;
         spec.headVerifierCodeHash = verifiers[3].codehash;
     }
