@@ -23,6 +23,7 @@ from .program import WINDOW_BITS, WINDOW_ROWS
 from .proof import ProofShape
 from .proof_system import ProofSystem
 from .statement import WORD, VerifyingKey, input_count
+from .streams import Stream
 
 MOST_BYTES = 128 * 1024 - 512
 """Calldata; the rest is for the signature and the transaction's other fields."""
@@ -64,28 +65,34 @@ def prove_step_bytes(system: ProofSystem, kind: str, positions: int) -> int:
     """Calldata of proveStep about the last window of a sequence of so many positions, at most."""
     config, key = system.config, system.verifying_key(kind)
     program, windows = config.programs[kind], -(-positions // WINDOW_ROWS)
-    path = WORD * (len(config.schedule) - 1).bit_length()
-    leaf = (
-        _POINT + 2 * WORD + WORD * (windows - 1).bit_length() + WORD
-    )  # coordinates, the path, and where it lies
-    streams = {stream.name: stream for stream in config.streams}
-    leaves = 0
-    for name, tensor in program.reads.items():
-        bits = streams[name].chunk_windows_bits(system.srs.mu)
-        leaves += -(-windows >> bits) if "context" in program.tensors[tensor].axes else 1 + (bits > 0)
-    for name in program.writes:
-        leaves += 1 + (streams[name].chunk_windows_bits(system.srs.mu) > 0)
+    height = (windows - 1).bit_length()
+    sums = siblings = 0
+    for name, tensor in (*program.reads.items(), *program.writes.items()):
+        bits = _streams(system)[name].chunk_windows_bits(system.srs.mu)
+        if "context" in program.tensors[tensor].axes:
+            chunks = -(-windows >> bits)
+            sums += chunks
+            siblings += chunks * min(bits, height) + max(0, height - bits)
+        else:
+            sums += 1 + (bits > 0)  # with the window before, of which this one's commitment is the difference
+            siblings += height * (1 + (bits > 0))
     roots = WORD * len(config.streams)
-    parts = (roots, roots, _key_bytes(key), path, leaf * leaves, WORD * _shape(key, positions).words)
-    return _SELECTOR + 8 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
+    path = WORD * (len(config.schedule) - 1).bit_length()
+    proof = WORD * _shape(key, positions).words
+    parts = (roots, roots, _key_bytes(key), path, _POINT * sums, WORD * siblings, proof)
+    return _SELECTOR + 2 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
 
 
 def reveal_windows_bytes(system: ProofSystem, kind: str, positions: int) -> int:
-    """Calldata of revealWindows about a step of this kind in a sequence of so many positions, at most."""
+    """Calldata of revealWindows about a step of this kind in a sequence of so many positions."""
     config, windows = system.config, -(-positions // WINDOW_ROWS)
-    path = WORD * (len(config.schedule) - 1).bit_length()
-    written = len(config.programs[kind].writes) * (3 * WORD + _POINT * windows)
-    return _SELECTOR + 12 * WORD + 2 * WORD * len(config.streams) + path + written
+    roots = WORD * (1 + len(config.streams))
+    written = len(config.programs[kind].writes) * (2 * WORD + _POINT * windows)
+    return _SELECTOR + 5 * WORD + 2 * roots + WORD + written
+
+
+def _streams(system: ProofSystem) -> dict[str, Stream]:
+    return {stream.name: stream for stream in system.config.streams}
 
 
 def claim_overrun_bytes(output: int, end_tokens: int) -> int:

@@ -1,6 +1,6 @@
 """A provider who gave a wrong answer cannot win by a boundary that differs from the right one by a published point.
 
-A ceremony publishes more powers of tau than the SRS keeps. The provider swaps a token and posts a boundary b_1 with
+A ceremony publishes more powers of tau than the SRS keeps. The provider swaps a token and posts a boundary b_2 with
 [tau^(2^mu)] added to one window. An honest challenger disputes the first boundary that differs, so the game is about a step
 that the provider has computed rightly; it must prove that the step's output is the moved one. Everything is real: a .ptau file,
 imported by the command, the tiny model, its generated verifiers, the contracts on a chain.
@@ -21,18 +21,19 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.registration import register_model
 from contracts.protocol.actions import ProveStep
 from contracts.protocol.game import Outcome, Reason, Side
-from contracts.protocol.model import Point, boundary_hash
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
+from contracts.protocol.streams import Point, stream_root
 from contracts.protocol.trace import OwnTrace
 from prover.curve.point_arrays import PointArray
 from prover.curve.srs import SRS
 from prover.curve.srs_cli import app
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
-from prover.model_commitment import ModelCommitment, commit_model, padded_weights
+from prover.model_commitment import ModelCommitment, commit_model
 from prover.program import WINDOW_BITS
 from prover.replay import Replay
+from prover.streams import RESIDUAL
 from tests.contracts.chain_game import Arena
 from tests.contracts.local_chain import LocalChain
 from tests.oracles.ceremony import published_powers, write_ceremony
@@ -42,32 +43,34 @@ from tests.tampering.test_longer_ceremony import papers_degree, papers_template
 from verifier_gen import generate_sources
 
 MU = 18
-MOVED_BOUNDARY = 1
+MOVED_BOUNDARY = 2  # behind the attention of layer 0
 MOVES = {1 << MU: 1}
 _PROMPT = [72, 101, 108, 108, 111]
 
 
 class PointMover(Replay):
-    """The model's own trace, but for one published point in window 0 of b_1."""
+    """The model's own trace, but for one published point in window 0 of the residual stream of b_2."""
 
     def __init__(self, powers: PointArray, strategy: str, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._powers, self._strategy = powers, strategy
 
-    def boundary_points(self, boundary: int) -> list[Point]:
-        points = list(super().boundary_points(boundary))
-        if boundary == MOVED_BOUNDARY:
+    def window_points(self, boundary: int, stream: str = RESIDUAL) -> list[Point]:
+        points = list(super().window_points(boundary, stream))
+        if (boundary, stream) == (MOVED_BOUNDARY, RESIDUAL):
             points[0] = moved(points[0], self._powers, MOVES)
         return points
 
-    def boundary_hash(self, boundary: int) -> bytes:
-        return boundary_hash(self.boundary_points(boundary))
+    def _root(self, boundary: int, number: int) -> bytes:
+        return stream_root(
+            self.stream_points(boundary, number)
+        )  # those of other boundaries say nothing about this one
 
     def prove_step(self, step: int, window: int) -> bytes:
         assert (step + 1, window) == (MOVED_BOUNDARY, 0)
         key = self.system.verifying_key("attention")
         tensors = key.plan.program.witness(
-            {"before": self.padded_window(step, window), **padded_weights(self.model, step)},
+            self.step_tensors(step, window, WINDOW_BITS),
             self.model.layer_parameters(0, "attention"),
             {"window": window},
             WINDOW_BITS,

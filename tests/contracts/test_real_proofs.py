@@ -11,11 +11,11 @@ from eth_hash.auto import keccak
 from contracts.bindings.compiler import protocol_artifacts
 from contracts.bindings.contract import BoundContract
 from contracts.bindings.deployment import ProtocolContracts, deploy_contract, verifier_artifacts
-from contracts.bindings.dispute_game import flat_points
 from contracts.bindings.registration import expected_spec, register_model
 from contracts.protocol.game import ModelRules, Outcome, Reason
-from contracts.protocol.model import Point, boundary_hash
+from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
+from contracts.protocol.streams import Point, boundary_hash, stream_root
 from prover.curve.srs import SRS
 from prover.model.library import load_model
 from prover.model_commitment import commit_model
@@ -39,15 +39,22 @@ class Mistaken:
     def first_unprovable(self) -> tuple[int, int] | None:
         return self._truth.first_unprovable()
 
-    def boundary_points(self, s: int) -> Sequence[Point]:
-        points = list(self._truth.boundary_points(s))
+    def step_kind(self, s: int) -> int:
+        return self._truth.step_kind(s)
+
+    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        points = list(self._truth.stream_points(s, stream))
         if self._wrong_from is not None and s >= self._wrong_from[0]:
             window = self._wrong_from[1]
             points[window:] = [(1, 2)] * (len(points) - window)
         return points
 
+    def stream_roots(self, s: int) -> tuple[bytes, ...]:
+        streams = range(len(self._truth.commitment.chunk_bits))
+        return tuple(stream_root(self.stream_points(s, stream)) for stream in streams)
+
     def boundary_hash(self, s: int) -> bytes:
-        return boundary_hash(self.boundary_points(s))
+        return boundary_hash(self.stream_roots(s))
 
     def argmax(self, position: int) -> int | None:
         return self._truth.argmax(position)
@@ -73,7 +80,8 @@ def arena_and_truth(local_chain: LocalChain, contracts: ProtocolContracts) -> tu
 
 
 @pytest.mark.parametrize(
-    ("kind", "wrong_from"), [("embedding", (0, 2)), ("attention", (1, 2)), ("mlp", (4, 1)), ("head", None)]
+    ("kind", "wrong_from"),
+    [("embedding", (0, 2)), ("keys_values", (1, 2)), ("attention", (2, 2)), ("mlp", (6, 1)), ("head", None)],
 )
 def test_an_honest_provider_proves_every_kind_of_step(
     arena_and_truth: tuple[Arena, Replay], kind: str, wrong_from: tuple[int, int] | None
@@ -84,9 +92,12 @@ def test_an_honest_provider_proves_every_kind_of_step(
     batch = arena.post([ResponseFields.of(_PROMPT, [token], 1, 0)])
     game = arena.play(arena.open(batch, 0), truth, Mistaken(truth, wrong_from, head))
     assert (game.outcome, game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN), kind
+    if wrong_from and kind != "embedding":
+        config = truth.model.config
+        assert (config.schedule[game.range_start].kind, game.window) == (kind, wrong_from[1])
 
 
-@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("step", [3, 4, 5])
 def test_a_real_proof_passes_the_adapter_to_erc_8274(
     arena_and_truth: tuple[Arena, Replay], step: int
 ) -> None:
@@ -95,15 +106,17 @@ def test_a_real_proof_passes_the_adapter_to_erc_8274(
     artifact = protocol_artifacts()["StepProofVerifier"]
     address = deploy_contract(arena.provider, artifact, registry.address, key="adapter")
     adapter = BoundContract(arena.contracts.chain, address, artifact)
-    before, after = truth.boundary_points(step), truth.boundary_points(step + 1)
-    read = before[window : window + 1] if step % 2 else before[: window + 1]
-    inputs = [*([] if step % 2 else [window]), *flat_points(read), *after[window]]
+    access = arena.rules.step_access(truth.step_kind(step))
+    streams = range(3)
+    before, after = ([truth.stream_points(s, stream) for stream in streams] for s in (step, step + 1))
+    inputs = access.statement_inputs(window, before, after)
+    written = 2 * len(access.written)
     key = truth.commitment.step_keys[step]
     evidence = (key, truth.commitment.step_key_path(step), inputs, truth.prove_step(step, window))
     proof = encode(["(bytes,bytes32[],uint256[],bytes)"], [evidence])
     metadata = encode(["bytes32", "uint256"], [arena.model_id, step])
     words = [word.to_bytes(32, "big") for word in inputs]
-    hashes = keccak(b"".join(words[:-2])), keccak(b"".join(words[-2:]))
+    hashes = keccak(b"".join(words[:-written])), keccak(b"".join(words[-written:]))
     assert adapter._read("verify", *hashes, metadata, proof)
     assert not adapter._read("verify", *reversed(hashes), metadata, proof)
     other = (*evidence[:3], bytes([evidence[3][0] ^ 1]) + evidence[3][1:])
@@ -114,6 +127,4 @@ def test_a_real_proof_passes_the_adapter_to_erc_8274(
 
 def test_the_rules_of_a_model_come_from_its_commitment(arena_and_truth: tuple[Arena, Replay]) -> None:
     arena, truth = arena_and_truth
-    assert arena.rules == ModelRules(
-        truth.commitment.step_count, truth.commitment.vocabulary, truth.commitment.end_tokens, 8
-    )
+    assert arena.rules == ModelRules.of(truth.commitment, DEVNET.arity)  # type: ignore[arg-type]

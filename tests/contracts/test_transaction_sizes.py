@@ -14,7 +14,9 @@ import pytest
 
 from contracts.bindings.abi import Interface
 from contracts.bindings.compiler import protocol_artifacts
-from contracts.bindings.dispute_game import StepProof, flat_points
+from contracts.bindings.dispute_game import flat_points
+from contracts.bindings.moves import step_proof
+from contracts.protocol.game import ModelRules
 from contracts.protocol.token_ids import pack_token_ids
 from prover.architectures.gpt2 import Gpt2Config
 from prover.architectures.llama import LlamaConfig
@@ -32,6 +34,7 @@ from prover.transaction_size import (
     check_transactions,
     claim_overrun_bytes,
     prove_step_bytes,
+    reveal_windows_bytes,
 )
 
 NODES_TAKE = 128 * 1024
@@ -40,7 +43,7 @@ LONG = Gpt2Config(
     layers=2, hidden=64, heads=64, feed_forward=64, vocabulary=259, norm_epsilon=1e-5, max_positions=1 << 14
 )
 """Two megabytes of weights. In its last window, 2^25 score digits of each kind are committed to."""
-WIDE = LlamaConfig(
+LLAMA_70B = LlamaConfig(
     layers=80,
     hidden=8192,
     heads=64,
@@ -50,7 +53,16 @@ WIDE = LlamaConfig(
     vocabulary=32_000,
     rope_base=10_000,
     norm_epsilon=1e-5,
-    max_positions=2048,
+    max_positions=1 << 14,
+)
+WIDE = Gpt2Config(
+    layers=80,
+    hidden=8192,
+    heads=64,
+    feed_forward=32_768,
+    vocabulary=50_257,
+    norm_epsilon=1e-5,
+    max_positions=1024,
 )
 
 
@@ -80,8 +92,7 @@ def with_end_tokens(model: IntegerModel, count: int) -> IntegerModel:
 
 def test_a_model_whose_proofs_are_too_long_is_not_committed(srs: SRS) -> None:
     model = IntegerModel.from_float(seeded_model("long", LONG, built_in_model("tiny").tokenizer))
-    key = ProofSystem.shared(LONG, srs).verifying_key("attention")
-    assert prove_step_bytes(key, 4, 1 << 14) > NODES_TAKE
+    assert prove_step_bytes(ProofSystem.shared(LONG, srs), "attention", 1 << 14) > NODES_TAKE
     with pytest.raises(TransactionSizeError, match=r"attention step .* fewer than 16384 positions"):
         commit_model(model, srs, cache_dir=None)
 
@@ -94,7 +105,11 @@ def test_a_model_with_very_many_end_tokens_is_not_committed(srs: SRS, encode: Ca
         commit_model(model, srs, cache_dir=None)
 
 
-def test_a_wide_model_needs_larger_chunks(srs: SRS) -> None:
+def test_a_wide_model_in_tiles_fits(srs: SRS) -> None:
+    check_transactions(ProofSystem.shared(LLAMA_70B, srs), (2,))
+
+
+def test_a_wide_model_whose_steps_are_whole_needs_larger_chunks(srs: SRS) -> None:
     """Nothing of it is run or committed to find out."""
     with pytest.raises(TransactionSizeError, match=r"mlp step .* larger --mu than 18"):
         check_transactions(ProofSystem.shared(WIDE, srs), (2,))
@@ -105,18 +120,22 @@ def test_sizes_are_those_of_the_moves(srs: SRS, encode: Callable[..., bytes]) ->
     model = load_model("tiny")
     commitment = commit_model(model, srs, cache_dir=None)
     replay = Replay(model, commitment, srs, [(7 * i) % 256 for i in range(70)], [5])
-    for step in (0, 1):
-        path = commitment.step_key_path(step)
-        assert len(path) == ceil(log2(commitment.step_count))
-        proof = StepProof(
-            flat_points(replay.boundary_points(step)),
-            flat_points(replay.boundary_points(step + 1)),
-            commitment.step_keys[step],
-            path,
-            replay.prove_step(step, 2),
-        )
-        key = replay.system.verifying_key("mlp" if step else "attention")
-        assert len(encode("proveStep", 1, proof)) == prove_step_bytes(key, commitment.step_count, 70)
+    rules, system = ModelRules.of(commitment, 8), replay.system
+    for kind in model.config.kinds:
+        for layer, window in ((0, 2), (1, 2)):
+            step = model.config.number_of(kind, layer)
+            proof = step_proof(rules, replay, commitment, step, window)
+            assert len(proof.key_path) <= ceil(log2(commitment.step_count))
+            sent = len(encode("proveStep", 1, proof))
+            assert (
+                sent <= prove_step_bytes(system, kind, 70) <= sent + 12 * 32
+            )  # where paths are shorter than the longest
+        written = [
+            replay.stream_points(step + 1, s) for s in rules.step_access(commitment.kind(step)).written
+        ]
+        roots = replay.stream_roots(step), replay.stream_roots(step + 1)
+        revealed = encode("revealWindows", 1, 0, *roots, [flat_points(points) for points in written])
+        assert len(revealed) == reveal_windows_bytes(system, kind, 70)
     for output, ends in ((70, 2), (1, 0), (17, 40)):
         claim = encode("claimOverrun", 1, pack_token_ids([9] * output), list(range(ends)), 0)
         assert len(claim) == claim_overrun_bytes(output, ends)
