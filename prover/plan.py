@@ -274,8 +274,8 @@ class Plan:
         return self.output_bits(output) == chunk_bits
 
     def short_outputs(self, chunk_bits: int) -> tuple[Evaluation, ...]:
-        """The outputs that do not fill their chunks."""
-        return tuple(output for output in self.outputs if not self.fills_chunk(output, chunk_bits))
+        """The outputs that are shorter than a chunk."""
+        return tuple(output for output in self.outputs if self.output_bits(output) < chunk_bits)
 
     def _send(self, output: Evaluation) -> None:
         """Every evaluation that is sent has a claim, and a power of eta, of its own."""

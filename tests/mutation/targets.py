@@ -71,7 +71,7 @@ TARGETS: dict[str, Target] = {
             Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
             Scope(
                 ("prover/plan.py",),
-                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|output|output_bits|fills_chunk|_send_output|weight_chunks)",
+                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|weight_chunks|constant_chunks)",
             ),
             Scope(("prover/embedding.py",), without="prove_embedding"),
             Scope(("prover/statement.py",), without="weight_table|commit_step_key|boundary_chunks"),

@@ -28,6 +28,7 @@ GOLDEN = _ROOT / "tests" / "golden" / "fiat_shamir.json"
 PAGE = _ROOT / "docs" / "fiat_shamir.md"
 CASES = {
     "mlp": ("mlp", 0, "MLP of a layer"),
+    "keys_values": ("keys_values", 1, "Keys and values of a layer, window 1"),
     "attention_first_window": ("attention", 0, "Attention of a layer, window 0"),
     "attention": ("attention", 1, "Attention of a layer, window 1"),
     "head": ("head", 0, "One comparison of the head"),
@@ -117,10 +118,10 @@ def absorbed(recorded: Recorded) -> dict[str, list[tuple[str, int]]]:
 def _of_step(key: VerifyingKey, proven: Proven) -> dict[str, list[tuple[str, int]]]:
     plan, names = key.plan, key.plan.program.public_scalars
     publics = dict(zip(names, proven.inputs[: len(names)], strict=True))
-    context_bits = 5 + int(publics.get("window", 0)).bit_length()
-    chunks = input_chunks(plan.program, publics)
+    context_bits = 5 + (publics["window"].bit_length() if plan.program.has_context else 0)
+    chunks = input_chunks(plan, publics, key.chunk_bits)
     several = Counter(tensor for tensor, _ in chunks)
-    inputs = [(f"{name} window {i}" if several[name] > 1 else name, 2) for name, i in chunks]
+    inputs = [(f"{name} chunk {i}" if several[name] > 1 else name, 2) for name, i in chunks]
     return {
         "statement": [
             ("verifying key digest", 1),

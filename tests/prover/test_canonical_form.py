@@ -143,7 +143,7 @@ def _changes(thing: Any) -> Iterator[Any]:
         case tables.BeyondWindow():
             yield replace(thing, reach=thing.reach + 32)
         case Tensor():
-            for field in ("name", "axes", "kind"):
+            for field in ("name", "axes", "kind", "placed"):
                 yield from (replace(thing, **{field: other}) for other in _changes(getattr(thing, field)))
             yield replace(thing, closed_form=tables.NonZero() if thing.closed_form is None else None)
             if thing.closed_form is not None:
@@ -169,7 +169,10 @@ def _assert_every_part_counts(family: str, kind: str, stride: int = 1) -> int:
     of_plan["tensors"] = tuple(whole.tensors.values())
     of_program = {
         name: getattr(whole.program, name)
-        for name in ("name", "relations", "tables", "inputs", "public_scalars", "parameters", "real_sizes")
+        for name in (
+            *("name", "relations", "tables", "inputs", "public_scalars", "reads", "writes", "resets"),
+            *("parameters", "real_sizes"),
+        )
     }
     constants = tuple((tensor.name, (1, 2)) for tensor in whole.constants)
 

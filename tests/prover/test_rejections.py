@@ -16,7 +16,7 @@ from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS
 from prover.program import LARGEST_SHIFT
 from prover.proof import ProofShape, check_opening
-from prover.statement import Statement, StepKey, VerifyingKey
+from prover.statement import LARGEST_TABLE_BITS, Statement, StepKey, VerifyingKey
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.golden_proofs import golden
@@ -77,9 +77,8 @@ def test_public_integers_at_their_limits_are_another_statement(publics: Mapping[
 def test_the_last_window_is_a_statement() -> None:
     """Another one than the proof is about."""
     key, statement, proof = _kept("attention of window 2")
-    inputs = (*statement.inputs[:1] * WINDOWS, statement.inputs[-1])
     with pytest.raises(ProofRejectedError):
-        verify(key, replace(statement, publics={"window": WINDOWS - 1}, inputs=inputs), proof)
+        verify(key, replace(statement, publics={"window": WINDOWS - 1}), proof)
 
 
 @pytest.mark.parametrize("name", ["mlp", "head", "attention of window 0", "attention of window 2"])
@@ -148,12 +147,19 @@ def test_a_step_key_is_decoded_strictly() -> None:
 # --- verifying keys -----------------------------------------------------------------------------------------
 
 
-def test_a_table_must_fit_the_srs() -> None:
-    """A table with as many entries as the SRS has powers still does."""
+def test_a_table_has_as_many_commitments_as_chunks() -> None:
     program = replace(SMALL, activation_bits=12).programs["mlp"]
-    assert VerifyingKey.create(program, SRS.devnet(12)).chunk_bits == 12
-    with pytest.raises(BadInputError, match=r"activation_second has 2\^12 entries"):
-        VerifyingKey.create(program, SRS.devnet(10))
+    for mu, chunks in ((12, 1), (10, 4)):
+        names = [name for name, _ in VerifyingKey.create(program, SRS.devnet(mu)).constants]
+        assert names == ["activation_second"] * chunks
+
+
+def test_a_table_of_a_hostile_shape_is_refused_before_it_is_made() -> None:
+    """2^22 entries of a rotary table."""
+    program = replace(SMALL, head_size=128, max_positions=1 << 15).programs["keys_values"]
+    assert LARGEST_TABLE_BITS == 21
+    with pytest.raises(BadInputError, match=r"cosine has 2\^22 entries.*take fewer positions"):
+        VerifyingKey.create(program, SRS.devnet(18))
 
 
 def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
@@ -171,10 +177,14 @@ def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
         replace(key, constants=(("activation_second", (1, 2)),)).digest,
         digest(name="mlp2"),
         digest(real_sizes={**program.real_sizes, "hidden": 41}),
-        digest(public_scalars=("row",)),
+        digest(public_scalars={"row": 32}),
+        digest(public_scalars={"row": 31}),
+        digest(writes={}),
+        digest(reads={"normalised": "before"}),
+        digest(resets=("sum",)),
         digest(own_axes={**program.own_axes, "spare": program.own_axes["row"]}),
     }
-    assert len(digests) == 7
+    assert len(digests) == 11
 
 
 # --- embeddings ---------------------------------------------------------------------------------------------

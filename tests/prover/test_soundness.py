@@ -48,7 +48,7 @@ def _of(kind: str, context_bits: int) -> Soundness:
 
 @pytest.mark.parametrize(
     ("kind", "context_bits"),
-    [("mlp", 5), ("attention", 5), ("attention", 11), ("head", 5), ("embedding", 5)],
+    [("keys_values", 5), ("attention", 5), ("attention", 11), ("mlp", 5), ("head", 5), ("embedding", 5)],
 )
 def test_the_real_model_keeps_the_promise(kind: str, context_bits: int) -> None:
     soundness = _of(kind, context_bits)
@@ -79,6 +79,11 @@ def test_terms_of_degree_are_those_of_the_largest_ceremony() -> None:
     plan = Plan(SMOLLM2_135M.programs["mlp"])
     assert terms["eta, q"] == len(plan.sent) + 1 + 18 + 9 + 1
     assert terms["rho, r"] == 18
+    keys = Plan(SMOLLM2_135M.programs["keys_values"])
+    terms = {term.name.split(":")[0]: term.roots for term in _of("keys_values", 5).terms}
+    assert terms["eta"] == len(keys.sent) + 2
+    assert terms["eta, q"] == 2 * (len(keys.sent) + 2 + 18 + 9 + 1)
+    assert terms["rho, r"] == 2 * 18
     (embedding, _) = _of("embedding", 5).terms
     assert embedding.roots == published - 1 + 31 * 2**10
 
@@ -141,7 +146,10 @@ def test_verify_explains(tmp_path: Path) -> None:
 
 def test_the_figures_in_the_security_page_are_current() -> None:
     page = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
-    columns = [_of("mlp", 5), _of("attention", 5), _of("attention", 11), _of("head", 5)]
+    columns = [
+        _of(kind, t)
+        for kind, t in (("mlp", 5), ("keys_values", 5), ("attention", 5), ("attention", 11), ("head", 5))
+    ]
     found = [{term.name: f"{term.log10:.1f}" for term in soundness.terms} for soundness in columns]
     for name in found[0]:  # an MLP step has every term; a head has no output
         assert (

@@ -14,7 +14,7 @@ from prover.tables import exponential_table
 
 from .case import Case
 
-ATTEND, OUTPUT = 6, 7
+ROTARY, ATTEND, OUTPUT = 2, 3, 4
 """Operators of an attention step."""
 
 
@@ -43,39 +43,51 @@ def wrong_rotary_position(case: Case) -> None:
     """Queries rotated as if they stood one window later."""
     program = case.program
     operators = list(program.operators)
-    query = operators[4]
+    query = operators[ROTARY]
     window = query.position[0]
     later = FixedBits(case.window + 1, window.width)
-    operators[4] = replace(query, position=(later, *query.position[1:]))
+    operators[ROTARY] = replace(query, position=(later, *query.position[1:]))
     case.compute(1, program=replace(program, operators=tuple(operators)))
     case.claim_output()
 
 
-def keys_at_another_position(case: Case) -> None:
-    """Keys rotated as if they stood further on; queries stay where they are."""
-    program = case.program
-    operators = list(program.operators)
-    index = next(
-        i for i, operator in enumerate(operators) if getattr(operator, "output", "") == "rotated_key"
-    )
-    fixed, along = operators[index].position
-    operators[index] = replace(operators[index], position=(replace(fixed, value=1), along))
-    case.compute(index, program=replace(program, operators=tuple(operators)))
+def keys_and_values_exchanged(case: Case) -> None:
+    """What both sides agreed on as keys is said to be the values, and the other way round."""
+    _, keys, values, _ = case.statement.inputs
+    case.claim_points(1, (values, keys))
+
+
+def values_for_keys(case: Case) -> None:
+    """The same in the computation: what follows from it is claimed."""
+    tensors = case.tensors
+    tensors["keys"], tensors["values"] = tensors["values"], tensors["keys"]
+    case.compute(ATTEND)
     case.claim_output()
 
 
-def windows_swapped(case: Case) -> None:
-    """The agreed windows in another order."""
-    first, second, *rest = case.statement.inputs
-    case.statement = replace(case.statement, inputs=(second, first, *rest))
+def keys_of_the_windows_before(case: Case) -> None:
+    """Without the keys and values of the window itself, as they were before it was written."""
+    for name in ("keys", "values"):
+        case.tensors[name][32 * case.window :] = 0
+    case.compute(ATTEND)
+    case.claim_output()
+
+
+def windows_of_keys_exchanged(case: Case) -> None:
+    """Keys of window 0 where those of window 1 were, and the other way round; their commitment is of the same entries."""
+    keys = case.tensors["keys"]
+    keys[:32], keys[32:64] = keys[32:64].copy(), keys[:32].copy()
+    case.compute(ATTEND)
+    case.claim_output()
 
 
 def rows_beyond_the_window(case: Case) -> None:
     """Rows after the statement's own window carry data and are seen."""
     rows = 32 * (case.window + 1)
-    case.tensors["before"][rows:, :24] = 12_345
+    for name in ("keys", "values"):
+        case.tensors[name][rows:] = 12_345
     case.tensors["causal_mask"][:, rows:] = 0
-    case.compute()
+    case.compute(ATTEND)
     case.claim_output()
 
 
@@ -90,7 +102,7 @@ def _from_weights(case: Case) -> None:
     """Everything after the attention weights, from the weights that are there."""
     attend, tensors = case.program.operators[ATTEND], case.tensors
     total = tensors["weight"].sum(axis=-1)
-    mixed = np.einsum("ghtu,ugc->ghtc", tensors["weight"], tensors["value"])
+    mixed = np.einsum("ghtu,ugc->ghtc", tensors["weight"], tensors["values"])
     numerator = 2 * mixed + total[..., None]
     tensors["weight_sum"] = total
     tensors["attended"] = numerator // (2 * total[..., None])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prover.argument.commitment import commit_chunks
+from prover.argument.commitment import Point, commit_chunks
 from prover.field.arrays import MODULUS
 from prover.program import Program, WitnessContext
-from prover.statement import Statement, StepKey, VerifyingKey
+from prover.statement import Statement, StepKey, VerifyingKey, boundary_chunks, input_chunks
 
 from ..prover.statements import public_statement, srs
 
@@ -57,14 +58,25 @@ class Case:
             operator.witness(context)
 
     def claim_output(self) -> None:
-        """Make the statement speak of the output that is in `tensors`."""
-        self.claim_input(len(self.statement.inputs) - 1, self.tensors["after"])
+        """Make the statement speak of the outputs that are in `tensors`."""
+        for tensor in self.program.written:
+            self.claim_input(tensor.name)
 
-    def claim_input(self, index: int, values: np.ndarray) -> None:
-        point = commit_chunks(srs().g1, [values.reshape(-1)])[0]
-        inputs = list(self.statement.inputs)
-        inputs[index] = point
-        self.statement = replace(self.statement, inputs=tuple(inputs))
+    def claim_input(self, name: str, window: int | None = None) -> None:
+        """Make the statement speak of what `tensors` holds of an input, in the place of another window if one is given."""
+        plan, mu = self.key.plan, self.key.chunk_bits
+        publics = {**self.statement.publics, **({} if window is None else {"window": window})}
+        chunks = boundary_chunks(plan, plan.tensors[name], self.tensors[name], publics, mu)
+        points = commit_chunks(srs().g1, chunks)
+        first = [tensor for tensor, _ in input_chunks(plan, self.statement.publics, mu)].index(name)
+        self.claim_points(first, points)
+
+    def claim_points(self, first: int, points: Sequence[Point]) -> None:
+        """Other commitments among the inputs."""
+        inputs = self.statement.inputs
+        changed = (*inputs[:first], *points, *inputs[first + len(points) :])
+        assert len(changed) == len(inputs)
+        self.statement = replace(self.statement, inputs=changed)
 
     @property
     def window(self) -> int:

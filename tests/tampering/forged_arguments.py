@@ -50,16 +50,17 @@ class ChunkForger(MaliciousProver):
 class WindowStretcher(ChunkForger):
     """Claims an output window that has one coefficient more than a window has entries."""
 
-    def __init__(self, case: Case, srs: Any) -> None:
+    def __init__(self, case: Case, srs: Any, output: str) -> None:
         super().__init__(case, srs, lambda phase, chunks, keys: None)
+        self._output = output
 
     def _again(self) -> WindowStretcher:
-        return WindowStretcher(self._case, self.srs)
+        return WindowStretcher(self._case, self.srs, self._output)
 
     def _public_chunks(self) -> None:
         super()._public_chunks()
-        self.chunks["after", 0] = stretched(self.chunks["after", 0], 0)
-        self.forged.add(("after", 0))
+        self.chunks[self._output, 0] = stretched(self.chunks[self._output, 0], 0)
+        self.forged.add((self._output, 0))
 
 
 def stretched(chunk: np.ndarray, further: int) -> np.ndarray:

@@ -17,7 +17,8 @@ from prover.tables import activation_table
 from .attention_lies import (
     digit_outside_its_half,
     forgets_the_first_position,
-    keys_at_another_position,
+    keys_and_values_exchanged,
+    keys_of_the_windows_before,
     mask_of_another_window,
     max_in_halves,
     max_not_attained,
@@ -30,12 +31,14 @@ from .attention_lies import (
     rows_beyond_the_window,
     saturation_flag_flipped,
     sees_the_future,
+    values_for_keys,
     weight_of_another_distance,
     weight_outside_the_table,
-    windows_swapped,
+    windows_of_keys_exchanged,
     wrong_rotary_position,
 )
 from .case import Case, Tensors, solve_linear
+from .keys_values_lies import KEYS_VALUES
 
 __all__ = [
     "LIES",
@@ -76,9 +79,9 @@ def data_in_a_padded_channel(case: Case) -> None:
 
 def wrong_weight(case: Case) -> None:
     """One weight differs from the step key's; everything else follows from it."""
-    name, first = ("w_up", GATE) if case.program.name == "mlp" else ("w_value", 1)
+    name = {"mlp": "w_up", "attention": "w_query", "keys_values": "w_value"}[case.program.name]
     case.tensors[name].reshape(-1)[:4] += 9_000
-    case.compute(first)
+    case.compute(1)
     case.claim_output()
 
 
@@ -90,12 +93,12 @@ def key_of_another_layer(case: Case) -> None:
 def rows_of_another_input(case: Case) -> None:
     """The computation on other rows than those that both sides agreed on."""
     other = Case.true(case.program.name, case.window, seed=2)
-    case.statement = replace(case.statement, inputs=(*other.statement.inputs[:-1], case.statement.inputs[-1]))
+    case.claim_points(0, other.statement.inputs[: -len(case.program.written)])
 
 
 def wrong_shift(case: Case) -> None:
     """Requantised with another shift than the step key's."""
-    name = "up_shift" if case.program.name == "mlp" else "value_shift"
+    name = {"mlp": "up_shift", "attention": "query_shift", "keys_values": "value_shift"}[case.program.name]
     case.compute(1, parameters={**case.parameters, name: case.parameters[name] - 1})
     case.claim_output()
 
@@ -222,7 +225,7 @@ def another_row_of_the_window(case: Case) -> None:
     """Row 6 is the negative of row 5, so that exactly one of them prefers the chosen token: the other one."""
     window = case.tensors["window"]
     window[6] = -window[5]
-    case.claim_input(2, window)
+    case.claim_input("window")
     _exchange_tokens(case)
     case.compute(publics={**case.statement.publics, "row": 6})
 
@@ -251,7 +254,8 @@ ATTENTION = (
     sees_the_future,
     forgets_the_first_position,
     wrong_rotary_position,
-    keys_at_another_position,
+    keys_and_values_exchanged,
+    values_for_keys,
     padded_head_speaks,
     digit_outside_its_half,
     saturation_flag_flipped,
@@ -268,8 +272,15 @@ LAST_WINDOW = 7
 LIES = [
     *(("mlp", 0, lie) for lie in MLP),
     *(("attention", 0, lie) for lie in (*ANY, *ATTENTION)),
-    *(("attention", 1, lie) for lie in (mask_of_another_window, windows_swapped)),
+    *(
+        ("attention", 1, lie)
+        for lie in (mask_of_another_window, windows_of_keys_exchanged, keys_of_the_windows_before)
+    ),
     ("attention", 2, rows_beyond_the_window),
+    *(
+        ("keys_values", 2, lie)
+        for lie in (*KEYS_VALUES, wrong_weight, key_of_another_layer, rows_of_another_input)
+    ),
     *(("head", 0, lie) for lie in HEAD),
 ]
 MORE_LIES = [
@@ -279,6 +290,7 @@ MORE_LIES = [
         for lie in (weight_outside_the_table, max_without_a_selector, max_in_halves, wrong_shift, wrong_root)
     ),
     *(("attention", 1, lie) for lie in (*ANY, *ATTENTION)),
+    *(("keys_values", window, lie) for window in (1, 6) for lie in (*KEYS_VALUES, wrong_shift, wrong_root)),
     *(("attention", LAST_WINDOW, lie) for lie in (wrong_output, sees_the_future, max_not_attained)),
 ]
 """For the long tests: variations, and the same lies about other statements."""

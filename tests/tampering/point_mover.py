@@ -27,8 +27,6 @@ from prover.statement import Statement, VerifyingKey
 
 from .long_opening import open_longer
 
-OUTPUT = ("after", 0)
-
 
 def moved(point: Point, powers: PointArray, moves: Mapping[int, int]) -> Point:
     """The commitment plus sum moves[i] [tau^i]."""
@@ -44,8 +42,9 @@ def prove_moved(
     tensors: Mapping[str, np.ndarray],
     moves: Mapping[int, int],
     strategy: str,
+    output: str = "after",
 ) -> Proof:
-    """Prove a statement whose output is `moved`; the tensors are those of the true one.
+    """Prove a statement one of whose outputs is `moved`; the tensors are those of the true one.
 
     powers: all that were published of the SRS's tau.
     """
@@ -54,7 +53,7 @@ def prove_moved(
     def reduction(claims: Any, *rest: Any) -> Any:
         nonlocal factor
         result = prove_reduction(claims, *rest)
-        factor = chunk_coefficients(claims, result[0].point)[OUTPUT]
+        factor = chunk_coefficients(claims, result[0].point)[output, 0]
         return result
 
     def opening(

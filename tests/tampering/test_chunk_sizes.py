@@ -84,7 +84,7 @@ def test_of_a_window_longer_than_a_chunk_a_part_is_proven(monkeypatch: pytest.Mo
     halved = case.witness()
     assert (halved["after"][16:] != whole["after"][16:]).any()
     monkeypatch.setattr(
-        prover.prove, "boundary_chunks", lambda _, values, __: [values.reshape(-1)[: 1 << mu]]
+        prover.prove, "boundary_chunks", lambda _, __, values, *___: [values.reshape(-1)[: 1 << mu]]
     )
     statement = Statement(commit_step_key(plan, srs, case.parameters, case.tensors), {}, inputs)
     verify(key, statement, prove(key, srs, statement, halved).encode())
@@ -111,7 +111,8 @@ def test_no_step_key_has_a_window_longer_than_a_chunk(kind: str) -> None:
 def test_no_step_key_has_more_coordinates_beyond_the_output_than_challenges() -> None:
     tiny = replace(SMALL, hidden=2, heads=1, kv_heads=1, head_size=2, feed_forward=2)
     program = tiny.programs["mlp"]
-    assert (Plan(program).variables(5), Plan(program).output_bits) == (18, 6)
+    plan = Plan(program)
+    assert (plan.variables(5), [plan.output_bits(output) for output in plan.outputs]) == (18, [6])
     with pytest.raises(ChunkSizeError, match=r"at most 2\^24 powers"):
         VerifyingKey.create(program, _without_powers(26))
 

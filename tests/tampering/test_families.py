@@ -17,7 +17,12 @@ from ..prover.statements import srs
 from .malicious_prover import MaliciousProver
 
 WORD = 32
-STATEMENTS = [("gpt2", "head", 0), ("gpt2", "mlp", 0), ("gpt2", "attention", 1), ("gemma3", "attention", 1)]
+STATEMENTS = [
+    ("gpt2", "head", 0),
+    ("gpt2", "mlp", 0),
+    *((family, kind, 1) for family in ("gpt2", "gemma3") for kind in ("keys_values", "attention")),
+    ("gpt2", "positions", 1),
+]
 LONG = pytest.mark.long
 
 
@@ -66,7 +71,9 @@ FORGERIES = [
     ("gpt2", "head", 0, "normalised_variance"),
     *(("gpt2", "mlp", 0, name) for name in ("normalised_sum", "normalised_variance", "normalised", "up")),
     ("gpt2", "attention", 1, "normalised_sum"),
-    *(("olmo2", "attention", 1, name) for name in ("query_mean_square", "raw_key", "key_root")),
+    *(("olmo2", "keys_values", 1, name) for name in ("raw_key", "key_root", "key_mean_square")),
+    ("olmo2", "attention", 1, "query_mean_square"),
+    ("gpt2", "positions", 1, "after_high"),
     ("smollm3", "attention", 1, "rotated_query"),
     ("llama-local", "attention", 2, "saturated"),
     *(
@@ -74,13 +81,12 @@ FORGERIES = [
         for name in (
             "raw_query",
             "query_root",
-            "key",
-            "rotated_key",
             "projected",
             "summand_root",
             "max_selector",
         )
     ),
+    *(("gemma3", "keys_values", 1, name) for name in ("key", "key_root", "values_high", "keys_remainder")),
 ]
 
 

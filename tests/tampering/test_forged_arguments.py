@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import prover.argument.mercury
-from prover.argument.commitment import commit_field
+from prover.argument.commitment import commit_chunks, commit_field
 from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
 from prover.argument.multilinear import evaluate
 from prover.argument.transcript import Transcript
@@ -54,13 +54,16 @@ def test_what_lies_behind_the_last_tensor_of_a_witness_chunk_proves_nothing_else
     assert len(forger.forged) == 1
 
 
-@pytest.mark.parametrize("kind", ["mlp", "attention"])
-def test_an_output_window_has_one_commitment(verifier_of: Verifiers, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [("mlp", "after"), ("attention", "after"), ("keys_values", "keys"), ("keys_values", "values")],
+)
+def test_an_output_window_has_one_commitment(verifier_of: Verifiers, kind: str, output: str) -> None:
     """A window with data beyond its entries would be a second commitment to the same activations."""
     case = Case.true(kind)
-    values = case.tensors["after"].reshape(-1)
-    case.claim_input(len(case.statement.inputs) - 1, stretched(values, 0))
-    _assert_rejected(WindowStretcher(case, srs()), case, verifier_of)
+    index = [tensor.name for tensor in case.program.inputs].index(output)
+    case.claim_points(index, commit_chunks(srs().g1, [stretched(case.tensors[output].reshape(-1), 0)]))
+    _assert_rejected(WindowStretcher(case, srs(), output), case, verifier_of)
 
 
 @pytest.mark.parametrize("phase", [1, 2])

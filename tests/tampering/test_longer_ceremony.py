@@ -17,7 +17,7 @@ import prover.argument.mercury
 import verifier_gen.generator
 from contracts.bindings.compiler import compile_sources
 from prover.architectures.llama import LlamaConfig
-from prover.argument.commitment import commit_chunks, commit_field
+from prover.argument.commitment import commit_field
 from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
 from prover.argument.multilinear import evaluate
 from prover.argument.transcript import Transcript
@@ -27,13 +27,13 @@ from prover.errors import ProofRejectedError
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
-from prover.statement import Statement, VerifyingKey, commit_step_key
+from prover.statement import Statement, VerifyingKey, commit_step_key, input_chunks
 from tests.verifier_gen.evm import Evm, Verifier
-from tests.verifier_gen.golden_proofs import WIDE
+from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS, WIDE
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import step_verifier
 
-from ..prover.operators.random_layers import random_statement
+from ..prover.operators.random_layers import input_points, random_statement
 from ..prover.statements import public_statement, srs
 from .claims import StepClaim, contract_rejects
 from .long_opening import PAPER, STRATEGIES, open_longer
@@ -162,16 +162,21 @@ class Step:
     statement: Statement
     tensors: Mapping[str, np.ndarray]
 
-    def lie(self, moves: Mapping[int, int], strategy: str) -> StepClaim:
+    def lie(self, moves: Mapping[int, int], strategy: str, output: str = "after") -> StepClaim:
         """Another commitment for the same output, and what is said to prove it."""
-        *inputs, after = self.statement.inputs
-        lie = replace(self.statement, inputs=(*inputs, moved(after, self.powers, moves)))
-        proof = prove_moved(self.key, self.srs, self.powers, lie, self.tensors, moves, strategy)
+        inputs = list(self.statement.inputs)
+        names = [name for name, _ in input_chunks(self.key.plan, self.statement.publics, self.srs.mu)]
+        index = len(names) - 1 - names[::-1].index(output)
+        inputs[index] = moved(inputs[index], self.powers, moves)
+        lie = replace(self.statement, inputs=tuple(inputs))
+        proof = prove_moved(self.key, self.srs, self.powers, lie, self.tensors, moves, strategy, output)
         return StepClaim(lie, proof)
 
 
 FULL = replace(WIDE, hidden=260, feed_forward=40)
 """Its window of 2^14 entries fills a chunk."""
+FULL_KEYS = replace(SEVERAL_CHUNKS, heads=32, kv_heads=32)
+"""So does its window of keys, which has one place."""
 
 
 @cache
@@ -186,17 +191,18 @@ def _step(kind: str, window: int = 0) -> Step:
 
 
 @cache
-def _small(config: LlamaConfig) -> Step:
-    """An MLP step in chunks of 2^14."""
-    case = random_statement("mlp", config=config)
-    case.tensors["w_gate"] //= 4  # into the small activation table
+def _small(config: LlamaConfig, kind: str = "mlp", window: int = 0) -> Step:
+    """A step in chunks of 2^14."""
+    case = random_statement(kind, window, config=config)
+    if kind == "mlp":
+        case.tensors["w_gate"] //= 4  # into the small activation table
     ceremony = _ceremony(14)
     small = ceremony.truncated(14)
     key = VerifyingKey.create(case.program, small)
     tensors = case.witness()
-    points = commit_chunks(small.g1, [tensors[name].reshape(-1) for name in ("before", "after")])
+    points = input_points(key.plan, small, tensors, case.publics)
     step_key = commit_step_key(key.plan, small, case.parameters, case.tensors)
-    return Step(key, small, ceremony.g1, Statement(step_key, {}, tuple(points)), tensors)
+    return Step(key, small, ceremony.g1, Statement(step_key, case.publics, points), tensors)
 
 
 def _both_reject(step: Step, verifier: Verifier, claim: StepClaim) -> None:
@@ -231,6 +237,54 @@ def test_an_output_commitment_is_unique(evm: Evm, config: LlamaConfig) -> None:
     one, several = _moves(14)
     for moves, strategy in ((several, "long h"), *((one, strategy) for strategy in STRATEGIES)):
         _both_reject(step, verifier, step.lie(moves, strategy))
+
+
+STREAMS = pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        (SEVERAL_CHUNKS, 3),
+        (SEVERAL_CHUNKS, 4),
+        (FULL_KEYS, 1),
+        pytest.param(SEVERAL_CHUNKS, 0, marks=pytest.mark.long),
+        pytest.param(SEVERAL_CHUNKS, 1, marks=pytest.mark.long),
+    ],
+    ids=["last of a chunk", "first of the next", "a whole chunk", "first of all", "between"],
+)
+
+
+@STREAMS
+def test_commitments_of_keys_and_values_are_unique(evm: Evm, config: LlamaConfig, window: int) -> None:
+    step = _small(config, "keys_values", window)
+    verifier = _deployed(evm, step.key)
+    one, several = _moves(14)
+    for output in ("keys", "values"):
+        _both_accept(step, verifier, step.lie({}, "long h", output))
+        for moves, strategy in ((several, "long h"), *((one, strategy) for strategy in STRATEGIES)):
+            _both_reject(step, verifier, step.lie(moves, strategy, output))
+
+
+@STREAMS
+def test_a_written_window_holds_nothing_outside_its_place(evm: Evm, config: LlamaConfig, window: int) -> None:
+    """Every other place of its chunk, first and last entry, and the next chunk, by published powers: the sum of a chunk's
+    windows would hold it."""
+    step = _small(config, "keys_values", window)
+    verifier, plan = _deployed(evm, step.key), step.key.plan
+    for output in ("keys", "values"):
+        size = 1 << plan.window_bits(plan.tensors[output])
+        place = plan.place(plan.tensors[output], step.statement.publics, 14)
+        ends = (
+            entry
+            for other in range((1 << 14) // size + 1)
+            for entry in (other * size, (other + 1) * size - 1)
+        )
+        outside = [entry for entry in ends if entry // size != place]
+        assert outside
+        for entry in outside:
+            claim = step.lie({entry: 3}, "long h", output)
+            with pytest.raises(ProofRejectedError):
+                claim.verify(step.key)
+        assert contract_rejects(verifier, step.lie({outside[0]: 3}, "long h", output))
+        assert contract_rejects(verifier, step.lie({outside[-2]: -1}, "long h", output))
 
 
 @pytest.mark.parametrize("config", [WIDE, FULL], ids=["half of a chunk", "a whole chunk"])
@@ -271,6 +325,11 @@ def test_with_the_papers_d_they_are_not(evm: Evm, paper: None, kind: str, window
 def test_an_output_that_fills_its_chunk_has_a_power_of_eta_of_its_own() -> None:
     """It is sent; in larger chunks it need not be, because the claim about what lies behind it has one."""
     plan = _small(FULL).key.plan
-    assert plan.fills_chunk(14) and plan.output in plan.sent and plan.output not in plan.opened
+    (output,) = plan.outputs
+    assert plan.fills_chunk(output, 14) and output in plan.sent and output not in plan.opened
     larger = Plan(plan.program, chunk_bits=16)
-    assert larger.output in larger.opened and larger.output not in larger.sent
+    assert output in larger.opened and output not in larger.sent
+    keys = _small(FULL_KEYS, "keys_values", 1).key.plan
+    assert len(keys.outputs) == 2 and set(keys.outputs) <= set(keys.sent) and not keys.short_outputs(14)
+    shorter = Plan(keys.program, chunk_bits=16)
+    assert shorter.short_outputs(16) == shorter.outputs == keys.outputs

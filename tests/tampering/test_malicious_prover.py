@@ -48,7 +48,7 @@ def _both_reject(case: Case, proof: Proof, verifier_of: Verifiers) -> None:
     assert contract_rejects(verifier_of(case.program.name), StepClaim(case.statement, proof))
 
 
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 2), ("head", 0)])
+@pytest.mark.parametrize(("kind", "window"), [("keys_values", 2), ("attention", 2), ("mlp", 0), ("head", 0)])
 def test_the_malicious_prover_proves_what_is_true(kind: str, window: int) -> None:
     """The control: without a lie there is nothing to repair, and the same machinery is accepted."""
     case = Case.true(kind, window)

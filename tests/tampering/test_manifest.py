@@ -19,8 +19,12 @@ from .manifest import Nature, UnlistedField, changes, leaves, once_each, other_l
 
 Verifiers = Callable[[str], Verifier]
 
-KINDS = [("mlp", 0), ("attention", 1), ("head", 0), ("embedding", 0)]
-LONG = [pytest.param("attention", window, marks=pytest.mark.long) for window in (0, 3)]
+KINDS = [("keys_values", 1), ("attention", 1), ("mlp", 0), ("head", 0), ("embedding", 0)]
+LONG = [
+    pytest.param(kind, window, marks=pytest.mark.long)
+    for window in (0, 3)
+    for kind in ("keys_values", "attention")
+]
 WORD = 32
 
 

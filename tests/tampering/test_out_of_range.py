@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from prover.argument.commitment import commit_chunks
 from prover.check import check
 from prover.errors import ProofRejectedError
 from prover.program import OutOfRange
-from prover.statement import Statement, boundary_chunks, commit_step_key
+from prover.statement import Statement, commit_step_key
 from prover.verify import verify
 from tests.prover.architectures.test_programs import run
-from tests.prover.operators.random_layers import SMALL, random_statement
+from tests.prover.operators.random_layers import SMALL, input_points, random_statement
 from tests.prover.statements import srs, verifying_key
 from tests.verifier_gen.evm import Verifier
 
@@ -22,37 +21,34 @@ from .claims import StepClaim, contract_rejects
 from .malicious_prover import MaliciousProver
 from .out_of_range import COVER_UPS, covered_up
 
-LEAVING = {"mlp": "up_shift", "attention": "value_shift"}
-"""A shift of a true layer's key that is too small for its rows."""
+LEAVING = {"mlp": ("up_shift", "up"), "keys_values": ("value_shift", "values")}
+"""A shift of a true layer's key that is too small for its rows, and what it takes out of its range."""
 
 
 def covered(kind: str, how: str) -> Case:
     """The statement about a step that `run` refuses, with the output and the witness that follow from a cover-up."""
     honest = random_statement(kind)
-    honest.parameters[LEAVING[kind]] = 2
-    with pytest.raises(OutOfRange, match=LEAVING[kind].removesuffix("_shift")):
+    shift, name = LEAVING[kind]
+    honest.parameters[shift] = 2
+    with pytest.raises(OutOfRange, match=f"tensor {name} "):
         run(SMALL, honest)
     with covered_up(how):
         tensors = honest.witness()
     key = verifying_key(kind)
-    points = [
-        point
-        for tensor in honest.program.inputs
-        for point in commit_chunks(srs().g1, boundary_chunks(tensor, tensors[tensor.name], 1))
-    ]
+    points = input_points(key.plan, srs(), tensors, honest.publics)
     step_key = commit_step_key(key.plan, srs(), honest.parameters, honest.tensors)
-    return Case(key, Statement(step_key, honest.publics, tuple(points)), tensors)
+    return Case(key, Statement(step_key, honest.publics, points), tensors)
 
 
 @pytest.mark.parametrize(
     ("kind", "how"),
     [
         ("mlp", "saturated"),
-        ("attention", "wrapped"),
+        ("keys_values", "wrapped"),
         pytest.param("mlp", "wrapped", marks=pytest.mark.long),
         pytest.param("mlp", "left as it is", marks=pytest.mark.long),
-        pytest.param("attention", "saturated", marks=pytest.mark.long),
-        pytest.param("attention", "left as it is", marks=pytest.mark.long),
+        pytest.param("keys_values", "saturated", marks=pytest.mark.long),
+        pytest.param("keys_values", "left as it is", marks=pytest.mark.long),
     ],
 )
 def test_no_cover_up_is_accepted(verifier_of: Callable[[str], Verifier], kind: str, how: str) -> None:
@@ -68,7 +64,7 @@ def test_no_cover_up_is_accepted(verifier_of: Callable[[str], Verifier], kind: s
 @pytest.mark.parametrize("kind", LEAVING)
 def test_a_cover_up_only_moves_what_notices(kind: str, how: str) -> None:
     """In the range the equation fails, outside it the range: nothing else is wrong with the witness."""
-    case, name = covered(kind, how), LEAVING[kind].removesuffix("_shift")
+    case, name = covered(kind, how), LEAVING[kind][1]
     violated = {
         v.relation for v in check(case.program, case.tensors, case.parameters, case.statement.publics, 5)
     }

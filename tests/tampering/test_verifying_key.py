@@ -24,7 +24,7 @@ from verifier_gen import CONTRACTS
 from ..prover.operators.random_layers import SMALL
 from .claims import Key, contract_rejects, python_rejects, true_claim
 
-KINDS = [("mlp", 0), ("attention", 1), ("head", 0), ("embedding", 0)]
+KINDS = [("keys_values", 1), ("attention", 1), ("mlp", 0), ("head", 0), ("embedding", 0)]
 
 
 def _flipped(digest: bytes) -> list[bytes]:

@@ -30,14 +30,22 @@ WIDE = replace(SMALL, hidden=130, feed_forward=150, activation_bits=14)
 """In chunks of 2^14 a weight takes several, the range table eight, the activation's table one; the output fills
 half of one."""
 LONG = replace(SMALL, heads=8, kv_heads=4, max_positions=2048)
-"""At window 40 what grows with the context takes fourteen chunks of 2^18, and the largest tensor two of its own."""
+"""At window 40 what grows with the context takes several chunks of 2^18, and the largest tensor two of its own."""
+SEVERAL_CHUNKS = replace(SMALL, hidden=40, heads=16, kv_heads=8, head_size=16)
+"""A chunk of 2^14 holds four windows of keys, which have 2^12 entries; tables of attention take several too."""
 STATEMENTS = {
     "head": ("head", 0, 18, SMALL),
     "mlp": ("mlp", 0, 18, SMALL),
+    "keys and values of window 0": ("keys_values", 0, 18, SMALL),
+    "keys and values of window 5": ("keys_values", 5, 18, SMALL),
+    "keys and values at the end of a chunk": ("keys_values", 3, 14, SEVERAL_CHUNKS),
+    "keys and values in the next chunk": ("keys_values", 4, 14, SEVERAL_CHUNKS),
     "attention of window 0": ("attention", 0, 18, SMALL),
     "attention of window 2": ("attention", 2, 18, SMALL),
     "mlp in small chunks": ("mlp", 0, 14, WIDE),
     "attention of window 40": ("attention", 40, 18, LONG),
+    "attention over one chunk": ("attention", 3, 14, SEVERAL_CHUNKS),
+    "attention over two chunks": ("attention", 4, 14, SEVERAL_CHUNKS),
     "embedding": ("embedding", 0, 18, SMALL),
     "embedding of a full window": ("embedding", 0, 18, SMALL),
 }
@@ -48,10 +56,17 @@ FAMILY_STATEMENTS = {
     for family, kind, window, layer in (
         ("gpt2", "head", 0, 0),
         ("gpt2", "mlp", 0, 0),
+        ("gpt2", "positions", 1, 0),
+        ("gpt2", "keys_values", 1, 0),
         ("gpt2", "attention", 1, 0),
+        ("qwen2", "keys_values", 0, 0),
         ("qwen2", "attention", 0, 0),
+        ("qwen3", "keys_values", 1, 0),
         ("qwen3", "attention", 1, 0),
-        ("olmo2", "attention", 1, 0),  # a norm over all heads together
+        ("olmo2", "keys_values", 1, 0),  # a norm over all heads together
+        ("olmo2", "attention", 1, 0),
+        ("gemma3", "keys_values", 2, 0),  # a local layer
+        ("gemma3", "keys_values", 2, 1),
         ("gemma3", "mlp", 0, 0),
         ("gemma3", "attention", 0, 0),  # before the first row that a local layer no longer sees
         ("gemma3", "attention", 2, 0),
@@ -89,7 +104,7 @@ def _read(facts: dict, config: ModelConfig) -> Proven:  # type: ignore[type-arg]
     if facts["kind"] == "embedding":
         key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
     else:
-        constants = tuple((name, (int(x, 16), int(y, 16))) for name, (x, y) in facts["constants"].items())
+        constants = tuple((name, (int(x, 16), int(y, 16))) for name, x, y in facts["constants"])
         plan = Plan(config.programs[facts["kind"]], chunk_bits=facts["mu"])
         key = VerifyingKey(plan, facts["mu"], *srs, constants)
     words = bytes.fromhex(facts["inputs"])
@@ -110,10 +125,10 @@ def _facts(proven: Proven, mu: int) -> dict[str, object]:
         "srs_digest": key.srs_digest.hex(),
         "g2_one": [hex(c) for pair in key.g2_one for c in pair],
         "g2_tau": [hex(c) for pair in key.g2_tau for c in pair],
-        "constants": {
-            name: [hex(c) for c in point]
+        "constants": [
+            [name, *(hex(c) for c in point)]
             for name, point in (() if isinstance(key, EmbeddingKey) else key.constants)
-        },
+        ],
         "key": proven.key.hex(),
         "inputs": b"".join(word.to_bytes(32, "big") for word in proven.inputs).hex(),
         "proof": proven.proof.hex(),

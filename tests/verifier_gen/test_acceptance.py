@@ -12,11 +12,11 @@ from prover.curve.srs import SRS
 from prover.statement import VerifyingKey
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
+from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS
 from tests.verifier_gen.statements import REAL, Proven, prove_random, prove_random_embedding
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
-SEVERAL_CHUNKS = replace(SMALL, hidden=40, heads=16, kv_heads=8, head_size=16)
 LARGEST_CODE = 24_576
 LARGEST_GAS = 1_000_000
 

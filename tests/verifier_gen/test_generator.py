@@ -70,7 +70,7 @@ def test_the_command_writes_the_files(tmp_path: Path, srs: SRS) -> None:
     facts = json.loads(result.stdout)
     assert facts["srs_insecure"] is True
     assert facts["srs_digest"] == "0x" + srs.digest.hex()
-    assert sorted(facts["files"]) == sorted(f"{name}.sol" for name in CONTRACTS.values())
+    assert sorted(facts["files"]) == sorted(f"{CONTRACTS[kind]}.sol" for kind in (*SMALL.steps, "embedding"))
     sources = generate_sources(SMALL, srs)
     assert {path.name: path.read_text() for path in out.iterdir()} == sources
 

@@ -8,7 +8,7 @@ import pytest
 
 from prover.program import WINDOW_BITS
 from prover.proof import ProofShape
-from prover.statement import VerifyingKey
+from prover.statement import VerifyingKey, input_count
 from tests.verifier_gen.golden_proofs import STATEMENTS, golden
 from verifier_gen.layout import StepLayout
 
@@ -21,10 +21,10 @@ def test_the_longest_absorption_fits(name: str) -> None:
     key = kept.verifying_key
     assert isinstance(key, VerifyingKey)
     layout = StepLayout(key)
-    windows = 1 << (layout.largest_context_bits - WINDOW_BITS)
-    inputs = len(kept.inputs)
-    if key.plan.program.has_context:
-        inputs += 2 * (windows - 1 - kept.inputs[0])
+    last_window = {"window": (1 << (layout.largest_context_bits - WINDOW_BITS)) - 1}
+    points = input_count(key.plan, last_window, key.chunk_bits)
+    inputs = len(key.plan.program.public_scalars) + 2 * points
+    assert inputs >= len(kept.inputs)
     shape = ProofShape.of(key.plan, layout.largest_context_bits, key.chunk_bits)
     last = layout.memory.regions[-1]
     assert last.name == "WORDS"

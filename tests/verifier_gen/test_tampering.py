@@ -20,7 +20,7 @@ Statements = Callable[..., Proven]
 Calldata = tuple[str, bytes, list[int], bytes]
 """what was changed, key, inputs, proof"""
 
-KINDS = [("mlp", 0), ("attention", 3), ("head", 0), ("embedding", 0)]
+KINDS = [("keys_values", 3), ("attention", 3), ("mlp", 0), ("head", 0), ("embedding", 0)]
 LARGEST = (1 << 256) - 1
 
 
@@ -79,6 +79,7 @@ def test_lengths_are_exact(verifier_of: Verifiers, proven: Statements, kind: str
         ("head", 0, 0, (32, 33, LARGEST)),
         ("head", 0, 1, (2, 1 << 255)),
         ("attention", 3, 0, (8, 1 << 200, LARGEST)),
+        ("keys_values", 3, 0, (8, 1 << 200, LARGEST)),
     ],
 )
 def test_public_integers_stay_in_range(
@@ -91,7 +92,7 @@ def test_public_integers_stay_in_range(
         assert verifier.verdict(statement.key, inputs, statement.proof) == "OutOfRange"
 
 
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 3)])
+@pytest.mark.parametrize(("kind", "window"), [("keys_values", 3), ("attention", 3), ("mlp", 0)])
 def test_shifts_stay_in_range(verifier_of: Verifiers, proven: Statements, kind: str, window: int) -> None:
     statement, verifier = proven(kind, window), verifier_of(kind)
     count = len(statement.verifying_key.plan.program.parameters)  # type: ignore[union-attr]
@@ -111,9 +112,14 @@ def test_a_proof_does_not_fit_another_statement(verifier_of: Verifiers, proven: 
         assert verifier_of("head").verdict(head.key, inputs, head.proof) == "false"
         assert not head.python_accepts(head.key, inputs, head.proof)
     attention = proven("attention", 3)
-    shorter = [2, *attention.inputs[3:]]
+    shorter = [2, *attention.inputs[1:]]
     assert verifier_of("attention").verdict(attention.key, shorter, attention.proof) == "false"
     assert not attention.python_accepts(attention.key, shorter, attention.proof)
+    keys = proven("keys_values", 3)
+    for window in (0, 2, 7):
+        inputs = [window, *keys.inputs[1:]]
+        assert verifier_of("keys_values").verdict(keys.key, inputs, keys.proof) == "false"
+        assert not keys.python_accepts(keys.key, inputs, keys.proof)
 
 
 def test_error_names_what_is_wrong(verifier_of: Verifiers, proven: Statements) -> None:

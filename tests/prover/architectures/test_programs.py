@@ -17,7 +17,7 @@ from prover.field.arrays import MODULUS
 from prover.plan import Plan
 from prover.program import WINDOW_ROWS, Kind, RunContext, relation_expressions, unknown_references
 from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum, references
-from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue
+from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue, stream_limits
 from tests.prover.operators.random_layers import SMALL, Statement
 
 from .random_models import (
@@ -235,7 +235,7 @@ UNBOUNDED = {"max_selector"}
 def test_every_relation_is_one_of_integers(config: ModelConfig, kind: str) -> None:
     """Range checks bound all that a prover chooses, so that both sides of an equation differ by less than r."""
     program, bits = config.programs[kind], (config.max_positions - 1).bit_length()
-    known = bounds(program, bits, LARGEST_WEIGHT_BITS)
+    known = bounds(program, bits, LARGEST_WEIGHT_BITS, stream_limits(config.programs))
     committed = {
         name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or t in program.written
     }

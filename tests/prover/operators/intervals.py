@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -96,13 +96,24 @@ def residue(
     return total
 
 
-def bounds(program: Program, t: int, weight_bits: int = WEIGHT_BITS) -> dict[str, Interval]:
+def stream_limits(programs: Mapping[str, Program]) -> dict[str, int]:
+    """Exclusive bound of every stream's rows, by the name of the tensors that hold them: what its writers check."""
+    limits: dict[str, int] = {}
+    for program in programs.values():
+        for name in program.writes.values():
+            limits[name] = max(program.limits[name], limits.get(name, 0))
+    return {**limits, "before": limits["after"], "window": limits["after"]}
+
+
+def bounds(
+    program: Program, t: int, weight_bits: int = WEIGHT_BITS, streams: Mapping[str, int] | None = None
+) -> dict[str, Interval]:
     """An interval for every tensor that the range checks bound; a field element outside it violates a relation.
 
     A value with coefficient 1 or -1 in a relation all of whose other values are bounded is bounded too: in the field
-    it equals an integer of that size.
+    it equals an integer of that size. streams: exclusive bounds of what is read.
     """
-    known = dict(_given(program, weight_bits))
+    known = dict(_given(program, weight_bits, streams or {}))
     while True:
         found = {
             name: interval
@@ -115,10 +126,11 @@ def bounds(program: Program, t: int, weight_bits: int = WEIGHT_BITS) -> dict[str
         known.update(found)
 
 
-def _given(program: Program, weight_bits: int) -> Iterator[tuple[str, Interval]]:
+def _given(program: Program, weight_bits: int, streams: Mapping[str, int]) -> Iterator[tuple[str, Interval]]:
     for tensor in program.tensors.values():
         if tensor.kind is Kind.BOUNDARY and tensor not in program.written:
-            yield tensor.name, signed(BOUNDARY_BITS)
+            limit = streams.get(tensor.name, 1 << (BOUNDARY_BITS - 1))
+            yield tensor.name, Interval(-limit, limit - 1)
         elif tensor.kind in (Kind.ROW, Kind.WEIGHT):
             yield tensor.name, signed(weight_bits)
         elif tensor.kind is Kind.CONSTANT and tensor.values is not None:

@@ -63,10 +63,11 @@ def _relations(program: Program, unit: tuple) -> list[Relation]:  # type: ignore
 
 
 def _own(program: Program, unit: tuple) -> list[str]:  # type: ignore[type-arg]
-    """What the operators create. An uncommitted output is the residual sum's `after`, which belongs to both."""
+    """What the operators create, written streams included. An uncommitted output is the residual sum's `after`, which
+    belongs to both."""
     created = {tensor.name for operator in unit for tensor in operator.tensors()}
-    if len(unit) > 1:
-        created.add(unit[-1].output)
+    if len(unit) > 1 or not unit[-1].definitions():
+        created |= {getattr(unit[-1], "output", "")} & {tensor.name for tensor in program.written}
     return [name for name in chosen_by_the_prover(program) if name in created]
 
 
@@ -87,8 +88,12 @@ NEEDED = [
     ("mlp", 0, "after_low_range"),
     ("mlp", 0, "normalised_limbs_range"),  # a slack that is negative
     ("mlp", 0, "normalised_remainder_high_range"),
-    ("attention", 1, "key_remainder_range"),
-    ("attention", 1, "value_remainder_range"),
+    ("keys_values", 1, "key_remainder_range"),
+    ("keys_values", 1, "keys_remainder_range"),
+    ("keys_values", 1, "keys_range"),
+    ("keys_values", 1, "values_remainder_range"),
+    ("keys_values", 1, "values_low_range"),
+    ("keys_values", 1, "values_high_range"),
     ("attention", 1, "distance_remainder_range"),
     ("attention", 1, "saturated"),
     ("attention", 1, "weight"),

@@ -21,7 +21,7 @@ def test_a_limit_is_the_end_of_the_range(kind: str) -> None:
 
 
 def test_the_limit_of_a_layer_norm_is_the_end_of_its_range() -> None:
-    norm = LayerNorm((Ref("x"),), "n", ("row",), 24, 1 << 20, 40, 30, 15)
+    norm = LayerNorm(Ref("x"), "n", ("row",), 24, 1 << 20, 40, 30, 15)
     (check,) = (
         r for r in norm.relations(SMALL.programs["mlp"]) if isinstance(r, Lookup) and r.name == "n_range"
     )

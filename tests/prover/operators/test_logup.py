@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prover.constraint_table import CHALLENGES, STATEMENTS, lookup_constraints, sample
+from prover.constraint_table import CHALLENGES, lookup_constraints, sample
 from prover.field.arrays import MODULUS
 from prover.hunt.logup import SUM_OF_INVERSES
 from prover.hunt.noticing import Changes, Hunt, Part
 from prover.hunt.repairs import Forger, Survivor
 from prover.plan import Plan
 from prover.relations import Pointwise, references
+
+from .random_layers import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def _forged(name: str, entries: list[int], values: list[int]) -> Changes:
     return Changes(1, {name: part})
 
 
-@pytest.mark.parametrize("kind", STATEMENTS)
+@pytest.mark.parametrize("kind", SMALL.steps)
 def test_no_column_of_the_lookups_is_free(kind: str) -> None:
     """Every multiplicity and inverse, alone and with other inverses adjusted, zero and negative counts included."""
     case = sample(kind)

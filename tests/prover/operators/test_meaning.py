@@ -69,28 +69,48 @@ def weight(distance: int) -> int:
     return half_up(65535 * (Decimal(-distance) / 4096).exp()) if distance < 2**16 else 0
 
 
-def attention(
-    x: np.ndarray, w: dict[str, np.ndarray], shifts: dict[str, int], window: int, size: int
-) -> np.ndarray:
-    """x: (positions, d). Weights as (d, heads, size), (heads, size, d). Score scale 16, over sqrt(size)."""
+def projected(
+    x: np.ndarray, w: dict[str, np.ndarray], shifts: dict[str, int], names: tuple[str, ...]
+) -> list[np.ndarray]:
+    """Queries, keys or values of the rows x: (rows, heads, size). Weights as (d, heads, size)."""
     n = normalised(x)
-    query, key, value = (
-        requantised(np.einsum("td,dhc->thc", n, w[f"w_{name}"]), shifts[f"{name}_shift"])
-        for name in ("query", "key", "value")
-    )
-    shift = 16 - 12 + (isqrt(size) - 1).bit_length()
+    return [
+        requantised(np.einsum("td,dhc->thc", n, w[f"w_{name}"]), shifts[f"{name}_shift"]) for name in names
+    ]
+
+
+def keys_and_values(
+    x: np.ndarray, w: dict[str, np.ndarray], shifts: dict[str, int], window: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the window's rows x: (32, d)."""
+    keys, values = projected(x, w, shifts, ("key", "value"))
+    turned = [[rotated(key, 32 * window + row) for key in heads] for row, heads in enumerate(keys)]
+    return np.array(turned), values
+
+
+def attention(
+    x: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    w: dict[str, np.ndarray],
+    shifts: dict[str, int],
+    window: int,
+) -> np.ndarray:
+    """x: (32, d); keys and values (positions, groups, size). w_output (heads, size, d). Score scale 16, over sqrt(size)."""
+    (query,) = projected(x, w, shifts, ("query",))
+    shift = 16 - 12 + (isqrt(query.shape[2]) - 1).bit_length()
     after = []
-    for t in range(32 * window, 32 * (window + 1)):
-        context = []
+    for row in range(32):
+        t, context = 32 * window + row, []
         for head in range(query.shape[1]):
-            group = head * key.shape[1] // query.shape[1]
-            q = rotated(query[t, head], t)
-            score = [int(q @ rotated(key[u, group], u)) for u in range(t + 1)]
+            group = head * keys.shape[1] // query.shape[1]
+            q = rotated(query[row, head], t)
+            score = [int(q @ keys[u, group]) for u in range(t + 1)]
             e = [weight((max(score) - s) >> shift) for s in score]
-            mixed = sum(f * value[u, group] for u, f in enumerate(e))
+            mixed = sum(f * values[u, group] for u, f in enumerate(e))
             context.append((2 * mixed + sum(e)) // (2 * sum(e)))
         summand = np.einsum("hc,hcd->d", np.array(context), w["w_output"])
-        after.append(x[t] + requantised(summand, shifts["output_shift"]))
+        after.append(x[row] + requantised(summand, shifts["output_shift"]))
     return np.array(after)
 
 
@@ -141,9 +161,24 @@ TWO_GROUPS = LlamaConfig(
 @pytest.mark.parametrize(("config", "window"), [(SMALL, 0), (SMALL, 1), (SMALL, 2), (TWO_GROUPS, 1)])
 def test_an_attention_step_means_what_the_page_says(config: LlamaConfig, window: int) -> None:
     case = random_statement("attention", window, config=config)
-    x = case.tensors["before"][: 32 * (window + 1), : config.hidden]
-    expected = attention(x, _real(case, config), case.parameters, window, config.head_size)
+    real = (slice(0, 32 * (window + 1)), slice(0, config.kv_heads), slice(0, config.head_size))
+    x, keys, values = (
+        case.tensors["before"][:, : config.hidden],
+        *(case.tensors[n][real] for n in ("keys", "values")),
+    )
+    expected = attention(x, keys, values, _real(case, config), case.parameters, window)
     assert (case.witness()["after"][:, : config.hidden] == expected).all()
+
+
+@pytest.mark.parametrize(("config", "window"), [(SMALL, 0), (SMALL, 2), (TWO_GROUPS, 1)])
+def test_keys_and_values_mean_what_the_page_says(config: LlamaConfig, window: int) -> None:
+    case = random_statement("keys_values", window, config=config)
+    real = (slice(0, 32), slice(0, config.kv_heads), slice(0, config.head_size))
+    expected = keys_and_values(
+        case.tensors["before"][:, : config.hidden], _real(case, config), case.parameters, window
+    )
+    for name, values in zip(("keys", "values"), expected, strict=True):
+        assert (case.witness()[name][real] == values).all()
 
 
 def test_a_head_statement_means_what_the_page_says() -> None:

@@ -24,7 +24,7 @@ GAIN = np.random.default_rng(4).integers(-9_000, 9_000, CHANNELS)
 
 def layer_norm(x: np.ndarray = X, channels: int = CHANNELS) -> OperatorCase:
     epsilon = round(channels**2 * 1e-5 * 4**SCALE)
-    operator = LayerNorm((Ref("x"),), "n", ("row",), channels, epsilon, 38, 28, 16)
+    operator = LayerNorm(Ref("x"), "n", ("row",), channels, epsilon, 38, 28, 16)
     return OperatorCase((operator,), {"channel": channels}, {"x": (("row", "channel"), x)}, {}, {})
 
 
@@ -240,9 +240,9 @@ def test_a_product_beyond_64_bits_is_refused_when_the_operator_is_made() -> None
     with pytest.raises(ValueError, match="n times its root and gain can reach 2\\^63"):
         RmsNorm(Ref("x"), "n", ("row",), 4097, **POST_NORM)
     # |(d x - S) root| <= sqrt(d N), and a numerator N of at most 98 bits is far from it
-    LayerNorm((Ref("x"),), "n", ("row",), (1 << 27) - 1, 1 << 60, 22, 16, 16)
+    LayerNorm(Ref("x"), "n", ("row",), (1 << 27) - 1, 1 << 60, 22, 16, 16)
     with pytest.raises(ValueError, match="98 bits"):
-        LayerNorm((Ref("x"),), "n", ("row",), 1 << 20, 1 << 60, 53, 16, 16)
+        LayerNorm(Ref("x"), "n", ("row",), 1 << 20, 1 << 60, 53, 16, 16)
 
 
 def test_a_gain_needs_its_width() -> None:

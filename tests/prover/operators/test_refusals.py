@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 import prover.operators
 from prover.architectures.steps import Heads
-from prover.argument.commitment import commit_chunks
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
 from prover.operators.activation import Activation
@@ -32,13 +31,13 @@ from prover.operators.rounding import Shift
 from prover.program import WINDOW_ROWS, OutOfRange, WitnessContext
 from prover.prove import StatementFalseError, prove
 from prover.relations import Along, Ref
-from prover.statement import Statement, boundary_chunks, commit_step_key
+from prover.statement import Statement, commit_step_key
 from prover.verify import verify
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 from tests.prover.architectures.test_programs import run
 from tests.prover.statements import public_statement, srs, verifying_key
 
-from .random_layers import SMALL
+from .random_layers import SMALL, input_points
 from .random_layers import random_statement as small_statement
 from .statements import OperatorCase, violations
 
@@ -125,7 +124,7 @@ def residual(total: int, bits: int) -> Border:
     base = 9
     accumulator = total - (1 << (SHIFT - 1)) - (base << SHIFT)
     inner = MatMul(Ref("z"), "w", "y", X, ("inner",), Shift(constant=SHIFT), None, (1,), committed=False)
-    add = ResidualAdd((Ref("x"),), "y", "after", X, bits)
+    add = ResidualAdd(Ref("x"), "y", "after", X, bits)
     inputs = {
         "z": (("row", "inner"), np.array([[accumulator, 3], [0, 0], [1, 1], [2, 2]])),
         "x": (X, np.array([[base], [0], [0], [0]])),
@@ -261,7 +260,7 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
     statement = small_statement("attention", 1)
     program = statement.program
     (attend,) = (o for o in program.operators if hasattr(o, "offset_bits"))
-    ends = {"rotated_query": 1 << 15, "rotated_key": 1 << 15, "value": 1 << 17}
+    ends = {"rotated_query": 1 << 15, "keys": 1 << 15, "values": 1 << 17}
     for signs in ((1, 1, 1), (1, -1, -1), (-1, -1, 1)):
         witness = statement.witness()
         for (name, end), sign in zip(ends.items(), signs, strict=True):
@@ -273,22 +272,30 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
         own = [r for r in attend.relations(program)]
         checker = Checker(program, witness, statement.parameters, statement.publics, statement.context_bits)
         assert [r.name for r in own if checker.violation(r)] == []
-        assert np.array_equal(np.unique(witness["attended"]), np.unique(witness["value"]))
+        assert np.array_equal(np.unique(witness["attended"]), np.unique(witness["values"]))
     assert 2 * 65_535 * MOST_POSITIONS < 1 << SUM_BITS <= 2 * 65_535 * 2 * MOST_POSITIONS
 
 
 # --- whole steps ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["mlp", "attention", "head"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "kind"), [(family, kind) for family, config in FAMILIES.items() for kind in config.steps]
+)
 def test_a_step_is_refused_exactly_where_its_witness_fails(family: str, kind: str) -> None:
     _assert_refused_exactly_where_the_witness_fails(family, kind, 0, range(2))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 0), ("attention", 1), ("head", 0)])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "kind", "window"),
+    [
+        (family, kind, window)
+        for family, config in FAMILIES.items()
+        for kind, program in config.programs.items()
+        for window in range(1 + ("window" in program.public_scalars))
+    ],
+)
 def test_many_steps_are_refused_exactly_where_their_witness_fails(
     family: str, kind: str, window: int
 ) -> None:
@@ -315,8 +322,7 @@ def _assert_refused_exactly_where_the_witness_fails(
             run(config, statement)
             accepted = True
         except OutOfRange as error:
-            if window and error.position < WINDOW_ROWS:
-                continue  # not in the statement's own window: an earlier statement is the one that fails
+            assert error.position >= WINDOW_ROWS * window
             accepted = False
         seen.add(accepted)
         violated = check(
@@ -329,7 +335,7 @@ def _assert_refused_exactly_where_the_witness_fails(
         assert (violated == []) == accepted
         lookups = {r.name for r in statement.program.relations if hasattr(r, "tag")}
         assert not violated or {v.relation for v in violated} & lookups
-    assert window or seen == ({True} if kind == "head" else {True, False})
+    assert window or seen == ({True} if kind in ("head", "positions") else {True, False})
 
 
 @pytest.mark.parametrize("kind", [pytest.param("mlp", marks=pytest.mark.long), "head"])
@@ -370,14 +376,10 @@ def test_a_refused_step_cannot_be_proven_by_the_honest_prover() -> None:
     with pytest.raises(OutOfRange, match="up"):
         run(SMALL, statement)
     key, tensors = verifying_key("mlp"), statement.witness()
-    points = [
-        point
-        for tensor in statement.program.inputs
-        for point in commit_chunks(srs().g1, boundary_chunks(tensor, tensors[tensor.name], 1))
-    ]
+    points = input_points(key.plan, srs(), tensors, {})
     step_key = commit_step_key(key.plan, srs(), statement.parameters, statement.tensors)
     with pytest.raises(StatementFalseError, match="up"):
-        prove(key, srs(), Statement(step_key, {}, tuple(points)), tensors)
+        prove(key, srs(), Statement(step_key, {}, points), tensors)
 
 
 def test_no_more_positions_are_taken_than_sums_of_weights_have_room_for() -> None:

@@ -18,7 +18,7 @@ from prover.tables import RANGE_BITS
 from tests.verifier_gen.statements import REAL
 
 from .hunts import whole_hunt
-from .intervals import bounds, residue, signed
+from .intervals import bounds, residue, signed, stream_limits
 from .random_layers import SMALL
 
 LARGEST_CONTEXT_BITS = 11  # window 63: 2,048 positions
@@ -36,7 +36,7 @@ def test_every_relation_is_one_of_integers(kind: str, shape: object) -> None:
     the field is equal."""
     program = shape.programs[kind]  # type: ignore[attr-defined]
     bits = LARGEST_CONTEXT_BITS if shape is REAL else 8
-    known = bounds(program, bits)
+    known = bounds(program, bits, streams=stream_limits(shape.programs))  # type: ignore[attr-defined]
     committed = {
         name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or t in program.written
     }
@@ -70,7 +70,8 @@ def test_the_selector_points_only_where_the_distance_is_zero(shape: object) -> N
     (selected,) = (relation for relation in reading if isinstance(relation, Contraction))
     (attained,) = (relation for relation in reading if isinstance(relation, Pointwise))
     assert [factor for term in selected.terms for factor in term.factors] == [Ref("max_selector")]
-    known = {**bounds(program, LARGEST_CONTEXT_BITS), "max_selector": signed(2)}
+    streams = stream_limits(shape.programs)  # type: ignore[attr-defined]
+    known = {**bounds(program, LARGEST_CONTEXT_BITS, streams=streams), "max_selector": signed(2)}
     distance = residue(program, attained, known, LARGEST_CONTEXT_BITS)
     assert distance.magnitude < MODULUS // 2
     (attend,) = (operator for operator in program.operators if hasattr(operator, "offset_bits"))
