@@ -169,7 +169,7 @@ class Asker:
                 wishes, key=lambda wish: (asked[wish[0].provider], wish[0].deadline, wish[0].ticket)
             )
             wishes.remove((row, root))
-            key = f"ask {row.batch_id} {root.hex()} {row.index}"
+            key = self._dispatcher.key_of(f"ask {row.batch_id} {root.hex()} {row.index}")
             if not self._dispatcher.carries(key) and self._ask(row, key, head):
                 asked[row.provider] += 1
                 submitted += 1
@@ -236,7 +236,7 @@ class Asker:
         claimed = 0
         own = self._dispatcher.sender.address
         for row, root in self._store.asks.unanswered(own, head.timestamp, time.time(), _SENT_PER_ROUND):
-            key = f"not shown {row.batch_id} {root.hex()} {row.index}"
+            key = self._dispatcher.key_of(f"not shown {row.batch_id} {root.hex()} {row.index}")
             if not self._dispatcher.carries(key):
                 claimed += self._claim(row, key)
         return claimed

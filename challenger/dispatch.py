@@ -16,6 +16,7 @@ from contracts.bindings.errors import (
     RpcRefused,
     TransactionTimedOut,
 )
+from contracts.bindings.journal import IntentStatus
 from contracts.bindings.sender import Mined, Sender
 
 from .budgets import Budgets
@@ -47,6 +48,17 @@ class Dispatcher:
 
     def carries(self, key: str) -> bool:
         return key in self._on_the_way
+
+    def key_of(self, name: str) -> str:
+        """The journal key for something that the chain says is still to be done: its name, or with a number when it was
+        confirmed under that name before and a reorganisation took it back."""
+        key, number = name, 0
+        while (intent := self.sender.journal.find(key)) is not None and (
+            intent.status is IntentStatus.CONFIRMED
+        ):
+            number += 1
+            key = f"{name} again {number}"
+        return key
 
     def submit(self, call: Call, key: str, done: Done) -> None:
         """Journal, sign and send; `done` is called from a later `collect`. Raises `OverBudget` and what

@@ -117,7 +117,7 @@ class GamePlayer:
             return False
         trace = None if subject is None else IdsOnly(subject.prompt_ids, subject.output_ids)
         call = call_of(action, state, self._contracts, trace, model.commitment)
-        key = move_key(state, action)
+        key = self._dispatcher.key_of(move_key(state, action))
 
         def done(result: Mined | ContractError) -> None:
             self._tell(state, action, result)

@@ -5,38 +5,26 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, and_, func, insert, or_, update
-from sqlmodel import Session, col, delete, select
-
-from contracts.bindings.log_reader import Cursor
+from sqlmodel import Session, col, select
 
 from .ask_store import AskStore
+from .chain_record import SHOWN_AGAIN_S, ChainRecord, ChainRow, Ending, Turn
 from .schedule import Demand
 from .tables import (
-    AskedRow,
-    AskingRow,
     BatchRow,
-    CursorRow,
     DisputeRow,
     FactRow,
     GameRow,
     OpeningRow,
     ResponseRow,
-    ShownRow,
     open_engine,
 )
 
 __all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
 
-#: What the watcher makes of events.
-ChainRow = BatchRow | GameRow | DisputeRow | AskedRow | ShownRow
-
-_KEPT_CURSORS = 256
-# A reorganisation takes a block or a few to show again what it keeps.
-_SHOWN_AGAIN_S = 10.0
 #: Short transactions, because the sender's journal of moves is in the same database.
 _ROWS_PER_TRANSACTION = 500
 _WITH_DISPUTE = and_(
@@ -46,28 +34,11 @@ _LIMIT = func.max(ResponseRow.deadline, func.coalesce(DisputeRow.challenge_deadl
 _IS_VOID = func.coalesce(DisputeRow.is_void, False)
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a game ended, and in which block."""
-
-    outcome: str
-    reason: str
-    block_number: int
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Something happened in a game; `deadline` is None when no new turn began."""
-
-    deadline: int | None
-    block_number: int
-
-
-class Store:
+class Store(ChainRecord):
     """All loops share it; it may be used from several threads when it lives in a file."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self.asks = AskStore(engine)
 
     def secret(self) -> bytes:
@@ -79,86 +50,6 @@ class Store:
                 session.add(row)
                 session.commit()
             return row.value
-
-    # --- the watcher's
-
-    def history(self) -> list[Cursor]:
-        """Cursors, newest first."""
-        with Session(self.engine) as session:
-            rows = session.exec(select(CursorRow).order_by(col(CursorRow.number).desc())).all()
-            return [Cursor(row.number, row.hash) for row in rows]
-
-    def advance(
-        self,
-        cursor: Cursor,
-        rewound_to: int | None,
-        rows: Sequence[ChainRow],
-        ended: dict[int, Ending],
-        turns: dict[int, Turn] | None = None,
-        closed: dict[tuple[int, int], int] | None = None,
-    ) -> None:
-        """Take over what one reading of the chain said, together with its cursor; `closed`: asks and the block in
-        which they were answered or lost."""
-        with Session(self.engine) as session:
-            if rewound_to is not None:
-                self._drop_after(session, rewound_to)
-            for row in rows:
-                if isinstance(row, DisputeRow) and (
-                    old := session.get(DisputeRow, (row.batch_id, row.index))
-                ):
-                    row.challenge_deadline = max(row.challenge_deadline, old.challenge_deadline)
-                    row.is_void = row.is_void or old.is_void
-                session.merge(row)
-                if isinstance(row, GameRow):
-                    opening = session.get(OpeningRow, (row.batch_id, row.index))
-                    if opening is not None and opening.state == "waiting":
-                        opening.state = "opened"  # it is in the chain again
-            for game_id, turn in (turns or {}).items():
-                if (game := session.get(GameRow, game_id)) is not None:
-                    game.touched_block = turn.block_number
-                    game.deadline = game.deadline if turn.deadline is None else turn.deadline
-            for game_id, ending in ended.items():
-                if (game := session.get(GameRow, game_id)) is not None:
-                    game.outcome, game.reason = ending.outcome, ending.reason
-                    game.ended_block = ending.block_number
-            for place, block_number in (closed or {}).items():
-                if (asked := session.get(AskedRow, place)) is not None:
-                    asked.closed_block = block_number
-            session.merge(CursorRow(number=cursor.number, hash=cursor.hash))
-            oldest = cursor.number - _KEPT_CURSORS
-            # Keep the oldest cursor too: a deep reorganisation then costs a re-reading, not a mistake.
-            session.exec(
-                delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0)
-            )
-            session.commit()
-
-    def _drop_after(self, session: Session, block_number: int) -> None:
-        lost = select(BatchRow.batch_id).where(BatchRow.block_number > block_number)
-        session.exec(delete(ResponseRow).where(col(ResponseRow.batch_id).in_(lost)))
-        session.exec(delete(AskingRow).where(col(AskingRow.batch_id).in_(lost)))
-        for row in (BatchRow, DisputeRow, GameRow, AskedRow, ShownRow):
-            session.exec(delete(row).where(col(row.block_number) > block_number))
-        session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
-        self._openings_are_lost(session, block_number)
-        for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
-            game.outcome = game.reason = game.ended_block = None
-        for asked in session.exec(select(AskedRow).where(col(AskedRow.closed_block) > block_number)).all():
-            asked.closed_block = None
-
-    def _openings_are_lost(self, session: Session, block_number: int) -> None:
-        """Openings whose games or batches are gone are due again, unless the new chain shows them in time."""
-        has_game = select(GameRow.game_id).where(
-            GameRow.batch_id == OpeningRow.batch_id, GameRow.index == OpeningRow.index
-        )
-        is_posted = select(BatchRow.batch_id).where(BatchRow.batch_id == OpeningRow.batch_id)
-        gone = or_(
-            and_(col(OpeningRow.state) == "opened", ~has_game.exists()),
-            ~is_posted.exists(),
-        )
-        for opening in session.exec(select(OpeningRow).where(gone)).all():
-            opening.state, opening.tries, opening.problem = "waiting", 0, f"lost behind block {block_number}"
-            opening.lost += 1
-            opening.next_try_at = time.time() + _SHOWN_AGAIN_S
 
     # --- the lister's
 
@@ -389,7 +280,7 @@ class Store:
         with Session(self.engine) as session:
             row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
             row.state, row.tries, row.problem, row.lost = "waiting", 0, problem, row.lost + 1
-            row.next_try_at = time.time() + _SHOWN_AGAIN_S
+            row.next_try_at = time.time() + SHOWN_AGAIN_S
             session.add(row)
             session.commit()
 

@@ -2,7 +2,7 @@
 
 | table | written by |
 | --- | --- |
-| cursor, batch (but its listing columns), dispute, game, asked, shown (but `taken`) | the watcher |
+| cursor, batch (but its listing columns), dispute, what a block said of one, game, join, asked, shown (but `taken`) | the watcher |
 | batch's `state` and `problem`; new responses, and ids that were withheld; what is to be asked for; `taken` | the listers |
 | a response's verdict | the judge |
 | opening; what became of asking; spending | the game player |
@@ -102,13 +102,26 @@ class ResponseRow(SQLModel, table=True):
 
 
 class DisputeRow(SQLModel, table=True):
-    """A response that somebody disputed: until when it can be disputed now, and whether it is void."""
+    """A response that somebody disputed: until when it can be disputed now, and whether it is void. Made of its
+    `DisputedRow`s; `block_number` is the last of them."""
 
     __tablename__ = "challenger_dispute"
 
     batch_id: int = Field(primary_key=True)
     index: int = Field(primary_key=True)
     block_number: int = Field(index=True)
+    challenge_deadline: int = 0
+    is_void: bool = False
+
+
+class DisputedRow(SQLModel, table=True):
+    """What one block said of a disputed response: a reorganisation takes back those of its blocks, and leaves the rest."""
+
+    __tablename__ = "challenger_disputed"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    block_number: int = Field(primary_key=True, index=True)
     challenge_deadline: int = 0
     is_void: bool = False
 
@@ -146,6 +159,16 @@ class OpeningRow(SQLModel, table=True):
     tries: int = 0
     next_try_at: float = 0.0
     lost: int = 0
+
+
+class JoinedRow(SQLModel, table=True):
+    """An opening of this challenger's that was paid on a void response."""
+
+    __tablename__ = "challenger_joined"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    block_number: int = Field(index=True)
 
 
 class AskedRow(SQLModel, table=True):
@@ -226,8 +249,10 @@ _OF_THE_CHAIN: tuple[Any, ...] = (
     BatchRow,
     ResponseRow,
     DisputeRow,
+    DisputedRow,
     GameRow,
     OpeningRow,
+    JoinedRow,
     AskedRow,
     ShownRow,
     AskingRow,

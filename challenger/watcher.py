@@ -11,6 +11,7 @@ from contracts.bindings.events import (
     Event,
     GameOpened,
     GameResolved,
+    OpeningJoined,
     ResponseAsked,
     ResponseDisputed,
     ResponseNotShown,
@@ -22,7 +23,7 @@ from contracts.bindings.events import (
 from contracts.bindings.log_reader import LogReader, Reading
 
 from .store import BatchRow, ChainRow, Ending, GameRow, Store, Turn
-from .tables import LARGEST_INTEGER, AskedRow, DisputeRow, ShownRow, encode_fields
+from .tables import LARGEST_INTEGER, AskedRow, DisputedRow, JoinedRow, ShownRow, encode_fields
 
 log = structlog.get_logger(__name__)
 
@@ -85,14 +86,16 @@ class Watcher:
             case TurnStarted():
                 turns[event.game_id] = Turn(_fitting(event.deadline), block)
             case ResponseDisputed():
-                rows.append(_dispute_row(event.batch_id, event.index, block))
+                rows.append(_disputed_row(event.batch_id, event.index, block))
             case ChallengeWindowExtended():
                 rows.append(
-                    _dispute_row(event.batch_id, event.index, block, deadline=event.challenge_deadline)
+                    _disputed_row(event.batch_id, event.index, block, deadline=event.challenge_deadline)
                 )
             case ResponseVoided():
-                rows.append(_dispute_row(event.batch_id, event.index, block, is_void=True))
+                rows.append(_disputed_row(event.batch_id, event.index, block, is_void=True))
                 closed[event.batch_id, event.index] = block  # whoever asked was paid
+            case OpeningJoined() if event.challenger == self._own_address:
+                rows.append(JoinedRow(batch_id=event.batch_id, index=event.index, block_number=block))
             case ResponseAsked():
                 rows.append(_asked_row(event))
             case ResponseShown():
@@ -127,10 +130,10 @@ def _game_row(event: GameOpened) -> GameRow:
     )
 
 
-def _dispute_row(
+def _disputed_row(
     batch_id: int, index: int, block: int, *, deadline: int = 0, is_void: bool = False
-) -> DisputeRow:
-    return DisputeRow(
+) -> DisputedRow:
+    return DisputedRow(
         batch_id=batch_id,
         index=index,
         block_number=block,

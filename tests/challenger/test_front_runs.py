@@ -13,7 +13,7 @@ from challenger.dispatch import Dispatcher
 from challenger.errors import OverBudget
 from challenger.openings import Opener, opening_key
 from challenger.store import Store, open_engine
-from challenger.tables import BatchRow, DisputeRow, ResponseRow, encode_fields
+from challenger.tables import BatchRow, DisputedRow, ResponseRow, encode_fields
 from contracts.bindings.contract import Call
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, OpeningJoined
@@ -150,7 +150,7 @@ def test_attack_a_window_that_opens_again_is_looked_at_again() -> None:
     opener = Opener(Fake(), Fake(), store, margin_s=2)  # type: ignore[arg-type]
     opener._refused(row, 0, ContractError("ChallengeWindowClosed", {}, ""))
     # A friend's loss among the full house: empty for a while, then a whole window.
-    again = DisputeRow(batch_id=1, index=0, block_number=2, challenge_deadline=10_000)
+    again = DisputedRow(batch_id=1, index=0, block_number=2, challenge_deadline=10_000)
     fake.store.advance(Cursor(2, b"2"), None, [again], {})
     assert store.openings_due(200, 1e12, 9), "the response can be disputed until 10,000, and is not due"
 
