@@ -3,7 +3,7 @@
 | limit | is about |
 | --- | --- |
 | gas price | openings and asks wait while the chain's base fee is above it |
-| gas per day | what was spent in the last 24 hours, and what finishing the open games will cost |
+| gas per day | what mined transactions cost in the last 24 hours, reverted or not, and what finishing the open games will cost |
 | bonds at a time | bonds of open games and of openings on their way |
 | bonds per day | bonds staked in the last 24 hours, won back or not |
 | lost games | an honest challenger loses none: so many mean that this one is wrong, or is being deceived |
@@ -21,11 +21,12 @@ import structlog
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
-from contracts.bindings.chain import Block
+from contracts.bindings.chain import Block, TransactionReceipt
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, ResponseDisputed
+from contracts.bindings.journal import Intent
 from contracts.bindings.sender import Mined
 from contracts.protocol.ether import show_ether
 
@@ -143,26 +144,30 @@ class Budgets:
             session.merge(SpendingRow(key=key, at=self._now(), bond_wei=str(call.value_wei)))
             session.commit()
 
+    def paid(self, intent: Intent, receipt: TransactionReceipt) -> None:
+        """Count the gas of a mined transaction, whatever became of it; once, however often it is told."""
+        fee_wei = receipt.gas_used * receipt.effective_gas_price_wei
+        key = f"gas of {receipt.transaction_hash.hex()}"
+        with Session(self._store.engine) as session:
+            session.merge(SpendingRow(key=key, at=self._now(), gas_wei=str(fee_wei)))
+            session.commit()
+        if not receipt.succeeded:
+            log.warning("gas for nothing", transaction=intent.key, wei=fee_wei)
+
     def ended(self, key: str, result: Mined | ContractError) -> None:
-        """Note what a transaction cost, and which game its bond is in; a refused one staked nothing."""
-        now = self._now()
+        """Note which game the bond of a transaction is in; a refused or reverted one staked nothing."""
         with Session(self._store.engine) as session:
             row = session.get(SpendingRow, key)
-            if isinstance(result, ContractError):
-                if row is not None:
-                    session.delete(row)
-            else:
-                row = row or SpendingRow(key=key, at=now)
-                row.gas_wei = str(result.fee_wei)
-                for event in (
-                    self._contracts.events.decode(result.receipt.logs) if row.bond_wei != "0" else []
-                ):
+            if row is not None and isinstance(result, ContractError):
+                session.delete(row)
+            elif row is not None and not isinstance(result, ContractError):
+                for event in self._contracts.events.decode(result.receipt.logs):
                     if isinstance(event, GameOpened):
                         row.game_id = event.game_id
                     elif isinstance(event, ResponseDisputed):
                         row.bond_wei = str(event.bond)  # what was sent beyond it came back
                 session.add(row)
-            old = col(SpendingRow.at) < now - DAY_S
+            old = col(SpendingRow.at) < self._now() - DAY_S
             over = select(GameRow.game_id).where(col(GameRow.outcome).is_not(None))
             without_game = col(SpendingRow.game_id).is_(None) | col(SpendingRow.game_id).in_(over)
             session.exec(delete(SpendingRow).where(old, without_game))

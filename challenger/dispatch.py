@@ -39,6 +39,8 @@ class Dispatcher:
 
     def __init__(self, sender: Sender, budgets: Budgets | None = None) -> None:
         self.sender, self._budgets = sender, budgets
+        if budgets is not None:
+            sender.on_mined = budgets.paid
         self._on_the_way: dict[str, _Sent] = {}
         self._looked_at_block, self._looked_at_s = -1, 0.0
 

@@ -223,8 +223,8 @@ class AskingRow(SQLModel, table=True):
 
 
 class SpendingRow(SQLModel, table=True):
-    """What a transaction staked and cost, by its journal key; `at` is the chain's time, amounts are decimal numbers of
-    wei. `game_id` is the game that holds the bond, once it is known."""
+    """A bond by the journal key of its transaction, or the gas of a mined transaction by its hash; `at` is the chain's
+    time, amounts are decimal numbers of wei. `game_id` is the game that holds the bond, once it is known."""
 
     __tablename__ = "challenger_spending"
 

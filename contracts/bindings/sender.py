@@ -88,6 +88,9 @@ class Sender:
         self._poll_s = poll_s
         self._signing_lock = threading.Lock()  # threads queue here, processes at the journal's lease
         self._handed_over: dict[int, float] = {}  # intent -> when its transaction was last given to the node
+        #: Told of every transaction that is mined and confirmed, reverted ones too, before it is written down as
+        #: finished: after a kill in between it is told again.
+        self.on_mined: Callable[[Intent, TransactionReceipt], None] | None = None
 
     @property
     def address(self) -> str:
@@ -458,6 +461,8 @@ class Sender:
         if not self.chain.is_confirmed(receipt.block_number, self._confirmations):
             return intent
         self._handed_over.pop(intent.id, None)
+        if self.on_mined is not None:
+            self.on_mined(intent, receipt)
         if receipt.succeeded:
             return self.journal.finish(intent, IntentStatus.CONFIRMED)
         return self.journal.finish(intent, IntentStatus.REVERTED, str(self._why_reverted(intent, receipt)))
