@@ -196,7 +196,7 @@ class Challenger:
         head = self._contracts.chain.confirmed_head(self.options.confirmations)
         moved = self._player.play(head)
         held_back = self._budgets.held_back(head) is not None
-        opened = 0 if held_back else self._opener.open_due(head)
+        opened = 0 if held_back else self._opener.open_due()
         opened += self._joiner.join_due(head)
         # Asks come last: nothing that runs waits for them. What was asked for once is claimed in any case.
         opened += self._asker.claim_due(head)

@@ -104,10 +104,14 @@ def _take(session: Session, row: ChainRow) -> None:
         key = (row.batch_id, row.index, row.block_number)
         if (old := session.get(DisputedRow, key)) is not None:
             row.challenge_deadline = max(row.challenge_deadline, old.challenge_deadline)
+            row.empty_until = max(row.empty_until, old.empty_until)
             row.is_void = row.is_void or old.is_void
     session.merge(row)
     if isinstance(row, DisputedRow):
         _sum_up(session, (row.batch_id, row.index))
+        opening = session.get(OpeningRow, (row.batch_id, row.index))
+        if opening is not None and opening.state == "waiting" and (row.empty_until or row.challenge_deadline):
+            opening.tries, opening.next_try_at = 0, 0.0  # a place comes free, or the window is open again
     if isinstance(row, GameRow | JoinedRow):
         # It is in the chain (again), whatever was thought of it.
         opening = session.get(OpeningRow, (row.batch_id, row.index))
@@ -130,6 +134,7 @@ def _sum_up(session: Session, place: Place) -> None:
             index=index,
             block_number=max(row.block_number for row in said),
             challenge_deadline=max(row.challenge_deadline for row in said),
+            empty_until=max(row.empty_until for row in said),
             is_void=any(row.is_void for row in said),
         )
     )
@@ -151,6 +156,8 @@ def _drop_after(session: Session, block_number: int) -> None:
             opening.state, opening.tries, opening.next_try_at = "waiting", 0, time.time() + SHOWN_AGAIN_S
     for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
         game.outcome = game.reason = game.ended_block = None
+    for opening in session.exec(select(OpeningRow).where(col(OpeningRow.committed_in) > block_number)).all():
+        opening.committed_in, opening.tries, opening.next_try_at = None, 0, time.time() + SHOWN_AGAIN_S
     # A turn that is gone leaves one that ended earlier or later: the game is looked at afresh.
     for game in session.exec(select(GameRow).where(col(GameRow.touched_block) > block_number)).all():
         game.touched_block, game.deadline = block_number, 0
@@ -176,7 +183,7 @@ def _openings_are_lost(session: Session, block_number: int) -> None:
     )
     for opening in session.exec(select(OpeningRow).where(gone)).all():
         opening.state, opening.tries, opening.problem = "waiting", 0, f"lost behind block {block_number}"
-        opening.lost += 1
+        opening.lost, opening.committed_in = opening.lost + 1, None
         opening.next_try_at = time.time() + SHOWN_AGAIN_S
 
 

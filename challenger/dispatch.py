@@ -16,7 +16,7 @@ from contracts.bindings.errors import (
     RpcRefused,
     TransactionTimedOut,
 )
-from contracts.bindings.journal import IntentStatus
+from contracts.bindings.journal import FINISHED, IntentStatus
 from contracts.bindings.sender import Mined, Sender
 
 from .budgets import Budgets
@@ -89,8 +89,12 @@ class Dispatcher:
             result: Mined | ContractError
             try:
                 result = self.sender.wait(sent.intent_id, timeout_s=0.0)
-            except (TransactionTimedOut, InsufficientFunds, RpcRefused):
-                continue  # it stays in the journal and is carried on with the next block
+            except (TransactionTimedOut, InsufficientFunds, RpcRefused) as error:
+                # It stays in the journal and is carried on with the next block. One that was confirmed and has no receipt
+                # any more was reorganised: whoever wanted it looks at the chain afresh.
+                if isinstance(error, TransactionTimedOut) and self._is_finished(sent):
+                    del self._on_the_way[key]
+                continue
             except ContractError as error:
                 result = error
             del self._on_the_way[key]
@@ -104,3 +108,6 @@ class Dispatcher:
             except Exception:
                 log.exception("the end of a transaction was not noted", key=key)
         return ended
+
+    def _is_finished(self, sent: _Sent) -> bool:
+        return self.sender.journal.get(sent.intent_id).status in FINISHED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, and_, func, insert, or_, update
@@ -32,6 +33,15 @@ _WITH_DISPUTE = and_(
 )
 _LIMIT = func.max(ResponseRow.deadline, func.coalesce(DisputeRow.challenge_deadline, 0))
 _IS_VOID = func.coalesce(DisputeRow.is_void, False)
+
+
+@dataclass(frozen=True)
+class OpeningDue:
+    """A game to open: what became of it so far, and until when no place is free."""
+
+    row: ResponseRow
+    opening: OpeningRow
+    empty_until: int
 
 
 class Store(ChainRecord):
@@ -230,15 +240,18 @@ class Store(ChainRecord):
                 query = query.where(col(GameRow.outcome).is_(None))
             return list(session.exec(query).all())
 
-    def openings_due(self, now: int, now_s: float, limit: int) -> list[tuple[ResponseRow, int, int]]:
-        """Responses to open a game about, the first window to close first, with the tries so far and how many openings
-        were lost."""
+    def openings_due(
+        self, now: int, now_s: float, limit: int, next_block: int | None = None
+    ) -> list[OpeningDue]:
+        """Responses to open a game about, the first window to close first. What is committed waits until the next block,
+        of time `next_block` (default: now), may take a place that came free."""
         same = and_(
             col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
         )
+        may_open = func.coalesce(DisputeRow.empty_until, 0) < (now if next_block is None else next_block)
         with Session(self.engine) as session:
             query = (
-                select(ResponseRow, func.coalesce(OpeningRow.tries, 0), func.coalesce(OpeningRow.lost, 0))
+                select(ResponseRow, OpeningRow, func.coalesce(DisputeRow.empty_until, 0))
                 .join(OpeningRow, same, isouter=True)
                 .join(DisputeRow, _WITH_DISPUTE, isouter=True)
                 .where(ResponseRow.state == "invalid", now <= _LIMIT, _IS_VOID == False)  # noqa: E712
@@ -252,10 +265,14 @@ class Store(ChainRecord):
                         ),
                     )
                 )
+                .where(or_(col(OpeningRow.committed_in).is_(None), may_open))
                 .order_by(_LIMIT)
                 .limit(limit)
             )
-            return [(row, tries, lost) for row, tries, lost in session.exec(query).all()]
+            return [
+                OpeningDue(row, opening or OpeningRow(batch_id=row.batch_id, index=row.index), empty_until)
+                for row, opening, empty_until in session.exec(query).all()
+            ]
 
     def joins_due(self, now_s: float, limit: int) -> list[tuple[ResponseRow, int]]:
         """Void responses that were found invalid here and have no game of this challenger's, with how many openings
@@ -280,15 +297,27 @@ class Store(ChainRecord):
         with Session(self.engine) as session:
             row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
             row.state, row.tries, row.problem, row.lost = "waiting", 0, problem, row.lost + 1
+            row.committed_in = None
             row.next_try_at = time.time() + SHOWN_AGAIN_S
             session.add(row)
             session.commit()
 
+    def set_committed(self, batch_id: int, index: int, block_number: int) -> None:
+        """Its commitment is in this block."""
+        with Session(self.engine) as session:
+            row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
+            if row.state == "missed":
+                row.state = "waiting"
+            row.committed_in = block_number
+            session.add(row)
+            session.commit()
+
     def set_opening(self, row: OpeningRow) -> None:
-        """What became of it; how often it was lost stays."""
+        """What became of it; its commitment, and how often it was lost, stay."""
         with Session(self.engine) as session:
             if (old := session.get(OpeningRow, (row.batch_id, row.index))) is not None:
                 row.lost = old.lost
+                row.committed_in = old.committed_in if row.committed_in is None else row.committed_in
             session.merge(row)
             session.commit()
 

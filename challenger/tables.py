@@ -102,8 +102,8 @@ class ResponseRow(SQLModel, table=True):
 
 
 class DisputeRow(SQLModel, table=True):
-    """A response that somebody disputed: until when it can be disputed now, and whether it is void. Made of its
-    `DisputedRow`s; `block_number` is the last of them."""
+    """A response that somebody disputed: until when it can be disputed now, until when a place that came free stays empty,
+    and whether it is void. Made of its `DisputedRow`s; `block_number` is the last of them."""
 
     __tablename__ = "challenger_dispute"
 
@@ -111,6 +111,7 @@ class DisputeRow(SQLModel, table=True):
     index: int = Field(primary_key=True)
     block_number: int = Field(index=True)
     challenge_deadline: int = 0
+    empty_until: int = 0
     is_void: bool = False
 
 
@@ -123,6 +124,7 @@ class DisputedRow(SQLModel, table=True):
     index: int = Field(primary_key=True)
     block_number: int = Field(primary_key=True, index=True)
     challenge_deadline: int = 0
+    empty_until: int = 0
     is_void: bool = False
 
 
@@ -147,8 +149,8 @@ class GameRow(SQLModel, table=True):
 class OpeningRow(SQLModel, table=True):
     """What became of opening a game about a response. `state`: waiting (committed or not; tried again), opened, joined
     (the response was void before the game was opened, and the opening was paid), missed (it was void too early for
-    that), refused. `lost`: openings that a reorganisation took back; each time the opening is another one to the
-    journal."""
+    that), refused. `committed_in`: the block of its commitment, while it is in the chain. `lost`: openings that a
+    reorganisation took back; each time the opening is another one to the journal."""
 
     __tablename__ = "challenger_opening"
 
@@ -158,6 +160,7 @@ class OpeningRow(SQLModel, table=True):
     problem: str | None = None
     tries: int = 0
     next_try_at: float = 0.0
+    committed_in: int | None = None
     lost: int = 0
 
 

@@ -12,6 +12,7 @@ from contracts.bindings.events import (
     GameOpened,
     GameResolved,
     OpeningJoined,
+    PlaceFreed,
     ResponseAsked,
     ResponseDisputed,
     ResponseNotShown,
@@ -91,6 +92,8 @@ class Watcher:
                 rows.append(
                     _disputed_row(event.batch_id, event.index, block, deadline=event.challenge_deadline)
                 )
+            case PlaceFreed():
+                rows.append(_disputed_row(event.batch_id, event.index, block, empty_until=event.empty_until))
             case ResponseVoided():
                 rows.append(_disputed_row(event.batch_id, event.index, block, is_void=True))
                 closed[event.batch_id, event.index] = block  # whoever asked was paid
@@ -131,13 +134,14 @@ def _game_row(event: GameOpened) -> GameRow:
 
 
 def _disputed_row(
-    batch_id: int, index: int, block: int, *, deadline: int = 0, is_void: bool = False
+    batch_id: int, index: int, block: int, *, deadline: int = 0, empty_until: int = 0, is_void: bool = False
 ) -> DisputedRow:
     return DisputedRow(
         batch_id=batch_id,
         index=index,
         block_number=block,
         challenge_deadline=_fitting(deadline),
+        empty_until=_fitting(empty_until),
         is_void=is_void,
     )
 

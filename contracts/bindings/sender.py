@@ -33,6 +33,8 @@ _TRANSFERABLE = ("already known", "known transaction", "already imported", "alre
 _NONCE_USED = ("nonce too low", "nonce is too low", "already been used", "oldnonce")
 _UNDERPRICED = ("underpriced", "fee too low", "max fee per gas less than block base fee", "gas price below")
 _NO_FUNDS = ("insufficient funds",)
+#: What the next block's number or time makes possible, though the newest block refuses it.
+_NEXT_BLOCK = ("OpeningCommittedLate", "PlaceStaysEmpty")
 _INDEX_LAG_S = 600
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
@@ -529,14 +531,26 @@ class Sender:
         return ContractError("Reverted", {}, "it no longer fitted when it was mined", call.description)
 
     def _estimate_gas(self, call: Call) -> int:
-        try:
-            gas = self.chain.estimate_gas(
+        def estimated(block: str | None) -> int:
+            return self.chain.estimate_gas(
                 call.to,
                 call.data,
                 sender=self.address,
                 value_wei=call.value_wei,
+                block=block,
                 description=call.description,
             )
+
+        try:
+            try:
+                gas = estimated(None)
+            except ContractError as error:
+                if error.name not in _NEXT_BLOCK:
+                    raise
+                try:
+                    gas = estimated("pending")
+                except (ContractError, RpcRefused):
+                    raise error from None
         except RpcRefused as error:
             if any(text in error.rpc_message.lower() for text in _NO_FUNDS):
                 raise self._too_poor(call) from error

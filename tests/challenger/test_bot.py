@@ -96,7 +96,7 @@ def make_challenger(
     model = LocalModel("synthetic", arena.model, lambda p, o: SyntheticTrace(arena.model, p, o))
     return Challenger(
         arena.contracts,
-        sender_on_engine(chain, signer, store.engine),
+        sender_on_engine(chain, signer, store.engine, confirmations=options.confirmations),
         store,
         LocalModels([model], arena.contracts.registry, [arena.model_id] if trusted is None else trusted),
         provider_book([server.url]),

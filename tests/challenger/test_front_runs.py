@@ -14,8 +14,8 @@ from challenger.dispatch import Dispatcher
 from challenger.errors import OverBudget
 from challenger.openings import Opener, opening_key
 from challenger.policies import RandomShare
-from challenger.store import Store, open_engine
-from challenger.tables import BatchRow, DisputedRow, ResponseRow, encode_fields
+from challenger.store import OpeningDue, Store, open_engine
+from challenger.tables import BatchRow, DisputedRow, OpeningRow, ResponseRow, encode_fields
 from contracts.bindings.contract import Call
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, OpeningJoined
@@ -207,8 +207,10 @@ def test_attack_a_window_that_opens_again_is_looked_at_again() -> None:
     """A full house until the window's end: the opening that came a block too late is the last one."""
     store, row = stored()
     fake = Fake(store=store)
-    opener = Opener(Fake(), Fake(), store, margin_s=2)  # type: ignore[arg-type]
-    opener._refused(row, 0, ContractError("ChallengeWindowClosed", {}, ""))
+    opener = Opener(Fake(), Fake(carries=lambda _: False), store, margin_s=2)  # type: ignore[arg-type]
+    opener._refused(
+        OpeningDue(row, OpeningRow(batch_id=1, index=0), 0), ContractError("ChallengeWindowClosed", {}, "")
+    )
     # A friend's loss among the full house: empty for a while, then a whole window.
     again = DisputedRow(batch_id=1, index=0, block_number=2, challenge_deadline=10_000)
     fake.store.advance(Cursor(2, b"2"), None, [again], {})

@@ -88,7 +88,7 @@ def test_an_opening_whose_join_is_taken_back_with_the_loss_is_opened_again() -> 
     taken(store, 5, said(5, is_void=True), JoinedRow(batch_id=1, index=0, block_number=5))
     store.set_opening(OpeningRow(batch_id=1, index=0, state="joined"))
     rewound(store, 4)
-    assert [lost for _, _, lost in store.openings_due(50, _FAR, 9)] == [1]
+    assert [due.opening.lost for due in store.openings_due(50, _FAR, 9)] == [1]
 
 
 def test_what_came_too_late_may_be_in_time_in_the_new_chain() -> None:
