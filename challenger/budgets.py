@@ -41,6 +41,10 @@ GAS_OF_A_GAME = 500_000
 _NUMBERS = re.compile(r"[0-9.]+")
 _LOST = "provider_won"
 _ACCEPTED = "lost games accepted"
+#: Begins the journal keys of transactions that end what others left.
+TENDING = "tend "
+#: What they may take of the day's gas: others decide how much of it there is to do.
+_TENDING_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,13 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Spent:
-    """What counts against the limits now; `lost_games` since somebody last said that they are accepted."""
+    """What counts against the limits now; `lost_games` since somebody last said that they are accepted; gas of tending is
+    part of the day's."""
 
     bonds_at_risk_wei: int
     bonds_of_day_wei: int
     gas_of_day_wei: int
+    tending_gas_of_day_wei: int
     open_games: int
     lost_games: int
 
@@ -102,6 +108,7 @@ class Budgets:
             bonds_at_risk_wei=at_risk,
             bonds_of_day_wei=sum(int(row.bond_wei) for row in today),
             gas_of_day_wei=sum(int(row.gas_wei) for row in today),
+            tending_gas_of_day_wei=sum(int(row.gas_wei) for row in today if row.key.startswith(TENDING)),
             open_games=sum(not over for over in ended.values()),
             lost_games=lost - (int.from_bytes(accepted.value, "big") if accepted is not None else 0),
         )
@@ -120,6 +127,13 @@ class Budgets:
                 log.warning("no new games", because=reason)
             self._said = said
         return reason
+
+    def tending_held_back(self, head: Block) -> str | None:
+        """Why what others left is not ended now, or None: it takes no more than a quarter of the day's gas."""
+        spent, budget = self.spent(), self.limits.gas_per_day_wei
+        if budget is not None and spent.tending_gas_of_day_wei > budget // _TENDING_SHARE:
+            return f"a quarter of gas_budget_per_day_wei, {show_ether(budget)}, is spent on what others left"
+        return self.stopped(spent) or self._gas_reason(spent, head)
 
     def stopped(self, spent: Spent | None = None) -> str | None:
         """Why this challenger stopped itself, or None."""
@@ -148,6 +162,8 @@ class Budgets:
         """Count the gas of a mined transaction, whatever became of it; once, however often it is told."""
         fee_wei = receipt.gas_used * receipt.effective_gas_price_wei
         key = f"gas of {receipt.transaction_hash.hex()}"
+        if intent.key.startswith(TENDING):
+            key = TENDING + key
         with Session(self._store.engine) as session:
             session.merge(SpendingRow(key=key, at=self._now(), gas_wei=str(fee_wei)))
             session.commit()

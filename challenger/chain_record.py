@@ -21,12 +21,13 @@ from .tables import (
     GameRow,
     JoinedRow,
     OpeningRow,
+    OthersGameRow,
     ResponseRow,
     ShownRow,
 )
 
 #: What the watcher makes of events.
-ChainRow = BatchRow | GameRow | DisputedRow | JoinedRow | AskedRow | ShownRow
+ChainRow = BatchRow | GameRow | OthersGameRow | DisputedRow | JoinedRow | AskedRow | ShownRow
 Place = tuple[int, int]
 
 _KEPT_CURSORS = 256
@@ -80,13 +81,14 @@ class ChainRecord:
             for row in rows:
                 _take(session, row)
             for game_id, turn in (turns or {}).items():
-                if (game := session.get(GameRow, game_id)) is not None:
+                if (game := _game(session, game_id)) is not None:
                     game.touched_block = turn.block_number
                     game.deadline = game.deadline if turn.deadline is None else turn.deadline
             for game_id, ending in ended.items():
-                if (game := session.get(GameRow, game_id)) is not None:
-                    game.outcome, game.reason = ending.outcome, ending.reason
+                if (game := _game(session, game_id)) is not None:
                     game.ended_block = ending.block_number
+                    if isinstance(game, GameRow):
+                        game.outcome, game.reason = ending.outcome, ending.reason
             for place, block_number in (closed or {}).items():
                 if (asked := session.get(AskedRow, place)) is not None:
                     asked.closed_block = block_number
@@ -97,6 +99,10 @@ class ChainRecord:
                 delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0)
             )
             session.commit()
+
+
+def _game(session: Session, game_id: int) -> GameRow | OthersGameRow | None:
+    return session.get(GameRow, game_id) or session.get(OthersGameRow, game_id)
 
 
 def _take(session: Session, row: ChainRow) -> None:
@@ -146,7 +152,7 @@ def _drop_after(session: Session, block_number: int) -> None:
     session.exec(delete(AskingRow).where(col(AskingRow.batch_id).in_(lost)))
     touched = select(DisputedRow).where(col(DisputedRow.block_number) > block_number)
     disputed = {(row.batch_id, row.index) for row in session.exec(touched).all()}
-    for row in (BatchRow, DisputedRow, GameRow, JoinedRow, AskedRow, ShownRow):
+    for row in (BatchRow, DisputedRow, GameRow, OthersGameRow, JoinedRow, AskedRow, ShownRow):
         session.exec(delete(row).where(col(row.block_number) > block_number))
     session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
     for place in disputed:
@@ -154,13 +160,18 @@ def _drop_after(session: Session, block_number: int) -> None:
         if (opening := session.get(OpeningRow, place)) is not None and opening.state == "missed":
             # It was void too early for it, or too long ago; of the new chain that is not said.
             opening.state, opening.tries, opening.next_try_at = "waiting", 0, time.time() + SHOWN_AGAIN_S
-    for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
-        game.outcome = game.reason = game.ended_block = None
+    for own in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
+        own.outcome = own.reason = own.ended_block = None
+    for others in session.exec(
+        select(OthersGameRow).where(col(OthersGameRow.ended_block) > block_number)
+    ).all():
+        others.ended_block = None
     for opening in session.exec(select(OpeningRow).where(col(OpeningRow.committed_in) > block_number)).all():
         opening.committed_in, opening.tries, opening.next_try_at = None, 0, time.time() + SHOWN_AGAIN_S
     # A turn that is gone leaves one that ended earlier or later: the game is looked at afresh.
-    for game in session.exec(select(GameRow).where(col(GameRow.touched_block) > block_number)).all():
-        game.touched_block, game.deadline = block_number, 0
+    for kind in (GameRow, OthersGameRow):
+        for game in session.exec(select(kind).where(col(kind.touched_block) > block_number)).all():
+            game.touched_block, game.deadline = block_number, 0
     for asked in session.exec(select(AskedRow).where(col(AskedRow.closed_block) > block_number)).all():
         asked.closed_block = None
     _openings_are_lost(session, block_number)

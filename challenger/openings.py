@@ -94,6 +94,25 @@ class Opener:
                 self._wait(each, str(error))
         return opened
 
+    def commit_first(self, row: ResponseRow) -> bool:
+        """Whether the response may become void: then an opening of it is committed in an earlier block, or none is
+        needed. Else it is committed now."""
+        due = OpeningDue(row, self._store.opening(row.batch_id, row.index), 0)
+        key = opening_key(row, due.opening.lost)
+        batch = self._store.batch(row.batch_id)
+        if batch is None:
+            return False  # a reorganisation took it
+        if due.opening.state in ("opened", "joined", "refused") or self._is_sent(key):
+            return True
+        newest = self._contracts.chain.head()
+        commitment = self._commitment(row, opening_secret(self._secret, batch.root, row.index))
+        if committed_in := self._contracts.ledger.opening_block(commitment, block=newest.number):
+            self._note_committed(row, committed_in)
+            return True
+        if not self._dispatcher.carries(f"commit {key}"):
+            self._commit(due, key, commitment, newest)
+        return False
+
     def time_of_next(self, newest: Block) -> int:
         """The time that the block after the newest has at least, if it is made now."""
         if newest.hash != self._newest:

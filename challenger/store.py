@@ -23,6 +23,7 @@ from .tables import (
     ResponseRow,
     open_engine,
 )
+from .tend_store import TendStore
 
 __all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
 
@@ -49,7 +50,7 @@ class Store(ChainRecord):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self.asks = AskStore(engine)
+        self.asks, self.left = AskStore(engine), TendStore(engine)
 
     def secret(self) -> bytes:
         """32 random bytes, the same for ever."""
@@ -301,6 +302,11 @@ class Store(ChainRecord):
             row.next_try_at = time.time() + SHOWN_AGAIN_S
             session.add(row)
             session.commit()
+
+    def opening(self, batch_id: int, index: int) -> OpeningRow:
+        """What became of it so far."""
+        with Session(self.engine) as session:
+            return session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
 
     def set_committed(self, batch_id: int, index: int, block_number: int) -> None:
         """Its commitment is in this block."""

@@ -2,7 +2,7 @@
 
 | table | written by |
 | --- | --- |
-| cursor, batch (but its listing columns), dispute, what a block said of one, game, join, asked, shown (but `taken`) | the watcher |
+| cursor, batch (but its listing columns), dispute, what a block said of one, game, others' game, join, asked, shown (but `taken`) | the watcher |
 | batch's `state` and `problem`; new responses, and ids that were withheld; what is to be asked for; `taken` | the listers |
 | a response's verdict | the judge |
 | opening; what became of asking; spending | the game player |
@@ -146,6 +146,20 @@ class GameRow(SQLModel, table=True):
     ended_block: int | None = None
 
 
+class OthersGameRow(SQLModel, table=True):
+    """A game that somebody else opened; `deadline` is that of its turn, `touched_block` where it began."""
+
+    __tablename__ = "challenger_others_game"
+
+    game_id: int = Field(primary_key=True)
+    block_number: int = Field(index=True)
+    batch_id: int = Field(index=True)
+    index: int
+    deadline: int = Field(default=0, index=True)
+    touched_block: int = 0
+    ended_block: int | None = None
+
+
 class OpeningRow(SQLModel, table=True):
     """What became of opening a game about a response. `state`: waiting (committed or not; tried again), opened, joined
     (the response was void before the game was opened, and the opening was paid), missed (it was void too early for
@@ -254,6 +268,7 @@ _OF_THE_CHAIN: tuple[Any, ...] = (
     DisputeRow,
     DisputedRow,
     GameRow,
+    OthersGameRow,
     OpeningRow,
     JoinedRow,
     AskedRow,

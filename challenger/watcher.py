@@ -24,7 +24,7 @@ from contracts.bindings.events import (
 from contracts.bindings.log_reader import LogReader, Reading
 
 from .store import BatchRow, ChainRow, Ending, GameRow, Store, Turn
-from .tables import LARGEST_INTEGER, AskedRow, DisputedRow, JoinedRow, ShownRow, encode_fields
+from .tables import LARGEST_INTEGER, AskedRow, DisputedRow, JoinedRow, OthersGameRow, ShownRow, encode_fields
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +82,8 @@ class Watcher:
                 rows.append(_batch_row(event))
             case GameOpened() if event.challenger == self._own_address:
                 rows.append(_game_row(event))
+            case GameOpened():
+                rows.append(_others_game_row(event))
             case GameResolved():
                 ended[event.game_id] = Ending(event.outcome.name.lower(), event.reason.name.lower(), block)
             case TurnStarted():
@@ -130,6 +132,16 @@ def _game_row(event: GameOpened) -> GameRow:
         batch_id=event.batch_id,
         index=event.index,
         model_id=event.model_id,
+    )
+
+
+def _others_game_row(event: GameOpened) -> OthersGameRow:
+    return OthersGameRow(
+        game_id=event.game_id,
+        block_number=event.at.block_number,
+        touched_block=event.at.block_number,
+        batch_id=event.batch_id,
+        index=event.index,
     )
 
 
