@@ -150,12 +150,13 @@ class OthersGameRow(SQLModel, table=True):
     """A game that somebody else opened; `deadline` is that of its turn, `touched_block` where it began."""
 
     __tablename__ = "challenger_others_game"
+    __table_args__ = (Index("challenger_others_game_open", "ended_block", "deadline"),)
 
     game_id: int = Field(primary_key=True)
     block_number: int = Field(index=True)
-    batch_id: int = Field(index=True)
+    batch_id: int
     index: int
-    deadline: int = Field(default=0, index=True)
+    deadline: int = 0
     touched_block: int = 0
     ended_block: int | None = None
 

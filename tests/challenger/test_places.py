@@ -12,6 +12,8 @@ from challenger.openings import Opener, opening_key
 from challenger.policies import RandomShare
 from challenger.tables import DisputedRow, OpeningRow
 from contracts.bindings.chain import Block
+from contracts.bindings.contract import Call
+from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, OpeningCommitted, PlaceFreed
 from contracts.bindings.log_reader import Cursor
 from contracts.protocol.parameters import DEVNET
@@ -84,6 +86,36 @@ def test_the_next_blocks_time_is_known_by_this_machines_clock() -> None:
     clock.now += 6.9
     assert opener.time_of_next(block) == 1_006
     assert opener.time_of_next(Block(8, b"8", b"7", 1_012, 0)) == 1_013
+
+
+@pytest.mark.parametrize(
+    "name,pending,asked",
+    [
+        ("PlaceStaysEmpty", 80_000, [None, "pending"]),
+        ("OpeningCommittedLate", 80_000, [None, "pending"]),
+        ("PlaceStaysEmpty", None, [None, "pending"]),
+        ("TooManyGames", 80_000, [None]),  # whoever plays with the mempool decides that
+    ],
+)
+def test_only_what_the_next_blocks_time_allows_is_estimated_there(  # type: ignore[no-untyped-def]
+    local_chain: LocalChain, monkeypatch: pytest.MonkeyPatch, name: str, pending: int | None, asked
+) -> None:
+    sender, blocks = local_chain.sender(7), []
+
+    def estimated(*_: object, block: str | None = None, **__: object) -> int:
+        blocks.append(block)
+        if block is None or pending is None:
+            raise ContractError(name if block is None else "Other", {}, "")
+        return pending
+
+    monkeypatch.setattr(sender.chain, "estimate_gas", estimated)
+    call = Call(sender.address, b"", 0)
+    if pending is None or asked == [None]:
+        with pytest.raises(ContractError, match=name):
+            sender._estimate_gas(call)
+    else:
+        assert sender._estimate_gas(call) == 100_000
+    assert blocks == asked
 
 
 def test_what_waits_for_a_place_does_not_stand_before_the_others() -> None:
