@@ -59,10 +59,14 @@ class Wishes:
         self._secret = store.secret()
         # By number and root: a reorganisation changes numbers, and anybody may post one root several times.
         self._chosen: set[tuple[int, bytes]] = set()
+        self._rewinds = store.rewinds
 
     def choose(self) -> bool:
         """Note down what is to be asked for; what is noted already stays as it is. Whether there was anything new."""
         now = self._now()
+        if self._rewinds != self._store.rewinds:  # wishes went with their batches, which may be there again
+            self._rewinds = self._store.rewinds
+            self._chosen.clear()
         wishes = [
             AskingRow(
                 batch_id=row.batch_id,

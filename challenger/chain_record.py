@@ -57,6 +57,9 @@ class ChainRecord:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.rewinds = (
+            0  # reorganisations that this process saw: what it holds in memory may be of another chain
+        )
 
     def history(self) -> list[Cursor]:
         """Cursors, newest first."""
@@ -99,6 +102,7 @@ class ChainRecord:
                 delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0)
             )
             session.commit()
+        self.rewinds += rewound_to is not None
 
 
 def _game(session: Session, game_id: int) -> GameRow | OthersGameRow | None:

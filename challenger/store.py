@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, and_, func, insert, or_, update
+from sqlalchemy import Engine, and_, case, func, insert, or_, update
 from sqlmodel import Session, col, select
+
+from contracts.bindings.lease import changed_rows
 
 from .ask_store import AskStore
 from .chain_record import SHOWN_AGAIN_S, ChainRecord, ChainRow, Ending, Turn
@@ -29,6 +31,8 @@ __all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", 
 
 #: Short transactions, because the sender's journal of moves is in the same database.
 _ROWS_PER_TRANSACTION = 500
+#: Said of what was not decided before its window closed, or before it was void.
+_CLOSED = "; its challenge window is over"
 _WITH_DISPUTE = and_(
     col(DisputeRow.batch_id) == ResponseRow.batch_id, col(DisputeRow.index) == ResponseRow.index
 )
@@ -211,10 +215,32 @@ class Store(ChainRecord):
             states = ("pending", "unknown", "withheld")
             rest = late.where(col(ResponseRow.state).in_(states))
             if session.exec(rest.limit(1)).first() is not None:
-                values = {"state": "skipped", "why": ResponseRow.why + "; its challenge window is over"}
+                values = {"state": "skipped", "why": ResponseRow.why + _CLOSED}
                 session.execute(update(ResponseRow).where(col(ResponseRow.id).in_(rest)).values(**values))
             session.commit()
         return missed
+
+    def open_windows(self, now: int) -> int:
+        """Take up again what was given up and can be disputed after all, because a place came free late or a reorganisation
+        took back what made it void; how many."""
+        given_up = or_(
+            col(ResponseRow.state) == "missed",
+            and_(col(ResponseRow.state) == "skipped", col(ResponseRow.why).endswith(_CLOSED)),
+        )
+        again = (
+            select(ResponseRow.id)
+            .join(DisputeRow, _WITH_DISPUTE, isouter=True)
+            .where(given_up, now <= _LIMIT, _IS_VOID == False)  # noqa: E712
+        )
+        has_ids = col(ResponseRow.prompt_packed).is_not(None)
+        with Session(self.engine) as session:
+            if session.exec(again.limit(1)).first() is None:
+                return 0
+            values = {"state": case((has_ids, "pending"), else_="withheld"), "why": "", "tries": 0}
+            where = col(ResponseRow.id).in_(again)
+            number = changed_rows(session, update(ResponseRow).where(where).values(**values, next_try_at=0.0))
+            session.commit()
+        return number
 
     def note_risk(self, why: str, after_deadline: int | None) -> None:
         """Say of the waiting responses whose window closes from then on that they may not be reached in time."""

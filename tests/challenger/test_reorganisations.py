@@ -10,11 +10,12 @@ import pytest
 from challenger.chain_record import ChainRow, Ending, Turn
 from challenger.dispatch import Dispatcher
 from challenger.store import GameRow, Store
-from challenger.tables import AskedRow, AskingRow, DisputedRow, JoinedRow, OpeningRow
+from challenger.tables import AskedRow, AskingRow, BatchRow, DisputedRow, JoinedRow, OpeningRow, ResponseRow
 from contracts.bindings.contract import Call
 from contracts.bindings.events import OpeningJoined, RewardPaid
 from contracts.bindings.log_reader import Cursor
 from contracts.protocol.parameters import DEVNET
+from tests.challenger.test_asking import post_unlisted
 from tests.challenger.test_bot import Scene, make_scene, wrong
 from tests.challenger.test_front_runs import stored
 from tests.challenger.test_openings import committed_step, of_batch
@@ -150,7 +151,76 @@ def test_what_is_done_again_has_another_key(make_scene, arena: Arena) -> None:  
     assert dispatcher.key_of("deposit") == "deposit again 2"
 
 
+def given_up(store: Store, now: int) -> str:
+    store.close_windows(now)
+    row = store.response(1, 0)
+    assert row is not None
+    return row.state
+
+
+@pytest.mark.parametrize("was,ids,closed,then", [
+    ("pending", b"x", "missed", "pending"),
+    ("unknown", b"x", "skipped", "pending"),
+    ("withheld", None, "skipped", "withheld"),
+    ("valid", b"x", "valid", "valid"),
+])  # fmt: skip
+def test_what_was_given_up_is_taken_up_when_its_window_opens_again(
+    was: str, ids: bytes | None, closed: str, then: str
+) -> None:
+    store, row = stored()
+    _set(store, row.id, state=was, prompt_packed=ids)
+    assert given_up(store, 101) == closed
+    assert store.open_windows(101) == 0
+    taken(store, 5, said(5, deadline=1_000))
+    assert store.open_windows(101) == (closed != then)
+    assert given_up(store, 101) == then
+    assert given_up(store, 1_001) == {"pending": "missed", "withheld": "skipped"}.get(then, then)
+
+
+def test_what_was_given_up_as_void_is_taken_up_when_it_is_not_void() -> None:
+    store, row = stored()
+    _set(store, row.id, state="pending", prompt_packed=b"x")
+    taken(store, 5, said(5, is_void=True))
+    assert given_up(store, 50) == "skipped" and store.open_windows(50) == 0
+    rewound(store, 4)
+    assert store.open_windows(50) == 1 and given_up(store, 50) == "pending"
+
+
+def test_what_the_policy_skipped_stays_skipped() -> None:
+    store, row = stored()
+    _set(store, row.id, state="skipped", why="not drawn")
+    taken(store, 5, said(5, deadline=1_000))
+    assert store.open_windows(50) == 0
+
+
+def _set(store: Store, number: int | None, **values: object) -> None:
+    from sqlmodel import Session
+
+    with Session(store.engine) as session:
+        row = session.get(ResponseRow, number)
+        assert row is not None
+        for name, value in values.items():
+            setattr(row, name, value)
+        session.add(row)
+        session.commit()
+
+
 # --- on a chain
+
+
+def test_a_batch_that_comes_back_is_drawn_from_again(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
+    """The block that posted it is replaced by one like it: what was to be asked for went with the first."""
+    scene = make_scene(ask=True)
+    scene.run()
+    batch = post_unlisted(arena, None)
+    scene.run()
+    (row,) = [row for row in scene.store.batches("new") if row.batch_id == batch.batch_id]
+    arena.local_chain.pass_time(DEVNET.challenge_window // 2 + 1)
+    scene.challenger.watch()
+    assert scene.challenger._wishes.choose()
+    before = scene.store.history()[0]
+    scene.store.advance(before, row.block_number - 1, [BatchRow(**row.model_dump())], {})
+    assert scene.challenger._wishes.choose(), "its wishes are gone, and it would be asked for by nobody"
 
 
 def taken_back(scene: Scene, what: Callable[[], Any]) -> None:
