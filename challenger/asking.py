@@ -59,10 +59,14 @@ class Wishes:
         self._secret = store.secret()
         # By number and root: a reorganisation changes numbers, and anybody may post one root several times.
         self._chosen: set[tuple[int, bytes]] = set()
+        self._rewinds = store.rewinds
 
     def choose(self) -> bool:
         """Note down what is to be asked for; what is noted already stays as it is. Whether there was anything new."""
         now = self._now()
+        if self._rewinds != self._store.rewinds:  # wishes went with their batches, which may be there again
+            self._rewinds = self._store.rewinds
+            self._chosen.clear()
         wishes = [
             AskingRow(
                 batch_id=row.batch_id,
@@ -169,7 +173,7 @@ class Asker:
                 wishes, key=lambda wish: (asked[wish[0].provider], wish[0].deadline, wish[0].ticket)
             )
             wishes.remove((row, root))
-            key = f"ask {row.batch_id} {root.hex()} {row.index}"
+            key = self._dispatcher.key_of(f"ask {row.batch_id} {root.hex()} {row.index}")
             if not self._dispatcher.carries(key) and self._ask(row, key, head):
                 asked[row.provider] += 1
                 submitted += 1
@@ -236,7 +240,7 @@ class Asker:
         claimed = 0
         own = self._dispatcher.sender.address
         for row, root in self._store.asks.unanswered(own, head.timestamp, time.time(), _SENT_PER_ROUND):
-            key = f"not shown {row.batch_id} {root.hex()} {row.index}"
+            key = self._dispatcher.key_of(f"not shown {row.batch_id} {root.hex()} {row.index}")
             if not self._dispatcher.carries(key):
                 claimed += self._claim(row, key)
         return claimed

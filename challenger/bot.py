@@ -3,7 +3,7 @@
 | loop | does | waits for |
 | --- | --- | --- |
 | watch | events to rows | the chain |
-| games | moves, openings, asks, withdrawals: everything that is sent | the chain |
+| games | moves, openings, asks, withdrawals, ending what others left: everything that is sent | the chain |
 | list, one per URL | batches to responses | that provider, for a bounded time |
 | unseen | what is not listed: warnings, what to ask for, what was shown on chain | the chain |
 | judge | responses to verdicts | replays of other people's responses |
@@ -34,6 +34,7 @@ from .policies import Policy
 from .provider_client import ProviderBook, ProviderClient
 from .rewards import Joiner
 from .store import ResponseRow, Store
+from .tending import Tend, Tender
 from .trace_files import TraceFiles
 from .tracing import Tracer
 from .watcher import Watcher
@@ -48,12 +49,14 @@ _LATE_LOOK_S = 1.0
 class Options:
     """`ask`: pay the price of asking for what providers hide, so that they must show it on chain or lose it;
     `ask_budget_wei`: at most so much per challenge window (None: 25 prices). `opening_margin_s`: do not open a game, or
-    ask, so shortly before the challenge window closes. `limits`: what may be risked."""
+    ask, so shortly before the challenge window closes. `limits`: what may be risked. `tend`: whose games and asks are ended
+    when their time is over."""
 
     watch_only: bool = False
     ask: bool = False
     ask_budget_wei: int | None = None
     limits: Limits = NO_LIMITS
+    tend: Tend = Tend.FOUND
     confirmations: int = 0
     max_head_age_s: float | None = None
     opening_margin_s: int = 2
@@ -114,6 +117,9 @@ class Challenger:
                 margin_s=margin_s,
             )
             self._joiner = Joiner(contracts, self._dispatcher, store)
+            self._tender = Tender(
+                contracts, self._dispatcher, store, models, self._opener, self._budgets, self.options.tend
+            )
             budget_wei = self.options.ask_budget_wei
             if budget_wei is None:
                 budget_wei = DEFAULT_ASKS_PER_WINDOW * parameters.ask_price
@@ -196,8 +202,9 @@ class Challenger:
         head = self._contracts.chain.confirmed_head(self.options.confirmations)
         moved = self._player.play(head)
         held_back = self._budgets.held_back(head) is not None
-        opened = 0 if held_back else self._opener.open_due(head)
+        opened = 0 if held_back else self._opener.open_due()
         opened += self._joiner.join_due(head)
+        opened += self._tender.tend(head)
         # Asks come last: nothing that runs waits for them. What was asked for once is claimed in any case.
         opened += self._asker.claim_due(head)
         if self._wishes is not None and not held_back:

@@ -3,7 +3,7 @@
 | limit | is about |
 | --- | --- |
 | gas price | openings and asks wait while the chain's base fee is above it |
-| gas per day | what was spent in the last 24 hours, and what finishing the open games will cost |
+| gas per day | what mined transactions cost in the last 24 hours, reverted or not, and what finishing the open games will cost |
 | bonds at a time | bonds of open games and of openings on their way |
 | bonds per day | bonds staked in the last 24 hours, won back or not |
 | lost games | an honest challenger loses none: so many mean that this one is wrong, or is being deceived |
@@ -21,11 +21,12 @@ import structlog
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
-from contracts.bindings.chain import Block
+from contracts.bindings.chain import Block, TransactionReceipt
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, ResponseDisputed
+from contracts.bindings.journal import Intent
 from contracts.bindings.sender import Mined
 from contracts.protocol.ether import show_ether
 
@@ -40,6 +41,10 @@ GAS_OF_A_GAME = 500_000
 _NUMBERS = re.compile(r"[0-9.]+")
 _LOST = "provider_won"
 _ACCEPTED = "lost games accepted"
+#: Begins the journal keys of transactions that end what others left.
+TENDING = "tend "
+#: What they may take of the day's gas: others decide how much of it there is to do.
+_TENDING_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,13 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Spent:
-    """What counts against the limits now; `lost_games` since somebody last said that they are accepted."""
+    """What counts against the limits now; `lost_games` since somebody last said that they are accepted; gas of tending is
+    part of the day's."""
 
     bonds_at_risk_wei: int
     bonds_of_day_wei: int
     gas_of_day_wei: int
+    tending_gas_of_day_wei: int
     open_games: int
     lost_games: int
 
@@ -101,6 +108,7 @@ class Budgets:
             bonds_at_risk_wei=at_risk,
             bonds_of_day_wei=sum(int(row.bond_wei) for row in today),
             gas_of_day_wei=sum(int(row.gas_wei) for row in today),
+            tending_gas_of_day_wei=sum(int(row.gas_wei) for row in today if row.key.startswith(TENDING)),
             open_games=sum(not over for over in ended.values()),
             lost_games=lost - (int.from_bytes(accepted.value, "big") if accepted is not None else 0),
         )
@@ -119,6 +127,13 @@ class Budgets:
                 log.warning("no new games", because=reason)
             self._said = said
         return reason
+
+    def tending_held_back(self, head: Block) -> str | None:
+        """Why what others left is not ended now, or None: it takes no more than a quarter of the day's gas."""
+        spent, budget = self.spent(), self.limits.gas_per_day_wei
+        if budget is not None and spent.tending_gas_of_day_wei > budget // _TENDING_SHARE:
+            return f"a quarter of gas_budget_per_day_wei, {show_ether(budget)}, is spent on what others left"
+        return self.stopped(spent) or self._gas_reason(spent, head)
 
     def stopped(self, spent: Spent | None = None) -> str | None:
         """Why this challenger stopped itself, or None."""
@@ -143,26 +158,32 @@ class Budgets:
             session.merge(SpendingRow(key=key, at=self._now(), bond_wei=str(call.value_wei)))
             session.commit()
 
+    def paid(self, intent: Intent, receipt: TransactionReceipt) -> None:
+        """Count the gas of a mined transaction, whatever became of it; once, however often it is told."""
+        fee_wei = receipt.gas_used * receipt.effective_gas_price_wei
+        key = f"gas of {receipt.transaction_hash.hex()}"
+        if intent.key.startswith(TENDING):
+            key = TENDING + key
+        with Session(self._store.engine) as session:
+            session.merge(SpendingRow(key=key, at=self._now(), gas_wei=str(fee_wei)))
+            session.commit()
+        if not receipt.succeeded:
+            log.warning("gas for nothing", transaction=intent.key, wei=fee_wei)
+
     def ended(self, key: str, result: Mined | ContractError) -> None:
-        """Note what a transaction cost, and which game its bond is in; a refused one staked nothing."""
-        now = self._now()
+        """Note which game the bond of a transaction is in; a refused or reverted one staked nothing."""
         with Session(self._store.engine) as session:
             row = session.get(SpendingRow, key)
-            if isinstance(result, ContractError):
-                if row is not None:
-                    session.delete(row)
-            else:
-                row = row or SpendingRow(key=key, at=now)
-                row.gas_wei = str(result.fee_wei)
-                for event in (
-                    self._contracts.events.decode(result.receipt.logs) if row.bond_wei != "0" else []
-                ):
+            if row is not None and isinstance(result, ContractError):
+                session.delete(row)
+            elif row is not None and not isinstance(result, ContractError):
+                for event in self._contracts.events.decode(result.receipt.logs):
                     if isinstance(event, GameOpened):
                         row.game_id = event.game_id
                     elif isinstance(event, ResponseDisputed):
                         row.bond_wei = str(event.bond)  # what was sent beyond it came back
                 session.add(row)
-            old = col(SpendingRow.at) < now - DAY_S
+            old = col(SpendingRow.at) < self._now() - DAY_S
             over = select(GameRow.game_id).where(col(GameRow.outcome).is_not(None))
             without_game = col(SpendingRow.game_id).is_(None) | col(SpendingRow.game_id).in_(over)
             session.exec(delete(SpendingRow).where(old, without_game))

@@ -39,6 +39,14 @@ def run(
             "provider's when it shows the response, back with a reward when not. At most ask_budget_wei per window.",
         ),
     ] = False,
+    tend: Annotated[
+        str | None,
+        typer.Option(
+            "--tend",
+            help="Whose games and asks to end when their time is over: own, found (others', too, where a finding of this "
+            "challenger's waits for it; the default) or all.",
+        ),
+    ] = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", help="A model on this machine; may be given several times.")
     ] = None,
@@ -70,6 +78,7 @@ def run(
         policy=policy,
         watch_only=watch_only or None,
         ask=ask or None,
+        tend=tend,
         models=model or None,
         trusted_models=trust or None,
         providers=provider or None,

@@ -16,6 +16,7 @@ from contracts.bindings.errors import (
     RpcRefused,
     TransactionTimedOut,
 )
+from contracts.bindings.journal import FINISHED, IntentStatus
 from contracts.bindings.sender import Mined, Sender
 
 from .budgets import Budgets
@@ -38,6 +39,8 @@ class Dispatcher:
 
     def __init__(self, sender: Sender, budgets: Budgets | None = None) -> None:
         self.sender, self._budgets = sender, budgets
+        if budgets is not None:
+            sender.on_mined = budgets.paid
         self._on_the_way: dict[str, _Sent] = {}
         self._looked_at_block, self._looked_at_s = -1, 0.0
 
@@ -47,6 +50,17 @@ class Dispatcher:
 
     def carries(self, key: str) -> bool:
         return key in self._on_the_way
+
+    def key_of(self, name: str) -> str:
+        """The journal key for something that the chain says is still to be done: its name, or with a number when it was
+        confirmed under that name before and a reorganisation took it back."""
+        key, number = name, 0
+        while (intent := self.sender.journal.find(key)) is not None and (
+            intent.status is IntentStatus.CONFIRMED
+        ):
+            number += 1
+            key = f"{name} again {number}"
+        return key
 
     def submit(self, call: Call, key: str, done: Done) -> None:
         """Journal, sign and send; `done` is called from a later `collect`. Raises `OverBudget` and what
@@ -75,8 +89,12 @@ class Dispatcher:
             result: Mined | ContractError
             try:
                 result = self.sender.wait(sent.intent_id, timeout_s=0.0)
-            except (TransactionTimedOut, InsufficientFunds, RpcRefused):
-                continue  # it stays in the journal and is carried on with the next block
+            except (TransactionTimedOut, InsufficientFunds, RpcRefused) as error:
+                # It stays in the journal and is carried on with the next block. One that was confirmed and has no receipt
+                # any more was reorganised: whoever wanted it looks at the chain afresh.
+                if isinstance(error, TransactionTimedOut) and self._is_finished(sent):
+                    del self._on_the_way[key]
+                continue
             except ContractError as error:
                 result = error
             del self._on_the_way[key]
@@ -90,3 +108,6 @@ class Dispatcher:
             except Exception:
                 log.exception("the end of a transaction was not noted", key=key)
         return ended
+
+    def _is_finished(self, sent: _Sent) -> bool:
+        return self.sender.journal.get(sent.intent_id).status in FINISHED

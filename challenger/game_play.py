@@ -14,7 +14,7 @@ from contracts.bindings.errors import ContractError, RpcUnavailable
 from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
 from contracts.bindings.sender import Mined
 from contracts.protocol.actions import Action
-from contracts.protocol.game import GameState, Side
+from contracts.protocol.game import GameState, ModelRules, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, TraceUnavailable, first_unknown_fed_id
@@ -102,22 +102,23 @@ class GamePlayer:
 
     def _play_one(self, row: GameRow, head: Block) -> bool:
         model = self._models.find(row.model_id)
-        if model is None:
-            log.warning("no move", game=row.game_id, because="its model is not on this machine")
-            self._be_quiet(row, head, head.timestamp + _LOOK_AGAIN_S)
-            return False
-        state = read_game_state(self._contracts, row.game_id, model.rules(self._arity), head)
+        rules = ModelRules(0, 0, (), self._arity) if model is None else model.rules(self._arity)
+        state = read_game_state(self._contracts, row.game_id, rules, head)
         if state.resolved:
             return False
-        subject = self._subject(row, model, head)
+        # Without its model the game can still be ended when it is won: neither trace nor rules are needed for that.
+        subject = None if model is None else self._subject(row, model, head)
         known, action = self._decide(state, subject, head)
         if action is None:
-            if known:
+            if model is None:
+                log.warning("no move", game=row.game_id, because="its model is not on this machine")
+                self._be_quiet(row, head, min(state.game.deadline, head.timestamp + _LOOK_AGAIN_S))
+            elif known:
                 self._be_quiet(row, head, state.game.deadline)
             return False
         trace = None if subject is None else IdsOnly(subject.prompt_ids, subject.output_ids)
-        call = call_of(action, state, self._contracts, trace, model.commitment)
-        key = move_key(state, action)
+        call = call_of(action, state, self._contracts, trace, None if model is None else model.commitment)
+        key = self._dispatcher.key_of(move_key(state, action))
 
         def done(result: Mined | ContractError) -> None:
             self._tell(state, action, result)

@@ -60,6 +60,8 @@ class Judge:
         if now != self._closed_until:
             for batch_id, number in self._store.close_windows(now + self._margin_s):
                 log.error("responses missed: their window closed first", batch=batch_id, responses=number)
+            if number := self._store.open_windows(now + self._margin_s):
+                log.warning("responses can be disputed again", responses=number)
             self._closed_until = now
         choice = self._choose(now)
         if choice is None:

@@ -1,12 +1,15 @@
 """Opens games about what was found invalid, and fetches what they win. Part of the game loop, which owns all sending.
 
-An opening is committed in one block and made in a later one. Its secret follows from the store's, so a kill at any
-moment loses nothing: whether it is committed is read from the chain, whether the game is opened from the journal.
+An opening is committed in one block and made in a later one: the next, if there is a place. Its secret follows from the
+store's, so a kill at any moment loses nothing: whether it is committed is read from the chain's newest block, whether the
+game is opened from the journal. A place that came free and stays empty for a while is waited for, and taken in the
+first block in which it can be.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -20,7 +23,7 @@ from contracts.protocol.opening import opening_secret
 
 from .dispatch import Dispatcher
 from .pace import backoff_s
-from .store import ResponseRow, Store
+from .store import OpeningDue, ResponseRow, Store
 from .tables import OpeningRow
 
 log = structlog.get_logger(__name__)
@@ -39,12 +42,14 @@ _MAY_PASS = (
     "Reverted",
     "Refused",
 )
+#: Possible with one of the next blocks.
+_WITH_NEXT_BLOCK = ("PlaceStaysEmpty", "OpeningCommittedLate")
 _NO_EFFECT = (IntentStatus.REFUSED, IntentStatus.REVERTED)
 
 
 class Opener:
     """Opens each game once: the opening's journal key is the leaf, and how many openings reorganisations took back.
-    `margin_s`: no game is opened so shortly before its window closes."""
+    `margin_s`: no game is opened so shortly before its window closes; `clock`: this machine's seconds."""
 
     def __init__(
         self,
@@ -53,65 +58,127 @@ class Opener:
         store: Store,
         *,
         margin_s: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._contracts, self._dispatcher, self._store = contracts, dispatcher, store
-        self._margin_s, self._secret = margin_s, store.secret()
+        self._margin_s, self._secret, self._clock = margin_s, store.secret(), clock
+        self._newest, self._newest_since_s = b"", 0.0
+        self._looked_in: dict[str, bytes] = {}  # by key: the block in which its commitment was not yet mined
 
-    def open_due(self, head: Block) -> int:
+    def open_due(self) -> int:
         """Submit commitments and openings, the first window to close first; the number."""
+        newest = self._contracts.chain.head()
+        next_block = self.time_of_next(newest)
+        due = self._store.openings_due(
+            newest.timestamp + self._margin_s, time.time(), 4 * _OPENINGS_PER_ROUND, next_block
+        )
+        self._looked_in = {k: block for k, block in self._looked_in.items() if block == newest.hash}
         opened = 0
-        due = self._store.openings_due(head.timestamp + self._margin_s, time.time(), 4 * _OPENINGS_PER_ROUND)
-        for row, tries, lost in due:
-            key = opening_key(row, lost)
-            under_way = self._dispatcher.carries(key) or self._dispatcher.carries(f"commit {key}")
-            if under_way or opened >= _OPENINGS_PER_ROUND:
-                continue
+        for each in due:
+            if opened >= _OPENINGS_PER_ROUND:
+                break
             try:
-                opened += self._commit_or_open(row, tries, key, head)
+                opened += self._commit_or_open(each, newest, next_block)
             except RpcUnavailable:
                 raise
             except ContractError as error:
-                self._refused(row, tries, error)
+                self._refused(each, error)
             except Exception as error:
                 # Ether is missing, say; what was journalled is carried on under the same key.
                 log.error(
                     "not disputed yet",
-                    batch=row.batch_id,
-                    index=row.index,
+                    batch=each.row.batch_id,
+                    index=each.row.index,
                     because=f"{type(error).__name__}: {error}",
                 )
-                self._wait(row, tries, str(error))
+                self._wait(each, str(error))
         return opened
 
-    def _commit_or_open(self, row: ResponseRow, tries: int, key: str, head: Block) -> bool:
+    def commit_first(self, row: ResponseRow) -> bool:
+        """Whether the response may become void: then an opening of it is committed in an earlier block, or none is
+        needed. Else it is committed now."""
+        due = OpeningDue(row, self._store.opening(row.batch_id, row.index), 0)
+        key = opening_key(row, due.opening.lost)
         batch = self._store.batch(row.batch_id)
         if batch is None:
             return False  # a reorganisation took it
-        secret = opening_secret(self._secret, batch.root, row.index)
-        commitment = commitment_of(
-            self._contracts, self._dispatcher.sender.address, row.batch_id, row.index, secret
-        )
-        opening = self._dispatcher.sender.journal.find(key)
-        sent = opening is not None and opening.status not in _NO_EFFECT
-        if sent or self._contracts.ledger.opening_block(commitment, block=head.number):
-            self._open(row, tries, key, secret)
-        else:
-            self._commit(row, tries, key, commitment)
+        if due.opening.state in ("opened", "joined", "refused") or self._is_sent(key):
+            return True
+        newest = self._contracts.chain.head()
+        commitment = self._commitment(row, opening_secret(self._secret, batch.root, row.index))
+        if committed_in := self._contracts.ledger.opening_block(commitment, block=newest.number):
+            self._note_committed(row, committed_in)
+            return True
+        if not self._dispatcher.carries(f"commit {key}"):
+            self._commit(due, key, commitment, newest)
+        return False
+
+    def time_of_next(self, newest: Block) -> int:
+        """The time that the block after the newest has at least, if it is made now."""
+        if newest.hash != self._newest:
+            self._newest, self._newest_since_s = newest.hash, self._clock()
+        return newest.timestamp + max(1, int(self._clock() - self._newest_since_s))
+
+    def _commit_or_open(self, due: OpeningDue, newest: Block, next_block: int) -> bool:
+        key = opening_key(due.row, due.opening.lost)
+        if self._dispatcher.carries(key) or self._looked_in.get(key) == newest.hash:
+            return False
+        batch = self._store.batch(due.row.batch_id)
+        if batch is None:
+            return False  # a reorganisation took it
+        secret = opening_secret(self._secret, batch.root, due.row.index)
+        if self._is_sent(key):
+            self._open(due, key, secret)
+            return True
+        commitment = self._commitment(due.row, secret)
+        committed_in = self._contracts.ledger.opening_block(commitment, block=newest.number)
+        if not committed_in:
+            # It is good as soon as it is mined, and lost when its block is: nothing waits for it to be confirmed.
+            if self._dispatcher.carries(f"commit {key}"):
+                self._looked_in[key] = newest.hash
+                return False
+            return self._commit(due, key, commitment, newest)
+        self._note_committed(due.row, committed_in)
+        if due.empty_until >= next_block:
+            return False
+        self._open(due, key, secret)
         return True
 
-    def _commit(self, row: ResponseRow, tries: int, key: str, commitment: bytes) -> None:
+    def _commitment(self, row: ResponseRow, secret: bytes) -> bytes:
+        own = self._dispatcher.sender.address
+        return commitment_of(self._contracts, own, row.batch_id, row.index, secret)
+
+    def _is_sent(self, key: str) -> bool:
+        intent = self._dispatcher.sender.journal.find(key)
+        return intent is not None and intent.status not in _NO_EFFECT
+
+    def _note_committed(self, row: ResponseRow, block_number: int) -> None:
+        # Noted, so that it can join when the response is void before the game is opened.
+        self._store.set_committed(row.batch_id, row.index, block_number)
+
+    def _commit(self, due: OpeningDue, key: str, commitment: bytes, newest: Block) -> bool:
+        row = due.row
+        before = self._dispatcher.sender.journal.find(f"commit {key}")
+        if before is not None and before.status is IntentStatus.CONFIRMED:
+            if (before.mined_block or 0) <= newest.number:  # else the endpoint lags
+                self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
+            return False
+
         def done(result: Mined | ContractError) -> None:
             if isinstance(result, ContractError):
-                self._refused(row, tries, result)
-            elif not self._contracts.ledger.opening_block(commitment):
-                self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
+                self._refused(due, result)
+            elif self._is_sent(key):
+                pass  # used by now
+            elif committed_in := self._contracts.ledger.opening_block(commitment):
+                self._note_committed(row, committed_in)
             else:
-                # Noted, so that it can join when the response is void before the game is opened.
-                self._store.set_opening(OpeningRow(batch_id=row.batch_id, index=row.index))
+                self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
 
         self._dispatcher.submit(self._contracts.ledger.commit_opening(commitment), f"commit {key}", done)
+        return True
 
-    def _open(self, row: ResponseRow, tries: int, key: str, secret: bytes) -> None:
+    def _open(self, due: OpeningDue, key: str, secret: bytes) -> None:
+        row = due.row
         call = self._contracts.game.open(
             row.batch_id,
             row.index,
@@ -123,17 +190,19 @@ class Opener:
 
         def done(result: Mined | ContractError) -> None:
             if isinstance(result, ContractError):
-                self._refused(row, tries, result)
+                self._refused(due, result)
                 return
             log.info("disputed", batch=row.batch_id, index=row.index)
             self._store.set_opening(OpeningRow(batch_id=row.batch_id, index=row.index, state="opened"))
 
         self._dispatcher.submit(call, key, done)
 
-    def _refused(self, row: ResponseRow, tries: int, error: ContractError) -> None:
+    def _refused(self, due: OpeningDue, error: ContractError) -> None:
+        row = due.row
         log.warning("not disputed", batch=row.batch_id, index=row.index, because=str(error))
-        if error.name in _MAY_PASS:
-            self._wait(row, tries, error.name)
+        on_its_way = self._dispatcher.carries(f"commit {opening_key(row, due.opening.lost)}")
+        if error.name in _MAY_PASS or (error.name == "OpeningNotCommitted" and on_its_way):
+            self._wait(due, error.name)
             return
         if error.name == "OpeningNotCommitted":
             self._store.opening_is_lost(row.batch_id, row.index, error.name)
@@ -142,15 +211,18 @@ class Opener:
             OpeningRow(batch_id=row.batch_id, index=row.index, state="refused", problem=error.name)
         )
 
-    def _wait(self, row: ResponseRow, tries: int, problem: str) -> None:
-        pause_s = backoff_s(tries + 1, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
+    def _wait(self, due: OpeningDue, problem: str) -> None:
+        tries = due.opening.tries + (problem not in _WITH_NEXT_BLOCK)
+        pause_s = backoff_s(max(1, tries), first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
+        if problem in _WITH_NEXT_BLOCK:
+            pause_s = _FIRST_RETRY_S
         self._store.set_opening(
             OpeningRow(
-                batch_id=row.batch_id,
-                index=row.index,
+                batch_id=due.row.batch_id,
+                index=due.row.index,
                 state="waiting",
                 problem=problem[:500],
-                tries=tries + 1,
+                tries=tries,
                 next_try_at=time.time() + pause_s,
             )
         )

@@ -12,7 +12,7 @@ gainsay.toml holds shared settings at its top and the challenger's own in a [cha
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsError as SourceError
@@ -46,6 +46,10 @@ class ChallengerSettings(ChainSettings):
     watch_only: bool = False
     ask: bool = False  # pay for what providers hide to be shown on chain
     ask_budget_wei: Wei | None = None  # per challenge window; None: 25 times the price of asking
+
+    tend: Literal["own", "found", "all"] = (
+        "found"  # whose games and asks are ended when their time is over: own, found or all
+    )
 
     highest_fee_wei: Wei | None = None  # per gas, of everything that is sent; None: 500 gwei
     open_below_gas_price_wei: Wei | None = (

@@ -25,6 +25,7 @@ from .policies import parse_policy
 from .provider_client import provider_book
 from .settings import ChallengerSettings
 from .store import Store, open_engine
+from .tending import Tend
 from .trace_files import TraceFiles
 
 log = structlog.get_logger(__name__)
@@ -124,6 +125,7 @@ def open_challenger(
             ask=settings.ask,
             ask_budget_wei=settings.ask_budget_wei,
             limits=limits_of(settings),
+            tend=Tend(settings.tend),
             confirmations=connection.confirmations,
             max_head_age_s=connection.max_head_age_s,
             opening_margin_s=2 if is_devnet else 60,

@@ -8,37 +8,31 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, and_, func, insert, or_, update
-from sqlmodel import Session, col, delete, select
+from sqlalchemy import Engine, and_, case, func, insert, or_, update
+from sqlmodel import Session, col, select
 
-from contracts.bindings.log_reader import Cursor
+from contracts.bindings.lease import changed_rows
 
 from .ask_store import AskStore
+from .chain_record import SHOWN_AGAIN_S, ChainRecord, ChainRow, Ending, Turn
 from .schedule import Demand
 from .tables import (
-    AskedRow,
-    AskingRow,
     BatchRow,
-    CursorRow,
     DisputeRow,
     FactRow,
     GameRow,
     OpeningRow,
     ResponseRow,
-    ShownRow,
     open_engine,
 )
+from .tend_store import TendStore
 
 __all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
 
-#: What the watcher makes of events.
-ChainRow = BatchRow | GameRow | DisputeRow | AskedRow | ShownRow
-
-_KEPT_CURSORS = 256
-# A reorganisation takes a block or a few to show again what it keeps.
-_SHOWN_AGAIN_S = 10.0
 #: Short transactions, because the sender's journal of moves is in the same database.
 _ROWS_PER_TRANSACTION = 500
+#: Said of what was not decided before its window closed, or before it was void.
+_CLOSED = "; its challenge window is over"
 _WITH_DISPUTE = and_(
     col(DisputeRow.batch_id) == ResponseRow.batch_id, col(DisputeRow.index) == ResponseRow.index
 )
@@ -47,28 +41,20 @@ _IS_VOID = func.coalesce(DisputeRow.is_void, False)
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a game ended, and in which block."""
+class OpeningDue:
+    """A game to open: what became of it so far, and until when no place is free."""
 
-    outcome: str
-    reason: str
-    block_number: int
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Something happened in a game; `deadline` is None when no new turn began."""
-
-    deadline: int | None
-    block_number: int
+    row: ResponseRow
+    opening: OpeningRow
+    empty_until: int
 
 
-class Store:
+class Store(ChainRecord):
     """All loops share it; it may be used from several threads when it lives in a file."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.asks = AskStore(engine)
+        super().__init__(engine)
+        self.asks, self.left = AskStore(engine), TendStore(engine)
 
     def secret(self) -> bytes:
         """32 random bytes, the same for ever."""
@@ -79,86 +65,6 @@ class Store:
                 session.add(row)
                 session.commit()
             return row.value
-
-    # --- the watcher's
-
-    def history(self) -> list[Cursor]:
-        """Cursors, newest first."""
-        with Session(self.engine) as session:
-            rows = session.exec(select(CursorRow).order_by(col(CursorRow.number).desc())).all()
-            return [Cursor(row.number, row.hash) for row in rows]
-
-    def advance(
-        self,
-        cursor: Cursor,
-        rewound_to: int | None,
-        rows: Sequence[ChainRow],
-        ended: dict[int, Ending],
-        turns: dict[int, Turn] | None = None,
-        closed: dict[tuple[int, int], int] | None = None,
-    ) -> None:
-        """Take over what one reading of the chain said, together with its cursor; `closed`: asks and the block in
-        which they were answered or lost."""
-        with Session(self.engine) as session:
-            if rewound_to is not None:
-                self._drop_after(session, rewound_to)
-            for row in rows:
-                if isinstance(row, DisputeRow) and (
-                    old := session.get(DisputeRow, (row.batch_id, row.index))
-                ):
-                    row.challenge_deadline = max(row.challenge_deadline, old.challenge_deadline)
-                    row.is_void = row.is_void or old.is_void
-                session.merge(row)
-                if isinstance(row, GameRow):
-                    opening = session.get(OpeningRow, (row.batch_id, row.index))
-                    if opening is not None and opening.state == "waiting":
-                        opening.state = "opened"  # it is in the chain again
-            for game_id, turn in (turns or {}).items():
-                if (game := session.get(GameRow, game_id)) is not None:
-                    game.touched_block = turn.block_number
-                    game.deadline = game.deadline if turn.deadline is None else turn.deadline
-            for game_id, ending in ended.items():
-                if (game := session.get(GameRow, game_id)) is not None:
-                    game.outcome, game.reason = ending.outcome, ending.reason
-                    game.ended_block = ending.block_number
-            for place, block_number in (closed or {}).items():
-                if (asked := session.get(AskedRow, place)) is not None:
-                    asked.closed_block = block_number
-            session.merge(CursorRow(number=cursor.number, hash=cursor.hash))
-            oldest = cursor.number - _KEPT_CURSORS
-            # Keep the oldest cursor too: a deep reorganisation then costs a re-reading, not a mistake.
-            session.exec(
-                delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0)
-            )
-            session.commit()
-
-    def _drop_after(self, session: Session, block_number: int) -> None:
-        lost = select(BatchRow.batch_id).where(BatchRow.block_number > block_number)
-        session.exec(delete(ResponseRow).where(col(ResponseRow.batch_id).in_(lost)))
-        session.exec(delete(AskingRow).where(col(AskingRow.batch_id).in_(lost)))
-        for row in (BatchRow, DisputeRow, GameRow, AskedRow, ShownRow):
-            session.exec(delete(row).where(col(row.block_number) > block_number))
-        session.exec(delete(CursorRow).where(col(CursorRow.number) > block_number))
-        self._openings_are_lost(session, block_number)
-        for game in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
-            game.outcome = game.reason = game.ended_block = None
-        for asked in session.exec(select(AskedRow).where(col(AskedRow.closed_block) > block_number)).all():
-            asked.closed_block = None
-
-    def _openings_are_lost(self, session: Session, block_number: int) -> None:
-        """Openings whose games or batches are gone are due again, unless the new chain shows them in time."""
-        has_game = select(GameRow.game_id).where(
-            GameRow.batch_id == OpeningRow.batch_id, GameRow.index == OpeningRow.index
-        )
-        is_posted = select(BatchRow.batch_id).where(BatchRow.batch_id == OpeningRow.batch_id)
-        gone = or_(
-            and_(col(OpeningRow.state) == "opened", ~has_game.exists()),
-            ~is_posted.exists(),
-        )
-        for opening in session.exec(select(OpeningRow).where(gone)).all():
-            opening.state, opening.tries, opening.problem = "waiting", 0, f"lost behind block {block_number}"
-            opening.lost += 1
-            opening.next_try_at = time.time() + _SHOWN_AGAIN_S
 
     # --- the lister's
 
@@ -309,10 +215,32 @@ class Store:
             states = ("pending", "unknown", "withheld")
             rest = late.where(col(ResponseRow.state).in_(states))
             if session.exec(rest.limit(1)).first() is not None:
-                values = {"state": "skipped", "why": ResponseRow.why + "; its challenge window is over"}
+                values = {"state": "skipped", "why": ResponseRow.why + _CLOSED}
                 session.execute(update(ResponseRow).where(col(ResponseRow.id).in_(rest)).values(**values))
             session.commit()
         return missed
+
+    def open_windows(self, now: int) -> int:
+        """Take up again what was given up and can be disputed after all, because a place came free late or a reorganisation
+        took back what made it void; how many."""
+        given_up = or_(
+            col(ResponseRow.state) == "missed",
+            and_(col(ResponseRow.state) == "skipped", col(ResponseRow.why).endswith(_CLOSED)),
+        )
+        again = (
+            select(ResponseRow.id)
+            .join(DisputeRow, _WITH_DISPUTE, isouter=True)
+            .where(given_up, now <= _LIMIT, _IS_VOID == False)  # noqa: E712
+        )
+        has_ids = col(ResponseRow.prompt_packed).is_not(None)
+        with Session(self.engine) as session:
+            if session.exec(again.limit(1)).first() is None:
+                return 0
+            values = {"state": case((has_ids, "pending"), else_="withheld"), "why": "", "tries": 0}
+            where = col(ResponseRow.id).in_(again)
+            number = changed_rows(session, update(ResponseRow).where(where).values(**values, next_try_at=0.0))
+            session.commit()
+        return number
 
     def note_risk(self, why: str, after_deadline: int | None) -> None:
         """Say of the waiting responses whose window closes from then on that they may not be reached in time."""
@@ -339,15 +267,18 @@ class Store:
                 query = query.where(col(GameRow.outcome).is_(None))
             return list(session.exec(query).all())
 
-    def openings_due(self, now: int, now_s: float, limit: int) -> list[tuple[ResponseRow, int, int]]:
-        """Responses to open a game about, the first window to close first, with the tries so far and how many openings
-        were lost."""
+    def openings_due(
+        self, now: int, now_s: float, limit: int, next_block: int | None = None
+    ) -> list[OpeningDue]:
+        """Responses to open a game about, the first window to close first. What is committed waits until the next block,
+        of time `next_block` (default: now), may take a place that came free."""
         same = and_(
             col(OpeningRow.batch_id) == ResponseRow.batch_id, col(OpeningRow.index) == ResponseRow.index
         )
+        may_open = func.coalesce(DisputeRow.empty_until, 0) < (now if next_block is None else next_block)
         with Session(self.engine) as session:
             query = (
-                select(ResponseRow, func.coalesce(OpeningRow.tries, 0), func.coalesce(OpeningRow.lost, 0))
+                select(ResponseRow, OpeningRow, func.coalesce(DisputeRow.empty_until, 0))
                 .join(OpeningRow, same, isouter=True)
                 .join(DisputeRow, _WITH_DISPUTE, isouter=True)
                 .where(ResponseRow.state == "invalid", now <= _LIMIT, _IS_VOID == False)  # noqa: E712
@@ -361,10 +292,14 @@ class Store:
                         ),
                     )
                 )
+                .where(or_(col(OpeningRow.committed_in).is_(None), may_open))
                 .order_by(_LIMIT)
                 .limit(limit)
             )
-            return [(row, tries, lost) for row, tries, lost in session.exec(query).all()]
+            return [
+                OpeningDue(row, opening or OpeningRow(batch_id=row.batch_id, index=row.index), empty_until)
+                for row, opening, empty_until in session.exec(query).all()
+            ]
 
     def joins_due(self, now_s: float, limit: int) -> list[tuple[ResponseRow, int]]:
         """Void responses that were found invalid here and have no game of this challenger's, with how many openings
@@ -389,15 +324,32 @@ class Store:
         with Session(self.engine) as session:
             row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
             row.state, row.tries, row.problem, row.lost = "waiting", 0, problem, row.lost + 1
-            row.next_try_at = time.time() + _SHOWN_AGAIN_S
+            row.committed_in = None
+            row.next_try_at = time.time() + SHOWN_AGAIN_S
+            session.add(row)
+            session.commit()
+
+    def opening(self, batch_id: int, index: int) -> OpeningRow:
+        """What became of it so far."""
+        with Session(self.engine) as session:
+            return session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
+
+    def set_committed(self, batch_id: int, index: int, block_number: int) -> None:
+        """Its commitment is in this block."""
+        with Session(self.engine) as session:
+            row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
+            if row.state == "missed":
+                row.state = "waiting"
+            row.committed_in = block_number
             session.add(row)
             session.commit()
 
     def set_opening(self, row: OpeningRow) -> None:
-        """What became of it; how often it was lost stays."""
+        """What became of it; its commitment, and how often it was lost, stay."""
         with Session(self.engine) as session:
             if (old := session.get(OpeningRow, (row.batch_id, row.index))) is not None:
                 row.lost = old.lost
+                row.committed_in = old.committed_in if row.committed_in is None else row.committed_in
             session.merge(row)
             session.commit()
 

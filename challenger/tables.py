@@ -2,7 +2,7 @@
 
 | table | written by |
 | --- | --- |
-| cursor, batch (but its listing columns), dispute, game, asked, shown (but `taken`) | the watcher |
+| cursor, batch (but its listing columns), dispute, what a block said of one, game, others' game, join, asked, shown (but `taken`) | the watcher |
 | batch's `state` and `problem`; new responses, and ids that were withheld; what is to be asked for; `taken` | the listers |
 | a response's verdict | the judge |
 | opening; what became of asking; spending | the game player |
@@ -102,7 +102,8 @@ class ResponseRow(SQLModel, table=True):
 
 
 class DisputeRow(SQLModel, table=True):
-    """A response that somebody disputed: until when it can be disputed now, and whether it is void."""
+    """A response that somebody disputed: until when it can be disputed now, until when a place that came free stays empty,
+    and whether it is void. Made of its `DisputedRow`s; `block_number` is the last of them."""
 
     __tablename__ = "challenger_dispute"
 
@@ -110,6 +111,20 @@ class DisputeRow(SQLModel, table=True):
     index: int = Field(primary_key=True)
     block_number: int = Field(index=True)
     challenge_deadline: int = 0
+    empty_until: int = 0
+    is_void: bool = False
+
+
+class DisputedRow(SQLModel, table=True):
+    """What one block said of a disputed response: a reorganisation takes back those of its blocks, and leaves the rest."""
+
+    __tablename__ = "challenger_disputed"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    block_number: int = Field(primary_key=True, index=True)
+    challenge_deadline: int = 0
+    empty_until: int = 0
     is_void: bool = False
 
 
@@ -131,11 +146,26 @@ class GameRow(SQLModel, table=True):
     ended_block: int | None = None
 
 
+class OthersGameRow(SQLModel, table=True):
+    """A game that somebody else opened; `deadline` is that of its turn, `touched_block` where it began."""
+
+    __tablename__ = "challenger_others_game"
+    __table_args__ = (Index("challenger_others_game_open", "ended_block", "deadline"),)
+
+    game_id: int = Field(primary_key=True)
+    block_number: int = Field(index=True)
+    batch_id: int
+    index: int
+    deadline: int = 0
+    touched_block: int = 0
+    ended_block: int | None = None
+
+
 class OpeningRow(SQLModel, table=True):
     """What became of opening a game about a response. `state`: waiting (committed or not; tried again), opened, joined
     (the response was void before the game was opened, and the opening was paid), missed (it was void too early for
-    that), refused. `lost`: openings that a reorganisation took back; each time the opening is another one to the
-    journal."""
+    that), refused. `committed_in`: the block of its commitment, while it is in the chain. `lost`: openings that a
+    reorganisation took back; each time the opening is another one to the journal."""
 
     __tablename__ = "challenger_opening"
 
@@ -145,7 +175,18 @@ class OpeningRow(SQLModel, table=True):
     problem: str | None = None
     tries: int = 0
     next_try_at: float = 0.0
+    committed_in: int | None = None
     lost: int = 0
+
+
+class JoinedRow(SQLModel, table=True):
+    """An opening of this challenger's that was paid on a void response."""
+
+    __tablename__ = "challenger_joined"
+
+    batch_id: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    block_number: int = Field(index=True)
 
 
 class AskedRow(SQLModel, table=True):
@@ -200,8 +241,8 @@ class AskingRow(SQLModel, table=True):
 
 
 class SpendingRow(SQLModel, table=True):
-    """What a transaction staked and cost, by its journal key; `at` is the chain's time, amounts are decimal numbers of
-    wei. `game_id` is the game that holds the bond, once it is known."""
+    """A bond by the journal key of its transaction, or the gas of a mined transaction by its hash; `at` is the chain's
+    time, amounts are decimal numbers of wei. `game_id` is the game that holds the bond, once it is known."""
 
     __tablename__ = "challenger_spending"
 
@@ -226,8 +267,11 @@ _OF_THE_CHAIN: tuple[Any, ...] = (
     BatchRow,
     ResponseRow,
     DisputeRow,
+    DisputedRow,
     GameRow,
+    OthersGameRow,
     OpeningRow,
+    JoinedRow,
     AskedRow,
     ShownRow,
     AskingRow,

@@ -11,6 +11,8 @@ from contracts.bindings.events import (
     Event,
     GameOpened,
     GameResolved,
+    OpeningJoined,
+    PlaceFreed,
     ResponseAsked,
     ResponseDisputed,
     ResponseNotShown,
@@ -22,7 +24,7 @@ from contracts.bindings.events import (
 from contracts.bindings.log_reader import LogReader, Reading
 
 from .store import BatchRow, ChainRow, Ending, GameRow, Store, Turn
-from .tables import LARGEST_INTEGER, AskedRow, DisputeRow, ShownRow, encode_fields
+from .tables import LARGEST_INTEGER, AskedRow, DisputedRow, JoinedRow, OthersGameRow, ShownRow, encode_fields
 
 log = structlog.get_logger(__name__)
 
@@ -80,19 +82,25 @@ class Watcher:
                 rows.append(_batch_row(event))
             case GameOpened() if event.challenger == self._own_address:
                 rows.append(_game_row(event))
+            case GameOpened():
+                rows.append(_others_game_row(event))
             case GameResolved():
                 ended[event.game_id] = Ending(event.outcome.name.lower(), event.reason.name.lower(), block)
             case TurnStarted():
                 turns[event.game_id] = Turn(_fitting(event.deadline), block)
             case ResponseDisputed():
-                rows.append(_dispute_row(event.batch_id, event.index, block))
+                rows.append(_disputed_row(event.batch_id, event.index, block))
             case ChallengeWindowExtended():
                 rows.append(
-                    _dispute_row(event.batch_id, event.index, block, deadline=event.challenge_deadline)
+                    _disputed_row(event.batch_id, event.index, block, deadline=event.challenge_deadline)
                 )
+            case PlaceFreed():
+                rows.append(_disputed_row(event.batch_id, event.index, block, empty_until=event.empty_until))
             case ResponseVoided():
-                rows.append(_dispute_row(event.batch_id, event.index, block, is_void=True))
+                rows.append(_disputed_row(event.batch_id, event.index, block, is_void=True))
                 closed[event.batch_id, event.index] = block  # whoever asked was paid
+            case OpeningJoined() if event.challenger == self._own_address:
+                rows.append(JoinedRow(batch_id=event.batch_id, index=event.index, block_number=block))
             case ResponseAsked():
                 rows.append(_asked_row(event))
             case ResponseShown():
@@ -127,14 +135,25 @@ def _game_row(event: GameOpened) -> GameRow:
     )
 
 
-def _dispute_row(
-    batch_id: int, index: int, block: int, *, deadline: int = 0, is_void: bool = False
-) -> DisputeRow:
-    return DisputeRow(
+def _others_game_row(event: GameOpened) -> OthersGameRow:
+    return OthersGameRow(
+        game_id=event.game_id,
+        block_number=event.at.block_number,
+        touched_block=event.at.block_number,
+        batch_id=event.batch_id,
+        index=event.index,
+    )
+
+
+def _disputed_row(
+    batch_id: int, index: int, block: int, *, deadline: int = 0, empty_until: int = 0, is_void: bool = False
+) -> DisputedRow:
+    return DisputedRow(
         batch_id=batch_id,
         index=index,
         block_number=block,
         challenge_deadline=_fitting(deadline),
+        empty_until=_fitting(empty_until),
         is_void=is_void,
     )
 

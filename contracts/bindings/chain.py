@@ -187,11 +187,19 @@ class Chain:
         return _bytes(self._revert_decoded("eth_call", [body, _tag(block)], description))
 
     def estimate_gas(
-        self, to: str | None, data: bytes, *, sender: str, value_wei: int, description: str = ""
+        self,
+        to: str | None,
+        data: bytes,
+        *,
+        sender: str,
+        value_wei: int,
+        block: str | None = None,
+        description: str = "",
     ) -> int:
-        """Gas that the transaction would use now; a revert raises `ContractError`."""
+        """Gas that the transaction would use now, or in the block of this tag; a revert raises `ContractError`."""
         body = _transaction_body(to, data, sender, value_wei)
-        return int(self._revert_decoded("eth_estimateGas", [body], description), 16)
+        at = [] if block is None else [block]
+        return int(self._revert_decoded("eth_estimateGas", [body, *at], description), 16)
 
     def _revert_decoded(self, method: str, parameters: list[object], description: str) -> Any:
         try:

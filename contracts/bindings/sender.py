@@ -33,6 +33,8 @@ _TRANSFERABLE = ("already known", "known transaction", "already imported", "alre
 _NONCE_USED = ("nonce too low", "nonce is too low", "already been used", "oldnonce")
 _UNDERPRICED = ("underpriced", "fee too low", "max fee per gas less than block base fee", "gas price below")
 _NO_FUNDS = ("insufficient funds",)
+#: What the next block's number or time makes possible, though the newest block refuses it.
+_NEXT_BLOCK = ("OpeningCommittedLate", "PlaceStaysEmpty")
 _INDEX_LAG_S = 600
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
@@ -88,6 +90,9 @@ class Sender:
         self._poll_s = poll_s
         self._signing_lock = threading.Lock()  # threads queue here, processes at the journal's lease
         self._handed_over: dict[int, float] = {}  # intent -> when its transaction was last given to the node
+        #: Told of every transaction that is mined and confirmed, reverted ones too, before it is written down as
+        #: finished: after a kill in between it is told again.
+        self.on_mined: Callable[[Intent, TransactionReceipt], None] | None = None
 
     @property
     def address(self) -> str:
@@ -458,6 +463,8 @@ class Sender:
         if not self.chain.is_confirmed(receipt.block_number, self._confirmations):
             return intent
         self._handed_over.pop(intent.id, None)
+        if self.on_mined is not None:
+            self.on_mined(intent, receipt)
         if receipt.succeeded:
             return self.journal.finish(intent, IntentStatus.CONFIRMED)
         return self.journal.finish(intent, IntentStatus.REVERTED, str(self._why_reverted(intent, receipt)))
@@ -524,14 +531,26 @@ class Sender:
         return ContractError("Reverted", {}, "it no longer fitted when it was mined", call.description)
 
     def _estimate_gas(self, call: Call) -> int:
-        try:
-            gas = self.chain.estimate_gas(
+        def estimated(block: str | None) -> int:
+            return self.chain.estimate_gas(
                 call.to,
                 call.data,
                 sender=self.address,
                 value_wei=call.value_wei,
+                block=block,
                 description=call.description,
             )
+
+        try:
+            try:
+                gas = estimated(None)
+            except ContractError as error:
+                if error.name not in _NEXT_BLOCK:
+                    raise
+                try:
+                    gas = estimated("pending")
+                except (ContractError, RpcRefused):
+                    raise error from None
         except RpcRefused as error:
             if any(text in error.rpc_message.lower() for text in _NO_FUNDS):
                 raise self._too_poor(call) from error

@@ -48,7 +48,7 @@ class ListingServer:
                 entry |= {"prompt_ids": list(known[0]), "output_ids": list(known[1])}
                 entry |= {"max_tokens": fields.max_tokens, "fee_wei": str(fields.fee_wei)}
             entries.append(entry)
-            self.bodies[f"/v1/receipts/{leaf}"] = {"receipt": _receipt(fields)}
+            self.bodies[f"/v1/receipts/{leaf}"] = {"receipt": receipt_body(fields)}
         self.bodies[f"/v1/batches/{batch.batch_id}"] = {"batch_id": batch.batch_id, "responses": entries}
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class ListingServer:
         self._server.server_close()
 
 
-def _receipt(fields: ResponseFields) -> dict[str, Any]:
+def receipt_body(fields: ResponseFields) -> dict[str, Any]:
     plain = {
         key: "0x" + value.hex() if isinstance(value, bytes) else value for key, value in vars(fields).items()
     }

@@ -96,7 +96,7 @@ def make_challenger(
     model = LocalModel("synthetic", arena.model, lambda p, o: SyntheticTrace(arena.model, p, o))
     return Challenger(
         arena.contracts,
-        sender_on_engine(chain, signer, store.engine),
+        sender_on_engine(chain, signer, store.engine, confirmations=options.confirmations),
         store,
         LocalModels([model], arena.contracts.registry, [arena.model_id] if trusted is None else trusted),
         provider_book([server.url]),
@@ -245,7 +245,7 @@ def test_an_opening_that_a_reorganisation_takes_back_is_made_again(  # type: ign
     make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its journal says that it was confirmed; without a game in the chain the lie would become final."""
-    monkeypatch.setattr("challenger.store._SHOWN_AGAIN_S", 0.0)
+    monkeypatch.setattr("challenger.chain_record.SHOWN_AGAIN_S", 0.0)
     scene = make_scene()
     batch = scene.post(wrong(arena, 0))
     snapshot = arena.contracts.chain.request("evm_snapshot", [])

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
+from challenger.bot import Options
 from challenger.budgets import Budgets, Limits
 from challenger.dispatch import Dispatcher
 from challenger.errors import OverBudget
 from challenger.openings import Opener, opening_key
-from challenger.store import Store, open_engine
-from challenger.tables import BatchRow, DisputeRow, ResponseRow, encode_fields
+from challenger.policies import RandomShare
+from challenger.store import OpeningDue, Store, open_engine
+from challenger.tables import BatchRow, DisputedRow, OpeningRow, ResponseRow, encode_fields
 from contracts.bindings.contract import Call
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, OpeningJoined
 from contracts.bindings.log_reader import Cursor
 from contracts.bindings.openings import bond_to_send, commitment_of
 from contracts.protocol.response import ResponseFields
-from tests.challenger.test_bot import Scene, make_scene, wrong
+from tests.challenger.test_bot import Scene, make_challenger, make_scene, wrong
 from tests.challenger.test_openings import committed_step, held, of_batch
 from tests.contracts.chain_game import Arena
 from tests.contracts.local_chain import LocalChain
@@ -106,6 +108,64 @@ def test_attack_conceding_in_front_of_an_opening_leaves_it_a_place(  # type: ign
     assert of_batch(arena, OpeningJoined, batch), f"not joined: {states}"
 
 
+def gas_paid(arena: Arena, address: str, first: int) -> list[tuple[bool, int]]:
+    """(succeeded, fee) of every transaction of an account since a block, as the chain says."""
+    chain, found = arena.contracts.chain, []
+    for number in range(first, chain.head().number + 1):
+        for sent in chain.request("eth_getBlockByNumber", [hex(number), True])["transactions"]:
+            if sent["from"].lower() == address.lower():
+                receipt = chain.receipt(bytes.fromhex(sent["hash"][2:]))
+                assert receipt is not None
+                found.append((receipt.succeeded, receipt.gas_used * receipt.effective_gas_price_wei))
+    return found
+
+
+def test_attack_gas_burned_by_reverts_counts_in_the_budget(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, held: LocalChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes a bot's transactions revert spends its gas: to the wei, and it stops at its limit."""
+    monkeypatch.setattr("challenger.openings._FIRST_RETRY_S", 0.0)
+    scene = make_scene()
+    scene.run()
+    first = arena.contracts.chain.head().number + 1
+    spent_before = scene.challenger._budgets.spent().gas_of_day_wei
+    batch = scene.post(wrong(arena, 0))
+    committed_step(scene)
+    friends = arena.open(batch, 0)
+    opening_waits(scene, held, batch)
+    ends(scene, held, in_front(held, arena.provider.address, [arena.contracts.game.concede(friends)]))
+    scene.challenger.settle()
+    paid = gas_paid(arena, scene.address, first)
+    assert [succeeded for succeeded, _ in paid].count(False) == 1
+    spent = scene.challenger._budgets.spent()
+    assert spent.gas_of_day_wei - spent_before == sum(fee for _, fee in paid)
+    assert spent.bonds_at_risk_wei == 0
+    scene.challenger._budgets.limits = Limits(gas_per_day_wei=spent.gas_of_day_wei)
+    assert "gas_budget_per_day_wei" in (
+        scene.challenger._budgets.held_back(arena.contracts.chain.head()) or ""
+    )
+
+
+def test_gas_of_what_was_on_its_way_in_a_kill_counts_once(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, held: LocalChain
+) -> None:
+    scene = make_scene()
+    scene.run()
+    first = arena.contracts.chain.head().number + 1
+    before = scene.challenger._budgets.spent().gas_of_day_wei
+    batch = scene.post(wrong(arena, 0))
+    committed_step(scene)
+    opening_waits(scene, held, batch)
+    held.mine()  # mined, and nobody has looked at the receipt
+    held.chain.request("evm_setAutomine", [True])
+    for _ in range(2):
+        scene.challenger = make_challenger(arena, scene.server, scene.store, Options(), RandomShare(1.0))
+        scene.challenger.settle()
+    paid = gas_paid(arena, scene.address, first)
+    assert len(paid) >= 2 and all(succeeded for succeeded, _ in paid)
+    assert scene.challenger._budgets.spent().gas_of_day_wei - before == sum(fee for _, fee in paid)
+
+
 # --- without a chain
 
 
@@ -147,10 +207,12 @@ def test_attack_a_window_that_opens_again_is_looked_at_again() -> None:
     """A full house until the window's end: the opening that came a block too late is the last one."""
     store, row = stored()
     fake = Fake(store=store)
-    opener = Opener(Fake(), Fake(), store, margin_s=2)  # type: ignore[arg-type]
-    opener._refused(row, 0, ContractError("ChallengeWindowClosed", {}, ""))
+    opener = Opener(Fake(), Fake(carries=lambda _: False), store, margin_s=2)  # type: ignore[arg-type]
+    opener._refused(
+        OpeningDue(row, OpeningRow(batch_id=1, index=0), 0), ContractError("ChallengeWindowClosed", {}, "")
+    )
     # A friend's loss among the full house: empty for a while, then a whole window.
-    again = DisputeRow(batch_id=1, index=0, block_number=2, challenge_deadline=10_000)
+    again = DisputedRow(batch_id=1, index=0, block_number=2, challenge_deadline=10_000)
     fake.store.advance(Cursor(2, b"2"), None, [again], {})
     assert store.openings_due(200, 1e12, 9), "the response can be disputed until 10,000, and is not due"
 

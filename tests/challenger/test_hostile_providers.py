@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from challenger.local_models import load_local_model
+from contracts.bindings.openings import open_game
 from contracts.protocol.game import Outcome, Phase
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.parameters import DEVNET
@@ -19,6 +21,7 @@ from contracts.protocol.response import ResponseFields
 from devnet.anvil import free_port
 from devnet.lifecycle import down, up
 from tests.challenger.hostile_server import HostileServer, dripped_body, dripped_head, endless_body, raw
+from tests.challenger.listing_server import receipt_body
 from tests.challenger.malformed_listings import by_hand, mutations
 from tests.challenger.started import Network, StartedChallenger, await_true
 
@@ -181,6 +184,55 @@ def test_attack_a_batch_that_is_listed_nowhere_is_asked_for_by_a_started_challen
         challenger = StartedChallenger(network, database, *options)
         await_true(lambda: network.games_about(lie, 0) != [], 60, "a game about the lie")
         await_true(lambda: ledger.is_void(lie.batch_id, 1), 30, "what was not shown is void")
+        assert challenger.stop() == 0, challenger.text
+    finally:
+        if challenger.runs:
+            challenger.kill()
+
+
+@pytest.mark.long
+def test_attack_what_friends_left_is_ended_by_a_started_challenger(
+    network: Network, servers: list[HostileServer], tmp_path: Path
+) -> None:
+    """Friends hold all places about one lie and the only ask for its neighbour, which is hidden, and do nothing more. A
+    challenger with no options, killed in between, loses the neighbour for the provider and gets into the house."""
+    ledger, game, chain = network.contracts.ledger, network.contracts.game, network.contracts.chain
+    friend, own = network.net.sender("client", chain=chain), network.net.accounts["challenger"]
+
+    def pass_time(seconds: int) -> None:
+        chain.request("evm_increaseTime", [seconds])
+        chain.request("anvil_mine", ["0x1"])
+
+    lie = network.post(2, wrong=(0, 1))
+    seen, unseen = lie.body["responses"]
+    hidden = {name: unseen[name] for name in ("index", "leaf", "receipt_id")}
+    servers[0].answers[lie.path] = raw(200, json.dumps({**lie.body, "responses": [seen, hidden]}).encode())
+    body = {"receipt": receipt_body(ResponseFields.of(*lie.ids[1], 1, 0))}
+    servers[0].answers[f"/v1/receipts/{unseen['leaf']}"] = raw(200, json.dumps(body).encode())
+    leaves = [bytes.fromhex(entry["leaf"][2:]) for entry in lie.body["responses"]]
+    fields, path = ResponseFields.of(*lie.ids[0], 1, 0), MerkleTree(leaves).path(0)
+    for number in range(_PARAMETERS.max_games_per_response):
+        secret, key = number.to_bytes(32, "big"), f"friend {lie.batch_id} {number}"
+        open_game(network.contracts, friend, lie.batch_id, 0, fields, path, secret=secret, key=key)
+    friends = network.games_about(lie)
+    assert all(network.defend_once(game_id, lie) for game_id in friends)
+    friend.send(ledger.ask(lie.batch_id, 1, _PARAMETERS.ask_price), f"ask {lie.batch_id}")
+    database = tmp_path / "challenger.sqlite"
+    challenger = StartedChallenger(network, database, [servers[0].url])
+    try:
+        await_true(lambda: "TooManyGames" in challenger.text, 60, "it is kept out")
+        challenger.kill()
+        pass_time(_PARAMETERS.clock + _PARAMETERS.trace_extension + 1)
+        challenger = StartedChallenger(network, database, [servers[0].url])
+        await_true(lambda: ledger.is_void(lie.batch_id, 1), 60, "the hidden one is lost")
+        await_true(
+            lambda: all(game.game(game_id).outcome is Outcome.PROVIDER_WON for game_id in friends),
+            60,
+            "the house is empty",
+        )
+        pass_time(_PARAMETERS.join_window + 1)
+        await_true(lambda: len(network.games_about(lie)) > len(friends), 60, "a game of its own")
+        assert network.game(network.games_about(lie)[-1]).challenger == own
         assert challenger.stop() == 0, challenger.text
     finally:
         if challenger.runs:
