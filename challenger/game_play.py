@@ -102,7 +102,7 @@ class GamePlayer:
 
     def _play_one(self, row: GameRow, head: Block) -> bool:
         model = self._models.find(row.model_id)
-        rules = ModelRules(0, 0, (), self._arity) if model is None else model.rules(self._arity)
+        rules = ModelRules(0, 0, (), self._arity, (), ()) if model is None else model.rules(self._arity)
         state = read_game_state(self._contracts, row.game_id, rules, head)
         if state.resolved:
             return False
