@@ -74,6 +74,13 @@ class NotReadyError(GainsayError):
         self.reason = reason
 
 
+class AnswerGivenUpError(NotReadyError):
+    """The caller of an answer left, or took too long to read it, before its receipt was written."""
+
+    def __init__(self) -> None:
+        super().__init__("this answer was given up because its caller left or read too slowly")
+
+
 class PaymentRefusedError(GainsayError):
     """A request is not paid for; `code` says why in a word that programs know."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from ..errors import PaymentRefusedError
+from ..errors import AnswerGivenUpError, PaymentRefusedError
 from ..inference import Job
 from ..payments.till import Payment
 from ..payments.wire import PAYMENT_HEADER, TAKEN_HEADER, pack
@@ -229,14 +229,15 @@ async def _stream(
     try:
         async for token in service.tokens(job):
             if (text := decoder.push(token)) or not begun:
-                yield event([kind.delta(text, first=not begun)])
-                begun = True
+                first, begun = not begun, True
+                yield event([kind.delta(text, first=first)])
         finished = await service.commit(job, answer_id, payment)
     except Exception as error:
         if not begun:
             raise
         if payment is not None:
-            await asyncio.to_thread(payment.give_back)
+            is_callers = isinstance(error, AnswerGivenUpError)
+            await asyncio.to_thread(payment.keep if is_callers else payment.give_back)
         yield f"data: {json.dumps(as_problem(error).body())}\n\n"
         return
     except BaseException:  # the caller left

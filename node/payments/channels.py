@@ -21,6 +21,8 @@ from contracts.bindings.payments import FOR_EVER, Channel, Payments, Voucher
 from ..errors import NotReadyError
 from ..store import ChainEventRow, Journal
 
+# Events of blocks that are older than any reorganisation are looked at once.
+_REORGANISED_S = 900
 _NO_CODE = keccak(b"")
 _FRESH_S = 10.0
 # Reads for which somebody who paid nothing can be the cause: of all payers, and of one payer's contract.
@@ -133,13 +135,10 @@ class Channels:
                 place = (event.block_number, event.block_hash, event.log_index)
                 if place not in self._seen:
                     self._take_in(event)
-            # Of the same second there may be more: they are asked for again, and known again.
-            self._since = max((event.timestamp for event in events), default=self._since)
-            self._seen = {
-                (event.block_number, event.block_hash, event.log_index)
-                for event in events
-                if event.timestamp == self._since
-            }
+            # The newest are asked for again: a reorganisation may put others into their time.
+            newest = max((event.timestamp for event in events), default=0)
+            self._since = max(self._since, newest - _REORGANISED_S)
+            self._seen = {(event.block_number, event.block_hash, event.log_index) for event in events}
 
     def _take_in(self, event: ChainEventRow) -> None:
         said = json.loads(event.arguments)
@@ -193,6 +192,12 @@ class Channels:
         """Until when a voucher must be redeemed, because its money or its key goes then; None: no hurry."""
         until = [self._known.withdrawals.get((payer, token)), self._known.keys.get((payer, key))]
         return min((second for second in until if second is not None and second != FOR_EVER), default=None)
+
+    def has_deadlines(self) -> bool:
+        """Whether any voucher can be in a hurry."""
+        return bool(self._known.withdrawals) or any(
+            until != FOR_EVER for until in list(self._known.keys.values())
+        )
 
     def _cached(self, name: tuple[str, str, str], read: Callable[[], Any]) -> Any:
         with self._lock:

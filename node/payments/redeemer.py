@@ -52,7 +52,7 @@ class Redeemer:
         """Redeem what is due. Raises what the bindings raise."""
         self._channels.observe()
         started = self._clock()
-        if started - self._hurried_at >= _URGENT_EVERY_S:
+        if self._channels.has_deadlines() and started - self._hurried_at >= _URGENT_EVERY_S:
             self._hurried_at = started
             if urgent := [row for row in self._book.unredeemed() if self._is_urgent(row)]:
                 self.redeem(urgent, least=1)
@@ -60,20 +60,20 @@ class Redeemer:
             self._looked_at = started
             self.redeem([row for row in self._book.unredeemed() if _is_used_up(row)], self._least)
 
-    def redeem_all(self) -> int:
-        """By command: whatever brings something, credit or not. What it brought, over all tokens."""
+    def redeem_all(self) -> dict[str, int]:
+        """By command: whatever brings something, credit or not. What each token brought."""
         return self.redeem(self._book.unredeemed(), least=1)
 
-    def redeem(self, rows: Sequence[PaymentAccountRow], least: int) -> int:
-        """Bulks of one token each, the largest vouchers first, as long as one brings `least`. What they brought."""
-        brought = 0
+    def redeem(self, rows: Sequence[PaymentAccountRow], least: int) -> dict[str, int]:
+        """Bulks of one token each, the largest vouchers first, as long as one brings `least`. What each token brought."""
+        brought: dict[str, int] = {}
         for token in sorted({row.token for row in rows}):
             of_token = [row for row in rows if row.token == token]
             for start in range(0, len(of_token), MOST_VOUCHERS):
                 amount = self._redeem_bulk(of_token[start : start + MOST_VOUCHERS], least)
                 if not amount:
                     break
-                brought += amount
+                brought[token] = brought.get(token, 0) + amount
         return brought
 
     def _redeem_bulk(self, rows: Sequence[PaymentAccountRow], least: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import threading
@@ -15,10 +16,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts.bindings.payments import Voucher
+from contracts.bindings.settings import SettingsError
 from contracts.protocol.response import ETHER_TOKEN
+from node.api.completions import TEXT, _stream
 from node.errors import NotReadyError, VoucherTooLowError
 from node.payments.channels import ChannelView
 from node.payments.wire import SignedVoucher, payment_header, read_payment, unpack
+from node.settings import load_settings
 from node.store import Journal, PaymentBook, ResponseRow, open_engine
 from node.store.journal import BatchTerms, ReceiptNames
 from prover.model.weights import IntegerModel
@@ -85,6 +89,7 @@ def test_without_a_voucher_there_are_terms_instead_of_an_answer(client: TestClie
     assert (terms["maxAmountRequired"], terms["extra"]["payments"]) == (str(PRICE), LEDGER)
     assert unpack(answer.headers["x-payment-terms"], "terms")["accepts"] == body["accepts"]
     assert client.get("/v1/payment-terms").json()["required"] is True
+    assert client.get("/v1/payment-terms", params={"payer": "0x12"}).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
@@ -145,6 +150,14 @@ def test_who_does_not_have_to_pay_may(
 def test_a_free_provider_says_so(tiny: IntegerModel, journal: Journal) -> None:
     with TestClient(build_node(tiny, journal).app) as client:
         assert client.get("/v1/payment-terms").json() == {"required": False, "accepts": []}
+
+
+def test_a_price_is_needed_to_require_payment() -> None:
+    with pytest.raises(SettingsError, match="costs nothing"):
+        load_settings(require_payment=True)
+    with pytest.raises(SettingsError, match="2\\^112"):
+        load_settings(fee_wei=2**112)
+    assert not load_settings().require_payment
 
 
 # --- hostile vouchers
@@ -337,6 +350,32 @@ def test_what_leaves_the_range_costs_nothing(
     assert spent(desk, payer) == 0
     stuck.fail = False
     assert slow.post("/v1/completions", json=body, headers=payer.headers(PRICE)).status_code == 200
+
+
+@pytest.mark.parametrize(("leaves", "price"), [(True, PRICE), (False, 0)])
+def test_who_leaves_after_reading_has_paid_and_whom_the_node_fails_has_not(
+    node: LocalNode, desk: PaidDesk, payer: Payer, leaves: bool, price: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk() -> None:
+        node.service.queue.start()
+        async with node.service.paid([payer.header(PRICE)]) as payment:
+            job = await node.service.submit([65, 66], 8)
+            stream = _stream(node.service, TEXT, job, "cmpl-1", False, payment)
+            assert "data:" in await anext(stream)
+            if leaves:
+                await stream.aclose()
+            else:
+                monkeypatch.setattr(node.service.desk, "issue", fail)
+                assert "error" in [event async for event in stream][-1]
+        await asyncio.get_running_loop().shutdown_default_executor()
+        node.service.queue.close()
+
+    def fail(*_: object, **__: object) -> None:
+        raise NotReadyError("no database")
+
+    asyncio.run(talk())
+    assert spent(desk, payer) == price
+    assert desk.book.give_all_back() == 0  # settled, not left for the next start
 
 
 def test_a_full_queue_costs_nothing(slow: TestClient, stuck: Stuck, desk: PaidDesk, payer: Payer) -> None:
