@@ -266,7 +266,13 @@ class Provider:
             return None
         payments, token = self._access.contracts.payments.address, to_checksum_address(settings.fee_token)
         terms = Terms(chain.chain_id, payments, self.address, token, settings.fee_wei)
-        return Till(terms, settings.require_payment, self.book, self.channels)
+        return Till(
+            terms,
+            settings.require_payment,
+            self.book,
+            self.channels,
+            contract_payers=settings.contract_payers,
+        )
 
     def _is_playing(self) -> bool:
         state = self.follower.state

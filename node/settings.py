@@ -63,6 +63,7 @@ class ProviderSettings(ChainSettings):
     fee_wei: Wei = 0  # the price of an answer, in the smallest unit of `fee_token`
     fee_token: Address = "0x" + 40 * "0"  # an ERC-20; the zero address is ether
     require_payment: bool = False  # refuse requests without a voucher
+    contract_payers: bool = False  # take ERC-1271 signatures, which can be unsaid before they are redeemed
     redeem_least: Wei | None = None  # vouchers are redeemed once they bring so much; None: a hundred fees
     redeem_interval_s: Annotated[int, Field(ge=1)] = 60  # how often is looked
     cors_origins: tuple[str, ...] = ("*",)  # pages that may call the API from a browser

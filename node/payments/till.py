@@ -52,8 +52,18 @@ class Payment:
 class Till:
     """Takes vouchers for answers. Safe to share between threads; its methods wait for database and chain."""
 
-    def __init__(self, terms: Terms, required: bool, book: PaymentBook, channels: Channels) -> None:
-        self.terms, self.required = terms, required
+    def __init__(
+        self,
+        terms: Terms,
+        required: bool,
+        book: PaymentBook,
+        channels: Channels,
+        *,
+        contract_payers: bool = False,
+    ) -> None:
+        """`contract_payers` also takes the word of a payer's contract (ERC-1271), which it can take back at any time
+        before the voucher is redeemed; a key that the contract authorised cannot be taken back as fast."""
+        self.terms, self.required, self._contract_payers = terms, required, contract_payers
         self._book, self._channels = book, channels
 
     def take(self, headers: Sequence[str]) -> Payment | None:
@@ -119,9 +129,12 @@ class Till:
             return key
         if key is not None and self._channels.is_signed_by_key(voucher.payer, key):
             return key
-        if self._channels.is_signed_by_contract(voucher, signature):
+        if self._contract_payers and self._channels.is_signed_by_contract(voucher, signature):
             return ""
-        reason = f"neither {voucher.payer} nor a key that it authorised signed this voucher"
+        reason = (
+            f"neither {voucher.payer} nor a key that it authorised signed this voucher; a contract authorises a key "
+            "with `gainsay pay authorise-key`"
+        )
         raise PaymentRefusedError("invalid_signature", reason)
 
     def offer(self, payer: str | None, resource: str) -> dict[str, Any]:

@@ -48,13 +48,25 @@ class ChainTable:
 class PaidDesk:
     """A till for one provider, with the events and the clock in the test's hands."""
 
-    def __init__(self, journal: Journal, book: PaymentBook, provider: str, *, required: bool = True) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        book: PaymentBook,
+        provider: str,
+        *,
+        required: bool = True,
+        contract_payers: bool = False,
+    ) -> None:
         self.chain, self.journal, self.provider = ChainTable(), journal, provider
         self.now = 0.0
         self.book = book
         self.channels = Channels(self.chain, journal, provider, clock=lambda: self.now)
         self.till = Till(
-            Terms(CHAIN_ID, PAYMENTS, provider, ETHER_TOKEN, PRICE), required, book, self.channels
+            Terms(CHAIN_ID, PAYMENTS, provider, ETHER_TOKEN, PRICE),
+            required,
+            book,
+            self.channels,
+            contract_payers=contract_payers,
         )
         self._block = 0
 

@@ -19,7 +19,7 @@ from contracts.bindings.payments import Voucher
 from contracts.bindings.settings import SettingsError
 from contracts.protocol.response import ETHER_TOKEN
 from node.api.completions import TEXT, _stream
-from node.errors import NotReadyError, VoucherTooLowError
+from node.errors import NotReadyError, PaymentRefusedError, VoucherTooLowError
 from node.payments.channels import ChannelView
 from node.payments.wire import SignedVoucher, payment_header, read_payment, unpack
 from node.settings import load_settings
@@ -233,12 +233,11 @@ def test_payers_without_deposits_cost_no_reads(client: TestClient, desk: PaidDes
     assert desk.chain.reads == 0
     for number in range(1, 6):
         client.post("/v1/completions", json=ASK, headers=payer.headers(number * PRICE))
-    assert desk.chain.reads == 1
-    for _ in range(20):  # strangers' signatures under a payer's name: is it a contract? asked once
+    for _ in range(20):  # strangers' signatures under a payer's name
         client.post(
             "/v1/completions", json=ASK, headers=Payer(desk.provider).headers(PRICE, payer=payer.address)
         )
-    assert desk.chain.reads == 2
+    assert desk.chain.reads == 1
 
 
 def test_a_payers_contract_is_asked_at_a_bounded_rate(desk: PaidDesk, payer: Payer) -> None:
@@ -252,6 +251,28 @@ def test_a_payers_contract_is_asked_at_a_bounded_rate(desk: PaidDesk, payer: Pay
     assert desk.chain.reads < 10
     desk.now += 10
     assert desk.channels.is_signed_by_contract(voucher, b"yes")
+
+
+def test_a_payers_contract_is_believed_only_where_the_provider_says_so(
+    journal: Journal, book: PaymentBook, payer: Payer, desk: PaidDesk
+) -> None:
+    lenient = PaidDesk(journal, book, desk.provider, contract_payers=True)
+    for each in (lenient, desk):
+        each.channels.observe()
+        each.chain.contracts[payer.address] = b"yes"
+        each.fund(payer.address, 10 * PRICE)
+
+    def header(signature: bytes) -> str:
+        signed = payer.signed(PRICE)
+        return payment_header(SignedVoucher(signed.chain_id, signed.payments, signed.voucher, signature))
+
+    with pytest.raises(PaymentRefusedError, match="authorise-key"):
+        desk.till.take([header(b"yes")])
+    with pytest.raises(PaymentRefusedError, match="authorise-key"):
+        lenient.till.take([header(b"no")])
+    assert lenient.till.take([header(b"yes")]) is not None
+    (account,) = book.accounts()
+    assert (account.key, account.signature) == ("", "0x" + b"yes".hex())
 
 
 def test_an_authorised_key_pays_until_it_is_revoked(client: TestClient, desk: PaidDesk, payer: Payer) -> None:
