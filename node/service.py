@@ -68,7 +68,7 @@ class AnswerService:
     async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
         """What these `X-Payment` headers pay; it goes back when the body raises. None: nothing.
 
-        Raises PaymentRefusedError and NotReadyError.
+        Raises PaymentRefusedError, QueueFullError and NotReadyError.
         """
         payment = await self._in_time(lambda: self._take(headers), _give_back)
         try:
@@ -82,8 +82,10 @@ class AnswerService:
     def _take(self, headers: Sequence[str]) -> Payment | None:
         if self.till is None:
             return None
-        if headers and (reason := self.readiness()) is not None:
-            raise NotReadyError(reason)
+        if headers:
+            if (reason := self.readiness()) is not None:
+                raise NotReadyError(reason)
+            self.queue.require_room()
         return self.till.take(headers)
 
     async def submit(self, prompt_ids: list[int], max_tokens: int) -> Job:

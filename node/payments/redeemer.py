@@ -1,7 +1,6 @@
 """Turns vouchers into money: in bulk, when there is enough of it, or in time before a payer takes its deposit back.
 
-A voucher in a transaction is public, so one with credit left would let whoever reads the chain use that credit up:
-such a voucher waits until it is used up, or its money is about to go.
+A voucher with credit left is money that no answer has earned yet: it waits until it is used up, or is about to be lost.
 """
 
 from __future__ import annotations
@@ -87,6 +86,7 @@ class Redeemer:
             return 0
         name = keccak(json.dumps([[row.payer, row.token, row.cumulative] for row in bringing]).encode())
         call = self._payments.redeem([self._signed(row) for row in bringing])
+        self._book.note_published(bringing)
         self._outbox.send(call, f"redeem:{name.hex()[:32]}")
         for row in bringing:
             self._note(row)

@@ -148,4 +148,4 @@ class Till:
         if view is not None:
             standing = standing.after(view.redeemed)
         payable = None if view is None else view.payable
-        return Due(payer, standing.spent + self.terms.price, standing.credit, payable)
+        return Due(payer, standing.due(self.terms.price), standing.credit, payable)

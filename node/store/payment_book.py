@@ -1,14 +1,16 @@
 """Vouchers that the provider holds, and what they were used for: each change is one transaction.
 
-Of a payer in a token:    owed for the next request = spent + price <= cumulative of its best voucher
+Of a payer in a token:    due with the next request = max(spent + price, published + 1) <= cumulative of its voucher
 `spent` grows by the price before any work begins (a *hold*), and shrinks again when no answer came of it. The hold
-goes in the transaction that places the answer, so after a kill every hold that is left belongs to no answer.
+goes in the transaction that places the answer, so after a kill every hold that is left belongs to no answer. A voucher that
+went into a transaction is public: whoever shows it again need not be the payer, so credit below it takes a larger one.
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import CursorResult, Engine, delete, update
@@ -29,6 +31,7 @@ class Standing:
 
     cumulative: int = 0
     spent: int = 0
+    published: int = 0
 
     @property
     def credit(self) -> int:
@@ -38,7 +41,11 @@ class Standing:
     def after(self, redeemed: int) -> Standing:
         """With what the chain knows: more was redeemed than any voucher here says, so another journal used it up."""
         more = max(0, redeemed - self.cumulative)
-        return Standing(self.cumulative + more, self.spent + more)
+        return Standing(self.cumulative + more, self.spent + more, max(self.published, redeemed))
+
+    def due(self, price: int) -> int:
+        """What the voucher of the next request must be over."""
+        return max(self.spent + price, self.published + 1)
 
 
 class PaymentBook:
@@ -79,7 +86,7 @@ class PaymentBook:
                 account = PaymentAccountRow(payer=voucher.payer, token=voucher.token)
             before = _standing(account)
             now = before.after(redeemed)
-            due = now.spent + price
+            due = now.due(price)
             if voucher.cumulative < due:
                 raise VoucherTooLowError(voucher.cumulative, due)
             if voucher.cumulative > now.cumulative:
@@ -87,7 +94,7 @@ class PaymentBook:
             elif now.cumulative > before.cumulative:
                 account.signature = account.key = ""
             account.cumulative = str(max(voucher.cumulative, now.cumulative))
-            account.spent = str(due)
+            account.spent = str(now.spent + price)
             account.redeemed = str(max(redeemed, int(account.redeemed)))
             hold = PaymentHoldRow(
                 id=uuid.uuid4().hex, payer=voucher.payer, token=voucher.token, amount=str(price)
@@ -137,6 +144,18 @@ class PaymentBook:
         with self._session() as session:
             return list(session.exec(select(PaymentAccountRow)))
 
+    def note_published(self, rows: Sequence[PaymentAccountRow]) -> None:
+        """To be called before a transaction with these accounts' vouchers is sent."""
+        with self._writing, self._session() as session:
+            for row in sorted(
+                rows, key=lambda row: (row.payer, row.token)
+            ):  # no two programs lock each other out
+                account = _locked_account(session, row.payer, row.token)
+                assert account is not None
+                account.published = str(max(int(account.published), int(row.cumulative)))
+                session.add(account)
+            session.commit()
+
     def note_redeemed(self, payer: str, token: str, redeemed: int) -> None:
         """What the chain says was settled of this payer's vouchers."""
         with self._writing, self._session() as session:
@@ -158,7 +177,7 @@ def settle_hold(session: Session, hold: str) -> None:
 
 
 def _standing(row: PaymentAccountRow) -> Standing:
-    return Standing(int(row.cumulative), int(row.spent))
+    return Standing(int(row.cumulative), int(row.spent), int(row.published))
 
 
 def _locked_account(session: Session, payer: str, token: str) -> PaymentAccountRow | None:

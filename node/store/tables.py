@@ -98,6 +98,7 @@ class PaymentAccountRow(SQLModel, table=True):
     cumulative: str = Field(default="0", max_length=78)
     spent: str = Field(default="0", max_length=78)  # prices of answers, and of requests that are under way
     redeemed: str = Field(default="0", max_length=78)  # as the chain said last
+    published: str = Field(default="0", max_length=78)  # the largest voucher that went into a transaction
     signature: str = Field(default="", sa_type=Text)
     key: str = Field(
         default="", max_length=42

@@ -490,6 +490,20 @@ def test_a_start_gives_back_what_the_last_stop_cut_off(url: str) -> None:
     assert book.give_all_back() == 0
 
 
+def test_a_voucher_that_is_public_pays_for_nothing_more(url: str) -> None:
+    """It is in a transaction: whoever read it there could use the payer's credit up."""
+    book = PaymentBook(open_engine(url))
+    book.reserve(_voucher(5 * PRICE), b"\1", OTHER, PRICE, 0)
+    book.note_published(book.unredeemed())
+    with pytest.raises(VoucherTooLowError, match="501 is due"):
+        book.reserve(_voucher(5 * PRICE), b"\1", OTHER, PRICE, 0)
+    book.reserve(_voucher(5 * PRICE + 1), b"\2", OTHER, PRICE, 0)
+    book.reserve(_voucher(5 * PRICE + 1), b"\2", OTHER, PRICE, 0)
+    with pytest.raises(VoucherTooLowError, match="502 is due"):  # on chain by somebody else's hand
+        book.reserve(_voucher(5 * PRICE + 1), b"\2", OTHER, PRICE, 5 * PRICE + 1)
+    assert book.standing(OTHER, ETHER_TOKEN).spent == 3 * PRICE
+
+
 def test_the_best_voucher_stays(url: str) -> None:
     book = PaymentBook(open_engine(url))
     book.reserve(_voucher(5 * PRICE), b"\5", OTHER, PRICE, 0)

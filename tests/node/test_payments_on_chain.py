@@ -144,9 +144,7 @@ def test_little_is_redeemed_only_when_the_payer_takes_its_money_back(house: Prov
     provider = paid.start()
     customer = Customer.of(paid, 10 * PRICE)
     see(provider)
-    pay(
-        provider, customer, 2 * PRICE
-    ).keep()  # one answer's price is left: this voucher is not shown to anybody
+    pay(provider, customer, 2 * PRICE).keep()  # one answer's price is left: no answer has earned it yet
     assert redeem(provider) == 0
     customer.send(paid.contracts.payments.request_withdrawal(provider.address, ETHER_TOKEN, 10 * PRICE))
     see(provider)
@@ -154,6 +152,9 @@ def test_little_is_redeemed_only_when_the_payer_takes_its_money_back(house: Prov
         pay(provider, customer, 3 * PRICE)
     assert redeem(provider) == 1
     assert customer.channel.redeemed == 2 * PRICE
+    see(provider)
+    with pytest.raises(PaymentRefusedError, match=f"but {2 * PRICE + 1} is due"):
+        provider.service.till.take([customer.header(2 * PRICE)])  # type: ignore[union-attr]
     paid.pass_time(provider.redeemer._hurry_s * 2 + 1)
     customer.send(
         paid.contracts.payments.complete_withdrawal(provider.address, ETHER_TOKEN, customer.address)

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("cumulative", sa.String(78), nullable=False),
         sa.Column("spent", sa.String(78), nullable=False),
         sa.Column("redeemed", sa.String(78), nullable=False),
+        sa.Column("published", sa.String(78), nullable=False),
         sa.Column("signature", sa.Text, nullable=False),
         sa.Column("key", sa.String(42), nullable=False),
     )
