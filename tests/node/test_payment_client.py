@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 import time
@@ -87,6 +88,20 @@ def test_the_official_client_pays_for_each_answer_once(
     again.completions.create(model="tiny", prompt="abc", max_tokens=2)
     standing = desk.book.standing(payer.address, ETHER_TOKEN)
     assert (standing.spent, standing.credit) == (5 * PRICE, 0)
+
+
+def test_the_asynchronous_client_pays_too(
+    url: str, desk: PaidDesk, payer: LocalSigner, tmp_path: Path
+) -> None:
+    auth = VoucherAuth(payer, tmp_path / "wallet", url=url, terms=desk.till.terms, most_in_all=100 * PRICE)
+
+    async def talk() -> None:
+        async with httpx.AsyncClient(auth=auth) as http:
+            client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, http_client=http)
+            await asyncio.gather(*(client.chat.completions.create(**ASK) for _ in range(3)))
+
+    asyncio.run(talk())
+    assert spent(desk, payer) == 3 * PRICE
 
 
 def test_requests_at_the_same_time_all_pay(

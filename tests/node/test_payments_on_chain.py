@@ -15,10 +15,11 @@ from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.payments import Channel, Voucher, sign_voucher, voucher_signer
 from contracts.protocol.response import ETHER_TOKEN
-from node.errors import PaymentRefusedError
+from node.errors import PaymentRefusedError, ReceiptNotValidError
 from node.payments.till import Payment
 from node.payments.wire import SignedVoucher, payment_header
 from node.provider import CommittedServing, Provider
+from node.receipt_check import check_receipt
 from node.store import ResponseState
 from prover.model.execute import Executor
 from tests.contracts.local_chain import LocalChain
@@ -242,7 +243,12 @@ def test_the_price_of_a_void_answer_goes_back(paid: ProviderHouse, redeemed: boo
     assert batch is not None and dispute.row.signature is not None
     receipt = provider.desk.receipt(batch, dispute.row)
     assert (receipt.payer, receipt.fee_wei) == (customer.address, PRICE)
-    customer.send(paid.contracts.payments.refund(receipt, bytes.fromhex(dispute.row.signature[2:])))
+    signature = bytes.fromhex(dispute.row.signature[2:])
+    facts = check_receipt(paid.contracts, receipt, signature, provider.address, customer.address)
+    assert (facts["payer"], facts["fee_wei"]) == (customer.address, str(PRICE))
+    with pytest.raises(ReceiptNotValidError, match="pay this provider no more"):
+        check_receipt(paid.contracts, receipt, signature, provider.address, provider.address)
+    customer.send(paid.contracts.payments.refund(receipt, signature))
     channel = customer.channel
     if redeemed:
         assert (channel.balance, channel.credit) == (5 * PRICE, 0)
