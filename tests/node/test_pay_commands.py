@@ -24,7 +24,7 @@ from node.payments.wire import read_payment
 from prover.errors import UsageError
 
 from .chain import CLIENT, ProviderHouse
-from .test_payments_on_chain import PRICE, charging, see
+from .test_payments_on_chain import PRICE, charging, redeem, see
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def test_a_deposit_is_asked_back_cancelled_and_taken(house: ProviderHouse, run: 
         run(pay_app, "withdraw", provider, "1", "--cancel")
 
 
-def test_a_token_is_approved_and_deposited(house: ProviderHouse, run: Run) -> None:
+def test_answers_are_paid_in_a_token(house: ProviderHouse, run: Run) -> None:
     sources = {
         str(path.relative_to(ROOT)): path.read_text()
         for path in [ROOT / "contracts/test/PaymentTokens.sol", *(ROOT / "contracts/src").rglob("*.sol")]
@@ -115,6 +115,21 @@ def test_a_token_is_approved_and_deposited(house: ProviderHouse, run: Run) -> No
     funded = run(pay_app, "deposit", house.signer.address, "200", "--token", address)
     assert (funded["balance"], funded["token"]) == ("200", address)
     assert token.balance_of(payer) == 300 and token.allowance(payer, payments.address) == 0
+
+    provider = charging(house, fee_token=address, fee_wei=50, redeem_least=1).start()
+    see(provider)
+    header = run(pay_app, "voucher", provider.address, "50", "--token", address)["header"]
+    assert provider.service.till is not None
+    payment = provider.service.till.take([header])
+    assert payment is not None and payment.token == address
+    issued = provider.desk.issue([65], [66], 1, "length", payment=payment)
+    receipt = provider.journal.find_response(issued.receipt_id)
+    assert receipt is not None and (receipt.fee_token, receipt.fee_wei) == (address, "50")
+    assert redeem(provider) == 1
+    assert run(earnings_app, "earnings", "--token", address)["held"] == "50"
+    house.pass_time(2 * payments.hold_period())
+    run(earnings_app, "earnings", "--token", address, "--withdraw")
+    assert token.balance_of(provider.address) == 50
     with pytest.raises(UsageError, match="smallest units"):
         run(pay_app, "deposit", house.signer.address, "1.5", "--token", address)
 
