@@ -21,6 +21,8 @@ from .channels import Channels
 log = structlog.get_logger("node.redeemer")
 
 _URGENT_EVERY_S = 5.0
+# A payer's contract may burn 150,000 gas to say whether it signed; many of them would not fit a block.
+_MOST_OF_CONTRACTS = 64
 
 
 class Redeemer:
@@ -66,10 +68,11 @@ class Redeemer:
     def redeem(self, rows: Sequence[PaymentAccountRow], least: int) -> dict[str, int]:
         """Bulks of one token each, the largest vouchers first, as long as one brings `least`. What each token brought."""
         brought: dict[str, int] = {}
-        for token in sorted({row.token for row in rows}):
-            of_token = [row for row in rows if row.token == token]
-            for start in range(0, len(of_token), MOST_VOUCHERS):
-                amount = self._redeem_bulk(of_token[start : start + MOST_VOUCHERS], least)
+        for token, by_contract in sorted({(row.token, not row.key) for row in rows}):
+            alike = [row for row in rows if (row.token, not row.key) == (token, by_contract)]
+            most = _MOST_OF_CONTRACTS if by_contract else MOST_VOUCHERS
+            for start in range(0, len(alike), most):
+                amount = self._redeem_bulk(alike[start : start + most], least)
                 if not amount:
                     break
                 brought[token] = brought.get(token, 0) + amount

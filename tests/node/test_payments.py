@@ -21,9 +21,10 @@ from contracts.protocol.response import ETHER_TOKEN
 from node.api.completions import TEXT, _stream
 from node.errors import NotReadyError, PaymentRefusedError, VoucherTooLowError
 from node.payments.channels import ChannelView
+from node.payments.redeemer import Redeemer
 from node.payments.wire import SignedVoucher, payment_header, read_payment, unpack
 from node.settings import load_settings
-from node.store import Journal, PaymentBook, ResponseRow, open_engine
+from node.store import Journal, PaymentAccountRow, PaymentBook, ResponseRow, open_engine
 from node.store.journal import BatchTerms, ReceiptNames
 from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
@@ -512,6 +513,59 @@ def test_the_best_voucher_stays(url: str) -> None:
     assert (account.cumulative, account.signature, account.spent) == ("500", "0x05", "200")
     book.note_redeemed(OTHER, ETHER_TOKEN, 5 * PRICE)
     assert book.unredeemed() == []
+
+
+class Redeemed:
+    """A contract that pays whatever is asked, and remembers the bulks."""
+
+    def __init__(self) -> None:
+        self.bulks: list[list[int]] = []
+        self.provider = "0x" + "22" * 20
+
+    def redeemable(self, vouchers: Sequence[tuple[Voucher, bytes]]) -> list[int]:
+        return [voucher.cumulative for voucher, _ in vouchers]
+
+    def redeem(self, vouchers: Sequence[tuple[Voucher, bytes]]) -> list[int]:
+        return self.redeemable(vouchers)
+
+    def send(self, call: list[int], _name: str) -> None:
+        self.bulks.append(call)
+
+    def channel(self, *_: str) -> SimpleNamespace:
+        return SimpleNamespace(redeemed=1)
+
+
+def test_bulks_fit_a_block_and_bring_enough(book: PaymentBook, desk: PaidDesk) -> None:
+    chain: Any = Redeemed()
+    redeemer = Redeemer(
+        chain,
+        book,
+        desk.channels,
+        chain,
+        now=lambda: 0,
+        is_playing=lambda: False,
+        least=0,
+        interval_s=0,
+        hurry_s=0,
+    )
+
+    def rows(count: int, key: str) -> list[PaymentAccountRow]:
+        return [
+            PaymentAccountRow(
+                payer=f"0x{number:040x}", token=ETHER_TOKEN, cumulative="10", signature="0x01", key=key
+            )
+            for number in range(count)
+        ]
+
+    for row in rows(300, OTHER):
+        book.reserve(_voucher(10, row.payer), b"\1", row.key, 10, 0)
+    redeemer.redeem(rows(300, OTHER), least=1000)
+    assert [len(bulk) for bulk in chain.bulks] == [256]  # the rest would bring 440
+    redeemer.redeem(rows(300, OTHER), least=440)
+    assert [len(bulk) for bulk in chain.bulks] == [256, 256, 44]
+    redeemer.redeem(rows(100, ""), least=1)
+    assert [len(bulk) for bulk in chain.bulks[3:]] == [64, 36]
+    assert book.standing(f"0x{7:040x}", ETHER_TOKEN).published == 10
 
 
 def test_a_header_survives_the_way(desk: PaidDesk) -> None:
