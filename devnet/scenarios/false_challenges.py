@@ -85,14 +85,14 @@ class FalseChallenger:
 def mlp(stage: Stage) -> ScenarioResult:
     """Must end `provider_wins`, with an MLP step proven."""
     config = stage.prepared.model.config
-    step = config.number_of("mlp", config.layers // 2)
+    step = config.step_with("w_down", config.layers // 2)
     return _false_challenge(stage, "false-challenge-mlp", "Name three primary colours.", step)
 
 
 def attention(stage: Stage) -> ScenarioResult:
     """Must end `provider_wins`, with an attention step of the last window proven."""
     config = stage.prepared.model.config
-    step = config.number_of("attention", config.layers // 3)
+    step = config.step_with("w_output", config.layers // 3)
     return _false_challenge(stage, "false-challenge-attention", "Why is the sky blue?", step)
 
 
