@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import ModelConfig
-from .architectures.shapes import OTHER_FAMILIES, SHAPE, WHAT_OTHERS_ADD
+from .architectures.shapes import OTHER_FAMILIES, SHAPE, TILED, WHAT_OTHERS_ADD
 from .errors import GainsayError
 from .field.arrays import MODULUS
 from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
@@ -36,9 +36,22 @@ TITLES = {
     "keys_values": "keys and values of a layer, window 1",
     "attention": "attention of a layer, window 1",
     "mlp": "MLP of a layer",
+    "attention_norm": "norm in front of the tiles of attention",
+    "attention_tile": "last tile of attention, window 1",
+    "attention_close": "close of attention",
+    "mlp_norm": "norm in front of the tiles of an MLP",
+    "mlp_tile": "last tile of an MLP",
+    "mlp_close": "close of an MLP",
     "head": "one comparison of the head",
 }
+SHAPES: dict[str, ModelConfig] = {
+    **dict.fromkeys(SHAPE.steps, SHAPE),
+    **{kind: TILED for kind in TILED.kinds if kind not in SHAPE.steps},
+}
+"""The shape of which a kind of statement is a sample."""
 PUBLICS = {"window": 1, "row": 5, "strict": 1}
+LIMITS = {"before": 40_000, "window": 40_000, "normalised": 8_000, "sum": 1 << 40, "sum_before": 1 << 52}
+"""Of what a sample reads, if not 20,000."""
 PLACES = 64
 """Places at which each tensor is changed, at most: the first, the last and evenly spread ones."""
 FORGERIES = 2
@@ -198,8 +211,9 @@ class Sample:
         )
 
 
-def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
-    """A statement of a kind about a random layer."""
+def sample(kind: str, shape: ModelConfig | None = None) -> Sample:
+    """A statement of a kind about a random layer, the last of its tiles."""
+    shape = shape or SHAPES[kind]
     program = shape.programs[kind]
     publics = {name: PUBLICS[name] for name in program.public_scalars}
     context_bits = WINDOW_BITS + (publics["window"].bit_length() if program.has_context else 0)
@@ -215,12 +229,13 @@ def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
         real = tuple(slice(0, sizes.get(axis)) for axis in tensor.axes)
         if tensor.kind is Kind.ROW:
             real = (slice(0, shape.head_inputs),)
-        limit = 40_000 if "channel" in tensor.axes and tensor.kind is Kind.BOUNDARY else 20_000
+        limit = LIMITS.get(tensor.name, 20_000)
         padded[real] = generator.integers(-limit, limit, padded[real].shape)
         tensors[tensor.name] = padded
     parameters = {name: 14 if name == "down_shift" else 16 for name in program.parameters}
     if kind != "head":
         parameters |= shape.layer_parameters(0, kind)
+        parameters |= shape.tile_parameters(kind, shape.steps[kind].tiles - 1)
     try:
         witness = program.witness(tensors, parameters, publics, context_bits)
     except RivalWins:
@@ -232,7 +247,7 @@ def sample(kind: str, shape: ModelConfig = SHAPE) -> Sample:
 def page() -> str:
     """The whole page."""
     parts = [_INTRODUCTION.format(places=PLACES)]
-    for kind in SHAPE.steps:
+    for kind in SHAPES:
         case, title = sample(kind), TITLES[kind]
         parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(case, kind)]
         parts += [_LOOKUPS, _constraint_table(lookup_constraints(case))]

@@ -43,7 +43,13 @@ CONTRACTS = {
     "positions": "PositionsVerifier",
     "keys_values": "KeysValuesVerifier",
     "attention": "AttentionVerifier",
+    "attention_norm": "AttentionNormVerifier",
+    "attention_tile": "AttentionTileVerifier",
+    "attention_close": "AttentionCloseVerifier",
     "mlp": "MlpVerifier",
+    "mlp_norm": "MlpNormVerifier",
+    "mlp_tile": "MlpTileVerifier",
+    "mlp_close": "MlpCloseVerifier",
     "head": "HeadVerifier",
     "embedding": "EmbeddingVerifier",
 }
@@ -53,7 +59,13 @@ _TITLES = {
     "positions": "Learned positions added to one window",
     "keys_values": "Keys and values of one window",
     "attention": "The attention step of one window, over the keys and values of all windows up to it",
+    "attention_norm": "The normalised rows of one window that attention reads",
+    "attention_tile": "What some heads of attention add to the sum of one window, over the keys and values of all windows up to it",
+    "attention_close": "The rows of one window behind attention: the sum of all tiles, rounded and added",
     "mlp": "The feed-forward step of one window",
+    "mlp_norm": "The normalised rows of one window that the feed-forward unit reads",
+    "mlp_tile": "What some hidden channels add to the sum of one window",
+    "mlp_close": "The rows of one window behind the feed-forward unit: the sum of all tiles, rounded and added",
     "head": "The chosen token's logit beats the rival's at one row",
 }
 LABELS = (
@@ -213,13 +225,11 @@ def _inputs_layout(key: VerifyingKey) -> str:
 def _key_layout(key: VerifyingKey) -> str:
     """The step key's words, for the contract's documentation."""
     program = key.plan.program
-    if not program.weights:
-        return "empty"
     points = [
         f"{tensor.name} ({key.plan.weight_chunks(tensor, key.chunk_bits)} points)"
         for tensor in program.weights
     ]
-    return ", ".join([*program.parameters, *points])
+    return ", ".join([*program.parameters, *points]) or "empty"
 
 
 def _selector(error: str) -> str:

@@ -19,6 +19,8 @@ StepKind = str
 """Name of a kind of step: a key of `ModelConfig.steps` but "head"."""
 HEAD = "head"
 LARGEST_TUPLE = 1 << 12
+MOST_STEPS = 1 << 20
+"""What contracts take (`ModelRegistry`)."""
 STEP_WEIGHTS = 24 << 18
 """24 chunks of 2^18, found by measuring (`gainsay bench tuning`): more cost time and gas for each, fewer mean more steps."""
 
@@ -196,7 +198,8 @@ class ModelConfig(ABC):
 
     @cached_property
     def programs(self) -> dict[str, Program]:
-        """Their layer programs."""
+        """Their layer programs. Raises ValueError for a bad shape, or one with more steps than can be registered."""
+        _ = self.step_count
         return {kind: step.program for kind, step in self.steps.items()}
 
     @cached_property
@@ -204,9 +207,21 @@ class ModelConfig(ABC):
         """The kinds of step that a schedule has, in the order in which contracts number them."""
         return tuple(kind for kind in self.steps if kind != HEAD)
 
+    @property
+    def step_count(self) -> int:
+        """Length of the schedule. Raises ValueError when it is longer than contracts take: the shape may come from a hostile file."""
+        of_layers = [step.tiles for kind, step in self.steps.items() if kind != HEAD and not step.once]
+        count = self.layers * sum(of_layers) + sum(step.once for step in self.steps.values())
+        if count > MOST_STEPS:
+            raise ValueError(
+                f"a model of {count} steps cannot be registered, at most {MOST_STEPS} can: take fewer layers, or larger steps"
+            )
+        return count
+
     @cached_property
     def schedule(self) -> tuple[ScheduledStep, ...]:
-        """What every step number stands for: this and nothing else says it."""
+        """What every step number stands for: this and nothing else says it. Raises ValueError when it is too long."""
+        _ = self.step_count
         layered = [(kind, step) for kind, step in self.steps.items() if kind != HEAD and not step.once]
         first = [ScheduledStep(k, 0, once=True) for k, s in self.steps.items() if k != HEAD and s.once]
         rest = [

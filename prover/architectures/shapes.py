@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..errors import UsageError
 from .config import ModelConfig
 from .gemma3 import GLOBAL, LOCAL, Gemma3Config
@@ -24,6 +26,8 @@ SHAPE = LlamaConfig(
     norm_epsilon=1e-5,
     max_positions=256,
 )
+TILED = replace(SHAPE, heads=6, kv_heads=3, feed_forward=44, step_weights=1200)
+"""Two tiles of two groups of heads and three of sixteen hidden channels; the last ones have a group and channels that do not exist."""
 OTHER_FAMILIES: dict[str, ModelConfig] = {
     "GPT-2": Gpt2Config(
         layers=2, hidden=24, heads=3, feed_forward=40, vocabulary=50, norm_epsilon=1e-5, max_positions=96

@@ -12,7 +12,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +172,7 @@ def _operators(samples: Mapping[str, ModelConfig]) -> list[list[str]]:
     """Operator, the first sentence of its file, and who uses it, in order of first use."""
     users: dict[type, list[str]] = {}
     for config in samples.values():
-        for kind in dict.fromkeys(
-            type(operator) for program in config.programs.values() for operator in program.operators
-        ):
+        for kind in dict.fromkeys(type(operator) for operator in operators_of(config)):
             users.setdefault(kind, []).append(_title(config))
     rows = [["operator", "is", "used by"]]
     for kind, titles in users.items():
@@ -184,6 +182,13 @@ def _operators(samples: Mapping[str, ModelConfig]) -> list[list[str]]:
         used = "all" if len(titles) == len(samples) else ", ".join(titles)
         rows.append([f"[{kind.__name__}]({file})", sentence, used])
     return rows
+
+
+def operators_of(config: ModelConfig) -> Iterator[Any]:
+    """Of all programs of a shape, and of one so large that its layers are cut into tiles, if the family has tiles."""
+    for shape in (config, replace(config, step_weights=1)):
+        for program in shape.programs.values():
+            yield from program.operators
 
 
 # --- shared ---------------------------------------------------------------------------------------------

@@ -223,6 +223,7 @@ def load(directory: Path | str, *, verify: bool = True) -> IntegerModel:
 
 def _assemble(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> IntegerModel:
     config = config_from_json(manifest["config"])
+    _ = config.step_count  # no schedule is made for a shape that has too many
     scales = manifest["scales"]
     layers, vectors = [], []
     for layer in range(config.layers):

@@ -12,9 +12,9 @@ from devnet.anvil import free_port, start_anvil, stop_process
 from prover.curve.srs import SRS
 from tests.oracles.hash_trace import TracingEvm
 from tests.oracles.inventory import CASES, SRS_BITS, Recorded, record
-from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.evm import Verifier
-from verifier_gen import CONTRACTS, generate_sources
+from tests.verifier_gen.statements import small_sources
+from verifier_gen import CONTRACTS
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def evm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingEvm]:
 @pytest.fixture(scope="session")
 def verifier_of(evm: TracingEvm, srs: SRS) -> Callable[[str], Verifier]:
     """The deployed verifier of a statement kind, for small random layers."""
-    artifacts = compile_sources(generate_sources(SMALL, srs))
+    artifacts = compile_sources(small_sources(srs))
     return cache(lambda kind: evm.deploy(artifacts[CONTRACTS[kind]].creation_code))
 
 

@@ -31,6 +31,12 @@ CASES = {
     "keys_values": ("keys_values", 1, "Keys and values of a layer, window 1"),
     "attention_first_window": ("attention", 0, "Attention of a layer, window 0"),
     "attention": ("attention", 1, "Attention of a layer, window 1"),
+    "attention_norm": ("attention_norm", 0, "Norm in front of the tiles of attention"),
+    "attention_tile": ("attention_tile", 1, "Last tile of attention, window 1"),
+    "attention_close": ("attention_close", 0, "Close of attention"),
+    "mlp_norm": ("mlp_norm", 0, "Norm in front of the tiles of an MLP"),
+    "mlp_tile": ("mlp_tile", 0, "Last tile of an MLP"),
+    "mlp_close": ("mlp_close", 0, "Close of an MLP"),
     "head": ("head", 0, "One comparison of the head"),
     "embedding": ("embedding", 0, "One window of the embedding"),
 }

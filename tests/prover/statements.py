@@ -13,7 +13,7 @@ from prover.proof import Proof
 from prover.prove import prove
 from prover.statement import Statement, VerifyingKey, commit_step_key
 
-from .operators.random_layers import SMALL, input_points, random_statement
+from .operators.random_layers import TILE_KINDS, input_points, random_statement, shape_of
 
 MU = 18
 CASES = (
@@ -23,6 +23,7 @@ CASES = (
     ("attention", 1),
     ("attention", 2),
     ("mlp", 0),
+    *((kind, 1 if kind == "attention_tile" else 0) for kind in TILE_KINDS),
     ("head", 0),
 )
 
@@ -43,8 +44,8 @@ def srs() -> SRS:
 
 
 @cache
-def verifying_key(kind: str, config: LlamaConfig = SMALL) -> VerifyingKey:
-    return VerifyingKey.create(config.programs[kind], srs())
+def verifying_key(kind: str, config: LlamaConfig | None = None) -> VerifyingKey:
+    return VerifyingKey.create((config or shape_of(kind)).programs[kind], srs())
 
 
 @cache

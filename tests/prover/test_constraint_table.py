@@ -8,9 +8,10 @@ from dataclasses import fields
 import pytest
 
 from prover.architectures import ModelConfig
-from prover.architectures.shapes import OTHER_FAMILIES, SHAPE
+from prover.architectures.shapes import OTHER_FAMILIES, SHAPE, TILED
 from prover.constraint_table import (
     PAGE,
+    SHAPES,
     TITLES,
     UnconstrainedError,
     chosen_by_the_prover,
@@ -33,7 +34,7 @@ def _section(kind: str) -> str:
     return text.split(f"\n## {title[0].upper()}{title[1:]}\n")[1].split("\n## ")[0]
 
 
-@pytest.mark.parametrize("kind", SHAPE.steps)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_every_committed_column_is_listed(kind: str) -> None:
     """What the program commits, and what the argument adds for its lookups."""
     case, section = sample(kind), _section(kind)
@@ -63,14 +64,14 @@ def test_every_tensor_of_another_family_is_listed(family: str, kind: str) -> Non
         assert f"| `{name}` |" in text
 
 
-@pytest.mark.parametrize("kind", SHAPE.steps)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_every_relation_catches_something(kind: str) -> None:
     section = _section(kind)
     for relation in sample(kind).program.relations:
         assert f"`{relation.name}`" in section, relation.name
 
 
-@pytest.mark.parametrize("kind", SHAPE.steps)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_the_sample_is_valid(kind: str) -> None:
     """Before anything is changed every relation holds, those of the argument included."""
     case = sample(kind)
@@ -116,5 +117,5 @@ def test_every_operator_of_every_family_is_hunted() -> None:
     """Whoever adds a family whose operators, or their options, no hunted shape has is told here."""
     everything = _variants(map(built_in_config, BUILT_IN))
     assert len(everything) > 10
-    assert everything <= _variants([SHAPE, *OTHER_FAMILIES.values()])
+    assert everything <= _variants([SHAPE, TILED, *OTHER_FAMILIES.values()])
     assert not everything <= _variants([SHAPE])

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from prover.plan import Evaluation, Plan, affine, independent_set, split_evaluations
 from prover.relations import Constant, Ref, Sum
-from tests.prover.operators.random_layers import SMALL
-
-KINDS = tuple(SMALL.steps)
+from tests.prover.operators.random_layers import KINDS, program_of
 
 
 @st.composite
@@ -52,7 +50,7 @@ def test_no_product_has_two_opened_evaluations() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_final_check_is_linear_in_what_is_not_sent(kind: str) -> None:
     """affine() raises on a product of two opened evaluations; what it returns adds up to the expression."""
-    plan = Plan(SMALL.programs[kind])
+    plan = Plan(program_of(kind))
     found: set[Evaluation] = set()
     for group in plan.groups:
         for _, expression in group.expressions:
@@ -80,7 +78,7 @@ def _value(expression: object) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_places_are_aligned_and_without_gaps(kind: str) -> None:
-    plan = Plan(SMALL.programs[kind])
+    plan = Plan(program_of(kind))
     packed = [name for zone in plan.zones for name, _, _ in zone.places]
     assert len(packed) == len(set(packed))
     for zone in plan.zones:
@@ -98,8 +96,8 @@ def test_places_are_aligned_and_without_gaps(kind: str) -> None:
 def test_a_plan_does_not_depend_on_the_process() -> None:
     """Prover and generator run in different processes, whose hashes of strings differ."""
     program = (
-        "from tests.prover.operators.random_layers import SMALL; from prover.plan import Plan;"
-        "print([(p.sent, p.opened, p.zones) for p in map(Plan, SMALL.programs.values())])"
+        "from tests.prover.operators.random_layers import KINDS, program_of; from prover.plan import Plan;"
+        "print([(p.sent, p.opened, p.zones) for p in map(Plan, map(program_of, KINDS))])"
     )
     plans = {
         subprocess.run(

@@ -12,6 +12,7 @@ from prover.embedding import EmbeddingKey, verify_embedding
 from prover.proof import Proof
 from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
+from tests.prover.operators.random_layers import TILE_KINDS
 from tests.verifier_gen.evm import ACCEPTED, Verifier
 
 from .claims import EmbeddingClaim, StepClaim, contract_rejects, python_rejects, true_claim
@@ -19,11 +20,18 @@ from .manifest import Nature, UnlistedField, changes, leaves, once_each, other_l
 
 Verifiers = Callable[[str], Verifier]
 
-KINDS = [("keys_values", 1), ("attention", 1), ("mlp", 0), ("head", 0), ("embedding", 0)]
+KINDS = [
+    ("keys_values", 1),
+    ("attention", 1),
+    ("mlp", 0),
+    ("head", 0),
+    ("embedding", 0),
+    *((kind, int(kind == "attention_tile")) for kind in TILE_KINDS),
+]
 LONG = [
     pytest.param(kind, window, marks=pytest.mark.long)
     for window in (0, 3)
-    for kind in ("keys_values", "attention")
+    for kind in ("keys_values", "attention", "attention_tile")
 ]
 WORD = 32
 

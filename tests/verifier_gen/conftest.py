@@ -12,10 +12,9 @@ import pytest
 from contracts.bindings.compiler import Artifact, compile_sources
 from devnet.anvil import free_port, start_anvil, stop_process
 from prover.curve.srs import SRS
-from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.evm import KEPT_CHAIN, Evm, Verifier
-from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding
-from verifier_gen import CONTRACTS, generate_sources
+from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding, small_sources
+from verifier_gen import CONTRACTS
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +39,7 @@ def evm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evm]:
 
 @pytest.fixture(scope="session")
 def artifacts(srs: SRS) -> dict[str, Artifact]:
-    return compile_sources(generate_sources(SMALL, srs))
+    return compile_sources(small_sources(srs))
 
 
 @pytest.fixture(scope="session")

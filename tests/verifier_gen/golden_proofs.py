@@ -21,8 +21,8 @@ from prover.plan import Plan
 from prover.program import WINDOW_ROWS
 from prover.statement import VerifyingKey
 from tests.prover.architectures.random_models import FAMILIES
-from tests.prover.operators.random_layers import SMALL
-from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding
+from tests.prover.operators.random_layers import SMALL, TILED
+from tests.verifier_gen.statements import TILES, Proven, prove_random, prove_random_embedding
 
 FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
 ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators and tests/prover/architectures, seed 1, devnet SRS"
@@ -33,6 +33,8 @@ LONG = replace(SMALL, heads=8, kv_heads=4, max_positions=2048)
 """At window 40 what grows with the context takes several chunks of 2^18, and the largest tensor two of its own."""
 SEVERAL_CHUNKS = replace(SMALL, hidden=40, heads=16, kv_heads=8, head_size=16)
 """A chunk of 2^14 holds four windows of keys, which have 2^12 entries; tables of attention take several too."""
+SEVERAL_CHUNKS_OF_TILES = replace(SEVERAL_CHUNKS, step_weights=8192)
+"""The same with a tile per four groups of keys."""
 STATEMENTS = {
     "head": ("head", 0, 18, SMALL),
     "mlp": ("mlp", 0, 18, SMALL),
@@ -46,6 +48,9 @@ STATEMENTS = {
     "attention of window 40": ("attention", 40, 18, LONG),
     "attention over one chunk": ("attention", 3, 14, SEVERAL_CHUNKS),
     "attention over two chunks": ("attention", 4, 14, SEVERAL_CHUNKS),
+    **{f"{kind} of window {window}": (kind, window, 18, TILED) for kind, window in TILES},
+    "keys and values from normalised rows": ("keys_values", 1, 18, TILED),
+    "attention_tile over two chunks": ("attention_tile", 4, 14, SEVERAL_CHUNKS_OF_TILES),
     "embedding": ("embedding", 0, 18, SMALL),
     "embedding of a full window": ("embedding", 0, 18, SMALL),
 }
@@ -71,6 +76,9 @@ FAMILY_STATEMENTS = {
         ("gemma3", "attention", 0, 0),  # before the first row that a local layer no longer sees
         ("gemma3", "attention", 2, 0),
         ("gemma3", "attention", 2, 1),  # a global layer
+        ("llama-local-tiled", "attention_tile", 2, 0),  # a tile per query head, a bias, a local layer
+        ("llama-local-tiled", "attention_close", 0, 0),  # a bias at the scale of the sum
+        ("smollm3-tiled", "attention_tile", 1, 1),  # a layer without positions
     )
 }
 """Name -> family, kind, window, layer: what no statement of a Llama has."""

@@ -16,8 +16,12 @@ from prover.program import WINDOW_ROWS
 from prover.prove import prove
 from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
 from prover.verify import verify
-from tests.prover.operators.random_layers import SMALL, input_points, random_statement
+from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points, program_of, random_statement
+from verifier_gen import CONTRACTS, generate_sources
+from verifier_gen.generator import step_verifier
 
+TILES = tuple((kind, 3 if kind == "attention_tile" else 0) for kind in TILE_KINDS)
+"""Kinds of statement that only tiles have, with a window."""
 REAL = LlamaConfig(
     layers=30,
     hidden=576,
@@ -76,7 +80,14 @@ def _points(words: Sequence[int]) -> list[tuple[int, int]]:
     return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
 
 
-def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig = SMALL) -> Proven:
+def small_sources(srs: SRS) -> dict[str, str]:
+    """Sources of the verifiers of the small shapes: all of the one's, and those that only tiles have."""
+    keys = {kind: VerifyingKey.create(program_of(kind), srs) for kind in TILE_KINDS}
+    tiles = {f"{CONTRACTS[kind]}.sol": step_verifier(key, insecure=True) for kind, key in keys.items()}
+    return {**generate_sources(SMALL, srs), **tiles}
+
+
+def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig | None = None) -> Proven:
     """A random statement of a layer program, proven."""
     random = random_statement(kind, window, config=config)
     verifying_key = VerifyingKey.create(random.program, srs)

@@ -12,12 +12,13 @@ from prover.curve.srs import SRS
 from prover.statement import VerifyingKey
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
-from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS
-from tests.verifier_gen.statements import REAL, Proven, prove_random, prove_random_embedding
+from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS, SEVERAL_CHUNKS_OF_TILES
+from tests.verifier_gen.statements import REAL, TILES, Proven, prove_random, prove_random_embedding
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
 LARGEST_CODE = 24_576
+LARGE = replace(REAL, hidden=4096, heads=32, kv_heads=8, head_size=128, feed_forward=14_336)
 LARGEST_GAS = 1_000_000
 
 Verifiers = Callable[[str], Verifier]
@@ -34,10 +35,12 @@ Statements = Callable[..., Proven]
         ("attention", 3),
         ("keys_values", 0),
         ("keys_values", 5),
+        *TILES,
+        ("attention_tile", 0),
         *(
             pytest.param(kind, window, marks=pytest.mark.long)
             for window in (1, 2, 4, 7)
-            for kind in ("keys_values", "attention")
+            for kind in ("keys_values", "attention", "attention_tile")
         ),
     ],
 )
@@ -69,19 +72,22 @@ def test_chunks_smaller_than_tensors(evm: Evm) -> None:
     [
         ("keys_values", 4),
         ("attention", 4),
+        ("attention_tile", 4),
         *(
             pytest.param(kind, window, marks=pytest.mark.long)
             for window in (0, 3, 5, 7)
-            for kind in ("keys_values", "attention")
+            for kind in ("keys_values", "attention", "attention_tile")
         ),
     ],
 )
 def test_windows_in_several_chunks(evm: Evm, kind: str, window: int) -> None:
     """mu = 14 and windows of 2^12 entries: a chunk holds four, the next one begins with window 4."""
     small = SRS.devnet(14)
-    statement = prove_random(kind, small, window, SEVERAL_CHUNKS)
+    shape = SEVERAL_CHUNKS_OF_TILES if kind == "attention_tile" else SEVERAL_CHUNKS
+    statement = prove_random(kind, small, window, shape)
     assert isinstance(statement.verifying_key, VerifyingKey)
-    points = {"keys_values": 3, "attention": 2 + 2 * (1 + window // 4)}[kind]
+    chunks = 2 * (1 + window // 4)
+    points = {"keys_values": 3, "attention": 2 + chunks, "attention_tile": 3 + chunks}[kind]
     assert len(statement.inputs) == 1 + 2 * points
     contract = CONTRACTS[kind]
     artifact = compile_sources({f"{contract}.sol": step_verifier(statement.verifying_key, insecure=True)})[
@@ -112,8 +118,15 @@ def test_models_of_one_architecture_share_their_verifiers(srs: SRS) -> None:
 
 
 def test_the_real_shape_fits_into_contracts(srs: SRS) -> None:
+    """So do tiles of a model of 8B, whose windows fill half a chunk."""
     artifacts = compile_sources(generate_sources(REAL, srs))
-    for kind in (*REAL.steps, "embedding"):
+    tiles = [kind for kind in LARGE.programs if kind not in REAL.programs]
+    keys = {kind: VerifyingKey.create(LARGE.programs[kind], srs) for kind in tiles}
+    artifacts |= compile_sources(
+        {f"{CONTRACTS[kind]}.sol": step_verifier(key, insecure=True) for kind, key in keys.items()}
+    )
+    assert {"attention_tile", "mlp_tile"} <= set(tiles)
+    for kind in (*REAL.steps, *tiles, "embedding"):
         assert 0 < len(artifacts[CONTRACTS[kind]].runtime_code) <= LARGEST_CODE
 
 

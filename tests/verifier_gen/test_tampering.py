@@ -13,14 +13,14 @@ import pytest
 from prover.argument.mercury import MercuryOpening
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
 from tests.verifier_gen.evm import Verifier
-from tests.verifier_gen.statements import Proven
+from tests.verifier_gen.statements import TILES, Proven
 
 Verifiers = Callable[[str], Verifier]
 Statements = Callable[..., Proven]
 Calldata = tuple[str, bytes, list[int], bytes]
 """what was changed, key, inputs, proof"""
 
-KINDS = [("keys_values", 3), ("attention", 3), ("mlp", 0), ("head", 0), ("embedding", 0)]
+KINDS = [("keys_values", 3), ("attention", 3), ("mlp", 0), ("head", 0), ("embedding", 0), *TILES]
 LARGEST = (1 << 256) - 1
 
 
@@ -80,6 +80,7 @@ def test_lengths_are_exact(verifier_of: Verifiers, proven: Statements, kind: str
         ("head", 0, 1, (2, 1 << 255)),
         ("attention", 3, 0, (8, 1 << 200, LARGEST)),
         ("keys_values", 3, 0, (8, 1 << 200, LARGEST)),
+        ("attention_tile", 3, 0, (8, 1 << 200, LARGEST)),
     ],
 )
 def test_public_integers_stay_in_range(
@@ -92,12 +93,13 @@ def test_public_integers_stay_in_range(
         assert verifier.verdict(statement.key, inputs, statement.proof) == "OutOfRange"
 
 
-@pytest.mark.parametrize(("kind", "window"), [("keys_values", 3), ("attention", 3), ("mlp", 0)])
+@pytest.mark.parametrize(("kind", "window"), [("keys_values", 3), ("attention", 3), ("mlp", 0), *TILES])
 def test_shifts_stay_in_range(verifier_of: Verifiers, proven: Statements, kind: str, window: int) -> None:
     statement, verifier = proven(kind, window), verifier_of(kind)
-    count = len(statement.verifying_key.plan.program.parameters)  # type: ignore[union-attr]
-    for index in range(count):
-        for shift in (0, 17, SCALAR_MODULUS + 1, LARGEST):
+    program = statement.verifying_key.plan.program  # type: ignore[union-attr]
+    for index, name in enumerate(program.parameters):
+        assert program.parameter_limit(name) == (2 if name == "group" else 16)
+        for shift in (0, program.parameter_limit(name) + 1, SCALAR_MODULUS + 1, LARGEST):
             key = words_of(statement.key)
             key[index] = shift
             assert verifier.verdict(encode(key), statement.inputs, statement.proof) == "OutOfRange"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from prover.architectures import ModelConfig
@@ -10,11 +12,11 @@ from prover.architectures.llama import LlamaConfig
 from prover.architectures.phi3 import Phi3Config
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
-from prover.architectures.shapes import OTHER_FAMILIES
+from prover.architectures.shapes import OTHER_FAMILIES, TILED
 from prover.architectures.smollm3 import SmolLM3Config
 from prover.operators.head_pair import RivalWins
 from prover.program import WINDOW_BITS, WINDOW_ROWS
-from tests.prover.operators.random_layers import SMALL, Statement, padded, publics_of
+from tests.prover.operators.random_layers import READ_LIMITS, SMALL, Statement, padded, publics_of
 
 QWEN2 = Qwen2Config(
     layers=1,
@@ -93,7 +95,18 @@ FAMILIES: dict[str, ModelConfig] = {
     "granite": GRANITE,
     "phi3": PHI3,
     "olmo2": OLMO2,
+    "llama-tiled": TILED,
+    "llama-local-tiled": replace(LLAMA_LOCAL, step_weights=600),  # a tile per query head, all of one group
+    "qwen3-tiled": replace(QWEN3, step_weights=700),  # a tile per group
+    "smollm3-tiled": replace(SMOLLM3, kv_heads=2, step_weights=500),
 }
+TILED_FAMILIES = tuple(name for name, config in FAMILIES.items() if "attention_tile" in config.steps)
+"""Those whose layers are cut into tiles, all parts that families share with them included."""
+
+
+def attention_kind(config: ModelConfig) -> str:
+    """The kind of step that attends: a whole layer's, or one tile's."""
+    return next(kind for kind in config.kinds if config.programs[kind].has_context)
 
 
 def random_statement(
@@ -113,13 +126,13 @@ def random_statement(
         real = [sizes.get(axis, size) for axis, size in zip(tensor.axes, shape, strict=True)]
         if tensor.name in ("chosen", "rival"):
             real = [config.head_inputs]
-        limit = 40_000 if tensor.name in ("before", "window") else 20_000
+        limit = READ_LIMITS.get(tensor.name, 40_000 if tensor.name in ("before", "window") else 20_000)
         if tensor.name.endswith("_bias"):
             limit = 1 << 24  # the accumulator's scale
         tensors[tensor.name] = padded(generator.integers(-limit, limit, real), shape)
     parameters = {name: 16 for name in program.parameters}
     if kind != "head":
-        parameters |= config.layer_parameters(layer, kind)
+        parameters |= config.layer_parameters(layer, kind) | config.tile_parameters(kind, step.tiles - 1)
     statement = Statement(program, tensors, parameters, publics_of(program, window), context_bits)
     if kind == "head":
         try:

@@ -29,6 +29,8 @@ from .random_models import (
     PHI3,
     QWEN3,
     SMOLLM3,
+    TILED_FAMILIES,
+    attention_kind,
     random_statement,
 )
 from .real_shapes import REAL_SHAPES
@@ -39,10 +41,10 @@ CASES = [
     for kind, window, layer in (
         *((kind, 0, 0) for kind in FAMILIES[family].steps),
         ("keys_values", 3, 0),
-        ("attention", 2, 0),
+        (attention_kind(FAMILIES[family]), 2, 0),
         *(
-            (("attention", 2, 1), ("keys_values", 2, 1))
-            if family in ("gemma3", "llama-local", "smollm3")
+            ((attention_kind(FAMILIES[family]), 2, 1), ("keys_values", 2, 1))
+            if family.removesuffix("-tiled") in ("gemma3", "llama-local", "smollm3")
             else ()
         ),
         *((("positions", 2, 0),) if family == "gpt2" else ()),
@@ -105,11 +107,13 @@ def test_what_is_run_is_what_is_proven(family: str, kind: str, window: int, laye
         assert not padding.any()
 
 
-@pytest.mark.parametrize("family", ["gemma3", "llama-local", "smollm3"])
+@pytest.mark.parametrize("family", ["gemma3", "llama-local", "smollm3", "llama-local-tiled", "smollm3-tiled"])
 def test_local_and_global_layers_of_one_program_differ(family: str) -> None:
     """Same key but for layer_kind: other rotation from the first window on, other reach from the third on."""
     config = FAMILIES[family]
-    outputs = [random_statement(config, "attention", 2, layer=layer).witness()["after"] for layer in (0, 1)]
+    kind = attention_kind(config)
+    (output,) = config.programs[kind].writes.values()
+    outputs = [random_statement(config, kind, 2, layer=layer).witness()[output] for layer in (0, 1)]
     assert not np.array_equal(*outputs)
 
 
@@ -173,6 +177,9 @@ HUNTS = [
     ),
     ("gpt2", "positions", 2),
     ("llama-local", "mlp", 0),
+    *((family, "attention_tile", 2) for family in ("llama-local-tiled", "qwen3-tiled", "smollm3-tiled")),
+    *((family, "keys_values", 2) for family in TILED_FAMILIES),
+    *(("llama-local-tiled", kind, 0) for kind in ("attention_close", "mlp_tile", "mlp_close")),
 ]
 
 
@@ -246,7 +253,8 @@ def test_every_relation_is_one_of_integers(config: ModelConfig, kind: str) -> No
         if not isinstance(relation, Lookup) and not read & UNBOUNDED:
             assert residue(program, relation, known, bits).magnitude < MODULUS // 2, relation.name
             looked_at += 1
-    assert looked_at >= (1 if kind == "positions" else 5)  # a norm alone has as many
+    alone = kind == "positions" or kind.endswith("_close")
+    assert looked_at >= (1 if alone else 3)  # matrices and a rotation
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -311,6 +319,7 @@ LIMITS = {
     "logits_divisor": 2**16,
     "norm_epsilon": 1,
     "attention_scale": 1,
+    "step_weights": 2**30,
 }
 """The largest value of every number in a model's file: a hostile one must not cost memory."""
 
@@ -404,6 +413,7 @@ def test_a_missing_field_is_named() -> None:
         (replace(LLAMA_LOCAL, layer_kinds=()), "both the kinds of all layers and a window"),
         (replace(LLAMA_LOCAL, sliding_window=0), "both the kinds of all layers and a window"),
         (replace(GEMMA3, kv_heads=3), "2 query heads do not divide among 3"),
+        (replace(SMALL, layers=4096, step_weights=1, feed_forward=1 << 16), "268455936 steps cannot be"),
         (replace(GPT2, heads=5), "24 channels do not divide among 5 heads"),
         (replace(QWEN3, head_size=5), "odd"),
         (replace(QWEN3, norm_epsilon=1e-9), "epsilon is too small"),
@@ -415,15 +425,40 @@ def test_a_shape_without_a_program_says_why(config: ModelConfig, message: str) -
         _ = config.programs
 
 
+def test_a_schedule_is_refused_before_it_is_made() -> None:
+    """2^28 steps would take 60 GB; a file says so in a few bytes. As many as contracts take are none too many."""
+    hostile = replace(SMALL, layers=4096, step_weights=1, feed_forward=1 << 16)
+    for refused in (lambda: hostile.schedule, lambda: hostile.number_of("mlp_close", 4095)):
+        with pytest.raises(ValueError, match="cannot be registered, at most 1048576 can"):
+            refused()
+    longest = replace(SMALL, layers=1024, step_weights=1, feed_forward=1015)  # 3 of heads, 6 others
+    assert longest.steps["mlp_tile"].tiles == 1015 and longest.steps["attention_tile"].tiles == 3
+    assert longest.step_count == 1024 * (1015 + 3 + 5) < 1 << 20
+    with pytest.raises(ValueError, match="1048576 can"):
+        _ = replace(longest, layers=1026).step_count
+
+
 def test_every_weight_of_a_program_has_one_rule() -> None:
     for family, config in FAMILIES.items():
         for step in config.steps.values():
             ruled = {*step.matrices, *step.vectors, *(r.bias for r in step.matrices.values() if r.bias)}
-            assert ruled == {weight.name for weight in step.program.weights}, family
+            weights = {weight.name for weight in step.program.weights}
+            # the bias of a matrix whose sum is closed later belongs to the step that closes it
+            closing = {bias for bias in ("output_bias", "down_bias") if "sum" in {*step.program.reads}}
+            assert ruled - closing == weights - closing, family
+            shapes = {**config.matrix_shapes, **config.vector_shapes}
             for weight in step.program.weights:
-                size = int(np.prod([step.program.real_sizes[axis] for axis in weight.axes]))
-                shapes = {**config.matrix_shapes, **config.vector_shapes}
-                assert size == int(np.prod(shapes[weight.name])), (family, weight.name)
+                size = [step.program.real_sizes[axis] for axis in weight.axes]
+                whole = int(np.prod(shapes[weight.name]))
+                if weight.name not in step.sliced:
+                    assert int(np.prod(size)) == whole, (family, weight.name)
+                    continue
+                cut = step.sliced[weight.name]
+                length = shapes[weight.name][::-1][cut.axis]  # matrices are (outputs, inputs)
+                assert cut.size * (step.tiles - 1) < length <= cut.size * step.tiles
+                assert int(np.prod(size)) == whole // length * cut.size, (family, weight.name)
+        listed = {weight.name for step in config.steps.values() for weight in step.program.weights}
+        assert listed == {*config.matrix_rules, *config.vector_shapes}, family
 
 
 def test_score_scales_split_into_a_shift_and_a_factor_of_the_query() -> None:

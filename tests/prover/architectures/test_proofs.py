@@ -13,17 +13,23 @@ from prover.verify import verify
 from tests.prover.statements import srs
 
 from .proven import proven, public_statement
-from .random_models import FAMILIES
+from .random_models import FAMILIES, attention_kind
 
 SHORT = [
     ("gpt2", "head", 0, 0),
     ("gpt2", "positions", 1, 0),
     ("gemma3", "attention", 1, 0),
     ("gemma3", "keys_values", 1, 0),
+    ("llama-local-tiled", "attention_tile", 1, 0),
+    ("llama-local-tiled", "mlp_close", 0, 0),
 ]
 LONG = [
     *((family, kind, 0, 0) for family, config in FAMILIES.items() for kind in config.steps),
-    *((family, kind, 2, 0) for family in FAMILIES for kind in ("keys_values", "attention")),
+    *(
+        (family, kind, 2, 0)
+        for family, config in FAMILIES.items()
+        for kind in ("keys_values", attention_kind(config))
+    ),
     *(("gemma3", kind, window, 1) for window in (0, 1, 2) for kind in ("keys_values", "attention")),
 ]
 CASES = [

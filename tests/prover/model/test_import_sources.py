@@ -259,7 +259,6 @@ CHANGING: list[tuple[str, str, Callable[[gguf.GGUFWriter], Any]]] = [
     ("llama", "expert_used_count = 2", lambda w: w.add_uint32("llama.expert_used_count", 2)),
     ("llama", "logit_scale = 0.5", lambda w: w.add_float32("llama.logit_scale", 0.5)),
     ("llama", "attention.causal = False", lambda w: w.add_bool("llama.attention.causal", False)),
-    ("llama", "a window of 32", lambda w: w.add_uint32("llama.attention.sliding_window", 32)),
     ("llama", "attention.scale = 0.5", lambda w: w.add_float32("llama.attention.scale", 0.5)),
     ("gemma3", "attention.scale = 0.5", lambda w: w.add_float32("gemma3.attention.scale", 0.5)),
     ("granite", "rope.scaling.finetuned = False", lambda w: w.add_bool("granite.rope.scaling.finetuned", False)),
@@ -289,6 +288,15 @@ def test_values_that_change_something_are_refused_by_name(
 ) -> None:
     with pytest.raises(UnsupportedModelError, match=named):
         import_gguf(stored(tmp_path / "x.gguf", monkeypatch, write, family=family))
+
+
+def test_a_window_that_readers_mask_differently_ends_the_positions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to its end every reader means the same."""
+    whole = import_gguf(stored(tmp_path / "whole.gguf", monkeypatch)).config.max_positions
+    write = lambda w: w.add_uint32("llama.attention.sliding_window", 32)  # noqa: E731
+    assert import_gguf(stored(tmp_path / "x.gguf", monkeypatch, write)).config.max_positions == 32 < whole
 
 
 def byte_level(*further: tuple[str, int], pre: str | None = "gpt-2", merges: list[str] | None = None) -> Any:

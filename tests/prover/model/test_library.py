@@ -44,7 +44,8 @@ def test_a_directory_is_imported_calibrated_saved_and_reported(tmp_path: Path) -
     report = ImportReport.of(model)
     assert report.family == "gemma3"
     assert report.architecture["layer_kinds"] == [1, 2, 1]
-    assert report.operators["attention"]["RmsNorm"] == 4  # before, queries, keys, after
+    assert report.operators["keys_values"]["RmsNorm"] == 2  # before, keys
+    assert report.operators["attention"]["RmsNorm"] == 3  # before, queries, after
     assert report.operators["mlp"]["Activation"] == 1
     weights = {entry.tensor: entry for entry in report.weights}
     assert {"embedding", "head", "w_query", "query_norm", "post_mlp_norm"} <= set(weights)

@@ -67,12 +67,12 @@ def test_saving_again_replaces_and_leaves_nothing_behind(saved: Path, model: Int
 
 
 def test_layer_weights_and_parameters_are_named_as_in_the_programs(model: IntegerModel) -> None:
-    for kind in ("attention", "mlp"):
+    for kind in model.config.kinds:
         program = model.config.programs[kind]
         assert set(model.layer_parameters(1, kind)) == set(program.parameters)
         assert set(model.layer_weights(1, kind)) == {weight.name for weight in program.weights}
     assert model.layer_weights(0, "mlp")["w_up"].shape == (64, 160)
-    assert model.layer_weights(0, "attention")["w_key"].shape == (64, 32)
+    assert model.layer_weights(0, "keys_values")["w_key"].shape == (64, 32)
 
 
 def test_changed_weights_are_noticed(saved: Path) -> None:
@@ -140,7 +140,8 @@ def test_import_reads_quantises_calibrates_and_saves(tmp_path: Path) -> None:
     assert {entry.tensor for entry in imported.observed} >= {
         "query",
         "key",
-        "value",
+        "keys",
+        "values",
         "gate",
         "up",
         "product",

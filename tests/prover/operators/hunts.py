@@ -12,9 +12,15 @@ from prover.check import Checker
 from prover.hunt.noticing import Changes, Hunt
 from prover.program import Kind, Program
 
-from .random_layers import SMALL, random_statement
+from .random_layers import TILE_KINDS, program_of, random_statement
 
-HUNTED = (("keys_values", 1), ("attention", 1), ("mlp", 0), ("head", 0))
+HUNTED = (
+    ("keys_values", 1),
+    ("attention", 1),
+    ("mlp", 0),
+    ("head", 0),
+    *((kind, int(kind == "attention_tile")) for kind in TILE_KINDS),
+)
 
 
 @dataclass(frozen=True)
@@ -84,5 +90,5 @@ def operators_alone(program: Program) -> list[tuple[Any, ...]]:
 ALONE = [
     (kind, window, index)
     for kind, window in HUNTED
-    for index in range(len(operators_alone(SMALL.programs[kind])))
+    for index in range(len(operators_alone(program_of(kind))))
 ]

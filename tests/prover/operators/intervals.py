@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from prover.model.bounds import EXACT_LIMIT
 from prover.program import LARGEST_SHIFT, Kind, Program
 from prover.relations import (
     Constant,
@@ -101,8 +102,12 @@ def stream_limits(programs: Mapping[str, Program]) -> dict[str, int]:
     limits: dict[str, int] = {}
     for program in programs.values():
         for name in program.writes.values():
-            limits[name] = max(program.limits[name], limits.get(name, 0))
-    return {**limits, "before": limits["after"], "window": limits["after"]}
+            if name != "sum_after":
+                limits[name] = max(program.limits[name], limits.get(name, 0))
+    sums = dict.fromkeys(
+        ("sum", "sum_before"), EXACT_LIMIT
+    )  # no step checks them, but all weights together are small
+    return {**limits, **sums, "before": limits["after"], "window": limits["after"]}
 
 
 def bounds(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prover.architectures.llama import LlamaConfig
-from prover.architectures.shapes import SHAPE
+from prover.architectures.shapes import SHAPE, TILED
 from prover.argument.commitment import Point, commit_chunks
 from prover.curve.srs import SRS
 from prover.plan import Plan
@@ -16,6 +16,22 @@ from prover.statement import boundary_chunks
 
 SMALL = SHAPE
 """No size is a power of two (but the head size, which must be), so that all kinds of padding occur."""
+TILE_KINDS = tuple(kind for kind in TILED.kinds if kind not in SMALL.kinds)
+"""Kinds of step that only a model cut into tiles has."""
+
+
+KINDS = (*SMALL.programs, *TILE_KINDS)
+"""Every kind of statement of the small shapes; the tiled one's keys and values, which read normalised rows, are among FAMILIES."""
+
+
+def shape_of(kind: str) -> LlamaConfig:
+    """The small shape that has a kind of step."""
+    return TILED if kind in TILE_KINDS else SMALL
+
+
+def program_of(kind: str) -> Program:
+    """The layer program of a kind."""
+    return shape_of(kind).programs[kind]
 
 
 @dataclass
@@ -30,6 +46,16 @@ class Statement:
 
     def witness(self) -> dict[str, np.ndarray]:
         return self.program.witness(self.tensors, self.parameters, self.publics, self.context_bits)
+
+
+READ_LIMITS = {
+    "keys": 20_000,
+    "values": 20_000,
+    "normalised": 8_000,
+    "sum": 1 << 40,
+    "sum_before": 1 << 52,
+}
+"""Of what a random statement reads."""
 
 
 def padded(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -57,9 +83,12 @@ def publics_of(program: Program, window: int) -> dict[str, int]:
     return {name: {"window": window, "row": 5, "strict": 1}[name] for name in program.public_scalars}
 
 
-def random_statement(kind: str, window: int = 0, seed: int = 1, config: LlamaConfig = SMALL) -> Statement:
-    """A random valid statement about a window."""
+def random_statement(
+    kind: str, window: int = 0, seed: int = 1, config: LlamaConfig | None = None
+) -> Statement:
+    """A random valid statement about a window; of a layer's tiles it is the last."""
     generator = np.random.default_rng(seed)
+    config = config or shape_of(kind)
     program = config.programs[kind]
     context_bits = WINDOW_BITS + (window.bit_length() if program.has_context else 0)
     shapes = {name: program.shape(t.axes, context_bits) for name, t in program.tensors.items()}
@@ -67,17 +96,19 @@ def random_statement(kind: str, window: int = 0, seed: int = 1, config: LlamaCon
         "channel": config.hidden,
         "hidden": config.feed_forward,
         "kv_group": config.kv_heads,
+        "any_group": config.kv_heads,
         "query": config.queries_per_group,
         "head_channel": config.head_size,
         "row": WINDOW_ROWS,
         "context": WINDOW_ROWS * (window + 1),
+        **program.real_sizes,
     }
     tensors: dict[str, np.ndarray] = {}
     for weight in program.weights:
         values = generator.integers(-20000, 20000, [sizes[a] for a in weight.axes])
         tensors[weight.name] = padded(values, shapes[weight.name])
     for name in program.reads.values():
-        limit = 20_000 if name in ("keys", "values") else 40_000
+        limit = READ_LIMITS.get(name, 40_000)
         real = [sizes[a] for a in program.tensors[name].axes]
         tensors[name] = padded(generator.integers(-limit, limit, real), shapes[name])
     publics = publics_of(program, window)
@@ -87,6 +118,8 @@ def random_statement(kind: str, window: int = 0, seed: int = 1, config: LlamaCon
         if np.sum(tensors["window"][5] * (tensors["chosen"] - tensors["rival"])) < 0:
             tensors["chosen"], tensors["rival"] = tensors["rival"], tensors["chosen"]
     parameters = {name: 16 for name in program.parameters}
+    if kind != "head":
+        parameters |= config.tile_parameters(kind, config.steps[kind].tiles - 1)
     if kind == "mlp":
         parameters["down_shift"] = 14
     return Statement(program, tensors, parameters, publics, context_bits)

@@ -12,15 +12,17 @@ from prover.hunt.noticing import Changes, Part
 from prover.program import unknown_references
 
 from .hunts import HUNTED, chosen_by_the_prover, hunted, whole_hunt
-from .random_layers import SMALL, random_statement
+from .random_layers import KINDS, program_of, random_statement
 
 
-@pytest.mark.parametrize("kind", sorted(SMALL.programs))
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_reference_is_declared(kind: str) -> None:
-    assert unknown_references(SMALL.programs[kind]) == set()
+    assert unknown_references(program_of(kind)) == set()
 
 
-@pytest.mark.parametrize(("kind", "window"), [("mlp", 0), ("attention", 0), ("attention", 2), ("head", 0)])
+@pytest.mark.parametrize(
+    ("kind", "window"), [("attention", 0), ("attention", 2), ("attention_tile", 2), *HUNTED]
+)
 def test_valid_witness_has_no_violation(kind: str, window: int) -> None:
     statement = random_statement(kind, window)
     assert (
@@ -40,7 +42,7 @@ def test_valid_witness_has_no_violation(kind: str, window: int) -> None:
 
 def _tensors() -> list[tuple[str, int, str]]:
     return [
-        (kind, window, name) for kind, window in HUNTED for name in chosen_by_the_prover(SMALL.programs[kind])
+        (kind, window, name) for kind, window in HUNTED for name in chosen_by_the_prover(program_of(kind))
     ]
 
 

@@ -14,7 +14,7 @@ from prover.program import Program, relation_expressions
 from prover.relations import Relation, references
 
 from .hunts import ALONE, HUNTED, chosen_by_the_prover, operators_alone, whole_hunt
-from .random_layers import SMALL
+from .random_layers import program_of
 
 EQUIVALENT = {"max_selector"}
 """Tensors with several valid values where a maximum is attained twice; no other value depends on which it is."""
@@ -43,16 +43,14 @@ def _assert_no_forgery(hunt: Hunt, names: list[str], rounds: int, seed: int = 3)
 @pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("kind", "window"), HUNTED)
 def test_no_joint_change_of_a_step_survives(kind: str, window: int, rounds: int) -> None:
-    _assert_no_forgery(
-        whole_hunt(kind, window), chosen_by_the_prover(SMALL.programs[kind]), rounds, seed=rounds
-    )
+    _assert_no_forgery(whole_hunt(kind, window), chosen_by_the_prover(program_of(kind)), rounds, seed=rounds)
 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("kind", "window", "index"), ALONE)
 def test_every_operator_fixes_its_own_output(kind: str, window: int, index: int, rounds: int) -> None:
     """With the relations of nobody else: what comes later must not be what notices."""
-    program = SMALL.programs[kind]
+    program = program_of(kind)
     unit = operators_alone(program)[index]
     hunt = whole_hunt(kind, window).only(_relations(program, unit))
     _assert_no_forgery(hunt, _own(program, unit), rounds, seed=index)
@@ -67,13 +65,14 @@ def _own(program: Program, unit: tuple) -> list[str]:  # type: ignore[type-arg]
     belongs to both."""
     created = {tensor.name for operator in unit for tensor in operator.tensors()}
     if len(unit) > 1 or not unit[-1].definitions():
-        created |= {getattr(unit[-1], "output", "")} & {tensor.name for tensor in program.written}
+        outputs = {getattr(unit[-1], field, "") for field in ("output", "after")}
+        created |= outputs & {tensor.name for tensor in program.written}
     return [name for name in chosen_by_the_prover(program) if name in created]
 
 
 def test_the_operators_cover_every_committed_tensor() -> None:
     for kind, _ in HUNTED:
-        program = SMALL.programs[kind]
+        program = program_of(kind)
         covered = {name for unit in operators_alone(program) for name in _own(program, unit)}
         assert covered == set(chosen_by_the_prover(program))
 
@@ -110,7 +109,7 @@ NEEDED = [
 @pytest.mark.parametrize(("kind", "window", "relation"), NEEDED)
 def test_without_a_relation_the_forger_succeeds(kind: str, window: int, relation: str) -> None:
     """So that its failures mean something. Nothing but the missing relation notices what it finds."""
-    whole, program = whole_hunt(kind, window), SMALL.programs[kind]
+    whole, program = whole_hunt(kind, window), program_of(kind)
     hunt = whole.only([r for r in program.relations if r.name != relation])
     (missing,) = (r for r in program.relations if r.name == relation)
     read = {ref.tensor for expression in relation_expressions(missing) for ref in references(expression)}

@@ -7,7 +7,7 @@ import pytest
 from prover.operators.layer_norm import LayerNorm
 from prover.operators.rms_norm import RmsNorm
 from prover.relations import Lookup, Ref
-from tests.prover.operators.random_layers import SMALL
+from tests.prover.operators.random_layers import SMALL, program_of
 from tests.prover.operators.test_ranges import LIMB, RANGES
 
 BY_TABLE = {"gate": 1 << (SMALL.activation_bits - 1)}
@@ -17,7 +17,7 @@ BY_TABLE = {"gate": 1 << (SMALL.activation_bits - 1)}
 @pytest.mark.parametrize("kind", RANGES)
 def test_a_limit_is_the_end_of_the_range(kind: str) -> None:
     signed = {name: high for name, (low, high) in RANGES[kind].items() if low < 0}
-    assert SMALL.programs[kind].limits == signed | (BY_TABLE if kind == "mlp" else {})
+    assert program_of(kind).limits == signed | (BY_TABLE if kind in ("mlp", "mlp_tile") else {})
 
 
 def test_the_limit_of_a_layer_norm_is_the_end_of_its_range() -> None:

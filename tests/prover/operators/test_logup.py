@@ -13,7 +13,7 @@ from prover.hunt.repairs import Forger, Survivor
 from prover.plan import Plan
 from prover.relations import Pointwise, references
 
-from .random_layers import SMALL
+from .random_layers import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def _forged(name: str, entries: list[int], values: list[int]) -> Changes:
     return Changes(1, {name: part})
 
 
-@pytest.mark.parametrize("kind", SMALL.steps)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_column_of_the_lookups_is_free(kind: str) -> None:
     """Every multiplicity and inverse, alone and with other inverses adjusted, zero and negative counts included."""
     case = sample(kind)

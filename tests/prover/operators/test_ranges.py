@@ -24,7 +24,7 @@ from prover.relations import (
     references,
 )
 from tests.prover.architectures.random_models import FAMILIES
-from tests.prover.operators.random_layers import SMALL
+from tests.prover.operators.random_layers import KINDS, SMALL, program_of
 from tests.verifier_gen.statements import REAL
 
 SHIFT = 11  # of every requantisation whose shift is in the step key
@@ -70,6 +70,20 @@ RANGES = {
         "after": signed(31),
     },
     "head": {**NORM, "margin_limbs": unsigned(16)},
+    "attention_norm": NORM,
+    "mlp_norm": NORM,
+    **{
+        f"{name}_close": {"summand_remainder": unsigned(SHIFT), "after": signed(31)}
+        for name in ("attention", "mlp")
+    },
+}
+RANGES["attention_tile"] = {
+    name: ends
+    for name, ends in RANGES["attention"].items()
+    if name not in (*NORM, "summand_remainder", "after")
+}
+RANGES["mlp_tile"] = {
+    name: ends for name, ends in RANGES["mlp"].items() if name not in (*NORM, "summand_remainder", "after")
 }
 
 
@@ -116,7 +130,7 @@ def _passes(lookups: list[Lookup], tensor: str, value: int, low: int) -> bool:
 )
 def test_a_tensor_has_exactly_its_range(kind: str, tensor: str) -> None:
     low, high = RANGES[kind][tensor]
-    lookups = _range_lookups(SMALL.programs[kind], tensor)
+    lookups = _range_lookups(program_of(kind), tensor)
     assert lookups, "nothing checks its range"
     for value in (low, low + 1, (low + high) // 2, high - 1):
         assert _passes(lookups, tensor, value, low), value
@@ -124,10 +138,14 @@ def test_a_tensor_has_exactly_its_range(kind: str, tensor: str) -> None:
         assert not _passes(lookups, tensor, value, low), value
 
 
+def test_every_kind_is_listed() -> None:
+    assert RANGES.keys() == set(KINDS)
+
+
 @pytest.mark.parametrize("kind", RANGES)
 def test_no_range_is_left_out(kind: str) -> None:
     """Every lookup into the range table belongs to a tensor of the list, or to the division of attention."""
-    program = SMALL.programs[kind]
+    program = program_of(kind)
     listed = {lookup.name for tensor in RANGES[kind] for lookup in _range_lookups(program, tensor)}
     others = {
         relation.name
@@ -137,7 +155,7 @@ def test_no_range_is_left_out(kind: str) -> None:
     division = {
         f"attended_{part}_{limb}_range" for part in ("remainder", "complement") for limb in ("low", "high")
     }
-    assert others == (division if kind == "attention" else set())
+    assert others == (division if kind in ("attention", "attention_tile") else set())
 
 
 @pytest.mark.parametrize("bits", range(1, 33))

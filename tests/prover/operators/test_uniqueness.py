@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prover.architectures.llama import LlamaConfig
+from prover.architectures.shapes import TILED
 from prover.field.arrays import MODULUS
 from prover.hunt.noticing import Changes, Hunt, Part
 from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS
@@ -18,9 +22,13 @@ from prover.tables import RANGE_BITS
 from tests.verifier_gen.statements import REAL
 
 from .hunts import whole_hunt
-from .intervals import bounds, residue, signed, stream_limits
+from .intervals import LARGEST_WEIGHT_BITS, bounds, residue, signed, stream_limits
 from .random_layers import SMALL
 
+LARGE = replace(
+    REAL, hidden=8192, heads=64, kv_heads=8, head_size=128, feed_forward=28_672, max_positions=16_384
+)
+"""The width of Llama 3 70B."""
 LARGEST_CONTEXT_BITS = 11  # window 63: 2,048 positions
 UNBOUNDED = {"max_selector"}
 """b with sum b = 1 and b z = 0 may be anything where z = 0; the relations that read it are looked at one by one."""
@@ -29,14 +37,20 @@ UNBOUNDED = {"max_selector"}
 # --- nothing wraps around the field ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [SMALL, REAL], ids=["small", "real"])
-@pytest.mark.parametrize("kind", SMALL.steps)
-def test_every_relation_is_one_of_integers(kind: str, shape: object) -> None:
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        pytest.param(shape, kind, id=f"{kind}-{name}")
+        for name, shape in (("small", SMALL), ("real", REAL), ("tiled", TILED), ("large", LARGE))
+        for kind in shape.steps
+    ],
+)
+def test_every_relation_is_one_of_integers(kind: str, shape: LlamaConfig) -> None:
     """Range checks bound every value of the prover, so that both sides of an equation differ by less than r: equal in
     the field is equal."""
-    program = shape.programs[kind]  # type: ignore[attr-defined]
-    bits = LARGEST_CONTEXT_BITS if shape is REAL else 8
-    known = bounds(program, bits, streams=stream_limits(shape.programs))  # type: ignore[attr-defined]
+    program = shape.programs[kind]
+    bits = (shape.max_positions - 1).bit_length()
+    known = bounds(program, bits, LARGEST_WEIGHT_BITS, stream_limits(shape.programs))
     committed = {
         name for name, t in program.tensors.items() if t.kind is Kind.WITNESS or t in program.written
     }
@@ -51,10 +65,10 @@ def test_every_relation_is_one_of_integers(kind: str, shape: object) -> None:
             assert residue(program, relation, known, bits).magnitude < MODULUS // 2, relation.name
 
 
-@pytest.mark.parametrize("shape", [SMALL, REAL], ids=["small", "real"])
-def test_the_selector_points_only_where_the_distance_is_zero(shape: object) -> None:
+@pytest.mark.parametrize("shape", [SMALL, REAL, LARGE], ids=["small", "real", "large"])
+def test_the_selector_points_only_where_the_distance_is_zero(shape: LlamaConfig) -> None:
     """selector * distance = 0 in a field leaves one of them zero, and a distance below r is zero as an integer."""
-    program = shape.programs["attention"]  # type: ignore[attr-defined]
+    program = shape.programs["attention_tile" if shape.attention_tiles else "attention"]
     reading = [
         relation
         for relation in program.relations
@@ -70,7 +84,7 @@ def test_the_selector_points_only_where_the_distance_is_zero(shape: object) -> N
     (selected,) = (relation for relation in reading if isinstance(relation, Contraction))
     (attained,) = (relation for relation in reading if isinstance(relation, Pointwise))
     assert [factor for term in selected.terms for factor in term.factors] == [Ref("max_selector")]
-    streams = stream_limits(shape.programs)  # type: ignore[attr-defined]
+    streams = stream_limits(shape.programs)
     known = {**bounds(program, LARGEST_CONTEXT_BITS, streams=streams), "max_selector": signed(2)}
     distance = residue(program, attained, known, LARGEST_CONTEXT_BITS)
     assert distance.magnitude < MODULUS // 2
@@ -208,11 +222,11 @@ def test_no_other_remainder_divides(remainder: int, entry: int) -> None:
     complement = 2 * total - 1 - remainder
     one, group = np.array([entry]), np.zeros(1, dtype=int)
     forged = {
-        "attended": quotient,
+        "attended": quotient,  # a field element; its limb is that of the integer, if it is one
         "attended_remainder": remainder,
         "attended_remainder_high": remainder >> 16,
         "attended_complement_high": complement >> 16,
-        "attended_high": (quotient + (1 << 17)) >> 16,
+        "attended_high": ((quotient + (1 << 17)) % MODULUS) >> 16,
     }
     parts = {name: Part(one, np.array([value], dtype=object), group) for name, value in forged.items()}
     noticed = hunt.noticed(Changes(1, parts))
