@@ -42,6 +42,8 @@ TITLES = {
     "mlp_norm": "norm in front of the tiles of an MLP",
     "mlp_tile": "last tile of an MLP",
     "mlp_close": "close of an MLP",
+    "router": "router of a layer's experts",
+    "expert_tile": "last tile of an expert",
     "head": "one comparison of the head",
 }
 SHAPES: dict[str, ModelConfig] = {
@@ -231,6 +233,8 @@ def sample(kind: str, shape: ModelConfig | None = None) -> Sample:
             real = (slice(0, shape.head_inputs),)
         limit = LIMITS.get(tensor.name, 20_000)
         padded[real] = generator.integers(-limit, limit, padded[real].shape)
+        if tensor.name == "gates":
+            padded = np.maximum(padded, 0)  # about half of the rows are routed to an expert
         tensors[tensor.name] = padded
     parameters = {name: 14 if name == "down_shift" else 16 for name in program.parameters}
     if kind != "head":
@@ -254,7 +258,7 @@ def page() -> str:
     parts.append(f"## What other families add\n\n{WHAT_OTHERS_ADD}")
     for family, shape in OTHER_FAMILIES.items():
         for kind in shape.steps:
-            known = SHAPE.programs[kind].tensors if kind in SHAPE.steps else ()
+            known = SHAPES[kind].programs[kind].tensors if kind in SHAPES else ()
             parts += [f"### {family}: {TITLES[kind]}\n", *_section(sample(kind, shape), kind, known)]
     parts.append(_EMBEDDING)
     return "\n".join(parts)

@@ -80,7 +80,8 @@ class RunContext:
 
     `matmul(weight, x)` returns the exact int64 accumulator of x @ weight. `weights` are the step's other weights
     (biases, gains, learned positions), unpadded int64. `cache` keeps what attention needs of earlier positions;
-    `positions` are the absolute positions of the rows at hand.
+    `positions` are the absolute positions of the rows at hand. `rows`: their numbers among all rows, where an operator went
+    on with some of them only.
     """
 
     tensors: dict[str, np.ndarray]
@@ -90,6 +91,12 @@ class RunContext:
     cache: dict[str, np.ndarray] = field(default_factory=dict)
     layer: int | None = None
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rows: np.ndarray | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no row is left: what the step writes is what it read."""
+        return self.rows is not None and len(self.rows) == 0
 
     def check_range(self, name: str, values: np.ndarray, low: int, high: int) -> None:
         """Raise OutOfRange unless low <= values < high."""

@@ -50,6 +50,8 @@ CONTRACTS = {
     "mlp_norm": "MlpNormVerifier",
     "mlp_tile": "MlpTileVerifier",
     "mlp_close": "MlpCloseVerifier",
+    "router": "RouterVerifier",
+    "expert_tile": "ExpertTileVerifier",
     "head": "HeadVerifier",
     "embedding": "EmbeddingVerifier",
 }
@@ -66,6 +68,8 @@ _TITLES = {
     "mlp_norm": "The normalised rows of one window that the feed-forward unit reads",
     "mlp_tile": "What some hidden channels add to the sum of one window",
     "mlp_close": "The rows of one window behind the feed-forward unit: the sum of all tiles, rounded and added",
+    "router": "The normalised rows of one window, and which experts count how much for each of them",
+    "expert_tile": "What some hidden channels of one expert add to the sum of one window",
     "head": "The chosen token's logit beats the rival's at one row",
 }
 LABELS = (

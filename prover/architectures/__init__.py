@@ -10,10 +10,12 @@ from .gemma3 import Gemma3Config
 from .gpt2 import Gpt2Config
 from .granite import GraniteConfig
 from .llama import LlamaConfig
+from .mixtral import MixtralConfig
 from .olmo2 import Olmo2Config
 from .phi3 import Phi3Config
 from .qwen2 import Qwen2Config
 from .qwen3 import Qwen3Config
+from .qwen3_moe import Qwen3MoeConfig
 from .smollm3 import SmolLM3Config
 
 FAMILIES: dict[str, type[ModelConfig]] = {
@@ -26,6 +28,8 @@ FAMILIES: dict[str, type[ModelConfig]] = {
         GraniteConfig,
         Phi3Config,
         Olmo2Config,
+        MixtralConfig,
+        Qwen3MoeConfig,
         Gemma3Config,
         Gpt2Config,
     )

@@ -54,7 +54,7 @@ class MatrixRule:
 
     outputs, inputs: shape of W as in y = W x. input_bits: signed width of x. gain, gain_bias: float vectors of the norm
     in front that are folded in. bias: float vector b, also the name of the program's tensor when there is one.
-    bias_bits: signed width of b_int.
+    bias_bits: signed width of b_int. blocks, used: x is made of this many equal blocks, of which at most `used` are not zero.
     """
 
     outputs: int
@@ -67,6 +67,8 @@ class MatrixRule:
     bias: str | None = None
     factor: float = 1.0
     bias_bits: int = 48
+    blocks: int = 1
+    used: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,9 @@ class Scales:
     up_bits: int = 21
     product: int = 10
     product_bits: int = 28
+    router_bits: int = 22  # at the scale of the exponential table
+    gated: int = 12
+    gated_bits: int = 28
     projected: int = 10
     projected_bits: int = 26
     head_gain: int = 12
@@ -130,11 +135,21 @@ class Scales:
 class Sliced:
     """Tile t of a weight: entries size * t .. size * (t + 1) of an axis; beyond the weight's end they are zero.
 
-    axis: 0 for the inputs of a matrix, 1 for its outputs; 0 for any other weight.
+    axis: 0 for the inputs of a matrix, 1 for its outputs; 0 for any other weight. block: where the axis is made of blocks of that
+    many entries, each is cut by itself, and its last tile ends with zeros.
     """
 
     axis: int
     size: int
+    block: int | None = None
+
+    def entries(self, tile: int) -> slice:
+        """Those of a tile that are not padding; they may reach beyond the weight's end."""
+        if self.block is None:
+            return slice(self.size * tile, self.size * (tile + 1))
+        block, part = divmod(tile, -(-self.block // self.size))
+        first, end = self.block * block + self.size * part, self.block * (block + 1)
+        return slice(first, min(first + self.size, end))
 
 
 @dataclass(frozen=True)
@@ -231,6 +246,14 @@ class ModelConfig(ABC):
             for tile in range(step.tiles)
         ]
         return (*first, *rest)
+
+    def step_with(self, weight: str, layer: int) -> int:
+        """The first step of a layer that has this weight: of the MLP `w_down`, of attention `w_output`, whole or in tiles."""
+        for number, step in enumerate(self.schedule):
+            names = {tensor.name for tensor in self.programs[step.kind].weights}
+            if step.layer == layer and weight in names:
+                return number
+        raise ValueError(f"layer {layer} has no weight {weight}")
 
     def number_of(self, kind: StepKind, layer: int = 0, tile: int = 0) -> int:
         """The number of a step. Raises ValueError for one that the schedule does not have."""

@@ -118,9 +118,14 @@ class LlamaConfig(ModelConfig):
                 if self.attention_tiles
                 else {"attention": attention(self)}
             ),
-            **(mlp_in_tiles(self, self.mlp_tiles) if self.mlp_tiles else {"mlp": mlp(self)}),
+            **self.mlp_steps,
             "head": head(self),
         }
+
+    @property
+    def mlp_steps(self) -> dict[str, Step]:
+        """The kinds of step of the feed-forward sub-layer, in order."""
+        return mlp_in_tiles(self, self.mlp_tiles) if self.mlp_tiles else {"mlp": mlp(self)}
 
     @property
     def geometry(self) -> Heads:

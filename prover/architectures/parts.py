@@ -12,6 +12,7 @@ from math import ceil, log2, prod
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
 from ..operators.closed_sum import ClosedSum
+from ..operators.gated_rows import GatedRows
 from ..operators.inverse_root import ROOT_LIMBS
 from ..operators.layer_norm import LayerNorm
 from ..operators.learned_positions import LearnedPositions
@@ -22,17 +23,23 @@ from ..operators.residual_add import ResidualAdd
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary, RotaryTable
 from ..operators.rounding import Shift
+from ..operators.routed_rows import Gate, RoutedRows
+from ..operators.routing_weights import RoutingWeights
+from ..operators.top_k import TopK
 from ..program import Kind, Tensor
 from ..relations import Ref, Segment
 from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
-from .config import MatrixRule, ModelConfig, Sliced, VectorRule
+from .config import MatrixRule, ModelConfig, Sliced, VectorRule, index_bits
 from .steps import CHANNELS, KEYS, Heads, Part
+from .tiles import EXPERT
 
 LAYER_KIND = "layer_kind"
 """Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
 LOCAL, GLOBAL = 1, 2
 LARGEST_SHIFT = 2 * RANGE_BITS
 ROOT_SCALE = 34
+GATE_SCALE = 14
+"""Fraction bits of routing weights."""
 HEAD_AXES = ("kv_group", "query", "head_channel")
 
 
@@ -216,8 +223,8 @@ def projection(
 
 
 def _read(config: ModelConfig, x: str) -> tuple[int, int]:
-    """Scale and width of what a matrix in front of a sub-layer reads: normalised rows, or the residual stream."""
-    if x == "normalised":
+    """Scale and width of what a matrix in front of a sub-layer reads: normalised rows, some of them, or the residual stream."""
+    if x in ("normalised", "routed"):
         return config.scales.normalised, config.scales.normalised_bits
     return config.residual_scale, config.scales.residual_bits
 
@@ -332,10 +339,11 @@ def widening(
     bias: bool = False,
     biased: bool = False,
     size: int | None = None,
+    block: int | None = None,
 ) -> Part:
     """gate or up from the normalised rows, or from `before`. bias: the matrix has one. biased: so has the norm in front (then no gate).
 
-    size: hidden channels of a tile, if not all.
+    size: hidden channels of a tile, if not all. block: those of an expert, where there are experts.
     """
     scales = config.scales
     activated = biased or name == "gate"  # bounded by the activation's table
@@ -353,7 +361,7 @@ def widening(
     bits = None if activated else scales.up_bits
     domain, shape = ("row", "hidden"), (size or feed_forward,)
     part = _matrix(rule, name, Ref(x), name, domain, ("channel",), ("hidden",), shape, bits)
-    return part if size is None else _outputs_sliced(part, rule, name, size)
+    return part if size is None else _outputs_sliced(part, rule, name, size, block)
 
 
 def gated_unit(
@@ -365,13 +373,14 @@ def gated_unit(
     gain: str | None = "mlp_norm",
     bias: bool = False,
     size: int | None = None,
+    block: int | None = None,
 ) -> tuple[Part, ...]:
     """product = function(gate) * up, of all hidden channels or of a tile's."""
     scales, hidden = config.scales, ("row", "hidden")
     shift = scales.activated + scales.up - scales.product
     return (
-        widening(config, feed_forward, "gate", x=x, gain=gain, bias=bias, size=size),
-        widening(config, feed_forward, "up", x=x, gain=gain, bias=bias, size=size),
+        widening(config, feed_forward, "gate", x=x, gain=gain, bias=bias, size=size, block=block),
+        widening(config, feed_forward, "up", x=x, gain=gain, bias=bias, size=size, block=block),
         activation(config, "gate", function),
         Part((Multiply("activated", "up", "product", hidden, shift, scales.product_bits),)),
     )
@@ -400,9 +409,9 @@ def mlp_output(
     return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
 
 
-def mlp_partial(rule: MatrixRule, x: str, size: int) -> Part:
-    """sum_after = sum_before + x W_down for the hidden channels of a tile."""
-    return _partial(rule, "down", x, ("hidden",), size)
+def mlp_partial(rule: MatrixRule, x: str, size: int, block: int | None = None) -> Part:
+    """sum_after = sum_before + x W_down for the hidden channels of a tile. block: those of an expert, where there are experts."""
+    return _partial(rule, "down", x, ("hidden",), size, block)
 
 
 def down_rule(
@@ -413,11 +422,15 @@ def down_rule(
     bias: bool = False,
     normed: bool = False,
     factor: float = 1.0,
+    blocks: int = 1,
+    used: int = 1,
 ) -> MatrixRule:
-    """Of the matrix behind the unit."""
+    """Of the matrix behind the unit (`product`, `gated` or `activated`). blocks, used: experts, and those of one row."""
     scales = config.scales
     if x == "product":
         scale, bits = scales.product, scales.product_bits
+    elif x == "gated":
+        scale, bits = scales.gated, scales.gated_bits
     else:
         scale, bits = scales.activated, config.activation_bits + max(0, scales.activated - scales.gate)
     return MatrixRule(
@@ -428,7 +441,57 @@ def down_rule(
         input_bits=bits,
         bias="down_bias" if bias else None,
         factor=factor,
+        blocks=blocks,
+        used=used,
     )
+
+
+# --- mixture of experts -----------------------------------------------------------------------------------
+
+
+def routing(config: ModelConfig, experts: int, used: int, gain: str = "mlp_norm") -> Part:
+    """gates = softmax of the `used` largest entries of n W_router, zero for all other experts; n has `gain` folded in."""
+    scales, bits = config.scales, index_bits(experts)
+    rule = MatrixRule(
+        outputs=experts,
+        inputs=config.hidden,
+        input_scale=scales.normalised,
+        output_scale=EXPONENTIAL_SCALE,
+        input_bits=scales.normalised_bits,
+        gain=gain,
+    )
+    logits, domain = "router_logits", ("row", "expert")
+    matrix = _matrix(
+        rule,
+        "router",
+        Ref("normalised"),
+        logits,
+        domain,
+        ("channel",),
+        ("expert",),
+        (experts,),
+        scales.router_bits,
+    )
+    picked = TopK(logits, "picked", *domain, used, experts, bits, scales.router_bits)
+    weights = RoutingWeights(logits, "picked", "gates", *domain, used, scales.router_bits, GATE_SCALE)
+    return replace(matrix, operators=(*matrix.operators, picked, weights))
+
+
+def expert_gate(experts: int) -> Gate:
+    """What the expert of a tile counts for a row."""
+    return Gate("gates", "expert", EXPERT, index_bits(experts))
+
+
+def routed_rows(gate: Gate) -> Part:
+    """routed = normalised rows of this expert, all others zero."""
+    return Part((RoutedRows("normalised", gate, "routed", CHANNELS),))
+
+
+def gated_rows(config: ModelConfig, gate: Gate) -> Part:
+    """gated = product * gate."""
+    scales = config.scales
+    shift = GATE_SCALE + scales.product - scales.gated
+    return Part((GatedRows("product", gate, "gated", ("row", "hidden"), shift, scales.gated_bits),))
 
 
 # --- shared ---------------------------------------------------------------------------------------------
@@ -448,17 +511,19 @@ def closed(config: ModelConfig, rule: MatrixRule, name: str, *, normed: bool = F
     return Part((operator,), weights)
 
 
-def _partial(rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], size: int) -> Part:
+def _partial(
+    rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], size: int, block: int | None = None
+) -> Part:
     weight = f"w_{name}"
     operator = PartialSum(Ref(x), weight, "sum_before", "sum_after", CHANNELS, summed)
     tensor = Tensor(weight, (*summed, "channel"), Kind.WEIGHT)
-    return Part((operator,), (tensor,), {weight: rule}, sliced={weight: Sliced(0, size)})
+    return Part((operator,), (tensor,), {weight: rule}, sliced={weight: Sliced(0, size, block)})
 
 
-def _outputs_sliced(part: Part, rule: MatrixRule, name: str, size: int) -> Part:
+def _outputs_sliced(part: Part, rule: MatrixRule, name: str, size: int, block: int | None = None) -> Part:
     """A matrix of which a step has `size` outputs at a time, and their biases."""
-    biases = {} if rule.bias is None else {rule.bias: Sliced(0, size)}
-    return replace(part, sliced={f"w_{name}": Sliced(1, size), **biases})
+    biases = {} if rule.bias is None else {rule.bias: Sliced(0, size, block)}
+    return replace(part, sliced={f"w_{name}": Sliced(1, size, block), **biases})
 
 
 def _back_to_channels(

@@ -9,6 +9,7 @@ from .config import ModelConfig
 from .gemma3 import GLOBAL, LOCAL, Gemma3Config
 from .gpt2 import Gpt2Config
 from .llama import PROVABLE_POSITIONS, LlamaConfig
+from .mixtral import MixtralConfig
 from .olmo2 import Olmo2Config
 
 _SMALL_HEAD, _HEAD, _FIRST_WIDTH_OF_HEAD = 16, 64, 256
@@ -44,6 +45,21 @@ OTHER_FAMILIES: dict[str, ModelConfig] = {
         norm_epsilon=1e-6,
         max_positions=96,
     ),
+    "Mixtral": MixtralConfig(
+        layers=2,
+        hidden=24,
+        heads=2,
+        kv_heads=1,
+        head_size=8,
+        feed_forward=12,
+        vocabulary=50,
+        rope_base=10_000,
+        norm_epsilon=1e-6,
+        max_positions=128,
+        experts=5,
+        experts_per_token=2,
+        step_weights=800,
+    ),
     "Gemma 3": Gemma3Config(
         layers=2,
         hidden=24,
@@ -64,7 +80,8 @@ OTHER_FAMILIES: dict[str, ModelConfig] = {
 """Few sizes are powers of two, so that every kind of padding occurs."""
 WHAT_OTHERS_ADD = """\
 The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3
-the norms of Gemma 3's queries and keys. Gemma 3's layer is a local one, in which the global tables have coefficient zero.
+the norms of Gemma 3's queries and keys; Qwen 3 MoE has these and Mixtral's experts. Gemma 3's layer is a local one, in
+which the global tables have coefficient zero.
 """
 
 

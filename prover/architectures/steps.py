@@ -25,6 +25,7 @@ ALL_KEYS = {
     for name in ("keys", "values")
 }
 NORMALISED = {"normalised": Tensor("normalised", CHANNELS, Kind.BOUNDARY)}
+GATES = {"gates": Tensor("gates", ("row", "expert"), Kind.BOUNDARY)}
 SUM = {"sum": Tensor("sum", CHANNELS, Kind.BOUNDARY)}
 SUM_BEFORE = {"sum": Tensor("sum_before", CHANNELS, Kind.BOUNDARY)}
 SUM_AFTER = {"sum": Tensor("sum_after", CHANNELS, Kind.BOUNDARY)}
@@ -183,6 +184,26 @@ def mlp_tile_step(config: ModelConfig, size: int, count: int, *parts: Part) -> S
     axes = {"hidden": Bits(index_bits(size))}
     step = _step("mlp_tile", config, parts, axes, NORMALISED | SUM_BEFORE, SUM_AFTER, {"hidden": size})
     return replace(step, tiles=count)
+
+
+def router_step(config: ModelConfig, experts: int, *parts: Part) -> Step:
+    """Normalised rows of a window, and how much each expert counts for each of them."""
+    axes, sizes = {"expert": Bits(index_bits(experts))}, {"expert": experts}
+    return _step("router", config, parts, axes, BEFORE, NORMALISED | GATES, sizes)
+
+
+def expert_tile_step(
+    config: ModelConfig, experts: int, size: int, count: int, parameter: str, *parts: Part
+) -> Step:
+    """Sum after = sum before + what some hidden channels of one expert give, by the rows' gates, before it is rounded.
+
+    parameter: step-key integer that says which expert.
+    """
+    axes = {"hidden": Bits(index_bits(size)), "expert": Bits(index_bits(experts))}
+    reads = NORMALISED | GATES | SUM_BEFORE
+    step = _step("expert_tile", config, parts, axes, reads, SUM_AFTER, {"hidden": size})
+    limits = {parameter: 1 << index_bits(experts)}
+    return replace(step, program=replace(step.program, parameter_limits=limits), tiles=count)
 
 
 def close_step(config: ModelConfig, name: str, *parts: Part) -> Step:

@@ -6,6 +6,11 @@ A sub-layer is one step while its matrices have at most `ModelConfig.step_weight
     attention_tile, mlp_tile  x a,m  normalised (and keys, values) -> sum: some query heads, or some hidden channels
     attention_close, mlp_close       residual, sum -> residual, sum reset
 
+and a mixture of experts has, in the place of mlp_norm and mlp_tile,
+
+    router                           residual -> normalised, gates
+    expert_tile  x experts * m       normalised, gates, sum -> sum: some hidden channels of one expert
+
 Tiles add to `sum` exactly and only the closing step rounds (operators/partial_sum.py), so the integers are those of the whole
 matrices. A tile of heads has whole groups, or some queries of one group; its step key says which groups of keys it reads. Sizes
 are powers of two, so that nothing is padded inside a model but the last tile, whose missing columns are zero.
@@ -91,6 +96,44 @@ class HiddenTiles:
     def count(self) -> int:
         """Tiles of a layer."""
         return -(-self.feed_forward // self.size)
+
+
+EXPERT = "expert"
+"""Step-key integer of a tile of an expert: 1 + the expert's number."""
+
+
+@dataclass(frozen=True)
+class ExpertTiles:
+    """Experts side by side, each of `feed_forward` hidden channels, cut into tiles of `size`; none has channels of two experts."""
+
+    experts: int
+    feed_forward: int
+    size: int
+
+    @property
+    def per_expert(self) -> int:
+        """Tiles of one expert."""
+        return -(-self.feed_forward // self.size)
+
+    @property
+    def count(self) -> int:
+        """Tiles of a layer."""
+        return self.experts * self.per_expert
+
+    @property
+    def channels(self) -> int:
+        """Hidden channels of a layer."""
+        return self.experts * self.feed_forward
+
+    def expert(self, tile: int) -> int:
+        """The step-key integer of a tile."""
+        return 1 + tile // self.per_expert
+
+
+def expert_tiles(experts: int, feed_forward: int, hidden: int, most: int) -> ExpertTiles:
+    """The largest tiles of which all three matrices together have at most `most` entries: one per expert, if it fits."""
+    whole = hidden_tiles(feed_forward, hidden, 3, most)
+    return ExpertTiles(experts, feed_forward, 1 << index_bits(feed_forward) if whole is None else whole.size)
 
 
 def hidden_tiles(feed_forward: int, hidden: int, matrices: int, most: int) -> HiddenTiles | None:

@@ -2,7 +2,8 @@
 
 The layer programs are sound and exact for weights within these widths only, and nothing at run time looks again:
 
-    matrix      |w| < 2^15, shift in 1..16 and as the scales say, sum_k |w_k| * 2^(input_bits-1) < 2^53 for every row
+    matrix      |w| < 2^15, shift in 1..16 and as the scales say, sum_k |w_k| * 2^(input_bits-1) < 2^53 for every row;
+                where only `used` blocks of an input are not zero, over those with the largest sums
     bias        |b| < 2^(bias_bits-1)
     gain, ...   |v| < 2^(bits-1); learned positions are zero in every layer but the first
     embedding   |w| < 2^15
@@ -30,6 +31,7 @@ EXACT_LIMIT = 2**53
 MATRIX_BITS = 16
 
 _ROWS_AT_ONCE = 8192
+_ENTRIES_AT_ONCE = 1 << 25
 
 
 def check_bounds(
@@ -81,7 +83,7 @@ def _check_matrix(matrix: IntegerMatrix, what: str, rule: MatrixRule) -> None:
             f"{MATRIX_BITS} bits; import a model with smaller ones"
         )
     _check_width(matrix.values, what, MATRIX_BITS)
-    _check_exact(matrix.values, what, rule.input_bits)
+    _check_exact(matrix.values, what, rule.input_bits, rule.blocks, rule.used)
 
 
 def _check_whole(value: object, what: str) -> None:
@@ -98,26 +100,36 @@ def _check_width(values: np.ndarray, what: str, bits: int) -> None:
         )
 
 
-def _check_exact(values: np.ndarray, what: str, input_bits: int) -> None:
-    if not sums_exactly(values, input_bits):
-        bound, largest = 1 << (input_bits - 1), _largest_row(values)
+def _check_exact(values: np.ndarray, what: str, input_bits: int, parts: int = 1, used: int = 1) -> None:
+    if not sums_exactly(values, input_bits, parts, used):
+        bound, largest = 1 << (input_bits - 1), _largest_row(values, parts, used)
         raise QuantiseError(
             f"{what} has a row of absolute sum {largest}; times inputs of up to {bound} float64 cannot hold it "
             f"exactly; this model is too wide for these scales"
         )
 
 
-def sums_exactly(values: np.ndarray, input_bits: int) -> bool:
-    """Whether no partial sum of a row's products can reach 2^53, whatever the input and the order of summation."""
-    bound = 1 << (input_bits - 1)
+def sums_exactly(values: np.ndarray, input_bits: int, parts: int = 1, used: int = 1) -> bool:
+    """Whether no partial sum of a row's products can reach 2^53, whatever the input and the order of summation.
+
+    parts, used: the input is made of so many equal blocks, of which at most `used` are not zero.
+    """
+    bound, summed = 1 << (input_bits - 1), values.shape[1] // parts * used
     return (
-        _largest(values) * values.shape[1] * bound < EXACT_LIMIT or _largest_row(values) * bound < EXACT_LIMIT
+        _largest(values) * summed * bound < EXACT_LIMIT
+        or _largest_row(values, parts, used) * bound < EXACT_LIMIT
     )
 
 
-def _largest_row(values: np.ndarray) -> int:
-    """The largest absolute sum of a row."""
-    return max(int(np.abs(values[rows].astype(np.int64)).sum(axis=1).max()) for rows in blocks(len(values)))
+def _largest_row(values: np.ndarray, parts: int, used: int) -> int:
+    """The largest absolute sum of a row, over those `used` of its parts that have the largest."""
+
+    def largest(rows: np.ndarray) -> int:
+        sums = np.abs(rows.astype(np.int64)).reshape(len(rows), parts, -1).sum(axis=2)
+        return int(np.sort(sums, axis=1)[:, -used:].sum(axis=1).max())
+
+    at_once = max(1, _ENTRIES_AT_ONCE // values.shape[1])
+    return max(largest(values[start : start + at_once]) for start in range(0, len(values), at_once))
 
 
 def _largest(values: np.ndarray) -> int:

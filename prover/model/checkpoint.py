@@ -56,6 +56,9 @@ class Layout:
     positions: str | None = None
     final_norm_bias: str | None = None
     fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stored name -> tensors stacked in it
+    experts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # tensor -> stored name of each expert's part, `{expert}`
     transposed: bool = False  # matrices as (inputs, outputs)
     half_split_rotary: bool = False  # pairs are (i, i + head_size / 2) instead of (2i, 2i + 1)
     gains_less_one: bool = False  # w where the factor is 1 + w
@@ -66,6 +69,14 @@ class Layout:
     def of(self, config: ModelConfig) -> dict[str, str]:
         """Those tensors of a layer that this model has: some models of a family have biases, others none."""
         return {name: stored for name, stored in self.layer.items() if name in config.layer_tensors}
+
+    def experts_of(self, config: ModelConfig) -> dict[str, list[str]]:
+        """Stored names of all experts' parts, `{layer}` left in them: experts lie side by side along the hidden axis."""
+        count: int = getattr(config, "experts", 0)
+        return {
+            name: [stored.replace("{expert}", str(index)) for index in range(count)]
+            for name, stored in self.experts.items()
+        }
 
 
 def tensor_shape(config: ModelConfig, name: str) -> tuple[int, ...]:
@@ -164,7 +175,8 @@ def in_memory(model: FloatModel) -> FloatModel:
 def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
     """Every stored tensor that the family's layer programs have no place for: ignoring it would change the model."""
     known = {layout.embedding, layout.final_norm, layout.head, layout.positions, layout.final_norm_bias}
-    stored = {*layout.of(config).values(), *layout.fused}
+    of_experts = (name for names in layout.experts_of(config).values() for name in names)
+    stored = {*layout.of(config).values(), *layout.fused, *of_experts}
     known |= {pattern.format(layer=index) for pattern in stored for index in range(config.layers)}
     derived = re.compile("|".join(layout.derived) or r"(?!)")
     names = {name.removeprefix(layout.prefix) for name in file.names} - layout.read_elsewhere
@@ -187,6 +199,11 @@ def pair_neighbours(rows: np.ndarray, head_size: int, rotated: int | None = None
     order = np.arange(head_size)
     order[:rotated] = order[:rotated].reshape(2, -1).T.reshape(-1)
     return np.ascontiguousarray(rows.reshape(-1, head_size, *rows.shape[1:])[:, order]).reshape(rows.shape)
+
+
+def _hidden_axis(name: str) -> int:
+    """Which axis of a matrix (outputs, inputs) of the feed-forward unit is the hidden one."""
+    return 1 if name == "w_down" else 0
 
 
 class _Reader:
@@ -228,6 +245,14 @@ class _Reader:
         for pattern, parts in self.layout.fused.items():
             shapes = [tensor_shape(self.config, part) for part in parts]
             check(pattern, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+        for name, patterns in self.layout.experts_of(self.config).items():
+            for pattern in patterns:
+                check(pattern, self._expert_shape(name, len(patterns)))
+
+    def _expert_shape(self, name: str, experts: int) -> tuple[int, ...]:
+        outputs, inputs = tensor_shape(self.config, name)
+        axis = _hidden_axis(name)
+        return (outputs // experts, inputs) if axis == 0 else (outputs, inputs // experts)
 
     def layer(self, index: int) -> FloatLayer:
         tensors: dict[str, np.ndarray] = {}
@@ -242,6 +267,12 @@ class _Reader:
             sizes = [shape[0] for shape in shapes]
             whole = self.matrix(pattern.format(layer=index), (sum(sizes), *shapes[0][1:]))
             tensors |= zip(parts, np.split(whole, np.cumsum(sizes)[:-1]), strict=True)
+        for name, patterns in self.layout.experts_of(self.config).items():
+            shape, axis = self._expert_shape(name, len(patterns)), _hidden_axis(name)
+            whole = tensors[name] = np.empty(tensor_shape(self.config, name), dtype=np.float32)
+            parts_of_experts = np.split(whole, len(patterns), axis=axis)  # views
+            for pattern, part in zip(patterns, parts_of_experts, strict=True):
+                part[:] = self.matrix(pattern.format(layer=index), shape)
         if self.layout.half_split_rotary:
             for name in ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm"):
                 if name in tensors:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -79,7 +80,8 @@ class Executor:
         """
         scheduled = self.model.config.schedule[step]
         program = self.model.config.programs[scheduled.kind]
-        weights = self.model.layer_weights(scheduled.layer, scheduled.kind, scheduled.tile)
+        weight = partial(self.model.layer_weight, scheduled.layer, scheduled.kind, scheduled.tile)
+        matrices = self.model.config.steps[scheduled.kind].matrices
         rows = state[RESIDUAL].shape[0]
         none = np.zeros((rows, self.model.config.hidden), dtype=np.int64)  # a sum that nobody wrote yet
         context = RunContext(
@@ -88,14 +90,16 @@ class Executor:
                 for stream, tensor in program.reads.items()
             },
             parameters=self._parameters[step],
-            matmul=lambda weight, x: multiply_exactly(weights[weight].T, x),
+            matmul=lambda name, x: multiply_exactly(weight(name).T, x),
             positions=np.arange(decoding.length, decoding.length + rows),
             cache=decoding.caches[scheduled.layer],
             layer=scheduled.layer,
-            weights=weights,
+            weights={t.name: weight(t.name) for t in program.weights if t.name not in matrices},
         )
         for operator in program.operators:
             operator.run(context)
+            if context.idle:  # an expert that no row is routed to: its weights are not even looked at
+                return {stream: context.tensors[program.reads[stream]] for stream in program.writes}
         if self.observer is not None:
             self.observer(scheduled.layer, context.tensors)
         return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}

@@ -23,6 +23,7 @@ from ..operators.layer_norm import LayerNorm
 from ..operators.multiply import Multiply
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary
+from ..operators.top_k import TopK
 from ..program import WINDOW_ROWS
 from .family_defaults import FAMILY_DEFAULTS
 from .hugging_face_import import HONOURED, MODEL_TYPES, TIED_BY_DEFAULT
@@ -44,7 +45,8 @@ def tables() -> str:
     }
     titles = [_title(config) for config in samples.values()]
     rows = [["", *titles]]
-    rows += [[fact, *(column[fact] for column in columns.values())] for fact in next(iter(columns.values()))]
+    facts = dict.fromkeys(fact for column in columns.values() for fact in column)
+    rows += [[fact, *(column.get(fact, _NONE) for column in columns.values())] for fact in facts]
     return f"{_markdown(rows)}\n{_markdown(_operators(samples))}"
 
 
@@ -88,7 +90,8 @@ def _model_types(family: str) -> list[str]:
 
 
 def _facts(config: ModelConfig) -> dict[str, str]:
-    attention, mlp = (config.programs[kind].operators for kind in ("attention", "mlp"))
+    attention = config.programs["attention"].operators
+    mlp = next(o for program in config.programs.values() if any(map(_activates, o := program.operators)))
     attend = _only(attention, Attend)
     norms = [operator for operator in attention if isinstance(operator, (RmsNorm, LayerNorm))]
     front = [norm for norm in norms if norm.output == "normalised"]
@@ -105,6 +108,7 @@ def _facts(config: ModelConfig) -> dict[str, str]:
         "reach": _reach(attend, config),
         "positions": _positions(config, attention),
         "activation": unit,
+        "experts": _experts(config),
         "biases of matrices": _biases(config),
         "embedding": _NONE if config.embedding_factor == 1 else _factor(config),
         "head": f"tied or separate; by default {'tied' if config.family in TIED_BY_DEFAULT else 'separate'}",
@@ -160,6 +164,11 @@ def _biases(config: ModelConfig) -> str:
     return (", ".join(biased) or _NONE) + more
 
 
+def _experts(config: ModelConfig) -> str:
+    picked = [o for program in config.programs.values() for o in program.operators if isinstance(o, TopK)]
+    return "some of many, in every layer; the largest outputs of a router" if picked else _NONE
+
+
 def _factor(config: ModelConfig) -> str:
     factor = config.embedding_factor
     return "times √d" if math.isclose(factor, math.sqrt(config.hidden)) else f"times {factor:g}"
@@ -192,6 +201,10 @@ def operators_of(config: ModelConfig) -> Iterator[Any]:
 
 
 # --- shared ---------------------------------------------------------------------------------------------
+
+
+def _activates(operator: Any) -> bool:
+    return isinstance(operator, Activation)
 
 
 def _only(operators: tuple[Any, ...], kind: type) -> Any:

@@ -39,6 +39,7 @@ def float_logits(
     x  = embedding[ids] * embedding_factor + positions
     x += post_attention_norm(W_o · attention(rotary(norm(W_q n)), rotary(norm(W_k n)), W_v n))   n = attention_norm(x)
     x += post_mlp_norm(W_down · (act(W_gate n) * (W_up n)))   or   W_down · act(W_up n)          n = mlp_norm(x)
+          or the sum over experts of such units, each times the row's weight for it
     logits = head · final_norm(x) / divisor
 
     where some families multiply what is added to x by one more factor.
@@ -117,11 +118,29 @@ def _projected(n: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> to
 
 
 def _mlp(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
+    if "w_router" in layer.tensors:
+        return _mixture(n, layer, config)
     up = _linear(n, layer, "w_up", "up_bias")
     if "w_gate" not in layer.tensors:
         return _linear(_gelu(up), layer, "w_down", "down_bias")
     activation = _gelu if config.family == "gemma3" else functional.silu
     return _linear(activation(_linear(n, layer, "w_gate", "gate_bias")) * up, layer, "w_down", "down_bias")
+
+
+def _mixture(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
+    """sum over the k experts with the largest router outputs of softmax(those k) * expert(n), (T, hidden)."""
+    largest, experts = (n @ _tensor(layer["w_router"]).T).topk(config.experts_per_token)
+    weights = largest.softmax(-1)  # (T, k)
+    total = torch.zeros_like(n)
+    for expert in range(config.experts):
+        row, place = torch.where(experts == expert)
+        if len(row) == 0:
+            continue
+        own = slice(expert * config.feed_forward, (expert + 1) * config.feed_forward)
+        gate, up = (n[row] @ _tensor(layer[name][own]).T for name in ("w_gate", "w_up"))
+        output = (functional.silu(gate) * up) @ _tensor(layer["w_down"][:, own]).T
+        total[row] += weights[row, place, None] * output
+    return total
 
 
 def _linear(x: torch.Tensor, layer: FloatLayer, weight: str, bias: str) -> torch.Tensor:

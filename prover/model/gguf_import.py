@@ -254,7 +254,11 @@ class _Keys:
         }
         needed = f"a model without it, or what it asks for in the {self.family} layer programs"
         unknown = [
-            Finding("option", f"{self.family}.{key} = {_short(self.value(key, None))}", needed)
+            Finding(
+                "option",
+                f"{self.family}.{key} = {_short(self.value(key, None))}",
+                WHY_NOT["qwen3moe"] if key.startswith("expert_") else needed,
+            )
             for key in sorted(own - known - _NEVER_READ)
             if self.value(key, None) not in _NEUTRAL.get(key, ())
         ]

@@ -44,6 +44,8 @@ MODEL_TYPES = {
     "mistral": "llama",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "mixtral": "mixtral",
+    "qwen3_moe": "qwen3_moe",
     "smollm3": "smollm3",
     "granite": "granite",
     "phi3": "phi3",
@@ -61,8 +63,10 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "attention_bias": (False,),
     "attn_logit_softcapping": (None,),
+    "decoder_sparse_step": (1,),
     "final_logit_softcapping": (None,),
     "mlp_bias": (False,),
+    "mlp_only_layers": ([], None),
     "num_experts": (None, 0),
     "partial_rotary_factor": (None, 1.0),
     "quantization_config": (None,),
@@ -74,6 +78,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 HONOURED = {
     "llama": frozenset({"attention_bias", "mlp_bias"}),
     "qwen3": frozenset({"attention_bias"}),
+    "qwen3_moe": frozenset({"attention_bias", "num_experts"}),
     "smollm3": frozenset({"attention_bias", "mlp_bias"}),
     "granite": frozenset({"attention_bias", "mlp_bias"}),
     "phi3": frozenset({"partial_rotary_factor"}),
@@ -83,6 +88,7 @@ HONOURED = {
 _FOREIGN = {
     "qwen2": frozenset({"attention_bias"}),
     "mistral": frozenset({"attention_bias", "mlp_bias"}),
+    "mixtral": frozenset({"attention_bias", "mlp_bias"}),
     "phi3": frozenset({"attention_bias", "mlp_bias"}),
 }
 _BIASES = frozenset({"attention_bias", "mlp_bias"})
@@ -238,7 +244,9 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
         "heads": heads,
         "kv_heads": settings.whole("num_key_value_heads", implied=None if family == "gemma3" else heads),
         "head_size": head_size,
-        "feed_forward": settings.whole("intermediate_size"),
+        "feed_forward": settings.whole(
+            "moe_intermediate_size" if family == "qwen3_moe" else "intermediate_size"
+        ),
         "vocabulary": settings.whole("vocab_size"),
         "norm_epsilon": settings.real("rms_norm_eps"),
         "max_positions": positions,
@@ -263,6 +271,8 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     facts |= _windows(settings, layers, positions) | {"rope_factor": everywhere.factor}
     biases = HONOURED.get(settings.facts["model_type"], frozenset()) & _BIASES
     facts |= {name: True for name in sorted(biases) if settings.flag(name)}
+    if "num_local_experts" in settings.defaults:
+        facts |= _experts(settings)
     if family == "smollm3":
         turning = _turning_layers(settings, layers)
         facts |= {"rotary_kinds": tuple(ROTATING if turns else STILL for turns in turning)}
@@ -276,6 +286,20 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
     if family == "phi3":
         facts |= {"rotated_channels": everywhere.rotated}
     return facts
+
+
+def _experts(settings: _Settings) -> dict[str, Any]:
+    """How many experts there are, and how many a row is routed to."""
+    refuse_unless(
+        "norm_topk_prob" not in settings.defaults or settings.flag("norm_topk_prob"),
+        "option",
+        "norm_topk_prob = False",
+        "weights of a row's experts that add up to one: the router's softmax is over those experts alone",
+    )
+    return {
+        "experts": settings.whole("num_local_experts", "num_experts"),
+        "experts_per_token": settings.whole("num_experts_per_tok"),
+    }
 
 
 def _turning_layers(settings: _Settings, layers: int) -> list[bool]:

@@ -166,6 +166,19 @@ _HF_LLAMA = Layout(
     half_split_rotary=True,
     derived=(r"(layers\.\d+\.self_attn\.)?rotary_emb(_local)?\.inv_freq",),
 )
+
+
+def _mixture(layout: Layout, place: str, gate: str, up: str, down: str) -> Layout:
+    """The layout with a router and experts in the place of the feed-forward unit, each expert's matrices by themselves."""
+    kept = {name: stored for name, stored in layout.layer.items() if name not in (*_GATE_UP, "w_down")}
+    names = {"w_gate": gate, "w_up": up, "w_down": down}
+    experts = {
+        name: f"layers.{{layer}}.{place}.experts.{{expert}}.{stored}.weight" for name, stored in names.items()
+    }
+    router = {"w_router": f"layers.{{layer}}.{place}.gate.weight"}
+    return replace(layout, layer=kept | router, experts=experts)
+
+
 _HF_QUERY_KEY_NORMS = _named(_HF_WEIGHT, {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"})
 _HF_GPT2 = Layout(
     prefix="transformer.",
@@ -239,6 +252,14 @@ HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
             "layers.{layer}.self_attn.qkv_proj.weight": _QUERY_KEY_VALUE,
             "layers.{layer}.mlp.gate_up_proj.weight": _GATE_UP,
         },
+    ),
+    "mixtral": _mixture(_HF_LLAMA, "block_sparse_moe", "w1", "w3", "w2"),
+    "qwen3_moe": _mixture(
+        replace(_HF_LLAMA, layer={**_HF_LLAMA.layer, **_HF_QUERY_KEY_NORMS}),
+        "mlp",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
     ),
     "gpt2": _HF_GPT2,
 }

@@ -109,7 +109,7 @@ def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule)
                 f"another scale for {name}"
             )
         values = round_half_up(weight, scale).astype(np.int16)
-        if sums_exactly(values, rule.input_bits):
+        if sums_exactly(values, rule.input_bits, rule.blocks, rule.used):
             return IntegerMatrix(values, scale, shift)
         scale -= 1
 

@@ -19,10 +19,12 @@ from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
 from ..architectures.granite import GraniteConfig
 from ..architectures.llama import PROVABLE_POSITIONS, LlamaConfig
+from ..architectures.mixtral import MixtralConfig
 from ..architectures.olmo2 import Olmo2Config
 from ..architectures.phi3 import Phi3Config
 from ..architectures.qwen2 import Qwen2Config
 from ..architectures.qwen3 import Qwen3Config
+from ..architectures.qwen3_moe import Qwen3MoeConfig
 from ..architectures.smollm3 import SmolLM3Config
 from .checkpoint import tensor_shape
 from .float_model import FloatLayer, FloatModel
@@ -52,6 +54,16 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
     ),
     "tiny-qwen2": lambda: Qwen2Config(**_TINY_ROTARY, head_size=16),
     "tiny-qwen3": lambda: Qwen3Config(**_TINY_ROTARY, head_size=32),
+    "tiny-mixtral": lambda: MixtralConfig(
+        **(_TINY_ROTARY | {"feed_forward": 48}), head_size=16, experts=4, experts_per_token=2
+    ),
+    "tiny-qwen3-moe": lambda: Qwen3MoeConfig(
+        **(_TINY_ROTARY | {"feed_forward": 96}),
+        head_size=32,
+        experts=6,
+        experts_per_token=2,
+        step_weights=1 << 14,  # two steps per expert, the second with padding
+    ),
     "tiny-smollm3": lambda: SmolLM3Config(
         **(_TINY_ROTARY | {"layers": 3}), head_size=16, rotary_kinds=(1, 2, 1)
     ),
@@ -146,7 +158,8 @@ def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int
 
 def _layer(config: ModelConfig, draw: Draw) -> FloatLayer:
     layout = HUGGING_FACE_LAYOUTS[config.family]
-    stored = [*layout.of(config), *(part for parts in layout.fused.values() for part in parts)]
+    fused = (part for parts in layout.fused.values() for part in parts)
+    stored = [*layout.of(config), *fused, *layout.experts]
 
     def tensor(name: str) -> np.ndarray:
         shape = tensor_shape(config, name)

@@ -113,14 +113,14 @@ class IntegerModel:
 
         Matrices are (inputs, outputs) int16, all others int64 in their unpadded shape.
         """
-        matrices, vectors = self.weights.layers[layer], self.weights.vectors[layer]
-        step = self.config.steps[kind]
+        names = (tensor.name for tensor in self.config.programs[kind].weights)
+        return {name: self.layer_weight(layer, kind, tile, name) for name in names}
 
-        def of(name: str) -> np.ndarray:
-            whole = matrices[name].values.T if name in matrices else vectors[name]
-            return _slice(whole, step.sliced[name], tile) if name in step.sliced else whole
-
-        return {tensor.name: of(tensor.name) for tensor in step.program.weights}
+    def layer_weight(self, layer: int, kind: str, tile: int, name: str) -> np.ndarray:
+        """One of them."""
+        matrices, sliced = self.weights.layers[layer], self.config.steps[kind].sliced
+        whole = matrices[name].values.T if name in matrices else self.weights.vectors[layer][name]
+        return _slice(whole, sliced[name], tile) if name in sliced else whole
 
     def layer_parameters(self, layer: int, kind: str, tile: int = 0) -> dict[str, int]:
         """The step-key integers: `<matrix>_shift` for every matrix, and what else tells layers and tiles apart."""
@@ -145,7 +145,7 @@ class IntegerModel:
 def _slice(whole: np.ndarray, sliced: Sliced, tile: int) -> np.ndarray:
     """A tile of a weight: a view of it, or a copy with zeros behind its end."""
     place = [slice(None)] * whole.ndim
-    place[sliced.axis] = slice(sliced.size * tile, sliced.size * (tile + 1))
+    place[sliced.axis] = sliced.entries(tile)
     found = whole[tuple(place)]
     missing = sliced.size - found.shape[sliced.axis]
     if not missing:

@@ -38,7 +38,6 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import (
-    Bits,
     Constant,
     Contraction,
     Expression,
@@ -60,32 +59,15 @@ from ..tables import (
     SATURATION_TAG,
     BeyondWindow,
     CausalMask,
-    Counter,
-    NonZero,
     exponential_table,
 )
+from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck, SignedRange
 
 SCORES = ("kv_group", "query", "row", "context")
 STATISTICS = ("kv_group", "query", "row")
 HEADS = ("kv_group", "query", "row", "head_channel")
 
-EXPONENTIAL_TABLE = LookupTable(
-    "exponential",
-    "exponential_row",
-    Bits(EXPONENTIAL_DIGIT_BITS + 1),
-    Constant(EXPONENTIAL_TAG) + Ref("exponential_saturated"),
-    Ref("exponential_first"),
-    Ref("exponential_second"),
-)
-SATURATION_TABLE = LookupTable(
-    "saturation",
-    "saturation_row",
-    Bits(SATURATION_BITS),
-    Constant(SATURATION_TAG),
-    Ref("saturation_first"),
-    Ref("saturation_second"),
-)
 SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
 MOST_POSITIONS = 1 << 15
 """2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
@@ -182,11 +164,8 @@ class Attend(OperatorBase):
             beyond = (Tensor("reach_mask", ("row", "context"), Kind.CLOSED_FORM, self._reach_mask),)
         return (
             *RANGE_TENSORS,
-            Tensor("exponential_saturated", ("exponential_row",), Kind.CLOSED_FORM, Counter(bit_count=1)),
-            Tensor("exponential_first", ("exponential_row",), Kind.CLOSED_FORM, Counter(first_bit=1)),
-            Tensor("exponential_second", ("exponential_row",), Kind.CONSTANT, values=exponential_table),
-            Tensor("saturation_first", ("saturation_row",), Kind.CLOSED_FORM, Counter()),
-            Tensor("saturation_second", ("saturation_row",), Kind.CLOSED_FORM, NonZero()),
+            *EXPONENTIAL_TENSORS,
+            *SATURATION_TENSORS,
             Tensor("causal_mask", ("row", "context"), Kind.CLOSED_FORM, CausalMask()),
             *beyond,
             *(Tensor(name, SCORES, Kind.WITNESS) for name in scores),

@@ -6,6 +6,7 @@ BOUNDS     |sum| + |x . W| <= max|x| * sum_k |W_k| over all slices together < 2^
 RELATIONS  Contraction: sum' - sum = sum_k x_k W_k. Nothing is rounded, so no witness is new and no range is checked: x is in
            its range by whoever made it, W by its commitment, so the equation over the field is one over the integers.
 REFUSED    never: every sum of values in range has one sum'.
+ROWS       of rows that are not at hand (operators/routed_rows.py) the slice gives zero: their x is.
 PADDING    padded rows and columns of W are zero in the step key; so are columns of a last slice that the matrix does not have.
 """
 
@@ -33,7 +34,9 @@ class PartialSum(OperatorBase):
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
         accumulator = context.matmul(self.weight, x.reshape(x.shape[0], -1))
-        context.tensors[self.after] = context.tensors[self.before] + accumulator
+        after = context.tensors[self.before].copy()
+        after[slice(None) if context.rows is None else context.rows] += accumulator
+        context.tensors[self.after] = after
 
     def witness(self, context: WitnessContext) -> None:
         product = contract_exactly(context, self.x, Ref(self.weight), self.summed, self.domain)

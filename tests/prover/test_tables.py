@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prover.field.arrays import MODULUS
-from prover.operators.attend import EXPONENTIAL_TABLE, SATURATION_TABLE
+from prover.operators.exponential import EXPONENTIAL_TABLE, SATURATION_TABLE
 from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS, _limb_weights
 from prover.operators.rotary import RotaryTable
 from prover.operators.rounding import RANGE_TABLE

@@ -12,6 +12,7 @@ from prover.architectures.llama import LlamaConfig
 from prover.architectures.phi3 import Phi3Config
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
+from prover.architectures.qwen3_moe import Qwen3MoeConfig
 from prover.architectures.shapes import OTHER_FAMILIES, TILED
 from prover.architectures.smollm3 import SmolLM3Config
 from prover.operators.head_pair import RivalWins
@@ -82,6 +83,8 @@ GRANITE = GraniteConfig(
     logits_divisor=8.0,
 )
 PHI3 = Phi3Config(**_SMALL_ROTARY, rotated_channels=6, rope_factor=1.25)  # type: ignore[arg-type]
+QWEN3_MOE = Qwen3MoeConfig(**_SMALL_ROTARY, experts=4, experts_per_token=3)  # type: ignore[arg-type]
+MIXTRAL = OTHER_FAMILIES["Mixtral"]
 OLMO2 = OTHER_FAMILIES["OLMo 2"]
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 FAMILIES: dict[str, ModelConfig] = {
@@ -95,6 +98,8 @@ FAMILIES: dict[str, ModelConfig] = {
     "granite": GRANITE,
     "phi3": PHI3,
     "olmo2": OLMO2,
+    "mixtral": MIXTRAL,
+    "qwen3-moe": QWEN3_MOE,
     "llama-tiled": TILED,
     "llama-local-tiled": replace(LLAMA_LOCAL, step_weights=600),  # a tile per query head, all of one group
     "qwen3-tiled": replace(QWEN3, step_weights=700),  # a tile per group
@@ -130,6 +135,9 @@ def random_statement(
         if tensor.name.endswith("_bias"):
             limit = 1 << 24  # the accumulator's scale
         tensors[tensor.name] = padded(generator.integers(-limit, limit, real), shape)
+        if tensor.name == "gates":  # about a third of the rows are routed to an expert
+            tensors[tensor.name] = np.maximum(tensors[tensor.name], 0)
+            tensors[tensor.name][::3] = 0
     parameters = {name: 16 for name in program.parameters}
     if kind != "head":
         parameters |= config.layer_parameters(layer, kind) | config.tile_parameters(kind, step.tiles - 1)

@@ -26,6 +26,7 @@ from .random_models import (
     GPT2,
     GRANITE,
     LLAMA_LOCAL,
+    MIXTRAL,
     PHI3,
     QWEN3,
     SMOLLM3,
@@ -177,6 +178,7 @@ HUNTS = [
     ),
     ("gpt2", "positions", 2),
     ("llama-local", "mlp", 0),
+    *(("mixtral", kind, 0) for kind in ("router", "expert_tile")),
     *((family, "attention_tile", 2) for family in ("llama-local-tiled", "qwen3-tiled", "smollm3-tiled")),
     *((family, "keys_values", 2) for family in TILED_FAMILIES),
     *(("llama-local-tiled", kind, 0) for kind in ("attention_close", "mlp_tile", "mlp_close")),
@@ -306,6 +308,8 @@ LIMITS = {
     "kv_heads": 2**10,
     "head_size": 2**10,
     "feed_forward": 2**16,
+    "experts": 2**9,
+    "experts_per_token": 2**9,
     "rope_base": 2**32,
     "local_rope_base": 2**32,
     "rope_divisors": 2**32,
@@ -413,7 +417,9 @@ def test_a_missing_field_is_named() -> None:
         (replace(LLAMA_LOCAL, layer_kinds=()), "both the kinds of all layers and a window"),
         (replace(LLAMA_LOCAL, sliding_window=0), "both the kinds of all layers and a window"),
         (replace(GEMMA3, kv_heads=3), "2 query heads do not divide among 3"),
-        (replace(SMALL, layers=4096, step_weights=1, feed_forward=1 << 16), "268455936 steps cannot be"),
+        (replace(MIXTRAL, experts=1, experts_per_token=1), "two experts at least, not 1"),
+        (replace(MIXTRAL, experts_per_token=6), "6 of 5 entries cannot be picked"),
+        (replace(MIXTRAL, mlp_bias=True), "experts have no biases"),
         (replace(GPT2, heads=5), "24 channels do not divide among 5 heads"),
         (replace(QWEN3, head_size=5), "odd"),
         (replace(QWEN3, norm_epsilon=1e-9), "epsilon is too small"),
@@ -455,7 +461,9 @@ def test_every_weight_of_a_program_has_one_rule() -> None:
                     continue
                 cut = step.sliced[weight.name]
                 length = shapes[weight.name][::-1][cut.axis]  # matrices are (outputs, inputs)
-                assert cut.size * (step.tiles - 1) < length <= cut.size * step.tiles
+                block = cut.block or length  # an expert's channels, or all
+                per_block, rest = divmod(step.tiles, length // block)
+                assert not rest and cut.size * (per_block - 1) < block <= cut.size * per_block
                 assert int(np.prod(size)) == whole // length * cut.size, (family, weight.name)
         listed = {weight.name for step in config.steps.values() for weight in step.program.weights}
         assert listed == {*config.matrix_rules, *config.vector_shapes}, family

@@ -105,6 +105,17 @@ def _families() -> dict[str, transformers.PreTrainedConfig]:
         "llama": transformers.LlamaConfig(**_SIZES, rope_parameters=_LLAMA3_ROPE),
         "qwen2": transformers.Qwen2Config(**(_SIZES | {"head_dim": 16}), tie_word_embeddings=True),
         "qwen3": transformers.Qwen3Config(**(_SIZES | {"head_dim": 32})),
+        "mixtral": transformers.MixtralConfig(
+            **(_SIZES | {"intermediate_size": 48}), num_local_experts=4, num_experts_per_tok=2
+        ),
+        "qwen3-moe": transformers.Qwen3MoeConfig(
+            **(_SIZES | {"head_dim": 32}),
+            moe_intermediate_size=40,
+            num_experts=6,
+            num_experts_per_tok=3,
+            norm_topk_prob=True,
+            attention_bias=True,
+        ),
         "smollm3": transformers.SmolLM3Config(
             **(_SIZES | {"num_hidden_layers": 4}), pad_token_id=None, tie_word_embeddings=False
         ),
@@ -140,7 +151,7 @@ FAMILIES = tuple(_families())
 VARIANTS = tuple(_variants())
 MODELS = (*FAMILIES, *VARIANTS)
 GGUF_NAMES = {
-    **{family: family for family in FAMILIES},
+    **{family: family for family in FAMILIES if family not in ("mixtral", "qwen3-moe")},
     "mistral-everywhere": "llama",
     "llama-biases": "llama",
     "llama-longrope": "llama",

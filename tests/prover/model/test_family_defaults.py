@@ -15,6 +15,7 @@ _IMPLIED: dict[tuple[str, str], Any] = {
     ("llama", "num_key_value_heads"): 32,
     ("llama", "head_dim"): 128,
     ("mistral", "head_dim"): 128,
+    ("mixtral", "head_dim"): None,
     ("granite", "num_key_value_heads"): 32,
     ("olmo2", "num_key_value_heads"): 32,
     ("phi3", "num_key_value_heads"): 32,
@@ -45,7 +46,9 @@ def test_defaults_are_those_of_the_configuration_class(model_type: str, setting:
         assert ours is None and [
             layer for layer, turns in enumerate(reference.no_rope_layers, 1) if not turns
         ] == [*range(4, 37, 4)]
-    elif model_type in ("qwen2", "smollm3", "granite", "phi3", "olmo2") and setting == "head_dim":
+    elif (
+        model_type in ("qwen2", "qwen3_moe", "smollm3", "granite", "phi3", "olmo2") and setting == "head_dim"
+    ):
         assert not hasattr(reference, setting)  # hidden / heads in the model
     else:
         expected = getattr(reference, setting)
@@ -55,7 +58,10 @@ def test_defaults_are_those_of_the_configuration_class(model_type: str, setting:
 @pytest.mark.parametrize("model_type", FAMILY_DEFAULTS)
 def test_a_configuration_of_its_type_alone_is_the_class_without_arguments(model_type: str) -> None:
     # No Granite was published with the class' own scale of scores, 1, whose scores would not fit.
-    stated = {"attention_multiplier": 0.0078125} if model_type == "granite" else {}
+    # A Qwen 3 MoE whose experts' weights do not add up to one is refused, and the class' own do not.
+    stated = {"granite": {"attention_multiplier": 0.0078125}, "qwen3_moe": {"norm_topk_prob": True}}.get(
+        model_type, {}
+    )
     config = hugging_face_config({"model_type": model_type, **stated})
     reference = CONFIG_MAPPING[model_type](**stated)
     assert (config.layers, config.hidden) == (reference.num_hidden_layers, reference.hidden_size)
@@ -65,9 +71,13 @@ def test_a_configuration_of_its_type_alone_is_the_class_without_arguments(model_
             reference.num_key_value_heads,
             reference.num_attention_heads,
         )
-        assert config.head_size == getattr(
-            reference, "head_dim", reference.hidden_size // reference.num_attention_heads
-        )
+        implied = reference.hidden_size // reference.num_attention_heads
+        assert config.head_size == (getattr(reference, "head_dim", None) or implied)
+    if model_type in ("mixtral", "qwen3_moe"):
+        assert config.experts == reference.num_local_experts
+        assert config.experts_per_token == reference.num_experts_per_tok
+        size = "moe_intermediate_size" if model_type == "qwen3_moe" else "intermediate_size"
+        assert config.feed_forward == getattr(reference, size)
     if model_type == "gemma3_text":
         kinds = [{"sliding_attention": 1, "full_attention": 2}[kind] for kind in reference.layer_types]
         assert list(config.layer_kinds) == kinds
