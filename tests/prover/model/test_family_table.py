@@ -72,10 +72,12 @@ def test_the_column_follows_the_family_and_not_the_table() -> None:
     assert rows["biases of matrices"] == {
         "llama": f"–{more}", "qwen2": "key, value, query", "qwen3": f"–{attention}", "smollm3": f"–{more}",
         "granite": f"–{more}", "phi3": "–", "olmo2": f"–{attention}", "gemma3": "–", "gpt2": "all",
+        "mixtral": "–", "qwen3_moe": f"–{attention}",
     }  # fmt: skip
     assert [f for f, fact in rows["norm of each query and key"].items() if fact != "–"] == [
         "qwen3",
         "olmo2",
+        "qwen3_moe",
         "gemma3",
     ]
     assert [f for f, fact in rows["norm in front of a sub-layer"].items() if fact == "–"] == ["olmo2"]

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 
 from prover.check import Checker
 from prover.hunt.noticing import Changes, Hunt
@@ -21,6 +22,16 @@ HUNTED = (
     ("head", 0),
     *((kind, int(kind == "attention_tile")) for kind in TILE_KINDS),
 )
+
+
+REPEATED = frozenset(TILE_KINDS) - {"mlp_close"}
+"""Kinds all of whose operators another kind has too, but for the last of a tile: what is slow about them is left to the
+long tests."""
+
+
+def once(kind: str, *values: object) -> Any:
+    """A case of a parametrised test, a long one where another kind has the same operators."""
+    return pytest.param(kind, *values, marks=pytest.mark.long if kind in REPEATED else ())
 
 
 @dataclass(frozen=True)
