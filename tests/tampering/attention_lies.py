@@ -8,28 +8,34 @@ import numpy as np
 
 from prover.field.arrays import MODULUS
 from prover.operators.attend import Attend
+from prover.operators.rotary import Rotary
 from prover.program import WitnessContext
 from prover.relations import FixedBits
 from prover.tables import exponential_table
 
 from .case import Case
 
-ROTARY, ATTEND, OUTPUT = 2, 3, 4
-"""Operators of an attention step."""
+
+def place(case: Case, kind: type) -> int:
+    """Which operator of a step, or of a tile, is of this kind."""
+    (found,) = (
+        number for number, operator in enumerate(case.program.operators) if isinstance(operator, kind)
+    )
+    return found
 
 
 def sees_the_future(case: Case) -> None:
     """The mask is off by one: row t also attends to t + 1."""
     mask = case.tensors["causal_mask"]
     case.tensors["causal_mask"] = np.concatenate([np.zeros_like(mask[:, :1]), mask[:, :-1]], axis=1)
-    case.compute(ATTEND)
+    case.compute(place(case, Attend))
     case.claim_output()
 
 
 def forgets_the_first_position(case: Case) -> None:
     """A row that hides a key which it must see."""
     case.tensors["causal_mask"][5:, 0] = 1
-    case.compute(ATTEND)
+    case.compute(place(case, Attend))
     case.claim_output()
 
 
@@ -43,17 +49,18 @@ def wrong_rotary_position(case: Case) -> None:
     """Queries rotated as if they stood one window later."""
     program = case.program
     operators = list(program.operators)
-    query = operators[ROTARY]
+    rotary = place(case, Rotary)
+    query = operators[rotary]
     window = query.position[0]
     later = FixedBits(case.window + 1, window.width)
-    operators[ROTARY] = replace(query, position=(later, *query.position[1:]))
-    case.compute(1, program=replace(program, operators=tuple(operators)))
+    operators[rotary] = replace(query, position=(later, *query.position[1:]))
+    case.compute(rotary, program=replace(program, operators=tuple(operators)))
     case.claim_output()
 
 
 def keys_and_values_exchanged(case: Case) -> None:
     """What both sides agreed on as keys is said to be the values, and the other way round."""
-    _, keys, values, _ = case.statement.inputs
+    _, keys, values, *_ = case.statement.inputs
     case.claim_points(1, (values, keys))
 
 
@@ -61,7 +68,7 @@ def values_for_keys(case: Case) -> None:
     """The same in the computation: what follows from it is claimed."""
     tensors = case.tensors
     tensors["keys"], tensors["values"] = tensors["values"], tensors["keys"]
-    case.compute(ATTEND)
+    case.compute(place(case, Attend))
     case.claim_output()
 
 
@@ -69,7 +76,7 @@ def keys_of_the_windows_before(case: Case) -> None:
     """Without the keys and values of the window itself, as they were before it was written."""
     for name in ("keys", "values"):
         case.tensors[name][32 * case.window :] = 0
-    case.compute(ATTEND)
+    case.compute(place(case, Attend))
     case.claim_output()
 
 
@@ -77,7 +84,7 @@ def windows_of_keys_exchanged(case: Case) -> None:
     """Keys of window 0 where those of window 1 were, and the other way round; their commitment is of the same entries."""
     keys = case.tensors["keys"]
     keys[:32], keys[32:64] = keys[32:64].copy(), keys[:32].copy()
-    case.compute(ATTEND)
+    case.compute(place(case, Attend))
     case.claim_output()
 
 
@@ -87,20 +94,20 @@ def rows_beyond_the_window(case: Case) -> None:
     for name in ("keys", "values"):
         case.tensors[name][rows:] = 12_345
     case.tensors["causal_mask"][:, rows:] = 0
-    case.compute(ATTEND)
+    case.compute(place(case, Attend))
     case.claim_output()
 
 
 def padded_head_speaks(case: Case) -> None:
     """The output matrix has entries for query head 3, which does not exist."""
     case.tensors["w_output"][0, 3, :, :24] = 15_000
-    case.compute(OUTPUT)
+    case.compute(place(case, Attend) + 1)
     case.claim_output()
 
 
 def _from_weights(case: Case) -> None:
     """Everything after the attention weights, from the weights that are there."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
+    attend, tensors = case.program.operators[place(case, Attend)], case.tensors
     total = tensors["weight"].sum(axis=-1)
     mixed = np.einsum("ghtu,ugc->ghtc", tensors["weight"], tensors["values"])
     numerator = 2 * mixed + total[..., None]
@@ -108,7 +115,7 @@ def _from_weights(case: Case) -> None:
     tensors["attended"] = numerator // (2 * total[..., None])
     remainder = numerator - 2 * total[..., None] * tensors["attended"]
     _attended_remainder(case, attend, remainder)
-    case.compute(OUTPUT)
+    case.compute(place(case, Attend) + 1)
     case.claim_output()
 
 
@@ -161,7 +168,7 @@ def weight_outside_the_table(case: Case) -> None:
 
 def weight_of_another_distance(case: Case) -> None:
     """A row of the table, but not that of the pair's distance; the digit is the lie, its remainder makes up for it."""
-    tensors, attend = case.tensors, case.program.operators[ATTEND]
+    tensors, attend = case.tensors, case.program.operators[place(case, Attend)]
     near = (tensors["distance_high"] == 0) & (tensors["distance_low"] > 0)
     pair = tuple(np.argwhere(near)[0])
     tensors["distance_low"][pair] -= 1
@@ -172,7 +179,7 @@ def weight_of_another_distance(case: Case) -> None:
 
 def _shift_max(case: Case, by: int) -> None:
     """The maximum of head 0 in row 7, and all that follows from it."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
+    attend, tensors = case.program.operators[place(case, Attend)], case.tensors
     moved = np.zeros_like(tensors["score_max"])
     moved[0, 0, 7] = by
     index = (1 << 16) * tensors["distance_high"] + tensors["distance_low"]
@@ -214,7 +221,7 @@ def max_in_halves(case: Case) -> None:
 
 def max_of_a_masked_key(case: Case) -> None:
     """The maximum is attained by a key that row 7 must not see: its distance, mask included, is zero."""
-    attend, tensors = case.program.operators[ATTEND], case.tensors
+    attend, tensors = case.program.operators[place(case, Attend)], case.tensors
     masked = _hidden(case, 7)
     index = (1 << 16) * int(tensors["distance_high"][masked]) + int(tensors["distance_low"][masked])
     _shift_max(case, -((index << attend.shift) + int(tensors["distance_remainder"][masked])))
@@ -227,6 +234,6 @@ def quotient_off_by_one(case: Case) -> None:
     attended[0, 0, 7, 0] += 1
     remainder = case.tensors["attended_remainder"]
     remainder[0, 0, 7, 0] -= 2 * case.tensors["weight_sum"][0, 0, 7]
-    _attended_remainder(case, case.program.operators[ATTEND], remainder)
-    case.compute(OUTPUT)
+    _attended_remainder(case, case.program.operators[place(case, Attend)], remainder)
+    case.compute(place(case, Attend) + 1)
     case.claim_output()

@@ -11,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from prover.field.arrays import MODULUS
+from prover.operators.activation import Activation
+from prover.operators.multiply import Multiply
 from prover.operators.rounding import requantise_half_up
 from prover.tables import activation_table
 
@@ -27,6 +29,7 @@ from .attention_lies import (
     max_without_a_selector,
     near_key_saturated,
     padded_head_speaks,
+    place,
     quotient_off_by_one,
     rows_beyond_the_window,
     saturation_flag_flipped,
@@ -39,6 +42,18 @@ from .attention_lies import (
 )
 from .case import Case, Tensors, solve_linear
 from .keys_values_lies import KEYS_VALUES
+from .tile_lies import (
+    CLOSES,
+    GROUPS,
+    NORMS,
+    SUMS,
+    adds_to_the_sum,
+    closed_with_another_shift,
+    hidden_padding_of_the_last_tile_speaks,
+    keys_of_another_group,
+    rows_that_are_no_norm,
+    tile_left_out,
+)
 
 __all__ = [
     "LIES",
@@ -51,7 +66,7 @@ __all__ = [
     "wrong_output",
 ]
 
-NORM, GATE, ACTIVATION, MULTIPLY = 0, 1, 3, 4
+NORM, GATE, ACTIVATION = 0, 1, 3
 """Operators of an MLP step."""
 
 
@@ -62,7 +77,7 @@ def _shift_output(case: Case, row: int, channel: int, by: int) -> None:
     """Another output; the summand's remainder takes up the difference, so only its range notices."""
     after = case.tensors["after"]
     after[row, channel] += by
-    shift = case.parameters["down_shift" if case.program.name == "mlp" else "output_shift"]
+    shift = case.parameters["down_shift" if case.program.name.startswith("mlp") else "output_shift"]
     case.tensors["summand_remainder"][row, channel] -= by << shift
     case.tensors["after_high"] = (after + (1 << 30)) >> 16
     case.claim_output()
@@ -79,9 +94,10 @@ def data_in_a_padded_channel(case: Case) -> None:
 
 def wrong_weight(case: Case) -> None:
     """One weight differs from the step key's; everything else follows from it."""
-    name = {"mlp": "w_up", "attention": "w_query", "keys_values": "w_value"}[case.program.name]
+    kind = case.program.name.removesuffix("_tile")
+    name = {"mlp": "w_up", "attention": "w_query", "keys_values": "w_value"}[kind]
     case.tensors[name].reshape(-1)[:4] += 9_000
-    case.compute(1)
+    case.compute(0 if kind != case.program.name else 1)
     case.claim_output()
 
 
@@ -98,8 +114,11 @@ def rows_of_another_input(case: Case) -> None:
 
 def wrong_shift(case: Case) -> None:
     """Requantised with another shift than the step key's."""
-    name = {"mlp": "up_shift", "attention": "query_shift", "keys_values": "value_shift"}[case.program.name]
-    case.compute(1, parameters={**case.parameters, name: case.parameters[name] - 1})
+    kind = case.program.name.removesuffix("_tile")
+    name = {"mlp": "up_shift", "attention": "query_shift", "keys_values": "value_shift"}[kind]
+    case.compute(
+        0 if kind != case.program.name else 1, parameters={**case.parameters, name: case.parameters[name] - 1}
+    )
     case.claim_output()
 
 
@@ -129,14 +148,14 @@ def wrong_root(case: Case) -> None:
 def rounded_the_other_way(case: Case) -> None:
     case.tensors["gate"][0, 0] += 1
     case.tensors["gate_remainder"][0, 0] -= 1 << case.parameters["gate_shift"]
-    case.compute(ACTIVATION)
+    case.compute(place(case, Activation))
     case.claim_output()
 
 
 def wrong_activation(case: Case) -> None:
     """An activation that is in no row of the table (logUp must notice, whatever the multiplicities)."""
     case.tensors["activated"][1, 2] += 5_000
-    case.compute(MULTIPLY)
+    case.compute(place(case, Multiply))
     case.claim_output()
 
 
@@ -282,6 +301,11 @@ LIES = [
         for lie in (*KEYS_VALUES, wrong_weight, key_of_another_layer, rows_of_another_input)
     ),
     *(("head", 0, lie) for lie in HEAD),
+    ("attention_tile", 1, adds_to_the_sum),
+    ("attention_tile", 1, keys_of_another_group),
+    ("mlp_tile", 0, tile_left_out),
+    ("attention_close", 0, closed_with_another_shift),
+    ("attention_norm", 0, rows_that_are_no_norm),
 ]
 MORE_LIES = [
     *(("mlp", 0, lie) for lie in (*ANY, input_of_another_output, padded_channel_speaks)),
@@ -291,6 +315,40 @@ MORE_LIES = [
     ),
     *(("attention", 1, lie) for lie in (*ANY, *ATTENTION)),
     *(("keys_values", window, lie) for window in (1, 6) for lie in (*KEYS_VALUES, wrong_shift, wrong_root)),
+    *(
+        ("attention_tile", window, lie)
+        for window in (0, 1, 4)
+        for lie in (*SUMS, *GROUPS, wrong_weight, wrong_shift, key_of_another_layer, rows_of_another_input)
+    ),
+    *(
+        ("attention_tile", 1, lie)
+        for lie in (
+            sees_the_future,
+            forgets_the_first_position,
+            mask_of_another_window,
+            wrong_rotary_position,
+            keys_and_values_exchanged,
+            values_for_keys,
+            keys_of_the_windows_before,
+            windows_of_keys_exchanged,
+            rows_beyond_the_window,
+        )
+    ),
+    *(
+        ("mlp_tile", 0, lie)
+        for lie in (*SUMS, wrong_weight, wrong_shift, rounded_the_other_way, wrong_activation)
+    ),
+    ("mlp_tile", 0, hidden_padding_of_the_last_tile_speaks),
+    *(
+        (kind, 0, lie)
+        for kind in ("attention_close", "mlp_close")
+        for lie in (*CLOSES, wrong_output, data_in_a_padded_channel, rows_of_another_input)
+    ),
+    *(
+        (kind, 0, lie)
+        for kind in ("attention_norm", "mlp_norm")
+        for lie in (*NORMS, wrong_root, rows_of_another_input)
+    ),
     *(("attention", LAST_WINDOW, lie) for lie in (wrong_output, sees_the_future, max_not_attained)),
 ]
 """For the long tests: variations, and the same lies about other statements."""

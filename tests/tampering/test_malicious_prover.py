@@ -18,6 +18,7 @@ from prover.errors import ProofRejectedError
 from prover.proof import Proof
 from prover.verify import verify
 from tests.verifier_gen.evm import Verifier
+from tests.verifier_gen.statements import TILES
 
 from ..prover.operators.random_layers import SMALL, padded
 from ..prover.statements import srs
@@ -48,7 +49,16 @@ def _both_reject(case: Case, proof: Proof, verifier_of: Verifiers) -> None:
     assert contract_rejects(verifier_of(case.program.name), StepClaim(case.statement, proof))
 
 
-@pytest.mark.parametrize(("kind", "window"), [("keys_values", 2), ("attention", 2), ("mlp", 0), ("head", 0)])
+@pytest.mark.parametrize(
+    ("kind", "window"),
+    [
+        ("keys_values", 2),
+        ("attention", 2),
+        ("mlp", 0),
+        ("head", 0),
+        *(pytest.param(*tile, marks=pytest.mark.long) for tile in TILES),
+    ],
+)
 def test_the_malicious_prover_proves_what_is_true(kind: str, window: int) -> None:
     """The control: without a lie there is nothing to repair, and the same machinery is accepted."""
     case = Case.true(kind, window)

@@ -15,8 +15,8 @@ _SHIFTS = {"w_query": 15, "w_key": 15, "w_gate": 13, "w_up": 10}
 parallel inputs reach 8 times the standard deviation of the others."""
 
 
-def leaving(model: IntegerModel, exits: Mapping[int, tuple[int, str]]) -> IntegerModel:
-    """The model with `exits`: token -> (layer, matrix) that it leaves at; one token per matrix and layer.
+def leaving(model: IntegerModel, exits: Mapping[int, tuple[int, str] | tuple[int, str, int]]) -> IntegerModel:
+    """The model with `exits`: token -> (layer, matrix, row) that it leaves at, by default row 0; one token per matrix and layer.
 
     The token's embedding is a long vector of equal entries with signs of its own, and one row of the matrix is parallel
     to it; all signs are orthogonal to each other.
@@ -27,14 +27,14 @@ def leaving(model: IntegerModel, exits: Mapping[int, tuple[int, str]]) -> Intege
     for layer in layers:  # what layers add is small, so that a token points its way in the later ones, too
         for name in ("w_output", "w_down"):
             layer[name] = replace(layer[name], values=layer[name].values >> 3)
-    for number, (token, (layer, name)) in enumerate(exits.items(), start=1):
+    for number, (token, (layer, name, *rest)) in enumerate(exits.items(), start=1):
         signs = np.array([1 - 2 * ((index & (2 * number + 1)).bit_count() % 2) for index in range(hidden)])
         embedding[token] = 30_000 * signs
         matrix = layers[layer][name]
         by = matrix.shift - _SHIFTS[name]
         values = matrix.values if by <= 0 else matrix.values >> by
         values = np.array(values)
-        values[0] = _STRENGTH * signs
+        values[rest[0] if rest else 0] = _STRENGTH * signs
         layers[layer][name] = replace(
             matrix,
             values=values.astype(np.int16),
