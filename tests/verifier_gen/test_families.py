@@ -44,6 +44,8 @@ CASES = [
     ("phi3", "attention", 0, 0),
     ("olmo2", "attention", 1, 0),
     ("olmo2", "mlp", 0, 0),
+    *(("mixtral", kind, 0, 0) for kind in ("router", "expert_tile")),
+    ("qwen3-moe", "router", 0, 0),
 ]
 
 
