@@ -1,7 +1,7 @@
 """What all slices of a matrix product gave, requantised once: the other half of a partial sum.
 
 MEANING    y = requantise_half_up(sum + b, s), b at the scale of the sum
-BOUNDS     |sum| + max|b| < 2^53 (operators/partial_sum.py), |y| < 2^(bits-1).
+BOUNDS     |sum| < 2^53 (operators/partial_sum.py) and |b| < 2^47, added in int64; |y| < 2^(bits-1).
 RELATIONS  Pointwise 2^s * y + remainder - 2^(s-1) - b - sum = 0; remainder in [0, 2^s); y in its range.
            When y feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.
 REFUSED    y outside its range: y and remainder are the only pair that the relation and the remainder's range allow, so

@@ -1,7 +1,8 @@
 """Matrix product with requantisation, and a bias.
 
 MEANING    y = requantise_half_up(x . W + b, s), b at the accumulator's scale
-BOUNDS     K * max|x| * max|W| + max|b| < 2^53 (checked when the model is imported), |y| < 2^(bits-1).
+BOUNDS     max|x| * sum_k |W_k| < 2^53 for every row and |b| < 2^47, added in int64 (checked when the model is imported);
+           |y| < 2^(bits-1).
 RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) - b = sum_k x_k W_k; remainder in [0, 2^s); y in its range.
            b is a weight over the output's own axes, so it is linear in the relation and repeats along the rows.
            When y feeds a residual addition it is virtual (x' - x) and its range follows from that of x'.

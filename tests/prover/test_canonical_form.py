@@ -20,7 +20,10 @@ from prover.relations import Constant, Expression, Ref, Sum
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.key_digests import FILE, MU, digests, form_of
 
-PROGRAMS = [(family, kind) for family in ("llama", "gpt2", "gemma3") for kind in ("mlp", "attention", "head")]
+PROGRAMS = [
+    *((family, kind) for family in ("llama", "gpt2", "gemma3") for kind in ("mlp", "attention", "head")),
+    *(("llama-tiled", kind) for kind in ("attention_tile", "mlp_close")),
+]
 
 
 def test_digests_are_those_that_were_kept() -> None:
@@ -171,7 +174,7 @@ def _assert_every_part_counts(family: str, kind: str, stride: int = 1) -> int:
         name: getattr(whole.program, name)
         for name in (
             *("name", "relations", "tables", "inputs", "public_scalars", "reads", "writes", "resets"),
-            *("parameters", "real_sizes"),
+            *("parameters", "parameter_limits", "real_sizes"),
         )
     }
     constants = tuple((tensor.name, (1, 2)) for tensor in whole.constants)

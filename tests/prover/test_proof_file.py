@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from prover.architectures import config_from_json
 from prover.errors import BadInputError, NotFoundError, ProofRejectedError
+from prover.operators.rotary import RotaryTable
 from prover.proof_file import ProofFile, _checksum
 
 from .operators.random_layers import SMALL
@@ -91,10 +93,26 @@ def test_a_malformed_field_is_bad_input(proof: ProofFile, tmp_path: Path, field:
         ProofFile.load(_edited(path, lambda body: body.update({field: value})))
 
 
-@pytest.mark.parametrize("change", [{"max_positions": 1 << 15, "head_size": 1 << 6}, {"activation_bits": 20}])
+@pytest.mark.parametrize("kind", ["keys_values", "attention", "attention_tile"])
 def test_an_architecture_with_huge_tables_is_refused_before_they_are_made(
-    proof: ProofFile, change: dict[str, int]
+    proof: ProofFile, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = "attention" if "head_size" in change else "mlp"
-    with pytest.raises(BadInputError, match="the SRS supports 2\\^18"):
-        replace(proof, kind=kind, architecture=replace(SMALL, **change)).verify(srs())
+    """2^22 entries of a cosine. Those of activations have 2^20 at most, by the limit of their field."""
+    monkeypatch.setattr(RotaryTable, "cosine", lambda table: pytest.fail("it is made"))
+    huge = replace(
+        SMALL, max_positions=1 << 15, head_size=1 << 7, step_weights=1 if "tile" in kind else 1 << 30
+    )
+    with pytest.raises(BadInputError, match=r"cosine has 2\^22 entries"):
+        replace(proof, kind=kind, architecture=huge).verify(srs())
+    with pytest.raises(ValueError, match="activation_bits"):
+        config_from_json({**SMALL.to_json(), "activation_bits": 21})
+
+
+def test_an_architecture_with_more_steps_than_there_can_be_is_refused(
+    proof: ProofFile, tmp_path: Path
+) -> None:
+    """Before a schedule of 2^28 steps is made."""
+    path = tmp_path / "proof.json"
+    replace(proof, architecture=replace(SMALL, layers=4096, feed_forward=1 << 16, step_weights=1)).save(path)
+    with pytest.raises(BadInputError, match="268468224 steps cannot be registered"):
+        ProofFile.load(path)

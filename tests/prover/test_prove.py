@@ -29,9 +29,18 @@ WRITTEN = [
     ("keys_values", 2, "keys"),
     ("keys_values", 2, "values"),
 ]
+OF_TILES = [
+    ("attention_norm", 0, "normalised"),
+    ("attention_tile", 1, "sum_after"),
+    ("attention_close", 0, "after"),
+    ("mlp_norm", 0, "normalised"),
+    ("mlp_tile", 0, "sum_after"),
+    ("mlp_close", 0, "after"),
+]
+LONG = [pytest.param(*case, marks=pytest.mark.long) for case in OF_TILES]
 
 
-@pytest.mark.parametrize(("kind", "window", "name"), WRITTEN)
+@pytest.mark.parametrize(("kind", "window", "name"), [*WRITTEN, *OF_TILES])
 def test_a_wrong_output_cannot_be_proven(kind: str, window: int, name: str) -> None:
     """The prover itself stops; a prover that goes on regardless is rejected by the relations (see tampering)."""
     key, statement, tensors = public_statement(kind, window)
@@ -55,7 +64,7 @@ def _outside(key: VerifyingKey, name: str, window: int) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "window", "name"), WRITTEN)
+@pytest.mark.parametrize(("kind", "window", "name"), [*WRITTEN, *LONG])
 def test_an_output_commitment_is_unique(kind: str, window: int, name: str) -> None:
     """Data outside the window's own 2^n coefficients changes its commitment and must be rejected."""
     key, statement, tensors = public_statement(kind, window)

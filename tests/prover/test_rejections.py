@@ -108,14 +108,16 @@ def test_shifts_have_limits(name: str) -> None:
     key, statement, proof = _kept(name)
     for index in range(len(statement.key.parameters)):
         for shift in (0, LARGEST_SHIFT + 1):
-            with pytest.raises(BadInputError, match="shifts"):
+            with pytest.raises(
+                BadInputError, match=rf"has {key.plan.program.parameters[index]} = {shift}; .* 1\.\.16"
+            ):
                 verify(key, replace(statement, key=_with_shift(statement.key, index, shift)), proof)
         for shift in (1, LARGEST_SHIFT):
             if shift != statement.key.parameters[index]:
                 with pytest.raises(ProofRejectedError):
                     verify(key, replace(statement, key=_with_shift(statement.key, index, shift)), proof)
     shorter = replace(statement.key, parameters=statement.key.parameters[1:])
-    with pytest.raises(BadInputError, match="shifts"):
+    with pytest.raises(BadInputError, match="must have the integers"):
         verify(key, replace(statement, key=shorter), proof)
 
 
@@ -133,7 +135,7 @@ def test_a_step_key_is_decoded_strictly() -> None:
             StepKey.decode(encoded, key.plan, key.chunk_bits)
     for index in range(len(parsed.parameters)):
         for shift in (0, LARGEST_SHIFT + 1):
-            with pytest.raises(BadInputError, match=r"outside 1\.\.16"):
+            with pytest.raises(BadInputError, match=r"must be in 1\.\.16"):
                 StepKey.decode(_with_shift(parsed, index, shift).encode(), key.plan, key.chunk_bits)
         for shift in (1, LARGEST_SHIFT):
             changed = _with_shift(parsed, index, shift)
@@ -162,6 +164,19 @@ def test_a_table_of_a_hostile_shape_is_refused_before_it_is_made() -> None:
         VerifyingKey.create(program, SRS.devnet(18))
 
 
+def test_the_group_of_a_tile_has_a_limit_of_its_own() -> None:
+    """Group 3 of two runs would read keys beyond those that there are."""
+    key, statement, proof = _kept("attention_tile of window 3")
+    index = key.plan.program.parameters.index("group")
+    assert statement.key.parameters[index] == 2
+    verify(key, statement, proof)
+    for group in (0, 3, 16):
+        with pytest.raises(BadInputError, match=rf"has group = {group}; it must be in 1\.\.2"):
+            verify(key, replace(statement, key=_with_shift(statement.key, index, group)), proof)
+    with pytest.raises(ProofRejectedError):
+        verify(key, replace(statement, key=_with_shift(statement.key, index, 1)), proof)
+
+
 def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
     """A proof for one key is none for a key that differs in anything a verifier computes with."""
     key = golden("mlp").verifying_key
@@ -182,9 +197,10 @@ def test_every_part_of_a_verifying_key_is_in_its_digest() -> None:
         digest(writes={}),
         digest(reads={"normalised": "before"}),
         digest(resets=("sum",)),
+        digest(parameter_limits={"gate_shift": 15}),
         digest(own_axes={**program.own_axes, "spare": program.own_axes["row"]}),
     }
-    assert len(digests) == 11
+    assert len(digests) == 12
 
 
 # --- embeddings ---------------------------------------------------------------------------------------------

@@ -40,7 +40,20 @@ SMOLLM2_135M = LlamaConfig(
 PROMISED = 1e-60
 
 
+LLAMA_70B = replace(
+    SMOLLM2_135M,
+    hidden=8192,
+    heads=64,
+    kv_heads=8,
+    head_size=128,
+    feed_forward=28_672,
+    max_positions=16_384,
+)
+
+
 def _of(kind: str, context_bits: int) -> Soundness:
+    if kind in LLAMA_70B.programs and kind not in SMOLLM2_135M.programs:
+        return step_soundness(Plan(LLAMA_70B.programs[kind], chunk_bits=MU), context_bits, MU)
     if kind == "embedding":
         return embedding_soundness(SMOLLM2_135M.channel_bits)
     return step_soundness(Plan(SMOLLM2_135M.programs[kind]), context_bits, MU)
@@ -48,7 +61,12 @@ def _of(kind: str, context_bits: int) -> Soundness:
 
 @pytest.mark.parametrize(
     ("kind", "context_bits"),
-    [("keys_values", 5), ("attention", 5), ("attention", 11), ("mlp", 5), ("head", 5), ("embedding", 5)],
+    [
+        *((kind, 5) for kind in ("keys_values", "attention", "mlp", "head", "embedding")),
+        ("attention", 11),
+        *((kind, 5) for kind in LLAMA_70B.kinds if kind != "keys_values"),
+        ("attention_tile", 14),
+    ],
 )
 def test_the_real_model_keeps_the_promise(kind: str, context_bits: int) -> None:
     soundness = _of(kind, context_bits)
@@ -90,12 +108,27 @@ def test_terms_of_degree_are_those_of_the_largest_ceremony() -> None:
 
 def test_an_output_that_fills_its_chunk_has_the_power_of_a_sent_evaluation() -> None:
     """Nothing of the chunk lies beyond it, so one term less."""
-    program = replace(SMOLLM2_135M, hidden=8192, heads=128, kv_heads=128).programs["mlp"]
+    program = replace(SMOLLM2_135M, hidden=8192, heads=128, kv_heads=128).programs["mlp_tile"]
+    assert Plan(program).fills_chunk(Plan(program).outputs[0], 18)
     names = [
         {term.name.split(":")[0] for term in step_soundness(Plan(program, chunk_bits=mu), 5, mu).terms}
         for mu in (18, 20)
     ]
     assert names[1] - names[0] == {"rho, r"} and "eta, q" in names[0]
+
+
+def test_known_terms_of_tiles_at_a_width_of_8192() -> None:
+    """Counted by hand. A tile has 2^8 hidden channels (3 * 8192 * 2^8 weights); its sum fills a chunk of 2^18. How large the
+    sums are makes no difference: the relation is of one degree in them."""
+    terms = {term.name.split(":")[0]: term.roots for term in _of("mlp_tile", 5).terms}
+    assert LLAMA_70B.mlp_tiles is not None and LLAMA_70B.mlp_tiles.size == 2**8
+    assert terms["beta"] == 2 * (2**17 + 2**18)
+    hidden = 2 ** (5 + 8)
+    assert terms["gamma"] == 2 * (8 * hidden + 2**17 + 2**18)
+    plan = Plan(LLAMA_70B.programs["mlp_tile"], chunk_bits=MU)
+    assert "rho, r" not in terms and terms["eta"] == len(plan.sent)
+    assert terms["eta, q"] == len(plan.sent) + 18 + 9 + 1
+    assert terms["r"] == 4 * 18  # 2^5 rows of 2^13 channels; no product has more
 
 
 def test_longer_contexts_cost_soundness() -> None:

@@ -30,7 +30,7 @@ from prover.verify import verify
 from tests.oracles.ceremony import write_ceremony
 from tests.verifier_gen.golden_proofs import WIDE
 
-from ..prover.operators.random_layers import SMALL, random_statement
+from ..prover.operators.random_layers import KINDS, SMALL, program_of, random_statement
 from .long_opening import open_longer
 
 ODD = 9
@@ -93,12 +93,12 @@ def test_of_a_window_longer_than_a_chunk_a_part_is_proven(monkeypatch: pytest.Mo
 # --- no such key is made ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", SMALL.programs)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_step_key_has_an_odd_mu(kind: str) -> None:
     with pytest.raises(
         ChunkSizeError, match=r"2\^17 powers .* mu must be even; import the ceremony with --mu 16"
     ):
-        VerifyingKey.create(SMALL.programs[kind], _without_powers(17))
+        VerifyingKey.create(program_of(kind), _without_powers(17))
 
 
 @pytest.mark.parametrize("kind", WIDE.programs)

@@ -179,6 +179,11 @@ FULL_KEYS = replace(SEVERAL_CHUNKS, heads=32, kv_heads=32)
 """So does its window of keys, which has one place."""
 
 
+TILES_OF_WIDE = replace(WIDE, step_weights=40_000)
+TILES_OF_FULL = replace(FULL, step_weights=20_000)
+"""The same in tiles: their sums, and the rows between them, have the windows of rows."""
+
+
 @cache
 def _ceremony(mu: int) -> SRS:
     return SRS.devnet(mu + 1)
@@ -194,8 +199,8 @@ def _step(kind: str, window: int = 0) -> Step:
 def _small(config: LlamaConfig, kind: str = "mlp", window: int = 0) -> Step:
     """A step in chunks of 2^14."""
     case = random_statement(kind, window, config=config)
-    if kind == "mlp":
-        case.tensors["w_gate"] //= 4  # into the small activation table
+    if kind in ("mlp", "mlp_tile"):
+        case.tensors["w_gate"] //= 4 if kind == "mlp" else 32  # into the small activation table
     ceremony = _ceremony(14)
     small = ceremony.truncated(14)
     key = VerifyingKey.create(case.program, small)
@@ -294,6 +299,48 @@ def test_with_the_papers_d_it_is_not(evm: Evm, paper: None, config: LlamaConfig)
     verifier = _deployed(evm, step.key)
     for moves in _moves(14):
         _both_accept(step, verifier, step.lie(moves, PAPER))
+
+
+OF_TILES = {
+    "mlp_tile": "sum_after",
+    "attention_tile": "sum_after",
+    "mlp_norm": "normalised",
+    "mlp_close": "after",
+}
+
+
+@pytest.mark.parametrize("config", [TILES_OF_WIDE, TILES_OF_FULL], ids=["half of a chunk", "a whole chunk"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "mlp_tile" else pytest.mark.long) for kind in OF_TILES]
+)
+def test_commitments_of_sums_and_of_rows_between_tiles_are_unique(
+    evm: Evm, kind: str, config: LlamaConfig
+) -> None:
+    """Whatever has no range is as unique as what has one."""
+    step, output = _small(config, kind, int(kind == "attention_tile")), OF_TILES[kind]
+    plan = step.key.plan
+    assert [e.tensor for e in plan.outputs] == [output]
+    assert (
+        plan.fills_chunk(plan.outputs[0], 14) == (config is TILES_OF_FULL) == (plan.outputs[0] in plan.sent)
+    )
+    verifier = _deployed(evm, step.key)
+    _both_accept(step, verifier, step.lie({}, "long h", output))
+    one, several = _moves(14)
+    for moves, strategy in ((several, "long h"), *((one, strategy) for strategy in STRATEGIES)):
+        _both_reject(step, verifier, step.lie(moves, strategy, output))
+    if config is TILES_OF_WIDE:
+        for outside in ({1 << 13: 3}, {(1 << 14) - 1: -1}):
+            with pytest.raises(ProofRejectedError):
+                step.lie(outside, "long h", output).verify(step.key)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["mlp_tile", "mlp_close"])
+def test_with_the_papers_d_those_are_not(evm: Evm, paper: None, kind: str) -> None:
+    step = _small(TILES_OF_FULL, kind)
+    verifier = _deployed(evm, step.key)
+    for moves in _moves(14):
+        _both_accept(step, verifier, step.lie(moves, PAPER, OF_TILES[kind]))
 
 
 def test_an_output_commitment_of_attention_is_unique(verifier_of: Verifiers) -> None:

@@ -12,7 +12,7 @@ from prover.program import OutOfRange
 from prover.statement import Statement, commit_step_key
 from prover.verify import verify
 from tests.prover.architectures.test_programs import run
-from tests.prover.operators.random_layers import SMALL, input_points, random_statement
+from tests.prover.operators.random_layers import input_points, random_statement, shape_of
 from tests.prover.statements import srs, verifying_key
 from tests.verifier_gen.evm import Verifier
 
@@ -21,7 +21,12 @@ from .claims import StepClaim, contract_rejects
 from .malicious_prover import MaliciousProver
 from .out_of_range import COVER_UPS, covered_up
 
-LEAVING = {"mlp": ("up_shift", "up"), "keys_values": ("value_shift", "values")}
+LEAVING = {
+    "mlp": ("up_shift", "up"),
+    "keys_values": ("value_shift", "values"),
+    "mlp_tile": ("up_shift", "up"),
+    "mlp_close": ("down_shift", "after"),
+}
 """A shift of a true layer's key that is too small for its rows, and what it takes out of its range."""
 
 
@@ -31,7 +36,7 @@ def covered(kind: str, how: str) -> Case:
     shift, name = LEAVING[kind]
     honest.parameters[shift] = 2
     with pytest.raises(OutOfRange, match=f"tensor {name} "):
-        run(SMALL, honest)
+        run(shape_of(kind), honest)
     with covered_up(how):
         tensors = honest.witness()
     key = verifying_key(kind)
@@ -49,6 +54,11 @@ def covered(kind: str, how: str) -> Case:
         pytest.param("mlp", "left as it is", marks=pytest.mark.long),
         pytest.param("keys_values", "saturated", marks=pytest.mark.long),
         pytest.param("keys_values", "left as it is", marks=pytest.mark.long),
+        *(
+            pytest.param(kind, how, marks=pytest.mark.long)
+            for kind in ("mlp_tile", "mlp_close")
+            for how in COVER_UPS
+        ),
     ],
 )
 def test_no_cover_up_is_accepted(verifier_of: Callable[[str], Verifier], kind: str, how: str) -> None:
@@ -68,5 +78,6 @@ def test_a_cover_up_only_moves_what_notices(kind: str, how: str) -> None:
     violated = {
         v.relation for v in check(case.program, case.tensors, case.parameters, case.statement.publics, 5)
     }
-    assert (name in violated) == (how != "left as it is")
+    equation = "summand" if kind == "mlp_close" else name  # its output is that of the residual sum
+    assert (equation in violated) == (how != "left as it is")
     assert any(relation.startswith(f"{name}_") for relation in violated) == (how == "left as it is")

@@ -21,10 +21,22 @@ from prover.statement import VerifyingKey
 from tests.verifier_gen.evm import ACCEPTED, Evm
 from verifier_gen import CONTRACTS
 
-from ..prover.operators.random_layers import SMALL
+from ..prover.operators.random_layers import SMALL, TILE_KINDS, TILED
 from .claims import Key, contract_rejects, python_rejects, true_claim
 
-KINDS = [("keys_values", 1), ("attention", 1), ("mlp", 0), ("head", 0), ("embedding", 0)]
+KINDS = [
+    ("keys_values", 1),
+    ("attention", 1),
+    ("mlp", 0),
+    ("head", 0),
+    ("embedding", 0),
+    ("mlp_close", 0),
+    *(
+        pytest.param(kind, int(kind == "attention_tile"), marks=pytest.mark.long)
+        for kind in TILE_KINDS
+        if kind != "mlp_close"
+    ),
+]
 
 
 def _flipped(digest: bytes) -> list[bytes]:
@@ -37,7 +49,7 @@ def _other_plans(plan: Plan) -> list[Plan]:
     similar = replace(SMALL, norm_epsilon=2e-5).programs
     return [
         Plan(program)
-        for name, program in (*similar.items(), *SMALL.programs.items())
+        for name, program in (*similar.items(), *SMALL.programs.items(), *TILED.programs.items())
         if program != plan.program
     ]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from prover.architectures.llama import LlamaConfig
-from tests.prover.operators.random_layers import SMALL, Statement, random_statement
+from tests.prover.operators.random_layers import SMALL, TILED, Statement, random_statement
 
 EPSILON = 1e-5
 
@@ -179,6 +179,60 @@ def test_keys_and_values_mean_what_the_page_says(config: LlamaConfig, window: in
     )
     for name, values in zip(("keys", "values"), expected, strict=True):
         assert (case.witness()[name][real] == values).all()
+
+
+def _hidden_rows(case: Statement, config: LlamaConfig) -> np.ndarray:
+    return case.tensors["normalised"][:, : config.hidden]
+
+
+def test_a_norm_step_means_what_the_page_says() -> None:
+    for kind in ("attention_norm", "mlp_norm"):
+        case = random_statement(kind)
+        expected = normalised(case.tensors["before"][:, : TILED.hidden])
+        assert (case.witness()["normalised"][:, : TILED.hidden] == expected).all()
+
+
+def test_a_tile_of_an_mlp_means_what_the_page_says() -> None:
+    """The exact sum of before, and what its sixteen hidden channels give."""
+    case = random_statement("mlp_tile")
+    n, d, f = _hidden_rows(case, TILED), TILED.hidden, 16
+    w, shifts = case.tensors, case.parameters
+    gate = requantised(n @ w["w_gate"][:d, :f], shifts["gate_shift"])
+    up = requantised(n @ w["w_up"][:d, :f], shifts["up_shift"])
+    expected = w["sum_before"][:, :d] + requantised(silu(gate) * up, 8) @ w["w_down"][:f, :d]
+    assert (case.witness()["sum_after"][:, :d] == expected).all()
+    assert np.abs(expected).max() > 1 << 50
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_tile_of_attention_means_what_the_page_says(group: int) -> None:
+    """Two groups of two heads, over keys and values of groups 0 and 1, or of group 2 and of one that is padding."""
+    case, window, d = random_statement("attention_tile", 1), 1, TILED.hidden
+    case.parameters["group"] = group
+    first = 2 * (group - 1)
+    keys, values = (case.tensors[name][:64, first : first + 2] for name in ("keys", "values"))
+    n, w = _hidden_rows(case, TILED), case.tensors
+    queries = np.einsum("td,dgqc->tgqc", n, w["w_query"][:d])
+    queries = requantised(queries, case.parameters["query_shift"])
+    shift = 16 - 12 + 1  # over sqrt(4)
+    expected = w["sum_before"][:, :d].copy()
+    for row in range(32):
+        for g in range(2):
+            for head in range(2):
+                q = rotated(queries[row, g, head], 32 * window + row)
+                score = [int(q @ keys[u, g]) for u in range(32 * window + row + 1)]
+                e = [weight((max(score) - s) >> shift) for s in score]
+                mixed = sum(f * values[u, g] for u, f in enumerate(e))
+                expected[row] += ((2 * mixed + sum(e)) // (2 * sum(e))) @ w["w_output"][g, head, :, :d]
+    assert (case.witness()["sum_after"][:, :d] == expected).all()
+
+
+@pytest.mark.parametrize("kind", ["attention_close", "mlp_close"])
+def test_a_close_means_what_the_page_says(kind: str) -> None:
+    case = random_statement(kind)
+    (shift,) = case.parameters.values()
+    expected = case.tensors["before"] + requantised(case.tensors["sum"], shift)
+    assert (case.witness()["after"] == expected).all()
 
 
 def test_a_head_statement_means_what_the_page_says() -> None:
