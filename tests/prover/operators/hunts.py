@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 
 from prover.check import Checker
 from prover.hunt.noticing import Changes, Hunt
@@ -21,6 +22,15 @@ HUNTED = (
     ("head", 0),
     *((kind, int(kind == "attention_tile")) for kind in TILE_KINDS),
 )
+
+
+REPEATED = ("attention_tile", "mlp_tile")
+"""Kinds whose operators whole steps have too, but for the last: what is slow about them is left to the long tests."""
+
+
+def once(kind: str, *values: object) -> Any:
+    """A case of a parametrised test, a long one where another kind has the same operators."""
+    return pytest.param(kind, *values, marks=pytest.mark.long if kind in REPEATED else ())
 
 
 @dataclass(frozen=True)
