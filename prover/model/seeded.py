@@ -165,7 +165,10 @@ def _layer(config: ModelConfig, draw: Draw) -> FloatLayer:
         shape = tensor_shape(config, name)
         if name.endswith("_norm"):
             return 1.0 + draw.uniform(shape, 0.5)
-        return draw.uniform(shape, 0.25 if len(shape) == 1 else _amplitude(shape[1]))
+        if len(shape) == 1:
+            return draw.uniform(shape, 0.25)
+        rule = config.matrix_rules[name]
+        return draw.uniform(shape, _amplitude(rule.inputs // rule.blocks))  # of one expert, where there are
 
     return FloatLayer({name: tensor(name) for name in stored})
 

@@ -2,7 +2,7 @@
 
 MEANING    sum' = sum + x . W, for the slice of the summed axes at hand
 BOUNDS     |sum| + |x . W| <= max|x| * sum_k |W_k| over all slices together < 2^53 (checked when the model is imported, for
-           whole rows), so the order of slices does not matter and no partial sum leaves int64 or float64.
+           whole rows, or for the experts that a row has), so the order of slices does not matter and no partial sum leaves int64 or float64.
 RELATIONS  Contraction: sum' - sum = sum_k x_k W_k. Nothing is rounded, so no witness is new and no range is checked: x is in
            its range by whoever made it, W by its commitment, so the equation over the field is one over the integers.
 REFUSED    never: every sum of values in range has one sum'.

@@ -61,7 +61,7 @@ class Target:
         return [mutant for scope in self.scopes for mutant in scope.mutants(root)]
 
 
-_PROVING = r"(.*\.)?(run|witness|_root|_limbs|_attend_rows|_extend|_along_axes|contract_exactly)"
+_PROVING = r"(.*\.)?(run|witness|_root|_limbs|_attend_rows|_extend|_along_axes|contract_exactly|_keys|_picked|_largest|_quotient)"
 _MEANING = r"requantise_half_up|remainder_half_up|_rotary_tables|_cos_sin_fixed"
 
 TARGETS: dict[str, Target] = {
@@ -112,6 +112,7 @@ TARGETS: dict[str, Target] = {
                     for name in (
                         "activation",
                         "attend",
+                        "gated_rows",
                         "head_pair",
                         "inverse_root",
                         "layer_norm",
@@ -121,6 +122,9 @@ TARGETS: dict[str, Target] = {
                         "rms_norm",
                         "rotary",
                         "rounding",
+                        "routed_rows",
+                        "routing_weights",
+                        "top_k",
                     )
                 ),
                 without=rf"{_PROVING}|{_MEANING}",
@@ -145,6 +149,7 @@ TARGETS: dict[str, Target] = {
             "tests/prover/operators/test_uniqueness.py",
             "tests/prover/operators/test_norms.py",
             "tests/prover/operators/test_attend.py",
+            "tests/prover/operators/test_routing.py",
             "tests/prover/operators/test_head_pair.py",
             "tests/prover/operators/test_matmul.py",
             "tests/prover/operators/test_rotary.py",

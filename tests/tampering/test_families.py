@@ -22,6 +22,7 @@ STATEMENTS = [
     ("gpt2", "mlp", 0),
     *((family, kind, 1) for family in ("gpt2", "gemma3") for kind in ("keys_values", "attention")),
     ("gpt2", "positions", 1),
+    *(("mixtral", kind, 0) for kind in ("router", "expert_tile")),
     *(
         ("llama-local-tiled", kind, 1)
         for kind in ("attention_tile", "attention_close", "mlp_tile", "mlp_close")
@@ -79,6 +80,8 @@ FORGERIES = [
     *(("olmo2", "keys_values", 1, name) for name in ("raw_key", "key_root", "key_mean_square")),
     ("olmo2", "attention", 1, "query_mean_square"),
     ("gpt2", "positions", 1, "after_high"),
+    *(("mixtral", "router", 0, name) for name in ("router_logits", "picked_threshold", "max_selector")),
+    *(("mixtral", "expert_tile", 0, name) for name in ("routed", "gated", "gated_high")),
     ("smollm3", "attention", 1, "rotated_query"),
     ("llama-local", "attention", 2, "saturated"),
     *(("llama-local-tiled", kind, 1, "sum_after") for kind in ("attention_tile", "mlp_tile")),

@@ -76,6 +76,8 @@ FAMILY_STATEMENTS = {
         ("gemma3", "attention", 0, 0),  # before the first row that a local layer no longer sees
         ("gemma3", "attention", 2, 0),
         ("gemma3", "attention", 2, 1),  # a global layer
+        ("mixtral", "router", 0, 0),
+        ("mixtral", "expert_tile", 0, 0),
         ("llama-local-tiled", "attention_tile", 2, 0),  # a tile per query head, a bias, a local layer
         ("llama-local-tiled", "attention_close", 0, 0),  # a bias at the scale of the sum
         ("smollm3-tiled", "attention_tile", 1, 1),  # a layer without positions

@@ -5,6 +5,8 @@ Kept proofs of theirs are in test_golden_proofs.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from contracts.bindings.compiler import compile_sources
@@ -12,9 +14,13 @@ from prover.architectures import ModelConfig
 from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.curve.srs import SRS
 from prover.statement import VerifyingKey
-from tests.prover.architectures.proven import proven
+from tests.prover.architectures.proven import proven, public_statement
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.architectures.real_shapes import REAL_SHAPES
+from tests.prover.operators.random_layers import input_points
+from tests.prover.operators.routing_lies import another_expert
+from tests.prover.statements import srs
+from tests.tampering.malicious_prover import MaliciousProver
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm
 from tests.verifier_gen.golden_proofs import golden
 from verifier_gen import CONTRACTS, generate_sources
@@ -44,6 +50,8 @@ CASES = [
     ("phi3", "attention", 0, 0),
     ("olmo2", "attention", 1, 0),
     ("olmo2", "mlp", 0, 0),
+    *(("mixtral", kind, 0, 0) for kind in ("router", "expert_tile")),
+    ("qwen3-moe", "router", 0, 0),
 ]
 
 
@@ -81,6 +89,23 @@ def test_a_true_statement_is_accepted_and_a_changed_one_is_not(
         assert verifier.verdict(bytes(changed), inputs, proof) == FALSE
     swapped = [*inputs[:-4], *inputs[-2:], *inputs[-4:-2]]
     assert verifier.verdict(key, swapped, proof) == FALSE
+
+
+@pytest.mark.long
+def test_a_false_routing_is_rejected(evm: Evm) -> None:
+    """Another expert for one row, the window of gates committed accordingly; every check that a liar can repair is repaired."""
+    key, statement, tensors = public_statement(FAMILIES["mixtral"], "router")
+    artifact = compile_sources({"RouterVerifier.sol": step_verifier(key, insecure=True)})["RouterVerifier"]
+    verifier = evm.deploy(artifact.creation_code)
+    true = proven("mixtral", "router")
+    assert verifier.verdict(*true.calldata) == ACCEPTED
+    another_expert(key.plan.program, tensors)
+    points = input_points(key.plan, srs(), tensors, dict(statement.publics))
+    forged = replace(statement, inputs=points)
+    assert forged.inputs != statement.inputs
+    words = [coordinate for point in points for coordinate in point]
+    for proof in MaliciousProver(key, srs(), forged, tensors).cheat().values():
+        assert verifier.verdict(forged.key.encode(), words, proof.encode()) == FALSE
 
 
 @pytest.mark.long

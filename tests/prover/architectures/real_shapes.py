@@ -5,8 +5,10 @@ from __future__ import annotations
 from prover.architectures import ModelConfig
 from prover.architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
 from prover.architectures.gpt2 import Gpt2Config
+from prover.architectures.mixtral import MixtralConfig
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
+from prover.architectures.qwen3_moe import Qwen3MoeConfig
 
 GEMMA3_270M = Gemma3Config(
     layers=18,
@@ -58,4 +60,40 @@ QWEN3_SMALL = Qwen3Config(
     max_positions=2048,
 )
 
-REAL_SHAPES: list[ModelConfig] = [GEMMA3_270M, GPT2_SMALL, QWEN2_HALF_B, QWEN3_SMALL]
+MIXTRAL_8X7B = MixtralConfig(
+    layers=32,
+    hidden=4096,
+    heads=32,
+    kv_heads=8,
+    head_size=128,
+    feed_forward=14_336,
+    vocabulary=32_000,
+    rope_base=1_000_000,
+    norm_epsilon=1e-5,
+    max_positions=2048,
+    experts=8,
+    experts_per_token=2,
+)
+QWEN3_30B_A3B = Qwen3MoeConfig(
+    layers=48,
+    hidden=2048,
+    heads=32,
+    kv_heads=4,
+    head_size=128,
+    feed_forward=768,
+    vocabulary=151_936,
+    rope_base=1_000_000,
+    norm_epsilon=1e-6,
+    max_positions=2048,
+    experts=128,
+    experts_per_token=8,
+)
+
+REAL_SHAPES: list[ModelConfig] = [
+    GEMMA3_270M,
+    GPT2_SMALL,
+    QWEN2_HALF_B,
+    QWEN3_SMALL,
+    MIXTRAL_8X7B,
+    QWEN3_30B_A3B,
+]

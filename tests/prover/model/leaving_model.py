@@ -10,7 +10,7 @@ import numpy as np
 from prover.model.weights import IntegerModel
 
 _STRENGTH = 24_000
-_SHIFTS = {"w_query": 15, "w_key": 15, "w_gate": 13, "w_up": 10}
+_SHIFTS = {"w_query": 15, "w_key": 15, "w_gate": 13, "w_up": 10, "w_router": 9}
 """At which a row of `_STRENGTH` leaves the matrix' range for an input that is parallel to it, and for no random one:
 parallel inputs reach 8 times the standard deviation of the others."""
 

@@ -111,7 +111,7 @@ def test_a_saved_model_is_the_same_model(made: Any, family: str, tmp_path: Path)
     assert loaded.digest == model.digest
     assert loaded.config == model.config
     for layer in range(model.config.layers):
-        for kind in ("attention", "mlp"):
+        for kind in model.config.kinds:
             assert loaded.layer_parameters(layer, kind) == model.layer_parameters(layer, kind)
             for name, values in model.layer_weights(layer, kind).items():
                 np.testing.assert_array_equal(loaded.layer_weights(layer, kind)[name], values)
