@@ -229,10 +229,10 @@ contract AttacksTest is Scenario {
         uint256 first = open();
         uint256 copy = openAs(copycat);
         vm.prank(copycat);
-        game.claimTruncated(copy, response.outputIds, endTokens());
+        game.claimTruncated(copy, response.fields.promptHash, response.outputIds, endTokens());
         vm.prank(challenger);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
-        game.claimTruncated(first, response.outputIds, endTokens());
+        game.claimTruncated(first, response.fields.promptHash, response.outputIds, endTokens());
         game.resolveVoid(first);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         expectStatus(ResponseStatus.Void);
