@@ -83,7 +83,7 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         uint256 copy = openAs(copycat);
         // The copycat cannot move in the challenger's game, nor be paid from it.
-        postHashes(gameId, new bytes32[](9));
+        postHashes(gameId, new bytes32[](11));
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotMover.selector);
         game.challengePart(gameId, listOf[gameId], 0);

@@ -34,8 +34,8 @@ contract ChallengeTest is Scenario {
 
     function test_a_part_beyond_the_last_is_refused() external {
         vm.startPrank(challenger);
-        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 8, 8));
-        game.challengePart(gameId, listOf[gameId], 8);
+        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 10, 10));
+        game.challengePart(gameId, listOf[gameId], 10);
         vm.expectPartialRevert(Bisection.PartOutOfRange.selector);
         game.challengePart(gameId, listOf[gameId], type(uint256).max);
         vm.stopPrank();
