@@ -227,8 +227,11 @@ class DisputeTable:
         """The game at the newest block. Without the model's rules only moves that need none can be made."""
         game = self.game(game_id)
         arity = self._contracts.stake.parameters().arity
-        spec = self._contracts.registry.spec(game.model_id)
+        spec = self._contracts.registry.spec(self._model_of(game))
         return read_game_state(self._contracts, game_id, rules or ModelRules.of_spec(spec, arity))
+
+    def _model_of(self, game: Game) -> bytes:
+        return self._contracts.ledger.model_of(game.batch_id)
 
     def side(self, game: Game, account: str) -> Side:
         """Raises `UsageError` when the account is none of the two."""
@@ -269,12 +272,11 @@ class DisputeTable:
         """
         game = self.game(game_id)
         side = self.side(game, sender.address)
-        spec = self._contracts.registry.spec(game.model_id)
+        model_id = self._model_of(game)
+        spec = self._contracts.registry.spec(model_id)
         model = next((model for model in models if spec.difference(model.commitment) is None), None)
         if model is None:
-            raise NotFoundError(
-                f"model 0x{game.model_id.hex()} is not among the named ones; name it with --model"
-            )
+            raise NotFoundError(f"model 0x{model_id.hex()} is not among the named ones; name it with --model")
         state = self.state(game_id, model.rules(self._contracts.stake.parameters().arity))
         trace = self._trace(game_id, game, model)
         action = next_action(state, side, trace, self.head().timestamp)
@@ -339,7 +341,7 @@ class DisputeTable:
             "index": game.index,
             "provider": game.provider,
             "challenger": game.challenger,
-            "model_id": "0x" + game.model_id.hex(),
+            "model_id": "0x" + self._model_of(game).hex(),
             "phase": game.phase.name.lower(),
             "mover": None if game.mover is None else game.mover.name.lower(),
             "deadline": None if resolved else game.deadline,

@@ -97,7 +97,7 @@ def _streams(system: ProofSystem) -> dict[str, Stream]:
 
 def claim_overrun_bytes(output: int, end_tokens: int) -> int:
     """Calldata of claimOverrun about an output of so many ids."""
-    return _SELECTOR + 6 * WORD + -(-4 * output // WORD) * WORD + WORD * end_tokens
+    return _SELECTOR + 7 * WORD + -(-4 * output // WORD) * WORD + WORD * end_tokens
 
 
 def _shape(key: VerifyingKey, positions: int) -> ProofShape:

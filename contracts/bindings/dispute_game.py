@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..protocol.game import Game
 from ..protocol.response import ResponseFields
 from ..protocol.streams import Point
-from ..protocol.token_ids import pack_token_ids
+from ..protocol.token_ids import pack_token_ids, token_ids_hash
 from .contract import BlockId, BoundContract, Call
 
 
@@ -112,23 +112,36 @@ class DisputeGame(BoundContract):
         return self._call("challengePart", game_id, list(boundaries), part)
 
     def challenge_head(
-        self, game_id: int, boundaries: Sequence[bytes], position: int, rival: int, output_ids: Sequence[int]
+        self,
+        game_id: int,
+        boundaries: Sequence[bytes],
+        position: int,
+        rival: int,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
     ) -> Call:
-        packed = pack_token_ids(output_ids)
-        return self._call("challengeHead", game_id, list(boundaries), position, rival, packed)
+        ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
+        return self._call("challengeHead", game_id, list(boundaries), position, rival, *ids)
 
     def choose_window(self, game_id: int, window: int) -> Call:
         return self._call("chooseWindow", game_id, window)
 
-    def claim_truncated(self, game_id: int, output_ids: Sequence[int], end_tokens: Sequence[int]) -> Call:
-        packed = pack_token_ids(output_ids)
-        return self._call("claimTruncated", game_id, packed, sorted(set(end_tokens)))
+    def claim_truncated(
+        self, game_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int], end_tokens: Sequence[int]
+    ) -> Call:
+        ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
+        return self._call("claimTruncated", game_id, *ids, sorted(set(end_tokens)))
 
     def claim_overrun(
-        self, game_id: int, output_ids: Sequence[int], end_tokens: Sequence[int], place: int
+        self,
+        game_id: int,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        end_tokens: Sequence[int],
+        place: int,
     ) -> Call:
-        packed = pack_token_ids(output_ids)
-        return self._call("claimOverrun", game_id, packed, sorted(set(end_tokens)), place)
+        ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
+        return self._call("claimOverrun", game_id, *ids, sorted(set(end_tokens)), place)
 
     def timeout(self, game_id: int) -> Call:
         return self._call("timeout", game_id)

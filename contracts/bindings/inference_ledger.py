@@ -106,6 +106,10 @@ class InferenceLedger(BoundContract):
     def batch(self, batch_id: int, block: BlockId = None) -> Batch:
         return self._read("batch", batch_id, record=Batch, block=block)  # type: ignore[no-any-return]
 
+    def model_of(self, batch_id: int, block: BlockId = None) -> bytes:
+        """A batch's model, which never changes; zero for no batch."""
+        return self._read("modelOf", batch_id, block=block)  # type: ignore[no-any-return]
+
     def batch_of(self, provider: str, salt: bytes, block: BlockId = None) -> int:
         """The batch in which a provider used a salt, or 0: tells whether a batch was posted already."""
         return self._read("batchOf", provider, salt, block=block)  # type: ignore[no-any-return]

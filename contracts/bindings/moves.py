@@ -127,16 +127,14 @@ def call_of(
         case actions.ChallengePart(part):
             return game.challenge_part(game_id, _to_answer(state), part)
         case actions.ChallengeHead(position, rival):
-            ids = _need(trace, "trace").output_ids
-            return game.challenge_head(game_id, _to_answer(state), position, rival, ids)
+            ids = _ids(trace)
+            return game.challenge_head(game_id, _to_answer(state), position, rival, *ids)
         case actions.ChooseWindow(window):
             return game.choose_window(game_id, window)
         case actions.ClaimTruncated():
-            ids = _need(trace, "trace").output_ids
-            return game.claim_truncated(game_id, ids, state.rules.end_tokens)
+            return game.claim_truncated(game_id, *_ids(trace), state.rules.end_tokens)
         case actions.ClaimOverrun(place):
-            ids = _need(trace, "trace").output_ids
-            return game.claim_overrun(game_id, ids, state.rules.end_tokens, place)
+            return game.claim_overrun(game_id, *_ids(trace), state.rules.end_tokens, place)
         case actions.Timeout():
             return game.timeout(game_id)
         case actions.Concede():
@@ -218,6 +216,11 @@ def _window_rows(trace: OwnTrace, model: CommittedModel, window: int) -> list[To
 def _token_row(model: CommittedModel, token: int) -> TokenRow:
     embedding, head = model.row(token)
     return TokenRow(embedding, head, model.row_path(token))
+
+
+def _ids(trace: OwnTrace | None) -> tuple[Sequence[int], Sequence[int]]:
+    known = _need(trace, "trace")
+    return known.prompt_ids, known.output_ids
 
 
 def _to_answer(state: GameState) -> tuple[bytes, ...]:

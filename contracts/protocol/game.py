@@ -79,9 +79,7 @@ class Game:
     prompt_length: int
     output_length: int
     max_tokens: int
-    model_id: bytes
-    prompt_hash: bytes
-    output_hash: bytes
+    ids_hash: bytes
     phase: Phase
     target: Target
     outcome: Outcome

@@ -64,7 +64,7 @@ DEVNET = ProtocolParameters(
     game_reward=ETHER // 20,
     max_games_per_response=8,
     bond_load=16,
-    arity=8,
+    arity=10,
 )
 
 #: Ethereum: a day to challenge, hours per move, two weeks to leave; amounts at 20 gwei per gas (docs/economics.md).
@@ -91,7 +91,7 @@ L1 = ProtocolParameters(
     game_reward=ETHER // 50,
     max_games_per_response=4,
     bond_load=16,
-    arity=8,
+    arity=10,
 )
 
 #: A rollup: every window is longer than forced inclusion; amounts at 0.1 gwei per gas, data included.
@@ -118,7 +118,7 @@ L2 = ProtocolParameters(
     game_reward=ETHER // 10000,
     max_games_per_response=4,
     bond_load=16,
-    arity=8,
+    arity=10,
 )
 
 #: The presets by the names that settings and commands use.

@@ -28,6 +28,12 @@ import {VerifierCall} from "./libraries/VerifierCall.sol";
 
 /// @title The dispute game; documented on `IDisputeGame`, state table in contracts/README.md
 contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
+    /// @dev What the ledger says of a response that a game does not keep.
+    struct Begun {
+        bytes32 modelId;
+        bytes32 leaf;
+    }
+
     bytes32 private constant SAMPLING_GREEDY = keccak256("greedy");
 
     /// @inheritdoc IDisputeGame
@@ -73,13 +79,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     ) external payable nonReentrant returns (uint256 gameId) {
         gameId = ++gameCount;
         Game storage g = _games[gameId];
-        bytes32 leaf = _begin(g, batchId, index, fields, path, secret);
+        Begun memory begun = _begin(g, batchId, index, fields, path, secret);
         uint256 bond = g.bond;
         require(msg.value >= bond, WrongBond(msg.value, bond));
-        emit GameOpened(gameId, batchId, index, msg.sender, g.provider, g.modelId, leaf, fields);
+        emit GameOpened(gameId, batchId, index, msg.sender, g.provider, begun.modelId, begun.leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
-        (uint256 stepCount,, uint256 maxPositions) = registry.sizes(g.modelId);
+        (uint256 stepCount,, uint256 maxPositions) = registry.sizes(begun.modelId);
         if (_isMalformed(maxPositions, fields)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
@@ -112,7 +118,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         uint256[][] calldata sums
     ) external nonReentrant {
         Game storage g = _turn(gameId, Phase.AwaitWindows);
-        (uint256 streams, uint256 access) = registry.stepAccess(g.modelId, kind);
+        (uint256 streams, uint256 access) = registry.stepAccess(_modelOf(g), kind);
         if (g.target == Target.Step) {
             g.kind = uint8(kind);
             Statements.checkRevealed(g, streams, access, rootsBefore, rootsAfter, sums);
@@ -128,7 +134,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveStep(uint256 gameId, StepProof calldata stepProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Step);
-        StepRules memory rules = registry.stepRules(g.modelId, g.kind);
+        StepRules memory rules = registry.stepRules(_modelOf(g), g.kind);
         uint256[] memory inputs = Statements.step(g, rules, stepProof);
         _settleByProof(gameId, g, rules.verifier, stepProof.key, inputs, stepProof.proof);
     }
@@ -136,7 +142,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Embedding);
-        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.embeddingRules(g.modelId);
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.embeddingRules(_modelOf(g));
         uint256[] memory inputs = Statements.embedding(g, rowsRoot, vocabSize, embeddingProof);
         _settleByProof(gameId, g, verifier, "", inputs, embeddingProof.proof);
     }
@@ -144,7 +150,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveHead(uint256 gameId, HeadProof calldata headProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Head);
-        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.headRules(g.modelId);
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.headRules(_modelOf(g));
         uint256[] memory inputs = Statements.head(g, rowsRoot, vocabSize, headProof);
         _settleByProof(gameId, g, verifier, "", inputs, headProof.proof);
     }
@@ -189,6 +195,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes32[] calldata boundaries,
         uint256 position,
         uint256 rivalId,
+        bytes32 promptHash,
         bytes calldata outputIds
     ) external nonReentrant {
         Game storage g = _turnToChallenge(gameId, boundaries);
@@ -196,9 +203,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         uint256 first = uint256(g.promptLength) - 1;
         uint256 last = Boundary.positions(g.promptLength, g.outputLength) - 1;
         require(position >= first && position <= last, PositionOutOfRange(position, first, last));
-        Statements.checkOutput(g, outputIds);
+        Statements.checkOutput(g, promptHash, outputIds);
         uint256 chosenId = TokenIds.at(outputIds, position - first);
-        (, uint256 vocabSize,) = registry.sizes(g.modelId);
+        (, uint256 vocabSize,) = registry.sizes(_modelOf(g));
         require(rivalId < vocabSize && rivalId != chosenId, InvalidRival(rivalId, chosenId, vocabSize));
         g.target = Target.Head;
         g.position = uint16(position);
@@ -222,11 +229,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDisputeGame
-    function claimTruncated(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens)
-        external
-        nonReentrant
-    {
-        Game storage g = _claimAboutEnd(gameId, outputIds, endTokens);
+    function claimTruncated(
+        uint256 gameId,
+        bytes32 promptHash,
+        bytes calldata outputIds,
+        uint256[] calldata endTokens
+    ) external nonReentrant {
+        Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
         require(g.outputLength < g.maxTokens, NotTruncated());
         require(!_endsAt(outputIds, g.outputLength - 1, endTokens), NotTruncated());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Truncated);
@@ -235,11 +244,12 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function claimOverrun(
         uint256 gameId,
+        bytes32 promptHash,
         bytes calldata outputIds,
         uint256[] calldata endTokens,
         uint256 place
     ) external nonReentrant {
-        Game storage g = _claimAboutEnd(gameId, outputIds, endTokens);
+        Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
         require(place < g.outputLength - 1 && _endsAt(outputIds, place, endTokens), NotOverrun());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Overrun);
     }
@@ -290,21 +300,20 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         ResponseFields calldata fields,
         bytes32[] calldata path,
         bytes32 secret
-    ) private returns (bytes32 leaf) {
+    ) private returns (Begun memory begun) {
         uint256 bond;
-        (g.provider, g.modelId, leaf, bond) =
+        (g.provider, begun.modelId, begun.leaf, bond) =
             ledger.beginGame(batchId, index, fields, path, msg.sender, secret);
         g.bond = SafeCast.toUint88(bond);
         g.batchId = uint64(batchId);
         g.index = uint32(index);
         g.challenger = msg.sender;
-        g.promptHash = fields.promptHash;
-        g.outputHash = fields.outputHash;
+        g.idsHash = Statements.idsHash(fields.promptHash, fields.outputHash);
         g.promptLength = _saturate(fields.promptLength);
         g.outputLength = _saturate(fields.outputLength);
         g.maxTokens = _saturate(fields.maxTokens);
-        g.providerClock = uint56(_clock);
-        g.challengerClock = uint56(_clock);
+        g.providerClock = uint32(_clock);
+        g.challengerClock = uint32(_clock);
     }
 
     /// @dev A game that is not over, whatever happened to its response.
@@ -335,18 +344,19 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
 
     /// @dev A claim of the challenger's that is conclusive by itself: on its own turn in time, else at any time. The
     ///      ids are the response's, the end tokens the model's.
-    function _claimAboutEnd(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens)
-        private
-        view
-        returns (Game storage g)
-    {
+    function _claimAboutEnd(
+        uint256 gameId,
+        bytes32 promptHash,
+        bytes calldata outputIds,
+        uint256[] calldata endTokens
+    ) private view returns (Game storage g) {
         g = _running(gameId);
         require(msg.sender == g.challenger, NotPlayer(msg.sender));
         require(
             _isProvidersTurn(g.phase) || !ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline)
         );
-        Statements.checkOutput(g, outputIds);
-        require(keccak256(abi.encode(endTokens)) == registry.endTokensDigest(g.modelId), WrongEndTokens());
+        Statements.checkOutput(g, promptHash, outputIds);
+        require(keccak256(abi.encode(endTokens)) == registry.endTokensDigest(_modelOf(g)), WrongEndTokens());
     }
 
     /// @dev A challenge of what was posted, which comes back in calldata.
@@ -367,9 +377,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     function _nextTurn(uint256 gameId, Game storage g, Phase phase) private {
         uint64 timestamp = uint64(block.timestamp);
         if (_isProvidersTurn(g.phase)) {
-            g.providerClock = uint56(ChessClock.remaining(g.providerClock, g.turnStartedAt, timestamp));
+            g.providerClock = uint32(ChessClock.remaining(g.providerClock, g.turnStartedAt, timestamp));
         } else {
-            g.challengerClock = uint56(ChessClock.remaining(g.challengerClock, g.turnStartedAt, timestamp));
+            g.challengerClock = uint32(ChessClock.remaining(g.challengerClock, g.turnStartedAt, timestamp));
         }
         _startTurn(gameId, g, phase);
     }
@@ -377,8 +387,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     function _startTurn(uint256 gameId, Game storage g, Phase phase) private {
         uint64 budget = _isProvidersTurn(phase) ? g.providerClock : g.challengerClock;
         g.phase = phase;
-        g.turnStartedAt = uint48(block.timestamp);
-        g.deadline = ChessClock.deadline(g.turnStartedAt, budget, _extension(phase, g.round));
+        g.turnStartedAt = uint40(block.timestamp);
+        g.deadline = uint40(ChessClock.deadline(g.turnStartedAt, budget, _extension(phase, g.round)));
         emit TurnStarted(gameId, _mover(g), phase, g.deadline);
     }
 
@@ -394,6 +404,11 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
 
     function _isProvidersTurn(Phase phase) private pure returns (bool) {
         return phase != Phase.AwaitChallenge && phase != Phase.AwaitChoice;
+    }
+
+    /// @dev No slot of the game: a batch's model never changes, and few moves ask for it.
+    function _modelOf(Game storage g) private view returns (bytes32) {
+        return ledger.modelOf(g.batchId);
     }
 
     function _mover(Game storage g) private view returns (address) {

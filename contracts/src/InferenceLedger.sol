@@ -219,6 +219,11 @@ contract InferenceLedger is IInferenceLedger, Openings {
     }
 
     /// @inheritdoc IInferenceLedger
+    function modelOf(uint256 batchId) external view returns (bytes32) {
+        return _batches[batchId].modelId;
+    }
+
+    /// @inheritdoc IInferenceLedger
     function response(uint256 batchId, uint256 index) external view returns (ResponseState memory) {
         return _responses[batchId][index];
     }

@@ -83,7 +83,7 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         uint256 copy = openAs(copycat);
         // The copycat cannot move in the challenger's game, nor be paid from it.
-        postHashes(gameId, new bytes32[](9));
+        postHashes(gameId, new bytes32[](11));
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotMover.selector);
         game.challengePart(gameId, listOf[gameId], 0);
@@ -229,10 +229,10 @@ contract AttacksTest is Scenario {
         uint256 first = open();
         uint256 copy = openAs(copycat);
         vm.prank(copycat);
-        game.claimTruncated(copy, response.outputIds, endTokens());
+        game.claimTruncated(copy, response.fields.promptHash, response.outputIds, endTokens());
         vm.prank(challenger);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
-        game.claimTruncated(first, response.outputIds, endTokens());
+        game.claimTruncated(first, response.fields.promptHash, response.outputIds, endTokens());
         game.resolveVoid(first);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
         expectStatus(ResponseStatus.Void);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Bisection} from "../src/libraries/Bisection.sol";
+import {Parameters} from "../src/libraries/Parameters.sol";
 import {Test} from "./Vm.sol";
 
 contract BisectionTest is Test {
@@ -65,11 +66,17 @@ contract BisectionTest is Test {
         vm.assertLe(rounds, most);
     }
 
+    /// @dev The 91 steps of SmolLM2: no part of the first round is longer than the second can cut into single steps.
     function test_smollm2_takes_two_rounds() external pure {
-        uint256[] memory cuts = Bisection.cuts(0, 60, 8);
-        uint256[9] memory expected = [uint256(0), 7, 15, 22, 30, 37, 45, 52, 60];
-        for (uint256 i = 0; i < 9; ++i) {
+        uint256 arity = Parameters.l1().arity;
+        vm.assertEq(arity, Parameters.devnet().arity);
+        vm.assertEq(arity, Parameters.l2().arity);
+        uint256[] memory cuts = Bisection.cuts(0, 91, arity);
+        uint256[11] memory expected = [uint256(0), 9, 18, 27, 36, 45, 54, 63, 72, 81, 91];
+        vm.assertEq(cuts.length, expected.length);
+        for (uint256 i = 0; i < cuts.length; ++i) {
             vm.assertEq(cuts[i], expected[i]);
+            if (i != 0) vm.assertLe(cuts[i] - cuts[i - 1], arity);
         }
     }
 

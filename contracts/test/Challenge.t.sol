@@ -34,8 +34,8 @@ contract ChallengeTest is Scenario {
 
     function test_a_part_beyond_the_last_is_refused() external {
         vm.startPrank(challenger);
-        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 8, 8));
-        game.challengePart(gameId, listOf[gameId], 8);
+        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 10, 10));
+        game.challengePart(gameId, listOf[gameId], 10);
         vm.expectPartialRevert(Bisection.PartOutOfRange.selector);
         game.challengePart(gameId, listOf[gameId], type(uint256).max);
         vm.stopPrank();
@@ -75,7 +75,7 @@ contract ChallengeTest is Scenario {
         vm.expectRevert(wrong);
         game.challengePart(gameId, list, 0);
         vm.expectRevert(wrong);
-        game.challengeHead(gameId, list, 40, 0, response.outputIds);
+        game.challengeHead(gameId, list, 40, 0, response.fields.promptHash, response.outputIds);
         vm.stopPrank();
     }
 
@@ -149,7 +149,7 @@ contract ChallengeTest is Scenario {
         vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
         game.challengeInput(gameId, listOf[gameId]);
         vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
-        game.challengeHead(gameId, listOf[gameId], 39, 1, response.outputIds);
+        game.challengeHead(gameId, listOf[gameId], 39, 1, response.fields.promptHash, response.outputIds);
         vm.stopPrank();
     }
 
@@ -171,9 +171,9 @@ contract ChallengeTest is Scenario {
     function test_attack_head_positions_of_the_prompt_or_beyond_the_output() external {
         vm.startPrank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.PositionOutOfRange.selector, 38, 39, 68));
-        game.challengeHead(gameId, listOf[gameId], 38, 1, response.outputIds);
+        game.challengeHead(gameId, listOf[gameId], 38, 1, response.fields.promptHash, response.outputIds);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.PositionOutOfRange.selector, 69, 39, 68));
-        game.challengeHead(gameId, listOf[gameId], 69, 1, response.outputIds);
+        game.challengeHead(gameId, listOf[gameId], 69, 1, response.fields.promptHash, response.outputIds);
         vm.stopPrank();
     }
 
@@ -183,11 +183,13 @@ contract ChallengeTest is Scenario {
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.InvalidRival.selector, chosen, chosen, VOCABULARY)
         );
-        game.challengeHead(gameId, listOf[gameId], 40, chosen, response.outputIds);
+        game.challengeHead(gameId, listOf[gameId], 40, chosen, response.fields.promptHash, response.outputIds);
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.InvalidRival.selector, VOCABULARY, chosen, VOCABULARY)
         );
-        game.challengeHead(gameId, listOf[gameId], 40, VOCABULARY, response.outputIds);
+        game.challengeHead(
+            gameId, listOf[gameId], 40, VOCABULARY, response.fields.promptHash, response.outputIds
+        );
         vm.stopPrank();
     }
 
@@ -196,9 +198,17 @@ contract ChallengeTest is Scenario {
         wrong[7] ^= 0x01;
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.challengeHead(gameId, listOf[gameId], 40, 1, wrong);
+        game.challengeHead(gameId, listOf[gameId], 40, 1, response.fields.promptHash, wrong);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.challengeHead(gameId, listOf[gameId], 40, 1, response.promptIds);
+        game.challengeHead(gameId, listOf[gameId], 40, 1, response.fields.promptHash, response.promptIds);
+        bytes32 outputHash = response.fields.outputHash;
+        bytes32[3] memory others = [bytes32(0), outputHash, response.fields.promptHash ^ bytes32(uint256(1))];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+            game.challengeHead(gameId, listOf[gameId], 40, 1, others[i], response.outputIds);
+        }
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.challengeHead(gameId, listOf[gameId], 40, 1, outputHash, response.promptIds);
         vm.stopPrank();
     }
 }

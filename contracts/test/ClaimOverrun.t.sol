@@ -22,7 +22,7 @@ contract ClaimOverrunTest is Scenario {
 
     function claim(uint256 gameId, uint256 place) private {
         vm.prank(challenger);
-        game.claimOverrun(gameId, response.outputIds, endTokens(), place);
+        game.claimOverrun(gameId, response.fields.promptHash, response.outputIds, endTokens(), place);
     }
 
     function test_attack_answer_that_runs_on_behind_an_end_token() external {
@@ -60,9 +60,13 @@ contract ClaimOverrunTest is Scenario {
         wrong[119] ^= 0x01;
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.claimOverrun(gameId, wrong, endTokens(), 3);
+        game.claimOverrun(gameId, response.fields.promptHash, wrong, endTokens(), 3);
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.claimOverrun(gameId, response.fields.outputHash, response.outputIds, endTokens(), 3);
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.claimOverrun(gameId, response.fields.outputHash, response.promptIds, endTokens(), 3);
         vm.expectRevert(IDisputeGame.WrongEndTokens.selector);
-        game.claimOverrun(gameId, response.outputIds, wider, 3);
+        game.claimOverrun(gameId, response.fields.promptHash, response.outputIds, wider, 3);
         vm.stopPrank();
     }
 
@@ -70,6 +74,6 @@ contract ClaimOverrunTest is Scenario {
         uint256 gameId = ending(7, "runs on");
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, copycat));
-        game.claimOverrun(gameId, response.outputIds, endTokens(), 7);
+        game.claimOverrun(gameId, response.fields.promptHash, response.outputIds, endTokens(), 7);
     }
 }

@@ -19,7 +19,7 @@ contract ClaimTruncatedTest is Scenario {
 
     function claim(uint256 gameId) private {
         vm.prank(challenger);
-        game.claimTruncated(gameId, response.outputIds, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, endTokens());
     }
 
     function test_attack_answer_cut_short() external {
@@ -37,14 +37,14 @@ contract ClaimTruncatedTest is Scenario {
         uint256 gameId = open();
         vm.prank(challenger);
         vm.expectRevert(IDisputeGame.NotTruncated.selector);
-        game.claimTruncated(gameId, response.outputIds, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, endTokens());
     }
 
     function test_a_full_answer_may_end_with_anything() external {
         uint256 gameId = open();
         vm.prank(challenger);
         vm.expectRevert(IDisputeGame.NotTruncated.selector);
-        game.claimTruncated(gameId, response.outputIds, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, endTokens());
     }
 
     function test_attack_claim_with_other_ids_or_other_end_tokens() external {
@@ -54,9 +54,13 @@ contract ClaimTruncatedTest is Scenario {
         wrong[119] ^= 0x01;
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.claimTruncated(gameId, wrong, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, wrong, endTokens());
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.claimTruncated(gameId, response.fields.outputHash, response.outputIds, endTokens());
+        vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+        game.claimTruncated(gameId, response.fields.outputHash, response.promptIds, endTokens());
         vm.expectRevert(IDisputeGame.WrongEndTokens.selector);
-        game.claimTruncated(gameId, response.outputIds, new uint256[](0));
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, new uint256[](0));
         vm.stopPrank();
     }
 
@@ -65,7 +69,7 @@ contract ClaimTruncatedTest is Scenario {
         uint256 gameId = open();
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, copycat));
-        game.claimTruncated(gameId, response.outputIds, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, endTokens());
     }
 
     function test_it_works_in_any_phase_until_the_challengers_own_time_is_over() external {
@@ -81,7 +85,7 @@ contract ClaimTruncatedTest is Scenario {
         vm.warp(deadline + 1); // the challenger's time
         vm.prank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
-        game.claimTruncated(gameId, response.outputIds, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, endTokens());
         vm.warp(deadline);
         claim(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.Truncated);
@@ -93,6 +97,6 @@ contract ClaimTruncatedTest is Scenario {
         claim(gameId);
         vm.prank(challenger);
         vm.expectPartialRevert(IDisputeGame.WrongPhase.selector);
-        game.claimTruncated(gameId, response.outputIds, endTokens());
+        game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, endTokens());
     }
 }

@@ -90,6 +90,7 @@ contract DeadlinesTest is Scenario {
                     listOf[gameId],
                     response.fields.promptLength - 1,
                     outputToken(0) + 1,
+                    response.fields.promptHash,
                     response.outputIds
                 )
             )
@@ -142,8 +143,9 @@ contract DeadlinesTest is Scenario {
         response = makeResponse(40, 20, 30);
         batchId = post(response, "cut short");
         uint256 gameId = open();
-        bytes memory claim =
-            abi.encodeCall(IDisputeGame.claimTruncated, (gameId, response.outputIds, endTokens()));
+        bytes memory claim = abi.encodeCall(
+            IDisputeGame.claimTruncated, (gameId, response.fields.promptHash, response.outputIds, endTokens())
+        );
         uint256 time = game.game(gameId).deadline;
         check(challenger, address(game), 0, claim, time, _always(), ""); // the provider's turn
         postBoundaries(gameId, NEVER, 0);
@@ -158,8 +160,10 @@ contract DeadlinesTest is Scenario {
         response.fields.outputHash = keccak256(response.outputIds);
         batchId = post(response, "runs on");
         uint256 gameId = open();
-        bytes memory claim =
-            abi.encodeCall(IDisputeGame.claimOverrun, (gameId, response.outputIds, endTokens(), 0));
+        bytes memory claim = abi.encodeCall(
+            IDisputeGame.claimOverrun,
+            (gameId, response.fields.promptHash, response.outputIds, endTokens(), 0)
+        );
         uint256 time = game.game(gameId).deadline;
         check(challenger, address(game), 0, claim, time, _always(), ""); // the provider's turn
         postBoundaries(gameId, NEVER, 0);

@@ -10,7 +10,7 @@ import {Scenario} from "./Scenario.sol";
 ///         every call is a transaction of its own and must cost what `snapshots/GasPerMove.json` says. The verifier
 ///         is the preset one, so proofs stand without their verification.
 contract GasPerMoveTest is Scenario {
-    // An MLP step and a tile in parts of two, so that there is a second round.
+    // An MLP step in a part of two, so that there is a second round, and a tile in a part of one.
     uint256 private constant STEP = 5;
     uint256 private constant TILE_STEP = 8;
 

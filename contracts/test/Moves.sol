@@ -78,7 +78,9 @@ abstract contract Moves is Traces {
 
     function challengeHead(uint256 gameId, uint256 position, uint256 rivalId) internal {
         vm.prank(challenger);
-        game.challengeHead(gameId, listOf[gameId], position, rivalId, response.outputIds);
+        game.challengeHead(
+            gameId, listOf[gameId], position, rivalId, response.fields.promptHash, response.outputIds
+        );
     }
 
     /// @dev Bisects down to one step: everything after `step` is wrong in `wrongWindow`.

@@ -19,16 +19,16 @@ contract PostBoundariesTest is Scenario {
     }
 
     function test_round_one_takes_all_cuts() external {
-        refuse(8, 9);
-        refuse(10, 9);
-        refuse(0, 9);
+        refuse(10, 11);
+        refuse(12, 11);
+        refuse(0, 11);
         bytes32[] memory hashes = dueHashes(gameId, 5, 0);
         vm.expectEmit(true, true, true, true, address(game));
         emit IDisputeGame.BoundariesPosted(gameId, 1, 0, uint32(STEPS), hashes);
         postBoundaries(gameId, 5, 0);
         Game memory g = game.game(gameId);
-        vm.assertEq(hashes.length, 9);
-        vm.assertEq(hashes[8], boundaryHash(STEPS, 5, 0));
+        vm.assertEq(hashes.length, 11);
+        vm.assertEq(hashes[10], boundaryHash(STEPS, 5, 0));
         vm.assertEq(g.boundariesHash, listHash(hashes));
         expectPhase(gameId, Phase.AwaitChallenge);
         vm.assertEq(moverOf(gameId), challenger);
@@ -36,7 +36,7 @@ contract PostBoundariesTest is Scenario {
 
     function test_round_two_takes_the_inner_cuts_and_keeps_both_ends() external {
         postBoundaries(gameId, 5, 0);
-        challengeStep(gameId, 5); // 12 steps in 8 parts: step 5 shares a part with step 4
+        challengeStep(gameId, 5); // 12 steps in 10 parts: step 5 shares a part with step 4
         Game memory g = game.game(gameId);
         vm.assertEq(g.rangeStart, 4);
         vm.assertEq(g.rangeEnd, 6);

@@ -74,8 +74,8 @@ class FalseChallenger:
             return moves.challenge_input(self.game_id, boundaries)
         if aim.target is Target.HEAD:
             assert self._response.ids is not None
-            ids = self._response.ids[1]
-            return moves.challenge_head(self.game_id, boundaries, aim.position, aim.rival, ids)
+            ids = self._response.ids
+            return moves.challenge_head(self.game_id, boundaries, aim.position, aim.rival, *ids)
         ends = cuts(game.range_start, game.range_end, self._stage.contracts.stake.parameters().arity)
         part = next(number for number, end in enumerate(ends[1:]) if aim.step < end)
         return moves.challenge_part(self.game_id, boundaries, part)

@@ -115,6 +115,7 @@ def test_gas_for_finishing_what_is_open_is_kept_back(make_scene, arena: Arena) -
     scene.post(wrong(arena, 0))
     scene.run()
     scene.post(wrong(arena, 1))
+    set_gas_price(arena, 50)
     scene.run()
     assert games(scene) == 1
     scene.defend(scene.store.games()[0].game_id, None)  # what runs is played to its end

@@ -21,10 +21,12 @@ from contracts.bindings.deployment import ProtocolContracts, deploy_protocol
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.moves import call_of, move_key, read_game_state
 from contracts.bindings.sender import sender_on_engine
+from contracts.protocol.bisection import boundaries_hash
 from contracts.protocol.game import Phase, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
+from contracts.protocol.token_ids import token_ids_hash
 from devnet.anvil import free_port, start_anvil, stop_process
 from tests.challenger.listing_server import ListingServer
 from tests.challenger.started import await_true
@@ -81,7 +83,7 @@ def test_moves_per_hour(arena: Arena, tmp_path: Path, capsys: pytest.CaptureFixt
         await_true(lambda: games.game_count() == _GAMES, 300, "all games are opened")
         opened_s = time.monotonic() - started
         defend(
-            arena, {prompt_ids_hash(prompt): SyntheticTrace(model, prompt, output) for prompt, output in ids}
+            arena, {ids_hash(prompt, output): SyntheticTrace(model, prompt, output) for prompt, output in ids}
         )
         moving = time.monotonic()
         await_true(lambda: in_phase(Phase.AWAIT_PROOF) == _GAMES, 600, "every game is moved in")
@@ -97,8 +99,8 @@ def test_moves_per_hour(arena: Arena, tmp_path: Path, capsys: pytest.CaptureFixt
         )
 
 
-def prompt_ids_hash(prompt: list[int]) -> bytes:
-    return ResponseFields.of(prompt, [0], 1, 0).prompt_hash
+def ids_hash(prompt: list[int], output: list[int]) -> bytes:
+    return boundaries_hash([token_ids_hash(prompt), token_ids_hash(output)])
 
 
 def defend(arena: Arena, traces: dict[bytes, SyntheticTrace]) -> None:
@@ -106,7 +108,7 @@ def defend(arena: Arena, traces: dict[bytes, SyntheticTrace]) -> None:
     intents = []
     for number in range(1, arena.contracts.game.game_count() + 1):
         state = read_game_state(arena.contracts, number, arena.rules)
-        trace = traces[state.game.prompt_hash]
+        trace = traces[state.game.ids_hash]
         action = next_action(state, Side.PROVIDER, trace, arena.contracts.chain.head().timestamp)
         assert action is not None
         call = call_of(action, state, arena.contracts, trace, arena.model)

@@ -131,7 +131,7 @@ def test_a_false_proof_and_a_foreign_move_are_refused(arena: Arena) -> None:
     contracts = arena.contracts
     game_id = arena.open(arena.post([fields()]), 0)
     with pytest.raises(ContractError) as foreign:
-        arena.challenger.send(contracts.game.post_boundaries(game_id, [b"\0" * 32] * 9), key="foreign")
+        arena.challenger.send(contracts.game.post_boundaries(game_id, [b"\0" * 32] * 11), key="foreign")
     assert foreign.value.name == "NotMover"
     with pytest.raises(ContractError, match="Post exactly this many hashes"):
         arena.provider.send(contracts.game.post_boundaries(game_id, []), key="too few")

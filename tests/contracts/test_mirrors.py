@@ -148,7 +148,9 @@ def test_parameters_are_the_presets_in_solidity(libraries: Libraries) -> None:
         assert libraries.ask(name, record=ProtocolParameters) == parameters
 
 
-@pytest.mark.parametrize(("start", "end", "arity"), [(0, 60, 8), (7, 15, 8), (0, 4, 8), (3, 4, 2), (0, 7, 3)])
+@pytest.mark.parametrize(
+    ("start", "end", "arity"), [(0, 91, 10), (0, 60, 8), (7, 15, 8), (0, 4, 8), (3, 4, 2), (0, 7, 3)]
+)
 def test_cuts(libraries: Libraries, start: int, end: int, arity: int) -> None:
     assert list(libraries.ask("cuts", start, end, arity)) == cuts(start, end, arity)  # type: ignore[call-overload]
 

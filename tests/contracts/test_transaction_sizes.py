@@ -99,7 +99,7 @@ def test_a_model_whose_proofs_are_too_long_is_not_committed(srs: SRS) -> None:
 
 def test_a_model_with_very_many_end_tokens_is_not_committed(srs: SRS, encode: Callable[..., bytes]) -> None:
     model = with_end_tokens(load_model("tiny"), 5_000)
-    claim = encode("claimTruncated", 1, pack_token_ids([1]), model.end_tokens)
+    claim = encode("claimTruncated", 1, bytes(32), pack_token_ids([1]), model.end_tokens)
     assert len(claim) > NODES_TAKE
     with pytest.raises(TransactionSizeError, match="5002 end tokens"):
         commit_model(model, srs, cache_dir=None)
@@ -137,6 +137,6 @@ def test_sizes_are_those_of_the_moves(srs: SRS, encode: Callable[..., bytes]) ->
         revealed = encode("revealWindows", 1, 0, *roots, [flat_points(points) for points in written])
         assert len(revealed) == reveal_windows_bytes(system, kind, 70)
     for output, ends in ((70, 2), (1, 0), (17, 40)):
-        claim = encode("claimOverrun", 1, pack_token_ids([9] * output), list(range(ends)), 0)
+        claim = encode("claimOverrun", 1, bytes(32), pack_token_ids([9] * output), list(range(ends)), 0)
         assert len(claim) == claim_overrun_bytes(output, ends)
     assert MOST_BYTES < NODES_TAKE

@@ -13,6 +13,7 @@ from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
 from contracts.protocol.game import Game, Outcome, Phase, Reason
 from contracts.protocol.parameters import DEVNET
+from contracts.protocol.token_ids import unpack_token_ids
 from node.provider import Provider
 from node.receipts import fields_of
 from node.records import batch_tree
@@ -122,10 +123,12 @@ def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: s
         dispute.defend()
         dispute.move(dispute.games.choose_window(dispute.game_id, 0))
     else:
-        output = [int.from_bytes(dispute.row.output_ids[i : i + 4]) for i in (0, 4, 8)]
+        prompt, output = map(unpack_token_ids, (dispute.row.prompt_ids, dispute.row.output_ids))
         rival = next(token for token in range(10) if token != output[1])
         position = dispute.row.prompt_length
-        dispute.move(dispute.games.challenge_head(dispute.game_id, dispute.posted, position, rival, output))
+        dispute.move(
+            dispute.games.challenge_head(dispute.game_id, dispute.posted, position, rival, prompt, output)
+        )
     dispute.defend()
     assert dispute.game.outcome is Outcome.PROVIDER_WON
 
@@ -145,9 +148,11 @@ def test_a_wrong_answer_is_given_up(house: ProviderHouse) -> None:
     assert right.ids[0] != 1
     dispute.open()
     dispute.defend()
-    position = dispute.row.prompt_length - 1
+    position, prompt = dispute.row.prompt_length - 1, unpack_token_ids(dispute.row.prompt_ids)
     dispute.move(
-        dispute.games.challenge_head(dispute.game_id, dispute.posted, position, right.ids[0], [1, 2, 3])
+        dispute.games.challenge_head(
+            dispute.game_id, dispute.posted, position, right.ids[0], prompt, [1, 2, 3]
+        )
     )
     dispute.defend()
     assert (dispute.game.outcome, dispute.game.reason) == (Outcome.CHALLENGER_WON, Reason.CONCEDED)

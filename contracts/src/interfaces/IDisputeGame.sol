@@ -42,10 +42,12 @@ enum Reason {
     Overrun
 }
 
-/// @notice The whole state of a game, in the order in which it fills storage slots (`// ---`); most turns change one.
+/// @notice The whole state of a game, in the order in which it fills storage slots (`// ---`); most turns change two, the one of phase, clocks and range and
+///         the boundaries' hash.
 ///         What bounds the small fields: an index is below its batch's `uint32` count, steps are at most 2^20 and positions 2^14
 ///         (`ModelRegistry`), which has 32 kinds at most, a round has at least half the steps of the one before, 2^88 wei are more than all
-///         ether there is, and `Parameters.validate` bounds the clock.
+///         ether there is, and `Parameters.validate` bounds the clock and every extension by ten years; 2^40 seconds are over in the year 36812.
+/// @param idsHash keccak256 of the response's promptHash and outputHash; the model is the batch's (`IInferenceLedger.modelOf`)
 /// @param deadline last second of the mover's turn
 /// @param turnStartedAt when the turn began
 /// @param providerClock seconds the provider has left on its chess clock (not counting this turn)
@@ -69,24 +71,22 @@ struct Game {
     uint32 outputLength;
     uint32 maxTokens;
     // ---
-    bytes32 modelId;
-    bytes32 promptHash;
-    bytes32 outputHash;
+    bytes32 idsHash;
     // ---
     Phase phase;
     Target target;
     Outcome outcome;
     Reason reason;
-    uint64 deadline;
-    uint48 turnStartedAt;
-    uint56 providerClock;
-    uint56 challengerClock;
-    // ---
+    uint40 deadline;
+    uint40 turnStartedAt;
+    uint32 providerClock;
+    uint32 challengerClock;
     uint24 rangeStart;
     uint24 rangeEnd;
     uint8 round;
     uint8 kind;
     uint16 window;
+    // ---
     uint16 position;
     uint32 chosenId;
     uint32 rivalId;
@@ -215,7 +215,7 @@ interface IDisputeGame {
     error ResponseAlreadyVoid(uint256 batchId, uint256 index);
     /// The response is not void; this game must be played out.
     error ResponseNotVoid(uint256 batchId, uint256 index);
-    /// The ids do not hash to what the response says, or are not that many.
+    /// The ids, or the prompt's hash beside them, are not those of the response, or the ids are not that many.
     error WrongTokenIds();
     /// Post exactly this many hashes.
     error WrongHashCount(uint256 sent, uint256 expected);
@@ -318,6 +318,7 @@ interface IDisputeGame {
         bytes32[] calldata boundaries,
         uint256 position,
         uint256 rivalId,
+        bytes32 promptHash,
         bytes calldata outputIds
     ) external;
 
@@ -326,12 +327,18 @@ interface IDisputeGame {
 
     /// @notice Shows that the output is shorter than `maxTokens` and does not end with an end token: the
     ///         challenger wins at once. In any phase; when it is the challenger's turn, in time.
-    function claimTruncated(uint256 gameId, bytes calldata outputIds, uint256[] calldata endTokens) external;
+    function claimTruncated(
+        uint256 gameId,
+        bytes32 promptHash,
+        bytes calldata outputIds,
+        uint256[] calldata endTokens
+    ) external;
 
     /// @notice Shows that the output runs on behind an end token, the id at `place` (0 for the first): the challenger
     ///         wins at once. When, as for `claimTruncated`.
     function claimOverrun(
         uint256 gameId,
+        bytes32 promptHash,
         bytes calldata outputIds,
         uint256[] calldata endTokens,
         uint256 place

@@ -213,6 +213,9 @@ interface IInferenceLedger is IOpenings {
     function batchCount() external view returns (uint256);
     function batch(uint256 batchId) external view returns (Batch memory);
 
+    /// @notice A batch's model, or 0. It never changes.
+    function modelOf(uint256 batchId) external view returns (bytes32);
+
     /// @notice The batch in which `provider` used `salt`, or 0.
     function batchOf(address provider, bytes32 salt) external view returns (uint256 batchId);
     function response(uint256 batchId, uint256 index) external view returns (ResponseState memory);

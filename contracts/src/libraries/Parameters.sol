@@ -83,7 +83,7 @@ library Parameters {
             gameReward: 0.05 ether,
             maxGamesPerResponse: 8,
             bondLoad: 16,
-            arity: 8
+            arity: 10
         });
     }
 
@@ -113,7 +113,7 @@ library Parameters {
             gameReward: 0.02 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
-            arity: 8
+            arity: 10
         });
     }
 
@@ -144,7 +144,7 @@ library Parameters {
             gameReward: 0.0001 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
-            arity: 8
+            arity: 10
         });
     }
 

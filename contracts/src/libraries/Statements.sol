@@ -243,13 +243,22 @@ library Statements {
         internal
         view
     {
-        require(TokenIds.matches(promptIds, game.promptLength, game.promptHash), IDisputeGame.WrongTokenIds());
-        checkOutput(game, outputIds);
+        require(promptIds.length == 4 * uint256(game.promptLength), IDisputeGame.WrongTokenIds());
+        checkOutput(game, keccak256(promptIds), outputIds);
     }
 
-    /// @notice The ids are the output of the response.
-    function checkOutput(Game storage game, bytes calldata outputIds) internal view {
-        require(TokenIds.matches(outputIds, game.outputLength, game.outputHash), IDisputeGame.WrongTokenIds());
+    /// @notice The ids are the output of the response, whose prompt has this hash.
+    function checkOutput(Game storage game, bytes32 promptHash, bytes calldata outputIds) internal view {
+        require(
+            outputIds.length == 4 * uint256(game.outputLength)
+                && idsHash(promptHash, keccak256(outputIds)) == game.idsHash,
+            IDisputeGame.WrongTokenIds()
+        );
+    }
+
+    /// @notice What a game keeps of the ids of its response.
+    function idsHash(bytes32 promptHash, bytes32 outputHash) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(promptHash, outputHash));
     }
 
     /// @notice The commitments are the model's for this token.

@@ -244,15 +244,22 @@ abstract contract Moves is Arena {
             }
         }
         (, uint256 position, uint256 rival) = firstWrongToken(a.promptIds, a.outputIds);
-        return abi.encodeCall(IDisputeGame.challengeHead, (gameId, boundaries, position, rival, a.outputIds));
+        return abi.encodeCall(
+            IDisputeGame.challengeHead,
+            (gameId, boundaries, position, rival, keccak256(a.promptIds), a.outputIds)
+        );
     }
 
     /// @dev What is conclusive at once about an output that does not end where it should.
     function claimAboutEnd(uint256 gameId, Answer storage a) internal view returns (bytes memory) {
         if (a.runsOn) {
-            return abi.encodeCall(IDisputeGame.claimOverrun, (gameId, a.outputIds, endTokens(), 0));
+            return abi.encodeCall(
+                IDisputeGame.claimOverrun, (gameId, keccak256(a.promptIds), a.outputIds, endTokens(), 0)
+            );
         }
-        return abi.encodeCall(IDisputeGame.claimTruncated, (gameId, a.outputIds, endTokens()));
+        return abi.encodeCall(
+            IDisputeGame.claimTruncated, (gameId, keccak256(a.promptIds), a.outputIds, endTokens())
+        );
     }
 
     function _firstWrongWindow(uint256 gameId, Game memory g, uint256[][] memory truth)
@@ -288,7 +295,8 @@ abstract contract Moves is Arena {
             uint256 rival =
                 (chosen + 1 + (seed >> 16) % (SyntheticModel.VOCABULARY - 1)) % SyntheticModel.VOCABULARY;
             return abi.encodeCall(
-                IDisputeGame.challengeHead, (gameId, boundaries, g.promptLength - 1 + j, rival, a.outputIds)
+                IDisputeGame.challengeHead,
+                (gameId, boundaries, g.promptLength - 1 + j, rival, keccak256(a.promptIds), a.outputIds)
             );
         }
         return abi.encodeCall(
