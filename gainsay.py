@@ -30,7 +30,7 @@ from prover.errors import EnvironmentMissingError, GainsayError
 class Entry:
     """Where a sub-command lives: `module:attribute` names a Typer app, or a function that becomes a command.
 
-    `more` names apps of packages further up whose commands appear beside those of `target`.
+    `more` names apps of other modules (or packages further up) whose commands appear beside those of `target`.
     """
 
     target: str
@@ -50,7 +50,12 @@ COMMANDS: dict[str, Entry] = {
     "model": Entry(
         "prover.model.cli:app", "From a GGUF file to a registered model.", more=("devnet.model_cli:app",)
     ),
-    "provider": Entry("node.cli:app", "Serve a model: HTTP API, committer and defender."),
+    "provider": Entry(
+        "node.cli:app",
+        "Serve a model: HTTP API, committer and defender.",
+        more=("node.payments.provider_cli:app",),
+    ),
+    "pay": Entry("node.payments.pay_cli:app", "Pay providers: deposits, vouchers, refunds."),
     "receipt": Entry("node.receipt_cli:app", "Check the receipts that providers sign."),
     "challenger": Entry("challenger.cli:app", "Re-run responses and dispute the wrong ones."),
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),

@@ -352,9 +352,9 @@ class DisputeTable:
             "reason": game.reason.name.lower(),
             "response": self.status(game.batch_id, game.index),
         }
-        if game.phase is Phase.AWAIT_CHALLENGE:
-            hashes = ["0x" + boundary.hex() for boundary in game.boundaries]
-            facts["boundaries"] = dict(zip(map(str, self._contracts.game.cuts(game_id)), hashes, strict=True))
+        if game.phase is Phase.AWAIT_CHALLENGE and (state := self.state(game_id)).boundaries is not None:
+            posted = ["0x" + boundary.hex() for boundary in state.boundaries]
+            facts["boundaries"] = dict(zip(map(str, state.cuts), posted, strict=True))
         return facts
 
     def _contested(self, game: Game) -> dict[str, Any] | None:

@@ -141,7 +141,7 @@ def _place(result: ScenarioResult) -> str:
         return ""
     if place["step"] == "head":
         return f"head, position {place['position']}"
-    return f"{place['step']}, window {place['window']}"
+    return f"{place.get('name', place['step'])}, window {place['window']}"
 
 
 def _proof(result: ScenarioResult) -> str:

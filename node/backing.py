@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from .errors import NotReadyError
+from .errors import AnswerGivenUpError, NotReadyError
 from .store import Journal
 
 # A caller that takes longer to read a generated answer loses its place: its stake backs somebody else's.
@@ -57,10 +57,10 @@ class Reservation:
                 self._book.held.discard(self)
 
     def begin_placing(self) -> None:
-        """Raises NotReadyError when the reservation was given up before."""
+        """Raises AnswerGivenUpError when the reservation was given up before."""
         with self._book.lock:
             if self._phase is not _Phase.HELD:
-                raise NotReadyError("this answer was given up because its caller left or read too slowly")
+                raise AnswerGivenUpError()
             self._phase = _Phase.PLACING
 
     def end_placing(self) -> None:

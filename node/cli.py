@@ -70,6 +70,15 @@ def run(
     fee_wei: Annotated[
         int | None, typer.Option(parser=_wei, metavar="AMOUNT", help="Fee of each answer: 7, or '25 gwei'.")
     ] = None,
+    fee_token: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="ERC-20 in which the fee counts (default: ether).")
+    ] = None,
+    require_payment: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-payment", help="Answer only requests with a voucher over the fee (else 402)."
+        ),
+    ] = None,
     deposit_ether: Annotated[
         int | None,
         typer.Option(
@@ -102,7 +111,8 @@ def run(
     """Serve a model over an OpenAI-compatible API, post batches and defend them."""
     settings = settings_of(
         devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
-        database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, provider=provider,
+        database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, fee_token=fee_token, require_payment=require_payment,
+        provider=provider,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
     )  # fmt: skip
     _require_free_port(settings.host, settings.port)
@@ -211,8 +221,8 @@ def deposit(
     as_json: Json = False,
 ) -> None:
     """Add ether to the stake that backs answers."""
-    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    _by_hand(outbox, access.contracts.stake.deposit(ether), f"deposit {ether}")
+    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    by_hand(outbox, access.contracts.stake.deposit(ether), f"deposit {ether}")
     _print_account(access, outbox.address, as_json)
 
 
@@ -231,10 +241,10 @@ def request_exit(
     as_json: Json = False,
 ) -> None:
     """Ask stake back; after the exit delay, `--complete` turns it into credits to withdraw."""
-    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
     stake = access.contracts.stake
     if complete:
-        _by_hand(outbox, stake.complete_exit(), "complete exit")
+        by_hand(outbox, stake.complete_exit(), "complete exit")
     else:
         unpromised = _unpromised_wei(
             access, outbox.address, settings_of(devnet, rpc, deployment, keystore, account)
@@ -242,7 +252,7 @@ def request_exit(
         amount = unpromised if ether is None else ether
         _require_unpromised(amount, unpromised)
         name = "request exit of all" if ether is None else f"request exit of {amount}"
-        _by_hand(outbox, stake.request_exit(amount), name)
+        by_hand(outbox, stake.request_exit(amount), name)
     _print_account(access, outbox.address, as_json)
 
 
@@ -280,8 +290,8 @@ def set_operator(
     from .keys import NOBODY, checksum
 
     operator = NOBODY if address == "none" else checksum(address)
-    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    _by_hand(outbox, access.contracts.stake.set_operator(operator), f"operator {operator}")
+    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    by_hand(outbox, access.contracts.stake.set_operator(operator), f"operator {operator}")
     _print_account(access, outbox.address, as_json)
 
 
@@ -307,10 +317,8 @@ def add_signer(
     from .keys import checksum
 
     signer = checksum(address)
-    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    _by_hand(
-        outbox, access.contracts.stake.register_signer(signer, allowance), f"signer {signer} {allowance}"
-    )
+    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    by_hand(outbox, access.contracts.stake.register_signer(signer, allowance), f"signer {signer} {allowance}")
     _print_account(access, outbox.address, as_json)
 
 
@@ -328,8 +336,8 @@ def retire_signer(
     from .keys import checksum
 
     signer = checksum(address)
-    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    _by_hand(outbox, access.contracts.stake.retire_signer(signer), f"retire signer {signer}")
+    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    by_hand(outbox, access.contracts.stake.retire_signer(signer), f"retire signer {signer}")
     _print_account(access, outbox.address, as_json)
 
 
@@ -343,12 +351,12 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """End the pause that followed a lost response; the whole bond must be there again."""
-    access, outbox = _chain_side(devnet, rpc, deployment, keystore, account)
-    _by_hand(outbox, access.contracts.stake.resume(), "resume")
+    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    by_hand(outbox, access.contracts.stake.resume(), "resume")
     _print_account(access, outbox.address, as_json)
 
 
-def _chain_side(
+def chain_side(
     devnet: bool, rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None
 ) -> Any:
     """(ChainAccess, Outbox) of the owner's account, with the database that a node on this machine uses.
@@ -380,7 +388,7 @@ def _chain_side(
     return access, Outbox(sender)
 
 
-def _by_hand(outbox: Any, call: Any, name: str) -> None:
+def by_hand(outbox: Any, call: Any, name: str) -> None:
     _, carried_on = outbox.send_by_hand(call, name)
     if carried_on:
         typer.echo(

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from prover.errors import ChainError, EnvironmentMissingError, GainsayError, NotFoundError, ProofRejectedError
+from prover.errors import (
+    ChainError,
+    EnvironmentMissingError,
+    GainsayError,
+    NotFoundError,
+    ProofRejectedError,
+    UsageError,
+)
 
 
 class ChainMismatchError(ChainError):
@@ -65,3 +72,41 @@ class NotReadyError(GainsayError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the provider is not ready: {reason}")
         self.reason = reason
+
+
+class AnswerGivenUpError(NotReadyError):
+    """The caller of an answer left, or took too long to read it, before its receipt was written."""
+
+    def __init__(self) -> None:
+        super().__init__("this answer was given up because its caller left or read too slowly")
+
+
+class PaymentRefusedError(GainsayError):
+    """A request is not paid for; `code` says why in a word that programs know."""
+
+    def __init__(self, code: str, reason: str, payer: str | None = None) -> None:
+        super().__init__(reason)
+        self.code, self.payer = code, payer
+
+
+class VoucherTooLowError(PaymentRefusedError):
+    """The voucher does not cover this request beside those that it paid for already."""
+
+    def __init__(self, cumulative: int, due: int) -> None:
+        super().__init__(
+            "voucher_too_low",
+            f"the voucher's cumulative amount is {cumulative}, but {due} is due with this request; sign a voucher over {due}",
+        )
+        self.due = due
+
+
+class PaymentTermsError(ChainError):
+    """A provider asks for another payment than the payer agreed to."""
+
+
+class SpendingLimitError(UsageError):
+    """A payment would exceed a limit that the payer set."""
+
+
+class WalletError(EnvironmentMissingError):
+    """The file in which a payer remembers what it signed cannot be used."""

@@ -147,13 +147,21 @@ class InferenceQueue:
         with self._changed:
             if self._closed:
                 raise NotReadyError("it is shutting down")
-            # Requests whose callers left must not keep others out.
-            self._waiting = deque(entry for entry in self._waiting if not entry.cancelled)
-            if len(self._waiting) >= self._capacity:
-                raise QueueFullError(len(self._waiting), self._retry_after_s())
+            self._require_room()
             self._waiting.append(job)
             self._changed.notify()
         return job
+
+    def require_room(self) -> None:
+        """Before anything is written about a request. Raises QueueFullError."""
+        with self._changed:
+            self._require_room()
+
+    def _require_room(self) -> None:
+        # Requests whose callers left must not keep others out.
+        self._waiting = deque(entry for entry in self._waiting if not entry.cancelled)
+        if len(self._waiting) >= self._capacity:
+            raise QueueFullError(len(self._waiting), self._retry_after_s())
 
     def _retry_after_s(self) -> int:
         """When, on average, a place in the queue becomes free."""

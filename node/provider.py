@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from eth_utils.address import to_checksum_address
 from fastapi import FastAPI
 
 from contracts.bindings.keys import Signer
@@ -37,17 +38,24 @@ from .inference import InferenceQueue
 from .keys import KeyState, provider_of
 from .metrics import Metrics
 from .outbox import Outbox
+from .payments.channels import ChainChannels, Channels
+from .payments.redeemer import Redeemer
+from .payments.till import Till
+from .payments.wire import Terms
 from .receipts import Issuer, ReceiptDesk
 from .records import Records
 from .remembered_trace import BoundaryFiles
 from .service import AnswerService, ServedModel
 from .settings import ProviderSettings
 from .settlement import Settlement
-from .store import Journal, open_engine
+from .store import Journal, PaymentBook, open_engine
 from .store.journal import BatchTerms
 from .worker import Worker
 
 log = structlog.get_logger("node.provider")
+
+# So many answers' fees are worth a transaction, unless a setting says otherwise.
+_FEES_PER_BULK = 100
 
 
 @dataclass(frozen=True)
@@ -144,12 +152,30 @@ class Provider:
         self.demands = DemandAnswerer(
             contracts, self.journal, self.outbox, self.metrics, parameters, access.confirmations
         )
+        self.book = PaymentBook(engine)
+        self.channels = Channels(
+            ChainChannels(contracts.payments, self.address, access.confirmations), self.journal, self.address
+        )
+        self.redeemer = Redeemer(
+            contracts.payments,
+            self.book,
+            self.channels,
+            self.outbox,
+            now=clock.now,
+            is_playing=self._is_playing,
+            least=settings.fee_wei * _FEES_PER_BULK
+            if settings.redeem_least is None
+            else settings.redeem_least,
+            interval_s=settings.redeem_interval_s,
+            hurry_s=contracts.payments.withdrawal_delay() // 2,
+        )
         steps = {
             "follower": self.follower.step,
             "poster": self._on_this_chain(self._while_named(self.committer.post_due)),
             "settler": self._on_this_chain(self.committer.settle),
             "defender": self._on_this_chain(self._while_named(self.defender.step)),
             "demands": self._on_this_chain(self.demands.step),
+            "redeemer": self._on_this_chain(self.redeemer.step),
         }
         self._workers = {
             name: Worker(name, step, settings.poll_s, self.metrics) for name, step in steps.items()
@@ -181,6 +207,7 @@ class Provider:
             default_max_tokens=settings.default_max_tokens,
             readiness=self.readiness,
             reserve=self.backing.reserve,
+            till=self._till(),
         )
         settlement = Settlement(
             self.journal,
@@ -222,8 +249,30 @@ class Provider:
             self._register_receipt_key(state.keys)
         if not is_busy:
             self._require_receipt_key()
+        self.channels.observe()
+        if cut_off := self.book.give_all_back():
+            log.info("payments of requests that the last stop cut off went back", payments=cut_off)
         if left := self.desk.sign_left_over():
             log.info("signed receipts that the last stop left unsigned", receipts=left)
+
+    def _till(self) -> Till | None:
+        """Takes vouchers; None where answers cost nothing."""
+        settings, chain = self._settings, self._access.chain
+        if not settings.fee_wei:
+            return None
+        payments, token = self._access.contracts.payments.address, to_checksum_address(settings.fee_token)
+        terms = Terms(chain.chain_id, payments, self.address, token, settings.fee_wei)
+        return Till(
+            terms,
+            settings.require_payment,
+            self.book,
+            self.channels,
+            contract_payers=settings.contract_payers,
+        )
+
+    def _is_playing(self) -> bool:
+        state = self.follower.state
+        return state is not None and bool(state.games)
 
     def _require_stake(self, state: ChainState) -> None:
         if state.account.is_paused:

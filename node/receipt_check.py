@@ -71,12 +71,21 @@ def parse_receipt(body: object) -> tuple[Receipt, bytes]:
 
 
 def check_receipt(
-    contracts: ProtocolContracts, receipt: Receipt, signature: bytes, provider: str | None = None
+    contracts: ProtocolContracts,
+    receipt: Receipt,
+    signature: bytes,
+    provider: str | None = None,
+    payer: str | None = None,
 ) -> dict[str, Any]:
     """What the chain says about a valid receipt, as JSON values.
 
-    `provider`: the one that the caller asked, if it knows. Raises ReceiptNotValidError.
+    `provider`: the one that the caller asked, if it knows; `payer`: whose vouchers paid. Raises ReceiptNotValidError.
     """
+    if payer is not None and (receipt.payer != payer or not receipt.fee_wei):
+        raise ReceiptNotValidError(
+            f"the receipt says that {receipt.payer} paid {receipt.fee_wei}; if {payer} paid for this answer, its price could "
+            "not be had back: pay this provider no more"
+        )
     if provider is not None and receipt.provider != provider:
         raise ReceiptNotValidError(f"the receipt is of provider {receipt.provider}, not of {provider}")
     try:
@@ -100,6 +109,9 @@ def check_receipt(
         "posting_deadline": receipt.posting_deadline,
         "backing_wei": str(contracts.stake.receipt_backing(receipt.provider, receipt.signer)),
         "batch_id": batch_id or None,
+        "payer": receipt.payer,
+        "fee_wei": str(receipt.fee_wei),
+        "fee_token": receipt.fee_token,
     }
 
 

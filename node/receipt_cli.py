@@ -24,6 +24,9 @@ def check(
     provider: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The provider that must have signed it.")
     ] = None,
+    payer: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The payer that it must name, with a fee.")
+    ] = None,
     rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
     deployment: Annotated[
         Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
@@ -46,7 +49,8 @@ def check(
         raise NotFoundError(f"{file} cannot be read ({error.strerror}); name a receipt's file") from error
     receipt, signature = parse_receipt(body)
     contracts = open_chain(settings_of(devnet, rpc, deployment, None, None)).contracts
-    facts = check_receipt(contracts, receipt, signature, None if provider is None else checksum(provider))
+    named = [None if address is None else checksum(address) for address in (provider, payer)]
+    facts = check_receipt(contracts, receipt, signature, *named)
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -54,5 +58,7 @@ def check(
     typer.echo(f"valid: signed by {receipt.signer} for {receipt.provider} at {receipt.issued_at}")
     typer.echo(f"posted in {place}, promised until {receipt.posting_deadline}")
     typer.echo(f"behind it stand {show_ether(int(facts['backing_wei']))} at most")
+    if receipt.fee_wei:
+        typer.echo(f"paid by {receipt.payer}: {receipt.fee_wei} of token {receipt.fee_token}")
     if not facts["signed_by_key"]:
         typer.echo("its key is a contract: it counts only as long as that contract says so")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from contracts.bindings.keys import Signer
 from contracts.bindings.receipts import receipt_id, sign_receipt
-from contracts.protocol.response import Receipt, ResponseFields
+from contracts.protocol.response import ETHER_TOKEN, NOBODY, Receipt, ResponseFields
 from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
 
+from .payments.till import Payment
 from .store import BatchRow, Journal, ResponseRow
 from .store.journal import BatchTerms, ReceiptNames
 
@@ -64,8 +65,12 @@ class ReceiptDesk:
         *,
         response_id: str | None = None,
         generation_ms: int = 0,
+        payment: Payment | None = None,
     ) -> IssuedReceipt:
-        """Write an answer down, sign its receipt, write the signature down."""
+        """Write an answer down, sign its receipt, write the signature down.
+
+        `payment`: whose price the receipt names, with its payer. Raises NotReadyError when that was given back before.
+        """
         started = time.perf_counter()
         now = self._now()
         batch, row = self._journal.place(
@@ -78,7 +83,9 @@ class ReceiptDesk:
                 prompt_ids=pack_token_ids(prompt_ids),
                 output_ids=pack_token_ids(output_ids),
                 max_tokens=max_tokens,
-                fee_wei=str(self._fee_wei),
+                fee_wei=str(self._fee_wei if payment is None else payment.amount),
+                payer="" if payment is None else payment.payer,
+                fee_token="" if payment is None else payment.token,
                 signer=self._signer.address,
                 finish_reason=finish_reason,
                 answered_at=now,
@@ -89,6 +96,7 @@ class ReceiptDesk:
             terms=self._terms,
             draw_salt=lambda: _hex(secrets.token_bytes(32)),
             name=self._names,
+            hold=None if payment is None else payment.hold,
         )
         self._sign(batch, row)
         return IssuedReceipt(row.id, row.receipt_id, time.perf_counter() - started)
@@ -140,6 +148,8 @@ def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:
         issued_at=row.answered_at,
         posting_deadline=batch.posting_deadline,
         signer=row.signer or provider,
+        payer=row.payer or NOBODY,
+        fee_token=row.fee_token or ETHER_TOKEN,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
@@ -13,7 +14,10 @@ from prover.model.tokenizer import Tokenizer
 from .errors import NotReadyError
 from .inference import InferenceQueue, Job, Promise
 from .metrics import Metrics
+from .payments.till import Payment, Till
 from .receipts import IssuedReceipt, ReceiptDesk
+
+_T = TypeVar("_T")
 
 # A request waits no longer than this for a database or a signature.
 _LONGEST_STEP_S = 10.0
@@ -58,26 +62,58 @@ class AnswerService:
     default_max_tokens: int
     readiness: Callable[[], str | None] = field(default=lambda: None)
     reserve: Callable[[], Promise] | None = None  # None: answers need no stake
+    till: Till | None = None  # None: answers cost nothing
+
+    @asynccontextmanager
+    async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
+        """What these `X-Payment` headers pay; it goes back when the body raises. None: nothing.
+
+        Raises PaymentRefusedError, QueueFullError and NotReadyError.
+        """
+        payment = await self._in_time(lambda: self._take(headers), _give_back)
+        try:
+            yield payment
+        except BaseException:
+            if payment is not None:
+                # Before the caller hears of the failure: it may come again at once with the same voucher.
+                await asyncio.shield(asyncio.to_thread(payment.give_back))
+            raise
+
+    def _take(self, headers: Sequence[str]) -> Payment | None:
+        if self.till is None:
+            return None
+        if headers:
+            if (reason := self.readiness()) is not None:
+                raise NotReadyError(reason)
+            self.queue.require_room()
+        return self.till.take(headers)
 
     async def submit(self, prompt_ids: list[int], max_tokens: int) -> Job:
         """Reserve stake for a request and queue it. Raises NotReadyError and QueueFullError."""
-        # In a thread, because a database that hangs must not stop the event loop.
-        promising = asyncio.ensure_future(asyncio.to_thread(self._promise))
-        try:
-            done, _ = await asyncio.wait({promising}, timeout=_LONGEST_STEP_S)
-        except asyncio.CancelledError:
-            promising.add_done_callback(_give_up)
-            raise
-        if not done:
-            promising.add_done_callback(_give_up)
-            raise NotReadyError("its database does not answer")
-        promise = promising.result()
+        promise = await self._in_time(self._promise, _give_up)
         try:
             return self.queue.submit(prompt_ids, max_tokens, promise)
         except BaseException:
             if promise is not None:
                 promise.give_up()
             raise
+
+    @staticmethod
+    async def _in_time(ask: Callable[[], _T], too_late: Callable[[asyncio.Future[_T]], None]) -> _T:
+        """What `ask` gives, in a thread, because a database that hangs must not stop the event loop.
+
+        `too_late` undoes what comes after the request has gone. Raises NotReadyError.
+        """
+        asked = asyncio.ensure_future(asyncio.to_thread(ask))
+        try:
+            done, _ = await asyncio.wait({asked}, timeout=_LONGEST_STEP_S)
+        except asyncio.CancelledError:
+            asked.add_done_callback(too_late)
+            raise
+        if not done:
+            asked.add_done_callback(too_late)
+            raise NotReadyError("its database or its chain does not answer")
+        return asked.result()
 
     def _promise(self) -> Promise | None:
         if (reason := self.readiness()) is not None:
@@ -95,13 +131,13 @@ class AnswerService:
             if not complete:
                 job.cancel()
 
-    async def commit(self, job: Job, response_id: str) -> Finished:
-        """Place and sign a finished job's answer."""
+    async def commit(self, job: Job, response_id: str, payment: Payment | None = None) -> Finished:
+        """Place and sign a finished job's answer, which uses its payment up."""
         generation = job.result
         if job.promise is not None:
             job.promise.begin_placing()
         # A caller that leaves now must not tear a half-written receipt apart.
-        issuing = asyncio.ensure_future(asyncio.to_thread(self._issue, job, response_id))
+        issuing = asyncio.ensure_future(asyncio.to_thread(self._issue, job, response_id, payment))
         done, _ = await asyncio.wait({issuing}, timeout=_LONGEST_STEP_S)
         if not done:
             issuing.add_done_callback(_forget)
@@ -110,7 +146,7 @@ class AnswerService:
         self.metrics.answered(len(job.prompt), len(generation.ids), job.seconds, receipt.seconds)
         return Finished(generation.ids, generation.finish_reason, receipt)
 
-    def _issue(self, job: Job, response_id: str) -> IssuedReceipt:
+    def _issue(self, job: Job, response_id: str, payment: Payment | None) -> IssuedReceipt:
         generation = job.result
         try:
             return self.desk.issue(
@@ -120,6 +156,7 @@ class AnswerService:
                 generation.finish_reason,
                 response_id=response_id,
                 generation_ms=round(job.seconds * 1000),
+                payment=payment,
             )
         finally:
             if job.promise is not None:
@@ -132,6 +169,14 @@ def _give_up(promising: asyncio.Future[Promise | None]) -> None:
         return
     if (promise := promising.result()) is not None:
         promise.give_up()
+
+
+def _give_back(taking: asyncio.Future[Payment | None]) -> None:
+    """A payment that was taken too late for its request."""
+    if taking.cancelled() or taking.exception() is not None:
+        return
+    if (payment := taking.result()) is not None:
+        asyncio.get_running_loop().run_in_executor(None, payment.give_back)
 
 
 def _forget(issuing: asyncio.Future[IssuedReceipt]) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, SecretStr, ValidationError
 
+from contracts.bindings.payments import LARGEST_CUMULATIVE
 from contracts.bindings.settings import (
     CONFIGURATION_FILE,
     STATE,
@@ -59,14 +60,28 @@ class ProviderSettings(ChainSettings):
         None  # None: a sixth of the posting window, 300 at most
     )
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
-    fee_wei: Wei = 0
+    fee_wei: Wei = 0  # the price of an answer, in the smallest unit of `fee_token`
+    fee_token: Address = "0x" + 40 * "0"  # an ERC-20; the zero address is ether
+    require_payment: bool = False  # refuse requests without a voucher
+    contract_payers: bool = False  # take ERC-1271 signatures, which can be unsaid before they are redeemed
+    redeem_least: Wei | None = None  # vouchers are redeemed once they bring so much; None: a hundred fees
+    redeem_interval_s: Annotated[int, Field(ge=1)] = 60  # how often is looked
     cors_origins: tuple[str, ...] = ("*",)  # pages that may call the API from a browser
+
+
+def _require_a_price(settings: ProviderSettings) -> None:
+    if settings.require_payment and not settings.fee_wei:
+        raise SettingsError(
+            "require_payment is set, but an answer costs nothing; set the price with --fee-wei (or GAINSAY_FEE_WEI)"
+        )
+    if settings.fee_wei > LARGEST_CUMULATIVE:
+        raise SettingsError("fee_wei is 2^112 or more, which no channel can pay; lower --fee-wei")
 
 
 def load_settings(**flags: Any) -> ProviderSettings:
     """The settings, with the given flags (None: not given) above everything else. Raises SettingsError."""
     try:
-        return ProviderSettings(**{name: value for name, value in flags.items() if value is not None})
+        settings = ProviderSettings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -74,3 +89,5 @@ def load_settings(**flags: Any) -> ProviderSettings:
             f"setting {name} = {first.get('input')!r} is wrong: {first['msg'].lower()}; correct the flag "
             f"--{name.replace('_', '-')}, GAINSAY_{name.upper()} or {CONFIGURATION_FILE}"
         ) from error
+    _require_a_price(settings)
+    return settings

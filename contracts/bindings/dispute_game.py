@@ -104,14 +104,18 @@ class DisputeGame(BoundContract):
     def prove_head(self, game_id: int, proof: HeadProof) -> Call:
         return self._call("proveHead", game_id, proof)
 
-    def challenge_input(self, game_id: int) -> Call:
-        return self._call("challengeInput", game_id)
+    def challenge_input(self, game_id: int, boundaries: Sequence[bytes]) -> Call:
+        """`boundaries`, here and in the next two: what was posted last (`moves.posted_boundaries`)."""
+        return self._call("challengeInput", game_id, list(boundaries))
 
-    def challenge_part(self, game_id: int, part: int) -> Call:
-        return self._call("challengePart", game_id, part)
+    def challenge_part(self, game_id: int, boundaries: Sequence[bytes], part: int) -> Call:
+        return self._call("challengePart", game_id, list(boundaries), part)
 
-    def challenge_head(self, game_id: int, position: int, rival: int, output_ids: Sequence[int]) -> Call:
-        return self._call("challengeHead", game_id, position, rival, pack_token_ids(output_ids))
+    def challenge_head(
+        self, game_id: int, boundaries: Sequence[bytes], position: int, rival: int, output_ids: Sequence[int]
+    ) -> Call:
+        packed = pack_token_ids(output_ids)
+        return self._call("challengeHead", game_id, list(boundaries), position, rival, packed)
 
     def choose_window(self, game_id: int, window: int) -> Call:
         return self._call("chooseWindow", game_id, window)
@@ -141,6 +145,3 @@ class DisputeGame(BoundContract):
     def game(self, game_id: int, block: BlockId = None) -> Game:
         """Raises `ContractError` (GameUnknown) when there is no such game at that block."""
         return self._read("game", game_id, record=Game, block=block)  # type: ignore[no-any-return]
-
-    def cuts(self, game_id: int, block: BlockId = None) -> tuple[int, ...]:
-        return self._read("cuts", game_id, block=block)  # type: ignore[no-any-return]

@@ -116,6 +116,16 @@ class TransactionTimedOut(BindingsError):
     """A transaction was not mined in time; it stays in the journal and is carried on at the next start."""
 
 
+class LogsMissing(BindingsError):
+    """The RPC endpoint shows a game's state, but not the event that says what the state is about."""
+
+    def __init__(self, event: str, game_id: int, block_number: int) -> None:
+        super().__init__(
+            f"The RPC endpoint shows no {event} of game {game_id} that fits the game at block {block_number}; "
+            "wait until it has caught up, or use another one."
+        )
+
+
 class ContractError(BindingsError):
     """A contract reverted with a custom error, decoded.
 

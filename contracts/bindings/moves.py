@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from ..protocol import actions
-from ..protocol.game import GameState, ModelRules, RevealedWindows
+from ..protocol.bisection import boundaries_hash
+from ..protocol.game import Game, GameState, ModelRules, Phase, RevealedWindows
 from ..protocol.model import CommittedModel
 from ..protocol.response import WINDOW_ROWS
 from ..protocol.streams import Point, stream_tree
@@ -16,30 +17,60 @@ from .chain import Block
 from .contract import BoundContract, Call
 from .deployment import ProtocolContracts
 from .dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow, flat_points
-from .events import ResponseShown, WindowsRevealed
+from .errors import LogsMissing
+from .events import BoundariesPosted, ResponseShown, WindowsRevealed
 
 _INFINITY: Point = (0, 0)
 _LOG_SPAN = 5_000
-_Event = TypeVar("_Event", WindowsRevealed, ResponseShown)
+_Event = TypeVar("_Event", BoundariesPosted, WindowsRevealed, ResponseShown)
 _T = TypeVar("_T")
 
 
 def read_game_state(
     contracts: ProtocolContracts, game_id: int, rules: ModelRules, block: Block | None = None
 ) -> GameState:
-    """The state at one block (default: the newest), revealed windows included."""
+    """The state at one block (default: the newest), with what was posted or revealed in the turn before.
+
+    Raises `LogsMissing` while an endpoint has the state, but not the boundaries that the challenger has to answer: whoever
+    waited then could wait until its time is over.
+    """
     at = block or contracts.chain.head()
     game = contracts.game.game(game_id, block=at.number)
-    revealed = None
+    boundaries, revealed = None, None
+    if game.phase is Phase.AWAIT_CHALLENGE and at.timestamp <= game.deadline:
+        boundaries = _boundaries(contracts, game_id, game, at)
     if game.phase.name in ("AWAIT_CHOICE", "AWAIT_PROOF"):
         revealed = _revealed_windows(contracts, game_id, at.number)
     return GameState(
         game_id=game_id,
         game=game,
         rules=rules,
+        boundaries=boundaries,
         revealed=revealed,
         response_void=contracts.ledger.is_void(game.batch_id, game.index, block=at.number),
     )
+
+
+def posted_boundaries(
+    contracts: ProtocolContracts, game_id: int, block: Block | None = None
+) -> tuple[bytes, ...]:
+    """The boundaries that a game's challenger has to answer at a block (default: the newest).
+
+    Raises `ValueError` in another phase, and `LogsMissing`.
+    """
+    at = block or contracts.chain.head()
+    game = contracts.game.game(game_id, block=at.number)
+    if game.phase is not Phase.AWAIT_CHALLENGE:
+        raise ValueError(f"Game {game_id} is in {game.phase.name}; there are no boundaries to answer.")
+    return _boundaries(contracts, game_id, game, at)
+
+
+def _boundaries(contracts: ProtocolContracts, game_id: int, game: Game, at: Block) -> tuple[bytes, ...]:
+    """From the newest event, whatever the endpoint says: the list must hash to what the game keeps."""
+    event = _last_event(contracts, contracts.game, BoundariesPosted, [game_id.to_bytes(32, "big")], at.number)
+    if event is None or boundaries_hash(event.hashes) != game.boundaries_hash:
+        raise LogsMissing(BoundariesPosted.__name__, game_id, at.number)
+    return event.hashes
 
 
 def _revealed_windows(contracts: ProtocolContracts, game_id: int, until: int) -> RevealedWindows | None:
@@ -59,13 +90,13 @@ def shown_response(
 def _last_event(
     contracts: ProtocolContracts, emitter: BoundContract, kind: type[_Event], place: list[bytes], until: int
 ) -> _Event | None:
-    """There is at most one of these, and not long ago, so look from the newest block backwards."""
+    """The newest one. It was not long ago, so look from the newest block backwards."""
     topics = [emitter.interface.topics[kind.__name__], *place]
     first = contracts.deployment.first_block
     while until >= first:
         start = max(first, until - _LOG_SPAN + 1)
         logs = contracts.chain.logs([emitter.address], start, until, topics=topics)
-        for event in contracts.events.decode(logs):
+        for event in reversed(contracts.events.decode(logs)):
             if isinstance(event, kind):
                 return event
         until = start - 1
@@ -92,11 +123,12 @@ def call_of(
         case actions.RevealWindows(kind, before, after, sums):
             return game.reveal_windows(game_id, kind, before, after, sums)
         case actions.ChallengeInput():
-            return game.challenge_input(game_id)
+            return game.challenge_input(game_id, _to_answer(state))
         case actions.ChallengePart(part):
-            return game.challenge_part(game_id, part)
+            return game.challenge_part(game_id, _to_answer(state), part)
         case actions.ChallengeHead(position, rival):
-            return game.challenge_head(game_id, position, rival, _need(trace, "trace").output_ids)
+            ids = _need(trace, "trace").output_ids
+            return game.challenge_head(game_id, _to_answer(state), position, rival, ids)
         case actions.ChooseWindow(window):
             return game.choose_window(game_id, window)
         case actions.ClaimTruncated():
@@ -188,6 +220,11 @@ def _token_row(model: CommittedModel, token: int) -> TokenRow:
     return TokenRow(embedding, head, model.row_path(token))
 
 
+def _to_answer(state: GameState) -> tuple[bytes, ...]:
+    """In another phase than that of challenges there are none: the contract says so."""
+    return state.boundaries or ()
+
+
 def _need(value: _T | None, what: str) -> _T:
     if value is None:
         raise ValueError(f"This move cannot be made without the {what}.")
@@ -197,8 +234,9 @@ def _need(value: _T | None, what: str) -> _T:
 def move_key(state: GameState, action: actions.Action) -> str:
     """A name for this move in a sender's journal: one per turn, so a repeat after a kill is not sent twice.
 
-    The turn's start is part of it, because a reorganisation can bring the same phase back.
+    The turn's start and what the game is about are part of it, because a reorganisation can bring the same phase back.
     """
     game = state.game
     kind = type(action).__name__
-    return f"game {state.game_id} {game.phase.name} round {game.round} from {game.turn_started_at}: {kind}"
+    turn = f"round {game.round} from {game.turn_started_at} about {game.boundaries_hash.hex()[:16]}"
+    return f"game {state.game_id} {game.phase.name} {turn}: {kind}"

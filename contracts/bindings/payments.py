@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 
 from ..protocol.response import ETHER_TOKEN, Receipt
 from .contract import BlockId, BoundContract, Call
@@ -17,6 +20,10 @@ _DOMAIN_NAME = "Gainsay Payments"
 _DOMAIN_VERSION = "1"
 #: One transaction with so many vouchers needs 6.5 million gas, 11.2 million with new channels.
 MOST_VOUCHERS = 256
+#: Validity of a voucher key that was not revoked.
+FOR_EVER = 2**64 - 1
+LARGEST_CUMULATIVE = 2**112 - 1
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,15 @@ class Payments(BoundContract):
         """Whether the payer signed: its key, a key that it authorised, or its contract (ERC-1271)."""
         return self._read("isSigned", voucher, signature, block=block)  # type: ignore[no-any-return]
 
+    def redeemable(self, vouchers: Sequence[tuple[Voucher, bytes]]) -> list[int]:
+        """What `redeem` would pay for each voucher now; 0 for those that it would skip or only waive."""
+        signatures = [signature for _, signature in vouchers]
+        return list(self._read("redeem", [voucher for voucher, _ in vouchers], signatures))
+
+    def voucher_key_valid_until(self, payer: str, key: str, block: BlockId = None) -> int:
+        """Last second at which vouchers that `key` signed for `payer` are redeemed; 0: never."""
+        return self._read("voucherKeyValidUntil", payer, key, block=block)  # type: ignore[no-any-return]
+
     def voucher_digest(self, voucher: Voucher) -> bytes:
         return self._read("voucherDigest", voucher)  # type: ignore[no-any-return]
 
@@ -163,3 +179,21 @@ def voucher_digest(voucher: Voucher, chain_id: int, payments: str) -> bytes:
 def sign_voucher(signer: Signer, voucher: Voucher, chain_id: int, payments: str) -> bytes:
     """The payer's 65-byte signature."""
     return signer.sign_typed_data(voucher_message(voucher, chain_id, payments))
+
+
+def voucher_signer(voucher: Voucher, signature: bytes, chain_id: int, payments: str) -> str | None:
+    """The key that signed, or None for whatever the contract would not recover a key from.
+
+    As strict as the contract's ECDSA: 65 bytes, v = 27 or 28, s in the lower half; a looser reader would take vouchers
+    that nobody can redeem.
+    """
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        return None
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
+    if not 0 < r < _CURVE_ORDER or not 0 < s <= _CURVE_ORDER // 2:
+        return None
+    signable = encode_typed_data(full_message=voucher_message(voucher, chain_id, payments))
+    try:
+        return str(Account.recover_message(signable, signature=signature))
+    except (BadSignature, ValidationError, ValueError):
+        return None

@@ -9,7 +9,7 @@ from .streams import Point
 
 @dataclass(frozen=True)
 class PostBoundaries:
-    """Provider: the boundary hashes of this round's cuts (round 1 all, later only the inner ones)."""
+    """Provider: the boundary hashes of all of this round's cuts."""
 
     hashes: tuple[bytes, ...]
 

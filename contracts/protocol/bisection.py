@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from eth_hash.auto import keccak
+
 
 def cuts(range_start: int, range_end: int, arity: int) -> list[int]:
     """Step numbers of the cuts of range_start .. range_end-1, both ends included.
@@ -13,6 +17,11 @@ def cuts(range_start: int, range_end: int, arity: int) -> list[int]:
         raise ValueError(f"A range of {steps} steps cannot be cut into {arity} parts.")
     parts = min(arity, steps)
     return [range_start + steps * i // parts for i in range(parts + 1)]
+
+
+def boundaries_hash(boundaries: Sequence[bytes]) -> bytes:
+    """keccak256 of the boundary hashes one after another: all that a game keeps of what it is about."""
+    return keccak(b"".join(boundaries))
 
 
 def rounds_at_most(step_count: int, arity: int) -> int:

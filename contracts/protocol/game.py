@@ -99,9 +99,7 @@ class Game:
     chosen_id: int
     rival_id: int
     bond: int
-    start_hash: bytes
-    end_hash: bytes
-    boundaries: tuple[bytes, ...]
+    boundaries_hash: bytes
 
     @property
     def positions(self) -> int:
@@ -161,11 +159,15 @@ class RevealedWindows:
 
 @dataclass(frozen=True)
 class GameState:
-    """Everything a player looks at, read at one block."""
+    """Everything a player looks at, read at one block.
+
+    `boundaries` is what was posted last, while the challenger is to answer it: the chain keeps only its hash.
+    """
 
     game_id: int
     game: Game
     rules: ModelRules
+    boundaries: tuple[bytes, ...] | None = None
     revealed: RevealedWindows | None = None
     response_void: bool = False
 

@@ -26,6 +26,7 @@ from .actions import (
     RevealWindows,
     Timeout,
 )
+from .bisection import boundaries_hash
 from .game import GameState, Phase, Side, Target
 from .response import WINDOW_ROWS
 from .streams import Point
@@ -72,11 +73,11 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
         return Concede(
             f"Step {unprovable[0]} has no proof in window {unprovable[1]}: a value leaves its range."
         )
-    if game.phase is Phase.AWAIT_BOUNDARIES:
-        cuts = state.cuts if game.round <= 1 else state.cuts[1:-1]
-        return PostBoundaries(tuple(trace.boundary_hash(cut) for cut in cuts))
-    if not _posted_by_own_trace(state, trace):
+    is_first = game.phase is Phase.AWAIT_BOUNDARIES and game.round <= 1
+    if not is_first and not _posted_by_own_trace(state, trace):
         return Concede("The boundaries on chain are not this node's; it cannot prove them.")
+    if game.phase is Phase.AWAIT_BOUNDARIES:
+        return PostBoundaries(tuple(trace.boundary_hash(cut) for cut in state.cuts))
     if game.phase is Phase.AWAIT_WINDOWS:
         return _reveal(state, trace)
     if game.target is Target.STEP:
@@ -102,10 +103,9 @@ def _reveal(state: GameState, trace: OwnTrace) -> RevealWindows:
 
 def _posted_by_own_trace(state: GameState, trace: OwnTrace) -> bool:
     game = state.game
-    if game.target is Target.STEP:
-        return game.end_hash == trace.boundary_hash(game.range_end)
-    boundary = 0 if game.target is Target.EMBEDDING else state.rules.step_count
-    return game.start_hash == trace.boundary_hash(boundary)
+    about = {Target.EMBEDDING: (0,), Target.HEAD: (state.rules.step_count,)}
+    ends = about.get(game.target, (game.range_start, game.range_end))
+    return game.boundaries_hash == boundaries_hash([trace.boundary_hash(end) for end in ends])
 
 
 def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
@@ -120,10 +120,12 @@ def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
         if window is None:
             return Concede("Every revealed window is what this node computed.")
         return ChooseWindow(window)
+    if state.boundaries is None:
+        return None
     if game.round <= 1 and unknown is not None:
         # No row of the model's tree belongs to this id, so b_0 cannot be proven whatever it is.
         return ChallengeInput()
-    for position, (cut, posted) in enumerate(zip(state.cuts, game.boundaries, strict=True)):
+    for position, (cut, posted) in enumerate(zip(state.cuts, state.boundaries, strict=True)):
         if not _is_own(trace, cut, posted):
             return ChallengePart(position - 1) if position else ChallengeInput()
     if game.round <= 1 and (wrong := trace.first_wrong_output()) is not None:

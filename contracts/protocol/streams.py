@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prover.curve.g1 import add, negate
+from prover.errors import BadInputError
 from prover.stream_commitments import NO_WINDOWS, boundary_hash, running_sums, stream_root, window_leaf
 from prover.stream_commitments import window_tree as stream_tree
 from prover.streams import NAMES_WINDOW, Use
@@ -27,7 +28,7 @@ MOST_STREAMS = 15
 _INFINITY: Point = (0, 0)
 
 
-class StreamsInvalid(ValueError):
+class StreamsInvalid(BadInputError, ValueError):
     """Streams, or what a kind of step does to them, that the registry does not take."""
 
 

@@ -94,19 +94,12 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external nonReentrant {
         Game storage g = _turn(gameId, Phase.AwaitBoundaries);
-        uint256 parts = Bisection.partCount(g.rangeEnd - g.rangeStart, _arity);
-        bool isFirst = g.round == 1;
-        uint256 expected = isFirst ? parts + 1 : parts - 1;
+        uint256 expected = Bisection.partCount(g.rangeEnd - g.rangeStart, _arity) + 1;
         require(hashes.length == expected, WrongHashCount(hashes.length, expected));
-        bytes32[] memory boundaries = new bytes32[](parts + 1);
         // Later rounds inherit both ends, so the start stays agreed and the end stays disputed.
-        if (!isFirst) (boundaries[0], boundaries[parts]) = (g.startHash, g.endHash);
-        uint256 first = isFirst ? 0 : 1;
-        for (uint256 i = 0; i < hashes.length; ++i) {
-            boundaries[first + i] = hashes[i];
-        }
-        g.boundaries = boundaries;
-        emit BoundariesPosted(gameId, g.round, g.rangeStart, g.rangeEnd, boundaries);
+        if (g.round != 1) Statements.checkBoundaries(g, Boundary.hashOfTwo(hashes[0], hashes[expected - 1]));
+        g.boundariesHash = Boundary.hash(hashes);
+        emit BoundariesPosted(gameId, g.round, g.rangeStart, g.rangeEnd, hashes);
         _nextTurn(gameId, g, Phase.AwaitChallenge);
     }
 
@@ -159,25 +152,28 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     // --- challenger's moves
 
     /// @inheritdoc IDisputeGame
-    function challengeInput(uint256 gameId) external nonReentrant {
-        Game storage g = _turn(gameId, Phase.AwaitChallenge);
+    function challengeInput(uint256 gameId, bytes32[] calldata boundaries) external nonReentrant {
+        Game storage g = _turnToChallenge(gameId, boundaries);
         require(g.round == 1, OnlyInFirstRound());
         g.target = Target.Embedding;
         g.rangeEnd = 0;
-        g.startHash = g.boundaries[0];
-        emit InputChallenged(gameId, g.startHash);
+        g.boundariesHash = Boundary.hashOfOne(boundaries[0]);
+        emit InputChallenged(gameId, boundaries[0]);
         _nextTurn(gameId, g, Phase.AwaitWindows);
     }
 
     /// @inheritdoc IDisputeGame
-    function challengePart(uint256 gameId, uint256 part) external nonReentrant {
-        Game storage g = _turn(gameId, Phase.AwaitChallenge);
+    function challengePart(uint256 gameId, bytes32[] calldata boundaries, uint256 part)
+        external
+        nonReentrant
+    {
+        Game storage g = _turnToChallenge(gameId, boundaries);
         (uint256 start, uint256 end) = Bisection.part(g.rangeStart, g.rangeEnd, _arity, part);
         g.rangeStart = uint24(start);
         g.rangeEnd = uint24(end);
-        g.startHash = g.boundaries[part];
-        g.endHash = g.boundaries[part + 1];
-        emit PartChallenged(gameId, part, uint32(start), uint32(end), g.startHash, g.endHash);
+        (bytes32 startHash, bytes32 endHash) = (boundaries[part], boundaries[part + 1]);
+        g.boundariesHash = Boundary.hashOfTwo(startHash, endHash);
+        emit PartChallenged(gameId, part, uint32(start), uint32(end), startHash, endHash);
         if (end - start == 1) {
             g.target = Target.Step;
             _nextTurn(gameId, g, Phase.AwaitWindows);
@@ -188,11 +184,14 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDisputeGame
-    function challengeHead(uint256 gameId, uint256 position, uint256 rivalId, bytes calldata outputIds)
-        external
-        nonReentrant
-    {
-        Game storage g = _turn(gameId, Phase.AwaitChallenge);
+    function challengeHead(
+        uint256 gameId,
+        bytes32[] calldata boundaries,
+        uint256 position,
+        uint256 rivalId,
+        bytes calldata outputIds
+    ) external nonReentrant {
+        Game storage g = _turnToChallenge(gameId, boundaries);
         require(g.round == 1, OnlyInFirstRound());
         uint256 first = uint256(g.promptLength) - 1;
         uint256 last = Boundary.positions(g.promptLength, g.outputLength) - 1;
@@ -206,8 +205,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         g.chosenId = uint32(chosenId);
         g.rivalId = uint32(rivalId);
         g.rangeStart = g.rangeEnd;
-        g.startHash = g.boundaries[g.boundaries.length - 1];
-        emit HeadChallenged(gameId, position, chosenId, rivalId, g.startHash);
+        bytes32 endHash = boundaries[boundaries.length - 1];
+        g.boundariesHash = Boundary.hashOfOne(endHash);
+        emit HeadChallenged(gameId, position, chosenId, rivalId, endHash);
         _nextTurn(gameId, g, Phase.AwaitProof);
     }
 
@@ -279,27 +279,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         return _games[gameId];
     }
 
-    /// @inheritdoc IDisputeGame
-    function mover(uint256 gameId) external view returns (address) {
-        Game storage g = _games[gameId];
-        require(g.phase != Phase.None, GameUnknown(gameId));
-        return g.phase == Phase.Resolved ? address(0) : _mover(g);
-    }
-
-    /// @inheritdoc IDisputeGame
-    function windowCount(uint256 gameId) external view returns (uint256) {
-        Game storage g = _games[gameId];
-        require(g.phase != Phase.None, GameUnknown(gameId));
-        return Boundary.windows(g.promptLength, g.outputLength);
-    }
-
-    /// @inheritdoc IDisputeGame
-    function cuts(uint256 gameId) external view returns (uint256[] memory) {
-        Game storage g = _games[gameId];
-        require(g.rangeStart < g.rangeEnd, WrongPhase(g.phase));
-        return Bisection.cuts(g.rangeStart, g.rangeEnd, _arity);
-    }
-
     // --- private: turns
 
     // The ledger, which checks the leaf and calls nobody, says whose response it is; then the rest is written.
@@ -368,6 +347,16 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         );
         Statements.checkOutput(g, outputIds);
         require(keccak256(abi.encode(endTokens)) == registry.endTokensDigest(g.modelId), WrongEndTokens());
+    }
+
+    /// @dev A challenge of what was posted, which comes back in calldata.
+    function _turnToChallenge(uint256 gameId, bytes32[] calldata boundaries)
+        private
+        view
+        returns (Game storage g)
+    {
+        g = _turn(gameId, Phase.AwaitChallenge);
+        Statements.checkBoundaries(g, Boundary.hash(boundaries));
     }
 
     function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {

@@ -83,16 +83,15 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         uint256 copy = openAs(copycat);
         // The copycat cannot move in the challenger's game, nor be paid from it.
-        vm.prank(provider);
-        game.postBoundaries(gameId, new bytes32[](9));
+        postHashes(gameId, new bytes32[](9));
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotMover.selector);
-        game.challengePart(gameId, 0);
+        game.challengePart(gameId, listOf[gameId], 0);
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotPlayer.selector);
         game.concede(gameId);
         vm.prank(challenger);
-        game.challengePart(gameId, 0);
+        game.challengePart(gameId, listOf[gameId], 0);
         letTimePass(gameId);
         vm.prank(copycat);
         game.timeout(gameId); // anyone may; the pay-out goes to the named party
@@ -146,17 +145,14 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         postBoundaries(gameId, 6, 1);
         challengeStep(gameId, 5);
-        Game memory before = game.game(gameId);
-        bytes32[] memory inner = new bytes32[](1);
-        inner[0] = boundaryHash(5, 6, 1);
-        vm.prank(provider);
-        game.postBoundaries(gameId, inner);
+        bytes32[] memory hashes = dueHashes(gameId, 6, 1);
+        bytes32 end = hashes[2];
+        postHashes(gameId, hashes);
         vm.prank(challenger);
-        game.challengePart(gameId, 1);
+        game.challengePart(gameId, hashes, 1);
         Game memory g = game.game(gameId);
         // The start of the part is the posted cut, its end the one disputed a round earlier.
-        vm.assertEq(g.startHash, inner[0]);
-        vm.assertEq(g.endHash, before.endHash);
+        vm.assertEq(g.boundariesHash, listHash(boundaryHash(5, 6, 1), end));
         vm.assertEq(g.rangeStart, 5);
         vm.assertEq(g.rangeEnd, 6);
     }
@@ -182,16 +178,15 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         postBoundaries(gameId, 6, 1);
         challengeStep(gameId, 5);
-        Game memory before = game.game(gameId);
-        bytes32[] memory inner = new bytes32[](before.rangeEnd - before.rangeStart - 1);
-        for (uint256 i = 0; i < inner.length; ++i) {
-            inner[i] = before.startHash;
+        bytes32[] memory hashes = dueHashes(gameId, 6, 1);
+        uint256 last = hashes.length - 1;
+        for (uint256 i = 1; i < last; ++i) {
+            hashes[i] = hashes[0];
         }
-        vm.prank(provider);
-        game.postBoundaries(gameId, inner);
+        postHashes(gameId, hashes);
         vm.prank(challenger);
-        game.challengePart(gameId, inner.length);
-        vm.assertEq(game.game(gameId).endHash, before.endHash);
+        game.challengePart(gameId, hashes, last - 1);
+        vm.assertEq(game.game(gameId).boundariesHash, listHash(hashes[0], hashes[last]));
         letTimePass(gameId);
         game.timeout(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
@@ -219,13 +214,13 @@ contract AttacksTest is Scenario {
         postBoundaries(gameId, 6, 1);
         vm.startPrank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengePart(gameId, 3);
+        game.challengePart(gameId, listOf[gameId], 3);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengeInput(gameId);
+        game.challengeInput(gameId, listOf[gameId]);
         vm.stopPrank();
         vm.prank(provider); // nor may one side move for the other
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, provider, challenger));
-        game.challengePart(gameId, 3);
+        game.challengePart(gameId, listOf[gameId], 3);
     }
 
     function test_attack_front_running_a_conclusive_claim_takes_nothing_from_the_first() external {

@@ -71,7 +71,7 @@ contract ConcedeTest is Scenario {
         game.concede(second);
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
-        game.challengePart(second, 0);
+        game.challengePart(second, listOf[second], 0);
         game.resolveVoid(second);
         vm.assertEq(stake.credits(copycat), game.game(second).bond + p.gameReward);
     }

@@ -81,11 +81,17 @@ contract DeadlinesTest is Scenario {
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         bytes[3] memory moves = [
-            abi.encodeCall(IDisputeGame.challengePart, (gameId, 3)),
-            abi.encodeCall(IDisputeGame.challengeInput, (gameId)),
+            abi.encodeCall(IDisputeGame.challengePart, (gameId, listOf[gameId], 3)),
+            abi.encodeCall(IDisputeGame.challengeInput, (gameId, listOf[gameId])),
             abi.encodeCall(
                 IDisputeGame.challengeHead,
-                (gameId, response.fields.promptLength - 1, outputToken(0) + 1, response.outputIds)
+                (
+                    gameId,
+                    listOf[gameId],
+                    response.fields.promptLength - 1,
+                    outputToken(0) + 1,
+                    response.outputIds
+                )
             )
         ];
         for (uint256 i = 0; i < moves.length; ++i) {

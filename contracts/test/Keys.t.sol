@@ -112,7 +112,7 @@ contract KeysTest is Scenario {
         vm.prank(challenger);
         game.concede(first); // speaks for itself
         vm.assertFalse(ledger.isVoid(batchId, TARGET));
-        vm.assertEq(game.mover(open()), provider);
+        vm.assertEq(moverOf(open()), provider);
     }
 
     // --- receipt signer

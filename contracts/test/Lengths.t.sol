@@ -14,7 +14,7 @@ contract LengthsTest is Scenario {
         uint256 ready = vm.snapshotState();
         uint256 length = promptLength + outputLength - 1;
         uint256 last = (length + 31) / 32 - 1;
-        vm.assertEq(game.windowCount(open()), last + 1);
+        vm.assertEq(windowsOf(open()), last + 1);
         vm.revertToState(ready);
         for (uint256 corner = 0; corner < 4; ++corner) {
             checkStep(corner < 2 ? 0 : STEPS - 1, corner % 2 == 0 ? 0 : last);

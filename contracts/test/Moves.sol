@@ -6,6 +6,9 @@ import {Traces} from "./Traces.sol";
 
 /// @title The moves of both sides, up to the proof
 abstract contract Moves is Traces {
+    /// @dev What was posted last in each game.
+    mapping(uint256 gameId => bytes32[]) internal listOf;
+
     uint256 private _secrets;
 
     function open() internal returns (uint256) {
@@ -41,38 +44,41 @@ abstract contract Moves is Traces {
         view
         returns (bytes32[] memory hashes)
     {
-        uint256[] memory cuts = game.cuts(gameId);
-        uint256 skipped = game.game(gameId).round == 1 ? 0 : 1;
-        hashes = new bytes32[](cuts.length - 2 * skipped);
+        uint256[] memory cuts = cutsOf(gameId);
+        hashes = new bytes32[](cuts.length);
         for (uint256 i = 0; i < hashes.length; ++i) {
-            hashes[i] = boundaryHash(cuts[i + skipped], wrongFrom, wrongWindow);
+            hashes[i] = boundaryHash(cuts[i], wrongFrom, wrongWindow);
         }
     }
 
     function postBoundaries(uint256 gameId, uint256 wrongFrom, uint256 wrongWindow) internal {
-        bytes32[] memory hashes = dueHashes(gameId, wrongFrom, wrongWindow);
+        postHashes(gameId, dueHashes(gameId, wrongFrom, wrongWindow));
+    }
+
+    function postHashes(uint256 gameId, bytes32[] memory hashes) internal {
         vm.prank(provider);
         game.postBoundaries(gameId, hashes);
+        listOf[gameId] = hashes;
     }
 
     /// @dev The part that contains `step`.
     function challengeStep(uint256 gameId, uint256 step) internal {
-        uint256[] memory cuts = game.cuts(gameId);
+        uint256[] memory cuts = cutsOf(gameId);
         uint256 part = 0;
         while (cuts[part + 1] <= step) part++;
         address who = game.game(gameId).challenger;
         vm.prank(who);
-        game.challengePart(gameId, part);
+        game.challengePart(gameId, listOf[gameId], part);
     }
 
     function challengeInput(uint256 gameId) internal {
         vm.prank(challenger);
-        game.challengeInput(gameId);
+        game.challengeInput(gameId, listOf[gameId]);
     }
 
     function challengeHead(uint256 gameId, uint256 position, uint256 rivalId) internal {
         vm.prank(challenger);
-        game.challengeHead(gameId, position, rivalId, response.outputIds);
+        game.challengeHead(gameId, listOf[gameId], position, rivalId, response.outputIds);
     }
 
     /// @dev Bisects down to one step: everything after `step` is wrong in `wrongWindow`.

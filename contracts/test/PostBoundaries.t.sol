@@ -27,10 +27,11 @@ contract PostBoundariesTest is Scenario {
         emit IDisputeGame.BoundariesPosted(gameId, 1, 0, uint32(STEPS), hashes);
         postBoundaries(gameId, 5, 0);
         Game memory g = game.game(gameId);
-        vm.assertEq(g.boundaries.length, 9);
-        vm.assertEq(g.boundaries[8], boundaryHash(STEPS, 5, 0));
+        vm.assertEq(hashes.length, 9);
+        vm.assertEq(hashes[8], boundaryHash(STEPS, 5, 0));
+        vm.assertEq(g.boundariesHash, listHash(hashes));
         expectPhase(gameId, Phase.AwaitChallenge);
-        vm.assertEq(game.mover(gameId), challenger);
+        vm.assertEq(moverOf(gameId), challenger);
     }
 
     function test_round_two_takes_the_inner_cuts_and_keeps_both_ends() external {
@@ -40,18 +41,36 @@ contract PostBoundariesTest is Scenario {
         vm.assertEq(g.rangeStart, 4);
         vm.assertEq(g.rangeEnd, 6);
         vm.assertEq(g.round, 2);
-        refuse(0, 1);
-        refuse(2, 1);
-        refuse(3, 1);
-        bytes32[] memory inner = new bytes32[](1);
-        inner[0] = "five";
-        vm.prank(provider);
-        game.postBoundaries(gameId, inner);
-        bytes32[] memory boundaries = game.game(gameId).boundaries;
-        vm.assertEq(boundaries.length, 3);
-        vm.assertEq(boundaries[0], g.startHash);
-        vm.assertEq(boundaries[1], "five");
-        vm.assertEq(boundaries[2], g.endHash);
+        refuse(0, 3);
+        refuse(1, 3);
+        refuse(2, 3);
+        refuse(4, 3);
+        bytes32[] memory hashes = dueHashes(gameId, 5, 0);
+        vm.assertEq(g.boundariesHash, listHash(hashes[0], hashes[2]));
+        hashes[1] = "five";
+        postHashes(gameId, hashes);
+        vm.assertEq(game.game(gameId).boundariesHash, listHash(hashes));
+    }
+
+    function test_attack_a_later_round_with_another_start_or_end() external {
+        postBoundaries(gameId, 5, 0);
+        challengeStep(gameId, 5);
+        bytes32 disputed = game.game(gameId).boundariesHash;
+        bytes32[] memory due = dueHashes(gameId, 5, 0);
+        bytes32[3][3] memory others = [
+            [bytes32("another start"), due[1], due[2]],
+            [due[0], due[1], bytes32("another end")],
+            [due[2], due[1], due[0]]
+        ];
+        for (uint256 i = 0; i < others.length; ++i) {
+            bytes32[] memory hashes = new bytes32[](3);
+            (hashes[0], hashes[1], hashes[2]) = (others[i][0], others[i][1], others[i][2]);
+            bytes32 actual = listHash(hashes[0], hashes[2]);
+            vm.prank(provider);
+            vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongBoundaries.selector, actual, disputed));
+            game.postBoundaries(gameId, hashes);
+        }
+        postHashes(gameId, due);
     }
 
     function test_only_the_provider_and_only_once() external {
@@ -73,7 +92,6 @@ contract PostBoundariesTest is Scenario {
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
         game.postBoundaries(gameId, hashes);
         vm.warp(deadline);
-        vm.prank(provider);
-        game.postBoundaries(gameId, hashes);
+        postHashes(gameId, hashes);
     }
 }

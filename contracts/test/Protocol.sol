@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IDisputeGame} from "../src/interfaces/IDisputeGame.sol";
+import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {IPayments} from "../src/interfaces/IPayments.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {IReceipts} from "../src/interfaces/IReceipts.sol";
+import {Bisection} from "../src/libraries/Bisection.sol";
+import {Boundary} from "../src/libraries/Boundary.sol";
 import {ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Test} from "./Vm.sol";
 
@@ -31,5 +33,24 @@ abstract contract Protocol is Test {
         receipts = IReceipts(vm.deployCode("Receipts.sol:Receipts", abi.encode(ledger)));
         stake.initialise(address(ledger), address(game), address(receipts));
         payments = IPayments(vm.deployCode("Payments.sol:Payments", abi.encode(receipts)));
+    }
+
+    /// @dev Who has to move; nobody once a game is resolved.
+    function moverOf(uint256 gameId) internal view returns (address) {
+        Game memory g = game.game(gameId);
+        if (g.phase == Phase.Resolved) return address(0);
+        bool isChallengers = g.phase == Phase.AwaitChallenge || g.phase == Phase.AwaitChoice;
+        return isChallengers ? g.challenger : g.provider;
+    }
+
+    /// @dev The cuts of the range that the next or last boundaries are about.
+    function cutsOf(uint256 gameId) internal view returns (uint256[] memory) {
+        Game memory g = game.game(gameId);
+        return Bisection.cuts(g.rangeStart, g.rangeEnd, p.arity);
+    }
+
+    function windowsOf(uint256 gameId) internal view returns (uint256) {
+        Game memory g = game.game(gameId);
+        return Boundary.windows(g.promptLength, g.outputLength);
     }
 }

@@ -96,7 +96,7 @@ abstract contract Scenario is Moves {
         vm.assertEq(uint256(g.phase), uint256(Phase.Resolved));
         vm.assertEq(uint256(g.outcome), uint256(outcome), "outcome");
         vm.assertEq(uint256(g.reason), uint256(reason), "reason");
-        vm.assertEq(game.mover(gameId), address(0));
+        vm.assertEq(moverOf(gameId), address(0));
         vm.assertEq(g.deadline, 0, "nobody has to move");
     }
 

@@ -118,6 +118,18 @@ abstract contract Traces is Responses {
 
     // --- boundaries
 
+    function listHash(bytes32[] memory boundaries) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(boundaries));
+    }
+
+    function listHash(bytes32 boundary) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(boundary));
+    }
+
+    function listHash(bytes32 start, bytes32 end) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(start, end));
+    }
+
     function leavesOf(uint256[] memory all) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[](all.length / 2);
         for (uint256 w = 0; w < leaves.length; ++w) {

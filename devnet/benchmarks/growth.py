@@ -3,9 +3,9 @@
 Models are synthetic (`synthetic.py`) with one layer; a step of layer l costs the same whatever l is. Three axes are
 views of the same points, a step of one window of a model:
 
-    d         first window, d = 64 .. 4096
+    d         first window, d = 64 .. 8192: the steps of a wide layer are tiles of bounded size
     rows      d = 576, the sum over windows 0 .. rows/32 - 1, each a proof of its own
-    position  d = 576, window w after w others, up to 2,048 tokens
+    position  d = 576, window w after w others, up to 16,384 tokens
     layers    d = 576, committing all step keys; how many statements there are, and rounds to find the wrong one
 """
 
@@ -30,7 +30,6 @@ from .result_store import ResultStore
 from .synthetic import synthetic_config
 
 AXES = ("d", "rows", "position", "layers")
-STEPS = ("keys_values", "attention", "mlp")
 COMMITMENT = "commitment"
 
 Report = Callable[[str], None]
@@ -50,10 +49,10 @@ class Sweep:
 
 
 FULL = Sweep(
-    widths=(64, 128, 256, 512, 1024, 2048, 4096),
+    widths=(64, 128, 256, 512, 1024, 2048, 4096, 8192),
     width=576,
     rows=tuple(range(32, 257, 32)),
-    windows=(0, 1, 3, 7, 15, 31, 63),
+    windows=(0, 1, 3, 7, 15, 31, 63, 127, 255, 511),
     layers=(1, 2, 4, 8, 16, 30),
 )
 QUICK = Sweep(widths=(32, 64), width=32, rows=(32, 64), windows=(0, 1), layers=(1, 2))
@@ -91,7 +90,7 @@ def points(axis: str, sweep: Sweep) -> list[Commitment | Step]:
     match axis:
         case "d":
             steps: list[list[Commitment | Step]] = [
-                [Commitment(d), *(Step(d, step) for step in STEPS)] for d in sweep.widths
+                [Commitment(d), *(Step(d, kind) for kind in kinds_of(d))] for d in sweep.widths
             ]
             return [point for group in steps for point in group]
         case "rows":
@@ -102,7 +101,12 @@ def points(axis: str, sweep: Sweep) -> list[Commitment | Step]:
             return [Commitment(sweep.width, layers) for layers in sweep.layers]
         case _:
             raise ValueError(f"there is no axis {axis!r}; they are {', '.join(AXES)}")
-    return [Step(sweep.width, step, window) for window in windows for step in STEPS]
+    return [Step(sweep.width, kind, window) for window in windows for kind in kinds_of(sweep.width)]
+
+
+def kinds_of(d: int) -> tuple[str, ...]:
+    """The kinds of step of a layer of this width."""
+    return synthetic_config(d).kinds
 
 
 class Growth:
@@ -169,7 +173,7 @@ class Growth:
 
     def _accumulated(self, sweep: Sweep) -> Iterator[Row]:
         """Totals over the windows that a number of rows takes; memory is that of the largest, as they run in turn."""
-        for step in STEPS:
+        for step in kinds_of(sweep.width):
             found = [
                 self._store.get(Step(sweep.width, step, w).name)
                 for w in range(max(sweep.rows) // WINDOW_ROWS)
@@ -213,7 +217,9 @@ class Growth:
         return {
             **done.result,
             "peak_rss_mb": done.peak_rss_mb,
-            "bisection_rounds": rounds_at_most(2 * point.layers, DEVNET.arity),
+            "bisection_rounds": rounds_at_most(
+                len(synthetic_config(point.d, point.layers).schedule), DEVNET.arity
+            ),
         }
 
     def _prove(self, point: Step, meter: GasMeter | None) -> dict[str, Any]:

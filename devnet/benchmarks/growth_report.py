@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DevnetError
-from .growth import AXES, COMMITMENT, STEPS, Row
+from .growth import AXES, COMMITMENT, Row
 
 FIGURES = {
     "prove_s": "prove, s",
@@ -32,10 +32,11 @@ _AXIS_NAMES = {
     "layers": "layers",
 }
 _INTRODUCTIONS = {
-    "d": "First window of a layer with f = 8d/3. Every step is one proof of 32 rows; committing is done once per model.",
+    "d": "First window of a layer with f = 8d/3. Every step is one proof of 32 rows; where a layer is wide, attention and MLP are cut "
+    "into tiles and closed by a step that rounds once. Committing is done once per model.",
     "rows": "d = {width}. A window is 32 rows and one proof per step; figures are totals, memory that of the largest.",
-    "position": "d = {width}. One window of 32 rows with 0 to 63 windows before it.",
-    "layers": "d = {width}. A model commits two step keys per layer. A dispute proves one step of one window, so only "
+    "position": "d = {width}. One window of 32 rows behind all windows before it.",
+    "layers": "d = {width}. A model commits a key for every step of its schedule. A dispute proves one step of one window, so only "
     "the commitment and the rounds of bisection grow.",
 }
 _TAIL = 3
@@ -112,7 +113,7 @@ def markdown(rows: Sequence[Row], width: int, machine: Mapping[str, Any]) -> str
             continue
         parts += [f"## {_AXIS_NAMES[axis]}", _INTRODUCTIONS[axis].format(width=width)]
         parts += [f"![{_AXIS_NAMES[axis]}](growth/{axis}.png)"]
-        for series in (COMMITMENT, *STEPS):
+        for series in _series(mine):
             part = [row for row in mine if row["series"] == series]
             if part:
                 parts += [f"### {series}", _table(axis, part)]
@@ -126,7 +127,7 @@ def markdown(rows: Sequence[Row], width: int, machine: Mapping[str, Any]) -> str
 def verdicts(rows: Sequence[Row]) -> list[str]:
     """What the position axis must show: an MLP that does not depend on it, and attention within its goal."""
     sentences = []
-    for series in STEPS:
+    for series in _series(rows):
         xs, ys = _curve([row for row in rows if row["axis"] == "position"], "position", series, "prove_s")
         if len(xs) < 2:
             continue
@@ -135,6 +136,12 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
         sentence = f"{series}: {ys[at] / ys[0]:.2f} times the first window at {xs[at]:,} tokens"
         sentences.append(sentence + (f" (goal: at most {goal:g})." if xs[at] == tokens else "."))
     return sentences
+
+
+def _series(rows: Sequence[Row]) -> list[str]:
+    """The commitment first, then kinds of step as they appear."""
+    found = dict.fromkeys(row["series"] for row in rows)
+    return sorted(found, key=lambda name: name != COMMITMENT)
 
 
 def _curve(rows: Sequence[Row], axis: str, series: str, figure: str) -> tuple[list[int], list[float]]:
@@ -174,9 +181,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plot(rows: Sequence[Row], axis: str, path: Path) -> None:
     pyplot = require_plotting()
-    series = [
-        name for name in (*STEPS, COMMITMENT) if any(r["axis"] == axis and r["series"] == name for r in rows)
-    ]
+    series = [name for name in _series(rows) if any(r["axis"] == axis and r["series"] == name for r in rows)]
     figures = [f for f in FIGURES if any(_curve(rows, axis, name, f)[0] for name in series)]
     columns = 3 if len(figures) > 2 else max(1, len(figures))
     lines = -(-len(figures) // columns)

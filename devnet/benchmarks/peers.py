@@ -1,7 +1,7 @@
 """One transformer block proven by Gainsay and by EZKL: the same float weights, input and number of tokens.
 
-Gainsay proves two steps, attention and MLP, whose figures are added; memory is that of the larger, since they are
-proven in turn. It works in windows of 32 rows, so 4 and 16 tokens cost it a whole padded window.
+Gainsay proves every step of the layer, whose figures are added (tiles of a kind cost the same, so one is measured);
+memory is that of the largest, since they are proven in turn. It works in windows of 32 rows, so 4 and 16 tokens cost it a whole padded window.
 
 Columns mean the same for both systems:
 
@@ -29,7 +29,7 @@ from prover.program import WINDOW_ROWS
 from . import ezkl_stages, step_process
 from .capped_process import DidNotFit, Limits, call_in_process, may_fit_now, unfit
 from .gas import VerifierRefused, gas_meter, own_chain, send_and_wait
-from .growth import STEPS, on_chain
+from .growth import on_chain
 from .result_store import ResultStore
 from .synthetic import synthetic_config
 
@@ -133,13 +133,15 @@ def _gainsay(shape: Shape, folder: Path, limits: Limits, runs: int) -> Result:
     model = {"d": shape.d, "layers": 1, "commitments": str(commitments)}
     set_up = call_in_process(step_process.SET_UP, model, limits)
     proofs, gas, code = [], [], []
-    with gas_meter(synthetic_config(shape.d), SRS.devnet(18)) as meter:
+    config = synthetic_config(shape.d)
+    with gas_meter(config, SRS.devnet(18)) as meter:
         for end in range(WINDOW_ROWS, shape.tokens + WINDOW_ROWS, WINDOW_ROWS):
-            for step in STEPS:
+            for step in config.kinds:
                 task = {**model, "step": step, "tokens": min(end, shape.tokens), "runs": runs}
-                proofs.append(call_in_process(step_process.PROVE, task, limits))
-                checked = on_chain(meter, step, proofs[-1].result)
-                gas.append(checked["verify_gas"])
+                done, tiles = call_in_process(step_process.PROVE, task, limits), config.steps[step].tiles
+                checked = on_chain(meter, step, done.result)
+                proofs += tiles * [done]
+                gas += tiles * [checked["verify_gas"]]
                 code.append(checked["verifier_bytes"])
     figures = [done.result["figures"] for done in proofs]
     phases = {name: sum(f["phases"][name] for f in figures) for name in figures[0]["phases"]}

@@ -9,6 +9,7 @@ import numpy as np
 
 from challenger.provider_client import BatchOnChain
 from contracts.bindings.contract import Call
+from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.protocol.bisection import cuts
 from contracts.protocol.game import Game, Phase, Target
@@ -68,14 +69,16 @@ class FalseChallenger:
 
     def _challenge(self, game: Game) -> Call:
         moves, aim = self._stage.contracts.game, self._aim
+        boundaries = posted_boundaries(self._stage.contracts, self.game_id)
         if aim.target is Target.EMBEDDING:
-            return moves.challenge_input(self.game_id)
+            return moves.challenge_input(self.game_id, boundaries)
         if aim.target is Target.HEAD:
             assert self._response.ids is not None
-            return moves.challenge_head(self.game_id, aim.position, aim.rival, self._response.ids[1])
+            ids = self._response.ids[1]
+            return moves.challenge_head(self.game_id, boundaries, aim.position, aim.rival, ids)
         ends = cuts(game.range_start, game.range_end, self._stage.contracts.stake.parameters().arity)
         part = next(number for number, end in enumerate(ends[1:]) if aim.step < end)
-        return moves.challenge_part(self.game_id, part)
+        return moves.challenge_part(self.game_id, boundaries, part)
 
     def _send(self, call: Call) -> None:
         self._moves += 1
@@ -85,14 +88,14 @@ class FalseChallenger:
 def mlp(stage: Stage) -> ScenarioResult:
     """Must end `provider_wins`, with an MLP step proven."""
     config = stage.prepared.model.config
-    step = config.number_of("mlp", config.layers // 2)
+    step = config.step_with("w_down", config.layers // 2)
     return _false_challenge(stage, "false-challenge-mlp", "Name three primary colours.", step)
 
 
 def attention(stage: Stage) -> ScenarioResult:
     """Must end `provider_wins`, with an attention step of the last window proven."""
     config = stage.prepared.model.config
-    step = config.number_of("attention", config.layers // 3)
+    step = config.step_with("w_output", config.layers // 3)
     return _false_challenge(stage, "false-challenge-attention", "Why is the sky blue?", step)
 
 

@@ -157,6 +157,6 @@ def forged_proof(stage: Stage) -> ScenarioResult:
     stage.tell(f"{result.outcome}: {len(house.refused)} forged proofs refused, {game.reason.name.lower()}")
     if house.accepted:
         result.problem = f"a forged proof was accepted: {house.accepted[0]}"
-    elif game.range_start != 2 * first + 1 or game.reason is not Reason.TIMED_OUT:
+    elif game.range_start != model.config.step_with("w_gate", first) or game.reason is not Reason.TIMED_OUT:
         result.problem = f"it ended {result.reason} at step {game.range_start}"
     return result

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contracts.protocol.game import Game, Outcome, Target
+from prover.architectures.config import ScheduledStep
 
 OUTCOMES = {
     Outcome.UNDECIDED: "undecided",
@@ -56,14 +57,13 @@ class ScenarioResult:
         return asdict(self)
 
 
-def contested(game: Game, step_name: Callable[[int], str]) -> dict[str, Any] | None:
-    """What a game was narrowed to; `step_name(step)` is what people call a step of the model."""
+def contested(game: Game, schedule: Sequence[ScheduledStep]) -> dict[str, Any] | None:
+    """What a game was narrowed to; `schedule` is the model's."""
     if game.target is Target.STEP:
-        return {
-            "step": step_name(game.range_start),
-            "window": game.window,
-            "number": game.range_start,
-        }
+        step = schedule[game.range_start]
+        tile = {"tile": step.tile} if step.tiles > 1 else {}
+        place = {"window": game.window, "number": game.range_start, "name": str(step)}
+        return {"step": step.kind, "layer": step.layer, **tile, **place}
     if game.target is Target.EMBEDDING:
         return {"step": "embedding", "window": game.window}
     if game.target is Target.HEAD:

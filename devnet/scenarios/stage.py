@@ -295,7 +295,7 @@ class Stage:
             prompt=answered.prompt,
             answer=answered.text,
             outcome=OUTCOMES[game.outcome],
-            contested=contested(game, self.prepared.commitment.step_name),
+            contested=contested(game, self.prepared.model.config.schedule),
             rounds=game.round,
             prove_s=round(made.seconds, 3) if made else None,
             proof_bytes=len(made.proof) if made else None,

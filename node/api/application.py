@@ -9,9 +9,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from ..payments.wire import TAKEN_HEADER, TERMS_HEADER
 from ..records import Records
 from ..service import AnswerService
-from . import completions, explorer, operations, problems, records
+from . import completions, explorer, operations, payment_terms, problems, records
 from .foreign_body import LARGEST_BODY_BYTES
 from .prompt_reading import PromptReader
 
@@ -62,9 +63,10 @@ def create_application(
         allow_origins=list(cors_origins),
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["*"],
-        expose_headers=[completions.RECEIPT_HEADER, "Retry-After"],
+        expose_headers=[completions.RECEIPT_HEADER, "Retry-After", TERMS_HEADER, TAKEN_HEADER],
     )
     app.include_router(completions.router(service, prompts))
+    app.include_router(payment_terms.router(service))
     app.include_router(records.router(stored))
     app.include_router(operations.router(service.readiness, service.metrics))
     app.include_router(explorer.router(snapshot))

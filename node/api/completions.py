@@ -7,16 +7,21 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from ..errors import AnswerGivenUpError, PaymentRefusedError
 from ..inference import Job
+from ..payments.till import Payment
+from ..payments.wire import PAYMENT_HEADER, TAKEN_HEADER, pack
 from ..service import AnswerService, Finished
 from .conversation import conversation
 from .foreign_body import ForeignBodyRoute
+from .payment_terms import payment_problem
 from .problems import ApiProblem, as_problem
 from .prompt_reading import PromptReader
 from .requests import ChatRequest, TextRequest
@@ -123,14 +128,18 @@ async def _answer(
         message = f"token id {bad} is outside the vocabulary of {vocabulary}"
         raise ApiProblem(400, "invalid_prompt", message, param="prompt")
     max_tokens = service.served.token_budget(len(prompt), limit, service.default_max_tokens)
-    job = await service.submit(prompt, max_tokens)
     answer_id = kind.prefix + uuid.uuid4().hex[:24]
-    if body.wants_stream:
-        stream = _stream(service, kind, job, answer_id, body.wants_usage)
-        # The first event comes before the status line, so a prompt that cannot be run is a real 422.
-        first = await _until_gone(anext(stream), job, request)
-        return StreamingResponse(_chain(first, stream), media_type="text/event-stream", headers=_NO_CACHE)
-    finished = await _until_gone(_whole(service, job, answer_id), job, request)
+    async with _paid(service, request) as payment:
+        job = await service.submit(prompt, max_tokens)
+        taken = {} if payment is None else {TAKEN_HEADER: _taken(service, payment)}
+        if body.wants_stream:
+            stream = _stream(service, kind, job, answer_id, body.wants_usage, payment)
+            # The first event comes before the status line, so a prompt that cannot be run is a real 422.
+            first = await _until_gone(anext(stream), job, request)
+            return StreamingResponse(
+                _chain(first, stream), media_type="text/event-stream", headers=_NO_CACHE | taken
+            )
+        finished = await _until_gone(_whole(service, job, answer_id, payment), job, request)
     content = {
         "id": answer_id,
         "object": kind.whole,
@@ -140,16 +149,36 @@ async def _answer(
         "usage": _usage(job, finished),
         "system_fingerprint": "0x" + service.served.model_id.hex(),
     }
-    return JSONResponse(content, headers={RECEIPT_HEADER: finished.receipt.receipt_id})
+    return JSONResponse(content, headers={RECEIPT_HEADER: finished.receipt.receipt_id} | taken)
+
+
+@asynccontextmanager
+async def _paid(service: AnswerService, request: Request) -> AsyncIterator[Payment | None]:
+    """The request's payment; it goes back when no answer comes of it. Raises ApiProblem (402) with the terms."""
+    try:
+        async with service.paid(request.headers.getlist(PAYMENT_HEADER)) as payment:
+            yield payment
+    except PaymentRefusedError as error:
+        raise await payment_problem(service, error, request.url.path) from error
+
+
+def _taken(service: AnswerService, payment: Payment) -> str:
+    """x402's word about a payment; it is settled on chain later, in bulk."""
+    assert service.till is not None
+    network = service.till.terms.network
+    amount = str(payment.amount)
+    return pack(
+        {"success": True, "network": network, "payer": payment.payer, "transaction": "", "amount": amount}
+    )
 
 
 _NO_CACHE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-async def _whole(service: AnswerService, job: Job, answer_id: str) -> Finished:
+async def _whole(service: AnswerService, job: Job, answer_id: str, payment: Payment | None) -> Finished:
     async for _ in service.tokens(job):
         pass
-    return await service.commit(job, answer_id)
+    return await service.commit(job, answer_id, payment)
 
 
 async def _until_gone(work: Any, job: Job, request: Request) -> Any:
@@ -169,9 +198,18 @@ async def _until_gone(work: Any, job: Job, request: Request) -> Any:
 
 
 async def _stream(
-    service: AnswerService, kind: _Kind, job: Job, answer_id: str, wants_usage: bool
+    service: AnswerService,
+    kind: _Kind,
+    job: Job,
+    answer_id: str,
+    wants_usage: bool,
+    payment: Payment | None,
 ) -> AsyncIterator[str]:
-    """Server-sent events of one answer; the receipt is in the last chunk."""
+    """Server-sent events of one answer; the receipt is in the last chunk.
+
+    Once text is out, the payment goes back only if this node fails: who reads an answer and leaves before its end paid
+    for what it read.
+    """
     created = int(time.time())
 
     def event(choices: list[dict[str, Any]], **extra: Any) -> str:
@@ -191,14 +229,21 @@ async def _stream(
     try:
         async for token in service.tokens(job):
             if (text := decoder.push(token)) or not begun:
-                yield event([kind.delta(text, first=not begun)])
-                begun = True
-        finished = await service.commit(job, answer_id)
+                first, begun = not begun, True
+                yield event([kind.delta(text, first=first)])
+        finished = await service.commit(job, answer_id, payment)
     except Exception as error:
         if not begun:
             raise
+        if payment is not None:
+            is_callers = isinstance(error, AnswerGivenUpError)
+            await asyncio.to_thread(payment.keep if is_callers else payment.give_back)
         yield f"data: {json.dumps(as_problem(error).body())}\n\n"
         return
+    except BaseException:  # the caller left
+        if begun and payment is not None:
+            asyncio.get_running_loop().run_in_executor(None, payment.keep)
+        raise
     finally:
         job.cancel()
     if rest := decoder.flush():

@@ -33,17 +33,22 @@ class ApiProblem(Exception):
         param: str | None = None,
         headers: dict[str, str] | None = None,
         details: dict[str, Any] | None = None,
+        beside: dict[str, Any] | None = None,
     ) -> None:
+        """`details` stand in the error, `beside` stands beside it."""
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
         self.param, self.headers, self.details = param, headers, details
+        self.beside = beside
 
     def body(self) -> dict[str, Any]:
         kind = "invalid_request_error" if self.status < 500 and self.status != 429 else "server_error"
+        if self.status == 402:
+            kind = "payment_error"
         if self.status == 429:
             kind = "rate_limit_error"
         error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return {"error": error | (self.details or {})}
+        return {"error": error | (self.details or {})} | (self.beside or {})
 
 
 def as_problem(error: BaseException) -> ApiProblem:

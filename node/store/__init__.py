@@ -2,13 +2,16 @@
 
 from .database import open_engine
 from .journal import Journal
-from .tables import BatchRow, BatchState, ChainEventRow, ResponseRow, ResponseState
+from .payment_book import PaymentBook
+from .tables import BatchRow, BatchState, ChainEventRow, PaymentAccountRow, ResponseRow, ResponseState
 
 __all__ = [
     "BatchRow",
     "BatchState",
     "ChainEventRow",
     "Journal",
+    "PaymentAccountRow",
+    "PaymentBook",
     "ResponseRow",
     "ResponseState",
     "open_engine",

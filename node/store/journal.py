@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from ..errors import DatabaseError, UnknownReceiptError
 from .database import relaxed_engine
+from .payment_book import settle_hold
 from .tables import (
     BatchRow,
     BatchState,
@@ -88,10 +89,12 @@ class Journal:
         terms: BatchTerms,
         draw_salt: Callable[[], str],
         name: Callable[[BatchRow, ResponseRow], ReceiptNames],
+        hold: str | None = None,
     ) -> tuple[BatchRow, ResponseRow]:
         """Give an answer the next index of the open batch, or of a new batch, and write it down unsigned.
 
-        An open batch that is full, overdue or of another model is sealed on the way.
+        An open batch that is full, overdue or of another model is sealed on the way. `hold` names the payment that the
+        answer uses up, in the same transaction. Raises NotReadyError when that went back to the payer before.
         """
         with self._placing, self._session() as session:
             batch = session.exec(
@@ -121,6 +124,8 @@ class Journal:
             batch.count += 1
             session.add(batch)
             session.add(response)
+            if hold is not None:
+                settle_hold(session, hold)
             session.commit()
             return batch, response
 

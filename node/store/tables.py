@@ -66,6 +66,8 @@ class ResponseRow(SQLModel, table=True):
     max_tokens: int
     fee_wei: str = Field(default="0", max_length=78)
     signer: str = Field(default="", max_length=42)  # the receipt's key; empty: the provider's own
+    payer: str = Field(default="", max_length=42)  # whose voucher paid the fee; empty: nobody's
+    fee_token: str = Field(default="", max_length=42)  # empty: ether
     signature: str | None = Field(default=None, max_length=132)
     finish_reason: str = Field(max_length=16)
     answered_at: int = Field(sa_type=BigInteger)
@@ -81,6 +83,37 @@ class ResponseRow(SQLModel, table=True):
     @property
     def output_length(self) -> int:
         return len(self.output_ids) // 4
+
+
+class PaymentAccountRow(SQLModel, table=True):
+    """What a payer has promised this provider in a token, and how much of it was used up; amounts are decimal text.
+
+    `signature` is that of the voucher over `cumulative`; empty when it is known from the chain alone.
+    """
+
+    __tablename__ = "payment_account"
+
+    payer: str = Field(primary_key=True, max_length=42)
+    token: str = Field(primary_key=True, max_length=42)
+    cumulative: str = Field(default="0", max_length=78)
+    spent: str = Field(default="0", max_length=78)  # prices of answers, and of requests that are under way
+    redeemed: str = Field(default="0", max_length=78)  # as the chain said last
+    published: str = Field(default="0", max_length=78)  # the largest voucher that went into a transaction
+    signature: str = Field(default="", sa_type=Text)
+    key: str = Field(
+        default="", max_length=42
+    )  # who signed; empty: the payer is a contract and says so itself
+
+
+class PaymentHoldRow(SQLModel, table=True):
+    """The price of a request under way. It goes when the answer is placed, or when its price goes back."""
+
+    __tablename__ = "payment_hold"
+
+    id: str = Field(primary_key=True, max_length=32)
+    payer: str = Field(max_length=42)
+    token: str = Field(max_length=42)
+    amount: str = Field(max_length=78)
 
 
 class ChainEventRow(SQLModel, table=True):

@@ -247,6 +247,14 @@ class ModelConfig(ABC):
         ]
         return (*first, *rest)
 
+    def step_with(self, weight: str, layer: int) -> int:
+        """The first step of a layer that has this weight: of the MLP `w_down`, of attention `w_output`, whole or in tiles."""
+        for number, step in enumerate(self.schedule):
+            names = {tensor.name for tensor in self.programs[step.kind].weights}
+            if step.layer == layer and weight in names:
+                return number
+        raise ValueError(f"layer {layer} has no weight {weight}")
+
     def number_of(self, kind: StepKind, layer: int = 0, tile: int = 0) -> int:
         """The number of a step. Raises ValueError for one that the schedule does not have."""
         for number, step in enumerate(self.schedule):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from contracts.protocol import actions
-from contracts.protocol.bisection import cuts
+from contracts.protocol.bisection import boundaries_hash, cuts
 from contracts.protocol.game import (
     Game,
     GameState,
@@ -60,9 +60,7 @@ class PaperGame:
             chosen_id=0,
             rival_id=0,
             bond=1,
-            start_hash=b"",
-            end_hash=b"",
-            boundaries=(),
+            boundaries_hash=b"",
         )
         self.model = model
         self.state = GameState(1, game, ModelRules.of(model, arity))
@@ -117,15 +115,18 @@ class PaperGame:
         match action:
             case actions.PostBoundaries(hashes):
                 assert game.phase is Phase.AWAIT_BOUNDARIES
-                ends = () if game.round == 1 else (game.start_hash, game.end_hash)
-                boundaries = hashes if not ends else (ends[0], *hashes, ends[1])
-                assert len(boundaries) == len(self.state.cuts)
-                self._turn(Phase.AWAIT_CHALLENGE, boundaries=boundaries)
+                assert len(hashes) == len(self.state.cuts)
+                assert game.round == 1 or boundaries_hash([hashes[0], hashes[-1]]) == game.boundaries_hash
+                self.state = replace(self.state, boundaries=hashes)
+                self._turn(Phase.AWAIT_CHALLENGE, boundaries_hash=boundaries_hash(hashes))
             case actions.ChallengeInput():
                 assert game.phase is Phase.AWAIT_CHALLENGE
                 assert game.round == 1
                 self._turn(
-                    Phase.AWAIT_WINDOWS, target=Target.EMBEDDING, range_end=0, start_hash=game.boundaries[0]
+                    Phase.AWAIT_WINDOWS,
+                    target=Target.EMBEDDING,
+                    range_end=0,
+                    boundaries_hash=boundaries_hash(self._answered()[:1]),
                 )
             case actions.ChallengePart(part):
                 assert game.phase is Phase.AWAIT_CHALLENGE
@@ -138,8 +139,7 @@ class PaperGame:
                     round=game.round + (not single),
                     range_start=start,
                     range_end=end,
-                    start_hash=game.boundaries[part],
-                    end_hash=game.boundaries[part + 1],
+                    boundaries_hash=boundaries_hash(self._answered()[part : part + 2]),
                 )
             case actions.ChallengeHead(position, rival):
                 assert game.phase is Phase.AWAIT_CHALLENGE
@@ -152,7 +152,7 @@ class PaperGame:
                     chosen_id=trace.output_ids[position + 1 - game.prompt_length],
                     rival_id=rival,
                     range_start=game.range_end,
-                    start_hash=game.boundaries[-1],
+                    boundaries_hash=boundaries_hash(self._answered()[-1:]),
                 )
             case actions.RevealWindows():
                 assert game.phase is Phase.AWAIT_WINDOWS
@@ -178,17 +178,27 @@ class PaperGame:
                 trace.prove_head(position, rival)
                 self._resolve(side, Reason.PROVEN)
 
+    def _answered(self) -> tuple[bytes, ...]:
+        """What a challenge takes back, which then is no longer known."""
+        answered = self.state.boundaries
+        assert answered is not None
+        assert boundaries_hash(answered) == self.game.boundaries_hash
+        self.state = replace(self.state, boundaries=None)
+        return answered
+
     def _check_revealed(self, shown: actions.RevealWindows) -> None:
         """What the contract refuses raises `NotProvable`: the provider has no move."""
         game, count = self.game, len(self.model.chunk_bits)
-        assert boundary_hash(shown.roots_before) == game.start_hash
+        before_and_after = [
+            boundary_hash(roots) for roots in (shown.roots_before, shown.roots_after) if roots
+        ]
+        assert boundaries_hash(before_and_after) == game.boundaries_hash
         if game.target is Target.EMBEDDING:
             if shown.roots_before[1:] != (NO_WINDOWS,) * (count - 1):
                 raise NotProvable
             assert [len(sums) for sums in shown.sums] == [game.windows]
             assert stream_root(shown.sums[0]) == shown.roots_before[0]
             return
-        assert boundary_hash(shown.roots_after) == game.end_hash
         access, sums = self.state.rules.step_access(shown.kind), list(shown.sums)
         for stream, (before, after) in enumerate(zip(shown.roots_before, shown.roots_after, strict=True)):
             use = access.use(stream)

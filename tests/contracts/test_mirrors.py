@@ -16,7 +16,7 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keystore
 from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
 from contracts.bindings.receipts import receipt_id, receipt_signer, sign_receipt
-from contracts.protocol.bisection import cuts
+from contracts.protocol.bisection import boundaries_hash, cuts
 from contracts.protocol.merkle import MerkleTree, verify_path
 from contracts.protocol.model import (
     ModelSpec,
@@ -63,6 +63,10 @@ contract Libraries {
         return Bisection.cuts(a, b, k);
     }
     function boundary(bytes32[] calldata roots) external pure returns (bytes32) { return Boundary.hash(roots); }
+    function listOfOne(bytes32 boundary_) external pure returns (bytes32) { return Boundary.hashOfOne(boundary_); }
+    function listOfTwo(bytes32 start, bytes32 end) external pure returns (bytes32) {
+        return Boundary.hashOfTwo(start, end);
+    }
     function stepKey(uint256 step, uint256 kind, bytes calldata key) external pure returns (bytes32) {
         return Leaves.stepKey(step, kind, keccak256(key));
     }
@@ -94,8 +98,8 @@ contract Libraries {
     function statement(
         uint256 streams, uint256 access, uint256 window_, uint256 windows, StepProof calldata proof
     ) external returns (uint256[] memory) {
-        _game.startHash = Boundary.hash(proof.rootsBefore);
-        _game.endHash = Boundary.hash(proof.rootsAfter);
+        _game.boundariesHash =
+            Boundary.hashOfTwo(Boundary.hash(proof.rootsBefore), Boundary.hash(proof.rootsAfter));
         (_game.promptLength, _game.outputLength) = (uint32(32 * windows), 1);
         _game.window = uint16(window_);
         bytes32 root = Leaves.stepKey(0, 0, keccak256(""));
@@ -154,7 +158,9 @@ def test_leaves_and_boundaries(libraries: Libraries) -> None:
         sums = [(number, 2**253 + number) for number in range(windows)]
         assert libraries.ask("streamRoot", flat_points(sums)) == stream_root(sums)
     roots = [bytes([number]) * 32 for number in range(4)]
-    assert libraries.ask("boundary", roots) == boundary_hash(roots)
+    assert libraries.ask("boundary", roots) == boundary_hash(roots) == boundaries_hash(roots)
+    assert libraries.ask("listOfOne", roots[0]) == boundaries_hash(roots[:1])
+    assert libraries.ask("listOfTwo", *roots[:2]) == boundaries_hash(roots[:2])
     assert libraries.ask("window", 7, 5, 6) == window_leaf(7, (5, 6))
     assert libraries.ask("stepKey", 7, 3, b"a step key") == step_key_leaf(7, 3, b"a step key")
     assert libraries.ask("tokenRow", 9, (1, 2), (3, 4)) == token_row_leaf(9, (1, 2), (3, 4))

@@ -112,17 +112,18 @@ def test_a_real_proof_passes_the_adapter_to_erc_8274(
     inputs = access.statement_inputs(window, before, after)
     written = 2 * len(access.written)
     key = truth.commitment.step_keys[step]
-    evidence = (key, truth.commitment.step_key_path(step), inputs, truth.prove_step(step, window))
-    proof = encode(["(bytes,bytes32[],uint256[],bytes)"], [evidence])
+    kind = truth.step_kind(step)
+    evidence = (kind, key, truth.commitment.step_key_path(step), inputs, truth.prove_step(step, window))
+    proof = encode(["(uint256,bytes,bytes32[],uint256[],bytes)"], [evidence])
     metadata = encode(["bytes32", "uint256"], [arena.model_id, step])
     words = [word.to_bytes(32, "big") for word in inputs]
     hashes = keccak(b"".join(words[:-written])), keccak(b"".join(words[-written:]))
     assert adapter._read("verify", *hashes, metadata, proof)
     assert not adapter._read("verify", *reversed(hashes), metadata, proof)
-    other = (*evidence[:3], bytes([evidence[3][0] ^ 1]) + evidence[3][1:])
-    assert not adapter._read(
-        "verify", *hashes, metadata, encode(["(bytes,bytes32[],uint256[],bytes)"], [other])
-    )
+    flipped = bytes([evidence[4][0] ^ 1]) + evidence[4][1:]
+    for other in ((*evidence[:4], flipped), ((kind + 1) % 3, *evidence[1:])):
+        forged = encode(["(uint256,bytes,bytes32[],uint256[],bytes)"], [other])
+        assert not adapter._read("verify", *hashes, metadata, forged)
 
 
 def test_the_rules_of_a_model_come_from_its_commitment(arena_and_truth: tuple[Arena, Replay]) -> None:

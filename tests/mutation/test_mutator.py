@@ -283,6 +283,7 @@ def _fixed(target: str, path: str, line: str, change: str) -> Mutant:
     return next(m for m in mutants_of(target) if m.path == path and line in m.line and change in m.change)
 
 
+@pytest.mark.long
 def test_a_mutant_of_every_kind_is_caught_in_the_verifier(runner: PytestRunner) -> None:
     """In the copy, with the checkout as it was."""
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path, _, _ in FIXED}

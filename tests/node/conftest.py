@@ -17,6 +17,7 @@ from contracts.bindings.keys import SignedTransaction
 from node.api.application import create_application
 from node.inference import InferenceQueue
 from node.metrics import Metrics
+from node.payments.till import Till
 from node.receipts import Issuer, ReceiptDesk
 from node.records import Records
 from node.service import AnswerService, ServedModel
@@ -71,9 +72,15 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def build_node(
-    model: IntegerModel, journal: Journal, *, generator: Any = None, capacity: int = 4
+    model: IntegerModel,
+    journal: Journal,
+    *,
+    generator: Any = None,
+    capacity: int = 4,
+    signer: LocalSigner | None = None,
+    till: Till | None = None,
 ) -> LocalNode:
-    signer = LocalSigner()
+    signer = signer or LocalSigner()
     issuer = Issuer(CHAIN_ID, LEDGER, LEDGER, signer.address, MODEL_ID)
     terms = BatchTerms(interval_s=30, posting_window_s=60, largest=100)
     unready: list[str] = []
@@ -84,6 +91,7 @@ def build_node(
         metrics=Metrics(),
         default_max_tokens=16,
         readiness=lambda: unready[0] if unready else None,
+        till=till,
     )
     app = create_application(service, Records(journal, issuer, "tiny"), lambda: {"batches": []})
     return LocalNode(app, service, journal, issuer, unready)

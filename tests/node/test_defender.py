@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.bindings.contract import Call
+from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
 from contracts.protocol.game import Game, Outcome, Phase, Reason
@@ -58,6 +59,10 @@ class Dispute:
     def game(self) -> Game:
         return self.games.game(self.game_id)
 
+    @property
+    def posted(self) -> tuple[bytes, ...]:
+        return posted_boundaries(self.house.contracts, self.game_id)
+
     def move(self, call: Call) -> None:
         """The challenger sends a transaction."""
         self.challenger.send(call, f"{call.description} {self.challenger.chain.head().number} {id(call)}")
@@ -84,7 +89,7 @@ def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> N
     dispute.defend()
     assert dispute.game.phase is Phase.AWAIT_CHALLENGE
     dispute.defend()  # the challenger is to move: nothing happens
-    dispute.move(dispute.games.challenge_part(dispute.game_id, 2))
+    dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 2))
     dispute.defend()
     assert dispute.game.phase is Phase.AWAIT_CHOICE
     dispute.move(dispute.games.choose_window(dispute.game_id, 0))
@@ -113,14 +118,14 @@ def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: s
     dispute.open()
     dispute.defend()
     if target == "input":
-        dispute.move(dispute.games.challenge_input(dispute.game_id))
+        dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted))
         dispute.defend()
         dispute.move(dispute.games.choose_window(dispute.game_id, 0))
     else:
         output = [int.from_bytes(dispute.row.output_ids[i : i + 4]) for i in (0, 4, 8)]
         rival = next(token for token in range(10) if token != output[1])
         position = dispute.row.prompt_length
-        dispute.move(dispute.games.challenge_head(dispute.game_id, position, rival, output))
+        dispute.move(dispute.games.challenge_head(dispute.game_id, dispute.posted, position, rival, output))
     dispute.defend()
     assert dispute.game.outcome is Outcome.PROVIDER_WON
 
@@ -141,7 +146,9 @@ def test_a_wrong_answer_is_given_up(house: ProviderHouse) -> None:
     dispute.open()
     dispute.defend()
     position = dispute.row.prompt_length - 1
-    dispute.move(dispute.games.challenge_head(dispute.game_id, position, right.ids[0], [1, 2, 3]))
+    dispute.move(
+        dispute.games.challenge_head(dispute.game_id, dispute.posted, position, right.ids[0], [1, 2, 3])
+    )
     dispute.defend()
     assert (dispute.game.outcome, dispute.game.reason) == (Outcome.CHALLENGER_WON, Reason.CONCEDED)
     assert dispute.settle() == ResponseState.VOID
@@ -151,7 +158,7 @@ def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> N
     dispute = Dispute(house)
     dispute.open()
     dispute.defend()
-    dispute.move(dispute.games.challenge_part(dispute.game_id, 0))
+    dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 0))
     dispute.provider = house.start()
     dispute.defend()
     dispute.provider = house.start()

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from contracts.bindings.events import ResponseShown
 from contracts.bindings.inference_ledger import ResponseStatus
+from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.protocol.game import Outcome, Phase
 from contracts.protocol.parameters import DEVNET
@@ -212,7 +213,8 @@ def test_attack_asking_for_everything_stops_neither_games_nor_posting(house: Pro
     assert posted.stake.credits(posted.provider.address) == credits + 12 * DEVNET.ask_price
     spent = paid - posted.house.contracts.chain.balance_wei(challenger.address)
     assert spent > 12 * DEVNET.ask_price
-    challenger.send(games.challenge_part(game_id, 2), f"part {game_id}")
+    boundaries = posted_boundaries(posted.house.contracts, game_id)
+    challenger.send(games.challenge_part(game_id, boundaries, 2), f"part {game_id}")
     posted.provider.follower.step()
     posted.provider.defender.play_out()
     challenger.send(games.choose_window(game_id, 0), f"window {game_id}")

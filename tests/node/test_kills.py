@@ -83,6 +83,7 @@ def live(house: ProviderHouse, handed_out: list[str], until: int = 2) -> Provide
     return provider
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_kill_at_any_durable_step(
     tmp_path: Path,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.protocol.game import Outcome, Phase
 from node.receipts import fields_of
@@ -48,10 +49,13 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     def phases() -> list[Phase]:
         return [games.game(number).phase for number in others]
 
+    def posted(number: int) -> tuple[bytes, ...]:
+        return posted_boundaries(house.contracts, number)
+
     provider.follower.step()
     provider.defender.play_out()
     assert set(phases()) == {Phase.AWAIT_CHALLENGE}
-    challenger.send(games.challenge_part(first, 2), f"part {first}")
+    challenger.send(games.challenge_part(first, posted(first), 2), f"part {first}")
     provider.defender.play_out()
     challenger.send(games.choose_window(first, 0), f"window {first}")
 
@@ -67,7 +71,7 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     provider.defender.step()
     assert proving.wait(20)
     for number in others:
-        challenger.send(games.challenge_part(number, 2), f"part {number}")
+        challenger.send(games.challenge_part(number, posted(number), 2), f"part {number}")
     started = time.monotonic()
     while Phase.AWAIT_WINDOWS in phases():
         provider.defender.step()

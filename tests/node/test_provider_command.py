@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from contracts.bindings.deployment import Deployment, ProtocolContracts, verifier_artifacts
 from contracts.bindings.registration import register_model
@@ -107,6 +108,7 @@ class Command:
         return dict(answer.json())
 
 
+@pytest.mark.long
 def test_a_provider_process_lives_dies_and_lives_again(
     tmp_path: Path,
     local_chain: LocalChain,

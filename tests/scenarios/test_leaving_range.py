@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
 from contracts.bindings.inference_ledger import ResponseStatus
@@ -17,8 +16,8 @@ from devnet.scenarios.stage import Stage, open_stage
 from prover.model.execute import Executor, Generation
 from prover.model.trace import Trace
 from prover.model.weights import IntegerModel
-from prover.model_commitment import commit_model, padded_weights, step_kind
-from prover.program import WINDOW_BITS, WINDOW_ROWS
+from prover.model_commitment import commit_model
+from prover.program import WINDOW_ROWS
 from prover.replay import Replay
 from tests.prover.model.leaving_model import leaving
 from tests.tampering.malicious_prover import MaliciousProver
@@ -27,7 +26,7 @@ from tests.tampering.out_of_range import COVER_UPS, covered_up
 pytestmark = pytest.mark.xdist_group("scenarios")
 
 LEAVERS = {200: (0, "w_query"), 201: (0, "w_gate"), 202: (1, "w_key"), 203: (1, "w_up")}
-STEPS = {200: 0, 201: 1, 202: 2, 203: 3}
+STEPS = {200: 1, 201: 2, 202: 3, 203: 5}
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +76,13 @@ class CoveredReplay(Replay):
         return self.sequence[position + 1]
 
     def prove_step(self, step: int, window: int) -> bytes:
-        statement, kind = self.step_statement(step, window), step_kind(step)
-        key = self.system.verifying_key(kind)
-        context_bits = WINDOW_BITS if kind == "mlp" else statement.context_bits(key.plan)
-        before = self.padded_window(step, window)
-        if kind == "attention":
-            rows = WINDOW_ROWS * (window + 1)
-            before = np.zeros((1 << context_bits, before.shape[1]), dtype=np.int64)
-            before[:rows, : self.model.config.hidden] = self.trace.boundary(step)[:rows]
+        statement, scheduled = self.step_statement(step, window), self.model.config.schedule[step]
+        key = self.system.verifying_key(scheduled.kind)
+        context_bits = statement.context_bits(key.plan)
         with covered_up(self._cover_up):
             tensors = key.plan.program.witness(
-                {"before": before, **padded_weights(self.model, step)},
-                self.model.layer_parameters(step // 2, kind),  # type: ignore[arg-type]
+                self.step_tensors(step, window, context_bits),
+                self.model.layer_parameters(scheduled.layer, scheduled.kind),
                 statement.publics,
                 context_bits,
             )
@@ -124,7 +118,7 @@ def test_a_provider_that_finds_out_gives_up(leaving_stage: Stage) -> None:
         _, posted = stage.ask(house, "Which way is out?", 8)
         assert stage.await_verdict(posted) == "invalid"
         row = stage.store.response(posted.batch_id, posted.index)
-        assert row is not None and "attention step of layer 0 leaves its range" in (row.why or "")
+        assert row is not None and "attention of layer 0 leaves its range" in (row.why or "")
         game = stage.play_out(stage.await_game(posted))
         assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.CONCEDED)
         stage.play(lambda: stage.contracts.stake.credits(stage.devnet.accounts["challenger"]) == 0)

@@ -331,9 +331,9 @@ MORE_LIES = [
             values_for_keys,
             keys_of_the_windows_before,
             windows_of_keys_exchanged,
-            rows_beyond_the_window,
         )
     ),
+    ("attention_tile", 2, rows_beyond_the_window),
     *(
         ("mlp_tile", 0, lie)
         for lie in (*SUMS, wrong_weight, wrong_shift, rounded_the_other_way, wrong_activation)

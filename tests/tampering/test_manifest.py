@@ -26,12 +26,15 @@ KINDS = [
     ("mlp", 0),
     ("head", 0),
     ("embedding", 0),
-    *((kind, int(kind == "attention_tile")) for kind in TILE_KINDS),
+    ("attention_tile", 1),
+    ("mlp_close", 0),
 ]
 LONG = [
     pytest.param(kind, window, marks=pytest.mark.long)
-    for window in (0, 3)
-    for kind in ("keys_values", "attention", "attention_tile")
+    for kind, window in (
+        *((kind, window) for window in (0, 3) for kind in ("keys_values", "attention", "attention_tile")),
+        *((kind, 0) for kind in TILE_KINDS if kind not in ("attention_tile", "mlp_close")),
+    )
 ]
 WORD = 32
 

@@ -52,14 +52,13 @@ enum Reason {
 /// @param challengerClock likewise for the challenger
 /// @param round bisection round, 1 for the first
 /// @param rangeStart the disputed steps are rangeStart .. rangeEnd-1
-/// @param startHash boundary hash at rangeStart, agreed (Embedding: b_0; Head: b_n)
-/// @param endHash boundary hash at rangeEnd, disputed
-/// @param boundaries the provider's hashes of this round's cuts, range's start and end included
 /// @param kind Step: the step's kind, as the provider says it is; its proof needs a step key of this kind
 /// @param window the window to prove (Step, Embedding)
 /// @param position head: the position whose next token is disputed
 /// @param chosenId head: the id that the response has after `position`
 /// @param rivalId head: the id that the challenger says beats it
+/// @param boundariesHash of the boundaries that the game is about (`Boundary.hash`), which every move takes back in calldata. AwaitChallenge: those of
+///        the round's cuts; a range that was challenged: that of its start, agreed, and that of its end, disputed; Embedding: b_0; Head: b_n
 struct Game {
     uint64 batchId;
     uint32 index;
@@ -93,9 +92,7 @@ struct Game {
     uint32 rivalId;
     uint88 bond;
     // ---
-    bytes32 startHash;
-    bytes32 endHash;
-    bytes32[] boundaries;
+    bytes32 boundariesHash;
 }
 
 /// @notice Proof of one window of one step.
@@ -222,6 +219,9 @@ interface IDisputeGame {
     error WrongTokenIds();
     /// Post exactly this many hashes.
     error WrongHashCount(uint256 sent, uint256 expected);
+    /// The boundaries are not those that the game is about: not the list that was posted last (`BoundariesPosted`), or, when a later
+    /// round is posted, not the two ends of the range.
+    error WrongBoundaries(bytes32 actual, bytes32 expected);
     /// Only possible against the first round's boundaries.
     error OnlyInFirstRound();
     /// The head decides positions promptLength-1 .. promptLength+outputLength-2 only.
@@ -234,7 +234,7 @@ interface IDisputeGame {
     error WrongStreamCount(uint256 sent, uint256 expected);
     /// A boundary has one root per stream of the model (Embedding: there are no roots of an end).
     error WrongRootCount(uint256 sent, uint256 expected);
-    /// The roots are not the preimage of the posted boundary hash.
+    /// The roots are not those of the boundaries that the game is about.
     error WrongPreimage(bytes32 actual, bytes32 expected);
     /// The running sums are not the stream's: they have another root.
     error WrongStreamRoot(uint256 stream, bytes32 actual, bytes32 expected);
@@ -279,9 +279,8 @@ interface IDisputeGame {
 
     // --- provider's moves
 
-    /// @notice Posts the boundary hashes that cut the range of n steps into m = min(k, n) parts, part i
-    ///         ending at floor(n (i + 1) / m). Round 1: m + 1 hashes, b_0 and b_n included; later rounds:
-    ///         the m - 1 inner ones.
+    /// @notice Posts the m + 1 boundary hashes that cut the range of n steps into m = min(k, n) parts, part i
+    ///         ending at floor(n (i + 1) / m); its start and end are included. Later rounds: they are those of the part that was challenged.
     function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external;
 
     /// @notice Says of which kind the step is, and reveals the roots of its start and end, and the running sums of all windows
@@ -305,17 +304,22 @@ interface IDisputeGame {
     /// @notice Proves that the response's token beats the rival.
     function proveHead(uint256 gameId, HeadProof calldata headProof) external;
 
-    // --- challenger's moves
+    // --- challenger's moves: `boundaries` is the list that `BoundariesPosted` showed last
 
     /// @notice Round 1: b_0 is wrong.
-    function challengeInput(uint256 gameId) external;
+    function challengeInput(uint256 gameId, bytes32[] calldata boundaries) external;
 
     /// @notice The start of this part is right, its end is wrong.
-    function challengePart(uint256 gameId, uint256 part) external;
+    function challengePart(uint256 gameId, bytes32[] calldata boundaries, uint256 part) external;
 
     /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`.
-    function challengeHead(uint256 gameId, uint256 position, uint256 rivalId, bytes calldata outputIds)
-        external;
+    function challengeHead(
+        uint256 gameId,
+        bytes32[] calldata boundaries,
+        uint256 position,
+        uint256 rivalId,
+        bytes calldata outputIds
+    ) external;
 
     /// @notice Names the first window of which a revealed running sum is wrong.
     function chooseWindow(uint256 gameId, uint256 window) external;
@@ -351,13 +355,4 @@ interface IDisputeGame {
     function ledger() external view returns (IInferenceLedger);
     function gameCount() external view returns (uint256);
     function game(uint256 gameId) external view returns (Game memory);
-
-    /// @notice Who has to move; zero for a resolved game.
-    function mover(uint256 gameId) external view returns (address);
-
-    /// @notice W, the number of windows of the game's response.
-    function windowCount(uint256 gameId) external view returns (uint256);
-
-    /// @notice The cuts (step numbers) of the range that the next or last `postBoundaries` is about.
-    function cuts(uint256 gameId) external view returns (uint256[] memory);
 }

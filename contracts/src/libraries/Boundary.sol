@@ -21,7 +21,18 @@ library Boundary {
         return (positions(promptLength, outputLength) + WINDOW - 1) / WINDOW;
     }
 
-    function hash(bytes32[] calldata roots) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(roots));
+    /// @notice keccak256 of the words one after another: of a boundary's roots, or of a list of boundary hashes.
+    function hash(bytes32[] calldata words) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(words));
+    }
+
+    /// @notice `hash` of a list of one.
+    function hashOfOne(bytes32 boundary) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(boundary));
+    }
+
+    /// @notice `hash` of a list of two.
+    function hashOfTwo(bytes32 start, bytes32 end) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(start, end));
     }
 }

@@ -39,8 +39,7 @@ library Statements {
         view
         returns (uint256[] memory inputs)
     {
-        checkPreimage(stepProof.rootsBefore, game.startHash);
-        checkPreimage(stepProof.rootsAfter, game.endHash);
+        checkEnds(game, stepProof.rootsBefore, stepProof.rootsAfter);
         checkStepKey(game, rules, stepProof);
         uint256 uses = Streams.uses(rules.access);
         Cursor memory at;
@@ -130,8 +129,9 @@ library Statements {
         uint256[][] calldata sums
     ) internal view {
         uint256 number = Streams.count(streams);
-        checkRoots(rootsBefore, number, game.startHash);
-        checkRoots(rootsAfter, number, game.endHash);
+        checkRootCount(rootsBefore, number);
+        checkRootCount(rootsAfter, number);
+        checkEnds(game, rootsBefore, rootsAfter);
         uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
         uint256 shown = 0;
         for (uint256 stream = 0; stream < number; ++stream) {
@@ -157,7 +157,8 @@ library Statements {
         uint256[][] calldata sums
     ) internal view {
         uint256 number = Streams.count(streams);
-        checkRoots(roots, number, game.startHash);
+        checkRootCount(roots, number);
+        checkBoundary(game, roots);
         require(sums.length == 1, IDisputeGame.WrongStreamCount(sums.length, 1));
         checkSums(sums[0], Boundary.windows(game.promptLength, game.outputLength), 0, roots[0]);
         for (uint256 stream = 1; stream < number; ++stream) {
@@ -165,16 +166,32 @@ library Statements {
         }
     }
 
-    /// @notice The roots are as many as the model has streams, and the preimage of an agreed or posted boundary hash.
-    function checkRoots(bytes32[] calldata roots, uint256 number, bytes32 expected) internal pure {
+    /// @notice The roots are as many as the model has streams.
+    function checkRootCount(bytes32[] calldata roots, uint256 number) internal pure {
         require(roots.length == number, IDisputeGame.WrongRootCount(roots.length, number));
-        checkPreimage(roots, expected);
     }
 
-    /// @notice The roots are the preimage of a boundary hash. (Of one that was revealed, their number follows.)
-    function checkPreimage(bytes32[] calldata roots, bytes32 expected) internal pure {
-        bytes32 actual = Boundary.hash(roots);
-        require(actual == expected, IDisputeGame.WrongPreimage(actual, expected));
+    /// @notice The boundaries, as `actual` their list hashes to, are those that the game is about.
+    function checkBoundaries(Game storage game, bytes32 actual) internal view {
+        require(actual == game.boundariesHash, IDisputeGame.WrongBoundaries(actual, game.boundariesHash));
+    }
+
+    /// @notice The roots are those of the disputed step's start and end. (Of what was revealed, their number follows.)
+    function checkEnds(Game storage game, bytes32[] calldata rootsBefore, bytes32[] calldata rootsAfter)
+        internal
+        view
+    {
+        checkPreimage(game, Boundary.hashOfTwo(Boundary.hash(rootsBefore), Boundary.hash(rootsAfter)));
+    }
+
+    /// @notice The roots are those of the one boundary that the game is about, b_0 or b_n.
+    function checkBoundary(Game storage game, bytes32[] calldata roots) internal view {
+        checkPreimage(game, Boundary.hashOfOne(Boundary.hash(roots)));
+    }
+
+    /// @notice Roots, of which `actual` follows, are those of the boundaries that the game is about.
+    function checkPreimage(Game storage game, bytes32 actual) internal view {
+        require(actual == game.boundariesHash, IDisputeGame.WrongPreimage(actual, game.boundariesHash));
     }
 
     /// @notice The running sums are all of the stream's, every coordinate below q.
@@ -204,13 +221,13 @@ library Statements {
         );
     }
 
-    /// @notice The sum is the residual stream's at this window of the boundary at `startHash`. The stream is not placed, so it
-    ///         is the window's commitment.
+    /// @notice The sum is the residual stream's at this window of the one boundary that the game is about. The stream is not
+    ///         placed, so it is the window's commitment.
     function checkResidual(Game storage game, ResidualWindow calldata residual, uint256 window)
         internal
         view
     {
-        checkPreimage(residual.roots, game.startHash);
+        checkBoundary(game, residual.roots);
         Curve.checkCanonical(residual.sum[0], residual.sum[1]);
         uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
         bytes32 leaf = Leaves.window(window, residual.sum[0], residual.sum[1]);

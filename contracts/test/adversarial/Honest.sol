@@ -66,7 +66,7 @@ abstract contract Honest is Moves {
         latest = target; // a duty whose deadline is the target itself can wait
         for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
             Game memory g = game.game(gameId);
-            if (g.deadline < latest && isRunning(g) && isHonest[game.mover(gameId)]) {
+            if (g.deadline < latest && isRunning(g) && isHonest[moverOf(gameId)]) {
                 (duty, id, latest) = (Duty.Move, gameId, g.deadline);
             }
         }
@@ -100,7 +100,7 @@ abstract contract Honest is Moves {
     /// @dev The protocol's next move of the side whose turn it is.
     function moveHonestly(uint256 gameId) internal {
         Game memory g = game.game(gameId);
-        address mover = game.mover(gameId);
+        address mover = moverOf(gameId);
         if (g.phase == Phase.AwaitProof) submitProof(gameId, g);
         else if (mover == g.provider) send(mover, providerMove(gameId, g));
         else send(mover, honestChallenge(gameId, g));

@@ -56,7 +56,7 @@ abstract contract Moves is Arena {
         Answer storage a = answers[answerOf[gameId]];
         uint256[][] memory truth = truthOf(a);
         if (g.phase == Phase.AwaitBoundaries) {
-            return abi.encodeCall(IDisputeGame.postBoundaries, (gameId, _dueHashes(gameId, g, truth)));
+            return abi.encodeCall(IDisputeGame.postBoundaries, (gameId, dueHashes(gameId, truth)));
         }
         if (g.phase == Phase.AwaitWindows) {
             bool isStep = g.target == Target.Step;
@@ -77,16 +77,16 @@ abstract contract Moves is Arena {
         return data;
     }
 
-    function _dueHashes(uint256 gameId, Game memory g, uint256[][] memory truth)
-        private
+    /// @dev What the provider posts in this phase, and a challenger gives back in the next.
+    function dueHashes(uint256 gameId, uint256[][] memory truth)
+        internal
         view
         returns (bytes32[] memory hashes)
     {
-        uint256[] memory cuts = game.cuts(gameId);
-        uint256 skipped = g.round == 1 ? 0 : 1;
-        hashes = new bytes32[](cuts.length - 2 * skipped);
+        uint256[] memory cuts = cutsOf(gameId);
+        hashes = new bytes32[](cuts.length);
         for (uint256 i = 0; i < hashes.length; ++i) {
-            hashes[i] = hashOf(posted(gameId, truth, cuts[i + skipped]));
+            hashes[i] = hashOf(posted(gameId, truth, cuts[i]));
         }
     }
 
@@ -233,17 +233,18 @@ abstract contract Moves is Arena {
         if (g.phase == Phase.AwaitChoice) {
             return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, _firstWrongWindow(gameId, g, truth)));
         }
-        if (g.round == 1 && g.boundaries[0] != hashOf(truth[0])) {
-            return abi.encodeCall(IDisputeGame.challengeInput, (gameId));
+        bytes32[] memory boundaries = dueHashes(gameId, truth);
+        if (g.round == 1 && boundaries[0] != hashOf(truth[0])) {
+            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, boundaries));
         }
-        uint256[] memory cuts = game.cuts(gameId);
+        uint256[] memory cuts = cutsOf(gameId);
         for (uint256 part = 0; part + 1 < cuts.length; ++part) {
-            if (g.boundaries[part + 1] != hashOf(truth[cuts[part + 1]])) {
-                return abi.encodeCall(IDisputeGame.challengePart, (gameId, part));
+            if (boundaries[part + 1] != hashOf(truth[cuts[part + 1]])) {
+                return abi.encodeCall(IDisputeGame.challengePart, (gameId, boundaries, part));
             }
         }
         (, uint256 position, uint256 rival) = firstWrongToken(a.promptIds, a.outputIds);
-        return abi.encodeCall(IDisputeGame.challengeHead, (gameId, position, rival, a.outputIds));
+        return abi.encodeCall(IDisputeGame.challengeHead, (gameId, boundaries, position, rival, a.outputIds));
     }
 
     /// @dev What is conclusive at once about an output that does not end where it should.
@@ -275,21 +276,23 @@ abstract contract Moves is Arena {
         returns (bytes memory)
     {
         if (g.phase == Phase.AwaitChoice) {
-            return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, seed % game.windowCount(gameId)));
+            return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, seed % windowsOf(gameId)));
         }
+        Answer storage a = answers[answerOf[gameId]];
+        bytes32[] memory boundaries = dueHashes(gameId, truthOf(a));
         uint256 choice = g.round == 1 ? seed % 4 : 3;
-        if (choice == 0) return abi.encodeCall(IDisputeGame.challengeInput, (gameId));
+        if (choice == 0) return abi.encodeCall(IDisputeGame.challengeInput, (gameId, boundaries));
         if (choice == 1) {
-            Answer storage a = answers[answerOf[gameId]];
             uint256 j = (seed >> 8) % g.outputLength;
             uint256 chosen = SyntheticModel.token(a.outputIds, j);
             uint256 rival =
                 (chosen + 1 + (seed >> 16) % (SyntheticModel.VOCABULARY - 1)) % SyntheticModel.VOCABULARY;
-            return
-                abi.encodeCall(
-                    IDisputeGame.challengeHead, (gameId, g.promptLength - 1 + j, rival, a.outputIds)
-                );
+            return abi.encodeCall(
+                IDisputeGame.challengeHead, (gameId, boundaries, g.promptLength - 1 + j, rival, a.outputIds)
+            );
         }
-        return abi.encodeCall(IDisputeGame.challengePart, (gameId, (seed >> 8) % (g.boundaries.length - 1)));
+        return abi.encodeCall(
+            IDisputeGame.challengePart, (gameId, boundaries, (seed >> 8) % (boundaries.length - 1))
+        );
     }
 }

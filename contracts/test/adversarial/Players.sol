@@ -217,7 +217,7 @@ contract Players is Settlement {
     function _playOne(uint256 seed) private {
         (uint256 gameId, Game memory g) = _someRunning(seed);
         if (gameId == 0 || block.timestamp > g.deadline) return;
-        address mover = game.mover(gameId);
+        address mover = moverOf(gameId);
         if (isHonest[mover]) return moveHonestly(gameId);
         uint256 how = (seed >> 16) % 16;
         if (how == 0) return _concede(gameId, mover);
@@ -262,7 +262,7 @@ contract Players is Settlement {
         (uint256 gameId, Game memory g) = _someToProve(seed);
         if (gameId == 0) (gameId, g) = _someRunning(seed);
         if (gameId == 0) return;
-        address mover = game.mover(gameId);
+        address mover = moverOf(gameId);
         bytes memory data =
             mover == g.provider ? providerMove(gameId, g) : randomChallenge(gameId, g, seed >> 16);
         address[4] memory thieves = [challengers[2], challengers[4], providers[2], bystander];
@@ -286,9 +286,9 @@ contract Players is Settlement {
         for (uint256 gameId = 1; gameId <= game.gameCount(); ++gameId) {
             Game memory g = game.game(gameId);
             if (g.phase == Phase.Resolved || isRunning(g)) continue;
-            bool isProviders = game.mover(gameId) == g.provider;
+            bool isProviders = moverOf(gameId) == g.provider;
             bytes memory move = isProviders ? providerMove(gameId, g) : randomChallenge(gameId, g, seed);
-            vm.assertFalse(_tryAs(game.mover(gameId), move));
+            vm.assertFalse(_tryAs(moverOf(gameId), move));
             vm.assertFalse(_tryConcede(g.provider, gameId) || _tryConcede(g.challenger, gameId));
             vm.assertFalse(_tryAs(bystander, abi.encodeCall(IDisputeGame.timeout, (gameId))));
             tried["move in a void game"]++;

@@ -20,10 +20,9 @@ SHORT = [
     ("gpt2", "positions", 1, 0),
     ("gemma3", "attention", 1, 0),
     ("gemma3", "keys_values", 1, 0),
-    ("llama-local-tiled", "attention_tile", 1, 0),
-    ("llama-local-tiled", "mlp_close", 0, 0),
 ]
 LONG = [
+    ("llama-local-tiled", "attention_tile", 1, 0),
     *((family, kind, 0, 0) for family, config in FAMILIES.items() for kind in config.steps),
     *(
         (family, kind, 2, 0)

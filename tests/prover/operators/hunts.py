@@ -24,8 +24,9 @@ HUNTED = (
 )
 
 
-REPEATED = ("attention_tile", "mlp_tile")
-"""Kinds whose operators whole steps have too, but for the last: what is slow about them is left to the long tests."""
+REPEATED = frozenset(TILE_KINDS) - {"mlp_close"}
+"""Kinds all of whose operators another kind has too, but for the last of a tile: what is slow about them is left to the
+long tests."""
 
 
 def once(kind: str, *values: object) -> Any:

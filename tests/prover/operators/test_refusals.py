@@ -33,7 +33,7 @@ from prover.prove import StatementFalseError, prove
 from prover.relations import Along, Ref
 from prover.statement import Statement, commit_step_key
 from prover.verify import verify
-from tests.prover.architectures.random_models import FAMILIES, random_statement
+from tests.prover.architectures.random_models import FAMILIES, TILED_FAMILIES, random_statement
 from tests.prover.architectures.test_programs import run
 from tests.prover.statements import public_statement, srs, verifying_key
 
@@ -280,7 +280,12 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "kind"), [(family, kind) for family, config in FAMILIES.items() for kind in config.steps]
+    ("family", "kind"),
+    [
+        pytest.param(family, kind, marks=pytest.mark.long if family in TILED_FAMILIES[1:] else ())
+        for family, config in FAMILIES.items()
+        for kind in config.steps
+    ],
 )
 def test_a_step_is_refused_exactly_where_its_witness_fails(family: str, kind: str) -> None:
     _assert_refused_exactly_where_the_witness_fails(family, kind, 0, range(2))
