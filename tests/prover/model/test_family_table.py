@@ -86,6 +86,8 @@ def test_the_column_follows_the_family_and_not_the_table() -> None:
     assert [f for f, fact in rows["reach"].items() if fact.startswith("in local layers")] == ["gemma3"]
     assert [f for f, fact in rows["reach"].items() if fact == "all positions"] == ["granite", "olmo2", "gpt2"]
     assert [f for f, fact in rows["positions"].items() if "none in some layers" in fact] == ["smollm3"]
+    assert [f for f, fact in rows["experts"].items() if fact != "–"] == ["mixtral", "qwen3_moe"]
+    assert [f for f, fact in rows["operators, router"].items() if "TopK" in fact] == ["mixtral", "qwen3_moe"]
     assert [f for f, fact in rows["positions"].items() if "first channels" in fact] == ["phi3"]
     assert rows["embedding"]["granite"] == "times 12"
     assert rows["embedding"]["gemma3"] == "times √d" and rows["positions"]["gpt2"] == "learned"
