@@ -53,7 +53,7 @@ def _rounded(matrix: IntegerMatrix, bits: int) -> IntegerMatrix:
 
 
 def cheap_weights(stage: Stage) -> ScenarioResult:
-    """Must end `challenger_wins`, narrowed to the first step of the first cheap layer."""
+    """Must end `challenger_wins`, narrowed to the first step with weights of the first cheap layer."""
     first = stage.prepared.model.config.layers // 2
     house = stage.hire("spare 0", model=requantised(stage.prepared.model, first))
     stage.tell(f"a provider serves {BITS}-bit weights from layer {first} on under the honest model's id")
@@ -65,8 +65,13 @@ def cheap_weights(stage: Stage) -> ScenarioResult:
         RefusedProof("its own proof, over the cheap weights", error.name, None)
         for error in house.refused_moves[:1]
     ]
-    schedule = stage.prepared.model.config.schedule
-    expected = next(number for number, step in enumerate(schedule) if step.layer == first)
+    config = stage.prepared.model.config
+    schedule = config.schedule
+    expected = next(
+        number
+        for number, step in enumerate(schedule)
+        if step.layer == first and config.programs[step.kind].weights
+    )
     stage.tell(f"{result.outcome}: {game.reason.name.lower()}, narrowed to {schedule[game.range_start]}")
     if game.range_start != expected:
         result.problem = f"it was narrowed to step {game.range_start} instead of {expected}"
