@@ -46,7 +46,7 @@ def game_about(trace: SyntheticTrace) -> PaperGame:
     return PaperGame(trace.model, fields, arity=8)
 
 
-@given(st.lists(st.integers(0, 254), min_size=0, max_size=15))
+@given(st.lists(st.integers(0, 254), min_size=0, max_size=MOST_STREAMS - 1))
 def test_streams_are_one_word(placed: list[int]) -> None:
     chunk_bits = (0, *placed)
     word = pack_streams(chunk_bits)

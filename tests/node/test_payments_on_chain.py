@@ -15,6 +15,7 @@ from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.payments import Channel, Voucher, sign_voucher, voucher_signer
 from contracts.protocol.response import ETHER_TOKEN
+from contracts.protocol.token_ids import unpack_token_ids
 from node.errors import PaymentRefusedError, ReceiptNotValidError
 from node.payments.till import Payment
 from node.payments.wire import SignedVoucher, payment_header
@@ -236,7 +237,12 @@ def test_the_price_of_a_void_answer_goes_back(paid: ProviderHouse, redeemed: boo
     dispute.defend()
     right = Executor(paid.serving.model).generate(paid.serving.model.tokenizer.encode("dispute this"), 1)
     position = dispute.row.prompt_length - 1
-    dispute.move(dispute.games.challenge_head(dispute.game_id, position, right.ids[0], [1, 2, 3]))
+    prompt = unpack_token_ids(dispute.row.prompt_ids)
+    dispute.move(
+        dispute.games.challenge_head(
+            dispute.game_id, dispute.posted, position, right.ids[0], prompt, [1, 2, 3]
+        )
+    )
     dispute.defend()
     assert dispute.settle() == ResponseState.VOID
     batch = provider.journal.batch(dispute.row.batch_id)

@@ -249,7 +249,7 @@ STREAMS = pytest.mark.parametrize(
     [
         (SEVERAL_CHUNKS, 3),
         (SEVERAL_CHUNKS, 4),
-        (FULL_KEYS, 1),
+        pytest.param(FULL_KEYS, 1, marks=pytest.mark.long),
         pytest.param(SEVERAL_CHUNKS, 0, marks=pytest.mark.long),
         pytest.param(SEVERAL_CHUNKS, 1, marks=pytest.mark.long),
     ],
@@ -292,7 +292,11 @@ def test_a_written_window_holds_nothing_outside_its_place(evm: Evm, config: Llam
         assert contract_rejects(verifier, step.lie({outside[-2]: -1}, "long h", output))
 
 
-@pytest.mark.parametrize("config", [WIDE, FULL], ids=["half of a chunk", "a whole chunk"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(WIDE, marks=pytest.mark.long), FULL],
+    ids=["half of a chunk", "a whole chunk"],
+)
 def test_with_the_papers_d_it_is_not(evm: Evm, paper: None, config: LlamaConfig) -> None:
     """The control: one published power more, and the commitment proves just as well as the right one."""
     step = _small(config)

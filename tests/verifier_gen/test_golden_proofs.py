@@ -27,6 +27,23 @@ from verifier_gen import CONTRACTS
 from verifier_gen.generator import embedding_verifier, step_verifier
 
 WORD = 32
+_EVERY_RUN = ("gpt2 positions", "gemma3 attention of window 2", "mixtral")
+_SLOW_TO_COMPILE = (
+    "over two chunks",
+    "in small chunks",
+    "of window 40",
+    "over one chunk",
+    "from normalised rows",
+)
+ALL = [
+    pytest.param(name, marks=() if name.startswith(_EVERY_RUN) else pytest.mark.long)
+    for name in FAMILY_STATEMENTS
+]
+"""Each has a contract of its own to compile: one of every kind in every run, all families in `make test-long`."""
+OWN = [
+    pytest.param(name, marks=pytest.mark.long if name.endswith(_SLOW_TO_COMPILE) else ())
+    for name in STATEMENTS
+]
 LARGEST = (1 << 256) - 1
 
 
@@ -78,7 +95,7 @@ def _changes(kept: Proven) -> Iterator[tuple[str, bytes, list[int], bytes]]:
                 )
 
 
-@pytest.mark.parametrize("name", [*STATEMENTS, *FAMILY_STATEMENTS])
+@pytest.mark.parametrize("name", [*OWN, *ALL])
 def test_a_kept_proof_is_accepted(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     kept = golden(name)
     assert golden_verifier(name).verdict(kept.key, kept.inputs, kept.proof) == ACCEPTED
@@ -91,14 +108,14 @@ def test_a_kept_lie_is_false(golden_verifier: Callable[[str], Verifier], lie: st
     assert golden_verifier("head").verdict(kept.key, kept.inputs, kept.proof) == FALSE
 
 
-@pytest.mark.parametrize("name", [*STATEMENTS, *FAMILY_STATEMENTS])
+@pytest.mark.parametrize("name", [*OWN, *ALL])
 def test_a_changed_word_is_rejected(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     kept, verifier = golden(name), golden_verifier(name)
     for what, key, inputs, proof in _changes(kept):
         assert verifier.verdict(key, inputs, proof) != ACCEPTED, what
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", OWN)
 def test_another_point_is_rejected(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     """Inputs that are points of the curve, exchanged with their neighbours."""
     kept, verifier = golden(name), golden_verifier(name)
@@ -110,7 +127,7 @@ def test_another_point_is_rejected(golden_verifier: Callable[[str], Verifier], n
             assert verifier.verdict(kept.key, changed, kept.proof) == FALSE, place
 
 
-@pytest.mark.parametrize("name", [*STATEMENTS, *FAMILY_STATEMENTS])
+@pytest.mark.parametrize("name", [*OWN, *ALL])
 def test_what_is_no_point_is_refused_by_its_name(
     golden_verifier: Callable[[str], Verifier], name: str
 ) -> None:
@@ -121,7 +138,7 @@ def test_what_is_no_point_is_refused_by_its_name(
         assert verifier.verdict(kept.key, kept.inputs, _bytes([*words, *point])) == "InvalidPoint", point
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("point", [(0, 5), (5, 0)])
 def test_infinity_has_one_encoding(
     golden_verifier: Callable[[str], Verifier], name: str, point: tuple[int, int]
@@ -143,7 +160,7 @@ def test_another_kind_of_layer_is_not_this_one(golden_verifier: Callable[[str], 
     assert verifier.verdict(_bytes(words), kept.inputs, kept.proof) == FALSE
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", OWN)
 def test_lengths_are_exact(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     kept, verifier = golden(name), golden_verifier(name)
     for proof in (b"", kept.proof[:-1], kept.proof[:-WORD], kept.proof + b"\0", kept.proof + bytes(WORD)):
