@@ -99,6 +99,7 @@ def lying_endpoint(body: bytes) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["deep arrays", "an integer of a million digits"])
 def test_a_lying_rpc_endpoint_ends_no_process(tmp_path: Path, name: str) -> None:
     address = "0x" + "11" * 20

@@ -138,6 +138,7 @@ def _intents(sender: Sender) -> list[str]:
         return list(session.exec(select(TransactionIntent.key)).all())
 
 
+@pytest.mark.long
 def test_an_interrupted_command_is_carried_on_by_its_repetition(
     local_chain: LocalChain, contracts: ProtocolContracts, processes: Processes
 ) -> None:

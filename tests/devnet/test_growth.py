@@ -30,6 +30,7 @@ def step_result(seconds: float, gas: int | None = 500_000) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_real_point_is_proven_verified_on_chain_and_never_measured_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_no_verifier_asserts_anything_about_a_proof(module: str) -> None:
     assert asserted <= ABOUT_THE_PROGRAM
 
 
+@pytest.mark.long
 def test_without_assertions_everything_wrong_is_still_rejected() -> None:
     finished = subprocess.run(
         [sys.executable, "-O", "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=False

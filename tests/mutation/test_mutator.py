@@ -237,6 +237,7 @@ def runner(copy: Path) -> Iterator[PytestRunner]:
 WEAK_TEST, STRONG_TEST = "tests/planted_weak.py", "tests/planted_strong.py"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("tests", "pins", "expected"),
     [
@@ -255,6 +256,7 @@ def test_a_weak_test_leaves_survivors_that_a_strong_one_or_a_pin_catches(
     assert {runner.run(mutant, 60).outcome for mutant in mutants} == {expected}
 
 
+@pytest.mark.long
 def test_a_test_that_does_not_end_is_a_timeout(copy: Path, runner: PytestRunner) -> None:
     text = "def is_small(x):\n    while x:\n        x -= 1\n    return True\n"
     (copy / "planted.py").write_text(text)

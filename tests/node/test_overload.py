@@ -30,6 +30,7 @@ from tests.node.test_provider_command import Command
 UNFINISHED = b"POST /v1/completions HTTP/1.1\r\nhost: provider\r\ncontent-length: 2000000\r\n\r\n["
 
 
+@pytest.mark.long
 def test_a_provider_outlives_connections_and_bodies(
     tmp_path: Path, local_chain: LocalChain, deployment: Deployment, serving: CommittedServing
 ) -> None:
