@@ -22,7 +22,7 @@ LARGEST_TUPLE = 1 << 12
 MOST_STEPS = 1 << 20
 """What contracts take (`ModelRegistry`)."""
 STEP_WEIGHTS = 24 << 18
-"""24 chunks of 2^18, found by measuring (`gainsay bench tuning`): more cost time and gas for each, fewer mean more steps."""
+"""24 chunks of 2^18, as many as the MLP of GPT-2 has: more cost time and gas for each, fewer mean more steps."""
 
 
 def index_bits(size: int) -> int:
