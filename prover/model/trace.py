@@ -165,7 +165,11 @@ class Trace:
         return kept[WINDOW_ROWS * first : WINDOW_ROWS * end].astype(np.int64)
 
     def _sum(self, step: int) -> np.ndarray:
-        """The partial sum that a step wrote. Tiles of one sub-layer follow one another and write nothing else."""
+        """The partial sum that a step wrote. Tiles of one sub-layer follow one another and write nothing else.
+
+        The last two are kept: a step is proven from one to the next, and whoever asks in order goes on from there. All of
+        them would be gigabytes for a wide layer and a long text, and a dispute, which anybody can open, asks for some.
+        """
         if step not in self._sums:
             tiles = self._writers[SUM][: self._writers[SUM].index(step) + 1]
             first = next(
@@ -176,9 +180,13 @@ class Trace:
                 for name in self._writers
                 if name != SUM and self.version(first, name) is not None
             }
-            self._sums = {}
+            known = max((number for number in self._sums if first <= number < step), default=None)
+            if known is not None:
+                first, state[SUM] = known + 1, self._sums[known]
+            kept = {} if known is None else {known: self._sums[known]}
             decoding = self._executor.start()
             for number in range(first, step + 1):
                 state |= self._executor.run_step(number, state, decoding)
-                self._sums[number] = state[SUM]
+                kept = {n: rows for n, rows in kept.items() if n == number - 1} | {number: state[SUM]}
+            self._sums = kept
         return self._sums[step]

@@ -293,3 +293,17 @@ def test_a_trace_ends_inside_a_sub_layer(token: int, position: int) -> None:
     ):
         with pytest.raises(OutOfRange, match=f"position {position}"):
             unknown()
+
+
+def test_few_sums_are_kept_at_once_whatever_is_asked_for_in_which_order() -> None:
+    """A dispute asks for any of them: all of a sub-layer would not fit into memory for a wide one."""
+    tiny = IntegerModel.from_float(tiny_model())
+    model = replace(tiny, config=replace(tiny.config, step_weights=4096))
+    trace, fresh = Trace(model, list(range(1, 40))), Trace(model, list(range(1, 40)))
+    last = model.config.step_count
+    asked = [n for n in range(1, last + 1) if trace.version(n, SUM) is not None]
+    inside = {n: fresh.stream(n, SUM) for n in asked}
+    for order in (asked, asked[::-1], asked[::3] + asked[1::3]):
+        for number in order:
+            np.testing.assert_array_equal(trace.stream(number, SUM), inside[number])
+            assert len(trace._sums) <= 2
