@@ -12,6 +12,7 @@ from contracts.bindings.deployment import Deployment, ProtocolContracts, verifie
 from contracts.bindings.keys import Signer, UnlockedSigner
 from contracts.bindings.registration import register_model
 from contracts.bindings.sender import Sender
+from contracts.protocol.game import Outcome
 from node.chain_access import ChainAccess
 from node.provider import CommittedServing, Provider
 from node.settings import ProviderSettings, load_settings
@@ -73,6 +74,7 @@ def make_house(
     database: Path, local: LocalChain, contracts: ProtocolContracts, serving: CommittedServing
 ) -> ProviderHouse:
     address = local.chain.unlocked_accounts()[PROVIDER]
+    end_games(local, contracts, address)
     if contracts.stake.free_stake(address) < 50 * 10**18:
         sender = local.sender(PROVIDER, journal=f"stake-{database.parent.name}")
         sender.send(contracts.stake.deposit(_STAKE_ETHER * 10**18), f"stake at {sender.chain.nonce(address)}")
@@ -84,6 +86,23 @@ def make_house(
         database_url=f"sqlite:///{database}", traces_dir=database.parent / "traces",
     )  # fmt: skip
     return ProviderHouse(local, contracts, serving, settings, UnlockedSigner(local.chain, address))
+
+
+def end_games(local: LocalChain, contracts: ProtocolContracts, provider: str) -> None:
+    """End what earlier tests left open: a node that plays a game puts other work off."""
+    if not contracts.ledger.open_games_of(provider):
+        return
+    sender, games = local.sender(0, "games of earlier tests"), contracts.game
+    for number in range(games.game_count(), 0, -1):
+        game = games.game(number)
+        if game.provider != provider or game.outcome is not Outcome.UNDECIDED:
+            continue
+        if contracts.ledger.response(game.batch_id, game.index).is_void:
+            sender.send(games.resolve_void(number), f"void game {number}")
+            continue
+        local.pass_time(max(0, game.deadline - local.chain.head().timestamp) + 1)
+        sender.send(games.timeout(number), f"timeout of game {number}")
+    assert contracts.ledger.open_games_of(provider) == 0
 
 
 def play(step: Callable[[], object], rounds: int = 3) -> None:
