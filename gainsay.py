@@ -63,6 +63,7 @@ COMMANDS: dict[str, Entry] = {
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),
+    "audit": Entry("prover.audits.cli:app", "Choose the steps of a private answer that must be proven."),
     "prove": Entry("prover.cli:prove", "Prove one step of one window to a file, without a chain."),
     "verify": Entry("prover.cli:verify", "Check a proof file, without a chain."),
     "srs": Entry("prover.curve.srs_cli:app", "Import a powers-of-tau ceremony as the reference string."),

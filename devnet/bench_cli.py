@@ -210,6 +210,49 @@ def growth(
 
 
 @app.command()
+def substitutions(
+    name: Annotated[str, typer.Argument(help="Name of a model with a Fisher profile.")] = "smollm2-135m",
+    source: Annotated[
+        str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens on which effects are measured.")] = 128,
+    docs: Annotated[
+        Path | None, typer.Option(help="Write fisher.md and its plot here (needs matplotlib).")
+    ] = None,
+    models: Models = _MODELS,
+    as_json: AsJson = False,
+) -> None:
+    """What substituting a layer does to an answer, and how much of it audits find: uniform, by Fisher information, mixed."""
+    from dataclasses import asdict
+
+    from prover.model.fisher import FILE, FisherProfile
+    from prover.model.library import float_model_of, load_model
+    from prover.progress import reporting
+
+    from .benchmarks.growth_report import require_plotting
+    from .benchmarks.machine import describe_machine
+    from .benchmarks.substitution_report import write_report
+    from .benchmarks.substitutions import SUBSTITUTES, caught_effect, measure_effects
+
+    if docs is not None:
+        require_plotting()  # before minutes of measuring
+    model = load_model(name, models=models)
+    config = model.config
+    profile = FisherProfile.load(models / name / FILE, digest=model.digest, steps=len(config.schedule))
+    with reporting() as report:
+        floats = float_model_of(model, name, source, models=models, progress=report)
+        effects = measure_effects(floats, tokens, report)
+    if docs is not None:
+        for path in write_report(config, profile, effects, describe_machine(), docs):
+            _progress(f"wrote {path}")
+    rows = [row for substitute in SUBSTITUTES for row in caught_effect(config, profile, effects, substitute)]
+    if not as_json:
+        for row in rows:
+            typer.echo(_line(row))
+    _finish({"effects": [asdict(effect) for effect in effects], "caught": rows}, as_json)
+
+
+@app.command()
 def peers(
     d: Annotated[
         list[int] | None, typer.Option("--d", help="Width of the block; repeatable. Default 32, 64, 128.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from ..progress import reporting
 if TYPE_CHECKING:
     from .errors import UnsupportedModelError
     from .import_report import ImportReport
+    from .texts import SourceText
     from .weights import IntegerModel, ObservedRange
 
 app = typer.Typer(no_args_is_help=True, help="From published files to a registered model.")
@@ -142,24 +144,13 @@ def fidelity_command(
     as_json: Json = False,
 ) -> None:
     """Compare the integer model with its float reference on a text."""
-    from .errors import TokenError
     from .fidelity import measure_fidelity
-    from .library import BUILT_IN, built_in_model, load_model, read_float_model, source_path
-    from .texts import SourceText
+    from .library import float_model_of, load_model
 
     model = load_model(name, models=models)
-    prose = None
-    if text is not None:
-        try:
-            prose = SourceText(text.read_text(encoding="utf-8"), text.name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise TokenError(f"{text} is not a readable UTF-8 text ({error}); give another file") from error
+    prose = _prose(text)
     with reporting() as report:
-        if name in BUILT_IN:
-            floats = built_in_model(name)
-        else:
-            path = source_path(source or _source_of(name), models=models)
-            floats = read_float_model(path, residual_scale=model.config.residual_scale, progress=report)
+        floats = float_model_of(model, name, source, models=models, progress=report)
         result = measure_fidelity(floats, model, text=prose, tokens=tokens, progress=report)
     lines = [
         f"text: {result.tokens} tokens of {result.origin}, SHA-256 {result.sha256}",
@@ -172,14 +163,75 @@ def fidelity_command(
     _print(result.to_json(), "\n".join(lines), as_json)
 
 
-def _source_of(name: str) -> str:
-    """The fetched file's name, for a model that can be fetched. Raises ModelNotFoundError."""
-    from .errors import ModelNotFoundError
-    from .fetch import SOURCES
+@app.command("fisher")
+def fisher_command(
+    name: Annotated[
+        str, typer.Argument(help="Name of a model; built in: tiny, tiny-qwen2, …")
+    ] = _DEFAULT_NAME,
+    source: Annotated[
+        str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="UTF-8 text; chapters of the Python reference by default.")
+    ] = None,
+    sequences: Annotated[int, typer.Option(min=1, help="Pieces of the text to use.")] = 16,
+    length: Annotated[int, typer.Option(min=2, help="Tokens of a piece.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Draws what the model says next.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the profile; beside the model by default.")
+    ] = None,
+    models: Models = _MODELS,
+    as_json: Json = False,
+) -> None:
+    """Measure which steps an answer depends on most, and write it beside the model, for `gainsay audit plan`."""
+    from ..output_path import check_output, starts_with
+    from .fisher import FILE, measure_fisher
+    from .library import float_model_of, load_model
 
-    if name not in SOURCES:
-        raise ModelNotFoundError(f"{name} was imported from files of yours; name them with --source")
-    return name
+    model = load_model(name, models=models)
+    target = out or (models / name / FILE if (models / name).is_dir() else None)
+    if target is not None:
+        check_output(
+            target, [text], what="a Fisher profile", own=starts_with(b'{\n "format": "gainsay-fisher')
+        )
+    with reporting() as report:
+        floats = float_model_of(model, name, source, models=models, progress=report)
+        profile = measure_fisher(
+            floats,
+            model.digest,
+            text=_prose(text),
+            sequences=sequences,
+            length=length,
+            seed=seed,
+            progress=report,
+        )
+    profile = replace(profile, model=name)
+    if target is not None:
+        profile.save(target)
+    ranked = sorted(enumerate(profile.shares), key=lambda entry: -entry[1])
+    lines = [
+        f"text: {profile.tokens} tokens of {profile.origin}, SHA-256 {profile.sha256}",
+        *(f"{share:7.2%}  step {step}: {model.config.schedule[step]}" for step, share in ranked[:10]),
+        f"written to {target}"
+        if target
+        else "not written: a built-in model has no folder; name a file with --out",
+    ]
+    steps = [str(step) for step in model.config.schedule]
+    facts = {**asdict(profile), "steps": steps, "path": str(target) if target else None}
+    _print(facts, "\n".join(lines), as_json)
+
+
+def _prose(text: Path | None) -> SourceText | None:
+    """The text in a file. Raises TokenError."""
+    from .errors import TokenError
+    from .texts import SourceText
+
+    if text is None:
+        return None
+    try:
+        return SourceText(text.read_text(encoding="utf-8"), text.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenError(f"{text} is not a readable UTF-8 text ({error}); give another file") from error
 
 
 def _name_of(source: str, path: Path) -> str:

@@ -126,6 +126,10 @@ class QuantiseError(ModelError, BadInputError):
     """A weight does not fit the integer widths of the layer program."""
 
 
+class ProfileError(ModelError, BadInputError):
+    """A file is no Fisher profile of the model."""
+
+
 class ModelNotFoundError(ModelError, NotFoundError):
     """No model of that name is built in or imported."""
 

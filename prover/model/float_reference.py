@@ -185,5 +185,6 @@ def _rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.
     return torch.cat((turned, x[..., turning:]), -1)
 
 
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+def _tensor(array: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """A tensor stays what it is: `fisher` asks for derivatives with respect to it."""
+    return array if isinstance(array, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(array))

@@ -105,6 +105,26 @@ def read_float_model(
     return importer(source, residual_scale=residual_scale, progress=progress)
 
 
+def float_model_of(
+    model: IntegerModel,
+    name: str,
+    source: str | None = None,
+    *,
+    models: Path | str = DEFAULT_CACHE,
+    progress: Progress | None = None,
+) -> FloatModel:
+    """What an integer model was made from. source: its files; those of a model that can be fetched are known.
+
+    Raises ModelNotFoundError, and what reading the files raises.
+    """
+    if name in BUILT_IN:
+        return built_in_model(name)
+    if source is None and name not in SOURCES:
+        raise ModelNotFoundError(f"{name} was imported from files of yours; name them with --source")
+    path = source_path(source or name, models=models)
+    return read_float_model(path, residual_scale=model.config.residual_scale, progress=progress)
+
+
 def import_model(
     source: Path | str,
     *,
