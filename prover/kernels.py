@@ -6,20 +6,17 @@ No list of kernels is written anywhere: a model is run and committed, and every 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from .curve.srs import SRS
 from .embedding import verify_embedding
 from .model.library import TINY, load_model
 from .model.weights import IntegerModel
 from .model_commitment import commit_model
-from .progress import Report, reporting
+from .progress import Report
 from .replay import Replay
 from .statement import Statement
 from .verify import verify
@@ -93,17 +90,3 @@ def all_kernels() -> dict[str, Any]:
         for value in vars(module).values()
         if isinstance(value, Dispatcher)
     }
-
-
-def kernels(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Compile the prover's kernels now: a minute on a new machine, seconds where they are kept already.
-
-    Without it the first proof on a machine takes that minute more.
-    """
-    with reporting() as report:
-        compiled = compile_kernels(report)
-    total = len(all_kernels())
-    if as_json:
-        typer.echo(json.dumps({"kernels": total, "compiled": compiled}))
-    else:
-        typer.echo(f"{total} kernels, {compiled} of them compiled now")
