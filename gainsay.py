@@ -66,6 +66,7 @@ COMMANDS: dict[str, Entry] = {
     "audit": Entry("prover.audits.cli:app", "Choose the steps of a private answer that must be proven."),
     "prove": Entry("prover.cli:prove", "Prove one step of one window to a file, without a chain."),
     "verify": Entry("prover.cli:verify", "Check a proof file, without a chain."),
+    "kernels": Entry("prover.cli:kernels", "Compile the prover's kernels now, once per machine."),
     "srs": Entry("prover.curve.srs_cli:app", "Import a powers-of-tau ceremony as the reference string."),
     "verifier": Entry("verifier_gen.cli:app", "Generate the Solidity verifiers of an architecture."),
     "bench": Entry("devnet.bench_cli:app", "Measure the figures that the README states."),

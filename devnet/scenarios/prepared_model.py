@@ -7,18 +7,17 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from contracts.bindings.compiler import Artifact
 from contracts.bindings.deployment import verifier_artifacts
 from prover.curve.srs import SRS
+from prover.kernels import compile_kernels
 from prover.model.errors import ModelFileError, ModelNotFoundError
 from prover.model.fetch import DEFAULT_CACHE, SOURCES, fetch
 from prover.model.fidelity import measure_fidelity
 from prover.model.library import (
     BUILT_IN,
-    TINY,
     built_in_model,
     import_model,
     load_model,
@@ -28,7 +27,6 @@ from prover.model.library import (
 from prover.model.seeded import LARGE
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
-from prover.replay import Replay
 from verifier_gen import generate_sources
 
 Report = Callable[[str, int, int], None]
@@ -67,32 +65,13 @@ def prepare_model(name: str, report: Report, state: Path = STATE) -> PreparedMod
     report("load model", 0, 1)
     model = _imported(name, report, state / DEFAULT_CACHE.name)
     srs = SRS.devnet(SRS_BITS)
-    warm_up(srs, report)
+    compile_kernels(report, srs)  # no clock runs yet
     commitment = commit_model(model, srs, progress=report, cache_dir=state / "commitments")
     report("generate and compile the verifiers", 0, 1)
     verifiers = verifier_artifacts(generate_sources(model.config, srs))
     report("generate and compile the verifiers", 1, 1)
     fidelity = _fidelity(name, model, report, state)
     return PreparedModel(model, commitment, srs, verifiers, fidelity)
-
-
-def warm_up(srs: SRS, report: Report) -> None:
-    """Compile the prover's kernels now (a minute on a fresh machine, nothing later): no clock runs yet."""
-    report("compile the kernels (once per machine)", 0, 1)
-    tiny = load_model(TINY)
-    commitment = commit_model(tiny, srs, cache_dir=None)
-    prompt = list(range(40))
-    first = Replay(tiny, commitment, srs, prompt, [0]).argmax(len(prompt) - 1)
-    assert first is not None  # the built-in model stays within its range
-    replay = Replay(tiny, commitment, srs, prompt, [first])
-    proofs: tuple[Callable[[], bytes], ...] = (
-        *(partial(replay.prove_step, tiny.config.number_of(kind), 1) for kind in tiny.config.kinds),
-        lambda: replay.prove_head(len(prompt) - 1, (first + 1) % tiny.config.vocabulary),
-        lambda: replay.prove_embedding(0),
-    )
-    for done, prove in enumerate(proofs):
-        prove()
-        report("compile the kernels (once per machine)", done + 1, len(proofs))
 
 
 def _imported(name: str, report: Report, models: Path) -> IntegerModel:

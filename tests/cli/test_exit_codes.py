@@ -69,7 +69,17 @@ def test_every_error_is_typed_and_has_its_exit_code() -> None:
     assert without <= ANYTHING_ELSE, without - ANYTHING_ELSE
 
 
-@pytest.mark.parametrize("content", [b"", b"no SRS", b"PK\x03\x04" + bytes(60), b"\x93NUMPY\x01\x00", None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no SRS",
+        None,
+        *(
+            pytest.param(content, marks=pytest.mark.long)
+            for content in (b"", b"PK\x03\x04" + bytes(60), b"\x93NUMPY\x01\x00")
+        ),
+    ],
+)
 def test_a_bad_reference_string_is_a_typed_error_everywhere(tmp_path: Path, content: bytes | None) -> None:
     proof = ProofFile(
         kind="mlp", architecture=built_in_config("tiny"), srs="00" * 32, publics={}, inputs=(), key=b"", proof=b"",

@@ -214,13 +214,14 @@ def test_a_registrant_marks_its_model_and_everybody_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     verifiers = verifier_artifacts(stranger_verifier_sources(accepts=True))
-    model_id = register_model(local_chain.sender(0, "deprecating"), contracts, serving.commitment, verifiers)
+    commitment = replace(serving.commitment, tokenizer_digest=b"\10" * 32)  # nobody else has registered it
+    model_id = register_model(local_chain.sender(0, "deprecating"), contracts, commitment, verifiers)
     wanted = "0x" + model_id.hex()
     with capture_logs() as before:
-        assert find_model_id(contracts, serving.commitment, serving.model_id, wanted) == model_id
+        assert find_model_id(contracts, commitment, serving.model_id, wanted) == model_id
     assert command(model_app, "deprecate", wanted)["deprecated"] is True
     with capture_logs() as after:
-        assert find_model_id(contracts, serving.commitment, serving.model_id, wanted) == model_id
+        assert find_model_id(contracts, commitment, serving.model_id, wanted) == model_id
     assert before == [] and [entry["log_level"] for entry in after] == ["warning"]
     assert after[0]["registrant"] == local_chain.chain.unlocked_accounts()[0]
     with pytest.raises(SettingsError, match="no model id"):

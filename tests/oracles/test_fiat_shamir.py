@@ -162,7 +162,13 @@ def test_removing_any_one_absorption_is_noticed(
             assert [str(s) for s in sites(Absorption.parse(data) for data in hashed[1:])] != pinned
 
 
-@every_case
+SIMILAR = ("attention_first_window", "attention_tile", "attention_close", "mlp_norm", "mlp_tile")
+"""Word by word they are in the long tests: each call of theirs is left out above, and another case absorbs the same kinds of word."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.long if case in SIMILAR else ()) for case in CASES]
+)
 def test_removing_any_one_word_is_noticed(
     recorded: Recordings, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:

@@ -21,7 +21,7 @@ from prover.replay import Replay, RivalWins
 from prover.stream_commitments import NO_WINDOWS, stream_root
 from prover.verify import verify
 from tests.prover.model.leaving_model import leaving
-from tests.prover.statements import srs
+from tests.prover.statements import MU, srs
 
 LEAVER, OTHER = 200, 7
 PROMPT = [40 + (7 * position) % 90 for position in range(60)]
@@ -80,10 +80,10 @@ def test_boundaries_are_hashes_of_streams(replay: Replay) -> None:
         sums = replay.stream_points(3, number)
         for window in range(3):
             rows = replay.padded_window(3, window, stream.name).reshape(-1)
-            place = window % (1 << 18 - stream.window_bits) if stream.placed else 0
+            place = window % (1 << MU - stream.window_bits) if stream.placed else 0
             assert len(rows) == entries
             chunk = chunks.setdefault(
-                number if stream.placed else (number, window), np.zeros(1 << 18, np.int64)
+                number if stream.placed else (number, window), np.zeros(1 << MU, np.int64)
             )
             chunk[place * entries : (place + 1) * entries] = rows
             assert sums[window] == commit_integers(srs().g1, chunk)

@@ -34,7 +34,7 @@ from verifier_gen import CONTRACTS
 from verifier_gen.generator import step_verifier
 
 from ..prover.operators.random_layers import input_points, random_statement
-from ..prover.statements import public_statement, srs
+from ..prover.statements import MU, public_statement, srs
 from .claims import StepClaim, contract_rejects
 from .long_opening import PAPER, STRATEGIES, open_longer
 from .point_mover import moved, prove_moved
@@ -192,7 +192,7 @@ def _ceremony(mu: int) -> SRS:
 @cache
 def _step(kind: str, window: int = 0) -> Step:
     key, statement, tensors = public_statement(kind, window)
-    return Step(key, srs(), _ceremony(18).g1, statement, tensors)
+    return Step(key, srs(), _ceremony(MU).g1, statement, tensors)
 
 
 @cache
@@ -349,7 +349,7 @@ def test_with_the_papers_d_those_are_not(evm: Evm, paper: None, kind: str) -> No
 
 def test_an_output_commitment_of_attention_is_unique(verifier_of: Verifiers) -> None:
     step = _step("attention", 1)
-    _both_reject(step, verifier_of("attention"), step.lie(_moves(18)[0], "long h"))
+    _both_reject(step, verifier_of("attention"), step.lie(_moves(MU)[0], "long h"))
 
 
 @pytest.mark.long
@@ -360,7 +360,7 @@ def test_output_commitments_are_unique_in_large_chunks(
 ) -> None:
     step = _step(kind, window)
     _both_accept(step, verifier_of(kind), step.lie({}, strategy))
-    for moves in _moves(18):
+    for moves in _moves(MU):
         _both_reject(step, verifier_of(kind), step.lie(moves, strategy))
 
 
@@ -369,7 +369,7 @@ def test_output_commitments_are_unique_in_large_chunks(
 def test_with_the_papers_d_they_are_not(evm: Evm, paper: None, kind: str, window: int) -> None:
     step = _step(kind, window)
     verifier = _deployed(evm, step.key)
-    for moves in _moves(18):
+    for moves in _moves(MU):
         _both_accept(step, verifier, step.lie(moves, PAPER))
 
 

@@ -59,9 +59,11 @@ def _other_constants(constants: tuple[tuple[str, Any], ...]) -> list[Any]:
         (*constants[:index], (name, other), *constants[index + 1 :])
         for index, (name, point) in enumerate(constants)
         for other in (negate(point), (0, 0), GENERATOR, add(point, GENERATOR))
+        if other != point  # a chunk of a table that holds nothing but zeros is committed to as (0, 0)
     ]
     if len(constants) > 1:
         names, points = zip(*constants, strict=True)
+        assert points != points[::-1]
         changed.append(tuple(zip(names, points[::-1], strict=True)))
     return changed
 
@@ -109,7 +111,8 @@ def _words(key: Key) -> dict[str, int]:
             for part, word in zip(("x0", "x1", "y0", "y1"), (x0, x1, y0, y1), strict=True)
         }
     for name, (x, y) in key.constants if isinstance(key, VerifyingKey) else ():
-        words |= {f"{name} x": x, f"{name} y": y}
+        if (x, y) != (0, 0):  # a chunk of a table that holds nothing but zeros
+            words |= {f"{name} x": x, f"{name} y": y}
     return words
 
 

@@ -12,6 +12,7 @@ import pytest
 from contracts.bindings.compiler import Artifact, compile_sources
 from devnet.anvil import free_port, start_anvil, stop_process
 from prover.curve.srs import SRS
+from tests.prover.statements import MU
 from tests.verifier_gen.evm import KEPT_CHAIN, Evm, Verifier
 from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding, small_sources
 from verifier_gen import CONTRACTS
@@ -19,7 +20,7 @@ from verifier_gen import CONTRACTS
 
 @pytest.fixture(scope="session")
 def srs() -> SRS:
-    return SRS.devnet(18)
+    return SRS.devnet(MU)
 
 
 @pytest.fixture(scope="session")

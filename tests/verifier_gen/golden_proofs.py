@@ -84,7 +84,8 @@ FAMILY_STATEMENTS = {
     )
 }
 """Name -> family, kind, window, layer: what no statement of a Llama has."""
-FAMILY_MU = 18
+DEPLOYED_MU = 18
+"""Of the statements about families, and of the lies."""
 LIES = ("truthful", "adjusted")
 """Proofs of a false head statement by `tests/tampering/malicious_prover.py`: in the first one the final check of the
 sumcheck is false, in the second one the claim of one evaluation; both are decided by the opening's pairing."""
@@ -151,13 +152,15 @@ def _lies() -> dict[str, object]:
 
     case = Case.true("head")
     rival_wins(case)
-    statement, srs = case.statement, SRS.devnet(18)
+    statement, srs = (
+        case.statement,
+        SRS.devnet(DEPLOYED_MU),
+    )  # its points are those of a smaller SRS of the same tau
+    key = VerifyingKey.create(case.program, srs)
     words = [statement.publics[name] for name in case.program.public_scalars]
     words += [coordinate for point in statement.inputs for coordinate in point]
-    proofs = MaliciousProver(case.key, srs, statement, case.tensors).cheat()
-    lies = {
-        name: Proven("head", case.key, statement.key.encode(), words, proofs[name].encode()) for name in LIES
-    }
+    proofs = MaliciousProver(key, srs, statement, case.tensors).cheat()
+    lies = {name: Proven("head", key, statement.key.encode(), words, proofs[name].encode()) for name in LIES}
     return {name: _facts(lie, srs.mu) for name, lie in lies.items()}
 
 
@@ -174,8 +177,8 @@ def write() -> None:
             proven = prove_random(kind, srs, window, config)
         statements[name] = _facts(proven, mu)
     for name, (family, kind, window, layer) in FAMILY_STATEMENTS.items():
-        true = prove_family(family, kind, window, layer)
-        statements[name] = _facts(Proven(kind, true.key, *true.calldata), FAMILY_MU)
+        true = prove_family(family, kind, window, layer, DEPLOYED_MU)
+        statements[name] = _facts(Proven(kind, true.key, *true.calldata), DEPLOYED_MU)
     text = json.dumps({"origin": ORIGIN, "statements": statements, "lies": _lies()}, indent=1)
     FILE.write_text(text + "\n", encoding="utf-8")
 

@@ -12,7 +12,7 @@ from prover.curve.srs import SRS
 from prover.statement import VerifyingKey
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
-from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS, SEVERAL_CHUNKS_OF_TILES
+from tests.verifier_gen.golden_proofs import DEPLOYED_MU, SEVERAL_CHUNKS, SEVERAL_CHUNKS_OF_TILES
 from tests.verifier_gen.statements import REAL, TILES, Proven, prove_random, prove_random_embedding
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
@@ -117,8 +117,9 @@ def test_models_of_one_architecture_share_their_verifiers(srs: SRS) -> None:
     assert generate_sources(replace(SMALL, feed_forward=48), srs) != generate_sources(SMALL, srs)
 
 
-def test_the_real_shape_fits_into_contracts(srs: SRS) -> None:
+def test_the_real_shape_fits_into_contracts() -> None:
     """So do tiles of a model of 8B, whose windows fill half a chunk."""
+    srs = SRS.devnet(DEPLOYED_MU)
     artifacts = compile_sources(generate_sources(REAL, srs))
     tiles = [kind for kind in LARGE.programs if kind not in REAL.programs]
     keys = {kind: VerifyingKey.create(LARGE.programs[kind], srs) for kind in tiles}
@@ -131,7 +132,8 @@ def test_the_real_shape_fits_into_contracts(srs: SRS) -> None:
 
 
 @pytest.mark.long
-def test_gas_of_the_real_shape(srs: SRS, evm: Evm, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gas_of_the_real_shape(evm: Evm, capsys: pytest.CaptureFixture[str]) -> None:
+    srs = SRS.devnet(DEPLOYED_MU)
     artifacts = compile_sources(generate_sources(REAL, srs))
     for kind, window in (
         *((kind, 0) for kind in REAL.steps),

@@ -11,7 +11,7 @@ from prover.architectures import ModelConfig
 from prover.prove import prove
 from prover.statement import Statement, VerifyingKey, commit_step_key
 from tests.prover.operators.random_layers import input_points
-from tests.prover.statements import srs
+from tests.prover.statements import MU, srs
 
 from .random_models import FAMILIES, random_statement
 
@@ -34,19 +34,19 @@ class Proven:
 
 
 def public_statement(
-    config: ModelConfig, kind: str, window: int = 0, layer: int = 0
+    config: ModelConfig, kind: str, window: int = 0, layer: int = 0, mu: int = MU
 ) -> tuple[VerifyingKey, Statement, dict[str, np.ndarray]]:
     """The statement that a random layer makes true, with its witness."""
     case = random_statement(config, kind, window, layer=layer)
-    key = VerifyingKey.create(case.program, srs())
+    key = VerifyingKey.create(case.program, srs(mu))
     tensors = case.witness()
-    step_key = commit_step_key(key.plan, srs(), case.parameters, case.tensors)
-    points = input_points(key.plan, srs(), tensors, case.publics)
+    step_key = commit_step_key(key.plan, srs(mu), case.parameters, case.tensors)
+    points = input_points(key.plan, srs(mu), tensors, case.publics)
     return key, Statement(step_key, case.publics, points), tensors
 
 
 @cache
-def proven(family: str, kind: str, window: int = 0, layer: int = 0) -> Proven:
+def proven(family: str, kind: str, window: int = 0, layer: int = 0, mu: int = MU) -> Proven:
     """A true statement of a family, proven once per process."""
-    key, statement, tensors = public_statement(FAMILIES[family], kind, window, layer)
-    return Proven(key, statement, prove(key, srs(), statement, tensors).encode(), tensors)
+    key, statement, tensors = public_statement(FAMILIES[family], kind, window, layer, mu)
+    return Proven(key, statement, prove(key, srs(mu), statement, tensors).encode(), tensors)

@@ -7,7 +7,7 @@ leaves (in the field), and every high limb of its range.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,12 @@ from prover.prove import StatementFalseError, prove
 from prover.relations import Along, Ref
 from prover.statement import Statement, commit_step_key
 from prover.verify import verify
-from tests.prover.architectures.random_models import FAMILIES, TILED_FAMILIES, random_statement
+from tests.prover.architectures.random_models import (
+    FAMILIES,
+    TILED_FAMILIES,
+    attention_kind,
+    random_statement,
+)
 from tests.prover.architectures.test_programs import run
 from tests.prover.statements import public_statement, srs, verifying_key
 
@@ -87,10 +92,17 @@ def fits(total: int, shift: int, bits: int) -> bool:
     return -(1 << (bits - 1)) <= total >> shift < 1 << (bits - 1)
 
 
-def around(bits: int, shift: int) -> list[int]:
+def around(bits: int, shift: int, steps: Iterable[int] = (-2, -1, 0, 1)) -> list[int]:
     """Totals whose quotient is the border, one less and one more, with the smallest and largest remainder."""
-    quotients = [sign * (1 << (bits - 1)) + step for sign in (-1, 1) for step in (-2, -1, 0, 1)]
+    quotients = [sign * (1 << (bits - 1)) + step for sign in (-1, 1) for step in steps]
     return [(q << shift) + r for q in quotients for r in (0, (1 << shift) - 1)]
+
+
+def at_and_near(bits: int) -> Iterator[tuple[int, tuple[pytest.MarkDecorator, ...]]]:
+    """The last totals that fit and the first that do not, on both sides; those beside them in the long tests."""
+    border = around(bits, SHIFT, (-1, 0))
+    for total in around(bits, SHIFT):
+        yield total, () if total in border else (pytest.mark.long,)
 
 
 def matmul(total: int, bits: int, bias: int) -> Border:
@@ -137,20 +149,20 @@ def residual(total: int, bits: int) -> Border:
 
 BORDERS = [
     *(
-        pytest.param(matmul(t, bits, bias), id=f"matmul{'+bias' if bias else ''}-{bits}-{t}")
+        pytest.param(matmul(t, bits, bias), id=f"matmul{'+bias' if bias else ''}-{bits}-{t}", marks=marks)
         for bias in (0, 77)
         for bits in WIDTHS
-        for t in around(bits, SHIFT)
+        for t, marks in at_and_near(bits)
     ),
     *(
-        pytest.param(multiply(t, bits), id=f"multiply-{bits}-{t}")
+        pytest.param(multiply(t, bits), id=f"multiply-{bits}-{t}", marks=marks)
         for bits in WIDTHS
-        for t in around(bits, SHIFT)
+        for t, marks in at_and_near(bits)
     ),
     *(
-        pytest.param(residual(t, bits), id=f"residual-{bits}-{t}")
+        pytest.param(residual(t, bits), id=f"residual-{bits}-{t}", marks=marks)
         for bits in WIDTHS
-        for t in around(bits, SHIFT)
+        for t, marks in at_and_near(bits)
     ),
 ]
 
@@ -278,12 +290,21 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
 
 # --- whole steps ----------------------------------------------------------------------------------------------
 
+WHOLE = ("llama", "gpt2", "gemma3", "mixtral", TILED_FAMILIES[0])
+"""Families that together have every kind of step; of the others every run takes attention, `make test-long` the rest."""
+
+
+def test_every_kind_of_step_is_in_every_run() -> None:
+    kinds = {kind for config in FAMILIES.values() for kind in config.steps}
+    assert kinds == {kind for family in WHOLE for kind in FAMILIES[family].steps}
+
 
 @pytest.mark.parametrize(
     ("family", "kind"),
     [
-        pytest.param(family, kind, marks=pytest.mark.long if family in TILED_FAMILIES[1:] else ())
+        pytest.param(family, kind, marks=() if family in WHOLE or kind == attention else pytest.mark.long)
         for family, config in FAMILIES.items()
+        for attention in [attention_kind(config)]
         for kind in config.steps
     ],
 )
