@@ -201,7 +201,7 @@ contract InferenceLedger is IInferenceLedger, Openings {
             _payReward(batchId, index, challenger);
             return;
         }
-        _removeGames(_batches[batchId].provider, 1);
+        stake.removeGames(_batches[batchId].provider, 1);
         if (wasFull) {
             // All places were taken until now, perhaps by friends of the provider, which could take this one again in
             // the same transaction: it stays empty for a while, then whoever was kept out gets a whole challenge window.
@@ -303,7 +303,7 @@ contract InferenceLedger is IInferenceLedger, Openings {
         state.isVoid = true;
         state.asker = address(0);
         emit ResponseVoided(batchId, index, provider, winner);
-        _removeGames(provider, games);
+        stake.removeGames(provider, games);
         _setAside(batchId, index, provider, _lockPerResponse, paysAsker ? games + 1 : games);
         stake.slashBond(provider, _batches[batchId].postedAt);
         if (paysAsker) _payReward(batchId, index, asker);
