@@ -396,7 +396,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @dev What follows once a step or the input is agreed to be what is disputed. A response of one window leaves nothing to
     ///      choose, so that nothing has to be revealed either: the proof brings all that would be.
     function _afterNarrowing(Game storage g) private view returns (Phase) {
-        return Boundary.windows(g.promptLength, g.outputLength) == 1 ? Phase.AwaitProof : Phase.AwaitWindows;
+        return Boundary.windows(g.promptLength, g.outputLength) < 2 ? Phase.AwaitProof : Phase.AwaitWindows;
     }
 
     // All that changes is in one slot, and written in one piece.

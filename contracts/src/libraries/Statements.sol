@@ -44,7 +44,7 @@ library Statements {
         at.window = game.window;
         at.windows = Boundary.windows(game.promptLength, game.outputLength);
         // What is revealed about several windows was checked then; of a single one nothing was.
-        if (at.windows == 1) {
+        if (at.windows < 2) {
             checkUnmoved(rules.streams, rules.access, stepProof.rootsBefore, stepProof.rootsAfter);
         } else {
             require(stepProof.kind == game.kind, IDisputeGame.AnotherKind(stepProof.kind, game.kind));
