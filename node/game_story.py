@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from contracts.protocol.ether import show_ether
-from contracts.protocol.game import Game, Outcome, Phase, Reason, Side, Target
+from contracts.protocol.game import MOVER_OF_PHASE, Game, Outcome, Phase, Reason, Side, Target
 
 from .store import ChainEventRow
 
@@ -94,7 +94,9 @@ class GameStory:
                 phase = Phase(fields["phase"])
                 story |= {"phase": _PHASES[phase], "deadline": fields["deadline"]}
                 story["turn_started_at"] = event.timestamp
-                story["mover"] = "provider" if fields["mover"] == self.provider else "challenger"
+                story["mover"] = MOVER_OF_PHASE[phase].name.lower()
+                if phase is Phase.AWAIT_PROOF and story["windows"] == 1 and story["position"] is None:
+                    story["window"] = 0  # nothing was left to choose
             case "PartChallenged":
                 story["ranges"].append(self._range(fields["range_start"], fields["range_end"]))
                 story["target"] = Target.STEP.name.lower()

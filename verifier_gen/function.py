@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 INDENT = " " * 12
 """How deep the contract's assembly block is."""
 
-_LOCALS = {"r": "let r := R", "t": "let t := mload(CONTEXT_BITS)"}
+_LOCALS = {"r": "let r := mload(MODULUS)", "t": "let t := mload(CONTEXT_BITS)"}
 """Names that every generated statement may use, and how a function that does gets them."""
 
 

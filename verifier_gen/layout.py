@@ -283,6 +283,7 @@ def _bits(bits: Bits) -> str:
 
 
 _SCALARS = (
+    ("MODULUS", "R"),
     ("KEY_DATA", "calldata offset of the step key"),
     ("INPUT_DATA", "calldata offset of the public inputs"),
     ("PROOF_DATA", "calldata offset of the proof"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .books import Books
 from .deployment import ProtocolContracts
@@ -25,7 +26,8 @@ def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[t
     yield "delayed until", books.delayed_until, stake.delayed_until(block=block)
     yield "delay left", books.delay_left, stake.delay_left(block=block)
     for address, account in books.accounts.items():
-        yield f"stake of {address}", account.stake, stake.account(address, block=block)
+        told_stake = replace(account.stake, open_games=books.open_games.get(address, 0))
+        yield f"stake of {address}", told_stake, stake.account(address, block=block)
         yield f"credits of {address}", account.credits_wei, stake.credits(address, block=block)
         delayable = stake.delayable_credits(address, block=block)
         yield f"rewards of {address}", account.delayable_wei, delayable

@@ -19,13 +19,13 @@ from .receipt_claims import ReceiptStatus
 
 #: A response that nobody asked for and that never had a game.
 UNTOUCHED = ResponseState(0, 0, False, False, False, False, 0, 0, NOBODY)
-_EMPTY = StakeAccount(0, 0, 0, 0, 0, False)
+_EMPTY = StakeAccount(0, 0, 0, 0, 0, 0, False)
 _UNKNOWN_KEY = ReceiptSigner(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class AccountBook:
-    """Stake, and credits of which `delayable_wei` are rewards (0 where there is no guardian)."""
+    """Stake (its open games are in `Books.open_games`), and credits of which `delayable_wei` are rewards (0 where there is no guardian)."""
 
     stake: StakeAccount = _EMPTY
     credits_wei: int = 0

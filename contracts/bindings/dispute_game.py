@@ -25,6 +25,7 @@ class TokenRow:
 class StepProof:
     """`sums` (x, y, x, y, ...) and `siblings` as `StepAccess.shown_windows` gives them."""
 
+    kind: int
     roots_before: Sequence[bytes]
     roots_after: Sequence[bytes]
     key: bytes

@@ -381,7 +381,6 @@ class GameOpened(Event):
 @dataclass(frozen=True)
 class TurnStarted(Event):
     game_id: int
-    mover: str
     phase: Phase
     deadline: int
 

@@ -116,6 +116,14 @@ class Journal(Protocol):
 
     def finish(self, intent: Intent, status: IntentStatus, error: str | None = None) -> Intent: ...
 
+    def finished_at(self, nonce: int) -> Intent | None:
+        """The newest intent that was mined with this nonce, whatever became of it."""
+        ...
+
+    def reopen(self, intent: Intent) -> Intent:
+        """A finished intent whose block was reorganised away: back to signed."""
+        ...
+
     def release_nonce(self, intent: Intent, lease: Lease) -> Intent:
         """Something else used the nonce: back to planned, attempts forgotten."""
         ...
@@ -313,6 +321,20 @@ class SqlJournal:
 
     def finish(self, intent: Intent, status: IntentStatus, error: str | None = None) -> Intent:
         return self._change(intent, status=status, error=error)
+
+    def finished_at(self, nonce: int) -> Intent | None:
+        query = (
+            select(TransactionIntent)
+            .where(TransactionIntent.scope == self._scope, TransactionIntent.nonce == nonce)
+            .where(TransactionIntent.status.in_([status.value for status in FINISHED]))  # type: ignore[attr-defined]
+            .order_by(col(TransactionIntent.id).desc())
+        )
+        with Session(self._engine) as session:
+            row = session.exec(query).first()
+            return None if row is None else self._intent(session, row)
+
+    def reopen(self, intent: Intent) -> Intent:
+        return self._change(intent, status=IntentStatus.SIGNED, mined_hash=None, mined_block=None, error=None)
 
     def release_nonce(self, intent: Intent, lease: Lease) -> Intent:
         return self._change(intent, lease, forget=True, status=IntentStatus.PLANNED)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ..protocol import actions
 from ..protocol.bisection import boundaries_hash
-from ..protocol.game import Game, GameState, ModelRules, Phase, RevealedWindows
+from ..protocol.game import Game, GameState, ModelRules, Phase, RevealedWindows, Target
 from ..protocol.model import CommittedModel
 from ..protocol.response import WINDOW_ROWS
 from ..protocol.streams import Point, stream_tree
@@ -39,7 +39,8 @@ def read_game_state(
     boundaries, revealed = None, None
     if game.phase is Phase.AWAIT_CHALLENGE and at.timestamp <= game.deadline:
         boundaries = _boundaries(contracts, game_id, game, at)
-    if game.phase.name in ("AWAIT_CHOICE", "AWAIT_PROOF"):
+    is_narrowed = game.phase in (Phase.AWAIT_CHOICE, Phase.AWAIT_PROOF)
+    if is_narrowed and game.target is not Target.HEAD and game.windows > 1:
         revealed = _revealed_windows(contracts, game_id, at.number)
     return GameState(
         game_id=game_id,
@@ -190,6 +191,7 @@ def step_proof(
     after = [prover.stream_points(step + 1, stream) for stream in streams]
     shown = access.shown_windows(window, before, after)
     return StepProof(
+        kind=model.kind(step),
         roots_before=prover.stream_roots(step),
         roots_after=prover.stream_roots(step + 1),
         key=model.step_keys[step],

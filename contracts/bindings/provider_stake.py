@@ -14,6 +14,7 @@ class StakeAccount:
 
     total: int
     locked: int
+    open_games: int
     exiting: int
     exit_available_at: int
     paused_at: int

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from sqlite3 import OperationalError
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ _INDEX_LAG_S = 600
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
 _CONFIGURE_TRIES = 8
+_MOST_TAKEN_BACK = 64  # a step's worth; the next one goes on
 _T = TypeVar("_T")
 
 
@@ -227,7 +228,8 @@ class Sender:
         return failures
 
     def _with_blockers(self, sent: list[Intent], used: int) -> list[Intent]:
-        """Also what holds a lower nonce, once ours have waited long: nothing is mined before it is."""
+        """Also what holds a lower nonce, once ours have waited long: nothing is mined before it is. A reorganisation deeper
+        than the confirmations can take back what is finished, and a node need not keep what it took back."""
         ours = [i for i in sent if i.status is IntentStatus.SIGNED and i.nonce is not None]
         oldest = min(intent.attempts[0].signed_at for intent in ours)
         if time.time() - oldest < self._fees.bump_after_s or any(i.nonce == used for i in ours):
@@ -238,7 +240,22 @@ class Sender:
             for i in self.journal.unfinished()
             if i.status is IntentStatus.SIGNED and i.id not in known and (i.nonce or 0) < highest
         ]
-        return lower + sent
+        return self._taken_back(used, min(i.nonce or 0 for i in [*ours, *lower])) + lower + sent
+
+    def _taken_back(self, used: int, lowest: int) -> list[Intent]:
+        """Finished intents whose nonces the chain waits for, in front of `lowest`; their signed transactions are sent again.
+
+        The account's nonce alone could be that of an endpoint that is behind: there is to be no receipt either. Where there is
+        one after all, the intent is found mined at the next step, as after a kill."""
+        found = (
+            self.journal.finished_at(nonce) for nonce in range(used, min(lowest, used + _MOST_TAKEN_BACK))
+        )
+        reopened = []
+        for intent in found:
+            if intent is not None and intent.attempts and self._find_receipt(intent) is None:
+                with suppress(Overtaken):  # another process was faster
+                    reopened.append(self.journal.reopen(intent))
+        return reopened
 
     def _look_for(self, intent: Intent, used: int) -> TransactionReceipt | BindingsError | None:
         """The receipt of an intent, if it can have one."""

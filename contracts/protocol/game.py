@@ -75,10 +75,11 @@ class Game:
     batch_id: int
     index: int
     provider: str
-    challenger: str
     prompt_length: int
+    is_short: bool
+    challenger: str
+    bond: int
     output_length: int
-    max_tokens: int
     ids_hash: bytes
     phase: Phase
     target: Target
@@ -93,11 +94,10 @@ class Game:
     round: int
     kind: int
     window: int
+    boundaries_hash: bytes
     position: int
     chosen_id: int
     rival_id: int
-    bond: int
-    boundaries_hash: bytes
 
     @property
     def positions(self) -> int:

@@ -30,7 +30,7 @@ from .bisection import boundaries_hash
 from .game import GameState, Phase, Side, Target
 from .response import WINDOW_ROWS
 from .streams import Point
-from .trace import OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
+from .trace import OwnTrace, first_unknown_fed_id, lacks_end, overrun_place
 
 
 def next_action(state: GameState, side: Side, trace: OwnTrace | None, now: int) -> Action | None:
@@ -61,7 +61,7 @@ def next_action(state: GameState, side: Side, trace: OwnTrace | None, now: int) 
 def _claim_about_end(state: GameState, trace: OwnTrace) -> ClaimTruncated | ClaimOverrun | None:
     """What wins at once, because the output does not end where it should."""
     end_tokens = state.rules.end_tokens
-    if is_truncated(trace.output_ids, state.game.max_tokens, end_tokens):
+    if state.game.is_short and lacks_end(trace.output_ids, end_tokens):
         return ClaimTruncated()
     place = overrun_place(trace.output_ids, end_tokens)
     return None if place is None else ClaimOverrun(place)

@@ -113,7 +113,12 @@ def first_unknown_fed_id(trace: OwnTrace, vocab_size: int) -> int | None:
 
 def is_truncated(output_ids: Sequence[int], max_tokens: int, end_tokens: Sequence[int]) -> bool:
     """Whether the output is shorter than allowed although it does not end with an end token."""
-    return len(output_ids) < max_tokens and (not output_ids or output_ids[-1] not in end_tokens)
+    return len(output_ids) < max_tokens and lacks_end(output_ids, end_tokens)
+
+
+def lacks_end(output_ids: Sequence[int], end_tokens: Sequence[int]) -> bool:
+    """Whether the output does not end with an end token, so that it has to be as long as allowed."""
+    return not output_ids or output_ids[-1] not in end_tokens
 
 
 def overrun_place(output_ids: Sequence[int], end_tokens: Sequence[int]) -> int | None:

@@ -90,9 +90,16 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
         }
-        g.round = 1;
+        uint40 startedAt = uint40(block.timestamp);
+        uint40 deadline = uint40(ChessClock.deadline(startedAt, _clock, _traceExtension));
+        g.phase = Phase.AwaitBoundaries;
+        g.deadline = deadline;
+        g.turnStartedAt = startedAt;
+        g.providerClock = uint32(_clock);
+        g.challengerClock = uint32(_clock);
         g.rangeEnd = uint24(stepCount);
-        _startTurn(gameId, g, Phase.AwaitBoundaries);
+        g.round = 1;
+        emit TurnStarted(gameId, Phase.AwaitBoundaries, deadline);
     }
 
     // --- provider's moves
@@ -134,7 +141,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveStep(uint256 gameId, StepProof calldata stepProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Step);
-        StepRules memory rules = registry.stepRules(_modelOf(g), g.kind);
+        StepRules memory rules = registry.stepRules(_modelOf(g), stepProof.kind);
         uint256[] memory inputs = Statements.step(g, rules, stepProof);
         _settleByProof(gameId, g, rules.verifier, stepProof.key, inputs, stepProof.proof);
     }
@@ -142,7 +149,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Embedding);
-        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.embeddingRules(_modelOf(g));
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams) =
+            registry.embeddingRules(_modelOf(g));
+        Statements.checkInputRoots(streams, embeddingProof.window.roots);
         uint256[] memory inputs = Statements.embedding(g, rowsRoot, vocabSize, embeddingProof);
         _settleByProof(gameId, g, verifier, "", inputs, embeddingProof.proof);
     }
@@ -165,7 +174,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         g.rangeEnd = 0;
         g.boundariesHash = Boundary.hashOfOne(boundaries[0]);
         emit InputChallenged(gameId, boundaries[0]);
-        _nextTurn(gameId, g, Phase.AwaitWindows);
+        _nextTurn(gameId, g, _afterNarrowing(g));
     }
 
     /// @inheritdoc IDisputeGame
@@ -182,7 +191,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         emit PartChallenged(gameId, part, uint32(start), uint32(end), startHash, endHash);
         if (end - start == 1) {
             g.target = Target.Step;
-            _nextTurn(gameId, g, Phase.AwaitWindows);
+            _nextTurn(gameId, g, _afterNarrowing(g));
         } else {
             g.round += 1;
             _nextTurn(gameId, g, Phase.AwaitBoundaries);
@@ -236,7 +245,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         uint256[] calldata endTokens
     ) external nonReentrant {
         Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
-        require(g.outputLength < g.maxTokens, NotTruncated());
+        require(g.isShort, NotTruncated());
         require(!_endsAt(outputIds, g.outputLength - 1, endTokens), NotTruncated());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Truncated);
     }
@@ -302,18 +311,21 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes32 secret
     ) private returns (Begun memory begun) {
         uint256 bond;
-        (g.provider, begun.modelId, begun.leaf, bond) =
+        address provider;
+        (provider, begun.modelId, begun.leaf, bond) =
             ledger.beginGame(batchId, index, fields, path, msg.sender, secret);
-        g.bond = SafeCast.toUint88(bond);
-        g.batchId = uint64(batchId);
+        uint16 promptLength = _saturate(fields.promptLength);
+        uint16 outputLength = _saturate(fields.outputLength);
+        uint80 staked = SafeCast.toUint80(bond);
+        g.batchId = uint40(batchId);
         g.index = uint32(index);
+        g.provider = provider;
+        g.promptLength = promptLength;
+        g.isShort = fields.outputLength < fields.maxTokens;
         g.challenger = msg.sender;
+        g.bond = staked;
+        g.outputLength = outputLength;
         g.idsHash = Statements.idsHash(fields.promptHash, fields.outputHash);
-        g.promptLength = _saturate(fields.promptLength);
-        g.outputLength = _saturate(fields.outputLength);
-        g.maxTokens = _saturate(fields.maxTokens);
-        g.providerClock = uint32(_clock);
-        g.challengerClock = uint32(_clock);
     }
 
     /// @dev A game that is not over, whatever happened to its response.
@@ -323,20 +335,26 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         require(g.phase != Phase.Resolved, WrongPhase(g.phase));
     }
 
-    /// @dev A game that is still worth something: its response is not void yet. Once it is, nobody can win
-    ///      or lose here any more, and `resolveVoid` is the only way on.
+    /// @dev A game that can be won or lost: its response is not void yet. Once it is, `resolveVoid` is the only end.
     function _running(uint256 gameId) private view returns (Game storage g) {
         g = _unresolved(gameId);
+        _requireNotVoid(g);
+    }
+
+    function _requireNotVoid(Game storage g) private view {
         require(!ledger.isVoid(g.batchId, g.index), ResponseAlreadyVoid(g.batchId, g.index));
     }
 
-    /// @dev A move of the caller: right phase, right side, in time.
+    /// @dev A move of the caller: right phase, right side, in time. Those that end a game ask the ledger, too, whether the
+    ///      response is void; for the others that would be a call and a slot in vain, because a game about a void response
+    ///      ends in the same way wherever it stands.
     function _turn(uint256 gameId, Phase expected) private view returns (Game storage g) {
-        g = _running(gameId);
+        g = _unresolved(gameId);
         require(g.phase == expected, WrongPhase(g.phase));
-        address player = _mover(g);
+        bool isProviders = _isProvidersTurn(expected);
+        address player = isProviders ? g.provider : g.challenger;
         require(
-            msg.sender == player || (_isProvidersTurn(expected) && stake.actsFor(msg.sender, player)),
+            msg.sender == player || (isProviders && stake.actsFor(msg.sender, player)),
             NotMover(msg.sender, player)
         );
         require(!ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline));
@@ -371,25 +389,33 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
 
     function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {
         g = _turn(gameId, Phase.AwaitProof);
+        _requireNotVoid(g);
         require(g.target == expected, WrongTarget(g.target));
     }
 
-    function _nextTurn(uint256 gameId, Game storage g, Phase phase) private {
-        uint64 timestamp = uint64(block.timestamp);
-        if (_isProvidersTurn(g.phase)) {
-            g.providerClock = uint32(ChessClock.remaining(g.providerClock, g.turnStartedAt, timestamp));
-        } else {
-            g.challengerClock = uint32(ChessClock.remaining(g.challengerClock, g.turnStartedAt, timestamp));
-        }
-        _startTurn(gameId, g, phase);
+    /// @dev What follows once a step or the input is agreed to be what is disputed. A response of one window leaves nothing to
+    ///      choose, so that nothing has to be revealed either: the proof brings all that would be.
+    function _afterNarrowing(Game storage g) private view returns (Phase) {
+        return Boundary.windows(g.promptLength, g.outputLength) < 2 ? Phase.AwaitProof : Phase.AwaitWindows;
     }
 
-    function _startTurn(uint256 gameId, Game storage g, Phase phase) private {
-        uint64 budget = _isProvidersTurn(phase) ? g.providerClock : g.challengerClock;
+    // All that changes is in one slot, and written in one piece.
+    function _nextTurn(uint256 gameId, Game storage g, Phase phase) private {
+        uint40 timestamp = uint40(block.timestamp);
+        (uint32 providerClock, uint32 challengerClock) = (g.providerClock, g.challengerClock);
+        if (_isProvidersTurn(g.phase)) {
+            providerClock = uint32(ChessClock.remaining(providerClock, g.turnStartedAt, timestamp));
+        } else {
+            challengerClock = uint32(ChessClock.remaining(challengerClock, g.turnStartedAt, timestamp));
+        }
+        uint64 budget = _isProvidersTurn(phase) ? providerClock : challengerClock;
+        uint40 deadline = uint40(ChessClock.deadline(timestamp, budget, _extension(phase, g.round)));
         g.phase = phase;
-        g.turnStartedAt = uint40(block.timestamp);
-        g.deadline = uint40(ChessClock.deadline(g.turnStartedAt, budget, _extension(phase, g.round)));
-        emit TurnStarted(gameId, _mover(g), phase, g.deadline);
+        g.deadline = deadline;
+        g.turnStartedAt = timestamp;
+        g.providerClock = providerClock;
+        g.challengerClock = challengerClock;
+        emit TurnStarted(gameId, phase, deadline);
     }
 
     /// @dev The least time that a phase's action can need. In round 1 both sides may have to compute the
@@ -409,10 +435,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @dev No slot of the game: a batch's model never changes, and few moves ask for it.
     function _modelOf(Game storage g) private view returns (bytes32) {
         return ledger.modelOf(g.batchId);
-    }
-
-    function _mover(Game storage g) private view returns (address) {
-        return _isProvidersTurn(g.phase) ? g.provider : g.challenger;
     }
 
     // --- private: resolution
@@ -469,7 +491,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         return false;
     }
 
-    function _saturate(uint256 value) private pure returns (uint32) {
-        return value > type(uint32).max ? type(uint32).max : uint32(value);
+    function _saturate(uint256 value) private pure returns (uint16) {
+        return value > type(uint16).max ? type(uint16).max : uint16(value);
     }
 }

@@ -180,8 +180,8 @@ contract InferenceLedger is IInferenceLedger, Openings {
         require(_placesTaken(state) < _maxGamesPerResponse, TooManyGames(_maxGamesPerResponse));
         require(block.timestamp > state.emptyUntil, PlaceStaysEmpty(state.emptyUntil));
         _useOpening(challenger, batchId, index, secret, block.number);
-        bond = _addGame(provider);
         state.openGames += 1;
+        bond = _addGame(provider);
         emit ResponseDisputed(batchId, index, leaf, state.openGames, bond);
     }
 
@@ -201,7 +201,6 @@ contract InferenceLedger is IInferenceLedger, Openings {
             _payReward(batchId, index, challenger);
             return;
         }
-        _removeGames(_batches[batchId].provider, 1);
         if (wasFull) {
             // All places were taken until now, perhaps by friends of the provider, which could take this one again in
             // the same transaction: it stays empty for a while, then whoever was kept out gets a whole challenge window.
@@ -209,6 +208,7 @@ contract InferenceLedger is IInferenceLedger, Openings {
             emit PlaceFreed(batchId, index, state.emptyUntil);
             _extendChallengeWindow(batchId, index, state, state.emptyUntil);
         }
+        stake.removeGames(_batches[batchId].provider, 1);
     }
 
     // --- views
@@ -303,8 +303,8 @@ contract InferenceLedger is IInferenceLedger, Openings {
         state.isVoid = true;
         state.asker = address(0);
         emit ResponseVoided(batchId, index, provider, winner);
-        _removeGames(provider, games);
         _setAside(batchId, index, provider, _lockPerResponse, paysAsker ? games + 1 : games);
+        stake.removeGames(provider, games);
         stake.slashBond(provider, _batches[batchId].postedAt);
         if (paysAsker) _payReward(batchId, index, asker);
         if (asker != address(0)) stake.payEscrow(asker, _askPrice);

@@ -134,10 +134,10 @@ contract ModelRegistry is IModelRegistry {
     function embeddingRules(bytes32 modelId)
         external
         view
-        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier)
+        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams)
     {
         Model storage m = _model(modelId);
-        return (m.embeddingRowsRoot, m.vocabSize, m.embeddingVerifier);
+        return (m.embeddingRowsRoot, m.vocabSize, m.embeddingVerifier, m.streams);
     }
 
     /// @inheritdoc IModelRegistry

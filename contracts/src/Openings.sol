@@ -19,8 +19,6 @@ abstract contract Openings is IOpenings, ReentrancyGuardTransient {
 
     /// @inheritdoc IOpenings
     mapping(bytes32 commitment => uint256 blockNumber) public openingBlock;
-    /// @inheritdoc IOpenings
-    mapping(address provider => uint256) public openGamesOf;
     mapping(uint256 batchId => mapping(uint256 index => RewardPot)) private _pots;
 
     constructor(IProviderStake vault) {
@@ -77,8 +75,13 @@ abstract contract Openings is IOpenings, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IOpenings
-    function bondFor(address provider) public view returns (uint256) {
-        return _challengerBond + _challengerBond * openGamesOf[provider] / _bondLoad;
+    function openGamesOf(address provider) public view returns (uint256) {
+        return _vault.account(provider).openGames;
+    }
+
+    /// @inheritdoc IOpenings
+    function bondFor(address provider) external view returns (uint256) {
+        return _bondAfter(openGamesOf(provider));
     }
 
     /// @inheritdoc IOpenings
@@ -103,12 +106,11 @@ abstract contract Openings is IOpenings, ReentrancyGuardTransient {
 
     /// @dev The bond that a new game owes; the next one's is higher.
     function _addGame(address provider) internal returns (uint256 bond) {
-        bond = bondFor(provider);
-        openGamesOf[provider] += 1;
+        bond = _bondAfter(_vault.addGame(provider));
     }
 
-    function _removeGames(address provider, uint256 number) internal {
-        openGamesOf[provider] -= number;
+    function _bondAfter(uint256 openGames) private view returns (uint256) {
+        return _challengerBond + _challengerBond * openGames / _bondLoad;
     }
 
     /// @dev Takes the lock of a response that becomes void: the rewards into escrow, the rest is burned. `places` have

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Guardian} from "./Guardian.sol";
 import {CreditReason, IProviderStake, ReceiptSigner, StakeAccount} from "./interfaces/IProviderStake.sol";
@@ -23,21 +24,20 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     /// @inheritdoc IProviderStake
     address public receipts;
 
-    /// @inheritdoc IProviderStake
-    uint256 public totalStake;
-    /// @inheritdoc IProviderStake
-    uint256 public totalEscrow;
-    /// @inheritdoc IProviderStake
-    uint256 public totalCredits;
-    /// @inheritdoc IProviderStake
-    uint256 public totalBurned;
+    // Sums over everybody share slots with what is seldom zero or changes with them: 2^128 wei are more than all ether there is.
+    uint128 private _totalStake;
+    uint128 private _totalCredits;
+    // ---
+    uint128 private _gameEscrow;
+    uint128 private _totalBurned;
+    // ---
+    uint128 private _ledgerEscrow;
+    uint128 private _receiptsEscrow;
 
     /// @inheritdoc IProviderStake
     mapping(address owner => uint256) public credits;
     /// @inheritdoc IProviderStake
     mapping(address owner => uint256) public delayableCredits;
-    /// @inheritdoc IProviderStake
-    mapping(address holder => uint256) public escrowOf;
 
     /// @inheritdoc IProviderStake
     mapping(address provider => address) public operatorOf;
@@ -53,7 +53,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     }
 
     modifier onlyProtocol() {
-        require(msg.sender == ledger || msg.sender == game || msg.sender == receipts, NotProtocol(msg.sender));
+        require(msg.sender == game || msg.sender == ledger || msg.sender == receipts, NotProtocol(msg.sender));
         _;
     }
 
@@ -82,8 +82,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     function deposit() external payable {
         require(msg.value != 0, NothingSent());
         StakeAccount storage stake = _accounts[msg.sender];
-        stake.total += msg.value;
-        totalStake += msg.value;
+        stake.total += uint112(msg.value);
+        _totalStake += uint128(msg.value);
         emit Deposited(msg.sender, msg.value, stake.total);
     }
 
@@ -93,7 +93,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         require(stake.exitAvailableAt == 0, ExitPending(stake.exitAvailableAt));
         uint256 most = _exitable(stake);
         require(amount != 0 && amount <= most, InsufficientStake(msg.sender, amount, most));
-        stake.exiting = amount;
+        stake.exiting = uint112(amount);
         stake.exitAvailableAt = uint64(block.timestamp) + _parameters.exitDelay;
         emit ExitRequested(msg.sender, amount, stake.exitAvailableAt);
     }
@@ -116,8 +116,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         uint256 amount = stake.exiting < most ? stake.exiting : most;
         stake.exiting = 0;
         stake.exitAvailableAt = 0;
-        stake.total -= amount;
-        totalStake -= amount;
+        stake.total -= uint112(amount);
+        _totalStake -= uint128(amount);
         emit ExitCompleted(msg.sender, amount);
         _credit(msg.sender, amount, CreditReason.Exit);
     }
@@ -184,23 +184,33 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         require(!stake.isPaused, ProviderPaused(provider));
         uint256 free = freeStake(provider);
         require(amount <= free, InsufficientStake(provider, amount, free));
-        stake.locked += amount;
+        stake.locked += SafeCast.toUint112(amount);
         emit StakeLocked(provider, amount, stake.locked);
     }
 
     /// @inheritdoc IProviderStake
     function release(address provider, uint256 amount) external onlyLedger {
         StakeAccount storage stake = _accounts[provider];
-        stake.locked -= amount;
+        stake.locked -= SafeCast.toUint112(amount);
         emit StakeReleased(provider, amount, stake.locked);
+    }
+
+    /// @inheritdoc IProviderStake
+    function addGame(address provider) external onlyLedger returns (uint256 before) {
+        before = _accounts[provider].openGames;
+        _accounts[provider].openGames = SafeCast.toUint32(before + 1);
+    }
+
+    /// @inheritdoc IProviderStake
+    function removeGames(address provider, uint256 number) external onlyLedger {
+        _accounts[provider].openGames -= SafeCast.toUint32(number);
     }
 
     /// @inheritdoc IProviderStake
     function slash(address provider, uint256 amount, uint256 kept) external onlyLedger {
         _takeLocked(provider, amount);
-        escrowOf[msg.sender] += kept;
-        totalEscrow += kept;
-        totalBurned += amount - kept;
+        _ledgerEscrow += uint128(kept);
+        _totalBurned += uint128(amount - kept);
         emit StakeSlashed(provider, msg.sender, kept, amount - kept);
         emit EscrowReceived(msg.sender, provider, kept);
     }
@@ -214,9 +224,9 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         uint256 amount = _parameters.providerBond < unlocked ? _parameters.providerBond : unlocked;
         stake.isPaused = true;
         stake.pausedAt = uint64(block.timestamp);
-        stake.total -= amount;
-        totalStake -= amount;
-        totalBurned += amount;
+        stake.total -= uint112(amount);
+        _totalStake -= uint128(amount);
+        _totalBurned += uint128(amount);
         emit BondSlashed(provider, amount, stake.pausedAt);
     }
 
@@ -230,52 +240,49 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         StakeAccount storage stake = _accounts[provider];
         penalty = Math.min(amount, Math.min(key.allowance - key.slashed, stake.total - stake.locked));
         key.slashed += penalty;
-        stake.total -= penalty;
-        totalStake -= penalty;
+        stake.total -= uint112(penalty);
+        _totalStake -= uint128(penalty);
         uint256 reward = penalty * _CLAIMANT_FIFTHS / 5;
-        totalBurned += penalty - reward;
+        _totalBurned += uint128(penalty - reward);
         emit ReceiptStakeSlashed(provider, signer, claimant, reward, penalty - reward);
         _reward(claimant, reward);
     }
 
     /// @inheritdoc IProviderStake
     function receiveEscrow(address from) external payable onlyProtocol {
-        escrowOf[msg.sender] += msg.value;
-        totalEscrow += msg.value;
+        if (msg.sender == game) _gameEscrow += uint128(msg.value);
+        else if (msg.sender == ledger) _ledgerEscrow += uint128(msg.value);
+        else _receiptsEscrow += uint128(msg.value);
         emit EscrowReceived(msg.sender, from, msg.value);
     }
 
     /// @inheritdoc IProviderStake
     function payEscrow(address to, uint256 amount) external onlyProtocol {
-        escrowOf[msg.sender] -= amount;
-        totalEscrow -= amount;
+        _takeEscrow(amount);
         emit EscrowPaid(msg.sender, to, amount);
         _credit(to, amount, CreditReason.Escrow);
     }
 
     /// @inheritdoc IProviderStake
     function payReward(address to, uint256 amount) external onlyLedger {
-        escrowOf[msg.sender] -= amount;
-        totalEscrow -= amount;
+        _takeEscrow(amount);
         emit EscrowPaid(msg.sender, to, amount);
         _reward(to, amount);
     }
 
     /// @inheritdoc IProviderStake
     function forfeitEscrow(uint256 amount, address beneficiary) external onlyProtocol {
-        escrowOf[msg.sender] -= amount;
-        totalEscrow -= amount;
+        _takeEscrow(amount);
         uint256 reward = amount / 2;
         emit EscrowForfeited(msg.sender, beneficiary, reward, amount - reward);
+        _totalBurned += uint128(amount - reward);
         _reward(beneficiary, reward);
-        totalBurned += amount - reward;
     }
 
     /// @inheritdoc IProviderStake
     function burnEscrow(uint256 amount) external onlyProtocol {
-        escrowOf[msg.sender] -= amount;
-        totalEscrow -= amount;
-        totalBurned += amount;
+        _takeEscrow(amount);
+        _totalBurned += uint128(amount);
         emit EscrowBurned(msg.sender, amount);
     }
 
@@ -284,6 +291,33 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     /// @inheritdoc IProviderStake
     function parameters() external view returns (ProtocolParameters memory) {
         return _parameters;
+    }
+
+    /// @inheritdoc IProviderStake
+    function escrowOf(address holder) external view returns (uint256) {
+        if (holder == game) return _gameEscrow;
+        if (holder == ledger) return _ledgerEscrow;
+        return holder == receipts ? _receiptsEscrow : 0;
+    }
+
+    /// @inheritdoc IProviderStake
+    function totalStake() external view returns (uint256) {
+        return _totalStake;
+    }
+
+    /// @inheritdoc IProviderStake
+    function totalEscrow() external view returns (uint256) {
+        return uint256(_gameEscrow) + _ledgerEscrow + _receiptsEscrow;
+    }
+
+    /// @inheritdoc IProviderStake
+    function totalCredits() external view returns (uint256) {
+        return _totalCredits;
+    }
+
+    /// @inheritdoc IProviderStake
+    function totalBurned() external view returns (uint256) {
+        return _totalBurned;
     }
 
     /// @inheritdoc IProviderStake
@@ -301,7 +335,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     function backing(address provider) public view returns (uint256) {
         StakeAccount storage stake = _accounts[provider];
         // What is slashed may have been exiting: the parts may then exceed the total.
-        return Math.saturatingSub(stake.total, stake.locked + stake.exiting);
+        return Math.saturatingSub(stake.total, uint256(stake.locked) + stake.exiting);
     }
 
     /// @inheritdoc IProviderStake
@@ -342,7 +376,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         }
         require(amount != 0, NothingToWithdraw());
         credits[msg.sender] -= amount;
-        totalCredits -= amount;
+        _totalCredits -= uint128(amount);
         emit Withdrawn(msg.sender, amount);
         (bool sent,) = to.call{value: amount}("");
         require(sent, TransferFailed(to));
@@ -354,16 +388,25 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         return Math.saturatingSub(stake.total, kept);
     }
 
+    /// @dev Nobody takes more than it holds: the game cannot spend the ledger's bonds.
+    function _takeEscrow(uint256 amount) private {
+        uint128 taken = SafeCast.toUint128(amount);
+        if (msg.sender == game) _gameEscrow -= taken;
+        else if (msg.sender == ledger) _ledgerEscrow -= taken;
+        else _receiptsEscrow -= taken;
+    }
+
     function _takeLocked(address provider, uint256 amount) private {
         StakeAccount storage stake = _accounts[provider];
-        stake.locked -= amount;
-        stake.total -= amount;
-        totalStake -= amount;
+        uint112 taken = SafeCast.toUint112(amount);
+        stake.locked -= taken;
+        stake.total -= taken;
+        _totalStake -= uint128(amount);
     }
 
     function _credit(address to, uint256 amount, CreditReason reason) private {
         credits[to] += amount;
-        totalCredits += amount;
+        _totalCredits += uint128(amount);
         emit Credited(to, amount, reason);
     }
 

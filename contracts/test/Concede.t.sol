@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {IDisputeGame, Outcome, Phase, Reason, StepProof} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {Scenario} from "./Scenario.sol";
 
@@ -57,6 +57,31 @@ contract ConcedeTest is Scenario {
         game.resolveVoid(second);
     }
 
+    /// @dev Moves that end nothing do not ask whether the response is void; wherever the game stands, it ends in one way.
+    function test_attack_moving_on_in_a_game_on_a_void_response() external {
+        uint256 first = open();
+        uint256 second = openAs(copycat);
+        vm.prank(provider);
+        game.concede(first);
+        narrow(second, 5, 1);
+        revealWindows(second, 5, 1);
+        vm.prank(copycat);
+        game.chooseWindow(second, 1);
+        presetStep(5, 1);
+        StepProof memory proof = stepProof(5, 1);
+        vm.prank(provider);
+        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
+        game.proveStep(second, proof);
+        letTimePass(second);
+        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
+        game.timeout(second);
+        vm.assertEq(stake.credits(copycat), 0);
+        game.resolveVoid(second);
+        expectOutcome(second, Outcome.ResponseVoided, Reason.VoidedElsewhere);
+        vm.assertEq(stake.credits(copycat), game.game(second).bond + p.gameReward);
+        expectSolvent();
+    }
+
     function test_attack_nobody_loses_a_game_on_a_void_response() external {
         uint256 first = open();
         uint256 second = openAs(copycat);
@@ -69,9 +94,6 @@ contract ConcedeTest is Scenario {
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
         game.concede(second);
-        vm.prank(copycat);
-        vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
-        game.challengePart(second, listOf[second], 0);
         game.resolveVoid(second);
         vm.assertEq(stake.credits(copycat), game.game(second).bond + p.gameReward);
     }

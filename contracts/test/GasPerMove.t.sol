@@ -35,6 +35,21 @@ contract GasPerMoveTest is Scenario {
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
+    /// @dev The same about a response of one window, of which nothing is revealed and nothing chosen.
+    function test_gas_of_a_false_challenge_of_one_window() public {
+        dispute(20, 13);
+        uint256 gameId = open();
+        postBoundaries(gameId, STEP + 1, 0);
+        challengeStep(gameId, STEP);
+        postBoundaries(gameId, STEP + 1, 0);
+        challengeStep(gameId, STEP);
+        measured("one window: challengePart, of one step");
+        presetStep(STEP, 0);
+        proveStep(gameId, stepProof(STEP, 0));
+        measured("one window: proveStep");
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+    }
+
     function test_gas_of_a_false_challenge_of_a_tile() public {
         uint256 gameId = open();
         narrow(gameId, TILE_STEP, 0);

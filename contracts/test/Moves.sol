@@ -116,6 +116,7 @@ abstract contract Moves is Traces {
     function gameAtStepProof(uint256 step, uint256 window) internal returns (uint256 gameId) {
         gameId = open();
         narrow(gameId, step, window);
+        if (windows() == 1) return gameId;
         revealWindows(gameId, step, window);
         chooseWindow(gameId, window);
     }
@@ -125,6 +126,7 @@ abstract contract Moves is Traces {
         gameId = open();
         postBoundaries(gameId, NEVER, 0);
         challengeInput(gameId);
+        if (windows() == 1) return gameId;
         revealInput(gameId);
         chooseWindow(gameId, window);
     }

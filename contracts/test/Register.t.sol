@@ -23,7 +23,9 @@ contract RegisterTest is Scenario {
             vm.assertEq(rules.access, access);
             vm.assertEq(rules.verifier, address(verifiers[kind]));
         }
-        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.embeddingRules(modelId);
+        (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams) =
+            registry.embeddingRules(modelId);
+        vm.assertEq(streams, spec.streams);
         vm.assertEq(rowsRoot, spec.embeddingRowsRoot);
         vm.assertEq(vocabSize, VOCABULARY);
         vm.assertEq(verifier, address(embeddingVerifier));

@@ -229,6 +229,10 @@ contract RevealWindowsTest is Scenario {
         chooseWindow(gameId, 1);
         StepProof memory proof = stepProof(5, 1);
         vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.AnotherKind.selector, MLP, ATTENTION));
+        game.proveStep(gameId, proof);
+        proof.kind = ATTENTION;
+        vm.prank(provider);
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.WrongStepKey.selector, 5, ATTENTION, keccak256(stepKey(5)))
         );

@@ -183,6 +183,7 @@ abstract contract Traces is Responses {
 
     function stepProof(uint256 step, uint256 window) internal view returns (StepProof memory proof) {
         Lie memory lie = Lie(step + 1, window);
+        proof.kind = kindOf(step);
         proof.rootsBefore = roots(step, lie);
         proof.rootsAfter = roots(step + 1, lie);
         proof.key = stepKey(step);

@@ -28,7 +28,7 @@ from tests.challenger.listing_server import ListingServer
 from tests.contracts.chain_game import PostedBatch, resume_provider
 from tests.contracts.synthetic import seal_verifier_sources
 
-_PROMPT = [72, 105, 33]
+_PROMPT = [72, 105, 33] * 11  # two windows
 
 
 class Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.protocol import actions
@@ -20,7 +21,7 @@ from contracts.protocol.game import (
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.response import ResponseFields
 from contracts.protocol.streams import NO_WINDOWS, Use, boundary_hash, stream_root
-from contracts.protocol.trace import ProvingTrace, is_truncated, overrun_place
+from contracts.protocol.trace import ProvingTrace, lacks_end, overrun_place
 from tests.contracts.synthetic import NotProvable, SyntheticModel
 
 TURN_S = 20
@@ -40,7 +41,7 @@ class PaperGame:
             ids_hash=boundaries_hash([fields.prompt_hash, fields.output_hash]),
             prompt_length=fields.prompt_length,
             output_length=fields.output_length,
-            max_tokens=fields.max_tokens,
+            is_short=fields.output_length < fields.max_tokens,
             phase=Phase.AWAIT_BOUNDARIES,
             target=Target.NONE,
             outcome=Outcome.UNDECIDED,
@@ -101,7 +102,8 @@ class PaperGame:
                 return self._change(phase=Phase.RESOLVED, outcome=Outcome.RESPONSE_VOIDED)
             case actions.ClaimTruncated():
                 assert trace is not None
-                assert is_truncated(trace.output_ids, game.max_tokens, self.state.rules.end_tokens)
+                assert game.is_short
+                assert lacks_end(trace.output_ids, self.state.rules.end_tokens)
                 return self._resolve(side, Reason.TRUNCATED)
             case actions.ClaimOverrun(place):
                 assert trace is not None
@@ -121,7 +123,7 @@ class PaperGame:
                 assert game.phase is Phase.AWAIT_CHALLENGE
                 assert game.round == 1
                 self._turn(
-                    Phase.AWAIT_WINDOWS,
+                    self._after_narrowing(),
                     target=Target.EMBEDDING,
                     range_end=0,
                     boundaries_hash=boundaries_hash(self._answered()[:1]),
@@ -132,7 +134,7 @@ class PaperGame:
                 start, end = limits[part], limits[part + 1]
                 single = end - start == 1
                 self._turn(
-                    Phase.AWAIT_WINDOWS if single else Phase.AWAIT_BOUNDARIES,
+                    self._after_narrowing() if single else Phase.AWAIT_BOUNDARIES,
                     target=Target.STEP if single else Target.NONE,
                     round=game.round + (not single),
                     range_start=start,
@@ -163,12 +165,16 @@ class PaperGame:
                 self._turn(Phase.AWAIT_PROOF, window=window)
             case actions.ProveStep(step, window):
                 assert (game.target, step, window) == (Target.STEP, game.range_start, game.window)
-                if game.kind != self.model.kind(step):
+                kind = self.model.kind(step)
+                if game.windows == 1:
+                    self._check_unmoved(kind, trace.stream_roots(step), trace.stream_roots(step + 1))
+                elif game.kind != kind:
                     raise NotProvable
                 trace.prove_step(step, window)
                 self._resolve(side, Reason.PROVEN)
             case actions.ProveEmbedding(window):
                 assert (game.target, window) == (Target.EMBEDDING, game.window)
+                self._check_input(trace.stream_roots(0))
                 trace.prove_embedding(window)
                 self._resolve(side, Reason.PROVEN)
             case actions.ProveHead(position, _, rival):
@@ -186,26 +192,40 @@ class PaperGame:
 
     def _check_revealed(self, shown: actions.RevealWindows) -> None:
         """What the contract refuses raises `NotProvable`: the provider has no move."""
-        game, count = self.game, len(self.model.chunk_bits)
+        game = self.game
         before_and_after = [
             boundary_hash(roots) for roots in (shown.roots_before, shown.roots_after) if roots
         ]
         assert boundaries_hash(before_and_after) == game.boundaries_hash
         if game.target is Target.EMBEDDING:
-            if shown.roots_before[1:] != (NO_WINDOWS,) * (count - 1):
-                raise NotProvable
+            self._check_input(shown.roots_before)
             assert [len(sums) for sums in shown.sums] == [game.windows]
             assert stream_root(shown.sums[0]) == shown.roots_before[0]
             return
+        self._check_unmoved(shown.kind, shown.roots_before, shown.roots_after)
         access, sums = self.state.rules.step_access(shown.kind), list(shown.sums)
-        for stream, (before, after) in enumerate(zip(shown.roots_before, shown.roots_after, strict=True)):
-            use = access.use(stream)
-            if Use.WRITES in use:
+        for stream, after in enumerate(shown.roots_after):
+            if Use.WRITES in access.use(stream):
                 assert len(sums[0]) == game.windows
                 assert stream_root(sums.pop(0)) == after
-            elif after != (NO_WINDOWS if Use.RESETS in use else before):
-                raise NotProvable
         assert not sums
+
+    def _after_narrowing(self) -> Phase:
+        """Of a single window nothing is revealed and nothing chosen."""
+        return Phase.AWAIT_PROOF if self.game.windows == 1 else Phase.AWAIT_WINDOWS
+
+    def _check_input(self, roots: Sequence[bytes]) -> None:
+        """b_0 has no stream but the residual one."""
+        if tuple(roots[1:]) != (NO_WINDOWS,) * (len(self.model.chunk_bits) - 1):
+            raise NotProvable
+
+    def _check_unmoved(self, kind: int, roots_before: Sequence[bytes], roots_after: Sequence[bytes]) -> None:
+        """What a kind does not write is as before, and what it resets is gone."""
+        access = self.state.rules.step_access(kind)
+        for stream, (before, after) in enumerate(zip(roots_before, roots_after, strict=True)):
+            use = access.use(stream)
+            if Use.WRITES not in use and after != (NO_WINDOWS if Use.RESETS in use else before):
+                raise NotProvable
 
     def _turn(self, phase: Phase, **changes: object) -> None:
         self._change(phase=phase, deadline=self.now + TURN_S, turn_started_at=self.now, **changes)

@@ -100,7 +100,7 @@ contract Libraries {
     ) external returns (uint256[] memory) {
         _game.boundariesHash =
             Boundary.hashOfTwo(Boundary.hash(proof.rootsBefore), Boundary.hash(proof.rootsAfter));
-        (_game.promptLength, _game.outputLength) = (uint32(32 * windows), 1);
+        (_game.promptLength, _game.outputLength) = (uint16(32 * windows), 1);
         _game.window = uint16(window_);
         bytes32 root = Leaves.stepKey(0, 0, keccak256(""));
         return Statements.step(_game, StepRules(root, 1, streams, access, address(0)), proof);
@@ -202,6 +202,7 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
     after = [sums(stream, 1) for stream in range(len(exists))]
     shown = access.shown_windows(window, before, after)
     proof = StepProof(
+        kind=0,
         roots_before=[stream_root(points) for points in before],
         roots_after=[stream_root(points) for points in after],
         key=b"",

@@ -232,6 +232,33 @@ def test_a_reorganised_transaction_is_sent_again(
     assert contracts.stake.account(sender.address).total == before + 3
 
 
+def test_what_a_deeper_reorganisation_took_back_leaves_no_gap(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine
+) -> None:
+    """Two confirmed transactions are gone, and the node has forgotten them; a third one waits behind their nonces."""
+    fees = FeePolicy(bump_after_s=0.2)
+    sender = make_sender(local_chain, engine, 7, confirmations=1, fees=fees)
+    chain, before = local_chain.chain, contracts.stake.account(sender.address).total
+    first = chain.nonce(sender.address)
+    snapshot = chain.request("evm_snapshot", [])
+    intents = [sender.submit(contracts.stake.deposit(wei), f"taken back {wei}") for wei in (3, 5)]
+    local_chain.mine(2)
+    sender.wait_all(intents)
+    third = sender.submit(contracts.stake.deposit(7), "behind the gap")
+    chain.request("evm_revert", [snapshot])
+    chain.request("anvil_dropAllTransactions", [])
+    assert chain.nonce(sender.address) == first
+    assert [sender.journal.get(number).status for number in intents] == [IntentStatus.CONFIRMED] * 2
+    until = time.monotonic() + 20
+    while sender.recover() and time.monotonic() < until:
+        local_chain.mine(1)
+        time.sleep(0.05)
+    for intent, wei in zip([*intents, third], (3, 5, 7), strict=True):
+        assert sender.journal.get(intent).status is IntentStatus.CONFIRMED, wei
+    assert chain.nonce(sender.address) == first + 3
+    assert contracts.stake.account(sender.address).total == before + 3 + 5 + 7
+
+
 def test_a_refusal_is_explained_and_nothing_is_sent(
     local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine
 ) -> None:

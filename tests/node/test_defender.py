@@ -25,14 +25,19 @@ from .chain import CHALLENGER, ProviderHouse
 Move = Callable[[Game], Call]
 
 
+TWO_WINDOWS = "dispute this, in two windows of a prompt"
+
+
 class Dispute:
     """A posted response and somebody who disputes it by hand."""
 
-    def __init__(self, house: ProviderHouse, output: list[int] | None = None) -> None:
+    def __init__(
+        self, house: ProviderHouse, output: list[int] | None = None, asked: str = "dispute this"
+    ) -> None:
         self.house, self.games = house, house.contracts.game
         self.provider: Provider = house.start()
         self.challenger: Sender = house.other(CHALLENGER)
-        prompt = house.serving.model.tokenizer.encode("dispute this")
+        prompt = house.serving.model.tokenizer.encode(asked)
         ids = output or Executor(house.serving.model).generate(prompt, 3, end_ids=()).ids
         self.issued = self.provider.desk.issue(prompt, ids, len(ids), "length")
         house.pass_time(6)
@@ -84,7 +89,7 @@ class Dispute:
 
 
 def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> None:
-    dispute = Dispute(house)
+    dispute = Dispute(house, asked=TWO_WINDOWS)
     dispute.open()
     assert dispute.game.phase is Phase.AWAIT_BOUNDARIES
     dispute.defend()
@@ -105,6 +110,20 @@ def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> N
     assert story["gas"]["provider"] > 100_000 and story["window"] == 0
 
 
+def test_a_step_of_one_window_is_proven_as_soon_as_it_is_named(house: ProviderHouse) -> None:
+    dispute = Dispute(house)
+    dispute.open()
+    dispute.defend()
+    dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 2))
+    assert dispute.game.phase is Phase.AWAIT_PROOF
+    dispute.defend()
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
+    assert dispute.settle() == ResponseState.FINAL
+    story = dispute_story(dispute)
+    assert [move["by"] for move in story["moves"]][-2:] == ["challenger", "provider"]
+    assert (story["outcome"], story["phase"], story["window"]) == ("provider_won", "resolved", 0)
+
+
 def dispute_story(dispute: Dispute) -> dict[str, Any]:
     from fastapi.testclient import TestClient
 
@@ -113,16 +132,17 @@ def dispute_story(dispute: Dispute) -> dict[str, Any]:
     return next(game for game in snapshot["games"] if game["game_id"] == dispute.game_id)
 
 
-@pytest.mark.parametrize("target", ["input", "head"])
+@pytest.mark.parametrize("target", ["input", "one window of input", "head"])
 def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: str) -> None:
-    dispute = Dispute(house)
+    dispute = Dispute(house, asked=TWO_WINDOWS if target == "input" else "dispute this")
     dispute.open()
     dispute.defend()
-    if target == "input":
+    if target != "head":
         dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted))
+    if target == "input":
         dispute.defend()
         dispute.move(dispute.games.choose_window(dispute.game_id, 0))
-    else:
+    elif target == "head":
         prompt, output = map(unpack_token_ids, (dispute.row.prompt_ids, dispute.row.output_ids))
         rival = next(token for token in range(10) if token != output[1])
         position = dispute.row.prompt_length
@@ -160,7 +180,7 @@ def test_a_wrong_answer_is_given_up(house: ProviderHouse) -> None:
 
 
 def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> None:
-    dispute = Dispute(house)
+    dispute = Dispute(house, asked=TWO_WINDOWS)
     dispute.open()
     dispute.defend()
     dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 0))

@@ -26,7 +26,7 @@ def game_events(game_id: int, *later: tuple[str, dict[str, Any]]) -> list[ChainE
         "batch_id": 3, "index": 1, "challenger": CHALLENGER, "provider": PROVIDER,
         "fields": {"prompt_length": 40, "output_length": 30},
     }  # fmt: skip
-    story = [("GameOpened", opening), ("TurnStarted", turn(PROVIDER, Phase.AWAIT_BOUNDARIES)), *later]
+    story = [("GameOpened", opening), ("TurnStarted", turn(Phase.AWAIT_BOUNDARIES)), *later]
     return [
         ChainEventRow(
             block_number=game_id * 100 + number, log_index=0, block_hash="0x0", transaction_hash=f"0x{number:064x}",
@@ -36,8 +36,8 @@ def game_events(game_id: int, *later: tuple[str, dict[str, Any]]) -> list[ChainE
     ]  # fmt: skip
 
 
-def turn(mover: str, phase: Phase) -> dict[str, Any]:
-    return {"mover": mover, "phase": int(phase), "deadline": 2_000}
+def turn(phase: Phase) -> dict[str, Any]:
+    return {"phase": int(phase), "deadline": 2_000}
 
 
 def narrowed_to_a_window() -> list[ChainEventRow]:
@@ -47,10 +47,10 @@ def narrowed_to_a_window() -> list[ChainEventRow]:
         ("PartChallenged", {"part": 1, "range_start": 7, "range_end": 15}),
         ("BoundariesPosted", {"round": 2, "hashes": ["0x"] * 9}),
         ("PartChallenged", {"part": 3, "range_start": 10, "range_end": 11}),
-        ("TurnStarted", turn(PROVIDER, Phase.AWAIT_WINDOWS)),
+        ("TurnStarted", turn(Phase.AWAIT_WINDOWS)),
         ("WindowsRevealed", {}),
         ("WindowChosen", {"window": 2}),
-        ("TurnStarted", turn(PROVIDER, Phase.AWAIT_PROOF)),
+        ("TurnStarted", turn(Phase.AWAIT_PROOF)),
     )
 
 

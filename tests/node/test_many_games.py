@@ -25,7 +25,7 @@ _GAMES = 8
 def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight games; one proof takes as long as the test wants, one response is lost: all other moves come."""
     provider, games = house.start(), house.contracts.game
-    prompt = house.serving.model.tokenizer.encode("dispute this")
+    prompt = house.serving.model.tokenizer.encode("dispute this, in two windows of a prompt")
     ids = Executor(house.serving.model).generate(prompt, 3, end_ids=()).ids
     issued = [provider.desk.issue(prompt, ids, 3, "length") for _ in range(_GAMES)]
     house.pass_time(6)

@@ -16,15 +16,16 @@ from typer.testing import CliRunner
 from contracts.bindings.compiler import compile_sources
 from contracts.bindings.deployment import Deployment, deploy_contract
 from contracts.bindings.erc20 import Token
+from contracts.bindings.errors import ContractError
 from contracts.protocol.response import ETHER_TOKEN
 from node.errors import PaymentRefusedError, PaymentTermsError
 from node.payments.pay_cli import app as pay_app
 from node.payments.provider_cli import app as earnings_app
 from node.payments.wire import read_payment
-from prover.errors import UsageError
+from prover.errors import BadInputError, NotFoundError, UsageError
 
 from .chain import CLIENT, ProviderHouse
-from .test_payments_on_chain import PRICE, charging, redeem, see
+from .test_payments_on_chain import PRICE, asking, charging, redeem, see
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +100,44 @@ def test_a_deposit_is_asked_back_cancelled_and_taken(house: ProviderHouse, run: 
         run(pay_app, "withdraw", provider)
     with pytest.raises(UsageError, match="one of them"):
         run(pay_app, "withdraw", provider, "1", "--cancel")
+
+
+def test_the_price_of_an_answer_that_was_not_posted_comes_back_once(
+    house: ProviderHouse, run: Run, tmp_path: Path
+) -> None:
+    paid = charging(house, redeem_least=10**30)
+    provider, payer = paid.start(), house.local.chain.unlocked_accounts()[CLIENT]
+    run(pay_app, "deposit", provider.address, "0.01")
+    see(provider)
+    till = provider.service.till
+    assert till is not None
+    owed = str(till.due(payer).cumulative - PRICE)
+    voucher = run(pay_app, "voucher", provider.address, "0.001", "--already-owed", owed)
+    payment = till.take([voucher["header"]])
+    assert payment is not None
+    issued = provider.desk.issue([65], [66], 1, "length", payment=payment)
+    with asking(provider) as client:
+        answer = client.get(f"/v1/receipts/{issued.receipt_id}")
+    file = tmp_path / "receipt.json"
+    file.write_text(answer.text)
+    before = house.contracts.payments.channel(payer, provider.address)
+    with pytest.raises(ContractError, match="NotRefundable"):  # there is time to post it
+        run(pay_app, "refund", str(file))
+
+    house.pass_time(house.contracts.stake.parameters().posting_window + 1)
+    refunded = run(pay_app, "refund", str(file))
+    assert (refunded["payer"], refunded["provider"]) == (payer, provider.address)
+    after = house.contracts.payments.channel(payer, provider.address)
+    # Waived from the next vouchers, or owed where redemptions of other tests' vouchers covered as much.
+    assert (after.balance, after.redeemed) == (before.balance, before.redeemed)
+    assert after.credit + after.owed == before.credit + before.owed + PRICE
+    with pytest.raises(ContractError, match="AlreadyRefunded"):
+        run(pay_app, "refund", str(file))
+    with pytest.raises(NotFoundError, match="name a receipt's file"):
+        run(pay_app, "refund", str(tmp_path / "no such file"))
+    file.write_text(json.dumps(answer.json()["receipt"]))
+    with pytest.raises(BadInputError, match="save what GET"):
+        run(pay_app, "refund", str(file))
 
 
 def test_answers_are_paid_in_a_token(house: ProviderHouse, run: Run) -> None:

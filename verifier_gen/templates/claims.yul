@@ -1,14 +1,14 @@
 /// sum_i factor_i * value_i.
 function dot(factors, values, count) -> sum {
     for { let end := add(factors, shl(5, count)) } lt(factors, end) { factors := add(factors, 0x20) } {
-        sum := addmod(sum, mulmod(mload(factors), mload(values), R), R)
+        sum := addmod(sum, mulmod(mload(factors), mload(values), mload(MODULUS)), mload(MODULUS))
         values := add(values, 0x20)
     }
 }
 
 /// What all claims share once q is known: eq with zeros in front, with r behind, with leading bits.
 function multiply_reduced_products(rounds) {
-    let r := R
+    let r := mload(MODULUS)
     front_products(REDUCED, MU, EQ_ZERO)
     back_eq_products(POINT_END, REDUCED_END, minimum(rounds, MU), EQ_POINT)
     mstore(add(EQ_TOP, 0x20), 1)
@@ -28,7 +28,7 @@ function multiply_reduced_products(rounds) {
 
 /// eq of the first `bits` coordinates of q and the bits of slot.
 function slot_eq(slot, bits) -> product {
-    let r := R
+    let r := mload(MODULUS)
     let known := minimum(bits, $top_bits)
     product := mload(add(EQ_TOP, shl(5, add(shl(known, 1), shr(sub(bits, known), slot)))))
     for {} lt(known, bits) {} {
@@ -47,7 +47,7 @@ function place_moving(factor, own, first, coefficients) {
     let place := shl(t, first)
     coefficients := add(coefficients, shl(5, shr(MU, place)))
     let low := minimum(variables, MU)
-    factor := mulmod(factor, mload(add(EQ_POINT, shl(5, low))), R)
+    factor := mulmod(factor, mload(add(EQ_POINT, shl(5, low))), mload(MODULUS))
     switch gt(variables, MU)
     case 1 {
         let top := sub(variables, MU)
@@ -56,15 +56,15 @@ function place_moving(factor, own, first, coefficients) {
     }
     default {
         let slot := shr(variables, and(place, sub(shl(MU, 1), 1)))
-        factor := mulmod(factor, slot_eq(slot, sub(MU, variables)), R)
-        mstore(coefficients, addmod(mload(coefficients), factor, R))
+        factor := mulmod(factor, slot_eq(slot, sub(MU, variables)), mload(MODULUS))
+        mstore(coefficients, addmod(mload(coefficients), factor, mload(MODULUS)))
     }
 }
 
 /// coefficients[i] += weight * eq(first `top` coordinates of the claim's point, i) for i < count.
 /// Leading coordinates that are bits (slots, windows) only say where the others' table starts.
 function spread(weight, top, count, coefficients) {
-    let r := R
+    let r := mload(MODULUS)
     if iszero(top) {
         mstore(coefficients, addmod(mload(coefficients), weight, r))
         leave
@@ -95,7 +95,7 @@ function spread(weight, top, count, coefficients) {
 
 /// SCRATCH[i] = weight * eq(coordinates, i).
 function fill_eq_table(weight, coordinate, end) {
-    let r := R
+    let r := mload(MODULUS)
     mstore(SCRATCH, weight)
     let size := 0x20
     for {} lt(coordinate, end) { coordinate := add(coordinate, 0x20) } {
@@ -133,7 +133,7 @@ function append_bits(place, integer, count) -> next {
 
 /// prod eq(x_j, bit j) over count coordinates and the last count bits of an integer, most significant first.
 function eq_bits(coordinates, integer, count) -> product {
-    let r := R
+    let r := mload(MODULUS)
     product := 1
     for {} count {} {
         count := sub(count, 1)
@@ -148,7 +148,7 @@ function eq_bits(coordinates, integer, count) -> product {
 /// Replaces the last coordinate x by 1 - x.
 function flip_last(end) {
     let place := sub(end, 0x20)
-    mstore(place, addmod(1, sub(R, mload(place)), R))
+    mstore(place, addmod(1, sub(mload(MODULUS), mload(place)), mload(MODULUS)))
 }
 
 /// The claim's point ends at `end`; its last MU coordinates are those of a chunk, padded by zeros in front; the others
@@ -158,7 +158,7 @@ function claim_eq(end, shared) -> product, top {
     let low := minimum(length, MU)
     top := sub(length, low)
     shared := minimum(shared, low)
-    product := mulmod(mload(add(EQ_POINT, shl(5, shared))), mload(add(EQ_ZERO, shl(5, low))), R)
+    product := mulmod(mload(add(EQ_POINT, shl(5, shared))), mload(add(EQ_ZERO, shl(5, low))), mload(MODULUS))
     let rest := eq_slices(add(CLAIM_POINT, shl(5, top)), sub(REDUCED_END, shl(5, low)), sub(low, shared))
-    product := mulmod(product, rest, R)
+    product := mulmod(product, rest, mload(MODULUS))
 }

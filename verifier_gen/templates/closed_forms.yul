@@ -1,7 +1,7 @@
 /// The range table's tag and value at n coordinates, least significant first:
 /// row 2^k + v holds (k, v), so T_(k+1) = x k + (1 - x) T_k and V_(k+1) = x (v mod 2^k) + (1 - x) V_k.
 function range_extension(coordinates, n, target) {
-    let r := R
+    let r := mload(MODULUS)
     let tag := 0
     let value := 0
     let low := 0
@@ -18,18 +18,18 @@ function range_extension(coordinates, n, target) {
 /// The number that n coordinates form, most significant first.
 function counter(coordinates, n) -> value {
     for { let end := add(coordinates, shl(5, n)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
-        value := addmod(add(value, value), mload(coordinates), R)
+        value := addmod(add(value, value), mload(coordinates), mload(MODULUS))
     }
 }
 
 /// [index > 0] = 1 - prod (1 - x_j).
 function non_zero(coordinates, n) -> value {
-    value := addmod(1, sub(R, product_of_complements(coordinates, n)), R)
+    value := addmod(1, sub(mload(MODULUS), product_of_complements(coordinates, n)), mload(MODULUS))
 }
 
 /// [context index > 2^row_bits * window + row]: compare bit by bit, most significant first.
 function causal_mask(rows, row_bits, columns, column_bits, window) -> greater {
-    let r := R
+    let r := mload(MODULUS)
     let equal := 1
     for { let bit := column_bits } bit {} {
         bit := sub(bit, 1)

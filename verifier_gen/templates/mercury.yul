@@ -24,14 +24,14 @@ function draw_opening_challenges(opening) {
     calldatacopy(WORDS, add(opening, $offset_w_prime), 0x40) // W'
     mstore(MERCURY_D, challenge(LABEL_MERCURY_D, 0x40))
     for { let place := G_ZETA } iszero(gt(place, S_INVERSE)) { place := add(place, 0x20) } {
-        if iszero(lt(mload(place), R)) { reject(NOT_CANONICAL) }
+        if iszero(lt(mload(place), mload(MODULUS))) { reject(NOT_CANONICAL) }
     }
 }
 
 /// One inversion for zeta, zeta^2 - 1, zeta - alpha and 1 - alpha zeta: if one of them is zero, the challenges are
 /// degenerate. With A = zeta - 1/zeta, B = zeta - alpha, C = 1/zeta - alpha: 1/A = zeta/(zeta^2 - 1), 1/C = zeta/(1 - alpha zeta).
 function invert_opening_challenges() {
-    let r := R
+    let r := mload(MODULUS)
     let zeta := mload(MERCURY_ZETA)
     let alpha := mload(MERCURY_ALPHA)
     let square := addmod(mulmod(zeta, zeta, r), sub(r, 1), r)
@@ -60,7 +60,7 @@ function invert_opening_challenges() {
 /// h(alpha) = (g(zeta) P_u1(1/zeta) + g(1/zeta) P_u1(zeta) + gamma (h(zeta) P_u2(1/zeta) + h(1/zeta) P_u2(zeta))
 ///             - zeta S(zeta) - S(1/zeta)/zeta) / 2 - gamma value.
 function multiply_opening_products(value) {
-    let r := R
+    let r := mload(MODULUS)
     let power := mload(MERCURY_ZETA)
     let inverse := mload(ZETA_INVERSE)
     let u1_zeta := 1
@@ -92,7 +92,7 @@ function multiply_opening_products(value) {
 /// BDFG20 weights over T = {zeta, 1/zeta, alpha} at z: g and S at {zeta, 1/zeta}, h at T, D at {zeta};
 /// BATCH_CONSTANT = sum_k beta^k Z_(T minus S_k)(z) p_k*(z) for p = g, h, S, D.
 function interpolate_opening() {
-    let r := R
+    let r := mload(MODULUS)
     let beta := mload(MERCURY_BETA)
     let to_zeta := addmod(mload(MERCURY_Z), sub(r, mload(MERCURY_ZETA)), r)
     let to_inverse := addmod(mload(MERCURY_Z), sub(r, mload(ZETA_INVERSE)), r)
@@ -126,7 +126,7 @@ function interpolate_opening() {
 
 /// e(L1 + d L2, [1]_2) = e([H] + d [W'], [tau]_2), where SUM already holds the opened commitment.
 function check_opening(opening) -> holds {
-    let r := R
+    let r := mload(MODULUS)
     let zeta := mload(MERCURY_ZETA)
     let d := mload(MERCURY_D)
     let z := mload(MERCURY_Z)

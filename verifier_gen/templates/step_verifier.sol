@@ -59,6 +59,8 @@ $selectors
         assembly ("memory-safe") {
             if iszero(eq(mload(0x40), $memory_start)) { revert(0, 0) }
             mstore(0x40, MEMORY_END)
+            // From memory R costs a fifth of the gas, and of the code, of the constant's 32 bytes at every use.
+            mstore(MODULUS, R)
 
             // 0. Lengths and ranges of everything that is public.
             mstore(KEY_DATA, key.offset)

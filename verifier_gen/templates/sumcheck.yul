@@ -1,6 +1,6 @@
 /// Degree 4. A round sends c0, c2, c3, c4; c1 = claim - 2 c0 - c2 - c3 - c4. Returns the final claim.
 function batched_sumcheck(rounds) -> claim {
-    let r := R
+    let r := mload(MODULUS)
     let data := mload(ROUND_DATA)
     let label := LABEL_ROUND
     for { let place := sub(POINT_END, shl(5, rounds)) } lt(place, POINT_END) { place := add(place, 0x20) } {
@@ -26,7 +26,7 @@ function batched_sumcheck(rounds) -> claim {
 /// Degree 2, MU rounds. A round sends c0, c2; c1 = claim - 2 c0 - c2. Returns the final claim.
 function reduction_sumcheck(value) -> claim {
     claim := value
-    let r := R
+    let r := mload(MODULUS)
     let data := mload(REDUCTION_DATA)
     let label := LABEL_REDUCTION_ROUND
     for { let place := REDUCED } lt(place, REDUCED_END) { place := add(place, 0x20) } {
@@ -46,7 +46,7 @@ function reduction_sumcheck(value) -> claim {
 
 /// factor * eq(a, b) = factor * (1 - a - b + 2 a b) for a, b below R.
 function times_eq(factor, a, b) -> product {
-    let r := R
+    let r := mload(MODULUS)
     let twice := mulmod(a, b, r)
     // 2 r + 1 + 2 a b is below 2^256 and above a + b
     product := mulmod(factor, sub(add(add(r, r), add(1, add(twice, twice))), add(a, b)), r)
@@ -55,7 +55,7 @@ function times_eq(factor, a, b) -> product {
 /// prod eq(left_j, right_j) over count coordinates (times_eq in place, for speed).
 function eq_slices(left, right, count) -> product {
     product := 1
-    let r := R
+    let r := mload(MODULUS)
     let offset := add(add(r, r), 1)
     let distance := sub(right, left)
     for { let end := add(left, shl(5, count)) } lt(left, end) { left := add(left, 0x20) } {
@@ -68,7 +68,7 @@ function eq_slices(left, right, count) -> product {
 
 /// table[n] = prod (1 - x_j) over all but the last n of count coordinates.
 function front_products(coordinates, count, table) {
-    let r := R
+    let r := mload(MODULUS)
     let product := 1
     let place := add(table, shl(5, count))
     mstore(place, 1)
@@ -82,7 +82,7 @@ function front_products(coordinates, count, table) {
 
 /// prod (1 - x_j) over count coordinates.
 function product_of_complements(coordinates, count) -> product {
-    let r := R
+    let r := mload(MODULUS)
     product := 1
     for { let end := add(coordinates, shl(5, count)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
         product := mulmod(product, sub(add(r, 1), mload(coordinates)), r)
@@ -91,7 +91,7 @@ function product_of_complements(coordinates, count) -> product {
 
 /// table[n] = prod eq(left_j, right_j) over the last n coordinates, n <= count; both pointers are ends.
 function back_eq_products(left, right, count, table) {
-    let r := R
+    let r := mload(MODULUS)
     let offset := add(add(r, r), 1)
     let distance := sub(right, left)
     let product := 1

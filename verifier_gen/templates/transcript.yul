@@ -17,7 +17,7 @@ function challenge(label, size) -> value {
     mstore(LABEL, label)
     let state := keccak256(STATE, add(size, 0x40))
     mstore(STATE, state)
-    value := mod(state, R)
+    value := mod(state, mload(MODULUS))
 }
 
 /// count challenges with indexed labels that absorb nothing, stored from target on.
@@ -33,7 +33,7 @@ function powers(base, count, target) {
     let power := 1
     for { let end := add(target, shl(5, count)) } lt(target, end) { target := add(target, 0x20) } {
         mstore(target, power)
-        power := mulmod(power, base, R)
+        power := mulmod(power, base, mload(MODULUS))
     }
 }
 
@@ -56,7 +56,7 @@ function draw_challenges() {
 function load_evaluations() {
     calldatacopy(EVALUATIONS, mload(EVALUATION_DATA), sub(EVALUATIONS_END, EVALUATIONS))
     for { let place := EVALUATIONS } lt(place, EVALUATIONS_END) { place := add(place, 0x20) } {
-        if iszero(lt(mload(place), R)) { reject(NOT_CANONICAL) }
+        if iszero(lt(mload(place), mload(MODULUS))) { reject(NOT_CANONICAL) }
     }
 }
 

@@ -45,8 +45,10 @@ enum Reason {
 /// @notice The whole state of a game, in the order in which it fills storage slots (`// ---`); most turns change two, the one of phase, clocks and range and
 ///         the boundaries' hash.
 ///         What bounds the small fields: an index is below its batch's `uint32` count, steps are at most 2^20 and positions 2^14
-///         (`ModelRegistry`), which has 32 kinds at most, a round has at least half the steps of the one before, 2^88 wei are more than all
-///         ether there is, and `Parameters.validate` bounds the clock and every extension by ten years; 2^40 seconds are over in the year 36812.
+///         (`ModelRegistry`), which has 32 kinds at most, a round has at least half the steps of the one before, nobody pays for 2^40 batches, the
+///         bonds of so many open games that the next one reached 2^80 wei would be more than all ether (a first one is below 2^72), and `Parameters.validate` bounds the clock and every extension by ten years; 2^40
+///         seconds are over in the year 36812. A length that no model has is cut to 2^16 - 1: its game is over when it begins.
+/// @param isShort whether the output has fewer tokens than `maxTokens`
 /// @param idsHash keccak256 of the response's promptHash and outputHash; the model is the batch's (`IInferenceLedger.modelOf`)
 /// @param deadline last second of the mover's turn
 /// @param turnStartedAt when the turn began
@@ -54,7 +56,7 @@ enum Reason {
 /// @param challengerClock likewise for the challenger
 /// @param round bisection round, 1 for the first
 /// @param rangeStart the disputed steps are rangeStart .. rangeEnd-1
-/// @param kind Step: the step's kind, as the provider says it is; its proof needs a step key of this kind
+/// @param kind Step, several windows: the step's kind, as the provider says it is; its proof needs a step key of this kind
 /// @param window the window to prove (Step, Embedding)
 /// @param position head: the position whose next token is disputed
 /// @param chosenId head: the id that the response has after `position`
@@ -62,14 +64,15 @@ enum Reason {
 /// @param boundariesHash of the boundaries that the game is about (`Boundary.hash`), which every move takes back in calldata. AwaitChallenge: those of
 ///        the round's cuts; a range that was challenged: that of its start, agreed, and that of its end, disputed; Embedding: b_0; Head: b_n
 struct Game {
-    uint64 batchId;
+    uint40 batchId;
     uint32 index;
     address provider;
+    uint16 promptLength;
+    bool isShort;
     // ---
     address challenger;
-    uint32 promptLength;
-    uint32 outputLength;
-    uint32 maxTokens;
+    uint80 bond;
+    uint16 outputLength;
     // ---
     bytes32 idsHash;
     // ---
@@ -87,15 +90,15 @@ struct Game {
     uint8 kind;
     uint16 window;
     // ---
+    bytes32 boundariesHash;
+    // ---
     uint16 position;
     uint32 chosenId;
     uint32 rivalId;
-    uint88 bond;
-    // ---
-    bytes32 boundariesHash;
 }
 
 /// @notice Proof of one window of one step.
+/// @param kind the step's kind; of a response of several windows the one that was revealed
 /// @param rootsBefore stream roots of the start boundary
 /// @param rootsAfter stream roots of the end boundary
 /// @param key the step key
@@ -106,6 +109,7 @@ struct Game {
 /// @param siblings of their leaves, in the same order, from the leaf up; where all is read, those in each sum's chunk and then
 ///        what the root needs beside the chunks. None for a stream whose root is zero: its sums are infinity
 struct StepProof {
+    uint256 kind;
     bytes32[] rootsBefore;
     bytes32[] rootsAfter;
     bytes key;
@@ -169,8 +173,8 @@ interface IDisputeGame {
         bytes32 leaf,
         ResponseFields fields
     );
-    /// @notice A new turn: who has to move, in which phase, until when.
-    event TurnStarted(uint256 indexed gameId, address indexed mover, Phase phase, uint64 deadline);
+    /// @notice A new turn: in which phase, which says who has to move, and until when.
+    event TurnStarted(uint256 indexed gameId, Phase phase, uint64 deadline);
     /// @notice `hashes` always holds all cuts of the range, its start and end included.
     event BoundariesPosted(
         uint256 indexed gameId, uint32 round, uint32 rangeStart, uint32 rangeEnd, bytes32[] hashes
@@ -249,6 +253,8 @@ interface IDisputeGame {
     error WrongSiblingCount(uint256 sent, uint256 expected);
     /// There is no such window.
     error WindowOutOfRange(uint256 window, uint256 windows);
+    /// The proof names another kind than the one whose windows were revealed.
+    error AnotherKind(uint256 named, uint256 revealed);
     /// The step key is not in the model's tree at this step, or not as one of this kind.
     error WrongStepKey(uint256 step, uint256 kind, bytes32 keyDigest);
     /// The token's row commitments are not in the model's tree.

@@ -130,11 +130,11 @@ interface IModelRegistry {
     /// @notice What a statement about a step of this kind follows from.
     function stepRules(bytes32 modelId, uint256 kind) external view returns (StepRules memory);
 
-    /// @notice The tree of a registered model's token rows, and the verifier of embedding rows.
+    /// @notice The tree of a registered model's token rows, the verifier of embedding rows, and the model's streams.
     function embeddingRules(bytes32 modelId)
         external
         view
-        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier);
+        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams);
 
     /// @notice The tree of a registered model's token rows, and the verifier of the head.
     function headRules(bytes32 modelId)

@@ -12,10 +12,13 @@ import {IGuardian} from "./IGuardian.sol";
 /// @param exitAvailableAt first second at which `completeExit` works; 0 without a pending exit
 /// @param pausedAt when its bond was last taken; 0: never
 /// @param isPaused whether it posts nothing until `resume`
+/// @param openGames games open against the provider, over all its responses that are not void
 struct StakeAccount {
-    uint256 total;
-    uint256 locked;
-    uint256 exiting;
+    uint112 total;
+    uint112 locked;
+    uint32 openGames;
+    // ---
+    uint112 exiting;
     uint64 exitAvailableAt;
     uint64 pausedAt;
     bool isPaused;
@@ -162,6 +165,12 @@ interface IProviderStake is IGuardian {
     /// @notice Locks free stake behind new responses; reverts with `InsufficientStake` or `ProviderPaused`, and with
     ///         `PostingDelayed` while a guardian delays.
     function lock(address provider, uint256 amount) external;
+
+    /// @notice One more game is open against a provider; how many were open before.
+    function addGame(address provider) external returns (uint256 before);
+
+    /// @notice So many games against a provider are over, or their response is void.
+    function removeGames(address provider, uint256 number) external;
 
     /// @notice Gives locked stake free again.
     function release(address provider, uint256 amount) external;

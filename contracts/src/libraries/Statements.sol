@@ -40,11 +40,17 @@ library Statements {
         returns (uint256[] memory inputs)
     {
         checkEnds(game, stepProof.rootsBefore, stepProof.rootsAfter);
-        checkStepKey(game, rules, stepProof);
-        uint256 uses = Streams.uses(rules.access);
         Cursor memory at;
         at.window = game.window;
         at.windows = Boundary.windows(game.promptLength, game.outputLength);
+        // What is revealed about several windows was checked then; of a single one nothing was.
+        if (at.windows < 2) {
+            checkUnmoved(rules.streams, rules.access, stepProof.rootsBefore, stepProof.rootsAfter);
+        } else {
+            require(stepProof.kind == game.kind, IDisputeGame.AnotherKind(stepProof.kind, game.kind));
+        }
+        checkStepKey(game, rules, stepProof);
+        uint256 uses = Streams.uses(rules.access);
         inputs = _emptyInputs(at, rules, stepProof);
         for (uint256 stream = 0; uses >> (4 * stream) != 0; ++stream) {
             uint256 how = Streams.ofStream(uses, stream);
@@ -128,25 +134,36 @@ library Statements {
         bytes32[] calldata rootsAfter,
         uint256[][] calldata sums
     ) internal view {
-        uint256 number = Streams.count(streams);
-        checkRootCount(rootsBefore, number);
-        checkRootCount(rootsAfter, number);
+        checkUnmoved(streams, access, rootsBefore, rootsAfter);
         checkEnds(game, rootsBefore, rootsAfter);
         uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
         uint256 shown = 0;
+        for (uint256 stream = 0; stream < rootsAfter.length; ++stream) {
+            if (Streams.ofStream(access, stream) & Streams.WRITES == 0) continue;
+            if (shown < sums.length) checkSums(sums[shown], windows, stream, rootsAfter[stream]);
+            ++shown;
+        }
+        require(sums.length == shown, IDisputeGame.WrongStreamCount(sums.length, shown));
+    }
+
+    /// @notice The roots are as many as the model has streams, and of what a kind does not write nothing moved.
+    function checkUnmoved(
+        uint256 streams,
+        uint256 access,
+        bytes32[] calldata rootsBefore,
+        bytes32[] calldata rootsAfter
+    ) internal pure {
+        uint256 number = Streams.count(streams);
+        checkRootCount(rootsBefore, number);
+        checkRootCount(rootsAfter, number);
         for (uint256 stream = 0; stream < number; ++stream) {
             uint256 how = Streams.ofStream(access, stream);
-            if (how & Streams.WRITES != 0) {
-                if (shown < sums.length) checkSums(sums[shown], windows, stream, rootsAfter[stream]);
-                ++shown;
-                continue;
-            }
+            if (how & Streams.WRITES != 0) continue;
             bytes32 expected = how & Streams.RESETS != 0 ? bytes32(0) : rootsBefore[stream];
             require(
                 rootsAfter[stream] == expected, IDisputeGame.StreamMoved(stream, rootsAfter[stream], expected)
             );
         }
-        require(sums.length == shown, IDisputeGame.WrongStreamCount(sums.length, shown));
     }
 
     /// @notice What `revealWindows` shows about b_0: the sums are the residual stream's, and no other stream has windows.
@@ -156,11 +173,16 @@ library Statements {
         bytes32[] calldata roots,
         uint256[][] calldata sums
     ) internal view {
-        uint256 number = Streams.count(streams);
-        checkRootCount(roots, number);
+        checkInputRoots(streams, roots);
         checkBoundary(game, roots);
         require(sums.length == 1, IDisputeGame.WrongStreamCount(sums.length, 1));
         checkSums(sums[0], Boundary.windows(game.promptLength, game.outputLength), 0, roots[0]);
+    }
+
+    /// @notice The roots are as many as the model has streams, and b_0 has none but the residual one.
+    function checkInputRoots(uint256 streams, bytes32[] calldata roots) internal pure {
+        uint256 number = Streams.count(streams);
+        checkRootCount(roots, number);
         for (uint256 stream = 1; stream < number; ++stream) {
             require(roots[stream] == 0, IDisputeGame.StreamMoved(stream, roots[stream], 0));
         }
@@ -207,17 +229,17 @@ library Statements {
         require(actual == expected, IDisputeGame.WrongStreamRoot(stream, actual, expected));
     }
 
-    /// @notice The key is the model's for this step, and the step is of the kind whose windows were revealed.
+    /// @notice The key is the model's for this step, and the step is of the kind that the proof names.
     function checkStepKey(Game storage game, StepRules memory rules, StepProof calldata stepProof)
         internal
         view
     {
         uint256 number = game.rangeStart;
         bytes32 keyDigest = keccak256(stepProof.key);
-        bytes32 leaf = Leaves.stepKey(number, game.kind, keyDigest);
+        bytes32 leaf = Leaves.stepKey(number, stepProof.kind, keyDigest);
         require(
             MerklePath.leads(stepProof.keyPath, rules.stepKeysRoot, leaf, number, rules.stepCount),
-            IDisputeGame.WrongStepKey(number, game.kind, keyDigest)
+            IDisputeGame.WrongStepKey(number, stepProof.kind, keyDigest)
         );
     }
 

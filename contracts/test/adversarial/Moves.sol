@@ -113,6 +113,7 @@ abstract contract Moves is Arena {
         uint256[] memory inputs =
             _showWindows(s, g, posted(gameId, truth, g.rangeStart), posted(gameId, truth, g.rangeEnd));
         StepKind kind = SyntheticModel.kindOf(g.rangeStart);
+        s.kind = uint256(kind);
         s.proof = SyntheticModel.proofOf(kind, s.key, inputs);
         isTrue = SyntheticModel.isTrue(kind, s.key, inputs);
         return (abi.encodeCall(IDisputeGame.proveStep, (gameId, s)), isTrue, s.proof);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Game, IDisputeGame, Phase} from "../../src/interfaces/IDisputeGame.sol";
+import {Game, IDisputeGame, Outcome, Phase} from "../../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {Answer} from "./Arena.sol";
 import {Settlement} from "./Settlement.sol";
@@ -288,11 +288,21 @@ contract Players is Settlement {
             if (g.phase == Phase.Resolved || isRunning(g)) continue;
             bool isProviders = moverOf(gameId) == g.provider;
             bytes memory move = isProviders ? providerMove(gameId, g) : randomChallenge(gameId, g, seed);
-            vm.assertFalse(_tryAs(moverOf(gameId), move));
+            bytes32 money = _money();
+            bool moved = _tryAs(moverOf(gameId), move);
+            vm.assertFalse(moved && g.phase == Phase.AwaitProof);
+            vm.assertEq(uint256(game.game(gameId).outcome), uint256(Outcome.Undecided), "no move ends it");
+            vm.assertTrue(_money() == money, "no move pays anybody");
             vm.assertFalse(_tryConcede(g.provider, gameId) || _tryConcede(g.challenger, gameId));
             vm.assertFalse(_tryAs(bystander, abi.encodeCall(IDisputeGame.timeout, (gameId))));
             tried["move in a void game"]++;
         }
+    }
+
+    function _money() private view returns (bytes32) {
+        return keccak256(
+            abi.encode(stake.totalStake(), stake.totalEscrow(), stake.totalCredits(), stake.totalBurned())
+        );
     }
 
     /// @dev A changed proof and the proof of another game are refused.
