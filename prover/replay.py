@@ -178,8 +178,8 @@ class Replay:
     def _padded(self, rows: np.ndarray, stream: str, count: int | None = None) -> np.ndarray:
         """Rows with every axis padded to a power of two, and zero rows behind them up to `count`."""
         shape = [1 << (size - 1).bit_length() for size in rows.shape[1:]]
-        if stream == RESIDUAL:
-            shape = [1 << self.model.config.channel_bits]
+        if len(shape) == 1:  # channels may have one more place, for the bias of the last norm
+            shape = [1 << self._streams[stream].row_bits]
         padded = np.zeros((count or len(rows), *shape), dtype=np.int64)
         padded[(slice(0, len(rows)), *(slice(0, size) for size in rows.shape[1:]))] = rows
         return padded
