@@ -237,14 +237,18 @@ class Replay:
         scheduled = self.model.config.schedule[step]
         verifying_key = self.system.verifying_key(scheduled.kind)
         context_bits = statement.context_bits(verifying_key.plan)
-        tensors = verifying_key.plan.program.witness(
-            self.step_tensors(step, window, context_bits),
-            self.model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
-            statement.publics,
-            context_bits,
-        )
-        self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
-        return prove(verifying_key, self.srs, statement, tensors, self._phase).encode()
+
+        def witness() -> dict[str, np.ndarray]:
+            tensors = verifying_key.plan.program.witness(
+                self.step_tensors(step, window, context_bits),
+                self.model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
+                statement.publics,
+                context_bits,
+            )
+            self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
+            return tensors
+
+        return prove(verifying_key, self.srs, statement, witness(), self._phase).encode()
 
     def _program(self, step: int) -> Program:
         return self.model.config.programs[self.model.config.schedule[step].kind]
