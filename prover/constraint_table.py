@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import ModelConfig
-from .architectures.shapes import OTHER_FAMILIES, SHAPE, TILED, WHAT_OTHERS_ADD
+from .architectures.shapes import CUT, CUT_QUERIES, OTHER_FAMILIES, SHAPE, TILED, WHAT_OTHERS_ADD
 from .errors import GainsayError
 from .field.arrays import MODULUS
 from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
@@ -29,6 +29,7 @@ from .hunt.repairs import DeadEnd, Forger, Survivor
 from .operators.head_pair import RivalWins
 from .plan import Plan
 from .program import WINDOW_BITS, WINDOW_ROWS, Kind, Program, Tensor
+from .streams import SUMS
 
 PAGE = Path(__file__).parents[1] / "docs" / "constraints.md"
 TITLES = {
@@ -36,6 +37,10 @@ TITLES = {
     "keys_values": "keys and values of a layer, window 1",
     "attention": "attention of a layer, window 1",
     "mlp": "MLP of a layer",
+    "keys_values_tile": "last tile of keys and values",
+    "keys_values_close": "close of keys and values, window 1",
+    "query_tile": "last tile of queries",
+    "query_close": "close of queries, window 1",
     "attention_norm": "norm in front of the tiles of attention",
     "attention_tile": "last tile of attention, window 1",
     "attention_close": "close of attention",
@@ -48,11 +53,14 @@ TITLES = {
 }
 SHAPES: dict[str, ModelConfig] = {
     **dict.fromkeys(SHAPE.steps, SHAPE),
-    **{kind: TILED for kind in TILED.kinds if kind not in SHAPE.steps},
+    **{kind: shape for shape in (CUT_QUERIES, CUT, TILED) for kind in shape.kinds if kind not in SHAPE.steps},
 }
 """The shape of which a kind of statement is a sample."""
 PUBLICS = {"window": 1, "row": 5, "strict": 1}
-LIMITS = {"before": 40_000, "window": 40_000, "normalised": 8_000, "sum": 1 << 40, "sum_before": 1 << 52}
+LIMITS = {"before": 40_000, "window": 40_000, "normalised": 8_000, "sum": 1 << 40} | {
+    **dict.fromkeys(("query_sum", "key_sum", "value_sum"), 1 << 29),
+    **dict.fromkeys((f"{stream}_before" for stream in SUMS), 1 << 52),
+}
 """Of what a sample reads, if not 20,000."""
 PLACES = 64
 """Places at which each tensor is changed, at most: the first, the last and evenly spread ones."""
@@ -256,8 +264,12 @@ def page() -> str:
         parts += [f"## {title[0].upper()}{title[1:]}\n", *_section(case, kind)]
         parts += [_LOOKUPS, _constraint_table(lookup_constraints(case))]
     parts.append(f"## What other families add\n\n{WHAT_OTHERS_ADD}")
+    shown: list[Program] = []
     for family, shape in OTHER_FAMILIES.items():
         for kind in shape.steps:
+            if shape.programs[kind] in shown:  # of the same family in larger steps
+                continue
+            shown.append(shape.programs[kind])
             known = SHAPES[kind].programs[kind].tensors if kind in SHAPES else ()
             parts += [f"### {family}: {TITLES[kind]}\n", *_section(sample(kind, shape), kind, known)]
     parts.append(_EMBEDDING)

@@ -55,7 +55,9 @@ def prove(
 
     Raises StatementFalseError when a relation does not hold.
     """
-    return _Prover(verifying_key, srs, statement, tensors, progress).prove()
+    prover = _Prover(verifying_key, srs, statement, tensors, progress)
+    del tensors  # what is packed is kept once, if the caller lets go of it too
+    return prover.prove()
 
 
 class _Prover:
@@ -156,12 +158,14 @@ class _Prover:
 
     def _pack(self, zone: Zone) -> np.ndarray:
         """The zone's tensors one behind the other: their places leave no gaps."""
-        if zone.phase == 1:
-            return np.concatenate([self.integers[name].reshape(-1) for name, _, _ in zone.places])
-        packed = np.concatenate([self.fields[name] for name, _, _ in zone.places])
+        kept = self.integers if zone.phase == 1 else self.fields
+        packed = np.concatenate([_flat(kept[name], zone.phase) for name, _, _ in zone.places])
+        if packed.dtype == object:  # a statistic beyond 64 bits: what lies beside it stays int64
+            return packed
         end = 0
         for name, _, _ in zone.places:  # from here on a view: the columns are kept once
-            self.fields[name] = packed[end : (end := end + len(self.fields[name]))]
+            shape, size = kept[name].shape, len(_flat(kept[name], zone.phase))
+            kept[name] = packed[end : (end := end + size)].reshape(shape)
         return packed
 
     def _public_chunks(self) -> None:
@@ -357,6 +361,11 @@ class _Prover:
             for factor, value in zip(product.factors, row, strict=False):
                 known[plan.factor_evaluation(product, factor)] = value
         return {evaluation: known[evaluation] for evaluation in plan.evaluations}
+
+
+def _flat(values: np.ndarray, phase: int) -> np.ndarray:
+    """Integers of any shape as a vector; field elements are one already, of four words each."""
+    return values.reshape(-1) if phase == 1 else values
 
 
 def _machine_words(chunk: np.ndarray) -> np.ndarray:

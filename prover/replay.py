@@ -178,8 +178,8 @@ class Replay:
     def _padded(self, rows: np.ndarray, stream: str, count: int | None = None) -> np.ndarray:
         """Rows with every axis padded to a power of two, and zero rows behind them up to `count`."""
         shape = [1 << (size - 1).bit_length() for size in rows.shape[1:]]
-        if stream == RESIDUAL:
-            shape = [1 << self.model.config.channel_bits]
+        if len(shape) == 1:  # channels may have one more place, for the bias of the last norm
+            shape = [1 << self._streams[stream].row_bits]
         padded = np.zeros((count or len(rows), *shape), dtype=np.int64)
         padded[(slice(0, len(rows)), *(slice(0, size) for size in rows.shape[1:]))] = rows
         return padded
@@ -237,14 +237,18 @@ class Replay:
         scheduled = self.model.config.schedule[step]
         verifying_key = self.system.verifying_key(scheduled.kind)
         context_bits = statement.context_bits(verifying_key.plan)
-        tensors = verifying_key.plan.program.witness(
-            self.step_tensors(step, window, context_bits),
-            self.model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
-            statement.publics,
-            context_bits,
-        )
-        self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
-        return prove(verifying_key, self.srs, statement, tensors, self._phase).encode()
+
+        def witness() -> dict[str, np.ndarray]:
+            tensors = verifying_key.plan.program.witness(
+                self.step_tensors(step, window, context_bits),
+                self.model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
+                statement.publics,
+                context_bits,
+            )
+            self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
+            return tensors
+
+        return prove(verifying_key, self.srs, statement, witness(), self._phase).encode()
 
     def _program(self, step: int) -> Program:
         return self.model.config.programs[self.model.config.schedule[step].kind]

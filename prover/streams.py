@@ -24,7 +24,9 @@ from enum import IntFlag
 from .tables import WINDOW_BITS
 
 RESIDUAL, SUM = "residual", "sum"
-STREAM_ORDER = (RESIDUAL, "normalised", "keys", "values", "latent", "gates", SUM)
+SUMS = (SUM, "query_sum", "key_sum", "value_sum")
+"""Exact partial sums of a matrix that is cut into tiles: of one that leads back to the channels, of queries, keys and values."""
+STREAM_ORDER = (RESIDUAL, "normalised", "query", "keys", "values", "latent", "gates", *SUMS)
 """Every stream that an architecture can have, in the order in which boundaries hash their roots."""
 
 

@@ -42,6 +42,11 @@ INSECURE_WARNING = (
 CONTRACTS = {
     "positions": "PositionsVerifier",
     "keys_values": "KeysValuesVerifier",
+    "keys_values_tile": "KeysValuesTileVerifier",
+    "keys_values_close": "KeysValuesCloseVerifier",
+    "query": "QueryVerifier",
+    "query_tile": "QueryTileVerifier",
+    "query_close": "QueryCloseVerifier",
     "attention": "AttentionVerifier",
     "attention_norm": "AttentionNormVerifier",
     "attention_tile": "AttentionTileVerifier",
@@ -60,6 +65,11 @@ CONTRACTS = {
 _TITLES = {
     "positions": "Learned positions added to one window",
     "keys_values": "Keys and values of one window",
+    "keys_values_tile": "What some channels add to the sums of keys and values of one window",
+    "keys_values_close": "Keys and values of one window: the sums of all tiles, rounded",
+    "query": "Queries of one window, of all heads",
+    "query_tile": "What some channels add to the sum of queries of one window",
+    "query_close": "Queries of one window, of all heads: the sum of all tiles, rounded",
     "attention": "The attention step of one window, over the keys and values of all windows up to it",
     "attention_norm": "The normalised rows of one window that attention reads",
     "attention_tile": "What some heads of attention add to the sum of one window, over the keys and values of all windows up to it",

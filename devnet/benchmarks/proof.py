@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
 from prover.program import WINDOW_ROWS
+from prover.progress import Report, reporting
 from prover.replay import Replay
 
 
@@ -68,17 +69,34 @@ def _measure(task: StepTask) -> StepResult:
     commitment = commit_model(model, srs, cache_dir=task.commitments)
     ids = model.tokenizer.encode(python_prose(FIDELITY_CHAPTERS).text)[: task.position + 1]
     ids += [ids[0]] * (task.position + 1 - len(ids))
-    return measure_replay(model, commitment, srs, ids, task.step, task.runs)
+    with reporting() as report:
+        return measure_replay(model, commitment, srs, ids, task.step, task.runs, report)
+
+
+def first_layer(model: IntegerModel) -> IntegerModel:
+    """The model without all other layers. Its steps have the numbers, the integers and so the keys that they have in it."""
+    shape = model.config.to_json()
+    of_layers: dict[str, Any] = {
+        name: tuple(value[:1])
+        for name, value in shape.items()
+        if name.endswith("_kinds") and isinstance(value, list)
+    }
+    weights = replace(model.weights, layers=model.weights.layers[:1], vectors=model.weights.vectors[:1])
+    return replace(model, config=replace(model.config, layers=1, **of_layers), weights=weights)
 
 
 class PhaseClock:
     """When each phase of a proof began: the progress of a Replay."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Report = lambda _stage, _done, _total: None) -> None:
+        self._report = report
         self._started = time.perf_counter()
         self._marks: list[tuple[str, float]] = []
 
-    def __call__(self, stage: str, _done: int, _total: int) -> None:
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if not stage.startswith("prove: "):  # running the text, which is not measured
+            self._report(stage, done, total)
+            return
         self._marks.append((stage.removeprefix("prove: "), time.perf_counter()))
 
     def restart(self) -> None:
@@ -103,12 +121,19 @@ def measure_replay(
     ids: Sequence[int],
     step: str,
     runs: int,
+    report: Report = lambda _stage, _done, _total: None,
 ) -> StepResult:
-    """Prove a step of the first layer (or embedding, or head) at the last of `ids`: medians after a warm-up."""
-    clock, position = PhaseClock(), len(ids) - 1
-    chosen = Replay(model, commitment, srs, ids, [0]).predictions[0]
-    if chosen is None:
-        raise ValueError("the benchmark's tokens leave the head's range: measure with others")
+    """Prove a step of the first layer (or embedding, or head) at the last of `ids`: medians after a warm-up.
+
+    What lies behind the first layer is run for the head only: a text of thousands of tokens takes minutes in all layers.
+    """
+    clock, position = PhaseClock(report), len(ids) - 1
+    if step == "head":
+        chosen = Replay(model, commitment, srs, ids, [0], report).predictions[0]
+        if chosen is None:
+            raise ValueError("the benchmark's tokens leave the head's range: measure with others")
+    else:
+        model, chosen = first_layer(model), 0
     replay = Replay(model, commitment, srs, ids, [chosen], clock)
     window = position // WINDOW_ROWS
     _prove(replay, step, position)  # compiles kernels, runs the model, commits boundaries

@@ -156,7 +156,8 @@ class Sliced:
 class Step:
     """One kind of step: what is run and proven, and how its weights become integers.
 
-    tiles: how often a layer has it, each time with another slice of the weights named in `sliced`. once: scheduled once in
+    tiles: how often a layer has it, each time with another slice of the weights named in `sliced`. numbers: step-key integers that
+    tell tiles apart, as (each, of): 1 + (tile // each) mod of. once: scheduled once in
     front of the first layer, whose weights it takes, instead of in every layer.
     """
 
@@ -166,6 +167,7 @@ class Step:
     tiles: int = 1
     once: bool = False
     sliced: Mapping[str, Sliced] = field(default_factory=dict)
+    numbers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,7 @@ class ModelConfig(ABC):
 
     def tile_parameters(self, kind: StepKind, tile: int) -> dict[str, int]:
         """Step-key integers that tell the tiles of a kind apart."""
-        return {}
+        return {name: 1 + tile // each % of for name, (each, of) in self.steps[kind].numbers.items()}
 
     @property
     def channel_bits(self) -> int:

@@ -20,7 +20,8 @@ from ..operators.rotary import RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import HeadRule, ModelConfig, Scales, Step, StepKind, number
-from .steps import HEAD_ROW, Heads, attention_step, head_step, keys_values_step, mlp_step
+from .steps import HEAD_ROW, Heads, Part, head_step
+from .sub_layers import Attention, FeedForward
 
 LOCAL, GLOBAL = parts.LOCAL, parts.GLOBAL
 
@@ -63,19 +64,44 @@ class Gemma3Config(ModelConfig):
         return float(self.hidden**0.5)
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
-        rotates = kind in ("keys_values", "attention")
-        return {parts.LAYER_KIND: self.layer_kinds[layer]} if rotates else {}
+        turns = parts.LAYER_KIND in self.programs[kind].parameters
+        return {parts.LAYER_KIND: self.layer_kinds[layer]} if turns else {}
 
     @cached_property
     def steps(self) -> dict[str, Step]:
         if len(self.layer_kinds) != self.layers:
             raise ValueError(f"{len(self.layer_kinds)} layer kinds for {self.layers} layers")
-        return {
-            "keys_values": keys_values(self),
-            "attention": attention(self),
-            "mlp": mlp(self),
-            "head": head(self),
-        }
+        return {**self.attention.steps(), **self.mlp.steps(), "head": head(self)}
+
+    @property
+    def attention(self) -> Attention:
+        """The first sub-layer."""
+        return Attention(
+            config=self,
+            norm=lambda writes: self._norm("attention_norm", writes),
+            gain=None,
+            post_norm="post_attention_norm",
+            heads=self.geometry,
+            head_norms=True,
+            tables=self.rotations(self.geometry),
+            selector=parts.LAYER_KIND,
+            reach=self.sliding_window,
+        )
+
+    @property
+    def mlp(self) -> FeedForward:
+        """The second one."""
+        return FeedForward(
+            config=self,
+            norm=lambda writes: self._norm("mlp_norm", writes),
+            gain=None,
+            post_norm="post_mlp_norm",
+            feed_forward=self.feed_forward,
+            function="gelu_tanh",
+        )
+
+    def _norm(self, gain: str, writes: bool) -> Part:
+        return parts.rms_norm(self, Ref("before"), ("row",), gain, writes=writes)
 
     @property
     def geometry(self) -> Heads:
@@ -88,50 +114,6 @@ class Gemma3Config(ModelConfig):
             parts.rotary_table(heads, self.local_rope_base, prefix="local_"),
             parts.rotary_table(heads, self.rope_base, self.rope_divisors, prefix="global_"),
         )
-
-
-def keys_values(config: Gemma3Config) -> Step:
-    """Keys and values of a window."""
-    heads = config.geometry
-    return keys_values_step(
-        config,
-        heads,
-        parts.rms_norm(config, Ref("before"), ("row",), "attention_norm"),
-        parts.projection(config, heads, "key", gain=None, normed=True),
-        parts.projection(config, heads, "value", gain=None, writes="values"),
-        parts.head_norm(config, heads, "key"),
-        parts.rotary(config, heads, "key", config.rotations(heads), parts.LAYER_KIND),
-    )
-
-
-def attention(config: Gemma3Config) -> Step:
-    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
-    heads = config.geometry
-    return attention_step(
-        config,
-        heads,
-        parts.rms_norm(config, Ref("before"), ("row",), "attention_norm"),
-        parts.projection(config, heads, "query", gain=None, normed=True),
-        parts.head_norm(config, heads, "query"),
-        parts.rotary(config, heads, "query", config.rotations(heads), parts.LAYER_KIND),
-        parts.attend(config, heads, "rotated_query", normed=True, reach=config.sliding_window),
-        parts.attention_output(config, heads, normed=True),
-        parts.post_norm(config, "post_attention_norm"),
-        parts.residual(config),
-    )
-
-
-def mlp(config: Gemma3Config) -> Step:
-    """Window after = gated feed-forward sub-layer of the window before."""
-    return mlp_step(
-        config,
-        config.feed_forward,
-        parts.rms_norm(config, Ref("before"), ("row",), "mlp_norm"),
-        *parts.gated_unit(config, config.feed_forward, "gelu_tanh", gain=None),
-        parts.mlp_output(config, config.feed_forward, "product", normed=True),
-        parts.post_norm(config, "post_mlp_norm"),
-        parts.residual(config),
-    )
 
 
 def head(config: Gemma3Config) -> Step:

@@ -22,15 +22,8 @@ from typing import ClassVar
 from ..relations import Ref
 from . import parts
 from .config import HeadRule, ModelConfig, Scales, Step, number
-from .steps import (
-    HEAD_ROW,
-    Heads,
-    attention_step,
-    head_step,
-    keys_values_step,
-    mlp_step,
-    positions_step,
-)
+from .steps import HEAD_ROW, Heads, Part, head_step, positions_step
+from .sub_layers import Attention, FeedForward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +54,40 @@ class Gpt2Config(ModelConfig):
     def steps(self) -> dict[str, Step]:
         return {
             "positions": positions(self),
-            "keys_values": keys_values(self),
-            "attention": attention(self),
-            "mlp": mlp(self),
+            **self.attention.steps(),
+            **self.mlp.steps(),
             "head": head(self),
         }
+
+    @property
+    def attention(self) -> Attention:
+        """The first sub-layer."""
+        return Attention(
+            config=self,
+            norm=self._norm,
+            gain="attention_norm",
+            norm_bias=True,
+            bias=True,
+            heads=self.geometry,
+            output_bias=True,
+        )
+
+    @property
+    def mlp(self) -> FeedForward:
+        """The second one."""
+        return FeedForward(
+            config=self,
+            norm=self._norm,
+            gain="mlp_norm",
+            norm_bias=True,
+            bias=True,
+            feed_forward=self.feed_forward,
+            function="gelu_tanh",
+            gated=False,
+        )
+
+    def _norm(self, writes: bool) -> Part:
+        return parts.layer_norm(self, Ref("before"), ("row",), writes=writes)
 
     @property
     def geometry(self) -> Heads:
@@ -79,45 +101,6 @@ def positions(config: Gpt2Config) -> Step:
     """Window after = window before, learned positions added."""
     heads = config.geometry
     return positions_step(config, heads, parts.learned_positions(config, heads))
-
-
-def keys_values(config: Gpt2Config) -> Step:
-    """Keys and values of a window."""
-    heads = config.geometry
-    return keys_values_step(
-        config,
-        heads,
-        parts.layer_norm(config, Ref("before"), ("row",)),
-        parts.projection(config, heads, "key", bias=True, norm_bias=True, writes="keys"),
-        parts.projection(config, heads, "value", bias=True, norm_bias=True, writes="values"),
-    )
-
-
-def attention(config: Gpt2Config) -> Step:
-    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
-    heads = config.geometry
-    return attention_step(
-        config,
-        heads,
-        parts.layer_norm(config, Ref("before"), ("row",)),
-        parts.projection(config, heads, "query", bias=True, norm_bias=True),
-        parts.attend(config, heads, "query"),
-        parts.attention_output(config, heads, bias=True),
-        parts.residual(config),
-    )
-
-
-def mlp(config: Gpt2Config) -> Step:
-    """Window after = feed-forward sub-layer of the window before."""
-    return mlp_step(
-        config,
-        config.feed_forward,
-        parts.layer_norm(config, Ref("before"), ("row",)),
-        parts.widening(config, config.feed_forward, "up", biased=True),
-        parts.activation(config, "up", "gelu_tanh"),
-        parts.mlp_output(config, config.feed_forward, "activated", bias=True),
-        parts.residual(config),
-    )
 
 
 def head(config: Gpt2Config) -> Step:

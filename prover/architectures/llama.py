@@ -23,21 +23,8 @@ from ..operators.rotary import LARGEST_FACTOR, RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import ModelConfig, Step, StepKind, flag, number
-from .steps import (
-    BEFORE,
-    HEAD_ROW,
-    NORMALISED,
-    Heads,
-    attention_step,
-    attention_tile_step,
-    close_step,
-    head_step,
-    keys_values_step,
-    mlp_step,
-    mlp_tile_step,
-    norm_step,
-)
-from .tiles import GROUP, HeadTiles, HiddenTiles, head_tiles, hidden_tiles
+from .steps import HEAD_ROW, Heads, head_step
+from .sub_layers import Attention, FeedForward
 
 PROVABLE_POSITIONS = 1 << 14
 """Longest sequence that contracts know (contracts/src/ModelRegistry.sol)."""
@@ -86,23 +73,8 @@ class LlamaConfig(ModelConfig):
         return (parts.rotary_table(heads, self.rope_base, self.rope_divisors, factor=self.rope_factor),), None
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
-        attends = kind in ("attention", "attention_tile")
+        attends = self.programs[kind].has_context
         return {parts.LAYER_KIND: self.layer_kinds[layer]} if self.layer_kinds and attends else {}
-
-    def tile_parameters(self, kind: StepKind, tile: int) -> dict[str, int]:
-        if kind == "attention_tile" and self.attention_tiles is not None:
-            return {GROUP: self.attention_tiles.group(tile)}
-        return {}
-
-    @cached_property
-    def attention_tiles(self) -> HeadTiles | None:
-        """How attention is cut, where it is too large for one step."""
-        return head_tiles(self.geometry, self.hidden, self.step_weights)
-
-    @cached_property
-    def mlp_tiles(self) -> HiddenTiles | None:
-        """How the MLP is cut, where it is too large for one step."""
-        return hidden_tiles(self.feed_forward, self.hidden, 3, self.step_weights)
 
     @cached_property
     def steps(self) -> dict[str, Step]:
@@ -110,144 +82,49 @@ class LlamaConfig(ModelConfig):
             raise ValueError(f"{len(self.layer_kinds)} layer kinds for {self.layers} layers")
         if bool(self.layer_kinds) != (self.sliding_window > 0):
             raise ValueError("local layers need both the kinds of all layers and a window")
-        return {
-            **(attention_norm(self) if self.attention_tiles else {}),
-            "keys_values": keys_values(self),
-            **(
-                attention_in_tiles(self, self.attention_tiles)
-                if self.attention_tiles
-                else {"attention": attention(self)}
-            ),
-            **self.mlp_steps,
-            "head": head(self),
-        }
+        return {**self.attention.steps(), **self.mlp_steps, "head": head(self)}
+
+    @property
+    def attention(self) -> Attention:
+        """The first sub-layer."""
+        tables, selector = self.rotations(self.geometry)
+        return Attention(
+            config=self,
+            norm=lambda writes: parts.rms_norm(self, Ref("before"), ("row",), writes=writes),
+            gain="attention_norm",
+            bias=self.bias or self.attention_bias,
+            factor=self.residual_factor,
+            heads=self.geometry,
+            output_bias=self.attention_bias,
+            head_norms=self.head_norms,
+            tables=tables,
+            selector=selector,
+            rope_factor=self.rope_factor,
+            reach=self.sliding_window or None,
+        )
 
     @property
     def mlp_steps(self) -> dict[str, Step]:
-        """The kinds of step of the feed-forward sub-layer, in order."""
-        return mlp_in_tiles(self, self.mlp_tiles) if self.mlp_tiles else {"mlp": mlp(self)}
+        """The kinds of step of the second one, in order."""
+        return self.mlp.steps()
+
+    @property
+    def mlp(self) -> FeedForward:
+        """It, where it is a feed-forward unit."""
+        return FeedForward(
+            config=self,
+            norm=lambda writes: parts.rms_norm(self, Ref("before"), ("row",), writes=writes),
+            gain="mlp_norm",
+            bias=self.mlp_bias,
+            factor=self.residual_factor,
+            feed_forward=self.feed_forward,
+            function="silu",
+        )
 
     @property
     def geometry(self) -> Heads:
         """The heads of attention."""
         return Heads.of(self.heads, self.kv_heads, self.head_size, self.max_positions, self.score_scale)
-
-
-def keys_values(config: LlamaConfig) -> Step:
-    """Keys and values of a window."""
-    heads = config.geometry
-    tables, selector = config.rotations(heads)
-    normed, bias = config.head_norms, config.bias or config.attention_bias
-    norms = (parts.head_norm(config, heads, "key"),) if normed else ()
-    tiled = config.attention_tiles is not None
-    return keys_values_step(
-        config,
-        heads,
-        *(() if tiled else (parts.rms_norm(config, Ref("before"), ("row",)),)),
-        parts.projection(config, heads, "key", normed=normed, bias=bias),
-        parts.projection(config, heads, "value", bias=bias, writes="values"),
-        *norms,
-        parts.rotary(config, heads, "key", tables, selector),
-        rows=NORMALISED if tiled else BEFORE,
-    )
-
-
-def attention(config: LlamaConfig) -> Step:
-    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
-    heads = config.geometry
-    tables, selector = config.rotations(heads)
-    normed = config.head_norms
-    norms = (parts.head_norm(config, heads, "query"),) if normed else ()
-    return attention_step(
-        config,
-        heads,
-        parts.rms_norm(config, Ref("before"), ("row",)),
-        parts.projection(config, heads, "query", normed=normed, bias=config.bias or config.attention_bias),
-        *norms,
-        parts.rotary(config, heads, "query", tables, selector),
-        parts.attend(
-            config,
-            heads,
-            "rotated_query",
-            normed=normed,
-            reach=config.sliding_window or None,
-            factor=config.rope_factor,
-        ),
-        parts.attention_output(config, heads, bias=config.attention_bias, factor=config.residual_factor),
-        parts.residual(config),
-    )
-
-
-def attention_norm(config: LlamaConfig) -> dict[str, Step]:
-    """Normalised rows for keys, values and the tiles of attention."""
-    norm = parts.rms_norm(config, Ref("before"), ("row",), writes=True)
-    return {"attention_norm": norm_step(config, "attention_norm", norm)}
-
-
-def attention_in_tiles(config: LlamaConfig, tiles: HeadTiles) -> dict[str, Step]:
-    """Attention as a step per tile of heads, and the one that adds their sum to the rows."""
-    heads, tile = tiles.heads, tiles.tile
-    tables, selector = config.rotations(heads)
-    normed = config.head_norms
-    norms = (parts.head_norm(config, tile, "query"),) if normed else ()
-    rule = parts.output_rule(config, heads, bias=config.attention_bias, factor=config.residual_factor)
-    one = attention_tile_step(
-        config,
-        heads,
-        tile,
-        tiles.count,
-        tiles.group_bits,
-        parts.projection(
-            config, heads, "query", normed=normed, bias=config.bias or config.attention_bias, tile=tile
-        ),
-        *norms,
-        parts.rotary(config, tile, "query", tables, selector),
-        parts.attend(
-            config,
-            tile,
-            "rotated_query",
-            normed=normed,
-            reach=config.sliding_window or None,
-            factor=config.rope_factor,
-            groups=tiles.own_groups,
-        ),
-        parts.attention_partial(config, rule, tile),
-    )
-    close = close_step(
-        config, "attention_close", parts.closed(config, rule, "output"), parts.residual(config)
-    )
-    return {"attention_tile": one, "attention_close": close}
-
-
-def mlp_in_tiles(config: LlamaConfig, tiles: HiddenTiles) -> dict[str, Step]:
-    """The MLP as a step per tile of hidden channels, between its norm and the step that adds their sum to the rows."""
-    norm = parts.rms_norm(config, Ref("before"), ("row",), writes=True)
-    rule = parts.down_rule(
-        config, config.feed_forward, "product", bias=config.mlp_bias, factor=config.residual_factor
-    )
-    one = mlp_tile_step(
-        config,
-        tiles.size,
-        tiles.count,
-        *parts.gated_unit(config, config.feed_forward, "silu", bias=config.mlp_bias, size=tiles.size),
-        parts.mlp_partial(rule, "product", tiles.size),
-    )
-    close = close_step(config, "mlp_close", parts.closed(config, rule, "down"), parts.residual(config))
-    return {"mlp_norm": norm_step(config, "mlp_norm", norm), "mlp_tile": one, "mlp_close": close}
-
-
-def mlp(config: LlamaConfig) -> Step:
-    """Window after = gated feed-forward sub-layer of the window before."""
-    return mlp_step(
-        config,
-        config.feed_forward,
-        parts.rms_norm(config, Ref("before"), ("row",)),
-        *parts.gated_unit(config, config.feed_forward, "silu", bias=config.mlp_bias),
-        parts.mlp_output(
-            config, config.feed_forward, "product", bias=config.mlp_bias, factor=config.residual_factor
-        ),
-        parts.residual(config),
-    )
 
 
 def head(config: LlamaConfig) -> Step:

@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import ClassVar
 
 from ..relations import Ref
-from . import parts
-from .config import Step, StepKind, number
+from . import cut_parts, parts
+from .config import Step, number
 from .llama import LlamaConfig
 from .steps import close_step, expert_tile_step, router_step
-from .tiles import EXPERT, ExpertTiles, expert_tiles
+from .tiles import ExpertTiles, expert_tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,6 @@ class MixtralConfig(LlamaConfig):
 
     experts: int = number(1 << 9)
     experts_per_token: int = number(1 << 9)
-
-    def tile_parameters(self, kind: StepKind, tile: int) -> dict[str, int]:
-        if kind == "expert_tile":
-            return {EXPERT: self.expert_tiles.expert(tile)}
-        return super().tile_parameters(kind, tile)
 
     @cached_property
     def expert_tiles(self) -> ExpertTiles:
@@ -62,11 +57,11 @@ def mixture(config: MixtralConfig, tiles: ExpertTiles) -> dict[str, Step]:
         experts,
         size,
         tiles.count,
-        EXPERT,
+        tiles.numbers,
         parts.routed_rows(gate),
         *parts.gated_unit(config, tiles.channels, "silu", x="routed", size=size, block=block),
         parts.gated_rows(config, gate),
-        parts.mlp_partial(rule, "gated", size, block),
+        cut_parts.mlp_partial(rule, "gated", size, block),
     )
     return {
         "router": router_step(
@@ -77,6 +72,6 @@ def mixture(config: MixtralConfig, tiles: ExpertTiles) -> dict[str, Step]:
         ),
         "expert_tile": one,
         "mlp_close": close_step(
-            config, "mlp_close", parts.closed(config, rule, "down"), parts.residual(config)
+            config, "mlp_close", cut_parts.closed(config, rule, "down"), parts.residual(config)
         ),
     }

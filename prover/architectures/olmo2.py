@@ -13,13 +13,11 @@ lose bits to the largest shift.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
-from . import parts
-from .config import Scales, Step
-from .llama import LlamaConfig, head
-from .steps import attention_step, keys_values_step, mlp_step
+from .config import Scales
+from .llama import LlamaConfig
+from .sub_layers import Attention, FeedForward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,54 +39,30 @@ class Olmo2Config(LlamaConfig):
         projected_bits=28,
     )
 
-    @cached_property
-    def steps(self) -> dict[str, Step]:
-        return {
-            "keys_values": keys_values(self),
-            "attention": attention(self),
-            "mlp": mlp(self),
-            "head": head(self),
-        }
+    @property
+    def attention(self) -> Attention:
+        tables, selector = self.rotations(self.geometry)
+        return Attention(
+            config=self,
+            norm=None,
+            gain=None,
+            bias=self.attention_bias,
+            post_norm="post_attention_norm",
+            heads=self.geometry,
+            output_bias=self.attention_bias,
+            head_norms=True,
+            whole=True,
+            tables=tables,
+            selector=selector,
+        )
 
-
-def keys_values(config: Olmo2Config) -> Step:
-    """Keys and values of a window."""
-    heads, bias = config.geometry, config.attention_bias
-    tables, selector = config.rotations(heads)
-    return keys_values_step(
-        config,
-        heads,
-        parts.projection(config, heads, "key", x="before", gain=None, normed=True, bias=bias),
-        parts.projection(config, heads, "value", x="before", gain=None, bias=bias, writes="values"),
-        parts.head_norm(config, heads, "key", whole=True),
-        parts.rotary(config, heads, "key", tables, selector),
-    )
-
-
-def attention(config: Olmo2Config) -> Step:
-    """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
-    heads, bias = config.geometry, config.attention_bias
-    tables, selector = config.rotations(heads)
-    return attention_step(
-        config,
-        heads,
-        parts.projection(config, heads, "query", x="before", gain=None, normed=True, bias=bias),
-        parts.head_norm(config, heads, "query", whole=True),
-        parts.rotary(config, heads, "query", tables, selector),
-        parts.attend(config, heads, "rotated_query"),
-        parts.attention_output(config, heads, bias=bias, normed=True),
-        parts.post_norm(config, "post_attention_norm"),
-        parts.residual(config),
-    )
-
-
-def mlp(config: Olmo2Config) -> Step:
-    """Window after = gated feed-forward sub-layer of the window before."""
-    return mlp_step(
-        config,
-        config.feed_forward,
-        *parts.gated_unit(config, config.feed_forward, "silu", x="before", gain=None),
-        parts.mlp_output(config, config.feed_forward, "product", normed=True),
-        parts.post_norm(config, "post_mlp_norm"),
-        parts.residual(config),
-    )
+    @property
+    def mlp(self) -> FeedForward:
+        return FeedForward(
+            config=self,
+            norm=None,
+            gain=None,
+            post_norm="post_mlp_norm",
+            feed_forward=self.feed_forward,
+            function="silu",
+        )

@@ -11,14 +11,12 @@ from math import ceil, log2, prod
 
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
-from ..operators.closed_sum import ClosedSum
 from ..operators.gated_rows import GatedRows
 from ..operators.inverse_root import ROOT_LIMBS
 from ..operators.layer_norm import LayerNorm
 from ..operators.learned_positions import LearnedPositions
 from ..operators.matmul import MatMul
 from ..operators.multiply import Multiply
-from ..operators.partial_sum import PartialSum
 from ..operators.residual_add import ResidualAdd
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary, RotaryTable
@@ -85,13 +83,17 @@ def rms_norm(
     return Part((norm,), (Tensor(gain, ("channel",), Kind.WEIGHT),), vectors={gain: rule})
 
 
-def layer_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...]) -> Part:
-    """normalised = (x - mean) / deviation; gain and bias are folded into the matrices that follow."""
+def layer_norm(config: ModelConfig, x: Ref, rows: tuple[str, ...], *, writes: bool = False) -> Part:
+    """normalised = (x - mean) / deviation; gain and bias are folded into the matrices that follow.
+
+    writes: whether the result is the stream of that name.
+    """
     d = config.hidden
     epsilon = _epsilon(d * d, config.norm_epsilon, config.residual_scale)
     output, bits = _normalised(config, rows)
     scale = root_scale(1, epsilon, LARGEST_SHIFT + output)
-    return Part((LayerNorm(x, "normalised", rows, d, epsilon, scale, scale - output, bits),))
+    norm = LayerNorm(x, "normalised", rows, d, epsilon, scale, scale - output, bits, committed=not writes)
+    return Part((norm,))
 
 
 def _normalised(config: ModelConfig, rows: tuple[str, ...]) -> tuple[int, int]:
@@ -102,12 +104,14 @@ def _normalised(config: ModelConfig, rows: tuple[str, ...]) -> tuple[int, int]:
     return scales.head_normalised, scales.head_normalised_bits
 
 
-def head_norm(config: ModelConfig, heads: Heads, name: str, *, whole: bool = False) -> Part:
+def head_norm(
+    config: ModelConfig, heads: Heads, name: str, *, whole: bool = False, domain: tuple[str, ...] = ()
+) -> Part:
     """query or key = raw_<name> / rms over each head's channels, times a gain: <name>_norm.
 
-    whole: over the channels of all heads together.
+    whole: over the channels of all heads together. domain: the axes, if they have another order than usual.
     """
-    scales, domain = config.scales, HEADS if name == "query" else KEYS
+    scales, domain = config.scales, domain or usual_domain(name)
     across = tuple(axis for axis in domain if axis in ("kv_group", "query")) if whole else ()
     channels = heads.size * (heads.kv_heads * (heads.queries if name == "query" else 1) if whole else 1)
     epsilon = _epsilon(channels, config.norm_epsilon, scales.raw)
@@ -175,7 +179,12 @@ def learned_positions(config: ModelConfig, heads: Heads) -> Part:
     return Part((operator,), (table,), vectors={"positions": rule})
 
 
-def projection(
+def usual_domain(name: str) -> tuple[str, ...]:
+    """The axes of query, key or value."""
+    return HEADS if name == "query" else KEYS
+
+
+def projection_rule(
     config: ModelConfig,
     heads: Heads,
     name: str,
@@ -185,27 +194,16 @@ def projection(
     normed: bool = False,
     bias: bool = False,
     norm_bias: bool = False,
-    writes: str | None = None,
-    tile: Heads | None = None,
-) -> Part:
-    """query, key or value from the normalised rows, or from `before`; raw_<name> when a head norm follows (`normed`).
+) -> MatrixRule:
+    """Of the matrix of query, key or value, which reads the normalised rows, or `before`.
 
-    writes: the stream that the result goes to. gain: of the norm in front, if it is folded in. bias: the matrix has one.
-    norm_bias: the norm in front has one, which is folded into the matrix' bias. tile: the heads of a tile, if not all.
+    gain: of the norm in front, if it is folded in. normed: a head norm follows. bias: the matrix has one. norm_bias: the norm in
+    front has one, which is folded into the matrix' bias.
     """
-    scales = config.scales
-    own = name == "query"
+    scales, own = config.scales, name == "query"
     input_scale, input_bits = _read(config, x)
-    some = tile or heads
-    shape = (some.kv_heads, some.queries, some.size) if own else (some.kv_heads, some.size)
-    axes = ("kv_group", "query", "head_channel") if own else ("kv_group", "head_channel")
-    if name == "value":
-        scale, bits = scales.value, scales.value_bits
-    elif normed:
-        scale, bits = scales.raw, scales.raw_bits
-    else:
-        scale, bits = scales.query, scales.query_bits
-    rule = MatrixRule(
+    scale = scales.value if name == "value" else scales.raw if normed else scales.query
+    return MatrixRule(
         outputs=heads.kv_heads * (heads.queries if own else 1) * heads.size,
         inputs=config.hidden,
         input_scale=input_scale,
@@ -216,9 +214,45 @@ def projection(
         bias=f"{name}_bias" if bias else None,
         factor=heads.query_factor if own and not normed else 1.0,
     )
-    output = writes or (f"raw_{name}" if normed else name)
-    domain, committed = HEADS if own else KEYS, writes is None
-    part = _matrix(rule, name, Ref(x), output, domain, ("channel",), axes, shape, bits, committed=committed)
+
+
+def projected(
+    config: ModelConfig, name: str, *, normed: bool = False, writes: str | None = None
+) -> tuple[str, int]:
+    """What a projection gives, and its width: raw_<name> when a head norm follows, or the stream that it goes to."""
+    scales = config.scales
+    if name == "value":
+        bits = scales.value_bits
+    else:
+        bits = scales.raw_bits if normed else scales.query_bits
+    return writes or (f"raw_{name}" if normed else name), bits
+
+
+def projection(
+    config: ModelConfig,
+    heads: Heads,
+    name: str,
+    rule: MatrixRule,
+    *,
+    x: str = "normalised",
+    normed: bool = False,
+    writes: str | None = None,
+    tile: Heads | None = None,
+    domain: tuple[str, ...] = (),
+) -> Part:
+    """query, key or value by the matrix of `projection_rule`.
+
+    writes: the stream that the result goes to. tile: the heads of a tile, if not all. domain: the axes, if they have another
+    order than usual.
+    """
+    own, some = name == "query", tile or heads
+    shape = (some.kv_heads, some.queries, some.size) if own else (some.kv_heads, some.size)
+    output, bits = projected(config, name, normed=normed, writes=writes)
+    domain = domain or usual_domain(name)
+    axes = HEAD_AXES if own else KEYS[1:]
+    part = _matrix(
+        rule, name, Ref(x), output, domain, ("channel",), axes, shape, bits, committed=writes is None
+    )
     return part if tile is None else _outputs_sliced(part, rule, name, prod(shape))
 
 
@@ -235,12 +269,18 @@ def rotary(
     name: str,
     choices: tuple[RotaryTable, ...],
     selector: str | None = None,
+    *,
+    writes: str | None = None,
+    domain: tuple[str, ...] = (),
 ) -> Part:
-    """rotated_query, or the stream of keys."""
-    own = name == "query"
-    domain, output = (HEADS, "rotated_query") if own else (KEYS, "keys")
+    """rotated_query, or the stream of keys, or of queries (`writes`: its tensor, `domain`: its axes)."""
+    if name == "key":
+        writes = "keys"
+    domain, output = domain or usual_domain(name), writes or "rotated_query"
     bits = config.scales.query_bits
-    operator = Rotary(name, output, domain, heads.row_position, choices, bits, selector, committed=own)
+    operator = Rotary(
+        name, output, domain, heads.row_position, choices, bits, selector, committed=writes is None
+    )
     return Part((operator,))
 
 
@@ -267,12 +307,14 @@ def attend(
     reach: int | None = None,
     factor: float = 1.0,
     groups: tuple[Segment, ...] | None = None,
+    queries: tuple[Segment, ...] | None = None,
 ) -> Part:
     """attended = softmax(query . keys) . values, of the last `reach` positions in layers of kind 1.
 
     normed: queries and keys have norms of their own, which bound a score whatever their widths: a norm leaves
     sum_c n_c^2 <= size, and gains are bounded by their width, so |q . k| <= size * gain^2 (twice that with roundings),
     times factor^2 where a rotation multiplies by `factor`. groups: how the groups of the streams are indexed, if not all are read.
+    queries: how the queries of the stream are, where they are one.
     """
     scales = config.scales
     if normed:
@@ -293,6 +335,8 @@ def attend(
         selector=None if reach is None else LAYER_KIND,
         groups=groups,
         group_count=heads.kv_heads,
+        queries=queries,
+        query_count=heads.queries,
     )
     return Part((operator,))
 
@@ -303,11 +347,6 @@ def attention_output(
     """The matrix behind attention, times a factor: the residual summand, or `projected` when a norm follows."""
     rule = output_rule(config, heads, bias=bias, normed=normed, factor=factor)
     return _back_to_channels(config, rule, "output", "attended", HEAD_AXES, normed)
-
-
-def attention_partial(config: ModelConfig, rule: MatrixRule, tile: Heads) -> Part:
-    """sum_after = sum_before + attended W_o for the heads of a tile."""
-    return _partial(rule, "output", "attended", HEAD_AXES, tile.kv_heads * tile.queries * tile.size)
 
 
 def output_rule(
@@ -409,11 +448,6 @@ def mlp_output(
     return _back_to_channels(config, rule, "down", x, ("hidden",), normed)
 
 
-def mlp_partial(rule: MatrixRule, x: str, size: int, block: int | None = None) -> Part:
-    """sum_after = sum_before + x W_down for the hidden channels of a tile. block: those of an expert, where there are experts."""
-    return _partial(rule, "down", x, ("hidden",), size, block)
-
-
 def down_rule(
     config: ModelConfig,
     feed_forward: int,
@@ -500,24 +534,6 @@ def gated_rows(config: ModelConfig, gate: Gate) -> Part:
 def residual(config: ModelConfig) -> Part:
     """after = before + summand."""
     return Part((ResidualAdd(Ref("before"), "summand", "after", CHANNELS, config.scales.residual_bits),))
-
-
-def closed(config: ModelConfig, rule: MatrixRule, name: str, *, normed: bool = False) -> Part:
-    """The sum of all tiles of w_<name>, rounded: the residual summand, or `projected` when a norm follows."""
-    output, bits = ("projected", config.scales.projected_bits) if normed else ("summand", None)
-    shift = Shift(parameter=f"{name}_shift")
-    operator = ClosedSum(Ref("sum"), output, CHANNELS, shift, bits, committed=normed, bias=rule.bias)
-    weights = () if rule.bias is None else (Tensor(rule.bias, ("channel",), Kind.WEIGHT),)
-    return Part((operator,), weights)
-
-
-def _partial(
-    rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], size: int, block: int | None = None
-) -> Part:
-    weight = f"w_{name}"
-    operator = PartialSum(Ref(x), weight, "sum_before", "sum_after", CHANNELS, summed)
-    tensor = Tensor(weight, (*summed, "channel"), Kind.WEIGHT)
-    return Part((operator,), (tensor,), {weight: rule}, sliced={weight: Sliced(0, size, block)})
 
 
 def _outputs_sliced(part: Part, rule: MatrixRule, name: str, size: int, block: int | None = None) -> Part:

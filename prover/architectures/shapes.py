@@ -29,6 +29,24 @@ SHAPE = LlamaConfig(
 )
 TILED = replace(SHAPE, heads=6, kv_heads=3, feed_forward=44, step_weights=1200)
 """Two tiles of two groups of heads and three of sixteen hidden channels; the last ones have a group and channels that do not exist."""
+CUT = replace(TILED, step_weights=600)
+"""Keys and values too: two tiles of sixteen input channels, the last one with eight that do not exist."""
+_GEMMA3 = Gemma3Config(
+    layers=2,
+    hidden=24,
+    heads=2,
+    kv_heads=1,
+    head_size=8,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=1_000_000,
+    local_rope_base=10_000,
+    sliding_window=32,
+    layer_kinds=(LOCAL, GLOBAL),
+    attention_scale=8**-0.5,
+    norm_epsilon=1e-6,
+    max_positions=128,
+)
 OTHER_FAMILIES: dict[str, ModelConfig] = {
     "GPT-2": Gpt2Config(
         layers=2, hidden=24, heads=3, feed_forward=40, vocabulary=50, norm_epsilon=1e-5, max_positions=96
@@ -60,28 +78,32 @@ OTHER_FAMILIES: dict[str, ModelConfig] = {
         experts_per_token=2,
         step_weights=800,
     ),
-    "Gemma 3": Gemma3Config(
-        layers=2,
-        hidden=24,
-        heads=2,
-        kv_heads=1,
-        head_size=8,
-        feed_forward=40,
-        vocabulary=50,
-        rope_base=1_000_000,
-        local_rope_base=10_000,
-        sliding_window=32,
-        layer_kinds=(LOCAL, GLOBAL),
-        attention_scale=8**-0.5,
-        norm_epsilon=1e-6,
-        max_positions=128,
-    ),
+    "Gemma 3": _GEMMA3,
 }
 """Few sizes are powers of two, so that every kind of padding occurs."""
+CUT_QUERIES = Olmo2Config(
+    layers=2,
+    hidden=24,
+    heads=12,
+    kv_heads=3,
+    head_size=6,
+    feed_forward=40,
+    vocabulary=50,
+    rope_base=10_000,
+    norm_epsilon=1e-6,
+    max_positions=96,
+    step_weights=1100,
+)
+"""One norm spans all queries, so that they are a stream: three tiles of inputs, and six of two heads, two for each group."""
+OTHER_FAMILIES |= {
+    "GPT-2 in tiles": replace(OTHER_FAMILIES["GPT-2"], step_weights=900),
+    "OLMo 2 in tiles": CUT_QUERIES,
+    "Gemma 3 in tiles": replace(_GEMMA3, heads=4, kv_heads=2, step_weights=600),
+}
 WHAT_OTHERS_ADD = """\
 The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3
 the norms of Gemma 3's queries and keys; Qwen 3 MoE has these and Mixtral's experts. Gemma 3's layer is a local one, in
-which the global tables have coefficient zero.
+which the global tables have coefficient zero. "In tiles" are the same families where steps take fewer weights.
 """
 
 

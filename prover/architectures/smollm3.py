@@ -37,7 +37,7 @@ class SmolLM3Config(LlamaConfig):
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
         known = super().layer_parameters(layer, kind)
-        rotates = kind in ("keys_values", "attention", "attention_tile")
+        rotates = ROTARY_KIND in self.programs[kind].parameters
         return known | {ROTARY_KIND: self.rotary_kinds[layer]} if rotates else known
 
     @cached_property

@@ -17,6 +17,7 @@ from .config import MatrixRule, ModelConfig, Sliced, Step, VectorRule, index_bit
 
 CHANNELS = ("row", "channel")
 KEYS = ("row", "kv_group", "head_channel")
+QUERIES = ("row", "kv_group", "query", "head_channel")
 BEFORE = {"residual": Tensor("before", CHANNELS, Kind.BOUNDARY)}
 AFTER = {"residual": Tensor("after", CHANNELS, Kind.BOUNDARY)}
 NEW_KEYS = {name: Tensor(name, KEYS, Kind.BOUNDARY, placed=True) for name in ("keys", "values")}
@@ -32,6 +33,10 @@ SUM_AFTER = {"sum": Tensor("sum_after", CHANNELS, Kind.BOUNDARY)}
 KEYS_OF_ALL_GROUPS = {
     name: Tensor(name, ("context", "any_group", "head_channel"), Kind.BOUNDARY, placed=True)
     for name in ("keys", "values")
+}
+NEW_QUERIES = {"query": Tensor("rotated_query", QUERIES, Kind.BOUNDARY)}
+QUERIES_OF_ALL_HEADS = {
+    "query": Tensor("rotated_query", ("row", "any_group", "any_query", "head_channel"), Kind.BOUNDARY)
 }
 """Streams that steps read or write, each with the tensor that holds its rows."""
 HEAD_ROW = Ref("window", (("row", (PublicBits("row", ROW_BITS),)),))
@@ -138,77 +143,74 @@ class Heads:
 
 def positions_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
     """Window after = window before, learned positions added; once, before the layers."""
-    return _step("positions", config, parts, heads.axes, BEFORE, AFTER, heads.sizes, heads.window, once=True)
+    return step_of(
+        "positions", config, parts, heads.axes, BEFORE, AFTER, heads.sizes, heads.window, once=True
+    )
 
 
 def keys_values_step(
     config: ModelConfig, heads: Heads, *parts: Part, rows: Mapping[str, Tensor] = BEFORE
 ) -> Step:
     """Keys and values of a window from its rows of the residual stream, or from normalised ones."""
-    return _step("keys_values", config, parts, heads.axes, rows, NEW_KEYS, heads.sizes, heads.window)
+    return step_of("keys_values", config, parts, heads.axes, rows, NEW_KEYS, heads.sizes, heads.window)
 
 
 def attention_step(config: ModelConfig, heads: Heads, *parts: Part) -> Step:
     """Window w after = attention sub-layer of window w before, over keys and values of windows 0..w."""
     axes = {"context": CONTEXT_BITS, **heads.axes}
-    return _step("attention", config, parts, axes, BEFORE | ALL_KEYS, AFTER, heads.sizes, heads.window)
+    return step_of("attention", config, parts, axes, BEFORE | ALL_KEYS, AFTER, heads.sizes, heads.window)
 
 
 def mlp_step(config: ModelConfig, feed_forward: int, *parts: Part) -> Step:
     """Window after = feed-forward sub-layer of the window before."""
     axes = {"hidden": Bits(index_bits(feed_forward))}
-    return _step("mlp", config, parts, axes, BEFORE, AFTER, {"hidden": feed_forward})
+    return step_of("mlp", config, parts, axes, BEFORE, AFTER, {"hidden": feed_forward})
 
 
 def norm_step(config: ModelConfig, name: str, norm: Part) -> Step:
     """Normalised rows of a window: what the tiles of a sub-layer read."""
-    return _step(name, config, (norm,), {}, BEFORE, NORMALISED, {})
+    return step_of(name, config, (norm,), {}, BEFORE, NORMALISED, {})
 
 
-def attention_tile_step(
-    config: ModelConfig, heads: Heads, tile: Heads, count: int, group_bits: int, *parts: Part
+def mlp_tile_step(
+    config: ModelConfig, size: int, count: int, *parts: Part, rows: Mapping[str, Tensor] = NORMALISED
 ) -> Step:
-    """Sum after = sum before + what some heads of attention give, before it is rounded.
-
-    heads: of the whole layer; tile: of one tile; group_bits: index bits of a tile's groups.
-    """
-    axes = {"context": CONTEXT_BITS, "any_group": heads.axes["kv_group"], **tile.axes}
-    reads = NORMALISED | KEYS_OF_ALL_GROUPS | SUM_BEFORE
-    step = _step("attention_tile", config, parts, axes, reads, SUM_AFTER, tile.sizes, tile.window)
-    limits = {"group": 1 << group_bits}
-    return replace(step, program=replace(step.program, parameter_limits=limits), tiles=count)
-
-
-def mlp_tile_step(config: ModelConfig, size: int, count: int, *parts: Part) -> Step:
     """Sum after = sum before + what some hidden channels give, before it is rounded."""
     axes = {"hidden": Bits(index_bits(size))}
-    step = _step("mlp_tile", config, parts, axes, NORMALISED | SUM_BEFORE, SUM_AFTER, {"hidden": size})
+    reads = {**rows, **SUM_BEFORE}
+    step = step_of("mlp_tile", config, parts, axes, reads, SUM_AFTER, {"hidden": size})
     return replace(step, tiles=count)
 
 
 def router_step(config: ModelConfig, experts: int, *parts: Part) -> Step:
     """Normalised rows of a window, and how much each expert counts for each of them."""
     axes, sizes = {"expert": Bits(index_bits(experts))}, {"expert": experts}
-    return _step("router", config, parts, axes, BEFORE, NORMALISED | GATES, sizes)
+    return step_of("router", config, parts, axes, BEFORE, NORMALISED | GATES, sizes)
 
 
 def expert_tile_step(
-    config: ModelConfig, experts: int, size: int, count: int, parameter: str, *parts: Part
+    config: ModelConfig,
+    experts: int,
+    size: int,
+    count: int,
+    numbers: Mapping[str, tuple[int, int]],
+    *parts: Part,
 ) -> Step:
     """Sum after = sum before + what some hidden channels of one expert give, by the rows' gates, before it is rounded.
 
-    parameter: step-key integer that says which expert.
+    numbers: step-key integer that says which expert (`Step.numbers`).
     """
     axes = {"hidden": Bits(index_bits(size)), "expert": Bits(index_bits(experts))}
     reads = NORMALISED | GATES | SUM_BEFORE
-    step = _step("expert_tile", config, parts, axes, reads, SUM_AFTER, {"hidden": size})
-    limits = {parameter: 1 << index_bits(experts)}
-    return replace(step, program=replace(step.program, parameter_limits=limits), tiles=count)
+    step = step_of("expert_tile", config, parts, axes, reads, SUM_AFTER, {"hidden": size})
+    limits = dict.fromkeys(numbers, 1 << index_bits(experts))
+    program = replace(step.program, parameter_limits=limits)
+    return replace(step, program=program, tiles=count, numbers=numbers)
 
 
 def close_step(config: ModelConfig, name: str, *parts: Part) -> Step:
     """Window after = window before + the sum of a sub-layer's tiles, rounded once."""
-    step = _step(name, config, parts, {}, BEFORE | SUM, AFTER, {})
+    step = step_of(name, config, parts, {}, BEFORE | SUM, AFTER, {})
     return replace(step, program=replace(step.program, resets=("sum",)))
 
 
@@ -219,10 +221,10 @@ def head_step(config: ModelConfig, norm: Part) -> Step:
     pair = Part((HeadPair("normalised", "chosen", "rival", bias_channel),))
     window = {"residual": Tensor("window", CHANNELS, Kind.BOUNDARY)}
     publics = {"row": WINDOW_ROWS, "strict": 2}
-    return _step("head", config, (norm, pair), {"margin_limb": Bits(2)}, window, {}, {}, publics, rows)
+    return step_of("head", config, (norm, pair), {"margin_limb": Bits(2)}, window, {}, {}, publics, rows)
 
 
-def _step(
+def step_of(
     name: str,
     config: ModelConfig,
     parts: tuple[Part, ...],

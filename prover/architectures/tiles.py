@@ -11,9 +11,21 @@ and a mixture of experts has, in the place of mlp_norm and mlp_tile,
     router                           residual -> normalised, gates
     expert_tile  x experts * m       normalised, gates, sum -> sum: some hidden channels of one expert
 
-Tiles add to `sum` exactly and only the closing step rounds (operators/partial_sum.py), so the integers are those of the whole
+Where the matrices of keys and values are still too large for one step, they are cut along their inputs:
+
+    keys_values_tile  x k            normalised -> key_sum, value_sum: some channels of the normalised rows
+    keys_values_close                key_sum, value_sum -> keys, values, both sums reset
+
+and where one norm spans all queries of a row, no tile of heads can make them, so that
+
+    query, or query_tile x q, query_close     rows -> query (through query_sum): for all heads at once
+    attention_tile  x a                       query, keys, values, sum -> sum: W_o alone
+
+A family without norms in front reads the residual stream in the place of `normalised`.
+
+Tiles add to sums exactly and only the closing step rounds (operators/partial_sum.py), so the integers are those of the whole
 matrices. A tile of heads has whole groups, or some queries of one group; its step key says which groups of keys it reads. Sizes
-are powers of two, so that nothing is padded inside a model but the last tile, whose missing columns are zero.
+are powers of two, so that nothing is padded inside a model but the last tile, whose missing rows or columns are zero.
 """
 
 from __future__ import annotations
@@ -26,6 +38,10 @@ from .steps import Heads
 
 GROUP = "group"
 """Step-key integer of a tile of heads: 1 + the number of its group of keys, or of its run of groups."""
+QUERIES = "queries"
+"""Step-key integer of a tile of heads that reads a stream of queries: 1 + the number of its run of queries of a group."""
+INPUTS = "inputs"
+"""Step-key integer of a tile of a matrix's inputs: 1 + the number of its run of channels."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +77,21 @@ class HeadTiles:
         """How the groups of keys are indexed by those of the tile."""
         return ParameterBits(GROUP, Bits(self.group_bits)), Along("kv_group")
 
-    def group(self, tile: int) -> int:
-        """The step-key integer of a tile."""
-        return 1 + tile // self.per_group
+    @property
+    def query_bits(self) -> int:
+        """Index bits of a run of queries of a group."""
+        return index_bits(self.heads.queries) - index_bits(self.queries)
+
+    @property
+    def own_queries(self) -> tuple[Segment, ...]:
+        """How the queries of a group are indexed by those of the tile."""
+        run = (ParameterBits(QUERIES, Bits(self.query_bits)),) if self.query_bits else ()
+        return *run, Along("query")
+
+    @property
+    def numbers(self) -> dict[str, tuple[int, int]]:
+        """The step-key integers of a tile (`Step.numbers`)."""
+        return {GROUP: (self.per_group, self.count), QUERIES: (1, self.per_group)}
 
 
 def head_tiles(heads: Heads, hidden: int, most: int) -> HeadTiles | None:
@@ -83,6 +111,40 @@ def head_tiles(heads: Heads, hidden: int, most: int) -> HeadTiles | None:
         if heads.queries % size == 0
     ]
     return HeadTiles(heads, 1, next((size for size in sizes if entries(1, size) <= most), 1))
+
+
+@dataclass(frozen=True)
+class InputTiles:
+    """Matrices of `inputs` channels cut into tiles of `size` of them, a power of two. index_bits: of the axis of channels."""
+
+    inputs: int
+    size: int
+    index_bits: int
+
+    @property
+    def count(self) -> int:
+        """Tiles of a layer."""
+        return -(-self.inputs // self.size)
+
+    @property
+    def run_bits(self) -> int:
+        """Index bits of a run of channels."""
+        return self.index_bits - index_bits(self.size)
+
+    @property
+    def numbers(self) -> dict[str, tuple[int, int]]:
+        """The step-key integer of a tile (`Step.numbers`)."""
+        return {INPUTS: (1, self.count)}
+
+
+def input_tiles(inputs: int, outputs: int, channel_bits: int, most: int) -> InputTiles | None:
+    """The largest tiles of which matrices of `outputs` padded columns together have at most `most` entries; None for one tile."""
+    if outputs * inputs <= most:
+        return None
+    size = 1
+    while 2 * size < inputs and outputs * 2 * size <= most:
+        size *= 2
+    return InputTiles(inputs, size, channel_bits)
 
 
 @dataclass(frozen=True)
@@ -125,9 +187,10 @@ class ExpertTiles:
         """Hidden channels of a layer."""
         return self.experts * self.feed_forward
 
-    def expert(self, tile: int) -> int:
-        """The step-key integer of a tile."""
-        return 1 + tile // self.per_expert
+    @property
+    def numbers(self) -> dict[str, tuple[int, int]]:
+        """The step-key integer of a tile (`Step.numbers`)."""
+        return {EXPERT: (self.per_expert, self.experts)}
 
 
 def expert_tiles(experts: int, feed_forward: int, hidden: int, most: int) -> ExpertTiles:

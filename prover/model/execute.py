@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..program import WINDOW_ROWS, RunContext
-from ..streams import RESIDUAL, SUM
+from ..program import WINDOW_ROWS, Program, RunContext
+from ..streams import RESIDUAL, SUMS
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import multiply_exactly
 from .weights import IntegerModel
@@ -83,10 +83,11 @@ class Executor:
         weight = partial(self.model.layer_weight, scheduled.layer, scheduled.kind, scheduled.tile)
         matrices = self.model.config.steps[scheduled.kind].matrices
         rows = state[RESIDUAL].shape[0]
-        none = np.zeros((rows, self.model.config.hidden), dtype=np.int64)  # a sum that nobody wrote yet
         context = RunContext(
             tensors={
-                tensor: state.get(SUM, none) if stream == SUM else state[stream]
+                tensor: _nothing(program, tensor, rows)
+                if stream in SUMS and stream not in state
+                else state[stream]
                 for stream, tensor in program.reads.items()
             },
             parameters=self._parameters[step],
@@ -218,3 +219,9 @@ class Executor:
         first = len(prompt) - 1
         wrong = np.flatnonzero(self.predictions(rows[first:], first) != np.asarray(output))
         return int(wrong[0]) if wrong.size else None
+
+
+def _nothing(program: Program, tensor: str, rows: int) -> np.ndarray:
+    """A sum that nobody wrote yet: a tile that adds to it has weights over its axes."""
+    sizes = (program.real_sizes[axis] for axis in program.tensors[tensor].axes[1:])
+    return np.zeros((rows, *sizes), dtype=np.int64)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..program import WINDOW_ROWS, OutOfRange
-from ..streams import RESIDUAL, SUM
+from ..streams import RESIDUAL, SUMS
 from .errors import SequenceTooLongError, TokenError
 from .execute import Executor, Rows
 from .weights import IntegerModel
@@ -73,14 +73,14 @@ class Trace:
                 self._writers[name].append(number)
         self._resets = [config.programs[step.kind].resets for step in config.schedule]
         self._written: dict[tuple[int, str], np.ndarray] = {}
-        self._sums: dict[int, np.ndarray] = {}
+        self._sums: dict[int, Rows] = {}
         self._executor = executor
         self._keep(EMBEDDING, {RESIDUAL: first})
         reached = 0
 
         def keep(step: int, written: Rows) -> None:
             nonlocal reached
-            self._keep(step, {name: rows for name, rows in written.items() if name != SUM})
+            self._keep(step, {name: rows for name, rows in written.items() if name not in SUMS})
             reached = step + 1
             if progress:
                 progress("trace", step + 1, self.steps)
@@ -94,7 +94,7 @@ class Trace:
     def _keep(self, step: int, written: Rows) -> None:
         """All streams but sums are below 2^31 by their declared widths."""
         for name, rows in written.items():
-            kept = rows if name == SUM else rows.astype(np.int32)
+            kept = rows if name in SUMS else rows.astype(np.int32)
             kept.setflags(write=False)
             self._written[step, name] = kept
 
@@ -161,32 +161,33 @@ class Trace:
             raise self.refusal.error
         kept = self._written.get((version, stream))
         if kept is None:
-            kept = self._sum(version)
+            kept = self._sum(version, stream)
         return kept[WINDOW_ROWS * first : WINDOW_ROWS * end].astype(np.int64)
 
-    def _sum(self, step: int) -> np.ndarray:
-        """The partial sum that a step wrote. Tiles of one sub-layer follow one another and write nothing else.
+    def _sum(self, step: int, stream: str) -> np.ndarray:
+        """A partial sum that a step wrote. Tiles of one kind follow one another and write nothing but sums.
 
         The last two are kept: a step is proven from one to the next, and whoever asks in order goes on from there. All of
         them would be gigabytes for a wide layer and a long text, and a dispute, which anybody can open, asks for some.
         """
         if step not in self._sums:
-            tiles = self._writers[SUM][: self._writers[SUM].index(step) + 1]
+            tiles = self._writers[stream][: self._writers[stream].index(step) + 1]
             first = next(
-                (number for number in reversed(tiles) if self.version(number, SUM) is None), tiles[0]
+                (number for number in reversed(tiles) if self.version(number, stream) is None), tiles[0]
             )
             state = {
                 name: self._rows(first, name, 0, self.windows)
                 for name in self._writers
-                if name != SUM and self.version(first, name) is not None
+                if name not in SUMS and self.version(first, name) is not None
             }
             known = max((number for number in self._sums if first <= number < step), default=None)
             if known is not None:
-                first, state[SUM] = known + 1, self._sums[known]
+                first, state = known + 1, state | self._sums[known]
             kept = {} if known is None else {known: self._sums[known]}
             decoding = self._executor.start()
             for number in range(first, step + 1):
-                state |= self._executor.run_step(number, state, decoding)
-                kept = {n: rows for n, rows in kept.items() if n == number - 1} | {number: state[SUM]}
+                written = self._executor.run_step(number, state, decoding)
+                state |= written
+                kept = {n: rows for n, rows in kept.items() if n == number - 1} | {number: written}
             self._sums = kept
-        return self._sums[step]
+        return self._sums[step][stream]

@@ -73,6 +73,8 @@ MOST_POSITIONS = 1 << 15
 """2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
 _DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
 _ROWS_AT_ONCE = 256
+_SCORES_AT_ONCE = 1 << 22
+"""Of the rows that are run at once, or one row's: 32 MiB for each of a few arrays."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Attend(OperatorBase):
 
     groups: how the axis `any_group` of keys and values is indexed by the groups at hand, of which there are `group_count`;
     None where keys and values have these groups only.
+    queries: where queries are a stream of all heads, how its axis `any_query` is indexed by those at hand, of which there
+    are `query_count` in a group; its groups are indexed like those of the keys.
     """
 
     query: str
@@ -94,6 +98,8 @@ class Attend(OperatorBase):
     selector: str | None = None
     groups: tuple[Segment, ...] | None = None
     group_count: int = 0
+    queries: tuple[Segment, ...] | None = None
+    query_count: int = 0
 
     def __post_init__(self) -> None:
         # |m - score| <= OFFSET / 2, so z is at most 3/2 OFFSET, and at least OFFSET / 2 where it is masked
@@ -115,19 +121,31 @@ class Attend(OperatorBase):
         return None if self.reach is None else BeyondWindow(self.reach)
 
     def parameters(self) -> Sequence[str]:
-        selected = [segment.name for segment in self.groups or () if isinstance(segment, ParameterBits)]
+        segments = (*(self.groups or ()), *(self.queries or ()))
+        selected = [segment.name for segment in segments if isinstance(segment, ParameterBits)]
         return (*(() if self.selector is None else (self.selector,)), *selected)
+
+    @property
+    def _query(self) -> Ref:
+        if self.queries is None:
+            return Ref(self.query)
+        assert self.groups is not None  # a stream of all heads is read with keys of all groups
+        return Ref(self.query, (("any_group", self.groups), ("any_query", self.queries)))
 
     def _of_groups(self, name: str) -> Ref:
         return Ref(name) if self.groups is None else Ref(name, (("any_group", self.groups),))
 
     def _own(self, rows: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
         """The groups at hand of all, (groups, positions, head_size); those that the model does not have are zero."""
-        if self.groups is None:
+        return rows if self.groups is None else _run(rows, 0, self.groups, self.group_count, parameters)
+
+    def _own_queries(self, rows: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
+        """The queries at hand of all, (rows, groups, queries, head_size)."""
+        if self.queries is None:
             return rows
-        run = next(parameters[s.name] - 1 for s in self.groups if isinstance(s, ParameterBits))
-        found = rows[run * self.group_count : (run + 1) * self.group_count]
-        return np.pad(found, ((0, self.group_count - len(found)), (0, 0), (0, 0)))
+        assert self.groups is not None
+        rows = _run(rows, 1, self.groups, self.group_count, parameters)
+        return _run(rows, 2, self.queries, self.query_count, parameters)
 
     def limits(self) -> Mapping[str, int]:
         return {self.output: 1 << (self.bits - 1)}
@@ -178,21 +196,19 @@ class Attend(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        query = context.tensors[self.query]  # (rows, kv_groups, queries, head_size)
+        query = self._own_queries(context.tensors[self.query], context.parameters)
         start = int(context.positions[0])
         keys = _extend(context.cache, self.key, context.tensors[self.key], start)
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
         keys, values = (self._own(rows, context.parameters) for rows in (keys, values))
         reach = self.reach if self._is_local(context.parameters) else None
+        per_row = query.shape[1] * query.shape[2] * keys.shape[1]
+        rows = max(1, min(_ROWS_AT_ONCE, _SCORES_AT_ONCE // per_row))
         outputs = [
             self._attend_rows(
-                query[first : first + _ROWS_AT_ONCE],
-                keys,
-                values,
-                context.positions[first : first + _ROWS_AT_ONCE],
-                reach,
+                query[first : first + rows], keys, values, context.positions[first : first + rows], reach
             )
-            for first in range(0, query.shape[0], _ROWS_AT_ONCE)
+            for first in range(0, query.shape[0], rows)
         ]
         output = np.concatenate(outputs)
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
@@ -230,8 +246,10 @@ class Attend(OperatorBase):
 
     def witness(self, context: WitnessContext) -> None:
         tensors = context.tensors
-        refs = (Ref(self.query), self._of_groups(self.key), self._of_groups(self.value))
-        query, key, value = (context.gather(ref).astype(np.float64) for ref in refs)
+        query = context.over(self._query, HEADS).astype(np.float64)
+        key, value = (
+            context.gather(self._of_groups(name)).astype(np.float64) for name in (self.key, self.value)
+        )
         score = np.einsum("ghtc,ugc->ghtu", query, key, optimize=True).astype(np.int64)
         mask = tensors["causal_mask"]
         if self._is_local(context.parameters):
@@ -268,7 +286,7 @@ class Attend(OperatorBase):
         distance: Expression = Constant(1 << self.shift) * index + remainder
         selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
         output = Ref(self.output)
-        scores = ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), self._of_groups(self.key)))
+        scores = ProductTerm(Constant(-1), ("head_channel",), (self._query, self._of_groups(self.key)))
         mixed = ProductTerm(Constant(2), ("context",), (weight, self._of_groups(self.value)))
         mask: Expression = Ref("causal_mask")
         if self.selector is not None:
@@ -295,6 +313,20 @@ class Attend(OperatorBase):
             *(lookup for check in self._remainder_checks for lookup in check.relations()),
             *self._range.check.relations(),
         )
+
+
+def _run(
+    array: np.ndarray, axis: int, segments: tuple[Segment, ...], count: int, parameters: Mapping[str, int]
+) -> np.ndarray:
+    """`count` entries of an axis, the run that a step-key integer counts from 1, or the first; zero beyond its end."""
+    run = next((parameters[s.name] - 1 for s in segments if isinstance(s, ParameterBits)), 0)
+    place = [slice(None)] * array.ndim
+    place[axis] = slice(run * count, (run + 1) * count)
+    found = array[tuple(place)]
+    missing = count - found.shape[axis]
+    return (
+        np.pad(found, [(0, missing if at == axis else 0) for at in range(array.ndim)]) if missing else found
+    )
 
 
 def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int) -> np.ndarray:

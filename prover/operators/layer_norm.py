@@ -42,7 +42,10 @@ from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantis
 
 @dataclass(frozen=True)
 class LayerNorm(OperatorBase):
-    """output = (x - mean) / deviation over the axis `channel`; `rows` are the other axes (possibly none)."""
+    """output = (x - mean) / deviation over the axis `channel`; `rows` are the other axes (possibly none).
+
+    committed: whether the output is a witness of its own, or a boundary that the program declares.
+    """
 
     x: Ref
     output: str
@@ -53,6 +56,7 @@ class LayerNorm(OperatorBase):
     shift: int
     bits: int
     channel: str = "channel"
+    committed: bool = True
 
     def __post_init__(self) -> None:
         refuse_overflow(self.output, self.real_channels * self._root.numerator, 1, self.shift)
@@ -85,13 +89,14 @@ class LayerNorm(OperatorBase):
         return (RANGE_TABLE,)
 
     def tensors(self) -> Sequence[Tensor]:
+        output = (Tensor(self.output, self._domain, Kind.WITNESS),) if self.committed else ()
         real = Tensor(f"real_{self.channel}", (self.channel,), Kind.CLOSED_FORM, Below(self.real_channels))
         return (
             Tensor(self._sum, self.rows, Kind.WITNESS),
             Tensor(self._variance, self.rows, Kind.WITNESS),
             *self._root.tensors(),
             real,
-            Tensor(self.output, self._domain, Kind.WITNESS),
+            *output,
             *self._requantisation.tensors(),
             *self._range.check.tensors(),
         )

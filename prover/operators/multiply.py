@@ -12,21 +12,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 
-@dataclass(frozen=True)
-class Multiply(OperatorBase):
-    """output = requantise_half_up(left * right, shift) over the domain."""
+class RequantisedProduct(OperatorBase):
+    """output = requantise_half_up(left * right, shift) over the domain, of two factors that the operator names."""
 
-    left: str
-    right: str
     output: str
     domain: tuple[str, ...]
     shift: int
     bits: int
+
+    @property
+    def factors(self) -> tuple[Ref, Ref]:
+        """Left and right."""
+        raise NotImplementedError
+
+    def unpadded(self, context: RunContext) -> np.ndarray:
+        """Their product when the model is run."""
+        raise NotImplementedError
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -47,19 +55,39 @@ class Multiply(OperatorBase):
         return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
-        output = requantise_half_up(context.tensors[self.left] * context.tensors[self.right], self.shift)
+        output = requantise_half_up(self.unpadded(context), self.shift)
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
     def witness(self, context: WitnessContext) -> None:
-        accumulator = context.tensors[self.left] * context.tensors[self.right]
-        context.tensors[self.output] = self._requantisation.witness(context, accumulator)
+        left, right = (context.over(factor, self.domain) for factor in self.factors)
+        context.tensors[self.output] = self._requantisation.witness(context, left * right)
         self._range.witness(context)
 
     def relations(self, program: Program) -> Sequence[Relation]:
+        left, right = self.factors
         lifted = self._requantisation.lifted(Ref(self.output))
         return (
-            Pointwise(self.output, self.domain, lifted - Ref(self.left) * Ref(self.right)),
+            Pointwise(self.output, self.domain, lifted - left * right),
             *self._requantisation.relations(),
             *self._range.check.relations(),
         )
+
+
+@dataclass(frozen=True)
+class Multiply(RequantisedProduct):
+    """output = requantise_half_up(left * right, shift) over the domain."""
+
+    left: str
+    right: str
+    output: str
+    domain: tuple[str, ...]
+    shift: int
+    bits: int
+
+    @property
+    def factors(self) -> tuple[Ref, Ref]:
+        return Ref(self.left), Ref(self.right)
+
+    def unpadded(self, context: RunContext) -> np.ndarray:
+        return context.tensors[self.left] * context.tensors[self.right]

@@ -6,42 +6,84 @@ BOUNDS     |sum| + |x . W| <= max|x| * sum_k |W_k| over all slices together < 2^
 RELATIONS  Contraction: sum' - sum = sum_k x_k W_k. Nothing is rounded, so no witness is new and no range is checked: x is in
            its range by whoever made it, W by its commitment, so the equation over the field is one over the integers.
 REFUSED    never: every sum of values in range has one sum'.
+INPUTS     a slice of the inputs reads the entries of x that a step-key integer selects: bound by the key's hash, not by a relation.
 ROWS       of rows that are not at hand (operators/routed_rows.py) the slice gives zero: their x is.
 PADDING    padded rows and columns of W are zero in the step key; so are columns of a last slice that the matrix does not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..program import OperatorBase, Program, RunContext, WitnessContext
-from ..relations import Constant, Contraction, ProductTerm, Ref, Relation
+from ..relations import Along, Bits, Constant, Contraction, ParameterBits, ProductTerm, Ref, Relation
 from .matmul import contract_exactly
 
 
 @dataclass(frozen=True)
-class PartialSum(OperatorBase):
-    """after = before + sum over `summed` of x * weight; both are declared by the program as boundaries."""
+class SomeInputs:
+    """Entries of x's last axis that a slice reads: 2^bits of them, the run that a step-key integer counts from 1.
 
-    x: Ref
+    axis: of x; along: of the slice; index_bits: how many bits of the axis the integer gives.
+    """
+
+    parameter: str
+    axis: str
+    along: str
+    bits: int
+    index_bits: int
+
+    def of(self, name: str) -> Ref:
+        """x at these entries."""
+        run = ParameterBits(self.parameter, Bits(self.index_bits))
+        return Ref(name, ((self.axis, (run, Along(self.along))),))
+
+    def unpadded(self, x: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
+        """The same when the model is run, zero beyond the end of x."""
+        first = (parameters[self.parameter] - 1) << self.bits
+        found = x[:, first : first + (1 << self.bits)]
+        return np.pad(found, ((0, 0), (0, (1 << self.bits) - found.shape[1])))
+
+
+@dataclass(frozen=True)
+class PartialSum(OperatorBase):
+    """after = before + sum over `summed` of x * weight; both are declared by the program as boundaries.
+
+    some: which entries of x the slice reads, if not all.
+    """
+
+    x: str
     weight: str
     before: str
     after: str
     domain: tuple[str, ...]
     summed: tuple[str, ...]
+    some: SomeInputs | None = None
+
+    @property
+    def _x(self) -> Ref:
+        return Ref(self.x) if self.some is None else self.some.of(self.x)
+
+    def parameters(self) -> Sequence[str]:
+        return () if self.some is None else (self.some.parameter,)
 
     def run(self, context: RunContext) -> None:
-        x = context.tensors[self.x.tensor]
-        accumulator = context.matmul(self.weight, x.reshape(x.shape[0], -1))
+        x = context.tensors[self.x]
+        x = x.reshape(x.shape[0], -1)
+        if self.some is not None:
+            x = self.some.unpadded(x, context.parameters)
+        product = context.matmul(self.weight, x)
         after = context.tensors[self.before].copy()
-        after[slice(None) if context.rows is None else context.rows] += accumulator
+        after[slice(None) if context.rows is None else context.rows] += product.reshape(-1, *after.shape[1:])
         context.tensors[self.after] = after
 
     def witness(self, context: WitnessContext) -> None:
-        product = contract_exactly(context, self.x, Ref(self.weight), self.summed, self.domain)
+        product = contract_exactly(context, self._x, Ref(self.weight), self.summed, self.domain)
         context.tensors[self.after] = context.tensors[self.before] + product
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        product = ProductTerm(Constant(1), self.summed, (self.x, Ref(self.weight)))
+        product = ProductTerm(Constant(1), self.summed, (self._x, Ref(self.weight)))
         return (Contraction(self.after, self.domain, Ref(self.after) - Ref(self.before), (product,)),)

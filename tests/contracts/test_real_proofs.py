@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
@@ -15,52 +13,16 @@ from contracts.bindings.registration import expected_spec, register_model
 from contracts.protocol.game import ModelRules, Outcome, Reason
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
-from contracts.protocol.streams import Point, boundary_hash, stream_root
 from prover.curve.srs import SRS
 from prover.model.library import load_model
 from prover.model_commitment import commit_model
 from prover.replay import Replay
 from tests.contracts.chain_game import Arena
 from tests.contracts.local_chain import LocalChain
+from tests.contracts.mistaken import Mistaken
 from verifier_gen import generate_sources
 
 _PROMPT = [72, 101, 108, 108, 111] * 14
-
-
-class Mistaken:
-    """A challenger whose own computation differs from boundary s, window w on (or about the last token)."""
-
-    def __init__(
-        self, truth: Replay, wrong_from: tuple[int, int] | None, head: tuple[int, int] | None
-    ) -> None:
-        self.prompt_ids, self.output_ids = truth.prompt_ids, truth.output_ids
-        self._truth, self._wrong_from, self._head = truth, wrong_from, head
-
-    def first_unprovable(self) -> tuple[int, int] | None:
-        return self._truth.first_unprovable()
-
-    def step_kind(self, s: int) -> int:
-        return self._truth.step_kind(s)
-
-    def stream_points(self, s: int, stream: int) -> Sequence[Point]:
-        points = list(self._truth.stream_points(s, stream))
-        if self._wrong_from is not None and s >= self._wrong_from[0]:
-            window = self._wrong_from[1]
-            points[window:] = [(1, 2)] * (len(points) - window)
-        return points
-
-    def stream_roots(self, s: int) -> tuple[bytes, ...]:
-        streams = range(len(self._truth.commitment.chunk_bits))
-        return tuple(stream_root(self.stream_points(s, stream)) for stream in streams)
-
-    def boundary_hash(self, s: int) -> bytes:
-        return boundary_hash(self.stream_roots(s))
-
-    def argmax(self, position: int) -> int | None:
-        return self._truth.argmax(position)
-
-    def first_wrong_output(self) -> tuple[int, int] | None:
-        return self._head
 
 
 @pytest.fixture(scope="module")

@@ -114,5 +114,5 @@ def test_an_architecture_with_more_steps_than_there_can_be_is_refused(
     """Before a schedule of 2^28 steps is made."""
     path = tmp_path / "proof.json"
     replace(proof, architecture=replace(SMALL, layers=4096, feed_forward=1 << 16, step_weights=1)).save(path)
-    with pytest.raises(BadInputError, match="268468224 steps cannot be registered"):
+    with pytest.raises(BadInputError, match="268566528 steps cannot be registered"):
         ProofFile.load(path)

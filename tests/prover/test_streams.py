@@ -9,7 +9,7 @@ from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.architectures.shapes import TILED
+from prover.architectures.shapes import CUT_QUERIES, TILED
 from prover.curve.g1 import GENERATOR, INFINITY, Point, add, multiply, negate, point_to_bytes
 from prover.stream_commitments import (
     NO_WINDOWS,
@@ -20,7 +20,7 @@ from prover.stream_commitments import (
     window_leaf,
     window_tree,
 )
-from prover.streams import NAMES_WINDOW, STREAM_ORDER, Stream, Use, access_word
+from prover.streams import NAMES_WINDOW, STREAM_ORDER, SUMS, Stream, Use, access_word
 from tests.prover.architectures.random_models import FAMILIES
 
 POINTS = [multiply(GENERATOR, 3 + 7 * number) for number in range(11)]
@@ -145,6 +145,24 @@ def test_what_tiles_do_to_the_streams() -> None:
     assert {kind for kind, word in found.items() if word & NAMES_WINDOW} == {"keys_values", "attention_tile"}
 
 
+def test_what_tiles_of_inputs_do_to_the_streams() -> None:
+    """residual, query, keys, values, sum, query_sum, key_sum, value_sum."""
+    assert [s.name for s in CUT_QUERIES.streams[4:]] == list(SUMS)
+    found = dict(zip(CUT_QUERIES.kinds, CUT_QUERIES.accesses, strict=True))
+    assert {kind: hex(word & ~NAMES_WINDOW) for kind, word in found.items()} == {
+        "keys_values_tile": "0x55000001",
+        "keys_values_close": "0x99004400",
+        "query_tile": "0x500001",
+        "query_close": "0x900040",
+        "attention_tile": "0x52210",  # the queries of its window
+        "attention_close": "0x90005",
+        "mlp_tile": "0x50001",
+        "mlp_close": "0x90005",
+    }
+    named = {kind for kind, word in found.items() if word & NAMES_WINDOW}
+    assert named == {"keys_values_close", "query_close", "attention_tile"}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_schedule_reads_only_what_it_wrote(family: str) -> None:
     """But for the first rows of all, and for sums, of which none are zeros; a sum is closed before the next begins."""
@@ -152,20 +170,22 @@ def test_a_schedule_reads_only_what_it_wrote(family: str) -> None:
     assert [s.name for s in config.streams] == [
         n for n in STREAM_ORDER if n in {s.name for s in config.streams}
     ]
-    written, open_sum = {"residual"}, False
+    written, open_sums = {"residual"}, set()
     for step in config.schedule:
         program = config.programs[step.kind]
-        assert set(program.reads) - {"sum"} <= written, step
-        if "sum" in program.reads and "sum" not in program.writes:
-            assert open_sum and program.resets == ("sum",)
-            open_sum = False
-        elif "sum" in program.writes:
-            assert open_sum == (step.tile > 0), step
-            open_sum = True
+        sums = {name for name in program.reads if name in SUMS}
+        assert set(program.reads) - sums <= written, step
+        if sums - set(program.writes):
+            assert open_sums == sums == set(program.resets) and not sums & set(program.writes)
+            open_sums = set()
+        elif sums:
+            assert open_sums == (sums if step.tile > 0 else set()), step
+            assert set(program.writes) == sums
+            open_sums = sums
         else:
-            assert not open_sum and not program.resets
+            assert not open_sums and not program.resets
         written |= set(program.writes)
-    assert not open_sum
+    assert not open_sums
 
 
 def test_a_stream_has_one_shape() -> None:

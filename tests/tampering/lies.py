@@ -42,6 +42,7 @@ from .attention_lies import (
 )
 from .case import Case, Tensors, solve_linear
 from .keys_values_lies import KEYS_VALUES
+from .slice_lies import INPUT_CLOSES, INPUT_TILES, inputs_of_another_run, rounded_to_another_integer
 from .tile_lies import (
     CLOSES,
     GROUPS,
@@ -306,8 +307,12 @@ LIES = [
     ("mlp_tile", 0, tile_left_out),
     ("attention_close", 0, closed_with_another_shift),
     ("attention_norm", 0, rows_that_are_no_norm),
+    ("keys_values_tile", 0, inputs_of_another_run),
+    ("query_close", 1, rounded_to_another_integer),
 ]
 MORE_LIES = [
+    *((kind, 0, lie) for kind in ("keys_values_tile", "query_tile") for lie in INPUT_TILES),
+    *((kind, 1, lie) for kind in ("keys_values_close", "query_close") for lie in INPUT_CLOSES),
     *(("mlp", 0, lie) for lie in (*ANY, input_of_another_output, padded_channel_speaks)),
     *(
         ("attention", 0, lie)

@@ -21,7 +21,7 @@ from prover.plan import Plan
 from prover.program import WINDOW_ROWS
 from prover.statement import VerifyingKey
 from tests.prover.architectures.random_models import FAMILIES
-from tests.prover.operators.random_layers import SMALL, TILED
+from tests.prover.operators.random_layers import SMALL, TILED, shape_of
 from tests.verifier_gen.statements import TILES, Proven, prove_random, prove_random_embedding
 
 FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
@@ -48,7 +48,7 @@ STATEMENTS = {
     "attention of window 40": ("attention", 40, 18, LONG),
     "attention over one chunk": ("attention", 3, 14, SEVERAL_CHUNKS),
     "attention over two chunks": ("attention", 4, 14, SEVERAL_CHUNKS),
-    **{f"{kind} of window {window}": (kind, window, 18, TILED) for kind, window in TILES},
+    **{f"{kind} of window {window}": (kind, window, 18, shape_of(kind)) for kind, window in TILES},
     "keys and values from normalised rows": ("keys_values", 1, 18, TILED),
     "attention_tile over two chunks": ("attention_tile", 4, 14, SEVERAL_CHUNKS_OF_TILES),
     "embedding": ("embedding", 0, 18, SMALL),
@@ -81,6 +81,11 @@ FAMILY_STATEMENTS = {
         ("llama-local-tiled", "attention_tile", 2, 0),  # a tile per query head, a bias, a local layer
         ("llama-local-tiled", "attention_close", 0, 0),  # a bias at the scale of the sum
         ("smollm3-tiled", "attention_tile", 1, 1),  # a layer without positions
+        ("gpt2-tiled", "attention_norm", 0, 0),  # a LayerNorm that is a stream
+        ("gpt2-tiled", "keys_values_close", 1, 0),  # biases, nothing turned
+        ("gpt2-tiled", "mlp_tile", 0, 0),
+        ("olmo2-tiled", "attention_tile", 1, 0),  # queries of a stream, two tiles for each group
+        ("gemma3-tiled", "attention_close", 0, 0),  # a norm behind the sum
     )
 }
 """Name -> family, kind, window, layer: what no statement of a Llama has."""

@@ -20,7 +20,7 @@ from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
-TILES = tuple((kind, 3 if kind == "attention_tile" else 0) for kind in TILE_KINDS)
+TILES = tuple((kind, 3 if "window" in program_of(kind).public_scalars else 0) for kind in TILE_KINDS)
 """Kinds of statement that only tiles have, with a window."""
 REAL = LlamaConfig(
     layers=30,

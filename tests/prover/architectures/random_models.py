@@ -87,6 +87,7 @@ QWEN3_MOE = Qwen3MoeConfig(**_SMALL_ROTARY, experts=4, experts_per_token=3)  # t
 MIXTRAL = OTHER_FAMILIES["Mixtral"]
 OLMO2 = OTHER_FAMILIES["OLMo 2"]
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
+_TILED = {"gemma3": "Gemma 3", "gpt2": "GPT-2", "olmo2": "OLMo 2"}
 FAMILIES: dict[str, ModelConfig] = {
     "llama": SMALL,
     "qwen2": QWEN2,
@@ -103,7 +104,8 @@ FAMILIES: dict[str, ModelConfig] = {
     "llama-tiled": TILED,
     "llama-local-tiled": replace(LLAMA_LOCAL, step_weights=600),  # a tile per query head, all of one group
     "qwen3-tiled": replace(QWEN3, step_weights=700),  # a tile per group
-    "smollm3-tiled": replace(SMOLLM3, kv_heads=2, step_weights=500),
+    "smollm3-tiled": replace(SMOLLM3, kv_heads=2, step_weights=500),  # keys and values in tiles of inputs
+    **{f"{family}-tiled": OTHER_FAMILIES[f"{name} in tiles"] for family, name in _TILED.items()},
 }
 TILED_FAMILIES = tuple(name for name, config in FAMILIES.items() if "attention_tile" in config.steps)
 """Those whose layers are cut into tiles, all parts that families share with them included."""
@@ -112,6 +114,11 @@ TILED_FAMILIES = tuple(name for name, config in FAMILIES.items() if "attention_t
 def attention_kind(config: ModelConfig) -> str:
     """The kind of step that attends: a whole layer's, or one tile's."""
     return next(kind for kind in config.kinds if config.programs[kind].has_context)
+
+
+def keys_kind(config: ModelConfig) -> str:
+    """The kind of step that writes keys and values: whole, or the close of its tiles."""
+    return next(kind for kind in config.kinds if "keys" in config.programs[kind].writes)
 
 
 def random_statement(

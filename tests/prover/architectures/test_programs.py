@@ -17,6 +17,7 @@ from prover.field.arrays import MODULUS
 from prover.plan import Plan
 from prover.program import WINDOW_ROWS, Kind, RunContext, relation_expressions, unknown_references
 from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum, references
+from prover.streams import SUM
 from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue, stream_limits
 from tests.prover.operators.random_layers import SMALL, Statement
 
@@ -32,6 +33,7 @@ from .random_models import (
     SMOLLM3,
     TILED_FAMILIES,
     attention_kind,
+    keys_kind,
     random_statement,
 )
 from .real_shapes import REAL_SHAPES
@@ -41,10 +43,10 @@ CASES = [
     for family in FAMILIES
     for kind, window, layer in (
         *((kind, 0, 0) for kind in FAMILIES[family].steps),
-        ("keys_values", 3, 0),
+        (keys_kind(FAMILIES[family]), 3, 0),
         (attention_kind(FAMILIES[family]), 2, 0),
         *(
-            ((attention_kind(FAMILIES[family]), 2, 1), ("keys_values", 2, 1))
+            ((attention_kind(FAMILIES[family]), 2, 1), (keys_kind(FAMILIES[family]), 2, 1))
             if family.removesuffix("-tiled") in ("gemma3", "llama-local", "smollm3")
             else ()
         ),
@@ -108,7 +110,9 @@ def test_what_is_run_is_what_is_proven(family: str, kind: str, window: int, laye
         assert not padding.any()
 
 
-@pytest.mark.parametrize("family", ["gemma3", "llama-local", "smollm3", "llama-local-tiled", "smollm3-tiled"])
+@pytest.mark.parametrize(
+    "family", ["gemma3", "llama-local", "smollm3", "llama-local-tiled", "smollm3-tiled", "gemma3-tiled"]
+)
 def test_local_and_global_layers_of_one_program_differ(family: str) -> None:
     """Same key but for layer_kind: other rotation from the first window on, other reach from the third on."""
     config = FAMILIES[family]
@@ -179,8 +183,20 @@ HUNTS = [
     ("gpt2", "positions", 2),
     ("llama-local", "mlp", 0),
     *(("mixtral", kind, 0) for kind in ("router", "expert_tile")),
-    *((family, "attention_tile", 2) for family in ("llama-local-tiled", "qwen3-tiled", "smollm3-tiled")),
-    *((family, "keys_values", 2) for family in TILED_FAMILIES),
+    *((family, "attention_tile", 2) for family in TILED_FAMILIES),
+    *((family, keys_kind(FAMILIES[family]), 2) for family in TILED_FAMILIES),
+    *(
+        (family, kind, 0)
+        for family in ("gpt2-tiled", "olmo2-tiled")
+        for kind in FAMILIES[family].kinds
+        if kind.endswith("_tile")
+    ),
+    *(
+        (family, kind, 0)
+        for family in ("gemma3-tiled", "gpt2-tiled", "olmo2-tiled")
+        for kind in FAMILIES[family].kinds
+        if kind.endswith(("_norm", "_close"))
+    ),
     *(("llama-local-tiled", kind, 0) for kind in ("attention_close", "mlp_tile", "mlp_close")),
 ]
 
@@ -255,8 +271,9 @@ def test_every_relation_is_one_of_integers(config: ModelConfig, kind: str) -> No
         if not isinstance(relation, Lookup) and not read & UNBOUNDED:
             assert residue(program, relation, known, bits).magnitude < MODULUS // 2, relation.name
             looked_at += 1
-    alone = kind == "positions" or kind.endswith("_close")
-    assert looked_at >= (1 if alone else 3)  # matrices and a rotation
+    alone = kind == "positions" or kind.endswith(("_close", "keys_values_tile", "query_tile"))
+    plain = kind == "mlp_tile" and "w_gate" not in program.tensors
+    assert looked_at >= (1 if alone else 2 if plain else 3)  # matrices and a rotation
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -437,9 +454,10 @@ def test_a_schedule_is_refused_before_it_is_made() -> None:
     for refused in (lambda: hostile.schedule, lambda: hostile.number_of("mlp_close", 4095)):
         with pytest.raises(ValueError, match="cannot be registered, at most 1048576 can"):
             refused()
-    longest = replace(SMALL, layers=1024, step_weights=1, feed_forward=1015)  # 3 of heads, 6 others
-    assert longest.steps["mlp_tile"].tiles == 1015 and longest.steps["attention_tile"].tiles == 3
-    assert longest.step_count == 1024 * (1015 + 3 + 5) < 1 << 20
+    longest = replace(SMALL, layers=1024, step_weights=1, feed_forward=991)  # 3 of heads, 24 of inputs
+    tiles = [longest.steps[kind].tiles for kind in ("mlp_tile", "attention_tile", "keys_values_tile")]
+    assert tiles == [991, 3, 24]
+    assert longest.step_count == 1024 * (991 + 3 + 24 + 5) < 1 << 20
     with pytest.raises(ValueError, match="1048576 can"):
         _ = replace(longest, layers=1026).step_count
 
@@ -450,7 +468,9 @@ def test_every_weight_of_a_program_has_one_rule() -> None:
             ruled = {*step.matrices, *step.vectors, *(r.bias for r in step.matrices.values() if r.bias)}
             weights = {weight.name for weight in step.program.weights}
             # the bias of a matrix whose sum is closed later belongs to the step that closes it
-            closing = {bias for bias in ("output_bias", "down_bias") if "sum" in {*step.program.reads}}
+            reads = {*step.program.reads}
+            closing = {bias for bias in ("output_bias", "down_bias") if SUM in reads}
+            closing |= {f"{name}_bias" for name in ("query", "key", "value") if f"{name}_sum" in reads}
             assert ruled - closing == weights - closing, family
             shapes = {**config.matrix_shapes, **config.vector_shapes}
             for weight in step.program.weights:

@@ -13,7 +13,7 @@ from prover.verify import verify
 from tests.prover.statements import srs
 
 from .proven import proven, public_statement
-from .random_models import FAMILIES, attention_kind
+from .random_models import FAMILIES, attention_kind, keys_kind
 
 SHORT = [
     ("gpt2", "head", 0, 0),
@@ -27,7 +27,7 @@ LONG = [
     *(
         (family, kind, 2, 0)
         for family, config in FAMILIES.items()
-        for kind in ("keys_values", attention_kind(config))
+        for kind in (keys_kind(config), attention_kind(config))
     ),
     *(("gemma3", kind, window, 1) for window in (0, 1, 2) for kind in ("keys_values", "attention")),
 ]

@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from prover.architectures import ModelConfig
+from prover.architectures.gemma3 import Gemma3Config
+from prover.architectures.gpt2 import Gpt2Config
 from prover.architectures.granite import GraniteConfig
 from prover.architectures.llama import LlamaConfig
+from prover.architectures.olmo2 import Olmo2Config
 from prover.architectures.phi3 import Phi3Config
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
@@ -26,7 +29,7 @@ from prover.model.tiny import tiny_model, tiny_tokenizer
 from prover.model.trace import Trace
 from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
-from prover.streams import SUM
+from prover.streams import SUM, SUMS
 
 from .leaving_model import leaving
 
@@ -42,6 +45,7 @@ _SHAPE = {
     "norm_epsilon": 1e-5,
     "max_positions": 128,
 }
+_OF_EVERY_FAMILY = ("layers", "hidden", "feed_forward", "vocabulary", "norm_epsilon", "max_positions")
 """Nothing divides: three groups of three heads, and hidden channels that are no multiple of a tile."""
 CONFIGS: dict[str, ModelConfig] = {
     "llama": LlamaConfig(
@@ -58,9 +62,24 @@ CONFIGS: dict[str, ModelConfig] = {
         logits_divisor=8.0,
     ),
     "phi3": Phi3Config(**_SHAPE, rotated_channels=6),
+    "olmo2": Olmo2Config(**_SHAPE),
+    "gemma3": Gemma3Config(
+        **_SHAPE, local_rope_base=1_000, sliding_window=32, layer_kinds=(1, 2), attention_scale=0.25
+    ),
+    "gpt2": Gpt2Config(**{name: _SHAPE[name] for name in _OF_EVERY_FAMILY} | {"heads": 6}),
 }
 SIZES = {10_000: (2, 1), 6_144: (2, 2), 3_072: (3, 3), 800: (9, 11), 100: (9, 44)}
 """Weights of a step -> tiles of attention and of the MLP: two groups and one that is padding, a group, a head; one channel."""
+KINDS = ("keys_values_tile", "query_tile", "attention_tile", "mlp_tile")
+COUNTS = {
+    ("gemma3", 6_144): {"attention_tile": 2, "mlp_tile": 2},
+    ("gemma3", 800): {"keys_values_tile": 6, "attention_tile": 9, "mlp_tile": 11},
+    ("gpt2", 4_000): {"keys_values_tile": 3, "attention_tile": 2, "mlp_tile": 2},
+    ("gpt2", 700): {"keys_values_tile": 12, "attention_tile": 6, "mlp_tile": 11},
+    ("olmo2", 3_800): {"query_tile": 3, "attention_tile": 3, "mlp_tile": 3},
+    ("olmo2", 2_500): {"keys_values_tile": 2, "query_tile": 3, "attention_tile": 9, "mlp_tile": 3},
+}
+"""Where keys and values, or the queries of a norm over all heads, are cut too: by their inputs."""
 IDS = list(range(1, 71))
 PERMUTED = np.random.default_rng(5)
 
@@ -91,7 +110,12 @@ def _last(config: ModelConfig, layer: int, sub_layer: str) -> int:
 
 CASES = [
     *(("llama", size) for size in SIZES),
-    *((family, 6_144) for family in CONFIGS if family != "llama"),
+    *(
+        (family, 6_144)
+        for family in CONFIGS
+        if (family, 6_144) not in COUNTS and family not in ("llama", "gpt2", "olmo2")
+    ),
+    *COUNTS,
     ("qwen3", 800),
     ("smollm3", 800),
 ]
@@ -101,8 +125,10 @@ CASES = [
 def test_tiles_compute_what_the_whole_layer_computes(family: str, size: int) -> None:
     model, expected = tiled(family, size), Trace(whole(family), IDS)
     config, known = model.config, whole(family).config
-    tiles = [config.steps[kind].tiles for kind in ("attention_tile", "mlp_tile") if kind in config.steps]
-    assert tiles == [count for count in SIZES[size] if count > 1]
+    tiles = {kind: config.steps[kind].tiles for kind in KINDS if kind in config.steps}
+    known_sizes = dict(zip(KINDS[2:], SIZES.get(size, ()), strict=False))
+    counts = COUNTS.get((family, size), {kind: n for kind, n in known_sizes.items() if n > 1})
+    assert {kind: n for kind, n in tiles.items() if kind in counts or (family, size) in COUNTS} == counts
     assert expected.refusal is None
     for layer in range(config.layers):
         for sub_layer in ("attention", "mlp"):
@@ -150,12 +176,28 @@ def test_the_missing_weights_of_a_last_tile_are_zero_and_nothing_else_is_lost() 
     assert sliced == {"w_query", "query_bias", "w_output", "w_gate", "gate_bias", "w_up", "up_bias", "w_down"}
 
 
-@pytest.mark.parametrize("family", ["llama", "smollm3"])
-def test_prefill_and_decoding_agree(family: str) -> None:
-    executor = Executor(tiled(family, 800))
+@pytest.mark.parametrize(("family", "size"), [("gpt2", 700), ("olmo2", 2_500)])
+def test_slices_of_inputs_are_the_matrix(family: str, size: int) -> None:
+    model, config = tiled(family, size), tiled(family, size).config
+    names = {"keys_values_tile": ("w_key", "w_value"), "query_tile": ("w_query",)}
+    for kind in names.keys() & config.steps.keys():
+        for name in names[kind]:
+            tiles = range(config.steps[kind].tiles)
+            joined = np.concatenate([model.layer_weights(1, kind, tile)[name] for tile in tiles])
+            np.testing.assert_array_equal(joined[:48], model.weights.layers[1][name].values.T)
+            assert not joined[48:].any()
+            integers = [model.layer_parameters(1, kind, tile)["inputs"] for tile in tiles]
+            assert integers == [1 + tile for tile in tiles]
+
+
+@pytest.mark.parametrize(
+    ("family", "size"), [("llama", 800), ("smollm3", 800), ("gemma3", 800), ("olmo2", 2_500)]
+)
+def test_prefill_and_decoding_agree(family: str, size: int) -> None:
+    executor = Executor(tiled(family, size))
     decoding = executor.start()
     rows = np.concatenate([executor.feed([token], decoding) for token in IDS[:40]])
-    np.testing.assert_array_equal(rows, trace(family, 800).stream(len(executor.model.config.schedule))[:40])
+    np.testing.assert_array_equal(rows, trace(family, size).stream(len(executor.model.config.schedule))[:40])
     assert (
         executor.generate(IDS[:40], 4, end_ids=()).ids
         == Executor(whole(family)).generate(IDS[:40], 4, end_ids=()).ids
@@ -209,6 +251,28 @@ def test_sums_that_are_computed_again_are_those_of_the_run(size: int) -> None:
         np.testing.assert_array_equal(found.stream(int(step) + 1, SUM), expected[int(step)])
         np.testing.assert_array_equal(found.window(int(step) + 1, 2, SUM), expected[int(step)][64:])
     assert all(not np.array_equal(a, b) for a, b in pairwise(expected.values()))
+
+
+@pytest.mark.parametrize(("family", "size"), [("gpt2", 700), ("olmo2", 2_500)])
+def test_sums_of_inputs_that_are_computed_again_are_those_of_the_run(family: str, size: int) -> None:
+    """Two sums at once, and one that follows another's close; asked for in any order."""
+    executor, expected = Executor(tiled(family, size)), {}
+    rows = np.zeros((96, executor.model.config.hidden), dtype=np.int64)
+    rows[: len(IDS)] = executor.embed(IDS)
+    executor.feed_rows(
+        rows,
+        executor.start(),
+        on_step=lambda step, written: expected.update(
+            {(step, name): part for name, part in written.items() if name in SUMS}
+        ),
+    )
+    found = Trace(tiled(family, size), IDS)
+    assert {name for _, name in expected} == {s.name for s in executor.model.config.streams} & set(SUMS)
+    asked = list(expected)
+    for number in PERMUTED.permutation(len(asked)):
+        step, name = asked[number]
+        np.testing.assert_array_equal(found.stream(step + 1, name), expected[step, name])
+        assert len(found._sums) <= 2
 
 
 def test_a_sum_has_windows_between_its_first_tile_and_its_close_only() -> None:

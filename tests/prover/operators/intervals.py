@@ -24,6 +24,7 @@ from prover.relations import (
     Sum,
     references,
 )
+from prover.streams import SUMS
 from prover.tables import RANGE_BITS
 
 BOUNDARY_BITS, WEIGHT_BITS = 31, 16
@@ -102,10 +103,10 @@ def stream_limits(programs: Mapping[str, Program]) -> dict[str, int]:
     limits: dict[str, int] = {}
     for program in programs.values():
         for name in program.writes.values():
-            if name != "sum_after":
+            if not name.endswith("sum_after"):
                 limits[name] = max(program.limits[name], limits.get(name, 0))
     sums = dict.fromkeys(
-        ("sum", "sum_before"), EXACT_LIMIT
+        (*SUMS, *(f"{stream}_before" for stream in SUMS)), EXACT_LIMIT
     )  # no step checks them, but all weights together are small
     return {**limits, **sums, "before": limits["after"], "window": limits["after"]}
 

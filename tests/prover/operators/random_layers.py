@@ -7,16 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from prover.architectures.llama import LlamaConfig
-from prover.architectures.shapes import SHAPE, TILED
+from prover.architectures.shapes import CUT, CUT_QUERIES, SHAPE, TILED
 from prover.argument.commitment import Point, commit_chunks
 from prover.curve.srs import SRS
 from prover.plan import Plan
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
 from prover.statement import boundary_chunks
+from prover.streams import SUMS
 
 SMALL = SHAPE
 """No size is a power of two (but the head size, which must be), so that all kinds of padding occur."""
-TILE_KINDS = tuple(kind for kind in TILED.kinds if kind not in SMALL.kinds)
+CUT_SHAPES = (TILED, CUT, CUT_QUERIES)
+TILE_KINDS = tuple(
+    dict.fromkeys(kind for shape in CUT_SHAPES for kind in shape.kinds if kind not in SMALL.kinds)
+)
 """Kinds of step that only a model cut into tiles has."""
 
 
@@ -26,7 +30,7 @@ KINDS = (*SMALL.programs, *TILE_KINDS)
 
 def shape_of(kind: str) -> LlamaConfig:
     """The small shape that has a kind of step."""
-    return TILED if kind in TILE_KINDS else SMALL
+    return next(shape for shape in (SMALL, *CUT_SHAPES) if kind in shape.programs)
 
 
 def program_of(kind: str) -> Program:
@@ -53,7 +57,8 @@ READ_LIMITS = {
     "values": 20_000,
     "normalised": 8_000,
     "sum": 1 << 40,
-    "sum_before": 1 << 52,
+    **dict.fromkeys(("query_sum", "key_sum", "value_sum"), 1 << 29),
+    **dict.fromkeys((f"{stream}_before" for stream in SUMS), 1 << 52),
 }
 """Of what a random statement reads."""
 

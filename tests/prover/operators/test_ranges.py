@@ -82,6 +82,16 @@ RANGES["attention_tile"] = {
     for name, ends in RANGES["attention"].items()
     if name not in (*NORM, "summand_remainder", "after")
 }
+RANGES |= {f"{name}_tile": {} for name in ("keys_values", "query")}  # sums have no range
+RANGES["keys_values_close"] = {n: e for n, e in RANGES["keys_values"].items() if n not in NORM}
+RANGES["query_close"] = {
+    "raw_query": signed(26),
+    "raw_query_remainder": unsigned(SHIFT),
+    "query_limbs": unsigned(16),
+    "query_remainder": unsigned(32),
+    **{name: signed(16) for name in ("query", "rotated_query")},
+    "rotated_query_remainder": unsigned(14),
+}
 RANGES["mlp_tile"] = {
     name: ends for name, ends in RANGES["mlp"].items() if name not in (*NORM, "summand_remainder", "after")
 }

@@ -14,7 +14,6 @@ from prover.operators.routed_rows import Gate, RoutedRows
 from prover.operators.routing_weights import RoutingWeights
 from prover.operators.top_k import TopK
 from prover.program import Kind, Program, RunContext, Tensor
-from prover.relations import Ref
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 
 from .routing_lies import LIES, Lie, half_an_expert, padded_expert
@@ -199,7 +198,7 @@ def test_a_sum_grows_where_rows_are_routed() -> None:
     )
     RoutedRows("x", GATE, "routed", ("row", "channel")).run(context)
     assert context.positions.tolist() == [40, 42] and not context.idle
-    PartialSum(Ref("routed"), "w", "before", "after", ("row", "channel"), ("channel",)).run(context)
+    PartialSum("routed", "w", "before", "after", ("row", "channel"), ("channel",)).run(context)
     expected = np.full((4, 2), 100)
     expected[[0, 2]] += X[[0, 2]] @ weights["w"]
     assert np.array_equal(context.tensors["after"], expected)

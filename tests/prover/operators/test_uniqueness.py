@@ -68,7 +68,7 @@ def test_every_relation_is_one_of_integers(kind: str, shape: LlamaConfig) -> Non
 @pytest.mark.parametrize("shape", [SMALL, REAL, LARGE], ids=["small", "real", "large"])
 def test_the_selector_points_only_where_the_distance_is_zero(shape: LlamaConfig) -> None:
     """selector * distance = 0 in a field leaves one of them zero, and a distance below r is zero as an integer."""
-    program = shape.programs["attention_tile" if shape.attention_tiles else "attention"]
+    program = shape.programs["attention_tile" if shape.attention.tiles else "attention"]
     reading = [
         relation
         for relation in program.relations

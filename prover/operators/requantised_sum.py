@@ -1,0 +1,89 @@
+"""A sum, a bias added and rounded: what a matrix product and the close of its slices have in common.
+
+MEANING    y = requantise_half_up(sum + b, s), b at the scale of the sum
+BOUNDS     |sum| < 2^53 for every row and |b| < 2^47, added in int64 (checked when the model is imported); |y| < 2^(bits-1).
+RELATIONS  2^s * y + remainder - 2^(s-1) - b = sum; remainder in [0, 2^s); y in its range. What the sum is, says the operator.
+           b is a weight over the output's own axes, so it is linear in the relation and repeats along the rows.
+           When y feeds a residual addition or a norm it may be virtual (x' - x), and its range follows from that of x'.
+REFUSED    y outside its range: y and remainder are the only pair that the relation and the remainder's range allow,
+           so `<y>_range` (its limbs) fails for every witness. A y without bits is refused by the operator that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..relations import Expression, LookupTable, Ref, Relation
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+
+
+class RequantisedSum(OperatorBase):
+    """output = requantise_half_up(sum + bias, shift) over `domain`, rows first.
+
+    bits: signed width of the output; None if another operator bounds it.
+    committed: whether the output is a witness of its own; otherwise it is virtual (a residual summand), or a boundary that
+    the program declares.
+    bias: weight tensor over the output's axes behind the rows.
+    """
+
+    output: str
+    domain: tuple[str, ...]
+    shift: Shift
+    bits: int | None
+    committed: bool
+    bias: str | None
+
+    @property
+    def _requantisation(self) -> Requantisation:
+        return Requantisation(self.output, self.domain, self.shift)
+
+    @property
+    def _range(self) -> SignedRange | None:
+        return None if self.bits is None else SignedRange(self.output, self.domain, self.bits)
+
+    def parameters(self) -> Sequence[str]:
+        return () if self.shift.parameter is None else (self.shift.parameter,)
+
+    def tables(self) -> Sequence[LookupTable]:
+        return (RANGE_TABLE,)
+
+    def tensors(self) -> Sequence[Tensor]:
+        output = (Tensor(self.output, self.domain, Kind.WITNESS),) if self.committed else ()
+        checked = self._range.check.tensors() if self._range else ()
+        return (*output, *checked, *self._requantisation.tensors())
+
+    def limits(self) -> Mapping[str, int]:
+        return {} if self.bits is None else {self.output: 1 << (self.bits - 1)}
+
+    def run_rounded(self, context: RunContext, total: np.ndarray) -> None:
+        """Store the output of a sum, unpadded."""
+        if self.bias is not None:
+            total = total + context.weights[self.bias].reshape(total.shape[1:])
+        output = requantise_half_up(total, self.shift.value(context.parameters))
+        if self.bits is not None:
+            context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        context.tensors[self.output] = output
+
+    def witness_rounded(self, context: WitnessContext, total: np.ndarray) -> None:
+        """Store the output of a sum, its remainder and its limbs, padded."""
+        if self.bias is not None:
+            total = total + context.over(Ref(self.bias), self.domain)
+        context.tensors[self.output] = self._requantisation.witness(context, total)
+        if self._range:
+            self._range.witness(context)
+
+    def lifted(self, program: Program, *known: Expression) -> Expression:
+        """2^s * y + remainder - 2^(s-1) - known - b, which equals what of the sum is not known."""
+        bias = () if self.bias is None else (Ref(self.bias),)
+        lifted = self._requantisation.lifted(program.value(self.output))
+        for part in (*known, *bias):
+            lifted = lifted - part
+        return lifted
+
+    def ranges(self) -> Sequence[Relation]:
+        """Of the remainder and of the output."""
+        own = self._range.check.relations() if self._range else ()
+        return (*self._requantisation.relations(), *own)
