@@ -36,6 +36,7 @@ TITLES = {
     "keys_values": "keys and values of a layer, window 1",
     "attention": "attention of a layer, window 1",
     "mlp": "MLP of a layer",
+    "query_latent": "latents of queries",
     "attention_norm": "norm in front of the tiles of attention",
     "attention_tile": "last tile of attention, window 1",
     "attention_close": "close of attention",

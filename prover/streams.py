@@ -24,7 +24,7 @@ from enum import IntFlag
 from .tables import WINDOW_BITS
 
 RESIDUAL, SUM = "residual", "sum"
-STREAM_ORDER = (RESIDUAL, "normalised", "keys", "values", "latent", "gates", SUM)
+STREAM_ORDER = (RESIDUAL, "normalised", "keys", "values", "latent", "query_latent", "gates", SUM)
 """Every stream that an architecture can have, in the order in which boundaries hash their roots."""
 
 

@@ -268,3 +268,7 @@ def _step(
 
 def _in_order(streams: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
     return tuple(streams[stream] for stream in STREAM_ORDER if stream in streams)
+
+
+step_of = _step
+"""For families whose steps have axes of their own."""

@@ -25,6 +25,8 @@ REACH      a layer may see the last `reach` positions only. Those further back a
            [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
            sees everything. Both masks are closed forms and never overlap; u = t is always visible. Causality speaks of
            the whole mask.
+TWO PARTS  a key may have a second part, of an axis of its own: score[t,u] = q[t] . k[u] + q2[t] . k2[u]. Latent attention has: what
+           is compared without positions, which is what is averaged too, and what turns with the position.
 PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Context rows behind
            the statement's window are zero, since nobody wrote them, and masked.
 """
@@ -80,7 +82,7 @@ class Attend(OperatorBase):
     """output[g, h, t] = softmax-weighted mean of v[g] for query t of head (g, h).
 
     groups: how the axis `any_group` of keys and values is indexed by the groups at hand, of which there are `group_count`;
-    None where keys and values have these groups only.
+    None where keys and values have these groups only. second: query, key and axis of the second part of a score.
     """
 
     query: str
@@ -94,6 +96,7 @@ class Attend(OperatorBase):
     selector: str | None = None
     groups: tuple[Segment, ...] | None = None
     group_count: int = 0
+    second: tuple[str, str, str] | None = None
 
     def __post_init__(self) -> None:
         # |m - score| <= OFFSET / 2, so z is at most 3/2 OFFSET, and at least OFFSET / 2 where it is masked
@@ -128,6 +131,11 @@ class Attend(OperatorBase):
         run = next(parameters[s.name] - 1 for s in self.groups if isinstance(s, ParameterBits))
         found = rows[run * self.group_count : (run + 1) * self.group_count]
         return np.pad(found, ((0, self.group_count - len(found)), (0, 0), (0, 0)))
+
+    @property
+    def _second_refs(self) -> tuple[Ref, Ref]:
+        assert self.second is not None
+        return Ref(self.second[0]), self._of_groups(self.second[1])
 
     def limits(self) -> Mapping[str, int]:
         return {self.output: 1 << (self.bits - 1)}
@@ -184,6 +192,13 @@ class Attend(OperatorBase):
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
         keys, values = (self._own(rows, context.parameters) for rows in (keys, values))
         reach = self.reach if self._is_local(context.parameters) else None
+        if self.second is not None:
+            more_query, more_key, _ = self.second
+            more = self._own(
+                _extend(context.cache, more_key, context.tensors[more_key], start), context.parameters
+            )
+            query = np.concatenate([query, context.tensors[more_query]], axis=-1)
+            keys = np.concatenate([keys, more], axis=-1)
         outputs = [
             self._attend_rows(
                 query[first : first + _ROWS_AT_ONCE],
@@ -225,7 +240,7 @@ class Attend(OperatorBase):
         weight = exponential_table()[index]
         total = weight.sum(axis=-1)[..., None]  # (kv_groups, queries, rows, 1)
         stacked = weight.reshape(groups, queries * rows, visible).astype(np.float64)
-        mixed = np.matmul(stacked, values[:, :visible]).astype(np.int64).reshape(groups, queries, rows, size)
+        mixed = np.matmul(stacked, values[:, :visible]).astype(np.int64).reshape(groups, queries, rows, -1)
         return np.transpose((2 * mixed + total) // (2 * total), (2, 0, 1, 3))
 
     def witness(self, context: WitnessContext) -> None:
@@ -233,6 +248,9 @@ class Attend(OperatorBase):
         refs = (Ref(self.query), self._of_groups(self.key), self._of_groups(self.value))
         query, key, value = (context.gather(ref).astype(np.float64) for ref in refs)
         score = np.einsum("ghtc,ugc->ghtu", query, key, optimize=True).astype(np.int64)
+        if self.second is not None:
+            more_query, more_key = (context.gather(ref).astype(np.float64) for ref in self._second_refs)
+            score += np.einsum("ghtc,ugc->ghtu", more_query, more_key, optimize=True).astype(np.int64)
         mask = tensors["causal_mask"]
         if self._is_local(context.parameters):
             mask = mask + tensors["reach_mask"]
@@ -268,7 +286,9 @@ class Attend(OperatorBase):
         distance: Expression = Constant(1 << self.shift) * index + remainder
         selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
         output = Ref(self.output)
-        scores = ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), self._of_groups(self.key)))
+        scores = [ProductTerm(Constant(-1), ("head_channel",), (Ref(self.query), self._of_groups(self.key)))]
+        if self.second is not None:
+            scores.append(ProductTerm(Constant(-1), (self.second[2],), self._second_refs))
         mixed = ProductTerm(Constant(2), ("context",), (weight, self._of_groups(self.value)))
         mask: Expression = Ref("causal_mask")
         if self.selector is not None:
@@ -276,7 +296,7 @@ class Attend(OperatorBase):
         masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * mask
         quotient = Constant(2) * total * output + Ref(f"{self.output}_remainder") - total
         return (
-            Contraction("distance", SCORES, distance - masked_max, (scores,)),
+            Contraction("distance", SCORES, distance - masked_max, tuple(scores)),
             Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
             Lookup("saturated", SCORES, Constant(SATURATION_TAG), high, Ref("saturated")),
             Pointwise("causality", SCORES, mask * (Constant(1) - Ref("saturated"))),

@@ -1,7 +1,7 @@
 """Rows times their routing weight.
 
 MEANING    y = requantise_half_up(gate * x, s), one gate per row
-BOUNDS     0 <= gate < 2^15 by whoever writes the stream, |y| < 2^(bits-1).
+BOUNDS     0 <= gate < 2^16 by whoever writes the stream, |y| < 2^(bits-1).
 RELATIONS  Pointwise 2^s y + remainder - 2^(s-1) = gate * x; remainder in [0, 2^s); y in range.
 REFUSED    y outside its range: y and remainder are unique, so `<y>_range` fails for every witness.
 PADDING    zero stays zero.

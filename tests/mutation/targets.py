@@ -113,6 +113,8 @@ TARGETS: dict[str, Target] = {
                         "activation",
                         "attend",
                         "gated_rows",
+                        "group_scores",
+                        "head_matmul",
                         "head_pair",
                         "inverse_root",
                         "layer_norm",
@@ -124,6 +126,7 @@ TARGETS: dict[str, Target] = {
                         "rounding",
                         "routed_rows",
                         "routing_weights",
+                        "score_weights",
                         "top_k",
                     )
                 ),
