@@ -66,7 +66,7 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
         step_weights=1 << 14,  # two steps per expert, the second with padding
     ),
     "tiny-deepseek-v3": lambda: DeepseekV3Config(
-        layers=2,
+        layers=3,
         hidden=64,
         vocabulary=VOCABULARY,
         norm_epsilon=1e-6,
