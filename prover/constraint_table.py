@@ -41,6 +41,7 @@ TITLES = {
     "keys_values_close": "close of keys and values, window 1",
     "query_tile": "last tile of queries",
     "query_close": "close of queries, window 1",
+    "query_latent": "latents of queries",
     "attention_norm": "norm in front of the tiles of attention",
     "attention_tile": "last tile of attention, window 1",
     "attention_close": "close of attention",

@@ -78,7 +78,8 @@ class Tensor:
 class RunContext:
     """What the run reader works on: unpadded tensors by name, rows first.
 
-    `matmul(weight, x)` returns the exact int64 accumulator of x @ weight. `weights` are the step's other weights
+    `matmul(weight, x)` returns the exact int64 accumulator of x @ weight; `matmul(weight, x, inputs)` that of x @ weight[inputs], a
+    slice. `weights` are the step's other weights
     (biases, gains, learned positions), unpadded int64. `cache` keeps what attention needs of earlier positions;
     `positions` are the absolute positions of the rows at hand. `rows`: their numbers among all rows, where an operator went
     on with some of them only.
@@ -86,7 +87,7 @@ class RunContext:
 
     tensors: dict[str, np.ndarray]
     parameters: Mapping[str, int]
-    matmul: Callable[[str, np.ndarray], np.ndarray]
+    matmul: Callable[..., np.ndarray]
     positions: np.ndarray
     cache: dict[str, np.ndarray] = field(default_factory=dict)
     layer: int | None = None

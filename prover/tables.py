@@ -266,10 +266,11 @@ class Weighted:
 def activation_table(function: str, bits: int, scale: int, output_scale: int) -> np.ndarray:
     """round_half_up(2^output_scale * f(g / 2^scale)) for g = -2^(bits-1) .. 2^(bits-1) - 1.
 
+        sigmoid(x) = 1 / (1 + exp(-x)), at least one unit: who divides by a sum of them never divides by zero
         silu(x) = x / (1 + exp(-x))
         gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2
 
-    Both are x / (1 + exp(-c(x))) with an odd c; evaluated in integer arithmetic far beyond double precision, so the
+    The last two are x / (1 + exp(-c(x))) with an odd c; evaluated in integer arithmetic far beyond double precision, so the
     table is the same on every machine. Raises ValueError for a function that is not among ACTIVATIONS.
     """
     if function not in ACTIVATIONS:
@@ -278,6 +279,12 @@ def activation_table(function: str, bits: int, scale: int, output_scale: int) ->
     one = 1 << fraction
     table = np.zeros(1 << bits, dtype=np.int64)
     for g, decay in enumerate(_decays(function, scale, half + 1, fraction)):
+        if function == "sigmoid":
+            numerator, denominator = 2 << output_scale, one + decay
+            if g < half:
+                table[half + g] = max(1, (numerator * one + denominator) // (2 * denominator))
+            table[half - g] = max(1, (numerator * decay + denominator) // (2 * denominator))
+            continue
         # f(g) = g / (1 + decay); f(-g) = -g * decay / (1 + decay), at 2^(output_scale - scale) and rounded half up
         numerator, denominator = 2 * g << output_scale, (one + decay) << scale
         if g < half:
@@ -286,7 +293,7 @@ def activation_table(function: str, bits: int, scale: int, output_scale: int) ->
     return table
 
 
-ACTIVATIONS = ("silu", "gelu_tanh")
+ACTIVATIONS = ("silu", "gelu_tanh", "sigmoid")
 _ACTIVATION_FRACTION = 256
 """Fractional bits. Three nested recurrences over 2^20 steps multiply an error of 2^-255 by less than 2^60."""
 
@@ -297,7 +304,7 @@ def _decays(function: str, scale: int, count: int, fraction: int) -> Iterator[in
     For a cubic c the ratio of neighbours is exp of a quadratic, the ratio of ratios exp of a linear function, and
     the third ratio constant: exp(-c(g)) follows from three multiplications per step.
     """
-    if function == "silu":
+    if function in ("silu", "sigmoid"):
         linear, cubic = Fraction(1, 1 << scale), Fraction(0)
     else:
         slope = 2 * _sqrt_two_over_pi()

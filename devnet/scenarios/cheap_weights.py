@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -46,7 +47,8 @@ def requantised(
 
 def _rounded(matrix: IntegerMatrix, bits: int) -> IntegerMatrix:
     rows, columns = matrix.values.shape
-    groups = matrix.values.astype(np.float64).reshape(rows, columns // GROUP, GROUP)
+    size = math.gcd(columns, GROUP)  # a small model may have rows of other lengths
+    groups = matrix.values.astype(np.float64).reshape(rows, columns // size, size)
     step = np.maximum(np.abs(groups).max(axis=2, keepdims=True) / (2 ** (bits - 1) - 1), 1.0)
     rounded = np.rint(np.rint(groups / step) * step).astype(np.int16)
     return replace(matrix, values=rounded.reshape(rows, columns))

@@ -79,8 +79,12 @@ class Forger(HostedProvider):
         ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
         honest = stage.replay(*ids)
         cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *ids)
-        layer = scheduled.layer - 1 if scheduled.layer else 1
-        other_layer = prepared.model.config.number_of(scheduled.kind, layer, scheduled.tile)
+        others = [
+            (abs(other.layer - scheduled.layer), other.layer, number)
+            for number, other in enumerate(prepared.model.config.schedule)
+            if (other.kind, other.tile) == (scheduled.kind, scheduled.tile) and other.layer != scheduled.layer
+        ]
+        *_, other_layer = min(others)
         other_window = window + 1 if window + 1 < honest.windows else window - 1
         rules = ModelRules.of(prepared.commitment, stage.contracts.stake.parameters().arity)
         shown = step_proof(rules, cheap, prepared.commitment, step, window)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .config import ModelConfig
+from .deepseek_v3 import DeepseekV3Config
 from .gemma3 import Gemma3Config
 from .gpt2 import Gpt2Config
 from .granite import GraniteConfig
@@ -30,6 +31,7 @@ FAMILIES: dict[str, type[ModelConfig]] = {
         Olmo2Config,
         MixtralConfig,
         Qwen3MoeConfig,
+        DeepseekV3Config,
         Gemma3Config,
         Gpt2Config,
     )

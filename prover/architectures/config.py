@@ -9,8 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from enum import Enum
 from functools import cached_property
 from typing import Any, ClassVar
+
+import numpy as np
 
 from ..program import Program, Tensor
 from ..streams import STREAM_ORDER, Stream, Use, access_word
@@ -44,6 +47,18 @@ def flag() -> Any:
     return number(1, optional=True, default=False)
 
 
+class Arrangement(Enum):
+    """How an integer matrix lies beside the float matrix of files.
+
+    TRANSPOSED: it is read backwards, from outputs to inputs. OF_HEADS: float outputs are those of heads one behind the other;
+    the integer matrix has the outputs of one head, and the inputs of every head one behind the other.
+    """
+
+    PLAIN = "plain"
+    TRANSPOSED = "transposed"
+    OF_HEADS = "of heads"
+
+
 @dataclass(frozen=True)
 class MatrixRule:
     """How a weight matrix and its bias become integers.
@@ -55,6 +70,7 @@ class MatrixRule:
     outputs, inputs: shape of W as in y = W x. input_bits: signed width of x. gain, gain_bias: float vectors of the norm
     in front that are folded in. bias: float vector b, also the name of the program's tensor when there is one.
     bias_bits: signed width of b_int. blocks, used: x is made of this many equal blocks, of which at most `used` are not zero.
+    arranged: how the integer matrix is made from the float one, whose inputs the gain belongs to.
     """
 
     outputs: int
@@ -69,16 +85,41 @@ class MatrixRule:
     bias_bits: int = 48
     blocks: int = 1
     used: int = 1
+    arranged: Arrangement = Arrangement.PLAIN
+
+    @property
+    def float_shape(self) -> tuple[int, int]:
+        """(outputs, inputs) of the float matrix."""
+        match self.arranged:
+            case Arrangement.TRANSPOSED:
+                return self.inputs, self.outputs
+            case Arrangement.OF_HEADS:
+                return self.outputs * self.blocks, self.inputs // self.blocks
+        return self.outputs, self.inputs
+
+    def arrange(self, weight: np.ndarray) -> np.ndarray:
+        """The float matrix, gains folded in, in the order of the integer one, (outputs, inputs)."""
+        match self.arranged:
+            case Arrangement.TRANSPOSED:
+                return weight.T
+            case Arrangement.OF_HEADS:
+                heads = weight.reshape(self.blocks, self.outputs, -1)
+                return heads.transpose(1, 0, 2).reshape(self.outputs, self.inputs)
+        return weight
 
 
 @dataclass(frozen=True)
 class VectorRule:
-    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1)."""
+    """A weight that is no matrix: v_int = round_half_up(v * factor * 2^scale), |v_int| < 2^(bits-1).
+
+    centred: the middle between its largest and its smallest entry is subtracted first, where differences alone matter.
+    """
 
     shape: tuple[int, ...]
     scale: int
     bits: int
     factor: float = 1.0
+    centred: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +166,14 @@ class Scales:
     gated_bits: int = 28
     projected: int = 10
     projected_bits: int = 26
+    absorbed: int = (
+        8  # queries as latent attention compares them with latents, which are at the scale of normalised rows
+    )
+    absorbed_bits: int = 18
+    rope_query: int = 9  # both parts of a score have one scale: these two add up to those two
+    rope_query_bits: int = 17
+    rope_key: int = 9
+    rope_key_bits: int = 16
     head_gain: int = 12
     head_gain_bits: int = 19
     channel_gain: int = 11
@@ -158,7 +207,7 @@ class Step:
 
     tiles: how often a layer has it, each time with another slice of the weights named in `sliced`. numbers: step-key integers that
     tell tiles apart, as (each, of): 1 + (tile // each) mod of. once: scheduled once in
-    front of the first layer, whose weights it takes, instead of in every layer.
+    front of the first layer, whose weights it takes, instead of in every layer. layers: those that have it, if not all.
     """
 
     program: Program
@@ -168,6 +217,11 @@ class Step:
     once: bool = False
     sliced: Mapping[str, Sliced] = field(default_factory=dict)
     numbers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    layers: range | None = None
+
+    def is_in(self, layer: int) -> bool:
+        """Whether a layer has it, or the weights of a step in front of the first."""
+        return self.layers is None or layer in self.layers
 
 
 @dataclass(frozen=True)
@@ -227,8 +281,12 @@ class ModelConfig(ABC):
     @property
     def step_count(self) -> int:
         """Length of the schedule. Raises ValueError when it is longer than contracts take: the shape may come from a hostile file."""
-        of_layers = [step.tiles for kind, step in self.steps.items() if kind != HEAD and not step.once]
-        count = self.layers * sum(of_layers) + sum(step.once for step in self.steps.values())
+        of_layers = [
+            step.tiles * (self.layers if step.layers is None else len(step.layers))
+            for kind, step in self.steps.items()
+            if kind != HEAD and not step.once
+        ]
+        count = sum(of_layers) + sum(step.once for step in self.steps.values())
         if count > MOST_STEPS:
             raise ValueError(
                 f"a model of {count} steps cannot be registered, at most {MOST_STEPS} can: take fewer layers, or larger steps"
@@ -245,6 +303,7 @@ class ModelConfig(ABC):
             ScheduledStep(kind, layer, tile, step.tiles)
             for layer in range(self.layers)
             for kind, step in layered
+            if step.is_in(layer)
             for tile in range(step.tiles)
         ]
         return (*first, *rest)
@@ -257,12 +316,22 @@ class ModelConfig(ABC):
                 return number
         raise ValueError(f"layer {layer} has no weight {weight}")
 
-    def number_of(self, kind: StepKind, layer: int = 0, tile: int = 0) -> int:
-        """The number of a step. Raises ValueError for one that the schedule does not have."""
+    def number_of(self, kind: StepKind, layer: int | None = None, tile: int = 0) -> int:
+        """The number of a step, in the first layer that has it unless one is named. Raises ValueError for one that the
+        schedule does not have.
+        """
         for number, step in enumerate(self.schedule):
-            if (step.kind, step.layer, step.tile) == (kind, layer, tile):
+            if (step.kind, step.tile) == (kind, tile) and layer in (None, step.layer):
                 return number
-        raise ValueError(f"there is no step {kind} {tile} of layer {layer}")
+        raise ValueError(f"there is no step {kind} {tile}" + ("" if layer is None else f" of layer {layer}"))
+
+    def kinds_of(self, layer: int) -> tuple[StepKind, ...]:
+        """The kinds of step that have weights of a layer: its own, and for the first those in front of the layers."""
+        return tuple(
+            kind
+            for kind in self.kinds
+            if self.steps[kind].is_in(layer) and (layer == 0 or not self.steps[kind].once)
+        )
 
     @cached_property
     def streams(self) -> tuple[Stream, ...]:
@@ -310,29 +379,41 @@ class ModelConfig(ABC):
 
     # --- how floats become integers -------------------------------------------------------------------------
 
+    def matrix_rules_of(self, layer: int) -> dict[str, MatrixRule]:
+        """Every matrix of a layer by the name of its program tensor, in program order: attention, then MLP."""
+        steps = (step for step in self.steps.values() if step.is_in(layer))
+        return {name: rule for step in steps for name, rule in step.matrices.items()}
+
+    def vector_rules_of(self, layer: int) -> dict[str, VectorRule]:
+        """Every other weight of a layer, biases of matrices apart, by the name of its program tensor."""
+        steps = (step for step in self.steps.values() if step.is_in(layer))
+        return {name: rule for step in steps for name, rule in step.vectors.items()}
+
     @property
     def matrix_rules(self) -> dict[str, MatrixRule]:
-        """Every matrix of a layer by the name of its program tensor, in program order: attention, then MLP."""
-        return {name: rule for step in self.steps.values() for name, rule in step.matrices.items()}
+        """Those of the last layer: of every layer, unless some have steps that others have not."""
+        return self.matrix_rules_of(self.layers - 1)
 
     @property
     def vector_rules(self) -> dict[str, VectorRule]:
-        """Every other weight of a layer, biases of matrices apart, by the name of its program tensor."""
-        return {name: rule for step in self.steps.values() for name, rule in step.vectors.items()}
+        """Those of the last layer."""
+        return self.vector_rules_of(self.layers - 1)
 
     @property
     def first_layer_weights(self) -> frozenset[str]:
         """Weights of steps in front of the layers: kept with the first layer's, and zero in every other."""
         return frozenset(name for step in self.steps.values() if step.once for name in step.vectors)
 
-    @property
-    def layer_tensors(self) -> frozenset[str]:
+    def layer_tensors_of(self, layer: int) -> frozenset[str]:
         """Names of all float tensors that a layer's weights are made from."""
-        rules = self.matrix_rules.values()
+        matrices = self.matrix_rules_of(layer)
         folded = {
-            name for rule in rules for name in (rule.gain, rule.gain_bias, rule.bias) if name is not None
+            name
+            for rule in matrices.values()
+            for name in (rule.gain, rule.gain_bias, rule.bias)
+            if name is not None
         }
-        return frozenset({*self.matrix_rules, *self.vector_rules, *folded})
+        return frozenset({*matrices, *self.vector_rules_of(layer), *folded})
 
     @property
     def head_rule(self) -> HeadRule:
@@ -356,14 +437,19 @@ class ModelConfig(ABC):
 
     @property
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """(outputs, inputs) of every matrix of a layer."""
+        """(outputs, inputs) of every matrix of the last layer."""
         return {name: (rule.outputs, rule.inputs) for name, rule in self.matrix_rules.items()}
+
+    def vector_shapes_of(self, layer: int) -> dict[str, tuple[int, ...]]:
+        """Unpadded shape of every other weight of a layer, biases of matrices included."""
+        rules = self.matrix_rules_of(layer).values()
+        biases = {rule.bias: (rule.outputs,) for rule in rules if rule.bias is not None}
+        return {**biases, **{name: rule.shape for name, rule in self.vector_rules_of(layer).items()}}
 
     @property
     def vector_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Unpadded shape of every other weight of a layer, biases of matrices included."""
-        biases = {rule.bias: (rule.outputs,) for rule in self.matrix_rules.values() if rule.bias is not None}
-        return {**biases, **{name: rule.shape for name, rule in self.vector_rules.items()}}
+        """Those of the last layer."""
+        return self.vector_shapes_of(self.layers - 1)
 
     # --- files ----------------------------------------------------------------------------------------------
 

@@ -15,12 +15,12 @@ from .tiles import INPUTS, InputTiles
 
 def attention_partial(rule: MatrixRule, tile: Heads) -> Part:
     """sum_after = sum_before + attended W_o for the heads of a tile."""
-    return _partial(rule, "output", "attended", HEAD_AXES, tile.kv_heads * tile.queries * tile.size)
+    return partial(rule, "output", "attended", HEAD_AXES, tile.kv_heads * tile.queries * tile.size)
 
 
 def mlp_partial(rule: MatrixRule, x: str, size: int, block: int | None = None) -> Part:
     """sum_after = sum_before + x W_down for the hidden channels of a tile. block: those of an expert, where there are experts."""
-    return _partial(rule, "down", x, ("hidden",), size, block)
+    return partial(rule, "down", x, ("hidden",), size, block)
 
 
 def closed(config: ModelConfig, rule: MatrixRule, name: str, *, normed: bool = False) -> Part:
@@ -62,9 +62,10 @@ def _bias(rule: MatrixRule, axes: tuple[str, ...]) -> tuple[Tensor, ...]:
     return () if rule.bias is None else (Tensor(rule.bias, axes, Kind.WEIGHT),)
 
 
-def _partial(
+def partial(
     rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], size: int, block: int | None = None
 ) -> Part:
+    """sum_after = sum_before + x times `size` inputs of the matrix w_<name>, which lead back to the channels."""
     weight = f"w_{name}"
     operator = PartialSum(x, weight, "sum_before", "sum_after", CHANNELS, summed)
     tensor = Tensor(weight, (*summed, "channel"), Kind.WEIGHT)

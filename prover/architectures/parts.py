@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil, log2, prod
+from typing import Any
 
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
 from ..operators.gated_rows import GatedRows
+from ..operators.group_scores import GroupScores
 from ..operators.inverse_root import ROOT_LIMBS
 from ..operators.layer_norm import LayerNorm
 from ..operators.learned_positions import LearnedPositions
@@ -23,7 +25,8 @@ from ..operators.rotary import Rotary, RotaryTable
 from ..operators.rounding import Shift
 from ..operators.routed_rows import Gate, RoutedRows
 from ..operators.routing_weights import RoutingWeights
-from ..operators.top_k import TopK
+from ..operators.score_weights import ScoreWeights
+from ..operators.top_k import Groups, TopK
 from ..program import Kind, Tensor
 from ..relations import Ref, Segment
 from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
@@ -581,3 +584,101 @@ def _matrix(
     if rule.bias is not None:
         weights = (*weights, Tensor(rule.bias, axes, Kind.WEIGHT))
     return Part((operator,), weights, {weight: rule})
+
+
+def back_to_channels(
+    config: ModelConfig, rule: MatrixRule, name: str, x: str, summed: tuple[str, ...]
+) -> Part:
+    """The residual summand: x times the matrix w_<name> behind a sub-layer."""
+    return _back_to_channels(config, rule, name, x, summed, False)
+
+
+# --- mixture whose router scores --------------------------------------------------------------------------
+
+SCORE_SCALE = 16
+"""Fraction bits of a router's scores, sigmoids of its outputs."""
+SCORED_SCALE = 11
+SCORE_TABLE_BITS = 18
+"""Scale and signed width of a router's outputs: within 64, where a score is as good as 0 or 1 long before."""
+CHOICE_BITS = 20
+"""Signed width of what is added to scores before experts are chosen, at the scale of scores: within 8."""
+
+
+def scored_routing(
+    config: ModelConfig, experts: int, used: int, always: int, factor: float, groups: int, groups_used: int
+) -> Part:
+    """gates = factor * score / (sum of the scores of the `used` chosen experts), one for the `always` last ones, zero for the rest.
+
+    score = sigmoid(n W_router), n with the norm's gain folded in. Those of the largest score + bias are chosen, of the `groups_used`
+    groups whose two largest have the largest sum, if `groups` is not 1.
+    """
+    scales, domain, scored = config.scales, ("row", "expert"), "router_scores"
+    rule = MatrixRule(
+        outputs=experts,
+        inputs=config.hidden,
+        input_scale=scales.normalised,
+        output_scale=SCORED_SCALE,
+        input_bits=scales.normalised_bits,
+        gain="mlp_norm",
+    )
+    matrix = _matrix(
+        rule,
+        "router",
+        Ref("normalised"),
+        "router_logits",
+        domain,
+        ("channel",),
+        ("expert",),
+        (experts,),
+        None,
+    )
+    sigmoid = Activation(
+        "router_logits", scored, domain, SCORE_TABLE_BITS, SCORED_SCALE, SCORE_SCALE, "sigmoid"
+    )
+    bits, bias = CHOICE_BITS + 1, "choice_bias"
+    index, chosen = index_bits(experts + always), Groups("expert_group", "member", 0, "picked_groups")
+    limited: tuple[Any, ...] = ()
+    if groups > 1:
+        members = experts // groups
+        if experts % groups or members < 2 or members & (members - 1):
+            raise ValueError(
+                f"{experts} experts in {groups} groups: a group must have a power of two of experts, two at least"
+            )
+        if groups_used * members < used:
+            raise ValueError(f"{groups_used} groups of {members} experts do not have the {used} of a row")
+        own = index_bits(members)
+        chosen = replace(chosen, member_bits=own)
+        each = replace(chosen, allowed=None)
+        limited = (
+            TopK(scored, "best", *domain, 2, members, own, bits, bias, each),
+            GroupScores(scored, bias, "best", "group_scores", *domain, each),
+            TopK(
+                "group_scores",
+                "picked_groups",
+                "row",
+                "expert_group",
+                groups_used,
+                groups,
+                index - own,
+                bits + 1,
+            ),
+        )
+    picked = TopK(scored, "picked", *domain, used, experts, index, bits, bias, chosen if limited else None)
+    weights = ScoreWeights(
+        scored,
+        "picked",
+        "gates",
+        *domain,
+        used,
+        experts,
+        always,
+        SCORE_SCALE,
+        round(factor * (1 << GATE_SCALE)),
+        GATE_SCALE,
+    )
+    return replace(
+        matrix,
+        operators=(*matrix.operators, sigmoid, *limited, picked, weights),
+        weights=(*matrix.weights, Tensor(bias, ("expert",), Kind.WEIGHT)),
+        vectors={bias: VectorRule((experts,), SCORE_SCALE, CHOICE_BITS, centred=True)},
+    )

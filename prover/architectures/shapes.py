@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import UsageError
 from .config import ModelConfig
+from .deepseek_v3 import DeepseekV3Config
 from .gemma3 import GLOBAL, LOCAL, Gemma3Config
 from .gpt2 import Gpt2Config
 from .llama import PROVABLE_POSITIONS, LlamaConfig
@@ -78,6 +79,30 @@ OTHER_FAMILIES: dict[str, ModelConfig] = {
         experts_per_token=2,
         step_weights=800,
     ),
+    "DeepSeek V3": DeepseekV3Config(
+        layers=2,
+        hidden=24,
+        heads=3,
+        query_rank=12,
+        latent_rank=10,
+        plain_size=6,
+        rope_size=4,
+        value_size=5,
+        feed_forward=40,
+        dense_layers=1,
+        vocabulary=50,
+        rope_base=10_000,
+        norm_epsilon=1e-6,
+        max_positions=128,
+        experts=6,
+        experts_per_token=2,
+        expert_size=12,
+        shared_experts=1,
+        expert_groups=3,
+        groups_per_token=2,
+        routing_factor=2.5,
+        step_weights=3000,
+    ),
     "Gemma 3": _GEMMA3,
 }
 """Few sizes are powers of two, so that every kind of padding occurs."""
@@ -102,7 +127,8 @@ OTHER_FAMILIES |= {
 }
 WHAT_OTHERS_ADD = """\
 The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3
-the norms of Gemma 3's queries and keys; Qwen 3 MoE has these and Mixtral's experts. Gemma 3's layer is a local one, in
+the norms of Gemma 3's queries and keys; Qwen 3 MoE has these and Mixtral's experts. DeepSeek V3's
+router is of the second layer, behind a dense one. Gemma 3's layer is a local one, in
 which the global tables have coefficient zero. "In tiles" are the same families where steps take fewer weights.
 """
 

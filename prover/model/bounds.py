@@ -46,11 +46,11 @@ def check_bounds(
     _check_exact(weights.head, "the head", head_input_bits(config))
     _check_whole(weights.head_scale, "the scale of the head")
     for layer, (matrices, vectors) in enumerate(zip(weights.layers, weights.vectors, strict=True)):
-        for name, rule in config.matrix_rules.items():
+        for name, rule in config.matrix_rules_of(layer).items():
             _check_matrix(matrices[name], f"{name} of layer {layer}", rule)
             if rule.bias is not None:
                 _check_width(vectors[rule.bias], f"{rule.bias} of layer {layer}", rule.bias_bits)
-        for name, vector_rule in config.vector_rules.items():
+        for name, vector_rule in config.vector_rules_of(layer).items():
             if layer > 0 and name in config.first_layer_weights and vectors[name].any():
                 raise QuantiseError(
                     f"{name} of layer {layer} is not zero, but only the first layer has it; import the model again"

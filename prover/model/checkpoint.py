@@ -22,6 +22,7 @@ from .integers import largest_residual_scale
 from .tokenizer import Tokenizer
 
 Progress = Callable[[str, int, int], None]
+ROUTER = "w_router"
 
 
 class TensorFile(Protocol):
@@ -60,32 +61,54 @@ class Layout:
         default_factory=dict
     )  # tensor -> stored name of each expert's part, `{expert}`
     transposed: bool = False  # matrices as (inputs, outputs)
-    half_split_rotary: bool = False  # pairs are (i, i + head_size / 2) instead of (2i, 2i + 1)
+    shared_experts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # tensor -> stored name of the part that every row has
+    fused_in_heads: frozenset[str] = frozenset()  # of `fused`, those that hold the tensors head by head
+    turning: tuple[str, ...] = ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm")
+    half_split_rotary: bool = False  # `turning` has pairs are (i, i + head_size / 2) instead of (2i, 2i + 1)
     gains_less_one: bool = False  # w where the factor is 1 + w
     prefix: str = ""  # of every name, where the file has it
     derived: tuple[str, ...] = ()  # patterns of stored names that repeat what the configuration says
     read_elsewhere: frozenset[str] = frozenset()  # stored names that become part of the configuration
 
-    def of(self, config: ModelConfig) -> dict[str, str]:
-        """Those tensors of a layer that this model has: some models of a family have biases, others none."""
-        return {name: stored for name, stored in self.layer.items() if name in config.layer_tensors}
+    def of(self, config: ModelConfig, layer: int) -> dict[str, str]:
+        """Those tensors that a layer of this model has, experts apart: some models of a family have biases, others none."""
+        own = config.layer_tensors_of(layer) - self.experts_of(config, layer).keys()
+        return {name: stored for name, stored in self.layer.items() if name in own}
 
-    def experts_of(self, config: ModelConfig) -> dict[str, list[str]]:
-        """Stored names of all experts' parts, `{layer}` left in them: experts lie side by side along the hidden axis."""
+    def experts_of(self, config: ModelConfig, layer: int) -> dict[str, list[str]]:
+        """Stored names of all experts' parts, `{layer}` left in them: experts lie side by side along the hidden axis.
+
+        Experts of every row come last, those of one layer in one part.
+        """
+        if ROUTER not in config.matrix_rules_of(layer):
+            return {}
         count: int = getattr(config, "experts", 0)
         return {
-            name: [stored.replace("{expert}", str(index)) for index in range(count)]
+            name: [
+                *(stored.replace("{expert}", str(index)) for index in range(count)),
+                *([self.shared_experts[name]] if name in self.shared_experts else []),
+            ]
             for name, stored in self.experts.items()
         }
 
+    def fused_of(self, config: ModelConfig, layer: int) -> dict[str, tuple[str, ...]]:
+        """Stored matrices of a layer that hold several of its tensors."""
+        own = config.layer_tensors_of(layer)
+        return {stored: parts for stored, parts in self.fused.items() if own.issuperset(parts)}
 
-def tensor_shape(config: ModelConfig, name: str) -> tuple[int, ...]:
-    """Shape of a layer's tensor, matrices as (outputs, inputs). Norms that are folded away have the width of the rows."""
-    rules = config.matrix_rules
+
+def tensor_shape(config: ModelConfig, name: str, layer: int) -> tuple[int, ...]:
+    """Shape of a layer's tensor, matrices as (outputs, inputs). Norms that are folded away have the width of what is read."""
+    rules = config.matrix_rules_of(layer)
     if name in rules:
-        return (rules[name].outputs, rules[name].inputs)
+        return rules[name].float_shape
     biases = {rule.bias: (rule.outputs,) for rule in rules.values()}
-    return biases.get(name) or config.vector_shapes.get(name) or (config.hidden,)
+    folded = {
+        folded: rule.float_shape[1:] for rule in rules.values() for folded in (rule.gain, rule.gain_bias)
+    }
+    return biases.get(name) or config.vector_shapes_of(layer).get(name) or folded[name]
 
 
 def read_float_model(
@@ -175,9 +198,10 @@ def in_memory(model: FloatModel) -> FloatModel:
 def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
     """Every stored tensor that the family's layer programs have no place for: ignoring it would change the model."""
     known = {layout.embedding, layout.final_norm, layout.head, layout.positions, layout.final_norm_bias}
-    of_experts = (name for names in layout.experts_of(config).values() for name in names)
-    stored = {*layout.of(config).values(), *layout.fused, *of_experts}
-    known |= {pattern.format(layer=index) for pattern in stored for index in range(config.layers)}
+    for layer in range(config.layers):
+        of_experts = (name for names in layout.experts_of(config, layer).values() for name in names)
+        stored = {*layout.of(config, layer).values(), *layout.fused_of(config, layer), *of_experts}
+        known |= {pattern.format(layer=layer) for pattern in stored}
     derived = re.compile("|".join(layout.derived) or r"(?!)")
     names = {name.removeprefix(layout.prefix) for name in file.names} - layout.read_elsewhere
     twice = sorted(name for name in names if layout.prefix and {name, layout.prefix + name} <= file.names)
@@ -240,43 +264,59 @@ class _Reader:
             stored = shape[::-1] if self.layout.transposed and len(shape) == 2 else shape
             self.file.check(self.stored(pattern.format(layer=index)), stored)
 
-        for name, pattern in self.layout.of(self.config).items():
-            check(pattern, tensor_shape(self.config, name))
-        for pattern, parts in self.layout.fused.items():
-            shapes = [tensor_shape(self.config, part) for part in parts]
+        for name, pattern in self.layout.of(self.config, index).items():
+            check(pattern, self._shape(name, index))
+        for pattern, parts in self.layout.fused_of(self.config, index).items():
+            shapes = [self._shape(part, index) for part in parts]
             check(pattern, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
-        for name, patterns in self.layout.experts_of(self.config).items():
-            for pattern in patterns:
-                check(pattern, self._expert_shape(name, len(patterns)))
+        for name, patterns in self.layout.experts_of(self.config, index).items():
+            for pattern, places in zip(patterns, self._expert_places(name, index, patterns), strict=True):
+                shape = list(self._shape(name, index))
+                shape[_hidden_axis(name)] = places.stop - places.start
+                check(pattern, tuple(shape))
 
-    def _expert_shape(self, name: str, experts: int) -> tuple[int, ...]:
-        outputs, inputs = tensor_shape(self.config, name)
-        axis = _hidden_axis(name)
-        return (outputs // experts, inputs) if axis == 0 else (outputs, inputs // experts)
+    def _shape(self, name: str, layer: int) -> tuple[int, ...]:
+        return tensor_shape(self.config, name, layer)
+
+    def _expert_places(self, name: str, layer: int, patterns: Sequence[str]) -> list[slice]:
+        """Where each stored part lies along the hidden axis: an expert each, and the last one has what is left."""
+        channels = self._shape(name, layer)[_hidden_axis(name)]
+        size = channels // self.config.matrix_rules_of(layer)["w_down"].blocks
+        starts = [size * number for number in range(len(patterns))]
+        return [slice(first, end) for first, end in zip(starts, [*starts[1:], channels], strict=True)]
 
     def layer(self, index: int) -> FloatLayer:
         tensors: dict[str, np.ndarray] = {}
-        for name, pattern in self.layout.of(self.config).items():
-            stored, shape = pattern.format(layer=index), tensor_shape(self.config, name)
+        for name, pattern in self.layout.of(self.config, index).items():
+            stored, shape = pattern.format(layer=index), self._shape(name, index)
             if name.endswith("_norm"):
                 tensors[name] = self.gain(stored, shape)
             else:
                 tensors[name] = self.matrix(stored, shape)
-        for pattern, parts in self.layout.fused.items():
-            shapes = [tensor_shape(self.config, part) for part in parts]
-            sizes = [shape[0] for shape in shapes]
-            whole = self.matrix(pattern.format(layer=index), (sum(sizes), *shapes[0][1:]))
-            tensors |= zip(parts, np.split(whole, np.cumsum(sizes)[:-1]), strict=True)
-        for name, patterns in self.layout.experts_of(self.config).items():
-            shape, axis = self._expert_shape(name, len(patterns)), _hidden_axis(name)
-            whole = tensors[name] = np.empty(tensor_shape(self.config, name), dtype=np.float32)
-            parts_of_experts = np.split(whole, len(patterns), axis=axis)  # views
-            for pattern, part in zip(patterns, parts_of_experts, strict=True):
-                part[:] = self.matrix(pattern.format(layer=index), shape)
+        for pattern, parts in self.layout.fused_of(self.config, index).items():
+            shapes = [self._shape(part, index) for part in parts]
+            whole = self.matrix(
+                pattern.format(layer=index), (sum(shape[0] for shape in shapes), *shapes[0][1:])
+            )
+            tensors |= zip(parts, self._split(whole, pattern, [shape[0] for shape in shapes]), strict=True)
+        for name, patterns in self.layout.experts_of(self.config, index).items():
+            whole = tensors[name] = np.empty(self._shape(name, index), dtype=np.float32)
+            for pattern, place in zip(patterns, self._expert_places(name, index, patterns), strict=True):
+                part = whole[place] if _hidden_axis(name) == 0 else whole[:, place]
+                part[:] = self.matrix(pattern.format(layer=index), part.shape)
         if self.layout.half_split_rotary:
-            for name in ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm"):
+            for name in self.layout.turning:
                 if name in tensors:
                     head_size: int = self.config.head_size  # type: ignore[attr-defined]  # of a rotary family
                     rotated = getattr(self.config, "rotated_channels", None)
                     tensors[name] = pair_neighbours(tensors[name], head_size, rotated)
         return FloatLayer(tensors)
+
+    def _split(self, whole: np.ndarray, pattern: str, sizes: list[int]) -> list[np.ndarray]:
+        """The parts of a fused tensor: one behind the other, or in every head one behind the other."""
+        if pattern not in self.layout.fused_in_heads:
+            return np.split(whole, np.cumsum(sizes)[:-1])
+        heads: int = self.config.heads  # type: ignore[attr-defined]
+        stacked = whole.reshape(heads, sum(sizes) // heads, -1)
+        parts = np.split(stacked, np.cumsum(sizes)[:-1] // heads, axis=1)
+        return [np.ascontiguousarray(part).reshape(-1, whole.shape[1]) for part in parts]

@@ -91,7 +91,7 @@ class Executor:
                 for stream, tensor in program.reads.items()
             },
             parameters=self._parameters[step],
-            matmul=lambda name, x: multiply_exactly(weight(name).T, x),
+            matmul=lambda name, x, inputs=slice(None): multiply_exactly(weight(name)[inputs].T, x),
             positions=np.arange(decoding.length, decoding.length + rows),
             cache=decoding.caches[scheduled.layer],
             layer=scheduled.layer,

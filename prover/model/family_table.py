@@ -23,6 +23,7 @@ from ..operators.layer_norm import LayerNorm
 from ..operators.multiply import Multiply
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary
+from ..operators.score_weights import ScoreWeights
 from ..operators.top_k import TopK
 from ..program import WINDOW_ROWS
 from .family_defaults import FAMILY_DEFAULTS
@@ -96,7 +97,7 @@ def _facts(config: ModelConfig) -> dict[str, str]:
     norms = [operator for operator in attention if isinstance(operator, (RmsNorm, LayerNorm))]
     front = [norm for norm in norms if norm.output == "normalised"]
     behind = [norm for norm in norms if norm.channel == "channel" and norm not in front]
-    of_heads = [norm for norm in norms if norm.channel != "channel"]
+    of_heads = [norm for norm in norms if norm.channel == "head_channel"]
     unit = _only(mlp, Activation).function + (
         ", gated" if any(isinstance(operator, Multiply) for operator in mlp) else ""
     )
@@ -104,7 +105,7 @@ def _facts(config: ModelConfig) -> dict[str, str]:
         "norm in front of a sub-layer": _norm(front[0], config) if front else _NONE,
         "norm behind it": _norm(behind[0], config) if behind else _NONE,
         "norm of each query and key": _norm(of_heads[0], config) if of_heads else _NONE,
-        "key heads": "shared by groups of queries" if _has(config, "kv_heads") else "one per query head",
+        "key heads": _keys(config),
         "reach": _reach(attend, config),
         "positions": _positions(config, attention),
         "activation": unit,
@@ -114,6 +115,12 @@ def _facts(config: ModelConfig) -> dict[str, str]:
         "head": f"tied or separate; by default {'tied' if config.family in TIED_BY_DEFAULT else 'separate'}",
         **{f"operators, {kind}": _counted(program.operators) for kind, program in config.programs.items()},
     }
+
+
+def _keys(config: ModelConfig) -> str:
+    if _has(config, "latent_rank"):
+        return "made from one latent for all, with a norm; so are queries in some models"
+    return "shared by groups of queries" if _has(config, "kv_heads") else "one per query head"
 
 
 def _reach(attend: Attend, config: ModelConfig) -> str:
@@ -145,6 +152,8 @@ def _positions(config: ModelConfig, attention: tuple[Any, ...]) -> str:
     if rotary:
         turning = [table for table in rotary[0].choices if table.turning]
         kinds = "rotary" if len(turning) == 1 else f"rotary, {len(turning)} bases by layer"
+        if _has(config, "plain_size"):
+            kinds += ", of channels of their own"
         if any(table.turning < table.head_size for table in turning):
             kinds += ", of the first channels of a head"
         if len(turning) < len(rotary[0].choices):
@@ -165,8 +174,13 @@ def _biases(config: ModelConfig) -> str:
 
 
 def _experts(config: ModelConfig) -> str:
-    picked = [o for program in config.programs.values() for o in program.operators if isinstance(o, TopK)]
-    return "some of many, in every layer; the largest outputs of a router" if picked else _NONE
+    operators = [o for program in config.programs.values() for o in program.operators]
+    if not any(isinstance(o, TopK) for o in operators):
+        return _NONE
+    layers = "in all layers but the first" if _has(config, "dense_layers") else "in every layer"
+    if any(isinstance(o, ScoreWeights) for o in operators):
+        return f"some of many and some for every row, {layers}; the largest scores of a router, in some models of the best groups"
+    return f"some of many, {layers}; the largest outputs of a router"
 
 
 def _factor(config: ModelConfig) -> str:

@@ -3,9 +3,12 @@
 Names are the same for every family and every file format; a family has those that it uses.
 
     matrices, (outputs, inputs)   w_query w_key w_value w_output w_gate w_up w_down w_router
+                                  w_query_down w_query_rope w_latent w_key_up w_value_up
     gains                         attention_norm mlp_norm post_attention_norm post_mlp_norm query_norm key_norm
+                                  query_latent_norm latent_norm
     biases, (outputs,)            attention_norm_bias mlp_norm_bias query_bias key_bias value_bias output_bias
                                   gate_bias up_bias down_bias
+    added to a router's scores    choice_bias, (experts,)
 
 A mixture of experts has one wide unit: the experts' hidden channels lie side by side. A gain is the factor itself: where a file stores w and means 1 + w, the 1 has been added. The two members of a rotary
 pair are neighbours, channels 2i and 2i + 1, which is how `prover.operators` rotates.

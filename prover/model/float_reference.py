@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..architectures.latent import LATENT_EPSILON
 from ..architectures.smollm3 import STILL
 from .facts import LOCAL
 from .float_model import FloatLayer, FloatModel
@@ -88,6 +89,8 @@ def final_rows(
 def _attention(
     n: torch.Tensor, layer: FloatLayer, config: Any, index: int, cache: KeyValueCache
 ) -> torch.Tensor:
+    if "w_latent" in layer.tensors:
+        return _latent_attention(n, layer, config, index, cache)
     length, size = n.shape[0], config.head_size
     position = torch.arange(cache.length, cache.length + length)
     q, k, v = (_projected(n, layer, name, config) for name in ("query", "key", "value"))
@@ -109,6 +112,39 @@ def _attention(
     return _linear(context.transpose(0, 1).reshape(length, -1), layer, "w_output", "output_bias")
 
 
+def _latent_attention(
+    n: torch.Tensor, layer: FloatLayer, config: Any, index: int, cache: KeyValueCache
+) -> torch.Tensor:
+    """Keys and values of every head are made from one latent per position, and a key that turns and is shared."""
+    length, heads = n.shape[0], config.heads
+    position = torch.arange(cache.length, cache.length + length)
+    cosine, sine = _rotary_angles(position, config, local=False)
+    x = n
+    if "w_query_down" in layer.tensors:
+        low = _linear(n, layer, "w_query_down", "")
+        x = _rms(low, layer["query_latent_norm"], LATENT_EPSILON)
+    q_plain, q_rope, latent = (
+        _linear(x, layer, "w_query", "").view(length, heads, -1),
+        _linear(x, layer, "w_query_rope", "").view(length, heads, -1),
+        _rms(_linear(n, layer, "w_latent", ""), layer["latent_norm"], LATENT_EPSILON),
+    )
+    q = torch.cat((q_plain.transpose(0, 1), _rotate(q_rope.transpose(0, 1), cosine, sine)), -1)
+    k_rope = _rotate(_linear(n, layer, "w_key", ""), cosine, sine).expand(heads, -1, -1)
+    k_plain = _linear(latent, layer, "w_key_up", "").view(length, heads, -1).transpose(0, 1)
+    k, v = (
+        torch.cat((k_plain, k_rope), -1),
+        _linear(latent, layer, "w_value_up", "").view(length, heads, -1).transpose(0, 1),
+    )
+    if index in cache.layers:
+        earlier_k, earlier_v = cache.layers[index]
+        k, v = torch.cat((earlier_k, k), 1), torch.cat((earlier_v, v), 1)
+    cache.layers[index] = k, v
+    visible = position[:, None] >= torch.arange(k.shape[1])[None, :]
+    scale = q.shape[-1] ** -0.5 * config.score_factor
+    context = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
+    return _linear(context.transpose(0, 1).reshape(length, -1), layer, "w_output", "")
+
+
 def _projected(n: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
     """(heads, T, head_size), normalised over whatever its gain spans: each head, or all of them."""
     x = _linear(n, layer, f"w_{name}", f"{name}_bias")  # (T, heads * head_size)
@@ -128,19 +164,44 @@ def _mlp(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
 
 
 def _mixture(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
-    """sum over the k experts with the largest router outputs of softmax(those k) * expert(n), (T, hidden)."""
-    largest, experts = (n @ _tensor(layer["w_router"]).T).topk(config.experts_per_token)
-    weights = largest.softmax(-1)  # (T, k)
+    """The sum over a row's experts of weight * expert(n), (T, hidden)."""
+    logits = n @ _tensor(layer["w_router"]).T
+    weights, experts = (_scored if "choice_bias" in layer.tensors else _routed)(
+        logits, layer, config
+    )  # (T, k) each
+    size: int = getattr(config, "expert_size", 0) or config.feed_forward
     total = torch.zeros_like(n)
-    for expert in range(config.experts):
+    for expert in range(layer["w_gate"].shape[0] // size):
         row, place = torch.where(experts == expert)
         if len(row) == 0:
             continue
-        own = slice(expert * config.feed_forward, (expert + 1) * config.feed_forward)
+        own = slice(expert * size, (expert + 1) * size)
         gate, up = (n[row] @ _tensor(layer[name][own]).T for name in ("w_gate", "w_up"))
         output = (functional.silu(gate) * up) @ _tensor(layer["w_down"][:, own]).T
         total[row] += weights[row, place, None] * output
     return total
+
+
+def _routed(logits: torch.Tensor, layer: FloatLayer, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """softmax of the k largest."""
+    largest, experts = logits.topk(config.experts_per_token)
+    return largest.softmax(-1), experts
+
+
+def _scored(logits: torch.Tensor, layer: FloatLayer, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shares of the sigmoids of those with the largest sigmoid + bias, times a factor; the shared experts have weight one."""
+    scores = logits.sigmoid()
+    choice = scores + _tensor(layer["choice_bias"])
+    grouped = choice.view(len(choice), config.expert_groups, -1)
+    if config.groups_per_token < config.expert_groups:
+        best = grouped.topk(2, -1).values.sum(-1)
+        least = best.topk(config.groups_per_token, -1).values[:, -1:]
+        grouped = grouped.masked_fill((best < least)[..., None], -torch.inf)
+    experts = grouped.flatten(1).topk(config.experts_per_token, -1).indices
+    chosen = scores.gather(1, experts)
+    shared = torch.arange(config.experts, config.experts + config.shared_experts).expand(len(chosen), -1)
+    weights = config.routing_factor * chosen / chosen.sum(-1, keepdim=True)
+    return torch.cat((weights, torch.ones(shared.shape)), 1), torch.cat((experts, shared), 1)
 
 
 def _linear(x: torch.Tensor, layer: FloatLayer, weight: str, bias: str) -> torch.Tensor:
@@ -157,7 +218,11 @@ def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.T
     gain, bias = _tensor(layer[name]), layer.get(f"{name}_bias")
     if bias is not None:
         return functional.layer_norm(x, gain.shape, gain, _tensor(bias), config.norm_epsilon)
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + config.norm_epsilon) * gain
+    return _rms(x, layer[name], config.norm_epsilon)
+
+
+def _rms(x: torch.Tensor, gain: np.ndarray, epsilon: float) -> torch.Tensor:
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon) * _tensor(gain)
 
 
 def _norm_if_any(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
+from ..architectures.deepseek_v3 import DeepseekV3Config
 from ..architectures.smollm3 import ROTATING, STILL
 from ..program import WINDOW_ROWS
-from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
+from .checkpoint import Layout, Progress, in_memory, read_float_model, unplaced_tensors
 from .decoding_check import check_decoding
 from .errors import CheckpointError, Finding, UnsupportedModelError, grouped
 from .facts import (
@@ -31,7 +32,7 @@ from .facts import (
 )
 from .family_defaults import FAMILY_DEFAULTS
 from .float_model import FloatModel
-from .layouts import HUGGING_FACE_LAYOUTS
+from .layouts import HUGGING_FACE_LAYOUTS, with_file_options
 from .model_files import CONFIG, chosen_source, read_json_object
 from .rotary_settings import RotarySettings
 from .safetensors_file import READABLE, SafetensorsCheckpoint
@@ -46,6 +47,7 @@ MODEL_TYPES = {
     "qwen3": "qwen3",
     "mixtral": "mixtral",
     "qwen3_moe": "qwen3_moe",
+    "deepseek_v3": "deepseek_v3",
     "smollm3": "smollm3",
     "granite": "granite",
     "phi3": "phi3",
@@ -67,9 +69,12 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "final_logit_softcapping": (None,),
     "mlp_bias": (False,),
     "mlp_only_layers": ([], None),
+    "moe_layer_freq": (None, 1),
     "num_experts": (None, 0),
     "partial_rotary_factor": (None, 1.0),
     "quantization_config": (None,),
+    "scoring_func": (None, "sigmoid"),
+    "topk_method": (None, "noaux_tc"),
     "scale_attn_by_inverse_layer_idx": (False,),
     "scale_attn_weights": (True,),
     "use_bidirectional_attention": (None, False),
@@ -122,7 +127,7 @@ def opened_hugging_face(
         chosen = chosen_source(directory)
         model = read_float_model(
             file,
-            HUGGING_FACE_LAYOUTS[config.family],
+            _layout(facts, config),
             config,
             tokenizer,
             name=str(facts.get("_name_or_path") or directory.resolve().name),
@@ -138,7 +143,7 @@ def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelCo
     findings: list[Finding] = []
     try:
         config = hugging_face_config(facts)
-        layout = HUGGING_FACE_LAYOUTS[config.family]
+        layout = _layout(facts, config)
         findings += unplaced_tensors(file, layout, config)
         idle = re.compile("|".join(layout.derived) or r"(?!)")
         findings += grouped(
@@ -151,6 +156,18 @@ def _supported(facts: Mapping[str, Any], file: SafetensorsCheckpoint) -> ModelCo
     if findings:
         raise UnsupportedModelError(findings)
     return config
+
+
+def _layout(facts: Mapping[str, Any], config: ModelConfig) -> Layout:
+    """Where this file's tensors lie."""
+    layout = HUGGING_FACE_LAYOUTS[config.family]
+    if not isinstance(config, DeepseekV3Config):
+        return layout
+    return with_file_options(
+        layout,
+        queries_without_latent=config.query_rank == 0,
+        half_split_rotary=not _Settings(facts).flag("rope_interleave"),
+    )
 
 
 def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
@@ -172,6 +189,8 @@ def hugging_face_config(facts: Mapping[str, Any]) -> ModelConfig:
         raise UnsupportedModelError(set_otherwise)
     family = MODEL_TYPES[model_type]
     settings = _Settings(facts)
+    if family == "deepseek_v3":
+        return build_config(_deepseek_v3(settings))
     return build_config(_gpt2(settings) if family == "gpt2" else _rotary_family(settings, family))
 
 
@@ -300,6 +319,77 @@ def _experts(settings: _Settings) -> dict[str, Any]:
         "experts": settings.whole("num_local_experts", "num_experts"),
         "experts_per_token": settings.whole("num_experts_per_tok"),
     }
+
+
+def _deepseek_v3(settings: _Settings) -> dict[str, Any]:
+    """Latent attention, and experts chosen by scores."""
+    activation = settings.value("hidden_act")
+    refuse_unless(
+        activation in sorted(_SILU),
+        "option",
+        f"activation {activation!r}",
+        f"a table; there are {', '.join(sorted(_SILU))}",
+    )
+    heads = settings.whole("num_attention_heads")
+    groups_of_keys = settings.whole("num_key_value_heads", implied=heads)
+    refuse_unless(
+        groups_of_keys == heads,
+        "option",
+        f"num_key_value_heads = {groups_of_keys} for {heads} heads",
+        "as many as heads: they share one latent",
+    )
+    refuse_unless(
+        settings.flag("norm_topk_prob"),
+        "option",
+        "norm_topk_prob = False",
+        "weights of a row's experts that add up to one before they are scaled",
+    )
+    stated_positions, rope_size = (
+        settings.whole("max_position_embeddings"),
+        settings.whole("qk_rope_head_dim"),
+    )
+    settings.flag("rope_interleave")
+    rotary = RotarySettings(settings.facts, settings.defaults, rope_size, stated_positions)
+    turned = rotary.of_all_layers()
+    groups, used = settings.whole("n_group"), settings.whole("topk_group")
+    refuse_unless(
+        used <= groups, "option", f"topk_group = {used} of {groups} groups", "at most as many as there are"
+    )
+    limited = {"expert_groups": groups, "groups_per_token": used} if used < groups else {}
+    factor = settings.real("routed_scaling_factor")
+    refuse_unless(factor < 4, "option", f"routed_scaling_factor = {factor:g}", "a factor below 4")
+    return {
+        "family": "deepseek_v3",
+        "layers": settings.whole("num_hidden_layers"),
+        "hidden": settings.whole("hidden_size"),
+        "heads": heads,
+        **({} if settings.value("q_lora_rank") is None else {"query_rank": settings.whole("q_lora_rank")}),
+        "latent_rank": settings.whole("kv_lora_rank"),
+        "plain_size": settings.whole("qk_nope_head_dim"),
+        "rope_size": rope_size,
+        "value_size": settings.whole("v_head_dim"),
+        "feed_forward": settings.whole("intermediate_size"),
+        **_dense_layers(settings),
+        "vocabulary": settings.whole("vocab_size"),
+        "norm_epsilon": settings.real("rms_norm_eps"),
+        "max_positions": provable_positions(min(stated_positions, turned.longest or stated_positions)),
+        "rope_base": whole_base(turned.base),
+        "rope_divisors": turned.divisors,
+        "rope_factor": turned.factor,
+        "score_factor": rotary.score_factor(),
+        "experts": settings.whole("n_routed_experts", "num_local_experts"),
+        "experts_per_token": settings.whole("num_experts_per_tok"),
+        "expert_size": settings.whole("moe_intermediate_size"),
+        "shared_experts": settings.whole("n_shared_experts"),
+        "routing_factor": factor,
+        **limited,
+    }
+
+
+def _dense_layers(settings: _Settings) -> dict[str, int]:
+    """How many layers in front have no experts: any number, none included."""
+    stated = settings.value("first_k_dense_replace")
+    return {} if stated == 0 else {"dense_layers": settings.whole("first_k_dense_replace")}
 
 
 def _turning_layers(settings: _Settings, layers: int) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,15 +81,18 @@ def _weights(model: IntegerModel) -> tuple[WeightRange, ...]:
         ),
         WeightRange("head", weights.head.shape, (weights.head_scale,) * 2, _bits(weights.head)),
     ]
-    for name, first in weights.layers[0].items():
-        scales = [layer[name].scale for layer in weights.layers]
-        bits = max(_bits(layer[name].values) for layer in weights.layers)
-        found.append(WeightRange(name, first.values.shape, (min(scales), max(scales)), bits))
-    rules = model.config.vector_rules
-    for name, values in weights.vectors[0].items():
+    for (name, shape), matrices in _alike(weights.layers, lambda matrix: matrix.values.shape).items():
+        scales = [matrix.scale for matrix in matrices]
+        bits = max(_bits(matrix.values) for matrix in matrices)
+        found.append(WeightRange(name, shape, (min(scales), max(scales)), bits))
+    rules = {
+        name: rule
+        for layer in range(model.config.layers)
+        for name, rule in model.config.vector_rules_of(layer).items()
+    }
+    for (name, shape), vectors in _alike(weights.vectors, np.shape).items():
         scale = (rules[name].scale,) * 2 if name in rules else None  # a bias has its accumulator's scale
-        bits = max(_bits(layer[name]) for layer in weights.vectors)
-        found.append(WeightRange(name, values.shape, scale, bits))
+        found.append(WeightRange(name, shape, scale, max(map(_bits, vectors))))
     return tuple(found)
 
 
@@ -116,3 +120,14 @@ def _bits(values: np.ndarray) -> int:
     return (
         max(int(values.max()).bit_length(), (~int(values.min())).bit_length() if values.min() < 0 else 0) + 1
     )
+
+
+def _alike(
+    layers: Sequence[Mapping[str, Any]], shape: Callable[[Any], tuple[int, ...]]
+) -> dict[tuple[str, tuple[int, ...]], list[Any]]:
+    """A model's weights by name and shape: some models have layers that others do not have."""
+    found: dict[tuple[str, tuple[int, ...]], list[Any]] = {}
+    for layer in layers:
+        for name, weight in layer.items():
+            found.setdefault((name, shape(weight)), []).append(weight)
+    return found

@@ -179,6 +179,45 @@ def _mixture(layout: Layout, place: str, gate: str, up: str, down: str) -> Layou
     return replace(layout, layer=kept | router, experts=experts)
 
 
+def _with_shared_experts(layout: Layout, names: dict[str, str]) -> Layout:
+    """The layout of a mixture with dense layers in front, a choice bias, and a unit that every row has beside its experts."""
+    units = _named(_HF_WEIGHT, {name: f"mlp.{stored}" for name, stored in names.items()})
+    bias = {"choice_bias": "layers.{layer}.mlp.gate.e_score_correction_bias"}
+    shared = _named(_HF_WEIGHT, {name: f"mlp.shared_experts.{stored}" for name, stored in names.items()})
+    return replace(layout, layer={**layout.layer, **units, **bias}, shared_experts=shared)
+
+
+def _latent_attention(layout: Layout) -> Layout:
+    """The layout with queries, keys and values by way of latents; a model without latents of queries has w_query and its part."""
+    kept = {name: stored for name, stored in layout.layer.items() if name not in _QUERY_KEY_VALUE}
+    own = {"query_latent_norm": "q_a_layernorm", "w_query_down": "q_a_proj", "latent_norm": "kv_a_layernorm"}
+    place = "layers.{layer}.self_attn."
+    queries, keys_values = ("w_query", "w_query_rope"), ("w_key_up", "w_value_up")
+    in_heads = {
+        f"{place}q_b_proj.weight": queries,
+        f"{place}kv_b_proj.weight": keys_values,
+    }
+    return replace(
+        layout,
+        layer=kept | {name: f"{place}{stored}.weight" for name, stored in own.items()},
+        fused={f"{place}kv_a_proj_with_mqa.weight": ("w_latent", "w_key"), **in_heads},
+        fused_in_heads=frozenset(in_heads),
+        half_split_rotary=False,
+        turning=("w_query_rope", "w_key"),
+    )
+
+
+def with_file_options(layout: Layout, *, queries_without_latent: bool, half_split_rotary: bool) -> Layout:
+    """What a latent-attention file says about where and how it stores its queries and keys."""
+    name = "layers.{layer}.self_attn.q_b_proj.weight"
+    if queries_without_latent:
+        plain = name.replace("q_b_proj", "q_proj")
+        fused = {plain if stored == name else stored: parts for stored, parts in layout.fused.items()}
+        in_heads = frozenset(plain if stored == name else stored for stored in layout.fused_in_heads)
+        layout = replace(layout, fused=fused, fused_in_heads=in_heads)
+    return replace(layout, half_split_rotary=half_split_rotary)
+
+
 _HF_QUERY_KEY_NORMS = _named(_HF_WEIGHT, {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"})
 _HF_GPT2 = Layout(
     prefix="transformer.",
@@ -260,6 +299,14 @@ HUGGING_FACE_LAYOUTS: dict[str, Layout] = {
         "gate_proj",
         "up_proj",
         "down_proj",
+    ),
+    "deepseek_v3": _with_shared_experts(
+        _latent_attention(_mixture(_HF_LLAMA, "mlp", "gate_proj", "up_proj", "down_proj")),
+        {
+            "w_gate": "gate_proj",
+            "w_up": "up_proj",
+            "w_down": "down_proj",
+        },
     ),
     "gpt2": _HF_GPT2,
 }

@@ -69,12 +69,12 @@ def quantise(
     layers, vectors = [], []
     for index, layer in enumerate(model.layers):
         matrices, others = {}, {}
-        for name, rule in config.matrix_rules.items():
+        for name, rule in config.matrix_rules_of(index).items():
             made = _quantise_matrix(layer, name, index, rule)
             if rule.bias is not None:
                 others[rule.bias] = _quantise_bias(layer, name, made, rule)
             matrices[name] = replace(made, values=keep(made.values))
-        for name, vector_rule in config.vector_rules.items():
+        for name, vector_rule in config.vector_rules_of(index).items():
             others[name] = _quantise_vector(
                 None if index > 0 and name in config.first_layer_weights else _vector(model, layer, name),
                 vector_rule,
@@ -98,6 +98,7 @@ def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule)
     if rule.gain is not None:
         weight *= layer[rule.gain].astype(np.float64)
     weight *= rule.factor
+    weight = rule.arrange(weight)
     offset = rule.input_scale - rule.output_scale
     scale = largest_scale(weight, limit=MAX_SHIFT - offset)
     while True:
@@ -108,7 +109,7 @@ def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule)
                 f"{np.abs(weight).sum(axis=1).max():.1f}, too large for exact products of 16-bit weights; this model needs "
                 f"another scale for {name}"
             )
-        values = round_half_up(weight, scale).astype(np.int16)
+        values = np.ascontiguousarray(round_half_up(weight, scale).astype(np.int16))
         if sums_exactly(values, rule.input_bits, rule.blocks, rule.used):
             return IntegerMatrix(values, scale, shift)
         scale -= 1
@@ -129,7 +130,10 @@ def _quantise_bias(layer: FloatLayer, name: str, matrix: IntegerMatrix, rule: Ma
 def _quantise_vector(values: np.ndarray | None, rule: VectorRule) -> np.ndarray:
     if values is None:
         return np.zeros(rule.shape, dtype=np.int64)
-    integers = round_half_up(values.astype(np.float64) * rule.factor, rule.scale).astype(np.int64)
+    exact = values.astype(np.float64)
+    if rule.centred:
+        exact -= (exact.max() + exact.min()) / 2
+    integers = round_half_up(exact * rule.factor, rule.scale).astype(np.int64)
     return integers.reshape(rule.shape)
 
 

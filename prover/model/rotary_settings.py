@@ -75,6 +75,17 @@ class RotarySettings:
         )
         return self._agreed(self.newer, self.older, "rope_parameters", "rope_theta")
 
+    def score_factor(self) -> float:
+        """What latent attention multiplies scores with beside 1 / sqrt(size): YaRN's factor of all channels, squared.
+
+        Both forms of the settings say the same, where both are there (`of_all_layers`).
+        """
+        block, name = (self.older, "rope_scaling") if self.older else (self.newer, "rope_parameters")
+        weight = _or_none(block, "mscale_all_dim", name)
+        if block.get("rope_type", block.get("type", "default")) == "default" or not weight:
+            return 1.0
+        return float32(yarn_factor(_positive(block, "factor", name), weight) ** 2)
+
     def of_global_layers(self) -> Rotary:
         """Of the layers that attend everywhere, where local ones rotate otherwise."""
         return self._agreed(

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..architectures.config import ModelConfig
+from ..architectures.config import Arrangement, ModelConfig
+from ..architectures.deepseek_v3 import DeepseekV3Config
 from ..architectures.gemma3 import Gemma3Config
 from ..architectures.gpt2 import Gpt2Config
 from ..architectures.granite import GraniteConfig
@@ -63,6 +64,29 @@ CONFIGURATIONS: dict[str, Callable[[], ModelConfig]] = {
         experts=6,
         experts_per_token=2,
         step_weights=1 << 14,  # two steps per expert, the second with padding
+    ),
+    "tiny-deepseek-v3": lambda: DeepseekV3Config(
+        layers=3,
+        hidden=64,
+        vocabulary=VOCABULARY,
+        norm_epsilon=1e-6,
+        max_positions=256,
+        heads=4,
+        query_rank=24,
+        latent_rank=20,
+        plain_size=16,
+        rope_size=8,
+        value_size=12,
+        rope_base=10_000,
+        feed_forward=160,
+        dense_layers=1,
+        experts=12,
+        experts_per_token=3,
+        expert_size=48,
+        shared_experts=1,
+        expert_groups=3,
+        groups_per_token=2,
+        routing_factor=1.5,
     ),
     "tiny-smollm3": lambda: SmolLM3Config(
         **(_TINY_ROTARY | {"layers": 3}), head_size=16, rotary_kinds=(1, 2, 1)
@@ -141,7 +165,7 @@ def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int
     if name in LARGE:
         layers = _SeededLayers(config, seed)
     else:
-        layers = [_layer(config, draw) for _ in range(config.layers)]
+        layers = [_layer(config, draw, layer) for layer in range(config.layers)]
     rows = (config.vocabulary, config.hidden)
     return FloatModel(
         name=name,
@@ -156,19 +180,20 @@ def seeded_model(name: str, config: ModelConfig, tokenizer: Tokenizer, seed: int
     )
 
 
-def _layer(config: ModelConfig, draw: Draw) -> FloatLayer:
+def _layer(config: ModelConfig, draw: Draw, layer: int) -> FloatLayer:
     layout = HUGGING_FACE_LAYOUTS[config.family]
-    fused = (part for parts in layout.fused.values() for part in parts)
-    stored = [*layout.of(config), *fused, *layout.experts]
+    fused = (part for parts in layout.fused_of(config, layer).values() for part in parts)
+    stored = [*layout.of(config, layer), *fused, *layout.experts_of(config, layer)]
 
     def tensor(name: str) -> np.ndarray:
-        shape = tensor_shape(config, name)
+        shape = tensor_shape(config, name, layer)
         if name.endswith("_norm"):
             return 1.0 + draw.uniform(shape, 0.5)
         if len(shape) == 1:
             return draw.uniform(shape, 0.25)
-        rule = config.matrix_rules[name]
-        return draw.uniform(shape, _amplitude(rule.inputs // rule.blocks))  # of one expert, where there are
+        rule = config.matrix_rules_of(layer)[name]
+        inputs = rule.inputs // rule.blocks if rule.arranged is Arrangement.PLAIN else shape[1]
+        return draw.uniform(shape, _amplitude(inputs))  # of one expert, where there are
 
     return FloatLayer({name: tensor(name) for name in stored})
 
@@ -186,7 +211,7 @@ class _SeededLayers(Sequence[FloatLayer]):
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return _layer(self.config, Draw(self.seed + 1 + index))
+        return _layer(self.config, Draw(self.seed + 1 + index), index)
 
 
 def seeded_tokenizer(small: TokenizerSpecification, vocabulary: int) -> Tokenizer:

@@ -228,7 +228,7 @@ def _assemble(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Integ
     layers, vectors = [], []
     for layer in range(config.layers):
         matrices = {}
-        for name, rule in config.matrix_rules.items():
+        for name, rule in config.matrix_rules_of(layer).items():
             values = _expect(tensors, f"layers.{layer}.{name}", (rule.outputs, rule.inputs), np.int16)
             entry = scales["layers"][layer][name]
             matrices[name] = IntegerMatrix(values, entry["scale"], entry["shift"])
@@ -238,7 +238,7 @@ def _assemble(manifest: dict[str, Any], tensors: dict[str, np.ndarray]) -> Integ
                 name: _expect(tensors, f"layers.{layer}.{name}", shape, np.int64)
                 if _is_stored(config, name, layer)
                 else np.zeros(shape, dtype=np.int64)
-                for name, shape in config.vector_shapes.items()
+                for name, shape in config.vector_shapes_of(layer).items()
             }
         )
     return IntegerModel(

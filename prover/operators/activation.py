@@ -1,10 +1,11 @@
 """Activation by table.
 
-MEANING    a = TABLE[g], a table of 2^bits entries of the exactly rounded function (SiLU, GELU in its tanh form).
+MEANING    a = TABLE[g], a table of 2^bits entries of the exactly rounded function (SiLU, GELU in its tanh form,
+           or the sigmoid, at least one unit).
 BOUNDS     -2^(bits-1) <= g < 2^(bits-1), by membership in the table.
 RELATIONS  Lookup (g, a).
 REFUSED    g outside the table: g is fixed by the operator that makes it, and no row has it, so the lookup fails for every a.
-PADDING    TABLE[0] = 0, so padded channels stay zero.
+PADDING    TABLE[0] = 0, so padded channels stay zero. The sigmoid's is a half: who reads it says what padding is (operators/top_k.py).
 """
 
 from __future__ import annotations

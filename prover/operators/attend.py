@@ -25,6 +25,8 @@ REACH      a layer may see the last `reach` positions only. Those further back a
            [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
            sees everything. Both masks are closed forms and never overlap; u = t is always visible. Causality speaks of
            the whole mask.
+TWO PARTS  a key may have a second part, of an axis of its own: score[t,u] = q[t] . k[u] + q2[t] . k2[u]. Latent attention has: what
+           is compared without positions, which is what is averaged too, and what turns with the position.
 PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Context rows behind
            the statement's window are zero, since nobody wrote them, and masked.
 """
@@ -84,7 +86,8 @@ class Attend(OperatorBase):
     groups: how the axis `any_group` of keys and values is indexed by the groups at hand, of which there are `group_count`;
     None where keys and values have these groups only.
     queries: where queries are a stream of all heads, how its axis `any_query` is indexed by those at hand, of which there
-    are `query_count` in a group; its groups are indexed like those of the keys.
+    are `query_count` in a group; its groups are indexed like those of the keys. second: query, key and axis of the second part
+    of a score.
     """
 
     query: str
@@ -100,6 +103,7 @@ class Attend(OperatorBase):
     group_count: int = 0
     queries: tuple[Segment, ...] | None = None
     query_count: int = 0
+    second: tuple[str, str, str] | None = None
 
     def __post_init__(self) -> None:
         # |m - score| <= OFFSET / 2, so z is at most 3/2 OFFSET, and at least OFFSET / 2 where it is masked
@@ -146,6 +150,11 @@ class Attend(OperatorBase):
         assert self.groups is not None
         rows = _run(rows, 1, self.groups, self.group_count, parameters)
         return _run(rows, 2, self.queries, self.query_count, parameters)
+
+    @property
+    def _second_refs(self) -> tuple[Ref, Ref]:
+        assert self.second is not None
+        return Ref(self.second[0]), self._of_groups(self.second[1])
 
     def limits(self) -> Mapping[str, int]:
         return {self.output: 1 << (self.bits - 1)}
@@ -202,6 +211,13 @@ class Attend(OperatorBase):
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
         keys, values = (self._own(rows, context.parameters) for rows in (keys, values))
         reach = self.reach if self._is_local(context.parameters) else None
+        if self.second is not None:
+            more_query, more_key, _ = self.second
+            more = self._own(
+                _extend(context.cache, more_key, context.tensors[more_key], start), context.parameters
+            )
+            query = np.concatenate([query, context.tensors[more_query]], axis=-1)
+            keys = np.concatenate([keys, more], axis=-1)
         per_row = query.shape[1] * query.shape[2] * keys.shape[1]
         rows = max(1, min(_ROWS_AT_ONCE, _SCORES_AT_ONCE // per_row))
         outputs = [
@@ -241,7 +257,7 @@ class Attend(OperatorBase):
         weight = exponential_table()[index]
         total = weight.sum(axis=-1)[..., None]  # (kv_groups, queries, rows, 1)
         stacked = weight.reshape(groups, queries * rows, visible).astype(np.float64)
-        mixed = np.matmul(stacked, values[:, :visible]).astype(np.int64).reshape(groups, queries, rows, size)
+        mixed = np.matmul(stacked, values[:, :visible]).astype(np.int64).reshape(groups, queries, rows, -1)
         return np.transpose((2 * mixed + total) // (2 * total), (2, 0, 1, 3))
 
     def witness(self, context: WitnessContext) -> None:
@@ -251,6 +267,9 @@ class Attend(OperatorBase):
             context.gather(self._of_groups(name)).astype(np.float64) for name in (self.key, self.value)
         )
         score = np.einsum("ghtc,ugc->ghtu", query, key, optimize=True).astype(np.int64)
+        if self.second is not None:
+            more_query, more_key = (context.gather(ref).astype(np.float64) for ref in self._second_refs)
+            score += np.einsum("ghtc,ugc->ghtu", more_query, more_key, optimize=True).astype(np.int64)
         mask = tensors["causal_mask"]
         if self._is_local(context.parameters):
             mask = mask + tensors["reach_mask"]
@@ -286,7 +305,9 @@ class Attend(OperatorBase):
         distance: Expression = Constant(1 << self.shift) * index + remainder
         selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
         output = Ref(self.output)
-        scores = ProductTerm(Constant(-1), ("head_channel",), (self._query, self._of_groups(self.key)))
+        scores = [ProductTerm(Constant(-1), ("head_channel",), (self._query, self._of_groups(self.key)))]
+        if self.second is not None:
+            scores.append(ProductTerm(Constant(-1), (self.second[2],), self._second_refs))
         mixed = ProductTerm(Constant(2), ("context",), (weight, self._of_groups(self.value)))
         mask: Expression = Ref("causal_mask")
         if self.selector is not None:
@@ -294,7 +315,7 @@ class Attend(OperatorBase):
         masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * mask
         quotient = Constant(2) * total * output + Ref(f"{self.output}_remainder") - total
         return (
-            Contraction("distance", SCORES, distance - masked_max, (scores,)),
+            Contraction("distance", SCORES, distance - masked_max, tuple(scores)),
             Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
             Lookup("saturated", SCORES, Constant(SATURATION_TAG), high, Ref("saturated")),
             Pointwise("causality", SCORES, mask * (Constant(1) - Ref("saturated"))),

@@ -1,7 +1,7 @@
 """Rows times their routing weight.
 
 MEANING    y = requantise_half_up(gate * x, s), one gate per row
-BOUNDS     0 <= gate < 2^15 by whoever writes the stream, |y| < 2^(bits-1).
+BOUNDS     0 <= gate < 2^16 by whoever writes the stream, |y| < 2^(bits-1).
 RELATIONS  those of an elementwise product (operators/multiply.py), the gate being the column that a step-key integer selects.
 REFUSED    y outside its range, as there.
 PADDING    zero stays zero.

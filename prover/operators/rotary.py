@@ -152,7 +152,7 @@ class Rotary(OperatorBase):
     """output = rotate(x). `position` says how the tables' position axis is indexed in the relations.
 
     selector: the step-key integer that chooses among two tables.
-    committed: whether the output is a witness of its own, or a boundary that the program declares.
+    committed: whether the output is a witness of its own, or a boundary that the program declares. channel: the last axis.
     """
 
     x: str
@@ -163,6 +163,7 @@ class Rotary(OperatorBase):
     bits: int
     selector: str | None = None
     committed: bool = True
+    channel: str = "head_channel"
 
     def __post_init__(self) -> None:
         if len(self.choices) != (1 if self.selector is None else 2):
@@ -186,7 +187,7 @@ class Rotary(OperatorBase):
 
     def tensors(self) -> Sequence[Tensor]:
         def constant(name: str, values: Callable[[], np.ndarray]) -> Tensor:
-            return Tensor(name, ("position", "head_channel"), Kind.CONSTANT, values=values)
+            return Tensor(name, ("position", self.channel), Kind.CONSTANT, values=values)
 
         constants = (
             constant(name, values)
@@ -220,7 +221,7 @@ class Rotary(OperatorBase):
 
     @property
     def _flipped(self) -> Ref:
-        return Ref(self.x, (("head_channel", (Along("head_channel", flip=True),)),))
+        return Ref(self.x, ((self.channel, (Along(self.channel, flip=True),)),))
 
     def _table_ref(self, name: str) -> Ref:
         return Ref(name, (("position", self.position),))

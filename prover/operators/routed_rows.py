@@ -1,7 +1,7 @@
 """The rows that are routed to an expert, all others as zero.
 
 MEANING    y[t] = x[t] if gate[t] > 0, else 0, where gate[t] is this expert's entry of the row's routing weights
-BOUNDS     0 <= gate < 2^16, by whoever writes the stream (operators/routing_weights.py).
+BOUNDS     0 <= gate < 2^16, by whoever writes the stream (operators/routing_weights.py, operators/score_weights.py).
 RELATIONS  routed   Lookup (gate, routed) in the table of [v > 0]: no other flag
            y        Pointwise y - routed * x = 0
            The expert's number is a step-key integer, so the key of a step says which column of the stream it reads.

@@ -2,7 +2,11 @@
 
 MEANING    key[e] = 2^b x[e] + (2^b - 1 - e): two keys are never equal, and of equal values the smaller index has the larger
            key. picked[e] = 1 for the k largest keys, 0 for all others.
-BOUNDS     |x| < 2^(bits-1), checked by whoever makes x; keys differ by less than 2^(bits+b+1) <= 2^32.
+BIAS       a weight per entry that is added to x before entries are compared: x is x + bias above.
+GROUPS     the axis may be made of groups of members, both powers of two apart from missing groups at the end. Then either the k
+           largest of each group are picked, or the k largest of those groups that are allowed (group[row, g] in {0, 1}, by
+           whoever made it; groups that do not exist are not allowed).
+BOUNDS     |x + bias| < 2^(bits-1), checked by whoever makes x; keys differ by less than 2^(bits+b+1) <= 2^32.
 RELATIONS  picked    Lookup picked in {0, 1}; Contraction sum_e picked = k
            last      Lookup last in {0, 1}; Contraction sum_e last = 1; Pointwise last (1 - picked) = 0: it points at one picked
                      entry
@@ -13,7 +17,8 @@ RELATIONS  picked    Lookup picked in {0, 1}; Contraction sum_e picked = k
            them. Keys are distinct, so picked, last, threshold and with them the digits are unique.
 REFUSED    never: any row of values in range has k largest keys.
 PADDING    keys of entries beyond `real` are lowered by 2^(bits+b), below all others (a closed form, [e < real]); since
-           k <= real they are never picked.
+           k <= real they are never picked. Keys of groups that are not allowed are lowered in the same way; whoever makes the
+           operator sees to it that allowed groups have k entries. What is picked in a group that does not exist is fixed, too.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import (
+    Along,
     Constant,
     Contraction,
     Expression,
@@ -40,10 +46,24 @@ from .rounding import RANGE_TABLE, RANGE_TENSORS
 
 
 @dataclass(frozen=True)
+class Groups:
+    """An axis as groups of members: the axes that stand for them in relations. member_bits: index bits of a member.
+
+    allowed: tensor over (row, group) of those to pick from; None to pick in each group by itself.
+    """
+
+    group: str
+    member: str
+    member_bits: int
+    allowed: str | None = None
+
+
+@dataclass(frozen=True)
 class TopK(OperatorBase):
     """output[row, e] = [x[row, e] is among the `count` largest of the first `real` entries of the axis].
 
-    bits: signed width of x. index_bits: those of the axis.
+    bits: signed width of x, bias included. index_bits: those of the axis, or of a member where each group is by itself; then `real`
+    is the number of a group's members.
     """
 
     x: str
@@ -54,6 +74,8 @@ class TopK(OperatorBase):
     real: int
     index_bits: int
     bits: int
+    bias: str | None = None
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= self.real:
@@ -69,8 +91,33 @@ class TopK(OperatorBase):
         return self.bits + self.index_bits + 1
 
     @property
-    def _domain(self) -> tuple[str, str]:
-        return self.row, self.axis
+    def _alone(self) -> bool:
+        """Whether each group is picked from by itself."""
+        return self.groups is not None and self.groups.allowed is None
+
+    @property
+    def _domain(self) -> tuple[str, ...]:
+        """Of relations that compare; tensors are over the row and the axis."""
+        return (
+            (self.row, self.axis)
+            if self.groups is None
+            else (self.row, self.groups.group, self.groups.member)
+        )
+
+    @property
+    def _rows(self) -> tuple[str, ...]:
+        """Of what there is one of per choice."""
+        return (self.row, self.groups.group) if self.groups is not None and self._alone else (self.row,)
+
+    @property
+    def _picked_along(self) -> tuple[str, ...]:
+        return self._domain[len(self._rows) :]
+
+    def _ref(self, tensor: str) -> Ref:
+        """A tensor of the axis as one of the domain."""
+        if self.groups is None:
+            return Ref(tensor)
+        return Ref(tensor, ((self.axis, (Along(self.groups.group), Along(self.groups.member))),))
 
     @property
     def _lowered(self) -> int:
@@ -86,29 +133,53 @@ class TopK(OperatorBase):
         )
 
     @property
-    def _real(self) -> str:
+    def _real(self) -> str | None:
+        """[entry may be picked], over the axis or the groups; None where all may."""
+        if self.groups is not None:
+            return self.groups.allowed
         return f"real_{self.axis}"
 
     @property
-    def _number(self) -> str:
-        return f"number_of_{self.axis}"
+    def _numbers(self) -> tuple[tuple[str, str, int], ...]:
+        """Closed forms that number the entries: axis, tensor, factor."""
+        if self.groups is None:
+            return ((self.axis, f"number_of_{self.axis}", 1),)
+        member, group = self.groups.member, self.groups.group
+        numbers = ((member, f"number_of_{member}", 1),)
+        return (
+            numbers
+            if self._alone
+            else (*numbers, (group, f"number_of_{group}", 1 << self.groups.member_bits))
+        )
 
     def tables(self) -> Sequence[LookupTable]:
         return (RANGE_TABLE,)
 
     def tensors(self) -> Sequence[Tensor]:
         last, threshold, low, high = self._names
+        whole = (self.row, self.axis)
+        real = f"real_{self.axis}"
         return (
             *RANGE_TENSORS,
-            Tensor(self._real, (self.axis,), Kind.CLOSED_FORM, Below(self.real)),
-            Tensor(self._number, (self.axis,), Kind.CLOSED_FORM, Counter()),
-            *(Tensor(name, self._domain, Kind.WITNESS) for name in (self.output, last, low, high)),
-            Tensor(threshold, (self.row,), Kind.WITNESS),
+            *(() if self.groups else (Tensor(real, (self.axis,), Kind.CLOSED_FORM, Below(self.real)),)),
+            *(Tensor(name, (axis,), Kind.CLOSED_FORM, Counter()) for axis, name, _ in self._numbers),
+            *(Tensor(name, whole, Kind.WITNESS) for name in (self.output, last, low, high)),
+            Tensor(threshold, self._rows, Kind.WITNESS),
         )
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x]
-        context.tensors[self.output] = self._picked(self._keys(x, np.arange(x.shape[-1])))
+        if self.bias is not None:
+            x = x + context.weights[self.bias]
+        shape = x.shape
+        if self.groups is not None:
+            x = x.reshape(len(x), -1, 1 << self.groups.member_bits)
+            if self.groups.allowed is not None:
+                lowered = self._lowered >> self.index_bits
+                x = x - lowered * (1 - context.tensors[self.groups.allowed][:, :, None])
+                x = x.reshape(shape)
+        keys = self._keys(x, np.arange(x.shape[-1]))
+        context.tensors[self.output] = self._picked(keys).reshape(shape)
 
     def _keys(self, x: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         size: int = 1 << self.index_bits
@@ -122,40 +193,60 @@ class TopK(OperatorBase):
     def witness(self, context: WitnessContext) -> None:
         tensors = context.tensors
         last_name, threshold_name, low, high = self._names
-        keys = self._keys(tensors[self.x], tensors[self._number])
-        keys = keys - self._lowered * (1 - tensors[self._real])
-        picked = tensors[self.output] = self._picked(keys)
+        x = tensors[self.x] if self.bias is None else tensors[self.x] + tensors[self.bias]
+        rows, size = x.shape
+        per_choice = (rows, -1, 1 << self.index_bits)
+        keys = self._keys(x.reshape(per_choice), np.arange(1 << self.index_bits))
+        if self._real is not None:
+            real = tensors[self._real]
+            if self.groups is not None:  # of groups, as one of entries
+                real = np.repeat(real, 1 << self.groups.member_bits, axis=-1)
+            keys = keys - self._lowered * (1 - real.reshape(-1, 1, size))
+        picked = self._picked(keys)
         smallest = np.where(picked > 0, keys, np.iinfo(np.int64).max).argmin(axis=-1)[..., None]
-        last = tensors[last_name] = np.zeros_like(picked)
+        last = np.zeros_like(picked)
         np.put_along_axis(last, smallest, 1, axis=-1)
-        threshold = tensors[threshold_name] = (last * keys).sum(axis=-1)
+        threshold = (last * keys).sum(axis=-1)
         margin = (2 * picked - 1) * (keys - threshold[..., None]) - (1 - picked)
+        margin = margin.reshape(rows, size)
+        tensors[self.output], tensors[last_name] = picked.reshape(rows, size), last.reshape(rows, size)
+        tensors[threshold_name] = threshold if self._alone else threshold[:, 0]
         tensors[low], tensors[high] = margin & ((1 << RANGE_BITS) - 1), margin >> RANGE_BITS
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        x, picked, number, real = Ref(self.x), Ref(self.output), Ref(self._number), Ref(self._real)
-        last, threshold, low, high = (Ref(name) for name in self._names)
-        size, rows = 1 << self.index_bits, (self.row,)
-        least = size - 1 - self._lowered  # of the key of an entry that is zero, and not real
-        key: Expression = Constant(size) * x - number + Constant(self._lowered) * real + Constant(least)
+        values = [self._ref(self.x), *([] if self.bias is None else [self._ref(self.bias)])]
+        last_name, threshold_name, low_name, high_name = self._names
+        picked, last, low, high = (self._ref(name) for name in (self.output, last_name, low_name, high_name))
+        threshold, real = Ref(threshold_name), None if self._real is None else Ref(self._real)
+        size, whole = 1 << self.index_bits, (self.row, self.axis)
+        lowered = 0 if real is None else self._lowered
+        least = size - 1 - lowered  # of the key of an entry that is zero, and may not be picked
+        key: Expression = Constant(size) * values[0]
+        for value in values[1:]:
+            key = key + Constant(size) * value
+        for _, number, factor in self._numbers:
+            key = key - Ref(number) if factor == 1 else key - Constant(factor) * Ref(number)
+        if real is not None:
+            key = key + Constant(lowered) * real
+        key = key + Constant(least)
         margin = (Constant(2) * picked - 1) * (key - threshold) - (Constant(1) - picked)
 
         def summed(*factors: Ref, times: int = 1) -> ProductTerm:
-            return ProductTerm(Constant(times), (self.axis,), factors)
+            return ProductTerm(Constant(times), self._picked_along, factors)
 
         key_of_last = (
-            summed(last, x, times=size),
-            summed(last, number, times=-1),
-            summed(last, real, times=self._lowered),
+            *(summed(last, value, times=size) for value in values),
+            *(summed(last, Ref(number), times=-factor) for _, number, factor in self._numbers),
+            *(() if real is None else (summed(last, real, times=lowered),)),
         )
         return (
-            Lookup(f"{self.output}_range", self._domain, Constant(1), picked),
-            Contraction(self.output, rows, Constant(self.count), (summed(picked),)),
-            Lookup(f"{last.tensor}_range", self._domain, Constant(1), last),
-            Contraction(f"{last.tensor}_one", rows, Constant(1), (summed(last),)),
-            Pointwise(last.tensor, self._domain, last * (Constant(1) - picked)),
-            Contraction(threshold.tensor, rows, threshold - least, key_of_last),
+            Lookup(f"{self.output}_range", whole, Constant(1), Ref(self.output)),
+            Contraction(self.output, self._rows, Constant(self.count), (summed(picked),)),
+            Lookup(f"{last_name}_range", whole, Constant(1), Ref(last_name)),
+            Contraction(f"{last_name}_one", self._rows, Constant(1), (summed(last),)),
+            Pointwise(last_name, whole, Ref(last_name) * (Constant(1) - Ref(self.output))),
+            Contraction(threshold.tensor, self._rows, threshold - least, key_of_last),
             Pointwise(f"{self.output}_margin", self._domain, Constant(1 << RANGE_BITS) * high + low - margin),
-            Lookup(f"{low.tensor}_range", self._domain, Constant(RANGE_BITS), low),
-            Lookup(f"{high.tensor}_range", self._domain, Constant(self._margin_bits - RANGE_BITS), high),
+            Lookup(f"{low_name}_range", whole, Constant(RANGE_BITS), Ref(low_name)),
+            Lookup(f"{high_name}_range", whole, Constant(self._margin_bits - RANGE_BITS), Ref(high_name)),
         )

@@ -100,7 +100,9 @@ def test_forged_proofs_are_all_refused(demo: tuple[DemoReport, dict[str, Any]]) 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("model", ["tiny-gemma3", "tiny-gpt2", "tiny-qwen2", "tiny-qwen3", "tiny-mixtral"])
+@pytest.mark.parametrize(
+    "model", ["tiny-gemma3", "tiny-gpt2", "tiny-qwen2", "tiny-qwen3", "tiny-mixtral", "tiny-deepseek-v3"]
+)
 def test_every_scenario_ends_as_it_must_for_every_family(model: str, state: Path) -> None:
     lines: list[str] = []
     report = run_demo(model, SCENARIOS, lines.append, lambda *_: None, state=state)

@@ -114,6 +114,8 @@ TARGETS: dict[str, Target] = {
                         "attend",
                         "closed_sum",
                         "gated_rows",
+                        "group_scores",
+                        "head_matmul",
                         "head_pair",
                         "inverse_root",
                         "layer_norm",
@@ -127,6 +129,7 @@ TARGETS: dict[str, Target] = {
                         "rounding",
                         "routed_rows",
                         "routing_weights",
+                        "score_weights",
                         "top_k",
                     )
                 ),

@@ -23,6 +23,8 @@ STATEMENTS = [
     *((family, kind, 1) for family in ("gpt2", "gemma3") for kind in ("keys_values", "attention")),
     ("gpt2", "positions", 1),
     *(("mixtral", kind, 0) for kind in ("router", "expert_tile")),
+    *(("deepseek-v3", kind, 1) for kind in ("keys_values", "attention", "router")),
+    ("deepseek-v3-tiled", "attention_tile", 1),
     *(
         ("llama-local-tiled", kind, 1)
         for kind in ("attention_tile", "attention_close", "mlp_tile", "mlp_close")
@@ -82,6 +84,11 @@ FORGERIES = [
     ("gpt2", "positions", 1, "after_high"),
     *(("mixtral", "router", 0, name) for name in ("router_logits", "picked_threshold", "max_selector")),
     *(("mixtral", "expert_tile", 0, name) for name in ("routed", "gated", "gated_high")),
+    *(
+        ("deepseek-v3", "router", 0, name)
+        for name in ("router_scores", "best", "group_scores", "picked_groups", "picked", "score_sum")
+    ),
+    *(("deepseek-v3", "attention", 1, name) for name in ("absorbed", "mixed", "attended")),
     ("smollm3", "attention", 1, "rotated_query"),
     ("llama-local", "attention", 2, "saturated"),
     *(("llama-local-tiled", kind, 1, "sum_after") for kind in ("attention_tile", "mlp_tile")),

@@ -78,6 +78,11 @@ FAMILY_STATEMENTS = {
         ("gemma3", "attention", 2, 1),  # a global layer
         ("mixtral", "router", 0, 0),
         ("mixtral", "expert_tile", 0, 0),
+        ("deepseek-v3", "router", 0, 0),  # groups of experts, and one that every row has
+        ("deepseek-v3", "keys_values", 1, 0),
+        ("deepseek-v3", "attention", 1, 0),  # over latents
+        ("deepseek-v3-tiled", "query_latent", 0, 0),
+        ("deepseek-v3-tiled", "attention_tile", 1, 0),
         ("llama-local-tiled", "attention_tile", 2, 0),  # a tile per query head, a bias, a local layer
         ("llama-local-tiled", "attention_close", 0, 0),  # a bias at the scale of the sum
         ("smollm3-tiled", "attention_tile", 1, 1),  # a layer without positions

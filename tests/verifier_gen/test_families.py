@@ -52,6 +52,9 @@ CASES = [
     ("olmo2", "mlp", 0, 0),
     *(("mixtral", kind, 0, 0) for kind in ("router", "expert_tile")),
     ("qwen3-moe", "router", 0, 0),
+    *(("deepseek-v3", kind, 2, 0) for kind in ("keys_values", "attention")),
+    ("deepseek-v3", "router", 0, 0),
+    *(("deepseek-v3-tiled", kind, 1, 0) for kind in ("query_latent", "attention_tile", "router")),
 ]
 
 

@@ -85,6 +85,7 @@ GRANITE = GraniteConfig(
 PHI3 = Phi3Config(**_SMALL_ROTARY, rotated_channels=6, rope_factor=1.25)  # type: ignore[arg-type]
 QWEN3_MOE = Qwen3MoeConfig(**_SMALL_ROTARY, experts=4, experts_per_token=3)  # type: ignore[arg-type]
 MIXTRAL = OTHER_FAMILIES["Mixtral"]
+DEEPSEEK_V3 = OTHER_FAMILIES["DeepSeek V3"]
 OLMO2 = OTHER_FAMILIES["OLMo 2"]
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 _TILED = {"gemma3": "Gemma 3", "gpt2": "GPT-2", "olmo2": "OLMo 2"}
@@ -101,6 +102,10 @@ FAMILIES: dict[str, ModelConfig] = {
     "olmo2": OLMO2,
     "mixtral": MIXTRAL,
     "qwen3-moe": QWEN3_MOE,
+    "deepseek-v3": DEEPSEEK_V3,
+    "deepseek-v3-tiled": replace(
+        DEEPSEEK_V3, heads=4, step_weights=500, experts=5, expert_groups=1, groups_per_token=1
+    ),
     "llama-tiled": TILED,
     "llama-local-tiled": replace(LLAMA_LOCAL, step_weights=600),  # a tile per query head, all of one group
     "qwen3-tiled": replace(QWEN3, step_weights=700),  # a tile per group
@@ -139,7 +144,7 @@ def random_statement(
         if tensor.name in ("chosen", "rival"):
             real = [config.head_inputs]
         limit = READ_LIMITS.get(tensor.name, 40_000 if tensor.name in ("before", "window") else 20_000)
-        if tensor.name.endswith("_bias"):
+        if tensor.name.endswith("_bias") and tensor.name not in step.vectors:
             limit = 1 << 24  # the accumulator's scale
         tensors[tensor.name] = padded(generator.integers(-limit, limit, real), shape)
         if tensor.name == "gates":  # about a third of the rows are routed to an expert

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prover.architectures import ModelConfig
+from prover.architectures.deepseek_v3 import DeepseekV3Config
 from prover.architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
 from prover.architectures.gpt2 import Gpt2Config
 from prover.architectures.mixtral import MixtralConfig
@@ -89,6 +90,31 @@ QWEN3_30B_A3B = Qwen3MoeConfig(
     experts_per_token=8,
 )
 
+DEEPSEEK_V3_671B = DeepseekV3Config(
+    layers=61,
+    hidden=7168,
+    heads=128,
+    query_rank=1536,
+    latent_rank=512,
+    plain_size=128,
+    rope_size=64,
+    value_size=128,
+    rope_base=10_000,
+    score_factor=1.873773,
+    feed_forward=18_432,
+    dense_layers=3,
+    vocabulary=129_280,
+    norm_epsilon=1e-6,
+    max_positions=2048,
+    experts=256,
+    experts_per_token=8,
+    expert_size=2048,
+    shared_experts=1,
+    expert_groups=8,
+    groups_per_token=4,
+    routing_factor=2.5,
+)
+
 REAL_SHAPES: list[ModelConfig] = [
     GEMMA3_270M,
     GPT2_SMALL,
@@ -96,4 +122,5 @@ REAL_SHAPES: list[ModelConfig] = [
     QWEN3_SMALL,
     MIXTRAL_8X7B,
     QWEN3_30B_A3B,
+    DEEPSEEK_V3_671B,
 ]

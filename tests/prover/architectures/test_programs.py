@@ -22,6 +22,7 @@ from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residu
 from tests.prover.operators.random_layers import SMALL, Statement
 
 from .random_models import (
+    DEEPSEEK_V3,
     FAMILIES,
     GEMMA3,
     GPT2,
@@ -73,10 +74,19 @@ def run(config: ModelConfig, statement: Statement) -> RunContext:
             cache[name] = tensors[name][: own.stop].transpose(1, 0, 2).astype(np.float64)
             tensors[name] = tensors[name][own]
     weights = {w.name: unpadded(config, statement, w.name) for w in program.weights}
+
+    def product(name: str, x: np.ndarray, inputs: slice | None = None) -> np.ndarray:
+        """x @ W, or x times some inputs of a matrix whose outputs are its last axis."""
+        if name not in weights:
+            return x
+        if inputs is None:
+            return x @ weights[name].reshape(x.shape[1], -1)
+        return x @ weights[name].reshape(-1, weights[name].shape[-1])[inputs]
+
     context = RunContext(
         tensors=tensors,
         parameters=statement.parameters,
-        matmul=lambda name, x: x @ weights[name].reshape(x.shape[1], -1) if name in weights else x,
+        matmul=product,
         positions=np.arange(own.start, own.stop),
         cache=cache,
         weights=weights,
@@ -197,6 +207,9 @@ HUNTS = [
         for kind in FAMILIES[family].kinds
         if kind.endswith(("_norm", "_close"))
     ),
+    *(("deepseek-v3", kind, 2) for kind in ("keys_values", "attention")),
+    *((family, "router", 0) for family in ("deepseek-v3", "deepseek-v3-tiled")),
+    ("deepseek-v3-tiled", "query_latent", 0),
     *(("llama-local-tiled", kind, 0) for kind in ("attention_close", "mlp_tile", "mlp_close")),
 ]
 
@@ -327,6 +340,18 @@ LIMITS = {
     "feed_forward": 2**16,
     "experts": 2**9,
     "experts_per_token": 2**9,
+    "expert_size": 2**16,
+    "shared_experts": 2**9,
+    "expert_groups": 2**9,
+    "groups_per_token": 2**9,
+    "routing_factor": 4,
+    "dense_layers": 2**12,
+    "query_rank": 2**12,
+    "latent_rank": 2**10,
+    "plain_size": 2**10,
+    "rope_size": 2**10,
+    "value_size": 2**10,
+    "score_factor": 16,
     "rope_base": 2**32,
     "local_rope_base": 2**32,
     "rope_divisors": 2**32,
@@ -437,6 +462,16 @@ def test_a_missing_field_is_named() -> None:
         (replace(MIXTRAL, experts=1, experts_per_token=1), "two experts at least, not 1"),
         (replace(MIXTRAL, experts_per_token=6), "6 of 5 entries cannot be picked"),
         (replace(MIXTRAL, mlp_bias=True), "experts have no biases"),
+        (replace(DEEPSEEK_V3, experts=9), "9 experts in 3 groups"),
+        (replace(DEEPSEEK_V3, experts=3), "a power of two of experts, two at least"),
+        (
+            replace(DEEPSEEK_V3, groups_per_token=1, experts_per_token=3),
+            "1 groups of 2 experts do not have the 3",
+        ),
+        (replace(DEEPSEEK_V3, dense_layers=2), "one layer at least has experts"),
+        (replace(DEEPSEEK_V3, experts=1), "two experts at least, not 1"),
+        (replace(DEEPSEEK_V3, routing_factor=4.0), "above zero and below 4"),
+        (replace(DEEPSEEK_V3, rope_size=5), "odd"),
         (replace(GPT2, heads=5), "24 channels do not divide among 5 heads"),
         (replace(QWEN3, head_size=5), "odd"),
         (replace(QWEN3, norm_epsilon=1e-9), "epsilon is too small"),
@@ -472,7 +507,9 @@ def test_every_weight_of_a_program_has_one_rule() -> None:
             closing = {bias for bias in ("output_bias", "down_bias") if SUM in reads}
             closing |= {f"{name}_bias" for name in ("query", "key", "value") if f"{name}_sum" in reads}
             assert ruled - closing == weights - closing, family
-            shapes = {**config.matrix_shapes, **config.vector_shapes}
+            layer = step.layers[0] if step.layers else config.layers - 1
+            matrices = {n: (rule.outputs, rule.inputs) for n, rule in config.matrix_rules_of(layer).items()}
+            shapes = {**matrices, **config.vector_shapes_of(layer)}
             for weight in step.program.weights:
                 size = [step.program.real_sizes[axis] for axis in weight.axes]
                 whole = int(np.prod(shapes[weight.name]))
@@ -486,7 +523,29 @@ def test_every_weight_of_a_program_has_one_rule() -> None:
                 assert not rest and cut.size * (per_block - 1) < block <= cut.size * per_block
                 assert int(np.prod(size)) == whole // length * cut.size, (family, weight.name)
         listed = {weight.name for step in config.steps.values() for weight in step.program.weights}
-        assert listed == {*config.matrix_rules, *config.vector_shapes}, family
+        own = [{*config.matrix_rules_of(n), *config.vector_shapes_of(n)} for n in range(config.layers)]
+        assert listed == set().union(*own), family
+        for layer, names in enumerate(own):
+            kinds = [config.programs[kind] for kind in config.kinds_of(layer)]
+            once = config.first_layer_weights
+            assert {weight.name for program in kinds for weight in program.weights} | once == names | once
+
+
+def test_some_layers_have_steps_that_others_have_not() -> None:
+    config = DEEPSEEK_V3
+    dense = ("keys_values", "attention", "mlp_norm", "mlp_tile", "mlp_close")
+    sparse = ("keys_values", "attention", "router", "expert_tile", "mlp_close")
+    assert [config.kinds_of(layer) for layer in (0, 1)] == [dense, sparse]
+    for layer, kinds in enumerate((dense, sparse)):
+        assert {step.kind for step in config.schedule if step.layer == layer} == set(kinds)
+    assert config.step_count == len(config.schedule)
+    assert config.schedule[config.number_of("router")].layer == 1
+    assert (
+        config.matrix_rules_of(0)["w_up"].outputs == 40
+        and config.matrix_rules_of(1)["w_up"].outputs == 7 * 12
+    )
+    with pytest.raises(ValueError, match="no step router 0 of layer 0"):
+        config.number_of("router", 0)
 
 
 def test_score_scales_split_into_a_shift_and_a_factor_of_the_query() -> None:

@@ -52,6 +52,26 @@ _LONG_ROPE = {
     "original_max_position_embeddings": 96,
 }
 
+_DEEPSEEK: dict[str, Any] = {
+    name: value for name, value in _SIZES.items() if name not in ("num_key_value_heads", "head_dim")
+} | {
+    "num_hidden_layers": 3,
+    "num_key_value_heads": None,
+    "q_lora_rank": 24,
+    "kv_lora_rank": 20,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 12,
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 40,
+    "n_routed_experts": 12,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "n_group": 3,
+    "topk_group": 2,
+    "routed_scaling_factor": 1.5,
+}
+
 
 def _configurations() -> dict[str, transformers.PreTrainedConfig]:
     return {**_families(), **_variants()}
@@ -92,6 +112,11 @@ def _variants() -> dict[str, transformers.PreTrainedConfig]:
                 "long_factor": [2.0] * 4,
             },
         ),
+        "deepseek-v3-plain": transformers.DeepseekV3Config(
+            **(_DEEPSEEK | {"q_lora_rank": None, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 0}),
+            rope_interleave=False,
+            rope_parameters=_YARN_ROPE | {"mscale": 1.0, "mscale_all_dim": 0.7},
+        ),
         "qwen3-biases": transformers.Qwen3Config(
             **(qwen | {"head_dim": 32}),
             layer_types=["sliding_attention", "full_attention"],
@@ -116,6 +141,7 @@ def _families() -> dict[str, transformers.PreTrainedConfig]:
             norm_topk_prob=True,
             attention_bias=True,
         ),
+        "deepseek-v3": transformers.DeepseekV3Config(**_DEEPSEEK),
         "smollm3": transformers.SmolLM3Config(
             **(_SIZES | {"num_hidden_layers": 4}), pad_token_id=None, tie_word_embeddings=False
         ),
@@ -151,7 +177,7 @@ FAMILIES = tuple(_families())
 VARIANTS = tuple(_variants())
 MODELS = (*FAMILIES, *VARIANTS)
 GGUF_NAMES = {
-    **{family: family for family in FAMILIES if family not in ("mixtral", "qwen3-moe")},
+    **{family: family for family in FAMILIES if family not in ("mixtral", "qwen3-moe", "deepseek-v3")},
     "mistral-everywhere": "llama",
     "llama-biases": "llama",
     "llama-longrope": "llama",
@@ -178,6 +204,9 @@ def seeded_model(name: str, seed: int = 7) -> Any:
                 parameter.normal_(centre, 0.3)
             else:
                 parameter.normal_(0, 0.2)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.normal_(5, 0.1)  # what all have in common decides nothing
         model.tie_weights()
     return model.eval()
 

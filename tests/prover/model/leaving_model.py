@@ -31,7 +31,7 @@ def leaving(model: IntegerModel, exits: Mapping[int, tuple[int, str] | tuple[int
         signs = np.array([1 - 2 * ((index & (2 * number + 1)).bit_count() % 2) for index in range(hidden)])
         embedding[token] = 30_000 * signs
         matrix = layers[layer][name]
-        by = matrix.shift - _SHIFTS[name]
+        by = matrix.shift - _shift(model, name)
         values = matrix.values if by <= 0 else matrix.values >> by
         values = np.array(values)
         values[rest[0] if rest else 0] = _STRENGTH * signs
@@ -43,3 +43,11 @@ def leaving(model: IntegerModel, exits: Mapping[int, tuple[int, str] | tuple[int
         )
     weights = replace(model.weights, embedding=embedding, layers=layers)
     return replace(model, weights=weights, name=f"leaving-{model.name}")
+
+
+def _shift(model: IntegerModel, name: str) -> int:
+    """A router whose outputs are looked up has a narrower range than one whose outputs are compared."""
+    if name != "w_router":
+        return _SHIFTS[name]
+    logits = model.config.programs["router"].limits.get("router_logits", 1 << 21)
+    return _SHIFTS[name] + 22 - logits.bit_length()

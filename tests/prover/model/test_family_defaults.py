@@ -66,7 +66,30 @@ def test_a_configuration_of_its_type_alone_is_the_class_without_arguments(model_
     reference = CONFIG_MAPPING[model_type](**stated)
     assert (config.layers, config.hidden) == (reference.num_hidden_layers, reference.hidden_size)
     assert config.vocabulary == reference.vocab_size
-    if model_type != "gpt2":
+    if model_type == "deepseek_v3":
+        assert (config.heads, config.query_rank, config.latent_rank) == (
+            reference.num_attention_heads,
+            reference.q_lora_rank,
+            reference.kv_lora_rank,
+        )
+        assert (config.plain_size, config.rope_size, config.value_size) == (
+            reference.qk_nope_head_dim,
+            reference.qk_rope_head_dim,
+            reference.v_head_dim,
+        )
+        assert (config.experts, config.shared_experts, config.experts_per_token) == (
+            reference.n_routed_experts,
+            reference.n_shared_experts,
+            reference.num_experts_per_tok,
+        )
+        assert (config.expert_groups, config.groups_per_token) == (reference.n_group, reference.topk_group)
+        assert (config.feed_forward, config.expert_size) == (
+            reference.intermediate_size,
+            reference.moe_intermediate_size,
+        )
+        assert config.dense_layers == reference.first_k_dense_replace
+        assert config.routing_factor == reference.routed_scaling_factor
+    elif model_type != "gpt2":
         assert (config.kv_heads, config.heads) == (
             reference.num_key_value_heads,
             reference.num_attention_heads,

@@ -72,7 +72,7 @@ def test_the_column_follows_the_family_and_not_the_table() -> None:
     assert rows["biases of matrices"] == {
         "llama": f"–{more}", "qwen2": "key, value, query", "qwen3": f"–{attention}", "smollm3": f"–{more}",
         "granite": f"–{more}", "phi3": "–", "olmo2": f"–{attention}", "gemma3": "–", "gpt2": "all",
-        "mixtral": "–", "qwen3_moe": f"–{attention}",
+        "mixtral": "–", "qwen3_moe": f"–{attention}", "deepseek_v3": "–",
     }  # fmt: skip
     assert [f for f, fact in rows["norm of each query and key"].items() if fact != "–"] == [
         "qwen3",
@@ -84,10 +84,18 @@ def test_the_column_follows_the_family_and_not_the_table() -> None:
     assert "all heads together" in rows["norm of each query and key"]["olmo2"]
     assert [f for f, fact in rows["norm behind it"].items() if fact != "–"] == ["olmo2", "gemma3"]
     assert [f for f, fact in rows["reach"].items() if fact.startswith("in local layers")] == ["gemma3"]
-    assert [f for f, fact in rows["reach"].items() if fact == "all positions"] == ["granite", "olmo2", "gpt2"]
+    assert [f for f, fact in rows["reach"].items() if fact == "all positions"] == [
+        "granite",
+        "olmo2",
+        "deepseek_v3",
+        "gpt2",
+    ]
     assert [f for f, fact in rows["positions"].items() if "none in some layers" in fact] == ["smollm3"]
-    assert [f for f, fact in rows["experts"].items() if fact != "–"] == ["mixtral", "qwen3_moe"]
-    assert [f for f, fact in rows["operators, router"].items() if "TopK" in fact] == ["mixtral", "qwen3_moe"]
+    mixtures = ["mixtral", "qwen3_moe", "deepseek_v3"]
+    assert [f for f, fact in rows["experts"].items() if fact != "–"] == mixtures
+    assert [f for f, fact in rows["operators, router"].items() if "TopK" in fact] == mixtures
+    assert [f for f, fact in rows["experts"].items() if "every row" in fact] == ["deepseek_v3"]
+    assert [f for f, fact in rows["key heads"].items() if "latent" in fact] == ["deepseek_v3"]
     assert [f for f, fact in rows["positions"].items() if "first channels" in fact] == ["phi3"]
     assert rows["embedding"]["granite"] == "times 12"
     assert rows["embedding"]["gemma3"] == "times √d" and rows["positions"]["gpt2"] == "learned"

@@ -336,8 +336,9 @@ def _assert_refused_exactly_where_the_witness_fails(
     for seed in seeds:
         draw = np.random.default_rng(seed)
         statement = random_statement(config, kind, window, seed)
-        source = next(name for name in ("window", "before", "normalised") if name in statement.tensors)
-        scale, end = int(draw.integers(0, 15)) if seed else 0, 1 << (15 if source == "normalised" else 30)
+        names = ("window", "before", "normalised", "query_latent")
+        source = next(name for name in names if name in statement.tensors)
+        scale, end = int(draw.integers(0, 15)) if seed else 0, 1 << (30 if source in names[:2] else 15)
         rows = statement.tensors[source]
         statement.tensors[source] = np.clip(rows << scale, -end, end - 1)
         for name in statement.parameters:
