@@ -25,6 +25,7 @@ import prover.verify
 from prover.argument.mercury import MercuryOpening, open_mercury
 from prover.argument.multilinear import eq_table, evaluate, to_field
 from prover.argument.reduction import Claim
+from prover.argument.round_masks import RoundMasks
 from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
 from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
@@ -136,10 +137,17 @@ class MaliciousProver(_Prover):
         self.fields[column][0] = arrays.scalar(first)
 
     def _true_rounds(
-        self, terms: Sequence[Term], variables: int, degree: int, _: int, transcript: Transcript, label: str
+        self,
+        terms: Sequence[Term],
+        variables: int,
+        degree: int,
+        _: int,
+        transcript: Transcript,
+        label: str,
+        masks: RoundMasks | None,
     ) -> SumcheckResult:
         """The rounds of the sum that there really is; the verifier starts from zero."""
-        result = prove_sumcheck(terms, variables, degree, _AnySum(), transcript, label)
+        result = prove_sumcheck(terms, variables, degree, _AnySum(), transcript, label, masks)
         claim = 0
         for sent, challenge in zip(result.rounds, result.point, strict=True):
             linear = (claim - 2 * sent[0] - sum(sent[1:])) % MODULUS
@@ -171,10 +179,17 @@ class MaliciousProver(_Prover):
         return claims, _AnyValue()
 
     def _opening(
-        self, bases: Any, combination: np.ndarray, point: Sequence[int], value: int, transcript: Transcript
+        self,
+        bases: Any,
+        combination: np.ndarray,
+        point: Sequence[int],
+        value: int,
+        transcript: Transcript,
+        *,
+        blinding: Sequence[int],
     ) -> MercuryOpening:
         self._opened, self._state = (bases, combination, point, value), transcript.state
-        return open_mercury(bases, combination, point, value, transcript)
+        return open_mercury(bases, combination, point, value, transcript, blinding=blinding)
 
     # --- field elements where the honest prover has integers ----------------------------------------------
 
