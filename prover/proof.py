@@ -34,8 +34,8 @@ class Proof:
     rounds: tuple[tuple[int, ...], ...]
     evaluations: tuple[int, ...]
     reduction: tuple[tuple[int, ...], ...]
+    blinding: tuple[int, ...]
     opening: MercuryOpening
-    blinding: tuple[int, ...] = ()
 
     def encode(self) -> bytes:
         """All words, in field order."""
@@ -109,7 +109,7 @@ class ProofShape:
             [next(stream) for _ in range(2 * OPENING_POINTS + OPENING_SCALARS)]
         )
         check_opening(opening)
-        return Proof(commitments, inverses, rounds, evaluations, reduction, opening, blinding)
+        return Proof(commitments, inverses, rounds, evaluations, reduction, blinding, opening)
 
 
 def check_opening(opening: MercuryOpening) -> None:

@@ -168,8 +168,8 @@ class _Prover:
             tuple(tuple(r) for r in summed.rounds),
             tuple(evaluations),
             tuple(tuple(r) for r in reduced.rounds),
-            opening,
             blinding,
+            opening,
         )
 
     # --- masks of a private plan ------------------------------------------------------------------------

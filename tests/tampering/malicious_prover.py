@@ -33,6 +33,7 @@ from prover.claims import combine_claims, final_form
 from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
+from prover.hiding import Blindings
 from prover.lookups import RowView
 from prover.plan import Evaluation, ProductSum
 from prover.program import broadcast
@@ -58,12 +59,15 @@ class MaliciousProver(_Prover):
         *,
         balance_inverses: bool = False,
         spoil: Callable[[dict[str, np.ndarray]], None] | None = None,
+        blindings: Blindings | None = None,
     ) -> None:
-        super().__init__(verifying_key, srs, statement, tensors, lambda _: None)
+        super().__init__(verifying_key, srs, statement, tensors, lambda _: None, blindings)
+        self._of_statement = blindings
         self._balance_inverses, self._spoil = balance_inverses, spoil
         self._arguments = (verifying_key, srs, statement, tensors)
         self._adjusts = True
-        self._claim = 0  # the verifier's running claim after the rounds
+        self._claim = 0  # the verifier's running claim after the rounds, without its masks
+        self._final = 0  # with them
         self._opened: tuple[Any, ...] = ()
         self._state = b""
 
@@ -83,7 +87,12 @@ class MaliciousProver(_Prover):
 
     def _again(self) -> MaliciousProver:
         """A prover of the same lie that has not begun."""
-        return MaliciousProver(*self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil)
+        return type(self)(
+            *self._arguments,
+            balance_inverses=self._balance_inverses,
+            spoil=self._spoil,
+            blindings=self._of_statement,
+        )
 
     def _complete(self) -> Proof:
         with pytest.MonkeyPatch.context() as patch:
@@ -152,7 +161,8 @@ class MaliciousProver(_Prover):
         for sent, challenge in zip(result.rounds, result.point, strict=True):
             linear = (claim - 2 * sent[0] - sum(sent[1:])) % MODULUS
             claim = evaluate_coefficients([sent[0], linear, *sent[1:]], challenge)
-        self._claim = claim
+        self._final = claim
+        self._claim = (claim - (masks.scale * masks.bound if masks else 0)) % MODULUS  # without g(r)
         return result
 
     def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:

@@ -67,4 +67,4 @@ def hidden(
 @cache
 def private(kind: str, window: int = 0, seed: int = 1) -> Private:
     """A true private statement, proven once per process."""
-    return hidden(*public_statement(kind, window), seed)
+    return hidden(*public_statement(kind, window, seed), seed)
