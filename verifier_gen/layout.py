@@ -22,6 +22,8 @@ from prover.statement import VerifyingKey
 WORD = 32
 POINT = 2 * WORD
 MEMORY_START = 0x80
+MOST_WORDS = 8
+"""Of a message whose length does not depend on the statement: six scalars and a point of the opening, or a round."""
 TOP_BITS = 3
 """Leading coordinates of q whose eq table is made once: tensors of 2^(mu - 3) entries and more need no other."""
 
@@ -232,8 +234,7 @@ class StepLayout:
         )
         allocate("STATE", 1, "transcript: state, label, absorbed words")
         allocate("LABEL", 1, "")
-        last_degree = masks.last_degree if masks else 0
-        allocate("WORDS", max(8, last_degree, 2 * points, 3 + inputs, len(plan.sent)), "")
+        allocate("WORDS", max(8, 2 * points, 3 + inputs, len(plan.sent)), "")
 
     def _claim_length(self, key: VerifyingKey, evaluation: Evaluation, t: int) -> int:
         """Coordinates of a single claim, its slot included."""

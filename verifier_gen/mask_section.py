@@ -13,7 +13,7 @@ from prover.statement import VerifyingKey
 
 from .errors import GeneratorError
 from .function import Function
-from .layout import WORD, StepLayout, eta_count, words_after
+from .layout import MOST_WORDS, WORD, StepLayout, eta_count, words_after
 
 _BLOCK_BITS = 2
 _BLOCK = 1 << _BLOCK_BITS
@@ -30,6 +30,11 @@ class MaskSection:
         if self.masks is not None and self.masks.block_bits != _BLOCK_BITS:
             raise GeneratorError(
                 f"masks of rounds of degree {self.masks.degree} have no verifier; take degree 4"
+            )
+
+        if self.masks is not None and self.masks.last_degree > MOST_WORDS:
+            raise GeneratorError(
+                f"a last round of degree {self.masks.last_degree} does not fit the {MOST_WORDS} words of a message"
             )
 
     @property

@@ -19,6 +19,7 @@ from prover.prove import prove
 from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points, program_of, random_statement
+from tests.prover.private.statements import seeded
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
@@ -120,8 +121,8 @@ def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig | Non
     inputs = input_points(verifying_key.plan, srs, tensors, random.publics)
     statement, blindings = Statement(key, random.publics, inputs), None
     if privacy == PRIVATE:
-        statement, blindings = hide(verifying_key, statement)
-    proof = prove(verifying_key, srs, statement, tensors, blindings=blindings).encode()
+        statement, blindings = hide(verifying_key, statement, seeded(1))
+    proof = prove(verifying_key, srs, statement, tensors, blindings=blindings, scalar=seeded(2)).encode()
     words = [random.publics[name] for name in random.program.public_scalars]
     words += [coordinate for point in statement.inputs for coordinate in point]
     return Proven(kind, verifying_key, statement.key.encode(), words, proof)
