@@ -211,10 +211,13 @@ class _Prover:
         return (*masks, *[0] * (tables - len(masks)))
 
     def _combined_blinding(self, coefficients: Mapping[Hashable, int]) -> tuple[int, ...]:
-        """(b*,), of what is opened; nothing for a public plan. Public tables have none."""
+        """(b*,), of what is opened; nothing for a public plan. Public tables have no blinding, and nothing else has none."""
         if self.masks is None:
             return ()
-        return (sum(c * self.blindings.get(key, 0) for key, c in coefficients.items()) % MODULUS,)
+        plan, mu = self.plan, self.srs.mu
+        public = {(t.name, i) for t in plan.constants for i in range(plan.constant_chunks(t, mu))}
+        hidden = {key: c for key, c in coefficients.items() if key not in public}
+        return (sum(c * self.blindings[key] for key, c in hidden.items()) % MODULUS,)
 
     # --- commitments ------------------------------------------------------------------------------------
 

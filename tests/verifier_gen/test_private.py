@@ -14,7 +14,9 @@ from prover.plan import PRIVATE
 from prover.proof import ProofShape
 from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
-from tests.prover.private.statements import Private, private
+from tests.prover.architectures.proven import public_statement as of_family
+from tests.prover.architectures.random_models import FAMILIES
+from tests.prover.private.statements import Private, hidden, private
 from tests.prover.statements import CASES, proven, srs
 from tests.tampering.manifest import changes, once_each
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
@@ -41,7 +43,7 @@ def deployed(evm: Evm) -> Callable[[VerifyingKey], Verifier]:
         if key.digest not in known:
             name = CONTRACTS[key.plan.program.name]
             artifact = compile_sources({f"{name}.sol": step_verifier(key, insecure=True)})[name]
-            assert len(artifact.creation_code) < LARGEST_CODE
+            assert len(artifact.runtime_code) < LARGEST_CODE
             known[key.digest] = evm.deploy(artifact.creation_code)
         return known[key.digest]
 
@@ -140,3 +142,19 @@ def test_masks_need_room_in_a_chunk() -> None:
     program = proven("head").verifying_key.plan.program
     with pytest.raises(ChunkSizeError, match="too many for chunks of 2\\^8"):
         VerifyingKey.create(program, _small(), PRIVATE)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("family", "kind"), [(family, kind) for family, config in FAMILIES.items() for kind in config.programs]
+)
+def test_every_family_on_chain(deployed: Deployed, family: str, kind: str) -> None:
+    """Accepted, and with one word of the blinding changed refused; the code fits a contract."""
+    window = 2 if FAMILIES[family].programs[kind].has_context else 0
+    statement = hidden(*of_family(FAMILIES[family], kind, window))
+    key, inputs, proof = statement.calldata
+    verifier = deployed(statement.key)
+    assert verifier.verdict(key, inputs, proof) == ACCEPTED
+    changed = bytearray(proof)
+    changed[-32 * 22 - 1] ^= 1
+    assert verifier.verdict(key, inputs, bytes(changed)) == FALSE
