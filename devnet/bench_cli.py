@@ -38,18 +38,23 @@ def proof(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Proofs per step after a warm-up; medians are shown.")] = 3,
     gas: Annotated[bool, typer.Option(help="Also verify on a local Anvil and read the gas.")] = True,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Also the private proof of each statement, and what it costs more."),
+    ] = False,
     models: Models = _MODELS,
     commitments: Commitments = _COMMITMENTS,
     as_json: AsJson = False,
 ) -> None:
     """Prove each kind of step: seconds, peak memory, size, verification here and on chain."""
-    from contextlib import nullcontext
+    from contextlib import ExitStack
 
     from prover.curve.srs import SRS
     from prover.model.library import load_model
+    from prover.plan import PRIVATE, PUBLIC
 
     from .benchmarks.gas import gas_meter
-    from .benchmarks.proof import StepTask, measure_step, steps
+    from .benchmarks.proof import StepTask, compared, measure_step, steps
 
     positions = position or [31]
     srs, loaded = SRS.devnet(18), load_model(model, models=models)
@@ -58,22 +63,36 @@ def proof(
     if not chosen:
         kinds = ", ".join(dict.fromkeys(kind for kind, _ in known))
         raise typer.BadParameter(f"no such step; the steps of {model} are {kinds}")
+    privacies = (PUBLIC, PRIVATE) if private else (PUBLIC,)
     rows: list[dict[str, Any]] = []
-    with gas_meter(loaded.config, srs) if gas else nullcontext() as meter:
+    with ExitStack() as stack:
+        meters = {
+            p: stack.enter_context(gas_meter(loaded.config, srs, p)) if gas else None for p in privacies
+        }
         for kind, place in chosen:
-            result = measure_step(StepTask(model, models, commitments, kind, place, runs))
-            phases = result.figures.pop("phases")
-            on_chain = {
-                "verify_gas": meter.verify(kind, result.key, result.inputs, result.proof) if meter else None,
-                "verifier_bytes": meter.code_bytes(kind) if meter else None,
-            }
-            rows.append({**result.figures, **on_chain, "phases": phases})
-            if not as_json:
-                typer.echo(_line(rows[-1], "phases"))
-                if phases:
-                    typer.echo(
-                        "  " + "  ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
-                    )
+            pair: list[dict[str, Any]] = []
+            for privacy in privacies if kind != "embedding" else (PUBLIC,):
+                task = StepTask(model, models, commitments, kind, place, runs, privacy)
+                result, meter = measure_step(task), meters[privacy]
+                phases = result.figures.pop("phases")
+                on_chain = {
+                    "verify_gas": meter.verify(kind, result.key, result.inputs, result.proof)
+                    if meter
+                    else None,
+                    "verifier_bytes": meter.code_bytes(kind) if meter else None,
+                }
+                pair.append({**result.figures, **on_chain, "phases": phases})
+                if not as_json:
+                    typer.echo(_line(pair[-1], "phases"))
+                    if phases:
+                        typer.echo(
+                            "  " + "  ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items())
+                        )
+            rows += pair
+            if len(pair) == 2:
+                rows.append({"compared": PRIVATE, **compared(*pair)})
+                if not as_json:
+                    typer.echo("  private beside public: " + _line(rows[-1], "compared", "step", "position"))
     _finish(rows, as_json)
 
 

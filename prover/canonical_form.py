@@ -29,6 +29,8 @@ the names of classes or fields, nor with how Python prints them, and it must cha
                   [[axis, bits] ..], [declared ..], [relation ..], [table ..], [input ..], [[public integer, bound] ..],
                   [[stream, input] .. read], [[stream, input] .. written], [stream .. reset],
                   [parameter ..], [[axis, real size] ..] by name, [[constant, x, y] ..], [zone ..], [evaluation that is sent ..]]
+                 and behind that, of a private plan only,
+                 ["private", degree of the last round, bits of M, [place ..] of the first mask chunk, of the second]
     embedding    ["embedding verifying key", domain of the transcript, rows, channel bits, mu]
 
 Whatever has no form raises TypeError: a new kind of expression, relation or closed form gets its line here first.
@@ -40,7 +42,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .curve.g1 import Point
-from .plan import Evaluation, Plan, Slice, Zone
+from .masks import complemented_places, mask_layout, places
+from .plan import PUBLIC, Evaluation, Plan, Slice, Zone
 from .program import Kind, Program, Tensor
 from .relations import (
     Along,
@@ -131,7 +134,17 @@ def step_form(domain: str, plan: Plan, chunk_bits: int, constants: Sequence[tupl
         [[name, x, y] for name, (x, y) in constants],
         [zone_form(zone) for zone in plan.zones],
         [evaluation_form(evaluation) for evaluation in plan.sent],
+        *_masks_form(plan, chunk_bits),
     ]
+
+
+def _masks_form(plan: Plan, chunk_bits: int) -> list[Form]:
+    """Nothing for a public plan, whose digest is what it was before there were masks."""
+    layout = mask_layout(plan) if plan.privacy != PUBLIC else None
+    if layout is None:
+        return []
+    chunks = [list(complemented_places(chunk_bits)), list(places(chunk_bits))]
+    return [[plan.privacy, layout.last_degree, layout.bits, *chunks]]
 
 
 def embedding_form(domain: str, rows: int, channel_bits: int, chunk_bits: int) -> Form:

@@ -6,6 +6,7 @@
                           it would take the first 2^mu coefficients for the whole, and nothing would be said of the rest.
     coordinates of rho    the claim that an output's chunk is zero outside the output takes one for each of its variables
                           that the output does not have.
+    room for masks        those of a private plan that are one short tensor lie in front of those that are sparse.
 
 Only keys are checked: they fix mu, and no proof or statement can change it.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from .curve.srs import check_square
 from .errors import ChunkSizeError
+from .masks import mask_layout
 from .plan import Plan
 from .program import WINDOW_BITS, Kind
 
@@ -32,6 +34,12 @@ def check_window(row_bits: int, chunk_bits: int) -> None:
 def check_chunk_size(plan: Plan, chunk_bits: int) -> None:
     """Raise ChunkSizeError unless the plan's statements can be proven in chunks of 2^chunk_bits coefficients."""
     check_square(chunk_bits)
+    masks = mask_layout(plan)
+    if masks is not None and not masks.check_room(chunk_bits):
+        raise ChunkSizeError(
+            f"the masks of a private {plan.program.name} statement take 2^{masks.bits} places, too many for chunks of"
+            f" 2^{chunk_bits}: use an SRS of at least 2^{masks.bits + 3 + masks.bits % 2} powers of tau"
+        )
     for tensor in plan.program.inputs:
         if tensor.kind is Kind.BOUNDARY:
             check_window(plan.window_bits(tensor) - WINDOW_BITS, chunk_bits)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import partial, reduce
 
 from .argument.multilinear import eq_table, eq_value, index_bits
-from .argument.reduction import Claim
+from .argument.reduction import AnyClaim, Claim
+from .argument.sparse_claims import VectorClaim
 from .field import arrays
 from .field.arrays import MODULUS
+from .masks import MASK_CHUNKS, MASK_COORDINATES, mask_layout
 from .plan import Evaluation, Plan, Slice
 from .program import Kind
 from .relations import (
@@ -173,7 +175,7 @@ def final_form(point: Point, sent: Mapping[Evaluation, int]) -> LinearForm:
 
 def combine_claims(
     verifying_key: VerifyingKey, point: Point, final: int, sent: Mapping[Evaluation, int], eta: int
-) -> tuple[list[Claim], int]:
+) -> tuple[list[AnyClaim], int]:
     """Claims about committed chunks with their coefficients, and the value of their sum.
 
         final - constant = sum_e coefficient_e * e                  the final check itself, over opened evaluations
@@ -183,14 +185,18 @@ def combine_claims(
     f are the first coordinates of rho, which nobody could predict when the outputs were committed. An output that fills
     its chunk has no such claim: it is among the sent evaluations. Either way a power of eta multiplies the output's chunk
     alone, which makes its commitment unique (docs/uniqueness.md).
+
+    In a private plan v_k = e_k + r_N (1 - r_N) m_k, the final check has alpha^P g(r), and both are one vector claim about
+    M; 0 = eta^(last) (A(2, .., 2) + A'(3, .., 3)) is one claim more (masks.py).
     """
     plan, mu = point.plan, verifying_key.chunk_bits
     form = final_form(point, sent)
     value = final - form.constant
-    claims: list[Claim] = []
-    power = 1
+    claims: list[AnyClaim] = []
+    power, etas = 1, []
     for evaluation in plan.sent:
         power = power * eta % MODULUS
+        etas.append(power)
         value += power * sent[evaluation]
         claims.append(_claim(verifying_key, point, evaluation, power))
     for evaluation in plan.opened:
@@ -202,6 +208,14 @@ def combine_claims(
         front, place, own = point.challenges.rho[:count], inside.point[:count], inside.point[count:]
         claims.append(Claim(power, (*front, *own), inside.weights))
         claims.append(Claim(-power * eq_value(place, front) % MODULUS, inside.point, inside.weights))
+    layout = mask_layout(plan)
+    if layout is not None:
+        alpha_power = pow(point.challenges.alpha, plan.mask_power, MODULUS)
+        weights = layout.weights(etas, alpha_power, point.challenges.r)
+        claims.append(VectorClaim(tuple(weights), MASK_CHUNKS[0]))
+        power = power * eta % MODULUS
+        for chunk, coordinate in zip(MASK_CHUNKS, MASK_COORDINATES, strict=True):
+            claims.append(Claim(power, (coordinate,) * mu, ((chunk, 1),)))
     return claims, value % MODULUS
 
 

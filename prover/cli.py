@@ -55,6 +55,12 @@ def prove(
     raw: Annotated[
         bool, typer.Option("--raw", help="Do not put the prompt into the model's chat template.")
     ] = False,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Reveal nothing of weights and activations: hiding commitments, masked proof."
+        ),
+    ] = False,
     models: Models = _MODELS,
     srs: SrsOption = None,
     as_json: Json = False,
@@ -62,12 +68,14 @@ def prove(
     """Run a model on a prompt and prove one step of the run.
 
     The proof of a step covers one window of one layer (--layer, --window); an embedding proof the window that holds
-    --position; a head proof shows that the model's next token after --position beats --rival.
+    --position; a head proof shows that the model's next token after --position beats --rival. With --private the statement is
+    about hiding commitments, with blindings drawn for this proof.
     """
     from .output_path import check_output
     from .progress import reporting
     from .proof_file import is_proof_file
 
+    _check_privacy(step, private)
     _check_options(step, layer=layer, tile=tile, window=window, position=position, rival=rival)
     read = (Path(model), models / model, srs)
     check_output(out, read, what="a proof file", own=is_proof_file)
@@ -76,12 +84,13 @@ def prove(
     with reporting() as report:
         replay = _replay(loaded, reference, prompt, raw, max_tokens, step, position, report)
         started = time.perf_counter()
-        proof = _prove(replay, loaded, step, index, window, position, rival)
+        proof = _prove(replay, loaded, step, index, window, position, rival, private)
         elapsed = time.perf_counter() - started
     proof.save(out)
     facts = {
         "file": str(out),
         "kind": proof.kind,
+        "privacy": proof.privacy,
         "model": proof.model,
         "about": proof.about,
         "proof_bytes": len(proof.proof),
@@ -144,6 +153,7 @@ def verify(
         "valid": True,
         "file": str(file),
         "kind": proof.kind,
+        "privacy": proof.privacy,
         "proves": subject.sentence,
         **subject.facts,
         "publics": dict(proof.publics),
@@ -168,6 +178,15 @@ def verify(
 
 
 # --- behind the commands ----------------------------------------------------------------------------------
+
+
+def _check_privacy(step: str, private: bool) -> None:
+    from .errors import UsageError
+
+    if private and step == "embedding":
+        raise UsageError(
+            "--private has no meaning with --step embedding: that statement opens public rows; leave it out"
+        )
 
 
 def _check_options(step: str, **given: int | None) -> None:
@@ -215,7 +234,7 @@ def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
     system = ProofSystem.shared(proof.architecture, srs)
     if proof.kind == "embedding":
         return embedding_soundness(system.embedding_key.channel_bits)
-    plan = system.verifying_key(proof.kind).plan
+    plan = system.verifying_key(proof.kind, proof.privacy).plan
     windows = int(proof.publics["window"]).bit_length() if plan.program.has_context else 0
     return step_soundness(plan, WINDOW_BITS + windows, srs.mu)
 
@@ -274,26 +293,28 @@ def _prove(
     window: int | None,
     position: int | None,
     rival: int | None,
+    private: bool,
 ) -> ProofFile:
     from .errors import BadInputError
+    from .plan import PRIVATE, PUBLIC
     from .program import WINDOW_ROWS
     from .proof_file import ProofFile
 
+    privacy = PRIVATE if private else PUBLIC
     facts: dict[str, Any] = {
         "architecture": model.config,
         "srs": replay.srs.digest.hex(),
         "model": model.name,
+        "privacy": privacy,
     }
     if index is not None:
         assert window is not None
-        statement = replay.step_statement(index, window)
         about = f"{model.config.schedule[index]}, window {window}, of {model.name}"
-        proof = replay.prove_step(index, window)
+        statement, proof = replay.prove_step_as(privacy, index, window)
     elif step == "head":
         assert position is not None and rival is not None
-        statement = replay.head_statement(position, rival)
         about = f"next token {replay.output_ids[0]} beats {rival} after position {position} of {model.name}"
-        proof = replay.prove_head(position, rival)
+        statement, proof = replay.prove_head_as(privacy, position, rival)
     else:
         assert position is not None
         if position >= replay.positions:

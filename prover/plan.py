@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from .program import WINDOW_BITS, Kind, Program, Tensor
 from .relations import (
@@ -42,6 +43,12 @@ from .relations import (
 
 LOOKUPS_PER_INVERSE = 2
 """Lookups that share one inverse column, found by measuring (README); rounds have this degree plus 2."""
+
+
+Privacy = Literal["public", "private"]
+PUBLIC: Privacy = "public"
+PRIVATE: Privacy = "private"
+"""Whether proofs are zero-knowledge: a private plan has the masks of masks.py, a public one none."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +152,13 @@ class Plan:
         lookups_per_inverse: int = LOOKUPS_PER_INVERSE,
         *,
         chunk_bits: int | None = None,
+        privacy: Privacy = PUBLIC,
     ) -> None:
         """chunk_bits: mu, which decides whether an output's evaluation is sent; without it, it is not for its own sake."""
+        if privacy not in (PUBLIC, PRIVATE):
+            raise ValueError(f"privacy is {privacy!r}: it must be {PUBLIC!r} or {PRIVATE!r}")
         self.program = program
+        self.privacy = privacy
         self.lookups_per_inverse = lookups_per_inverse
         self.round_degree = max(4, lookups_per_inverse + 2)  # pointwise relations have degree 3, eq adds one
         self.axes = dict(program.axes)
@@ -161,7 +172,8 @@ class Plan:
         for relation in relations:
             self._add(relation)
         self.sum_power = self._power
-        self.powers = self._power + 1
+        self.mask_power = self._power + 1  # of the masks of rounds, which only a private plan has
+        self.powers = self._power + (2 if privacy == PRIVATE else 1)
         for tensor, source in self.inverse_of.items():
             sign = -1 if isinstance(source, LookupTable) else 1
             self._group(self.tensors[tensor].axes).inverses.append((sign, tensor))
@@ -363,6 +375,14 @@ class Plan:
         """N: rounds of the batched sumcheck."""
         widths = [group.width for group in self.groups] + [self.width(p.domain) for p in self.products]
         return max(width.resolve(context_bits) for width in self.all_widths(widths))
+
+    @property
+    def largest_context_bits(self) -> int:
+        """t of the last window of the longest sequence."""
+        program = self.program
+        return WINDOW_BITS + (
+            (program.public_scalars["window"] - 1).bit_length() if program.has_context else 0
+        )
 
     @staticmethod
     def all_widths(widths: Sequence[Bits]) -> Sequence[Bits]:

@@ -14,6 +14,7 @@ from .argument.reduction import REDUCTION_DEGREE
 from .curve.g1 import Point, PointError, validate
 from .errors import ProofRejectedError
 from .field.arrays import MODULUS
+from .masks import MASK_CHUNKS, mask_layout
 from .plan import Plan
 
 WORD = 32
@@ -22,13 +23,18 @@ WORD = 32
 @dataclass(frozen=True)
 class Proof:
     """commitments: phase-1 chunks in plan order; inverses: phase-2 chunks; rounds: of the batched sumcheck;
-    evaluations: those that the plan has sent; reduction: rounds of the claim reduction; opening: Mercury."""
+    evaluations: those that the plan has sent; reduction: rounds of the claim reduction; opening: Mercury.
+
+    Of a private plan, the mask chunks are the last commitments, the last round is longer, and `blinding`, b* of what is
+    opened, stands in front of the opening.
+    """
 
     commitments: tuple[Point, ...]
     inverses: tuple[Point, ...]
     rounds: tuple[tuple[int, ...], ...]
     evaluations: tuple[int, ...]
     reduction: tuple[tuple[int, ...], ...]
+    blinding: tuple[int, ...]
     opening: MercuryOpening
 
     def encode(self) -> bytes:
@@ -38,6 +44,7 @@ class Proof:
             *(c for coefficients in self.rounds for c in coefficients),
             *self.evaluations,
             *(c for coefficients in self.reduction for c in coefficients),
+            *self.blinding,
             *self.opening.words(),
         ]
         return b"".join(word.to_bytes(WORD, "big") for word in words)
@@ -53,6 +60,8 @@ class ProofShape:
     evaluations: int
     reduction: int
     round_degree: int
+    last_degree: int
+    blindings: int = 0
 
     @classmethod
     def of(cls, plan: Plan, context_bits: int, chunk_bits: int) -> ProofShape:
@@ -62,16 +71,22 @@ class ProofShape:
             return sum(z.chunks(context_bits, chunk_bits) for z in plan.zones if z.phase == phase)
 
         rounds = plan.variables(context_bits)
-        return cls(chunks(1), chunks(2), rounds, len(plan.sent), chunk_bits, plan.round_degree)
+        common = (rounds, len(plan.sent), chunk_bits, plan.round_degree)
+        masks = mask_layout(plan)
+        if masks is None:
+            return cls(chunks(1), chunks(2), *common, plan.round_degree)
+        return cls(chunks(1) + len(MASK_CHUNKS), chunks(2), *common, masks.last_degree, 1)
 
     @property
     def words(self) -> int:
         """Length of the encoding in words."""
         return (
             2 * (self.commitments + self.inverses)
-            + self.round_degree * self.rounds
+            + self.round_degree * (self.rounds - 1)
+            + self.last_degree
             + self.evaluations
             + REDUCTION_DEGREE * self.reduction
+            + self.blindings
             + 2 * OPENING_POINTS
             + OPENING_SCALARS
         )
@@ -85,14 +100,16 @@ class ProofShape:
         stream = (int.from_bytes(encoded[i : i + WORD], "big") for i in range(0, len(encoded), WORD))
         commitments = _points(stream, self.commitments, "commitments")
         inverses = _points(stream, self.inverses, "inverses")
-        rounds = tuple(_scalars(stream, self.round_degree, "rounds") for _ in range(self.rounds))
+        degrees = (*[self.round_degree] * (self.rounds - 1), self.last_degree)
+        rounds = tuple(_scalars(stream, degree, "rounds") for degree in degrees)
         evaluations = _scalars(stream, self.evaluations, "evaluations")
         reduction = tuple(_scalars(stream, REDUCTION_DEGREE, "reduction") for _ in range(self.reduction))
+        blinding = _scalars(stream, self.blindings, "blinding")
         opening = MercuryOpening.from_words(
             [next(stream) for _ in range(2 * OPENING_POINTS + OPENING_SCALARS)]
         )
         check_opening(opening)
-        return Proof(commitments, inverses, rounds, evaluations, reduction, opening)
+        return Proof(commitments, inverses, rounds, evaluations, reduction, blinding, opening)
 
 
 def check_opening(opening: MercuryOpening) -> None:

@@ -23,6 +23,7 @@ from .curve.srs import SRS
 from .embedding import verify_embedding
 from .errors import BadInputError, NotFoundError, ProofRejectedError
 from .foreign_json import ForeignJsonError, read_json_file
+from .plan import PRIVATE, PUBLIC, Privacy
 from .program import WINDOW_ROWS
 from .proof_system import ProofSystem
 from .statement import Statement, StepKey
@@ -35,7 +36,10 @@ EMBEDDING = "embedding"
 
 @dataclass(frozen=True)
 class ProofFile:
-    """kind: a kind of the architecture's steps, head or embedding. inputs: commitments in the verifier's order. key: encoded step key."""
+    """kind: a kind of the architecture's steps, head or embedding. inputs: commitments in the verifier's order. key: encoded step key.
+
+    privacy: which of the two verifying keys of its kind the proof is for. A private one's commitments hide what they hold.
+    """
 
     kind: str
     architecture: ModelConfig
@@ -46,6 +50,7 @@ class ProofFile:
     proof: bytes
     model: str
     about: str
+    privacy: Privacy = PUBLIC
 
     def verify(self, srs: SRS) -> None:
         """Raise ProofRejectedError unless the proof proves the statement under this SRS."""
@@ -56,13 +61,17 @@ class ProofFile:
         try:
             system = ProofSystem.shared(self.architecture, srs)
             if self.kind == EMBEDDING:
+                if self.privacy != PUBLIC:
+                    raise BadInputError(
+                        "there are no private embedding statements; the file is not one of ours"
+                    )
                 if len(self.inputs) != WINDOW_ROWS + 1 or self.publics or self.key:
                     raise BadInputError(
                         f"an embedding statement has {WINDOW_ROWS} rows, one window and nothing else"
                     )
                 verify_embedding(system.embedding_key, self.inputs[:-1], self.inputs[-1], self.proof)
                 return
-            verifying_key = system.verifying_key(self.kind)
+            verifying_key = system.verifying_key(self.kind, self.privacy)
         except _IMPOSSIBLE as error:
             raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
         key = StepKey.decode(self.key, verifying_key.plan, verifying_key.chunk_bits)
@@ -88,6 +97,7 @@ class ProofFile:
             "inputs": [[hex(c) for c in point] for point in self.inputs],
             "key": self.key.hex(),
             "proof": self.proof.hex(),
+            **({"privacy": self.privacy} if self.privacy != PUBLIC else {}),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
@@ -125,6 +135,7 @@ class ProofFile:
                 proof=bytes.fromhex(body["proof"]),
                 model=str(body["model"]),
                 about=str(body["about"]),
+                privacy=_privacy(body.get("privacy", PUBLIC)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInputError(f"{path} is not a proof file: {type(error).__name__}: {error}") from error
@@ -137,6 +148,14 @@ def is_proof_file(path: Path) -> bool:
     except (OSError, ForeignJsonError):
         return False
     return isinstance(body, dict) and str(body.get("format")).startswith("gainsay-proof/")
+
+
+def _privacy(value: object) -> Privacy:
+    if value == PUBLIC:
+        return PUBLIC
+    if value == PRIVATE:
+        return PRIVATE
+    raise ValueError(f"privacy must be {PUBLIC} or {PRIVATE}")
 
 
 def _checksum(body: Mapping[str, Any]) -> str:

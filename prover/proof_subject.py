@@ -13,8 +13,9 @@ from typing import Any
 
 from .architectures.config import HEAD, ScheduledStep
 from .curve.g1 import INFINITY, Point, point_to_bytes
-from .errors import ProofRejectedError
+from .errors import BadInputError, ProofRejectedError
 from .model_commitment import ModelCommitment
+from .plan import PUBLIC
 from .program import WINDOW_ROWS
 from .proof_file import ProofFile
 
@@ -32,9 +33,8 @@ class ProofSubject:
 
 def subject_of(proof: ProofFile) -> ProofSubject:
     """What the statement says by itself."""
-    shape = (
-        f"a model of the {proof.architecture.family} architecture with {proof.architecture.hidden} channels"
-    )
+    article = "a" if proof.privacy == PUBLIC else "a private"
+    shape = f"{article} model of the {proof.architecture.family} architecture with {proof.architecture.hidden} channels"
     match proof.kind:
         case "embedding":
             rows = sum(point != INFINITY for point in proof.inputs[:-1])
@@ -54,8 +54,12 @@ def subject_of(proof: ProofFile) -> ProofSubject:
 def subject_in_model(proof: ProofFile, name: str, commitment: ModelCommitment, digest: bytes) -> ProofSubject:
     """What the statement says about a model with this commitment; `digest` is that of the proof's architecture.
 
-    Raises ProofRejectedError when architecture, step key or token rows are not the model's.
+    Raises ProofRejectedError when architecture, step key or token rows are not the model's, BadInputError for a private proof.
     """
+    if proof.privacy != PUBLIC:
+        raise BadInputError(
+            "a private proof's commitments hide what they hold, so they cannot be looked up in a model: verify it without --model"
+        )
     if digest != commitment.architecture_digest:
         raise ProofRejectedError(f"the proof's architecture is not that of {name}; name the model it is for")
     if proof.kind == "embedding":

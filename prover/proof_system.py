@@ -13,6 +13,7 @@ from .architectures.config import HEAD
 from .canonical_form import encode
 from .curve.srs import SRS
 from .embedding import EmbeddingKey
+from .plan import PUBLIC, Privacy
 from .statement import VerifyingKey
 
 
@@ -22,7 +23,7 @@ class ProofSystem:
 
     config: ModelConfig
     srs: SRS
-    _keys: dict[str, VerifyingKey] = field(default_factory=dict, repr=False)
+    _keys: dict[tuple[str, Privacy], VerifyingKey] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
@@ -31,12 +32,12 @@ class ProofSystem:
         with _SHARED_LOCK:
             return _SHARED.setdefault((config, srs.digest), cls(config, srs))
 
-    def verifying_key(self, kind: str) -> VerifyingKey:
+    def verifying_key(self, kind: str, privacy: Privacy = PUBLIC) -> VerifyingKey:
         """The key of a layer program: a kind of step, or "head"."""
         with self._lock:
-            if kind not in self._keys:
-                self._keys[kind] = VerifyingKey.create(self.config.programs[kind], self.srs)
-            return self._keys[kind]
+            if (kind, privacy) not in self._keys:
+                self._keys[kind, privacy] = VerifyingKey.create(self.config.programs[kind], self.srs, privacy)
+            return self._keys[kind, privacy]
 
     @cached_property
     def embedding_key(self) -> EmbeddingKey:

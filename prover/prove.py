@@ -8,21 +8,24 @@ from itertools import chain
 
 import numpy as np
 
-from .argument.commitment import Point, commit_chunks, split_chunks
+from .argument.commitment import Point, commit_chunks, commit_field, split_chunks
 from .argument.mercury import open_mercury
 from .argument.multilinear import bind_integers, eq_table, to_field
 from .argument.reduction import prove_reduction
+from .argument.round_masks import RoundMasks
 from .argument.sumcheck import SumcheckError, Term, prove_sumcheck
 from .argument.tape import TapeBuilder
 from .argument.transcript import Transcript
 from .claims import Challenges, combine_claims, scalar_in_field
 from .claims import Point as SymbolicPoint
 from .curve.srs import SRS
-from .errors import GainsayError
+from .errors import BadInputError, GainsayError
 from .field import arrays
 from .field.arrays import MODULUS
+from .hiding import Blindings, blind, blinding_base, draw_blinding, system_scalar
 from .lookups import RowView, Universe, commit_inverse_chunk, inverse_column
-from .plan import Evaluation, Group, Plan, ProductSum, Zone
+from .masks import MASK_CHUNKS, Masks, Scalars, bump_at, mask_layout
+from .plan import PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
@@ -40,6 +43,10 @@ class StatementFalseError(GainsayError):
     exit_code = 6
 
 
+class MasksHideNothingError(Exception):
+    """A challenge is one of the few under which masks would not hide: the proof must not be sent."""
+
+
 def _silent(_: str) -> None:
     """No progress wanted."""
 
@@ -50,14 +57,24 @@ def prove(
     statement: Statement,
     tensors: Mapping[str, np.ndarray],
     progress: Progress = _silent,
+    blindings: Blindings | None = None,
+    scalar: Scalars = system_scalar,
 ) -> Proof:
     """Prove a statement from the padded integers of Program.witness (inputs and weights included).
 
-    Raises StatementFalseError when a relation does not hold.
+    Of a private key, `blindings` are those of the statement's commitments, and `scalar` is where masks come from: anything but
+    the system's source is for tests. Raises StatementFalseError when a relation does not hold, BadInputError when
+    blindings are missing, or are given for a public key.
     """
-    prover = _Prover(verifying_key, srs, statement, tensors, progress)
-    del tensors  # what is packed is kept once, if the caller lets go of it too
-    return prover.prove()
+    if verifying_key.plan.privacy == PUBLIC:
+        prover = _Prover(verifying_key, srs, statement, tensors, progress, blindings, scalar)
+        del tensors  # what is packed is kept once, if the caller lets go of it too
+        return prover.prove()
+    while True:
+        try:
+            return _Prover(verifying_key, srs, statement, tensors, progress, blindings, scalar).prove()
+        except MasksHideNothingError:  # probability 2^-251: once more, with fresh masks
+            continue
 
 
 class _Prover:
@@ -68,6 +85,8 @@ class _Prover:
         statement: Statement,
         tensors: Mapping[str, np.ndarray],
         progress: Progress,
+        blindings: Blindings | None = None,
+        scalar: Scalars = system_scalar,
     ) -> None:
         self.verifying_key, self.srs, self.statement, self.progress = verifying_key, srs, statement, progress
         self.plan: Plan = verifying_key.plan
@@ -80,6 +99,22 @@ class _Prover:
         self.row_numbers: dict[str, list[np.ndarray]] = {}  # of every lookup of an inverse column
         self.row_counts, self.row_inverses = np.zeros(0, np.int64), arrays.zeros(0)
         self.transcript: Transcript = statement.transcript(verifying_key)
+        self.scalar = scalar
+        self.layout = mask_layout(self.plan)
+        self.masks: Masks | None = None
+        self.blindings: dict[Hashable, int] = {}  # b by chunk
+        self._check_blindings(blindings)
+
+    def _check_blindings(self, blindings: Blindings | None) -> None:
+        name = self.plan.program.name
+        if self.layout is None:
+            if blindings is not None:
+                raise BadInputError(f"a public {name} statement has no blindings; leave them out")
+            return
+        if blindings is None:
+            raise BadInputError(f"a private {name} statement needs the blindings of its commitments")
+        blindings.check(self.statement)
+        self.blindings = blindings.by_chunk(self.verifying_key, self.statement)
 
     # --- the protocol -----------------------------------------------------------------------------------
 
@@ -89,7 +124,7 @@ class _Prover:
         self._read_lookups()
         self._public_chunks()
         self.progress("commit")
-        commitments = self._commit(1)
+        commitments = [*self._commit(1), *self._commit_masks()]
         beta = transcript.challenge("beta", _coordinates(commitments))
         gamma = transcript.challenge("gamma")
         self.progress("logup")
@@ -106,30 +141,87 @@ class _Prover:
             (self._group_term(group, challenges) for group in plan.groups),
             (self._product_term(product, challenges) for product in plan.products),
         )
+        masks = self._round_masks(alpha)
         try:
-            summed = prove_sumcheck(terms, variables, plan.round_degree, 0, transcript, "round")
+            summed = prove_sumcheck(terms, variables, plan.round_degree, 0, transcript, "round", masks)
         except SumcheckError as error:
             raise StatementFalseError(f"{plan.program.name}: {error}") from error
         challenges.r = summed.point
+        if self.masks is not None and not (alpha and bump_at(summed.point[-1])):
+            raise MasksHideNothingError
         point = SymbolicPoint(plan, self.statement, self.context_bits, challenges)
         self.progress("reduction")
         sent = self._evaluations(point, summed.values)
         evaluations = [sent[e] for e in plan.sent]
         eta = transcript.challenge("eta", evaluations)
+        if self.masks is not None and not eta:
+            raise MasksHideNothingError
         claims, value = combine_claims(self.verifying_key, point, summed.claim, sent, eta)
-        reduced, combination = prove_reduction(claims, value, self.chunks, self.srs.mu, transcript)
+        sparse = {} if self.masks is None else dict(zip(MASK_CHUNKS, self.masks.chunks, strict=True))
+        reduced, combination = prove_reduction(claims, value, self.chunks, self.srs.mu, transcript, sparse)
         self.chunks.clear()
         self.fields.clear()
         self.progress("opening")
-        opening = open_mercury(self.srs.g1, combination, reduced.point, reduced.claim, transcript)
+        blinding = self._combined_blinding(reduced.coefficients)
+        opening = open_mercury(
+            self.srs.g1, combination, reduced.point, reduced.claim, transcript, blinding=blinding
+        )
         return Proof(
             tuple(commitments),
             tuple(inverses),
             tuple(tuple(r) for r in summed.rounds),
             tuple(evaluations),
             tuple(tuple(r) for r in reduced.rounds),
+            blinding,
             opening,
         )
+
+    # --- masks of a private plan ------------------------------------------------------------------------
+
+    def _commit_masks(self) -> list[Point]:
+        """Draw the masks and commit to them, before any challenge."""
+        if self.layout is None:
+            return []
+        mu = self.srs.mu
+        self.masks = Masks.draw(self.layout, self.plan.variables(self.context_bits), mu, self.scalar)
+        points = []
+        for entries in self.masks.chunks:
+            places = sorted(entries)
+            bases = np.ascontiguousarray(self.srs.g1[places])
+            points.append(commit_field(bases, arrays.from_ints([entries[place] for place in places])))
+        return self._hidden(points, MASK_CHUNKS)
+
+    def _hidden(self, points: Sequence[Point], keys: Sequence[Hashable]) -> list[Point]:
+        """Commitments of this proof as they are sent: in a private plan plus b H."""
+        if self.layout is None:
+            return list(points)
+        base = blinding_base(self.verifying_key.srs_digest)
+        for key in keys:
+            self.blindings[key] = draw_blinding(self.scalar)
+        return [blind(point, self.blindings[key], base) for point, key in zip(points, keys, strict=True)]
+
+    def _round_masks(self, alpha: int) -> RoundMasks | None:
+        if self.masks is None:
+            return None
+        univariates = [self.masks.round_values(i) for i in range(len(self.masks.rounds))]
+        return RoundMasks(pow(alpha, self.plan.mask_power, MODULUS), univariates)
+
+    def _column_masks(self, evaluations: Sequence[Evaluation], tables: int) -> tuple[int, ...]:
+        """m of each of a term's tables: those of evaluations that are sent, zero for all others."""
+        if self.masks is None:
+            return ()
+        known = dict(zip(self.plan.sent, self.masks.evaluations, strict=True))
+        masks = [known.get(evaluation, 0) for evaluation in evaluations]
+        return (*masks, *[0] * (tables - len(masks)))
+
+    def _combined_blinding(self, coefficients: Mapping[Hashable, int]) -> tuple[int, ...]:
+        """(b*,), of what is opened; nothing for a public plan. Public tables have no blinding, and nothing else has none."""
+        if self.masks is None:
+            return ()
+        plan, mu = self.plan, self.srs.mu
+        public = {(t.name, i) for t in plan.constants for i in range(plan.constant_chunks(t, mu))}
+        hidden = {key: c for key, c in coefficients.items() if key not in public}
+        return (sum(c * self.blindings[key] for key, c in hidden.items()) % MODULUS,)
 
     # --- commitments ------------------------------------------------------------------------------------
 
@@ -141,9 +233,10 @@ class _Prover:
             chunks = split_chunks(self._pack(zone), zone.chunks(self.context_bits, self.srs.mu), self.srs.mu)
             chunks = [_machine_words(chunk) for chunk in chunks]
             self.chunks.update({(number, index): chunk for index, chunk in enumerate(chunks)})
-            points += (
+            committed = (
                 self._inverse_commitments(zone, chunks) if phase == 2 else commit_chunks(self.srs.g1, chunks)
             )
+            points += self._hidden(committed, [(number, index) for index in range(len(committed))])
         return points
 
     def _inverse_commitments(self, zone: Zone, chunks: Sequence[np.ndarray]) -> list[Point]:
@@ -274,7 +367,8 @@ class _Prover:
             scale = builder.constant(sign * pow(challenges.alpha, self.plan.sum_power, MODULUS))
             total = builder.add(total, builder.multiply(scale, builder.column(position[Ref(name)])))
         tables.append(eq_table(challenges.rho[len(challenges.rho) - variables :]))
-        return Term(tables, builder.finish(total))
+        evaluations = [self.plan.group_evaluation(group, ref) for ref in refs]
+        return Term(tables, builder.finish(total), self._column_masks(evaluations, len(tables)))
 
     def _table(self, ref: Ref, domain: Sequence[str]) -> np.ndarray:
         """A reference over the whole domain, flat: field elements, or integers below 2^51."""
@@ -322,7 +416,8 @@ class _Prover:
         value = builder.constant(-scalar * pow(challenges.alpha, product.power, MODULUS))
         for index in range(len(tables)):
             value = builder.multiply(value, builder.column(index))
-        return Term(tables, builder.finish(value))
+        evaluations = [self.plan.factor_evaluation(product, factor) for factor in product.factors]
+        return Term(tables, builder.finish(value), self._column_masks(evaluations, len(tables)))
 
     def _bound_factor(
         self, product: ProductSum, factor: Ref, point: SymbolicPoint, shape: tuple[int, ...]

@@ -20,15 +20,17 @@ from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
 from .embedding import prove_embedding
 from .errors import BadInputError
+from .hiding import hide
 from .model.execute import Executor
 from .model.trace import Trace
 from .model.weights import IntegerModel
 from .model_commitment import ModelCommitment, decode_step_key, padded_weights
 from .operators.head_pair import RivalWins
+from .plan import PRIVATE, PUBLIC, Privacy
 from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange, Program, Tensor
 from .proof_system import ProofSystem
 from .prove import prove
-from .statement import Statement, StepKey
+from .statement import Statement, StepKey, VerifyingKey
 from .stream_commitments import boundary_hash, chunk_points, running_sums, stream_root
 from .streams import RESIDUAL, Stream
 
@@ -233,9 +235,16 @@ class Replay:
 
     def prove_step(self, step: int, window: int) -> bytes:
         """Proof of one window of a step."""
+        return self.prove_step_as(PUBLIC, step, window)[1]
+
+    def prove_step_as(self, privacy: Privacy, step: int, window: int) -> tuple[Statement, bytes]:
+        """The statement that is proven about one window of a step, and its proof.
+
+        A private one is about hiding commitments to what the public one is about, with blindings drawn for this proof.
+        """
         statement = self.step_statement(step, window)
         scheduled = self.model.config.schedule[step]
-        verifying_key = self.system.verifying_key(scheduled.kind)
+        verifying_key = self.system.verifying_key(scheduled.kind, privacy)
         context_bits = statement.context_bits(verifying_key.plan)
 
         def witness() -> dict[str, np.ndarray]:
@@ -248,7 +257,16 @@ class Replay:
             self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
             return tensors
 
-        return prove(verifying_key, self.srs, statement, witness(), self._phase).encode()
+        return self._prove(verifying_key, statement, witness)
+
+    def _prove(
+        self, key: VerifyingKey, statement: Statement, witness: Callable[[], dict[str, np.ndarray]]
+    ) -> tuple[Statement, bytes]:
+        """witness: makes the tensors, so that nobody but the prover holds them."""
+        blindings = None
+        if key.plan.privacy == PRIVATE:
+            statement, blindings = hide(key, statement)
+        return statement, prove(key, self.srs, statement, witness(), self._phase, blindings).encode()
 
     def _program(self, step: int) -> Program:
         return self.model.config.programs[self.model.config.schedule[step].kind]
@@ -279,8 +297,12 @@ class Replay:
 
     def prove_head(self, position: int, rival: int) -> bytes:
         """Proof of a head pair; raises RivalWins when the committed token loses."""
+        return self.prove_head_as(PUBLIC, position, rival)[1]
+
+    def prove_head_as(self, privacy: Privacy, position: int, rival: int) -> tuple[Statement, bytes]:
+        """The statement that is proven about a head pair, and its proof; a private one as in `prove_step_as`."""
         statement = self.head_statement(position, rival)
-        verifying_key = self.system.verifying_key("head")
+        verifying_key = self.system.verifying_key("head", privacy)
         last = self.padded_window(self.commitment.step_count, position // WINDOW_ROWS)
         tensors = {
             "chosen": self._head_row(self.sequence[position + 1]),
@@ -289,7 +311,7 @@ class Replay:
         }
         witness = verifying_key.plan.program.witness(tensors, {}, statement.publics, WINDOW_BITS)
         self.model.release_pages()
-        return prove(verifying_key, self.srs, statement, witness, self._phase).encode()
+        return self._prove(verifying_key, statement, lambda: witness)
 
     def embedding_inputs(self, window: int) -> tuple[list[Point], Point]:
         """Row commitments of the window's 32 tokens ((0, 0) for padding), and its own commitment."""

@@ -22,6 +22,7 @@ from math import log2, log10
 from .argument.reduction import REDUCTION_DEGREE
 from .curve.srs import LARGEST_MU
 from .field.arrays import MODULUS
+from .masks import mask_layout
 from .plan import Plan
 from .program import WINDOW_ROWS
 
@@ -114,7 +115,10 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
         len(relations) << plan.width(domain).resolve(context_bits)
         for domain, relations in plan.lookups.items()
     )
-    powers = len(plan.sent) + len(plan.short_outputs(chunk_bits))
+    masks = mask_layout(plan)
+    powers = len(plan.sent) + len(plan.short_outputs(chunk_bits)) + (1 if masks else 0)
+    last = masks.last_degree if masks else plan.round_degree
+    longer = f", the last one of {last}" if masks else ""
     terms = [
         _term("beta: lookup rows as one number", 2 * tables, f"2 x {tables} table rows"),
         _term(
@@ -126,8 +130,8 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
         _term("rho: points of a domain into one", variables, f"{variables} coordinates"),
         _term(
             "r: batched sumcheck",
-            plan.round_degree * variables,
-            f"{variables} rounds of degree {plan.round_degree}",
+            plan.round_degree * (variables - 1) + last,
+            f"{variables} rounds of degree {plan.round_degree}{longer}",
         ),
         *_output_terms(plan, chunk_bits),
         _term("eta: claims into one", powers, f"{powers} claims besides the final check"),
@@ -166,8 +170,13 @@ def _uniqueness_terms(plan: Plan, powers: int, chunk_bits: int) -> list[Soundnes
     itself unless the first coordinate of rho is the first bit of the place.
     """
     half, count = chunk_bits // 2, len(plan.outputs)
+    roots = count * (powers + chunk_bits + half + 1)
     why = f"{count} outputs: of degree {powers} in eta and {chunk_bits} + {half} in q, one value of rho"
-    return [_term("eta, q: nothing beyond the chunks", count * (powers + chunk_bits + half + 1), why)]
+    if mask_layout(plan) is not None and count:
+        # powers of eta of evaluations multiply the first mask chunk too; the last power multiplies only the two of them
+        roots += powers + chunk_bits + half
+        why += "; the same once for the mask chunks"
+    return [_term("eta, q: nothing beyond the chunks", roots, why)]
 
 
 def _opening_terms(chunk_bits: int) -> list[SoundnessTerm]:

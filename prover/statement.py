@@ -16,7 +16,7 @@ from .chunk_size import check_chunk_size
 from .curve.g1 import Point, PointError, point_from_bytes, point_to_bytes
 from .curve.srs import SRS
 from .errors import BadInputError
-from .plan import Plan
+from .plan import PUBLIC, Plan, Privacy
 from .program import WINDOW_BITS, Program, Tensor
 
 TRANSCRIPT_DOMAIN = "gainsay.step.3"
@@ -102,9 +102,9 @@ class VerifyingKey:
     constants: tuple[tuple[str, Point], ...]
 
     @classmethod
-    def create(cls, program: Program, srs: SRS) -> VerifyingKey:
+    def create(cls, program: Program, srs: SRS, privacy: Privacy = PUBLIC) -> VerifyingKey:
         """Commit the program's public tables. Raises ChunkSizeError when the SRS's size does not suit the program."""
-        plan = Plan(program, chunk_bits=srs.mu)
+        plan = Plan(program, chunk_bits=srs.mu, privacy=privacy)
         check_chunk_size(plan, srs.mu)
         constants = []
         for tensor in plan.constants:

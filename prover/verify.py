@@ -14,6 +14,8 @@ from .argument.sumcheck import verify_sumcheck
 from .claims import Challenges, combine_claims
 from .claims import Point as SymbolicPoint
 from .errors import BadInputError, ProofRejectedError
+from .hiding import blinding_base
+from .masks import MASK_CHUNKS, mask_layout
 from .proof import ProofShape, check_point
 from .statement import Statement, VerifyingKey, check_parameters, input_chunks, input_count
 
@@ -38,11 +40,14 @@ def verify(verifying_key: VerifyingKey, statement: Statement, encoded: bytes) ->
     q, value = verify_sumcheck(proof.reduction, value, transcript, "reduction.round")
     coefficients = chunk_coefficients(claims, q)
     commitments = chunk_commitments(verifying_key, statement, proof.commitments, proof.inverses)
-    combination = combine([commitments[key] for key in coefficients], list(coefficients.values()))
+    points, scalars = [commitments[key] for key in coefficients], list(coefficients.values())
+    for blinding in proof.blinding:
+        points.append(blinding_base(verifying_key.srs_digest))
+        scalars.append(-blinding)
+    combination = combine(points, scalars)
+    srs = (verifying_key.g2_one, verifying_key.g2_tau)
     try:
-        verify_mercury(
-            combination, q, value, proof.opening, verifying_key.g2_one, verifying_key.g2_tau, transcript
-        )
+        verify_mercury(combination, q, value, proof.opening, *srs, transcript, proof.blinding)
     except MercuryRejected as error:
         raise ProofRejectedError(str(error)) from error
 
@@ -67,6 +72,8 @@ def chunk_commitments(
     for number, zone in enumerate(plan.zones):
         for index in range(zone.chunks(context_bits, mu)):
             result[number, index] = next(streams[zone.phase])
+    if mask_layout(plan) is not None:
+        result.update((chunk, next(streams[1])) for chunk in MASK_CHUNKS)
     return result
 
 

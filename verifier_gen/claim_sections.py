@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prover.masks import MASK_CHUNKS
 from prover.plan import Evaluation, Plan, PointPart, Slice
 from prover.program import Kind, Tensor
 from prover.relations import Bits, FixedBits, ParameterBits, PublicBits
@@ -10,6 +11,7 @@ from prover.statement import VerifyingKey
 from .final_value import slice_start
 from .function import Function
 from .layout import TOP_BITS, Region, StepLayout, describe, width, words_after
+from .mask_section import MaskSection
 
 
 def chunk_count(entries: int, variables: Bits, chunk_bits: int) -> str:
@@ -25,6 +27,7 @@ class ClaimSections:
     def __init__(self, key: VerifyingKey, layout: StepLayout) -> None:
         self.key, self.layout = key, layout
         self.plan: Plan = key.plan
+        self.masks = MaskSection(key, layout)
         self.mu = key.chunk_bits
 
     def input_points(self, tensor: Tensor) -> str:
@@ -36,11 +39,14 @@ class ClaimSections:
 
     def chunks(self, phase: int) -> list[tuple[str, str]]:
         """(Yul for the number of commitments, its zone) of every zone of a phase."""
-        return [
+        found = [
             (self._zone_chunks(index), f"zone {index}")
             for index, zone in enumerate(self.plan.zones)
             if zone.phase == phase
         ]
+        if phase == 1 and self.masks.masks is not None:
+            found.append((str(len(MASK_CHUNKS)), "masks"))
+        return found
 
     def _zone_chunks(self, index: int) -> str:
         zone = self.plan.zones[index]
@@ -260,8 +266,12 @@ class ClaimSections:
                 )
         lines.append("// the prover's commitments, in the order of the proof")
         lines.append("data := mload(PROOF_DATA)")
-        for index, region in enumerate(self.layout.zone_coefficients):
-            lines.append(f"data := accumulate(data, {region.name}, {self._zone_chunks(index)})")
+        phases = {1: self.masks.commitments(), 2: []}  # the masks end phase 1
+        for phase, behind in phases.items():
+            for index, region in enumerate(self.layout.zone_coefficients):
+                if self.plan.zones[index].phase == phase:
+                    lines.append(f"data := accumulate(data, {region.name}, {self._zone_chunks(index)})")
+            lines += behind
         if self.key.constants:
             lines.append("// public tables")
         points = iter(self.key.constants)
@@ -273,6 +283,7 @@ class ClaimSections:
                 text = f"accumulate_point({x:#066x}, {y:#066x}, mload({place}))"
                 # of a table of positions one chunk takes part; that these points are valid, nobody doubts
                 lines.append(f"{text if chunks == 1 else f'if mload({place}) {{ {text} }}'} // {name}")
+        lines += self.masks.blinding()
         return function
 
 

@@ -20,6 +20,7 @@ from prover.curve.srs import SRS
 from prover.embedding import TRANSCRIPT_DOMAIN as EMBEDDING_DOMAIN
 from prover.embedding import EmbeddingKey
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
+from prover.plan import PRIVATE, PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey
 
@@ -103,15 +104,19 @@ LABELS = (
 _ERRORS = ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "DegenerateChallenge")
 
 
-def generate_sources(config: ModelConfig, srs: SRS) -> dict[str, str]:
+def generate_sources(config: ModelConfig, srs: SRS, privacy: Privacy = PUBLIC) -> dict[str, str]:
     """File name -> Solidity source of the verifiers of an architecture under an SRS.
 
-    Raises GeneratorError when the shape is one that generated verifiers do not support.
+    With private weights there is none of the embedding statement, whose rows are not hidden. Raises GeneratorError when the shape is one that generated verifiers do not support.
     """
     sources = {
-        f"{CONTRACTS[kind]}.sol": step_verifier(VerifyingKey.create(program, srs), insecure=srs.insecure)
+        f"{CONTRACTS[kind]}.sol": step_verifier(
+            VerifyingKey.create(program, srs, privacy), insecure=srs.insecure
+        )
         for kind, program in config.programs.items()
     }
+    if privacy == PRIVATE:
+        return sources
     embedding = embedding_verifier(EmbeddingKey.create(config.channel_bits, srs), insecure=srs.insecure)
     return {**sources, f"{CONTRACTS['embedding']}.sol": embedding}
 
@@ -149,7 +154,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "contract": CONTRACTS[program.name],
         "inputs_layout": _inputs_layout(key),
         "key_layout": _key_layout(key),
-        "proof_layout": "commitments, rounds, evaluations, reduction rounds, opening (prover/proof.py)",
+        "proof_layout": sections.masks.proof_layout,
         "scalar_modulus": hex(SCALAR_MODULUS),
         "base_modulus": hex(BASE_MODULUS),
         "half": hex(pow(2, -1, SCALAR_MODULUS)),
@@ -161,11 +166,20 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "eta_count": eta_count(key),
         "top_bits": TOP_BITS,
     }
+    values |= sections.masks.values()
+    if sections.masks.masks is not None:
+        values["masks"] = _yul("masks", values)
     parts = {
         "statement": "\n\n".join(function.render() for function in functions) + "\n",
         "final_value": final_value + "\n",
         "claim_sections": "\n\n".join(
-            f.render() for f in (sections.value(), sections.packed_claims(), sections.single_claims())
+            f.render()
+            for f in (
+                sections.value(),
+                sections.packed_claims(),
+                sections.single_claims(),
+                *sections.masks.claims(),
+            )
         )
         + "\n",
         "combine_commitments": sections.commitments().render() + "\n",

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from prover.masks import MASK_CHUNKS, mask_layout
 from prover.plan import Evaluation, PointPart, Slice
 from prover.program import WINDOW_BITS
 from prover.relations import Bits, ParameterBits, PublicBits
@@ -21,6 +22,8 @@ from prover.statement import VerifyingKey
 WORD = 32
 POINT = 2 * WORD
 MEMORY_START = 0x80
+MOST_WORDS = 8
+"""Of a message whose length does not depend on the statement: six scalars and a point of the opening, or a round."""
 TOP_BITS = 3
 """Leading coordinates of q whose eq table is made once: tensors of 2^(mu - 3) entries and more need no other."""
 
@@ -137,7 +140,7 @@ class StepLayout:
         plan, mu = key.plan, key.chunk_bits
         program = plan.program
         self.mu = mu
-        t = self.largest_context_bits = largest_context_bits(key)
+        t = self.largest_context_bits = plan.largest_context_bits
         self.memory = Memory()
         allocate = self.memory.allocate
         rounds = plan.variables(t)
@@ -200,11 +203,19 @@ class StepLayout:
             allocate(f"C_ZONE_{index}", zone.chunks(t, mu), f"committed in phase {zone.phase}")
             for index, zone in enumerate(plan.zones)
         ]
+        masks = mask_layout(plan)
+        if masks:
+            allocate("C_MASKS", len(MASK_CHUNKS), "masks, committed last in phase 1")
         self.coefficients_end = allocate("COEFFICIENTS_END", 0, "")
+        if masks:
+            allocate(
+                "MASK_EQ", 1 << masks.block_bits, "eq of the last coordinates of q and the places in a block"
+            )
         # --- the point of one claim, and scratch
         lengths = [self._claim_length(key, evaluation, t) for evaluation in plan.evaluations]
         allocate("CLAIM_POINT", max([mu, *lengths]), "coordinates of the claim at hand")
-        allocate("SCRATCH", 1 << max(0, *(length - mu for length in lengths)), "tables of eq")
+        blocks = masks.bits - masks.block_bits if masks else 0
+        allocate("SCRATCH", 1 << max(0, blocks, *(length - mu for length in lengths)), "tables of eq")
         # --- precompiles
         allocate("SUM", 2, "the running combination; SUM and TERM are the input of ecAdd")
         allocate("TERM", 2, "")
@@ -217,7 +228,7 @@ class StepLayout:
         self.evaluation_regions = self._evaluation_regions(key)
         allocate("EVALUATIONS_END", 0, "")
         # --- transcript, last because its longest absorption is long
-        points = sum(zone.chunks(t, mu) for zone in plan.zones)
+        points = sum(zone.chunks(t, mu) for zone in plan.zones) + (len(MASK_CHUNKS) if masks else 0)
         inputs = len(program.public_scalars) + 2 * sum(
             region.words for region in self.input_coefficients.values()
         )
@@ -244,15 +255,10 @@ class StepLayout:
         return regions
 
 
-def largest_context_bits(key: VerifyingKey) -> int:
-    """t of the last window of the longest sequence."""
-    program = key.plan.program
-    return WINDOW_BITS + ((program.public_scalars["window"] - 1).bit_length() if program.has_context else 0)
-
-
 def eta_count(key: VerifyingKey) -> int:
     """How many powers of eta there are, the zeroth included."""
-    return 1 + len(key.plan.sent) + len(key.plan.short_outputs(key.chunk_bits))
+    masks = 1 if mask_layout(key.plan) else 0
+    return 1 + len(key.plan.sent) + len(key.plan.short_outputs(key.chunk_bits)) + masks
 
 
 def describe(parts: Sequence[PointPart]) -> str:

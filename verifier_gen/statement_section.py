@@ -66,10 +66,17 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
     lines.append("let data := add(mload(PROOF_DATA), shl(6, add(mload(FIRST_POINTS), mload(SECOND_POINTS))))")
     lines.append("mstore(ROUND_DATA, data)")
     lines.append(f"data := add(data, mul({32 * plan.round_degree}, mload(ROUNDS)))")
+    masks = sections.masks.masks
+    if masks is not None:
+        lines.append(
+            f"data := add(data, {32 * (masks.last_degree - plan.round_degree)}) // the last round is longer"
+        )
     lines.append("mstore(EVALUATION_DATA, data)")
     lines.append(f"data := add(data, {32 * len(plan.sent)})")
     lines.append("mstore(REDUCTION_DATA, data)")
     lines.append(f"data := add(data, {32 * REDUCTION_DEGREE * mu})")
+    if masks is not None:
+        lines.append("data := add(data, 0x20) // the blinding of what is opened")
     lines.append("mstore(OPENING_DATA, data)")
     lines.append(f"data := add(data, {OPENING_BYTES})")
     lines.append("if iszero(eq(sub(data, mload(PROOF_DATA)), proof_length)) { reject(WRONG_LENGTH) }")

@@ -14,6 +14,7 @@ from contracts.bindings.compiler import Artifact
 from contracts.bindings.deployment import verifier_artifacts
 from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
+from prover.plan import PUBLIC, Privacy
 from verifier_gen import generate_sources
 
 from ..anvil import free_port, start_anvil, stop_process
@@ -76,9 +77,9 @@ def send_and_wait(chain: Chain, account: str, to: str | None, data: bytes) -> di
 
 
 @contextmanager
-def gas_meter(config: ModelConfig, srs: SRS) -> Iterator[GasMeter]:
+def gas_meter(config: ModelConfig, srs: SRS, privacy: Privacy = PUBLIC) -> Iterator[GasMeter]:
     """A meter on a fresh Anvil, which ends with the block."""
-    artifacts = dict(verifier_artifacts(generate_sources(config, srs)))
+    artifacts = dict(verifier_artifacts(generate_sources(config, srs, privacy)))
     with own_chain() as chain:
         yield GasMeter(chain, artifacts)
 

@@ -21,9 +21,11 @@ from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
+from prover.plan import PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.progress import Report, reporting
 from prover.replay import Replay
+from prover.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class StepTask:
     step: str
     position: int
     runs: int
+    privacy: Privacy = PUBLIC
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def _measure(task: StepTask) -> StepResult:
     ids = model.tokenizer.encode(python_prose(FIDELITY_CHAPTERS).text)[: task.position + 1]
     ids += [ids[0]] * (task.position + 1 - len(ids))
     with reporting() as report:
-        return measure_replay(model, commitment, srs, ids, task.step, task.runs, report)
+        return measure_replay(model, commitment, srs, ids, task.step, task.runs, report, task.privacy)
 
 
 def first_layer(model: IntegerModel) -> IntegerModel:
@@ -83,6 +86,20 @@ def first_layer(model: IntegerModel) -> IntegerModel:
     }
     weights = replace(model.weights, layers=model.weights.layers[:1], vectors=model.weights.vectors[:1])
     return replace(model, config=replace(model.config, layers=1, **of_layers), weights=weights)
+
+
+def compared(public: dict[str, Any], private: dict[str, Any]) -> dict[str, Any]:
+    """What a private proof costs beside the public one of the same statement."""
+    facts = {
+        "step": private["step"],
+        "position": private["position"],
+        "time_ratio": round(private["prove_s"] / public["prove_s"], 3),
+        "memory_ratio": round(private["peak_rss_mb"] / public["peak_rss_mb"], 3),
+    }
+    for name in ("proof_bytes", "verify_gas", "verifier_bytes"):
+        if public.get(name) is not None:
+            facts[f"more_{name}"] = private[name] - public[name]
+    return facts
 
 
 class PhaseClock:
@@ -122,6 +139,7 @@ def measure_replay(
     step: str,
     runs: int,
     report: Report = lambda _stage, _done, _total: None,
+    privacy: Privacy = PUBLIC,
 ) -> StepResult:
     """Prove a step of the first layer (or embedding, or head) at the last of `ids`: medians after a warm-up.
 
@@ -136,22 +154,23 @@ def measure_replay(
         model, chosen = first_layer(model), 0
     replay = Replay(model, commitment, srs, ids, [chosen], clock)
     window = position // WINDOW_ROWS
-    _prove(replay, step, position)  # compiles kernels, runs the model, commits boundaries
+    _prove(replay, step, position, privacy)  # compiles kernels, runs the model, commits boundaries
     seconds: list[float] = []
     phases: dict[str, list[float]] = {}
-    proof = b""
+    statement, proof = None, b""
     for _ in range(runs):
         started = time.perf_counter()
         clock.restart()
-        proof = _prove(replay, step, position)
+        statement, proof = _prove(replay, step, position, privacy)
         ended = time.perf_counter()
         seconds.append(ended - started)
         for phase, spent in clock.split(ended).items():
             phases.setdefault(phase, []).append(spent)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
-    key, inputs, verify_s = _verify(replay, step, position, proof)
+    key, inputs, verify_s = _verify(replay, step, position, proof, statement, privacy)
     figures = {
         "step": step,
+        **({"privacy": privacy} if privacy != PUBLIC else {}),
         "model": model.name,
         "d": model.config.hidden,
         "rows": 1 if step == "head" else min(WINDOW_ROWS, replay.positions - WINDOW_ROWS * window),
@@ -165,26 +184,28 @@ def measure_replay(
     return StepResult(figures, key, inputs, proof)
 
 
-def _prove(replay: Replay, step: str, position: int) -> bytes:
+def _prove(replay: Replay, step: str, position: int, privacy: Privacy) -> tuple[Statement | None, bytes]:
     window = position // WINDOW_ROWS
     if step == "embedding":
-        return replay.prove_embedding(window)
+        return None, replay.prove_embedding(window)
     if step == "head":
-        return replay.prove_head(position, _rival(replay))
-    return replay.prove_step(replay.model.config.number_of(step), window)
+        return replay.prove_head_as(privacy, position, _rival(replay))
+    return replay.prove_step_as(privacy, replay.model.config.number_of(step), window)
 
 
 def _rival(replay: Replay) -> int:
     return 0 if replay.output_ids[0] else 1
 
 
-def _verify(replay: Replay, step: str, position: int, proof: bytes) -> tuple[bytes, list[int], float]:
+def _verify(
+    replay: Replay, step: str, position: int, proof: bytes, statement: Statement | None, privacy: Privacy
+) -> tuple[bytes, list[int], float]:
     """(step key, input words, median seconds of the Python verifier) of a proof just made."""
     from prover.embedding import verify_embedding
     from prover.verify import verify
 
     window = position // WINDOW_ROWS
-    if step == "embedding":
+    if statement is None:
         rows, boundary = replay.embedding_inputs(window)
         inputs = [coordinate for point in (*rows, boundary) for coordinate in point]
         return (
@@ -192,11 +213,7 @@ def _verify(replay: Replay, step: str, position: int, proof: bytes) -> tuple[byt
             inputs,
             _timed(lambda: verify_embedding(replay.system.embedding_key, rows, boundary, proof)),
         )
-    if step == "head":
-        statement = replay.head_statement(position, _rival(replay))
-    else:
-        statement = replay.step_statement(replay.model.config.number_of(step), window)
-    verifying_key = replay.system.verifying_key(step)
+    verifying_key = replay.system.verifying_key(step, privacy)
     inputs = [statement.publics[name] for name in verifying_key.plan.program.public_scalars]
     inputs += [coordinate for point in statement.inputs for coordinate in point]
     return statement.key.encode(), inputs, _timed(lambda: verify(verifying_key, statement, proof))

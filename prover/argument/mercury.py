@@ -238,8 +238,12 @@ def open_mercury(
     value: int,
     transcript: Transcript,
     progress: Callable[[str], None] | None = None,
+    blinding: Sequence[int] = (),
 ) -> MercuryOpening:
-    """Open f (2^n field elements, n even) at u to `value`. The commitment and u are already absorbed."""
+    """Open f (2^n field elements, n even) at u to `value`. The commitment and u are already absorbed.
+
+    blinding: b* of a hiding commitment, absorbed with [h], for alpha must not be known when it is chosen.
+    """
     if len(u) % 2 or f.shape[0] != 1 << len(u):
         raise ValueError(
             f"Mercury needs an even number of variables and a full table, got {len(u)} and {f.shape}"
@@ -251,7 +255,7 @@ def open_mercury(
     h = arrays.zeros(b)
     _row_products(f, eq1, b, h)
     h_point = commit_field(bases, h)
-    alpha = transcript.challenge("mercury.alpha", h_point)
+    alpha = transcript.challenge("mercury.alpha", (*blinding, *h_point))
 
     quotient = arrays.zeros(b * b)
     g = arrays.zeros(b)
@@ -342,10 +346,14 @@ def verify_mercury(
     g2_one: tuple[tuple[int, int], tuple[int, int]],
     g2_tau: tuple[tuple[int, int], tuple[int, int]],
     transcript: Transcript,
+    blinding: Sequence[int] = (),
 ) -> None:
-    """Raise MercuryRejected unless the opening proves that `commitment` opens at u to `value`."""
+    """Raise MercuryRejected unless the opening proves that `commitment` opens at u to `value`.
+
+    blinding: b*, which the caller has already taken out of the commitment.
+    """
     b = 1 << (len(u) // 2)
-    alpha = transcript.challenge("mercury.alpha", opening.h)
+    alpha = transcript.challenge("mercury.alpha", (*blinding, *opening.h))
     gamma = transcript.challenge("mercury.gamma", (*opening.q, *opening.g))
     zeta = transcript.challenge("mercury.zeta", (*opening.s, *opening.d))
     _check_points(zeta, alpha)

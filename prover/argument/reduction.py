@@ -10,19 +10,21 @@ The prover uses what the points have in common. Most claims end in the same coor
 of them are bits that say where in its chunk a tensor lies. Claims with equal y form a bundle:
     sum_c sum_(a, b) W_c(a) eq(y, b) chunk_c(a, b),    W_c(a) = sum of coefficient * weight * eq(front, a)
 so the first rounds work on the short tables W_c(a) and V_c(a) = chunk_c(a, y), and the others on one table per bundle.
+Claims about sparse chunks, the masks of a private plan, have terms of their own (sparse_claims.py).
 Source: proof-system page, section 3, steps 5 and 6, with chunks bound early so that it takes mu rounds only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..field import arrays
 from ..field.arrays import MODULUS
 from .multilinear import bind_field, bind_integers, combine_tables, eq_table, eq_value, fold
+from .sparse_claims import SparseTerm, VectorClaim
 from .sumcheck import RunningTerm, SumcheckResult, Term, evaluate_coefficients, interpolate
 from .tape import Tape, TapeBuilder
 from .transcript import Transcript
@@ -44,12 +46,26 @@ class Claim:
     point: tuple[int, ...]
     weights: tuple[tuple[Hashable, int], ...]  # (chunk key, weight)
 
+    def at(self, q: Sequence[int]) -> int:
+        """What multiplies the weights at q."""
+        return self.coefficient * eq_value(self.point, q) % MODULUS
 
-def chunk_coefficients(claims: Sequence[Claim], q: Sequence[int]) -> dict[Hashable, int]:
+
+AnyClaim = Claim | VectorClaim
+
+
+@dataclass(frozen=True)
+class Reduced(SumcheckResult):
+    """coefficients: of every chunk in the combination that is opened."""
+
+    coefficients: dict[Hashable, int] = field(default_factory=dict)
+
+
+def chunk_coefficients(claims: Sequence[AnyClaim], q: Sequence[int]) -> dict[Hashable, int]:
     """coefficient_c for every chunk, in order of first appearance."""
     result: dict[Hashable, int] = {}
     for claim in claims:
-        factor = claim.coefficient * eq_value(claim.point, q) % MODULUS
+        factor = claim.at(q)
         for key, weight in claim.weights:
             result[key] = (result.get(key, 0) + factor * weight) % MODULUS
     return result
@@ -194,17 +210,40 @@ def _bundles(
     return list(bundles.values())
 
 
+def _sparse_terms(
+    claims: Sequence[AnyClaim], sparse: Mapping[Hashable, Mapping[int, int]], chunk_bits: int
+) -> tuple[list[Claim], list[SparseTerm]]:
+    """(claims about other chunks, one term per sparse chunk)."""
+    terms = {key: SparseTerm(entries, chunk_bits) for key, entries in sparse.items()}
+    others: list[Claim] = []
+    for claim in claims:
+        if isinstance(claim, VectorClaim):
+            terms[claim.chunk].add_vector(claim.vector)
+        elif claim.weights and claim.weights[0][0] in terms:
+            for key, weight in claim.weights:
+                terms[key].add_point(claim.point, claim.coefficient * weight)
+        else:
+            others.append(claim)
+    return others, list(terms.values())
+
+
 def prove_reduction(
-    claims: Sequence[Claim],
+    claims: Sequence[AnyClaim],
     value: int,
     chunks: Mapping[Hashable, np.ndarray],
     chunk_bits: int,
     transcript: Transcript,
-) -> tuple[SumcheckResult, np.ndarray]:
-    """Reduce; returns the rounds and the combination F as 2^mu field elements."""
-    bundles = _bundles(claims, chunks, chunk_bits)
+    sparse: Mapping[Hashable, Mapping[int, int]] | None = None,
+) -> tuple[Reduced, np.ndarray]:
+    """Reduce; returns the rounds and the combination F as 2^mu field elements.
+
+    sparse: chunks as (entry -> value), about which claims are vectors or at points with equal coordinates.
+    """
+    others, terms = _sparse_terms(claims, sparse or {}, chunk_bits)
+    bundles: list[_Bundle | SparseTerm] = [*_bundles(others, chunks, chunk_bits), *terms]
     for bundle in bundles:
-        bundle.start()
+        if isinstance(bundle, _Bundle):
+            bundle.start()
     if (sum(bundle.claim for bundle in bundles) - value) % MODULUS:
         raise ArithmeticError("internal: the claims to reduce are not true of the committed chunks")
     q: list[int] = []
@@ -220,6 +259,15 @@ def prove_reduction(
         q.append(challenge)
         rounds.append(sent)
     coefficients_of = chunk_coefficients(claims, q)
-    tables = [chunks[key] for key in coefficients_of]
-    combination = combine_tables(tables, list(coefficients_of.values()), 1 << chunk_bits)
-    return SumcheckResult(q, rounds, value, []), combination
+    dense = {key: c for key, c in coefficients_of.items() if key not in (sparse or {})}
+    combination = combine_tables([chunks[key] for key in dense], list(dense.values()), 1 << chunk_bits)
+    for key, entries in (sparse or {}).items():
+        _add_sparse(combination, entries, coefficients_of[key])
+    return Reduced(q, rounds, value, [], coefficients_of), combination
+
+
+def _add_sparse(table: np.ndarray, entries: Mapping[int, int], factor: int) -> None:
+    """table += factor * entries."""
+    places = np.array(list(entries), dtype=np.int64)
+    values = arrays.from_ints([factor * value % MODULUS for value in entries.values()])
+    table[places] = arrays.add(np.ascontiguousarray(table[places]), values)

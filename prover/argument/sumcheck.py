@@ -21,6 +21,7 @@ from ..field.scalar_kernels import FR_ZERO, fr_add, fr_load, fr_mul, fr_store, f
 from ..field.threads import threads_for
 from .lanes import SHORTEST, LaneStack
 from .multilinear import as_tuple, to_field
+from .round_masks import RoundMasks, quadratics, tape_value
 from .tape import ADD, MULTIPLY, Tape
 from .transcript import Transcript
 
@@ -40,11 +41,13 @@ class SumcheckError(ValueError):
 class Term:
     """One summand: tables of equal length 2^n and the tape that combines them.
 
-    A table holds field elements (2^n, 4) or int64 integers (2^n,) of magnitude below 2^51.
+    A table holds field elements (2^n, 4) or int64 integers (2^n,) of magnitude below 2^51. masks: of each table m, for
+    m x (1 - x) in the last variable of the sumcheck; none at all if every m is zero.
     """
 
     tables: list[np.ndarray]
     tape: Tape
+    masks: tuple[int, ...] = ()
 
     @property
     def variables(self) -> int:
@@ -127,6 +130,7 @@ class RunningTerm:
     def __init__(self, term: Term) -> None:
         self.tape = term.tape
         self.variables = term.variables
+        self.masks = term.masks or (0,) * len(term.tables)
         self.lanes: LaneStack | None = None
         if ifma.AVAILABLE and len(term.tables[0]) >= _LANES_FROM:
             self.lanes = LaneStack(term.tables, term.tape)
@@ -186,6 +190,25 @@ class RunningTerm:
     def values(self) -> list[int]:
         return [arrays.to_int(self.stack[c, 0]) for c in range(self.stack.shape[0])]
 
+    def masked_round(self, degree: int, padding: int) -> list[int]:
+        """Coefficients of the last round, front padding included: columns with masks are quadratics in it.
+
+        padding: prod (1 - r_j) over all rounds before. A term without variables is still being padded.
+        """
+        lows = self.values()
+        highs = [arrays.to_int(column[-1]) for column in self.stack]
+        at = quadratics(lows, highs, self.masks)
+        values = []
+        for x in range(degree + 1):
+            front = self.front if self.variables else padding * (1 - x)
+            values.append(front * tape_value(self.tape, at(x)) % MODULUS)
+        return interpolate(values)
+
+    def masked_values(self, challenge: int) -> list[int]:
+        """values(), with the masks at the last challenge."""
+        bump = challenge * (1 - challenge) % MODULUS
+        return [(v + m * bump) % MODULUS for v, m in zip(self.values(), self.masks, strict=True)]
+
 
 @dataclass(frozen=True)
 class SumcheckResult:
@@ -198,9 +221,18 @@ class SumcheckResult:
 
 
 def prove_sumcheck(
-    terms: Iterable[Term], variables: int, degree: int, claim: int, transcript: Transcript, label: str
+    terms: Iterable[Term],
+    variables: int,
+    degree: int,
+    claim: int,
+    transcript: Transcript,
+    label: str,
+    masks: RoundMasks | None = None,
 ) -> SumcheckResult:
-    """Run the prover; raises SumcheckError when the terms do not sum to `claim`."""
+    """Run the prover; raises SumcheckError when the terms do not sum to `claim`.
+
+    With masks, the rounds are those of the masked sum, and the last one has their degree.
+    """
     running = [RunningTerm(term) for term in terms]
     total = sum(term.claim for term in running) % MODULUS
     if total != claim % MODULUS:
@@ -209,9 +241,16 @@ def prove_sumcheck(
     rounds: list[list[int]] = []
     padding = 1
     for index in range(variables):
-        coefficients = [0] * (degree + 1)
+        last = masks is not None and index == variables - 1
+        if masks is not None and last:
+            degree = masks.last_degree
+        coefficients = masks.coefficients(index) if masks else []
+        coefficients += [0] * (degree + 1 - len(coefficients))
         for term in running:
-            if variables - index > term.variables:
+            if last:
+                for power, value in enumerate(term.masked_round(degree, padding)):
+                    coefficients[power] += value
+            elif variables - index > term.variables:
                 # (1 - X) * claim, as far as the padding has come
                 coefficients[0] += term.claim
                 coefficients[1] -= term.claim
@@ -229,10 +268,13 @@ def prove_sumcheck(
             else:
                 term.bind(challenge)
         padding = padding * (1 - challenge) % MODULUS
+        if masks is not None:
+            masks.bind(index, challenge)
         claim = evaluate_coefficients(coefficients, challenge)
         point.append(challenge)
         rounds.append(sent)
-    return SumcheckResult(point, rounds, claim, [term.values() for term in running])
+    values = [term.masked_values(point[-1]) if masks else term.values() for term in running]
+    return SumcheckResult(point, rounds, claim, values)
 
 
 def verify_sumcheck(

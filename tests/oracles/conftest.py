@@ -13,8 +13,7 @@ from prover.curve.srs import SRS
 from tests.oracles.hash_trace import TracingEvm
 from tests.oracles.inventory import CASES, SRS_BITS, Recorded, record
 from tests.verifier_gen.evm import Verifier
-from tests.verifier_gen.statements import small_sources
-from verifier_gen import CONTRACTS
+from tests.verifier_gen.statements import contract_of, small_sources
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +34,7 @@ def evm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingEvm]:
 def verifier_of(evm: TracingEvm, srs: SRS) -> Callable[[str], Verifier]:
     """The deployed verifier of a statement kind, for small random layers."""
     artifacts = compile_sources(small_sources(srs))
-    return cache(lambda kind: evm.deploy(artifacts[CONTRACTS[kind]].creation_code))
+    return cache(lambda kind: evm.deploy(artifacts[contract_of(kind)].creation_code))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from pathlib import Path
 from prover.curve.srs import SRS
 from prover.embedding import TRANSCRIPT_DOMAIN as EMBEDDING_DOMAIN
 from prover.embedding import EmbeddingKey
+from prover.masks import MASK_CHUNKS, mask_layout
 from prover.plan import Plan
 from prover.program import WINDOW_ROWS
 from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey, input_chunks
@@ -42,6 +43,8 @@ CASES = {
     "mlp_tile": ("mlp_tile", 0, "Last tile of an MLP"),
     "mlp_close": ("mlp_close", 0, "Close of an MLP"),
     "head": ("head", 0, "One comparison of the head"),
+    "private_mlp": ("private mlp", 0, "MLP of a private layer"),
+    "private_head": ("private head", 0, "One comparison of the head of a private model"),
     "embedding": ("embedding", 0, "One window of the embedding"),
 }
 """Name in the golden file -> statement kind, window, heading of the page."""
@@ -132,7 +135,18 @@ def _of_step(key: VerifyingKey, proven: Proven) -> dict[str, list[tuple[str, int
     chunks = input_chunks(plan, publics, key.chunk_bits)
     several = Counter(tensor for tensor, _ in chunks)
     inputs = [(f"{name} chunk {i}" if several[name] > 1 else name, 2) for name, i in chunks]
+    masks = mask_layout(plan)
+    opening = {
+        label: [(item, item.count(",") + 1 if "(" in item else 2) for item in items]
+        for label, items in OPENING.items()
+    }
+    last = {}
+    if masks is not None:
+        opening["mercury.alpha"].insert(0, ("b*", 1))
+        degrees = ", ".join(str(degree) for degree in (0, *range(2, masks.last_degree + 1)))
+        last["round"] = [(f"coefficients {degrees} of the last round polynomial", masks.last_degree)]
     return {
+        **{_longer(label, items): items for label, items in last.items()},
         "statement": [
             ("verifying key digest", 1),
             ("SRS digest", 1),
@@ -140,16 +154,21 @@ def _of_step(key: VerifyingKey, proven: Proven) -> dict[str, list[tuple[str, int
             *((name, 1) for name in names),
             *((f"commitment of {name}", words) for name, words in inputs),
         ],
-        "beta": _zones(plan, 1, context_bits, key.chunk_bits),
+        "beta": [
+            *_zones(plan, 1, context_bits, key.chunk_bits),
+            *([("commitments of the two mask chunks", 2 * len(MASK_CHUNKS))] if masks else []),
+        ],
         "alpha": _zones(plan, 2, context_bits, key.chunk_bits),
         "round": [("coefficients 0, 2, 3, 4 of the round polynomial", 4)],
         "eta": _evaluations(plan),
         "reduction.round": [("coefficients 0, 2 of the round polynomial", 2)],
-        **{
-            label: [(item, item.count(",") + 1 if "(" in item else 2) for item in items]
-            for label, items in OPENING.items()
-        },
+        **opening,
     }
+
+
+def _longer(label: str, items: Sequence[tuple[str, int]]) -> str:
+    """The key of calls under a label that absorb more words than others under it."""
+    return f"{label} of {sum(words for _, words in items)}"
 
 
 def _zones(plan: Plan, phase: int, context_bits: int, chunk_bits: int) -> list[tuple[str, int]]:
@@ -206,7 +225,10 @@ def page(recordings: dict[str, Recorded], mu: int) -> str:
             f"{calls} call{'s' if calls > 1 else ''}, {hashed:,} bytes hashed"
             + (f", and the step key of {len(recorded.proven.key):,} bytes" if recorded.proven.key else "")
             + ".\n\n| label | calls | words each | absorbs |\n| --- | --- | --- | --- |\n"
-            + "".join(_row(site, names.get(site.label, ())) for site in sites(recorded.absorptions))
+            + "".join(
+                _row(site, names.get(f"{site.label} of {site.words}", names.get(site.label, ())))
+                for site in sites(recorded.absorptions)
+            )
         )
     return "\n".join(parts)
 

@@ -16,7 +16,7 @@ from eth_hash.auto import keccak
 from prover.canonical_form import embedding_form, encode, step_form
 from prover.curve.g1 import GENERATOR
 from prover.embedding import TRANSCRIPT_DOMAIN as EMBEDDING_DOMAIN
-from prover.plan import Plan
+from prover.plan import PRIVATE, Plan
 from prover.program import WINDOW_ROWS
 from prover.statement import TRANSCRIPT_DOMAIN
 from tests.prover.architectures.random_models import FAMILIES
@@ -37,6 +37,9 @@ def digests() -> dict[str, str]:
         for family, config in FAMILIES.items()
         for kind, program in config.programs.items()
     }
+    for kind, program in FAMILIES["llama"].programs.items():
+        plan = Plan(program, chunk_bits=MU, privacy=PRIVATE)
+        found[f"private llama {kind}"] = keccak(form_of(plan)).hex()
     return {**found, "embedding": keccak(encode(embedding_form(EMBEDDING_DOMAIN, WINDOW_ROWS, 5, MU))).hex()}
 
 

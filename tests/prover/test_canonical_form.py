@@ -182,7 +182,8 @@ def _assert_every_part_counts(family: str, kind: str, stride: int = 1) -> int:
     def encoded(mu: int, plan_parts: dict[str, Any], program_parts: dict[str, Any], points: Any) -> bytes:
         tensors = {str(index): tensor for index, tensor in enumerate(plan_parts["tensors"])}
         changed = SimpleNamespace(
-            **{**plan_parts, "tensors": tensors}, program=SimpleNamespace(**program_parts)
+            **{**plan_parts, "tensors": tensors, "privacy": whole.privacy},
+            program=SimpleNamespace(**program_parts),
         )
         return encode(step_form("domain", changed, mu, points))  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from prover.architectures.llama import LlamaConfig
 from prover.cli import prove, verify
 from prover.field.arrays import MODULUS
+from prover.masks import last_round_degree
 from prover.plan import Plan
 from prover.soundness import (
     COMPUTATIONAL_BITS,
@@ -195,3 +196,22 @@ def test_the_figures_in_the_security_page_are_current() -> None:
     assert GRINDING_BITS == COMPUTATIONAL_BITS
     assert f"trying 2^{GRINDING_BITS} messages" in page
     assert f"at most 2^{max(total.log2 for total in totals) + GRINDING_BITS:.0f}" in page
+
+
+@pytest.mark.parametrize("kind", ["mlp", "attention", "head"])
+def test_terms_of_private_statements(kind: str) -> None:
+    """D (N - 1) + D_N roots in r; one power of alpha and of eta more; the mask chunks once beside the outputs."""
+    program = SMOLLM2_135M.programs[kind]
+    public, private = (
+        {term.name.split(":")[0]: term.roots for term in step_soundness(plan, 5, MU).terms}
+        for plan in (Plan(program, chunk_bits=MU), Plan(program, chunk_bits=MU, privacy="private"))
+    )
+    plan = Plan(program, chunk_bits=MU)
+    assert last_round_degree(plan) == 7
+    assert private["r"] - public["r"] == 7 - 4
+    assert private["alpha"] - public["alpha"] == private["eta"] - public["eta"] == 1
+    outputs = len(plan.outputs)
+    beyond = outputs + (private["eta"] + MU + MU // 2) if outputs else 0
+    assert private.get("eta, q", 0) - public.get("eta, q", 0) == beyond
+    same = set(public) - {"r", "alpha", "eta", "eta, q", "Fiat-Shamir"}
+    assert {name: public[name] for name in same} == {name: private[name] for name in same}

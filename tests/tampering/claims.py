@@ -11,10 +11,13 @@ from prover.argument.commitment import commit_chunks
 from prover.curve.g1 import Point, point_from_bytes, point_to_bytes
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import BadInputError, ProofRejectedError
+from prover.plan import PRIVATE
 from prover.proof import Proof
 from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
+from tests.prover.private.statements import private
 from tests.verifier_gen.evm import Verifier
+from tests.verifier_gen.statements import privacy_of
 
 from ..prover.operators.random_layers import SMALL, padded
 from ..prover.statements import proven, srs
@@ -67,6 +70,10 @@ def true_claim(kind: str, window: int = 0, seed: int = 1) -> tuple[Key, Claim]:
     """A claim that both verifiers accept."""
     if kind == "embedding":
         return _true_embedding(seed)
+    plain, privacy = privacy_of(kind)
+    if privacy == PRIVATE:
+        hidden = private(plain, window, seed)
+        return hidden.key, StepClaim(hidden.statement, hidden.proof)
     case = proven(kind, window, seed)
     return case.verifying_key, StepClaim(case.statement, case.proof)
 

@@ -25,6 +25,7 @@ import prover.verify
 from prover.argument.mercury import MercuryOpening, open_mercury
 from prover.argument.multilinear import eq_table, evaluate, to_field
 from prover.argument.reduction import Claim
+from prover.argument.round_masks import RoundMasks
 from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
 from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
@@ -32,6 +33,7 @@ from prover.claims import combine_claims, final_form
 from prover.curve.srs import SRS
 from prover.field import arrays
 from prover.field.arrays import MODULUS
+from prover.hiding import Blindings
 from prover.lookups import RowView
 from prover.plan import Evaluation, ProductSum
 from prover.program import broadcast
@@ -57,12 +59,15 @@ class MaliciousProver(_Prover):
         *,
         balance_inverses: bool = False,
         spoil: Callable[[dict[str, np.ndarray]], None] | None = None,
+        blindings: Blindings | None = None,
     ) -> None:
-        super().__init__(verifying_key, srs, statement, tensors, lambda _: None)
+        super().__init__(verifying_key, srs, statement, tensors, lambda _: None, blindings)
+        self._of_statement = blindings
         self._balance_inverses, self._spoil = balance_inverses, spoil
         self._arguments = (verifying_key, srs, statement, tensors)
         self._adjusts = True
-        self._claim = 0  # the verifier's running claim after the rounds
+        self._claim = 0  # the verifier's running claim after the rounds, without its masks
+        self._final = 0  # with them
         self._opened: tuple[Any, ...] = ()
         self._state = b""
 
@@ -82,7 +87,12 @@ class MaliciousProver(_Prover):
 
     def _again(self) -> MaliciousProver:
         """A prover of the same lie that has not begun."""
-        return MaliciousProver(*self._arguments, balance_inverses=self._balance_inverses, spoil=self._spoil)
+        return type(self)(
+            *self._arguments,
+            balance_inverses=self._balance_inverses,
+            spoil=self._spoil,
+            blindings=self._of_statement,
+        )
 
     def _complete(self) -> Proof:
         with pytest.MonkeyPatch.context() as patch:
@@ -136,15 +146,23 @@ class MaliciousProver(_Prover):
         self.fields[column][0] = arrays.scalar(first)
 
     def _true_rounds(
-        self, terms: Sequence[Term], variables: int, degree: int, _: int, transcript: Transcript, label: str
+        self,
+        terms: Sequence[Term],
+        variables: int,
+        degree: int,
+        _: int,
+        transcript: Transcript,
+        label: str,
+        masks: RoundMasks | None,
     ) -> SumcheckResult:
         """The rounds of the sum that there really is; the verifier starts from zero."""
-        result = prove_sumcheck(terms, variables, degree, _AnySum(), transcript, label)
+        result = prove_sumcheck(terms, variables, degree, _AnySum(), transcript, label, masks)
         claim = 0
         for sent, challenge in zip(result.rounds, result.point, strict=True):
             linear = (claim - 2 * sent[0] - sum(sent[1:])) % MODULUS
             claim = evaluate_coefficients([sent[0], linear, *sent[1:]], challenge)
-        self._claim = claim
+        self._final = claim
+        self._claim = (claim - (masks.scale * masks.bound if masks else 0)) % MODULUS  # without g(r)
         return result
 
     def _evaluations(self, point: SymbolicPoint, values: Sequence[Sequence[int]]) -> dict[Evaluation, int]:
@@ -171,10 +189,17 @@ class MaliciousProver(_Prover):
         return claims, _AnyValue()
 
     def _opening(
-        self, bases: Any, combination: np.ndarray, point: Sequence[int], value: int, transcript: Transcript
+        self,
+        bases: Any,
+        combination: np.ndarray,
+        point: Sequence[int],
+        value: int,
+        transcript: Transcript,
+        *,
+        blinding: Sequence[int],
     ) -> MercuryOpening:
         self._opened, self._state = (bases, combination, point, value), transcript.state
-        return open_mercury(bases, combination, point, value, transcript)
+        return open_mercury(bases, combination, point, value, transcript, blinding=blinding)
 
     # --- field elements where the honest prover has integers ----------------------------------------------
 

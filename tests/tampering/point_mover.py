@@ -57,8 +57,15 @@ def prove_moved(
         return result
 
     def opening(
-        _: np.ndarray, combination: np.ndarray, u: Sequence[int], value: int, transcript: Transcript
+        _: np.ndarray,
+        combination: np.ndarray,
+        u: Sequence[int],
+        value: int,
+        transcript: Transcript,
+        *,
+        blinding: Sequence[int],
     ) -> MercuryOpening:
+        assert not blinding  # of a public statement
         high = {place: factor * change % MODULUS for place, change in moves.items()}
         return open_longer(powers, combination, high, u, value, transcript, strategy)
 

@@ -28,12 +28,14 @@ KINDS = [
     ("embedding", 0),
     ("attention_tile", 1),
     ("mlp_close", 0),
+    ("private head", 0),
 ]
 LONG = [
     pytest.param(kind, window, marks=pytest.mark.long)
     for kind, window in (
         *((kind, window) for window in (0, 3) for kind in ("keys_values", "attention", "attention_tile")),
         *((kind, 0) for kind in TILE_KINDS if kind not in ("attention_tile", "mlp_close")),
+        ("private mlp", 0),
     )
 ]
 WORD = 32
@@ -75,7 +77,7 @@ class _WithBytes(Proof):
 
 @dataclass(frozen=True)
 class _WithScalar(Proof):
-    blinding: int = 5
+    scalar: int = 5
 
 
 def test_a_field_that_the_manifest_does_not_know_fails() -> None:
@@ -86,7 +88,7 @@ def test_a_field_that_the_manifest_does_not_know_fails() -> None:
     with pytest.raises(UnlistedField, match="note"):
         leaves(_WithBytes(**ours))
     longer = _WithScalar(**ours)
-    assert [leaf.path for leaf in leaves(longer)][-1] == "blinding"
+    assert [leaf.path for leaf in leaves(longer)][-1] == "scalar"
     with pytest.raises(AssertionError):
         _assert_every_word_is_listed(replace(claim, proof=longer))
 

@@ -14,8 +14,13 @@ from devnet.anvil import free_port, start_anvil, stop_process
 from prover.curve.srs import SRS
 from tests.prover.statements import MU
 from tests.verifier_gen.evm import KEPT_CHAIN, Evm, Verifier
-from tests.verifier_gen.statements import Proven, prove_random, prove_random_embedding, small_sources
-from verifier_gen import CONTRACTS
+from tests.verifier_gen.statements import (
+    Proven,
+    contract_of,
+    prove_random,
+    prove_random_embedding,
+    small_sources,
+)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +51,7 @@ def artifacts(srs: SRS) -> dict[str, Artifact]:
 @pytest.fixture(scope="session")
 def verifier_of(evm: Evm, artifacts: dict[str, Artifact]) -> Callable[[str], Verifier]:
     """The deployed verifier of a statement kind."""
-    return cache(lambda kind: evm.deploy(artifacts[CONTRACTS[kind]].creation_code))
+    return cache(lambda kind: evm.deploy(artifacts[contract_of(kind)].creation_code))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from prover.program import WINDOW_ROWS
 from prover.statement import VerifyingKey
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.operators.random_layers import SMALL, TILED, shape_of
-from tests.verifier_gen.statements import TILES, Proven, prove_random, prove_random_embedding
+from tests.verifier_gen.statements import TILES, Proven, privacy_of, prove_random, prove_random_embedding
 
 FILE = Path(__file__).parents[1] / "vectors" / "step_proofs.json"
 ORIGIN = "python -m tests.verifier_gen.golden_proofs: random layers of tests/prover/operators and tests/prover/architectures, seed 1, devnet SRS"
@@ -38,6 +38,7 @@ SEVERAL_CHUNKS_OF_TILES = replace(SEVERAL_CHUNKS, step_weights=8192)
 STATEMENTS = {
     "head": ("head", 0, 18, SMALL),
     "mlp": ("mlp", 0, 18, SMALL),
+    "private mlp": ("private mlp", 0, 18, SMALL),
     "keys and values of window 0": ("keys_values", 0, 18, SMALL),
     "keys and values of window 5": ("keys_values", 5, 18, SMALL),
     "keys and values at the end of a chunk": ("keys_values", 3, 14, SEVERAL_CHUNKS),
@@ -126,7 +127,8 @@ def _read(facts: dict, config: ModelConfig) -> Proven:  # type: ignore[type-arg]
         key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
     else:
         constants = tuple((name, (int(x, 16), int(y, 16))) for name, x, y in facts["constants"])
-        plan = Plan(config.programs[facts["kind"]], chunk_bits=facts["mu"])
+        plain, privacy = privacy_of(facts["kind"])
+        plan = Plan(config.programs[plain], chunk_bits=facts["mu"], privacy=privacy)
         key = VerifyingKey(plan, facts["mu"], *srs, constants)
     words = bytes.fromhex(facts["inputs"])
     inputs = [int.from_bytes(words[i : i + 32], "big") for i in range(0, len(words), 32)]

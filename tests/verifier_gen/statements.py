@@ -12,11 +12,14 @@ from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import BadInputError, GainsayError
+from prover.hiding import hide
+from prover.plan import PRIVATE, PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.prove import prove
 from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points, program_of, random_statement
+from tests.prover.private.statements import seeded
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
@@ -80,25 +83,49 @@ def _points(words: Sequence[int]) -> list[tuple[int, int]]:
     return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
 
 
+PRIVATE_KINDS = ("private head", "private mlp")
+"""Kinds of statement whose private form has tests wherever public ones have."""
+
+
+def privacy_of(kind: str) -> tuple[str, Privacy]:
+    """("mlp", "private") for "private mlp"."""
+    plain = kind.removeprefix("private ")
+    return plain, PUBLIC if plain == kind else PRIVATE
+
+
+def contract_of(kind: str) -> str:
+    """The contract of a kind; tests give those of private statements names of their own."""
+    plain, privacy = privacy_of(kind)
+    return CONTRACTS[plain] if privacy == PUBLIC else f"Private{CONTRACTS[plain]}"
+
+
 def small_sources(srs: SRS) -> dict[str, str]:
-    """Sources of the verifiers of the small shapes: all of the one's, and those that only tiles have."""
-    keys = {kind: VerifyingKey.create(program_of(kind), srs) for kind in TILE_KINDS}
-    tiles = {f"{CONTRACTS[kind]}.sol": step_verifier(key, insecure=True) for kind, key in keys.items()}
-    return {**generate_sources(SMALL, srs), **tiles}
+    """Sources of the verifiers of the small shapes: all of the one's, those that only tiles have, and some private ones."""
+    sources = generate_sources(SMALL, srs)
+    for kind in (*TILE_KINDS, *PRIVATE_KINDS):
+        plain, privacy = privacy_of(kind)
+        text = step_verifier(VerifyingKey.create(program_of(plain), srs, privacy), insecure=True)
+        sources[f"{contract_of(kind)}.sol"] = text.replace(
+            f"contract {CONTRACTS[plain]} ", f"contract {contract_of(kind)} "
+        )
+    return sources
 
 
 def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig | None = None) -> Proven:
     """A random statement of a layer program, proven."""
-    random = random_statement(kind, window, config=config)
-    verifying_key = VerifyingKey.create(random.program, srs)
+    plain, privacy = privacy_of(kind)
+    random = random_statement(plain, window, config=config)
+    verifying_key = VerifyingKey.create(random.program, srs, privacy)
     tensors = random.witness()
     key = commit_step_key(verifying_key.plan, srs, random.parameters, random.tensors)
     inputs = input_points(verifying_key.plan, srs, tensors, random.publics)
-    statement = Statement(key, random.publics, inputs)
-    proof = prove(verifying_key, srs, statement, tensors).encode()
+    statement, blindings = Statement(key, random.publics, inputs), None
+    if privacy == PRIVATE:
+        statement, blindings = hide(verifying_key, statement, seeded(1))
+    proof = prove(verifying_key, srs, statement, tensors, blindings=blindings, scalar=seeded(2)).encode()
     words = [random.publics[name] for name in random.program.public_scalars]
-    words += [coordinate for point in inputs for coordinate in point]
-    return Proven(kind, verifying_key, key.encode(), words, proof)
+    words += [coordinate for point in statement.inputs for coordinate in point]
+    return Proven(kind, verifying_key, statement.key.encode(), words, proof)
 
 
 def prove_random_embedding(srs: SRS, config: LlamaConfig = SMALL, tokens: int = 29) -> Proven:

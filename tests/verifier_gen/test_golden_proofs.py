@@ -22,7 +22,7 @@ from prover.proof import ProofShape
 from prover.statement import VerifyingKey
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
 from tests.verifier_gen.golden_proofs import FAMILY_STATEMENTS, LIES, STATEMENTS, golden, golden_lie
-from tests.verifier_gen.statements import Proven
+from tests.verifier_gen.statements import Proven, privacy_of
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import embedding_verifier, step_verifier
 
@@ -56,7 +56,7 @@ def golden_verifier(evm: Evm) -> Callable[[str], Verifier]:
     def verifier(name: str) -> Verifier:
         key = golden(name).verifying_key
         if key not in deployed:
-            contract = CONTRACTS[golden(name).kind]
+            contract = CONTRACTS[privacy_of(golden(name).kind)[0]]
             make = embedding_verifier if isinstance(key, EmbeddingKey) else step_verifier
             artifact = compile_sources({f"{contract}.sol": make(key, insecure=True)})[contract]  # type: ignore[operator]
             deployed[key] = evm.deploy(artifact.creation_code)
@@ -187,7 +187,7 @@ def _scalar_places(kept: Proven) -> list[int]:
     return [place for place, kind in enumerate(kinds) if kind == "r"]
 
 
-@pytest.mark.parametrize("name", ["head", "mlp", "attention of window 2"])
+@pytest.mark.parametrize("name", ["head", "mlp", "attention of window 2", "private mlp"])
 def test_the_order_of_the_field_is_no_scalar(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     """It would be a second encoding of zero. What comes after a wrong final value is not even read."""
     kept, verifier = golden(name), golden_verifier(name)

@@ -10,8 +10,8 @@ function verify_opening(value) -> holds {
 
 /// Every message into the transcript; scalars of the opening to G_ZETA .. S_INVERSE.
 function draw_opening_challenges(opening) {
-    calldatacopy(WORDS, opening, 0x40) // h
-    mstore(MERCURY_ALPHA, challenge(LABEL_MERCURY_ALPHA, 0x40))
+    calldatacopy(WORDS, $h_message, $h_bytes) // h
+    mstore(MERCURY_ALPHA, challenge(LABEL_MERCURY_ALPHA, $h_bytes))
     calldatacopy(WORDS, add(opening, $offset_q), 0x80) // q, g
     mstore(MERCURY_GAMMA, challenge(LABEL_MERCURY_GAMMA, 0x80))
     calldatacopy(WORDS, add(opening, $offset_s), 0x80) // S, D

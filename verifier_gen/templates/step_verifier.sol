@@ -83,7 +83,7 @@ $selectors
             multiply_reduced_products(mload(ROUNDS))
             // 6. One combination of all commitments.
             combine_packed_claims()
-            combine_single_claims()
+            combine_single_claims()$combine_mask_claims
             combine_commitments()
             // 7. Its opening.
             accepted := verify_opening(running)
@@ -97,7 +97,7 @@ $closed_forms
 $final_value
             // --- claims ------------------------------------------------------------------------------------
 $claims
-$claim_sections
+$masks$claim_sections
             // --- commitments -------------------------------------------------------------------------------
 $commitments
 $combine_commitments

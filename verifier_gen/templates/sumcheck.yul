@@ -3,7 +3,7 @@ function batched_sumcheck(rounds) -> claim {
     let r := mload(MODULUS)
     let data := mload(ROUND_DATA)
     let label := LABEL_ROUND
-    for { let place := sub(POINT_END, shl(5, rounds)) } lt(place, POINT_END) { place := add(place, 0x20) } {
+    for { let place := sub(POINT_END, shl(5, rounds)) } lt(place, $plain_rounds_end) { place := add(place, 0x20) } {
         calldatacopy(WORDS, data, 0x80)
         let x := challenge(label, 0x80)
         mstore(place, x)
@@ -20,7 +20,7 @@ function batched_sumcheck(rounds) -> claim {
         claim := addmod(mulmod(claim, x, r), c0, r)
         data := add(data, 0x80)
         label := add(label, 1)
-    }
+    }$masked_round
 }
 
 /// Degree 2, MU rounds. A round sends c0, c2; c1 = claim - 2 c0 - c2. Returns the final claim.

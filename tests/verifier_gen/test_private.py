@@ -1,0 +1,160 @@
+"""Generated verifiers of private statements agree with the reference, on true proofs and on changed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from contracts.bindings.compiler import compile_sources
+from prover.curve.srs import SRS
+from prover.errors import ChunkSizeError, GainsayError
+from prover.plan import PRIVATE
+from prover.proof import ProofShape
+from prover.statement import Statement, StepKey, VerifyingKey
+from prover.verify import verify
+from tests.prover.architectures.proven import public_statement as of_family
+from tests.prover.architectures.random_models import FAMILIES
+from tests.prover.private.statements import Private, hidden, private
+from tests.prover.statements import CASES, proven, srs
+from tests.tampering.manifest import changes, once_each
+from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
+from verifier_gen import CONTRACTS, generate_sources
+from verifier_gen.generator import step_verifier
+
+LARGEST_CODE = 24_576
+MORE_GAS = 45_500
+"""Of random layers, whose public proofs have words of zeros that cost less; real ones stay below 45,000 (docs/zero-knowledge.md)."""
+KINDS = (
+    ("head", 0),
+    ("mlp", 0),
+    ("attention", 2),
+    *(pytest.param(kind, window, marks=pytest.mark.long) for kind, window in CASES),
+)
+
+
+@pytest.fixture(scope="session")
+def deployed(evm: Evm) -> Callable[[VerifyingKey], Verifier]:
+    """The verifier of a key."""
+    known: dict[bytes, Verifier] = {}
+
+    def make(key: VerifyingKey) -> Verifier:
+        if key.digest not in known:
+            name = CONTRACTS[key.plan.program.name]
+            artifact = compile_sources({f"{name}.sol": step_verifier(key, insecure=True)})[name]
+            assert len(artifact.runtime_code) < LARGEST_CODE
+            known[key.digest] = evm.deploy(artifact.creation_code)
+        return known[key.digest]
+
+    return make
+
+
+Deployed = Callable[[VerifyingKey], Verifier]
+
+
+@pytest.mark.parametrize(("kind", "window"), KINDS)
+def test_a_true_private_statement_is_accepted(deployed: Deployed, kind: str, window: int) -> None:
+    statement = private(kind, window)
+    verifier = deployed(statement.key)
+    assert verifier.verdict(*statement.calldata) == ACCEPTED
+    public = proven(kind, window)
+    scalars = [public.statement.publics[n] for n in public.verifying_key.plan.program.public_scalars]
+    words = [*scalars, *(c for point in public.statement.inputs for c in point)]
+    gas = deployed(public.verifying_key).gas_used(public.statement.key.encode(), words, public.proof.encode())
+    assert verifier.gas_used(*statement.calldata) - gas < MORE_GAS
+
+
+def python_accepts(statement: Private, key: bytes, inputs: list[int], proof: bytes) -> bool:
+    plan = statement.key.plan
+    names = plan.program.public_scalars
+    points = inputs[len(names) :]
+    try:
+        decoded = StepKey.decode(key, plan, statement.key.chunk_bits)
+        publics = dict(zip(names, inputs, strict=False))
+        verify(
+            statement.key,
+            Statement(decoded, publics, tuple(zip(points[::2], points[1::2], strict=True))),
+            proof,
+        )
+    except GainsayError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["head", pytest.param("mlp", marks=pytest.mark.long)])
+def test_every_change_of_a_private_proof_is_rejected_by_both(deployed: Deployed, kind: str) -> None:
+    """The manifest walks the proof by its types: masks and blinding are in it without being named."""
+    statement = private(kind)
+    key, inputs, _ = statement.calldata
+    tried = once_each(list(changes(statement.proof)))
+    assert {"commitments", "rounds", "evaluations", "blinding", "opening.h"} <= {c.field for c in tried}
+    verifier = deployed(statement.key)
+    for change in tried:
+        proof = change.result
+        try:
+            encoded = proof.encode()
+        except OverflowError:
+            continue
+        assert verifier.verdict(key, inputs, encoded) != ACCEPTED, (change.field, change.kind)
+        assert not python_accepts(statement, key, inputs, encoded), (change.field, change.kind)
+
+
+def test_every_word_of_masks_is_read(deployed: Deployed) -> None:
+    """Each word that a private proof has more than a public one, changed alone: the reason is the same in both."""
+    statement = private("mlp")
+    key, inputs, encoded = statement.calldata
+    shape = ProofShape.of(statement.key.plan, 5, 18)
+    verifier = deployed(statement.key)
+    rounds = 2 * (shape.commitments + shape.inverses) + shape.round_degree * (shape.rounds - 1)
+    blinding = shape.words - 22 - 1
+    expected = {
+        **{rounds + d: FALSE for d in range(shape.last_degree)},
+        blinding: FALSE,
+        2 * shape.commitments - 4: "InvalidPoint",
+        2 * shape.commitments - 2: "InvalidPoint",
+    }
+    for word, verdict in expected.items():
+        changed = bytearray(encoded)
+        changed[32 * word + 31] ^= 1
+        assert verifier.verdict(key, inputs, bytes(changed)) == verdict, word
+        assert not python_accepts(statement, key, inputs, bytes(changed))
+    for word in (*range(rounds, rounds + shape.last_degree), blinding):
+        changed = bytearray(encoded)
+        changed[32 * word : 32 * word + 32] = b"\xff" * 32
+        assert verifier.verdict(key, inputs, bytes(changed)) == "NotCanonical"
+
+
+def test_private_sources_hide_no_embedding() -> None:
+    """Rows of private models are not opened by the public embedding statement."""
+    from tests.prover.operators.random_layers import SMALL
+
+    sources = generate_sources(SMALL, srs(), PRIVATE)
+    assert set(sources) == {f"{CONTRACTS[kind]}.sol" for kind in SMALL.programs}
+
+
+@cache
+def _small() -> SRS:
+    return SRS.devnet(8)
+
+
+def test_masks_need_room_in_a_chunk() -> None:
+    program = proven("head").verifying_key.plan.program
+    with pytest.raises(ChunkSizeError, match="too many for chunks of 2\\^8"):
+        VerifyingKey.create(program, _small(), PRIVATE)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("family", "kind"), [(family, kind) for family, config in FAMILIES.items() for kind in config.programs]
+)
+def test_every_family_on_chain(deployed: Deployed, family: str, kind: str) -> None:
+    """Accepted, and with one word of the blinding changed refused; the code fits a contract."""
+    window = 2 if FAMILIES[family].programs[kind].has_context else 0
+    statement = hidden(*of_family(FAMILIES[family], kind, window))
+    key, inputs, proof = statement.calldata
+    verifier = deployed(statement.key)
+    assert verifier.verdict(key, inputs, proof) == ACCEPTED
+    changed = bytearray(proof)
+    changed[-32 * 22 - 1] ^= 1
+    assert verifier.verdict(key, inputs, bytes(changed)) == FALSE
