@@ -32,7 +32,7 @@ ANYTHING_ELSE = {
 # Raised and caught inside one package, by a program of the developers', or by a caller's own mistake.
 INTERNAL = {
     "DivisionByZeroError", "FieldShapeError", "ScalarCountError", "PointArrayShapeError", "MercuryRejected",
-    "SumcheckError", "TraceUnavailable", "AnalysisFailed", "ApiProblem",
+    "SumcheckError", "MasksHideNothingError", "TraceUnavailable", "AnalysisFailed", "ApiProblem",
     "EndpointFailed", "FetchFailed", "Stopped", "TraceNeeded",
 }  # fmt: skip
 # Developers' programs, which do things on import.

@@ -63,6 +63,7 @@ WIDE = Gpt2Config(
     vocabulary=50_257,
     norm_epsilon=1e-5,
     max_positions=1024,
+    step_weights=1 << 30,
 )
 
 

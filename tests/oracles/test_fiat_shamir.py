@@ -28,8 +28,20 @@ ABSORBING_CALL = re.compile(
     r"(?<!function )challenge\((?P<label>\w+), (?P<size>0x[0-9a-f]+|size|add\(size, 0x[0-9a-f]+\))\)"
 )
 
-every_case = pytest.mark.parametrize("case", CASES)
-STEPS = [case for case in CASES if case != "embedding"]
+SIMILAR = (
+    "attention_first_window",
+    "attention_tile",
+    "attention_close",
+    "mlp_norm",
+    "mlp_tile",
+    "keys_values_close",
+    "query_tile",
+    "query_close",
+)
+"""In the long tests: another case absorbs the same kinds of word. What they hash stands in the golden file all the same."""
+ALL = [pytest.param(case, marks=pytest.mark.long if case in SIMILAR else ()) for case in CASES]
+every_case = pytest.mark.parametrize("case", ALL)
+every_step = pytest.mark.parametrize("case", [case for case in ALL if case.values != ("embedding",)])
 
 
 # --- what is hashed ---------------------------------------------------------------------------------------
@@ -76,7 +88,7 @@ def test_every_state_is_the_hash_of_the_call_before(recorded: Recordings, case: 
 # --- nothing escapes --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", STEPS)
+@every_step
 def test_every_byte_of_key_inputs_and_proof_is_hashed_once(recorded: Recordings, case: str) -> None:
     """Statement: three digests and all inputs; after it, the proof from its first byte to its last."""
     run = recorded(case)
@@ -162,13 +174,7 @@ def test_removing_any_one_absorption_is_noticed(
             assert [str(s) for s in sites(Absorption.parse(data) for data in hashed[1:])] != pinned
 
 
-SIMILAR = ("attention_first_window", "attention_tile", "attention_close", "mlp_norm", "mlp_tile")
-"""Word by word they are in the long tests: each call of theirs is left out above, and another case absorbs the same kinds of word."""
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.long if case in SIMILAR else ()) for case in CASES]
-)
+@every_case
 def test_removing_any_one_word_is_noticed(
     recorded: Recordings, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:

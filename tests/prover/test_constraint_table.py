@@ -25,6 +25,7 @@ from prover.program import Kind
 from prover.relations import Lookup
 
 
+@pytest.mark.long  # half a minute: every relation of every kind of step, taken out and counted
 def test_the_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python -m prover.constraint_table"
 

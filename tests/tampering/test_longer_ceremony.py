@@ -234,7 +234,11 @@ def _deployed(evm: Evm, key: VerifyingKey) -> Verifier:
     return evm.deploy(artifact.creation_code)
 
 
-@pytest.mark.parametrize("config", [WIDE, FULL], ids=["half of a chunk", "a whole chunk"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(WIDE, marks=pytest.mark.long), FULL],
+    ids=["half of a chunk", "a whole chunk"],
+)
 def test_an_output_commitment_is_unique(evm: Evm, config: LlamaConfig) -> None:
     step = _small(config)
     verifier = _deployed(evm, step.key)
@@ -248,7 +252,7 @@ STREAMS = pytest.mark.parametrize(
     ("config", "window"),
     [
         (SEVERAL_CHUNKS, 3),
-        (SEVERAL_CHUNKS, 4),
+        pytest.param(SEVERAL_CHUNKS, 4, marks=pytest.mark.long),
         pytest.param(FULL_KEYS, 1, marks=pytest.mark.long),
         pytest.param(SEVERAL_CHUNKS, 0, marks=pytest.mark.long),
         pytest.param(SEVERAL_CHUNKS, 1, marks=pytest.mark.long),
@@ -313,7 +317,11 @@ OF_TILES = {
 }
 
 
-@pytest.mark.parametrize("config", [TILES_OF_WIDE, TILES_OF_FULL], ids=["half of a chunk", "a whole chunk"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(TILES_OF_WIDE, marks=pytest.mark.long), TILES_OF_FULL],
+    ids=["half of a chunk", "a whole chunk"],
+)
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind == "mlp_tile" else pytest.mark.long) for kind in OF_TILES]
 )

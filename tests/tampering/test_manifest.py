@@ -27,14 +27,13 @@ KINDS = [
     ("head", 0),
     ("embedding", 0),
     ("attention_tile", 1),
-    ("mlp_close", 0),
     ("private head", 0),
 ]
 LONG = [
     pytest.param(kind, window, marks=pytest.mark.long)
     for kind, window in (
         *((kind, window) for window in (0, 3) for kind in ("keys_values", "attention", "attention_tile")),
-        *((kind, 0) for kind in TILE_KINDS if kind not in ("attention_tile", "mlp_close")),
+        *((kind, 0) for kind in TILE_KINDS if kind != "attention_tile"),
         ("private mlp", 0),
     )
 ]

@@ -35,13 +35,17 @@ _SLOW_TO_COMPILE = (
     "over one chunk",
     "from normalised rows",
 )
+_LIKE_OTHERS = ("query_tile", "query_close", "mlp_norm", "mlp_close", "attention_norm")
 ALL = [
     pytest.param(name, marks=() if name.startswith(_EVERY_RUN) else pytest.mark.long)
     for name in FAMILY_STATEMENTS
 ]
 """Each has a contract of its own to compile: one of every kind in every run, all families in `make test-long`."""
 OWN = [
-    pytest.param(name, marks=pytest.mark.long if name.endswith(_SLOW_TO_COMPILE) else ())
+    pytest.param(
+        name,
+        marks=pytest.mark.long if name.endswith(_SLOW_TO_COMPILE) or name.startswith(_LIKE_OTHERS) else (),
+    )
     for name in STATEMENTS
 ]
 LARGEST = (1 << 256) - 1

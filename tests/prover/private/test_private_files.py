@@ -37,7 +37,7 @@ def test_private_proofs_in_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
         verify(tmp_path / "0.json", model="tiny")
     for file, privacy in ((first, "public"), (public, "private")):
         with pytest.raises(ProofRejectedError):
-            replace(file, privacy=privacy).verify(srs())  # type: ignore[arg-type]
+            replace(file, privacy=privacy).verify(srs(18))  # type: ignore[arg-type]
 
 
 def test_privacy_of_a_file_is_one_of_two(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_an_embedding_is_not_private(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--private has no meaning with --step embedding"):
         prove("hi", "embedding", tmp_path / "e.json", position=0, private=True)
     with pytest.raises(BadInputError, match="no private embedding statements"):
-        replace(_embedding(tmp_path), privacy="private").verify(srs())
+        replace(_embedding(tmp_path), privacy="private").verify(srs(18))
 
 
 def _embedding(folder: Path) -> ProofFile:

@@ -18,7 +18,7 @@ from prover.statement import VerifyingKey
 from prover.verify import verify
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.private.statements import Private, hidden, private, seeded
-from tests.prover.statements import CASES, proven, public_statement, srs
+from tests.prover.statements import CASES, MU, proven, public_statement, srs
 
 SEEN = ("head", "mlp")
 EXTRA_BYTES = 288
@@ -48,7 +48,7 @@ def test_every_kind_of_step(kind: str, window: int) -> None:
     encoded = statement.proof.encode()
     assert accepts(statement, encoded)
     assert 0 < len(encoded) - len(public.proof.encode()) <= EXTRA_BYTES
-    shape = ProofShape.of(statement.key.plan, statement.statement.context_bits(statement.key.plan), 18)
+    shape = ProofShape.of(statement.key.plan, statement.statement.context_bits(statement.key.plan), MU)
     assert shape.decode(encoded) == statement.proof
 
 

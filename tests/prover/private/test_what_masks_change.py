@@ -19,7 +19,7 @@ from prover.masks import MASK_CHUNKS, MaskLayout, complemented_places, mask_layo
 from prover.proof import Proof
 from prover.prove import prove
 from tests.prover.private.statements import Private, private, seeded
-from tests.prover.statements import srs
+from tests.prover.statements import MU, srs
 
 OPENING = {"opening"}
 
@@ -100,11 +100,11 @@ class Order:
         return self.coefficient(self.rounds - 1, self.layout.last_degree) + 1
 
     def mask(self, chunk: int, entry: int) -> int:
-        return self.chunks + chunk * len(complemented_places(18)) + entry
+        return self.chunks + chunk * len(complemented_places(MU)) + entry
 
     @property
     def mask_blindings(self) -> int:
-        return self.chunks + len(complemented_places(18)) + len(places(18)) - 1
+        return self.chunks + len(complemented_places(MU)) + len(places(MU)) - 1
 
     @property
     def total(self) -> int:
@@ -112,7 +112,7 @@ class Order:
 
 
 def _reduction(case: Private) -> set[str]:
-    return {f"reduction[{i}][{d}]" for i in range(18) for d in range(2)}
+    return {f"reduction[{i}][{d}]" for i in range(MU) for d in range(2)}
 
 
 def _changed(case: Private, honest: Proof, draw: int) -> set[str]:
