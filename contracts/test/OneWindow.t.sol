@@ -11,12 +11,14 @@ import {
     Target
 } from "../src/interfaces/IDisputeGame.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
+import {Leaves} from "../src/libraries/Leaves.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title Responses of one window: nothing is revealed or chosen, and the proof brings what a reveal would have shown
 contract OneWindowTest is Scenario {
-    // Steps of a kind that writes one stream, and that resets one.
+    // Steps of a kind that writes one stream, that writes a sum, and that resets it.
     uint256 private constant STEP = 5;
+    uint256 private constant TILE_STEP = 8;
     uint256 private constant CLOSE_STEP = 9;
 
     function setUp() public override {
@@ -89,6 +91,30 @@ contract OneWindowTest is Scenario {
             proof,
             abi.encodeWithSelector(IDisputeGame.StreamMoved.selector, 3, proof.rootsAfter[3], bytes32(0))
         );
+    }
+
+    /// @dev A tile of experts that no row chose writes a sum of zero, and the honest end has a leaf that says so. An end in which
+    ///      the stream was never written commits to the same: a provider that could prove it would win, by a true proof, whatever
+    ///      is wrong with its response further on, because an honest challenger names the first end that differs.
+    function test_attack_one_window_and_a_written_zero_posted_as_never_written() external {
+        StepProof memory proof = stepProof(TILE_STEP, 0);
+        uint256[] memory inputs = stepInputs(TILE_STEP, 0);
+        for (uint256 i = 1; i <= 2; ++i) {
+            proof.sums[proof.sums.length - i] = 0;
+            inputs[inputs.length - i] = 0;
+        }
+        proof.rootsAfter[3] = 0;
+        verifiers[TILE].preset(stepKey(TILE_STEP), inputs, PROOF);
+        refuse(
+            atEnd(TILE_STEP, proof.rootsAfter),
+            proof,
+            abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, 3, 0)
+        );
+        batchId = post(response, "written");
+        proof.rootsAfter[3] = Leaves.window(0, 0, 0);
+        uint256 gameId = atEnd(TILE_STEP, proof.rootsAfter);
+        proveStep(gameId, proof);
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
     /// @dev What is written under another kind has moved, or no step key has that kind.

@@ -60,9 +60,10 @@ library Statements {
             if (how & Streams.READS_ALL != 0) _all(at, inputs, rules.streams, stream, stepProof);
         }
         for (uint256 stream = 0; uses >> (4 * stream) != 0; ++stream) {
-            if (Streams.ofStream(uses, stream) & Streams.WRITES != 0) {
-                _own(at, inputs, rules.streams, stream, stepProof.rootsAfter[stream], stepProof);
-            }
+            if (Streams.ofStream(uses, stream) & Streams.WRITES == 0) continue;
+            // What is written has windows, if only zeros: one without commits to zeros, too, but is another boundary.
+            require(stepProof.rootsAfter[stream] != 0, IDisputeGame.WrongWindow(stream, at.window));
+            _own(at, inputs, rules.streams, stream, stepProof.rootsAfter[stream], stepProof);
         }
         require(
             at.sibling == stepProof.siblings.length,
