@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-KERNELS := prover/__pycache__/.compiled
+KERNELS := .venv/.kernels
 STAMPS := .venv/.installed node_modules/.installed $(KERNELS)
 SLITHER := .venv/slither/bin/slither
 
