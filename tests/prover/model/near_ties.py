@@ -48,6 +48,7 @@ def logits_of_the_same_choices(
     floats: FloatModel, ids: list[int], choices: list[Choice], patch: pytest.MonkeyPatch
 ) -> np.ndarray:
     """Logits of floats whose routers take `choices`, each of which their own scores allow up to a near tie."""
+    assert choices
     due: Iterator[Choice] = iter(choices)
 
     def taken(logits: torch.Tensor, layer: FloatLayer, config: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -92,11 +92,9 @@ def test_the_integers_say_what_the_floats_say(
     _, floats = made(family)
     model, ids = IntegerModel.from_float(floats), random_ids()
     expected, found = float_logits(floats, ids), integer_logits(model, ids)
-    choices = integer_choices(model, ids)
-    assert bool(choices) == (
-        floats.config.family == "deepseek_v3"
-    )  # scores of its experts are often nearly tied
-    same = logits_of_the_same_choices(floats, ids, choices, monkeypatch) if choices else expected
+    same = expected
+    if floats.config.family == "deepseek_v3":  # scores of its experts are often nearly tied
+        same = logits_of_the_same_choices(floats, ids, integer_choices(model, ids), monkeypatch)
     assert np.abs(found - same).max() < 0.02 * np.abs(expected).max()
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95
     assert perplexity(found, ids) == pytest.approx(perplexity(expected, ids), rel=0.02)
