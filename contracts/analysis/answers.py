@@ -27,6 +27,33 @@ PROTOCOL = (
         r"",
         "deadlines are what the protocol is about; seconds that a block producer can shift are in the margins",
     ),
+    Answer(
+        "unused-return",
+        r"= (ECDSA\.tryRecover|registry\.sizes|Streams\.sizes)\(",
+        "of several results some are not needed",
+    ),
+    Answer("incorrect-exp", r"^MerklePath\.climb", "index ^ 1 is the sibling of a node, no power"),
+    Answer(
+        "shadowing-local", r"^MerklePath\.leads.*\.root ", "the function of that name is not called there"
+    ),
+    Answer(
+        "uninitialized-state", r"^Receipts\._claims ", "a mapping, written through references to its entries"
+    ),
+    Answer("uninitialized-local", r"^Statements\.step\(.*\)\.at ", "a struct in memory begins with zeros"),
+    Answer("assembly", r"^Payments\._contractAccepts", "what a payer's contract returns must not be copied"),
+    Answer(
+        "reentrancy-events",
+        r"in (InferenceLedger\.(_void|endGame|beginGame)|Receipts\._slash)\(",
+        "the callees are the protocol's own vault and ledger, fixed at deployment, and call nobody",
+    ),
+    Answer(
+        "reentrancy-no-eth",
+        r"in InferenceLedger\.endGame\(",
+        "the vault is the protocol's own and calls nobody",
+    ),
+    Answer(
+        "reentrancy-benign", r"in DisputeGame\._begin\(", "the ledger is the protocol's own and calls nobody"
+    ),
 )
 
 _FUNCTION = r"Verifier\.verify\.asm_0\."
@@ -38,7 +65,7 @@ VERIFIERS = (
     Answer(
         "dead-code",
         _FUNCTION
-        + r"(causal_mask|counter|flip_last|non_zero|place_moving|product_of_complements|times_eq)\(\)",
+        + r"(causal_mask|counter|eq_bits|flip_last|non_zero|place_moving|product_of_complements|times_eq)\(\)",
         "closed forms, and moving zones, that this program does not have; the compiler leaves them out",
     ),
     Answer(
