@@ -58,10 +58,13 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
     lines.append(f"mstore(ROUNDS, {largest(plan.all_widths(widths))})")
     lines.append("let count := 0")
     for place, phase in (("FIRST_POINTS", 1), ("SECOND_POINTS", 2)):
+        found = sections.chunks(phase)
         lines += [
             f"count := {'add(count, ' if i else ''}{n}{')' if i else ''} // {names}"
-            for i, (n, names) in enumerate(sections.chunks(phase))
+            for i, (n, names) in enumerate(found)
         ]
+        if not found and phase == 2 and sections.chunks(1):
+            lines.append("count := 0")  # or it would still be that of phase 1
         lines.append(f"mstore({place}, count)")
     lines.append("let data := add(mload(PROOF_DATA), shl(6, add(mload(FIRST_POINTS), mload(SECOND_POINTS))))")
     lines.append("mstore(ROUND_DATA, data)")

@@ -65,6 +65,19 @@ def test_a_true_private_statement_is_accepted(deployed: Deployed, kind: str, win
     assert verifier.gas_used(*statement.calldata) - gas < MORE_GAS
 
 
+def test_a_step_that_commits_to_masks_only(deployed: Deployed) -> None:
+    """A tile that only multiplies has no witness of its own: nothing in phase 2, and a last round of degree 4."""
+    statement = hidden(*of_family(FAMILIES["gpt2-tiled"], "keys_values_tile", layer=0))
+    shape = ProofShape.of(statement.key.plan, 5, statement.key.chunk_bits)
+    assert (shape.commitments, shape.inverses, shape.last_degree) == (2, 0, 4)
+    key, inputs, encoded = statement.calldata
+    verifier = deployed(statement.key)
+    assert verifier.verdict(key, inputs, encoded) == ACCEPTED
+    changed = bytearray(encoded)
+    changed[32 * (shape.words - 23) + 31] ^= 1  # b*
+    assert verifier.verdict(key, inputs, bytes(changed)) == FALSE
+
+
 def python_accepts(statement: Private, key: bytes, inputs: list[int], proof: bytes) -> bool:
     plan = statement.key.plan
     names = plan.program.public_scalars

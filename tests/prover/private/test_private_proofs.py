@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,22 @@ def test_public_and_private_keys_are_not_each_others() -> None:
         verify(statement.key, statement.statement, public.proof.encode())
     with pytest.raises(ProofRejectedError, match="bytes"):
         verify(public.verifying_key, public.statement, statement.proof.encode())
+
+
+def test_the_page_says_how_long_masks_are() -> None:
+    """Degrees of the last round and entries of M, over all families and the shortest and longest statements."""
+    degrees, entries = set(), set()
+    for config in FAMILIES.values():
+        for program in config.programs.values():
+            plan = Plan(program, chunk_bits=18, privacy=PRIVATE)
+            layout = mask_layout(plan)
+            assert layout is not None
+            degrees.add(layout.last_degree)
+            entries |= {layout.entries(plan.variables(t)) for t in (5, plan.largest_context_bits)}
+    page = (Path(__file__).parents[3] / "docs" / "zero-knowledge.md").read_text()
+    *most, largest = sorted(degrees)
+    assert f"({', '.join(map(str, most))} or {largest} for all families)" in page
+    assert f"{min(entries)} to {max(entries)} numbers for the shapes of the tests" in page
 
 
 def test_a_key_says_privacy() -> None:
