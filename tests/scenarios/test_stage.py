@@ -40,7 +40,7 @@ def disputed(stage: Stage, posted: Posted, aim: Aim) -> Game:
         pytest.param(1, Aim(Target.STEP, 0, 0), id="one position, first step"),
         pytest.param(31, Aim(Target.STEP, 3, 0), id="31 positions, last step", marks=pytest.mark.long),
         pytest.param(32, Aim(Target.STEP, 2, 0), id="32 positions, attention", marks=pytest.mark.long),
-        pytest.param(33, Aim(Target.STEP, 0, 1), id="33 positions, second window"),
+        pytest.param(33, Aim(Target.STEP, 0, 1), id="33 positions, second window", marks=pytest.mark.long),
         pytest.param(33, Aim(Target.EMBEDDING, window=1), id="33 positions, embedding with padding"),
         pytest.param(
             64, Aim(Target.EMBEDDING, window=0), id="embedding of a full window", marks=pytest.mark.long

@@ -239,7 +239,12 @@ def survivors(config: ModelConfig, kind: str, window: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("family", "kind", "window"),
-    [pytest.param(*case, marks=pytest.mark.long if case[0].startswith("qwen") else ()) for case in HUNTS],
+    [
+        pytest.param(
+            *case, marks=pytest.mark.long if case[0].startswith(("qwen", "smollm3", "gemma3-tiled")) else ()
+        )
+        for case in HUNTS
+    ],
 )
 def test_no_changed_witness_value_survives(family: str, kind: str, window: int) -> None:
     assert survivors(FAMILIES[family], kind, window) == []

@@ -213,7 +213,9 @@ def _each_key(directory: Path) -> Iterator[Change]:
         yield {key: None}
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(m, marks=pytest.mark.long if i % 3 else ()) for i, m in enumerate(MODELS)]
+)
 def test_no_setting_that_is_left_out_is_misread(saved: dict[str, Path], tmp_path: Path, family: str) -> None:
     for number, change in enumerate(_each_key(saved[family])):
         if list(change.values()) == [_NO_VALUE]:

@@ -336,10 +336,14 @@ def _assert_refused_exactly_where_the_witness_fails(
     for seed in seeds:
         draw = np.random.default_rng(seed)
         statement = random_statement(config, kind, window, seed)
-        names = ("window", "before", "normalised", "rotated_query", "query_latent")
+        ends = {"window": 30, "before": 30, "query_sum": 40, "key_sum": 40}  # log2; of all others 15
+        names = (*ends, "normalised", "rotated_query", "query_latent")
         source = next(name for name in names if name in statement.tensors)
-        scale, end = int(draw.integers(0, 15)) if seed else 0, 1 << (30 if source in names[:2] else 15)
+        scale, end = int(draw.integers(0, 15)) if seed else 0, 1 << ends.get(source, 15)
         rows = statement.tensors[source]
+        scale += (
+            14 if seed and source.endswith("_sum") else 0
+        )  # a step that only rounds refuses large ones alone
         statement.tensors[source] = np.clip(rows << scale, -end, end - 1)
         for name in statement.parameters:
             if name.endswith("_shift"):
