@@ -29,6 +29,11 @@ Models = Annotated[
     Path, typer.Option("--models", envvar="GAINSAY_MODELS_DIR", help="Folder of GGUF files and models.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Measured = Annotated[str, typer.Argument(help="Name or directory of a model; built in: tiny, tiny-qwen2, …")]
+Origin = Annotated[
+    str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
+]
+Prose = Annotated[Path | None, typer.Option(help="UTF-8 text; chapters of the Python reference by default.")]
 _MODELS = Path(".gainsay") / "models"
 
 
@@ -130,15 +135,9 @@ def inspect_command(
 
 @app.command("fidelity")
 def fidelity_command(
-    name: Annotated[
-        str, typer.Argument(help="Name or directory of a model; built in: tiny, tiny-qwen2, …")
-    ] = _DEFAULT_NAME,
-    source: Annotated[
-        str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
-    ] = None,
-    text: Annotated[
-        Path | None, typer.Option(help="UTF-8 text; chapters of the Python reference by default.")
-    ] = None,
+    name: Measured = _DEFAULT_NAME,
+    source: Origin = None,
+    text: Prose = None,
     tokens: Annotated[int, typer.Option(min=2, help="How many tokens of the text to use.")] = 512,
     models: Models = _MODELS,
     as_json: Json = False,
@@ -165,15 +164,9 @@ def fidelity_command(
 
 @app.command("fisher")
 def fisher_command(
-    name: Annotated[
-        str, typer.Argument(help="Name of a model; built in: tiny, tiny-qwen2, …")
-    ] = _DEFAULT_NAME,
-    source: Annotated[
-        str | None, typer.Option(help="GGUF file or directory it came from; the fetched one by default.")
-    ] = None,
-    text: Annotated[
-        Path | None, typer.Option(help="UTF-8 text; chapters of the Python reference by default.")
-    ] = None,
+    name: Measured = _DEFAULT_NAME,
+    source: Origin = None,
+    text: Prose = None,
     sequences: Annotated[int, typer.Option(min=1, help="Pieces of the text to use.")] = 16,
     length: Annotated[int, typer.Option(min=2, help="Tokens of a piece.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Draws what the model says next.")] = 0,

@@ -9,6 +9,7 @@ PADDING    zero stays zero.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from ..relations import LookupTable, Pointwise, Ref, Relation
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
 
 
-class RequantisedProduct(OperatorBase):
+class RequantisedProduct(OperatorBase, ABC):
     """output = requantise_half_up(left * right, shift) over the domain, of two factors that the operator names."""
 
     output: str
@@ -28,13 +29,13 @@ class RequantisedProduct(OperatorBase):
     bits: int
 
     @property
+    @abstractmethod
     def factors(self) -> tuple[Ref, Ref]:
         """Left and right."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unpadded(self, context: RunContext) -> np.ndarray:
         """Their product when the model is run."""
-        raise NotImplementedError
 
     @property
     def _requantisation(self) -> Requantisation:
