@@ -20,9 +20,14 @@ from .test_command import run
     ("variables", "nearest"),
     [
         ({"GAINSAY_PROT": "8001"}, "GAINSAY_PORT"),
-        ({"GAINSAY_KEYSTORE_PASWORD_FILE": "x"}, "GAINSAY_KEYSTORE_PASSWORD_FILE"),
-        ({"GAINSAY_SRC": "x"}, "GAINSAY_SRS"),
-        ({"GAINSAY_MODELS": ".gainsay/models"}, "GAINSAY_MODELS_DIR"),
+        *(
+            pytest.param(variables, nearest, marks=pytest.mark.long)
+            for variables, nearest in (
+                ({"GAINSAY_KEYSTORE_PASWORD_FILE": "x"}, "GAINSAY_KEYSTORE_PASSWORD_FILE"),
+                ({"GAINSAY_SRC": "x"}, "GAINSAY_SRS"),
+                ({"GAINSAY_MODELS": ".gainsay/models"}, "GAINSAY_MODELS_DIR"),
+            )
+        ),
         ({"GAINSAY_MODELS_DIR": '["tiny"]'}, "GAINSAY_MODELS"),
     ],
 )
@@ -53,7 +58,14 @@ def test_a_misspelt_key_or_table_ends_every_command(
     assert answer.returncode == 2 and named in answer.stderr and nearest in answer.stderr
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8545", "ftp://127.0.0.1:8545", "ws://127.0.0.1:8545"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8545",
+        *(pytest.param(f"{scheme}://127.0.0.1:8545", marks=pytest.mark.long) for scheme in ("ftp", "ws")),
+    ],
+)
 def test_an_endpoint_that_is_no_url_is_one_sentence(tmp_path: Path, url: str) -> None:
     for command in (("provider", "status", "--rpc", url), ("dispute", "list", "--rpc-url", url)):
         answer = run(*command, cwd=tmp_path)

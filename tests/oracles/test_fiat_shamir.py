@@ -70,6 +70,7 @@ def test_the_inventory_is_pinned(recorded: Recordings, case: str) -> None:
     assert golden({case: recorded(case)})[case] == json.loads(GOLDEN.read_text())[case]
 
 
+@pytest.mark.long
 def test_the_page_is_current(recorded: Recordings) -> None:
     runs = {case: recorded(case) for case in CASES}
     assert PAGE.read_text(encoding="utf-8") == page(runs, SRS_BITS), "run python -m tests.oracles.inventory"

@@ -21,18 +21,17 @@ from .manifest import Nature, UnlistedField, changes, leaves, once_each, other_l
 Verifiers = Callable[[str], Verifier]
 
 KINDS = [
-    ("keys_values", 1),
     ("attention", 1),
     ("mlp", 0),
     ("head", 0),
     ("embedding", 0),
-    ("attention_tile", 1),
     ("private head", 0),
 ]
 LONG = [
     pytest.param(kind, window, marks=pytest.mark.long)
     for kind, window in (
-        *((kind, window) for window in (0, 3) for kind in ("keys_values", "attention", "attention_tile")),
+        *((kind, window) for window in (0, 1, 3) for kind in ("keys_values", "attention_tile")),
+        *(("attention", window) for window in (0, 3)),
         *((kind, 0) for kind in TILE_KINDS if kind != "attention_tile"),
         ("private mlp", 0),
     )

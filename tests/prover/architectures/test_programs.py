@@ -56,6 +56,20 @@ CASES = [
 ]
 
 
+SIMILAR = (
+    "qwen2",
+    "phi3",
+    "olmo2-tiled",
+    "qwen3-tiled",
+    "smollm3-tiled",
+    "llama-local-tiled",
+    "gpt2-tiled",
+    "gemma3-tiled",
+)
+"""In the long tests: each of their programs is one of another family but for a part that a third one has too."""
+EVERY_CASE = [pytest.param(*case, marks=pytest.mark.long if case[0] in SIMILAR else ()) for case in CASES]
+
+
 def unpadded(config: ModelConfig, statement: Statement, name: str) -> np.ndarray:
     sizes = {**statement.program.real_sizes, "channel": config.hidden}
     axes = statement.program.tensors[name].axes
@@ -96,7 +110,7 @@ def run(config: ModelConfig, statement: Statement) -> RunContext:
     return context
 
 
-@pytest.mark.parametrize(("family", "kind", "window", "layer"), CASES)
+@pytest.mark.parametrize(("family", "kind", "window", "layer"), EVERY_CASE)
 def test_a_valid_witness_satisfies_every_relation(family: str, kind: str, window: int, layer: int) -> None:
     statement = random_statement(FAMILIES[family], kind, window, layer=layer)
     assert unknown_references(statement.program) == set()
@@ -105,7 +119,9 @@ def test_a_valid_witness_satisfies_every_relation(family: str, kind: str, window
     assert found == []
 
 
-@pytest.mark.parametrize(("family", "kind", "window", "layer"), [c for c in CASES if c[1] != "head"])
+@pytest.mark.parametrize(
+    ("family", "kind", "window", "layer"), [c for c in EVERY_CASE if c.values[1] != "head"]
+)
 def test_what_is_run_is_what_is_proven(family: str, kind: str, window: int, layer: int) -> None:
     """The run reader's rows are the witness' outputs, padding zero."""
     config = FAMILIES[family]
@@ -241,7 +257,8 @@ def survivors(config: ModelConfig, kind: str, window: int) -> list[str]:
     ("family", "kind", "window"),
     [
         pytest.param(
-            *case, marks=pytest.mark.long if case[0].startswith(("qwen", "smollm3", "gemma3-tiled")) else ()
+            *case,
+            marks=pytest.mark.long if case[0] in SIMILAR or case[0].startswith(("qwen", "smollm3")) else (),
         )
         for case in HUNTS
     ],

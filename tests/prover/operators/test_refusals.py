@@ -36,7 +36,6 @@ from prover.verify import verify
 from tests.prover.architectures.random_models import (
     FAMILIES,
     TILED_FAMILIES,
-    attention_kind,
     random_statement,
 )
 from tests.prover.architectures.test_programs import run
@@ -98,9 +97,9 @@ def around(bits: int, shift: int, steps: Iterable[int] = (-2, -1, 0, 1)) -> list
     return [(q << shift) + r for q in quotients for r in (0, (1 << shift) - 1)]
 
 
-def at_and_near(bits: int) -> Iterator[tuple[int, tuple[pytest.MarkDecorator, ...]]]:
+def at_and_near(bits: int, every_run: bool = True) -> Iterator[tuple[int, tuple[pytest.MarkDecorator, ...]]]:
     """The last totals that fit and the first that do not, on both sides; those beside them in the long tests."""
-    border = around(bits, SHIFT, (-1, 0))
+    border = around(bits, SHIFT, (-1, 0)) if every_run else ()
     for total in around(bits, SHIFT):
         yield total, () if total in border else (pytest.mark.long,)
 
@@ -152,17 +151,17 @@ BORDERS = [
         pytest.param(matmul(t, bits, bias), id=f"matmul{'+bias' if bias else ''}-{bits}-{t}", marks=marks)
         for bias in (0, 77)
         for bits in WIDTHS
-        for t, marks in at_and_near(bits)
+        for t, marks in at_and_near(bits, every_run=not bias or bits == WIDTHS[1])
     ),
     *(
         pytest.param(multiply(t, bits), id=f"multiply-{bits}-{t}", marks=marks)
         for bits in WIDTHS
-        for t, marks in at_and_near(bits)
+        for t, marks in at_and_near(bits, every_run=bits == WIDTHS[1])
     ),
     *(
         pytest.param(residual(t, bits), id=f"residual-{bits}-{t}", marks=marks)
         for bits in WIDTHS
-        for t, marks in at_and_near(bits)
+        for t, marks in at_and_near(bits, every_run=bits == WIDTHS[0])
     ),
 ]
 
@@ -291,7 +290,7 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
 # --- whole steps ----------------------------------------------------------------------------------------------
 
 WHOLE = ("llama", "gpt2", "gemma3", "mixtral", TILED_FAMILIES[0], "olmo2-tiled")
-"""Families that together have every kind of step; of the others every run takes attention, `make test-long` the rest."""
+"""Families that together have every kind of step; the others are in `make test-long`."""
 
 
 def test_every_kind_of_step_is_in_every_run() -> None:
@@ -302,9 +301,8 @@ def test_every_kind_of_step_is_in_every_run() -> None:
 @pytest.mark.parametrize(
     ("family", "kind"),
     [
-        pytest.param(family, kind, marks=() if family in WHOLE or kind == attention else pytest.mark.long)
+        pytest.param(family, kind, marks=() if family in WHOLE else pytest.mark.long)
         for family, config in FAMILIES.items()
-        for attention in [attention_kind(config)]
         for kind in config.steps
     ],
 )
