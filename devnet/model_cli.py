@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from string import hexdigits
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,25 @@ Reference = Annotated[
     Path | None,
     typer.Option("--srs", envvar="GAINSAY_SRS", help="Reference string file (default: the devnet's)."),
 ]
+Private = Annotated[
+    bool,
+    typer.Option(
+        "--private",
+        help="Hide the weights: points are blinded, and the blindings kept in one encrypted file.",
+    ),
+]
+BlindingsOption = Annotated[
+    Path | None,
+    typer.Option("--blindings", envvar="GAINSAY_BLINDINGS", help="That file; beside the model by default."),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--blindings-password-file",
+        envvar="GAINSAY_BLINDINGS_PASSWORD_FILE",
+        help="File with its password; else GAINSAY_BLINDINGS_PASSWORD, or a question.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _MODELS = Path(".gainsay") / "models"
@@ -36,15 +56,26 @@ def commit(
     models: Models = _MODELS,
     commitments: Commitments = _COMMITMENTS,
     srs: Reference = None,
+    private: Private = False,
+    blindings: BlindingsOption = None,
+    password_file: PasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Commit all weights of a model, once; later uses read the cache."""
+    """Commit all weights of a model, once; later uses read the cache.
+
+    With --private nobody learns the weights: what is committed hides them, and clients get the file that is named at the end. Keep a copy of the
+    blindings file: without it the model can prove nothing.
+    """
     from prover.progress import reporting
 
     with reporting() as report:
-        _, commitment, string = _committed(name, models, commitments, srs, report)
+        _, commitment, string, files = _committed(
+            name, models, commitments, srs, report, _privacy(private, blindings, password_file)
+        )
     facts = {
         "model": name,
+        "privacy": commitment.privacy,
+        **files,
         "steps": commitment.step_count,
         "vocabulary": commitment.vocabulary,
         "architecture_digest": "0x" + commitment.architecture_digest.hex(),
@@ -63,6 +94,9 @@ def register(
     models: Models = _MODELS,
     commitments: Commitments = _COMMITMENTS,
     srs: Reference = None,
+    private: Private = False,
+    blindings: BlindingsOption = None,
+    password_file: PasswordFile = None,
     rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
     deployment: Annotated[Path | None, typer.Option(help="JSON file with the contracts' addresses.")] = None,
     keystore: Annotated[
@@ -80,8 +114,9 @@ def register(
     from .model_registration import register_model
 
     access, sender = _registrant(rpc, deployment, keystore, account, devnet)
+    hiding = _privacy(private, blindings, password_file)
     with reporting() as report:
-        model, commitment, string = _committed(name, models, commitments, srs, report)
+        model, commitment, string, _ = _committed(name, models, commitments, srs, report, hiding)
         done = register_model(access.contracts, sender, model.config, commitment, string, report)
     facts = {
         "model": name,
@@ -142,18 +177,43 @@ def _registrant(
 
 
 def _committed(
-    name: str, models: Path, commitments: Path, srs: Path | None, report: Any
-) -> tuple[Any, Any, Any]:
+    name: str, models: Path, commitments: Path, srs: Path | None, report: Any, private: _Privacy | None
+) -> tuple[Any, Any, Any, dict[str, str]]:
     from node.model_loading import DEVNET_SRS_BITS
     from prover.curve.srs import SRS
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
+    from prover.private_model import ask_password, commit_private
 
     report("load model", 0, 1)
     model = load_model(name, models=models)
     report("load reference string", 0, 1)
     string = SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_SRS_BITS)
-    return model, commit_model(model, string, progress=report, cache_dir=commitments), string
+    if private is None:
+        return model, commit_model(model, string, progress=report, cache_dir=commitments), string, {}
+    own = commit_private(
+        model, string, ask_password(private.password_file), models=models, commitments=commitments,
+        file=private.blindings, progress=report,
+    )  # fmt: skip
+    return model, own.commitment, string, {"blindings": str(own.secret), "published": str(own.published)}
+
+
+@dataclass(frozen=True)
+class _Privacy:
+    """What a private model is committed with."""
+
+    blindings: Path | None
+    password_file: Path | None
+
+
+def _privacy(private: bool, blindings: Path | None, password_file: Path | None) -> _Privacy | None:
+    from contracts.bindings.settings import SettingsError
+
+    if private:
+        return _Privacy(blindings, password_file)
+    if blindings is not None:
+        raise SettingsError("--blindings has no meaning without --private; leave it out")
+    return None
 
 
 def _print(facts: dict[str, Any], as_json: bool) -> None:

@@ -53,6 +53,10 @@ class ProviderSettings(ChainSettings):
         None  # what an owner's own node registers; None: the locks of one whole batch
     )
 
+    blindings: Path | None = None  # of a private model; None: beside the model
+    blindings_password: SecretStr | None = None
+    blindings_password_file: Path | None = None
+
     chain_id: Annotated[int, Field(ge=1)] | None = None
 
     database_url: str | None = None  # None: SQLite, one file per deployment and account

@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from .curve.srs import SRS
     from .model.weights import IntegerModel
+    from .private_model import PrivateModel
     from .proof_file import ProofFile
     from .proof_subject import ProofSubject
     from .replay import Progress, Replay
@@ -29,6 +30,26 @@ SrsOption = Annotated[
 ]
 Models = Annotated[Path, typer.Option("--models", envvar="GAINSAY_MODELS_DIR", help="Folder of models.")]
 _MODELS = Path(".gainsay") / "models"
+Commitments = Annotated[
+    Path, typer.Option("--commitments", envvar="GAINSAY_COMMITMENTS_DIR", help="Where commitments are kept.")
+]
+_COMMITMENTS = Path(".gainsay") / "commitments"
+BlindingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--blindings",
+        envvar="GAINSAY_BLINDINGS",
+        help="Blindings file of a private model; beside the model by default.",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--blindings-password-file",
+        envvar="GAINSAY_BLINDINGS_PASSWORD_FILE",
+        help="File with the password of the blindings; else GAINSAY_BLINDINGS_PASSWORD, or a question.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -58,10 +79,14 @@ def prove(
     private: Annotated[
         bool,
         typer.Option(
-            "--private", help="Reveal nothing of weights and activations: hiding commitments, masked proof."
+            "--private",
+            help="Reveal nothing of weights and activations: for a model of `gainsay model commit --private`.",
         ),
     ] = False,
     models: Models = _MODELS,
+    commitments: Commitments = _COMMITMENTS,
+    blindings: BlindingsOption = None,
+    password_file: PasswordFile = None,
     srs: SrsOption = None,
     as_json: Json = False,
 ) -> None:
@@ -69,8 +94,9 @@ def prove(
 
     The proof of a step covers one window of one layer (--layer, --window); an embedding proof the window that holds
     --position; a head proof shows that the model's next token after --position beats --rival. With --private the statement is
-    about hiding commitments, with blindings drawn for this proof.
+    about the hiding commitments of a model that was committed with --private, and about windows hidden for this run.
     """
+    from .errors import UsageError
     from .output_path import check_output
     from .progress import reporting
     from .proof_file import is_proof_file
@@ -81,10 +107,22 @@ def prove(
     check_output(out, read, what="a proof file", own=is_proof_file)
     loaded, reference = _load(model, models, srs)
     index = _step_number(loaded, step, layer, tile)
+    if private:
+        from .private_model import ask_password, commit_private
+
+        own = commit_private(
+            loaded, reference, ask_password(password_file),
+            models=models, commitments=commitments, file=blindings, create=False,
+        )  # fmt: skip
+    elif blindings is not None:
+        raise UsageError("--blindings has no meaning without --private; leave it out")
     with reporting() as report:
-        replay = _replay(loaded, reference, prompt, raw, max_tokens, step, position, report)
+        committed = own if private else None
+        replay = _replay(
+            loaded, reference, prompt, raw, max_tokens, step, position, report, commitments, committed
+        )
         started = time.perf_counter()
-        proof = _prove(replay, loaded, step, index, window, position, rival, private)
+        proof = _prove(replay, loaded, step, index, window, position, rival)
         elapsed = time.perf_counter() - started
     proof.save(out)
     facts = {
@@ -125,12 +163,17 @@ def kernels(as_json: Json = False) -> None:
 def verify(
     file: Annotated[Path, typer.Argument(help="Proof file.")],
     model: Annotated[
-        str | None, typer.Option(help="Also check that step key and token rows are those of this model.")
+        str | None,
+        typer.Option(
+            help="Also check that step key and token rows are those of this model: a name, or the file that a private model's"
+            " provider publishes."
+        ),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also print how likely a false statement is to pass, by cause.")
     ] = False,
     models: Models = _MODELS,
+    commitments: Commitments = _COMMITMENTS,
     srs: SrsOption = None,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +190,7 @@ def verify(
     started = time.perf_counter()
     proof.verify(reference)
     elapsed = time.perf_counter() - started
-    subject = _subject(proof, model, models, reference)
+    subject = _subject(proof, model, models, commitments, reference)
     label = label_of(proof)
     facts = {
         "valid": True,
@@ -231,10 +274,10 @@ def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
     from .proof_system import ProofSystem
     from .soundness import embedding_soundness, step_soundness
 
-    system = ProofSystem.shared(proof.architecture, srs)
+    system = ProofSystem.shared(proof.architecture, srs, proof.privacy)
     if proof.kind == "embedding":
         return embedding_soundness(system.embedding_key.channel_bits)
-    plan = system.verifying_key(proof.kind, proof.privacy).plan
+    plan = system.verifying_key(proof.kind).plan
     windows = int(proof.publics["window"]).bit_length() if plan.program.has_context else 0
     return step_soundness(plan, WINDOW_BITS + windows, srs.mu)
 
@@ -260,10 +303,13 @@ def _replay(
     step: str,
     position: int | None,
     report: Progress,
+    commitments: Path,
+    private: PrivateModel | None,
 ) -> Replay:
     """Prompt and answer; for a head proof the sequence ends right after the position."""
     from .errors import BadInputError
     from .model.execute import Executor
+    from .model_blindings import ResponseBlindings
     from .model_commitment import commit_model
     from .replay import Replay
 
@@ -282,7 +328,10 @@ def _replay(
             )
         ids = sequence[: position + 1]
         answer = executor.generate(ids, 1).ids
-    return Replay(model, commit_model(model, srs, report), srs, ids, answer, report)
+    if private is not None:
+        hidden = ResponseBlindings.draw(private.blindings)
+        return Replay(model, private.commitment, srs, ids, answer, report, hidden)
+    return Replay(model, commit_model(model, srs, report, commitments), srs, ids, answer, report)
 
 
 def _prove(
@@ -293,28 +342,25 @@ def _prove(
     window: int | None,
     position: int | None,
     rival: int | None,
-    private: bool,
 ) -> ProofFile:
     from .errors import BadInputError
-    from .plan import PRIVATE, PUBLIC
     from .program import WINDOW_ROWS
     from .proof_file import ProofFile
 
-    privacy = PRIVATE if private else PUBLIC
     facts: dict[str, Any] = {
         "architecture": model.config,
         "srs": replay.srs.digest.hex(),
         "model": model.name,
-        "privacy": privacy,
+        "privacy": replay.system.privacy,
     }
     if index is not None:
         assert window is not None
         about = f"{model.config.schedule[index]}, window {window}, of {model.name}"
-        statement, proof = replay.prove_step_as(privacy, index, window)
+        statement, proof = replay.step_statement(index, window), replay.prove_step(index, window)
     elif step == "head":
         assert position is not None and rival is not None
         about = f"next token {replay.output_ids[0]} beats {rival} after position {position} of {model.name}"
-        statement, proof = replay.prove_head_as(privacy, position, rival)
+        statement, proof = replay.head_statement(position, rival), replay.prove_head(position, rival)
     else:
         assert position is not None
         if position >= replay.positions:
@@ -338,14 +384,26 @@ def _prove(
     )
 
 
-def _subject(proof: ProofFile, model: str | None, models: Path, srs: SRS) -> ProofSubject:
+def _subject(proof: ProofFile, model: str | None, models: Path, commitments: Path, srs: SRS) -> ProofSubject:
     """What a verified proof is about. Raises ProofRejectedError when it is not about `model`."""
+    from .commitment_file import is_published, load_published
+    from .errors import BadInputError
+    from .plan import PUBLIC
     from .proof_subject import subject_in_model, subject_of
 
     if model is None:
         return subject_of(proof)
+    if is_published(Path(model)):
+        published = load_published(Path(model), srs)
+        return subject_in_model(proof, published.name, published.commitment, proof.architecture_digest(srs))
+    if proof.privacy != PUBLIC:
+        raise BadInputError(
+            "a private proof is looked up in the public part of a private model: name the .commitment file that its"
+            " provider publishes with --model"
+        )
     from .model.library import load_model
     from .model_commitment import commit_model
 
     loaded = load_model(model, models=models)
-    return subject_in_model(proof, loaded.name, commit_model(loaded, srs), proof.architecture_digest(srs))
+    commitment = commit_model(loaded, srs, cache_dir=commitments)
+    return subject_in_model(proof, loaded.name, commitment, proof.architecture_digest(srs))

@@ -20,7 +20,11 @@ from eth_hash.auto import keccak
 
 from .argument.commitment import combine
 from .curve.g1 import CURVE_CONSTANT, INFINITY, Point
+from .curve.msm import fixed_base_multiples
+from .curve.point_arrays import from_points, to_points
+from .curve.segment_sums import add_elementwise
 from .errors import BadInputError
+from .field import arrays
 from .field.arrays import MODULUS
 from .field.reference import BASE_MODULUS
 from .masks import Scalars
@@ -61,6 +65,14 @@ def draw_blinding(scalar: Scalars = system_scalar) -> int:
 def blind(point: Point, blinding: int, base: Point) -> Point:
     """point + b H."""
     return combine([point, base], [1, blinding])
+
+
+def blind_all(points: Sequence[Point], blindings: Sequence[int], srs_digest: bytes) -> list[Point]:
+    """point + b H for many points."""
+    if not points:
+        return []
+    multiples = fixed_base_multiples(blinding_base(srs_digest), arrays.from_ints(list(blindings)))
+    return to_points(add_elementwise(from_points(points), multiples))
 
 
 @dataclass(frozen=True)
@@ -124,4 +136,4 @@ def hide(
     return hidden, Blindings(of_key, of_inputs)
 
 
-__all__ = ["Blindings", "blind", "blinding_base", "draw_blinding", "hide", "system_scalar"]
+__all__ = ["Blindings", "blind", "blind_all", "blinding_base", "draw_blinding", "hide", "system_scalar"]

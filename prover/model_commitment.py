@@ -1,4 +1,4 @@
-"""The public commitment of a model: step keys, embedding rows, and the Merkle trees over both.
+"""The public commitment of a model: step keys, embedding rows, and the Merkle trees over both. That of a private model hides.
 
     step key leaf   keccak(keccak(abi.encode(step, kind, keccak(key))))   kind: the number of the step's kind (schedule)
     token row leaf  keccak(keccak(abi.encode(token, E.x, E.y, H.x, H.y)))   E embedding row, H head row
@@ -25,10 +25,13 @@ from .curve.g1 import Point, point_from_bytes, point_to_bytes
 from .curve.msm import commit_rows
 from .curve.srs import SRS
 from .errors import BadInputError
+from .hiding import blind_all
 from .kept_parts import KeptParts, kept_parts
 from .merkle import MerkleTree, leaf_hash
 from .model.bounds import check_bounds
 from .model.weights import IntegerModel
+from .model_blindings import ModelBlindings
+from .plan import PRIVATE, PUBLIC, Privacy
 from .proof_system import ProofSystem
 from .statement import WORD, StepKey, commit_step_key, weight_table
 from .transaction_size import check_transactions
@@ -70,6 +73,9 @@ class ModelCommitment:
     rows: bytes
     step_tree: MerkleTree
     row_tree: MerkleTree
+    privacy: Privacy = PUBLIC
+    blindings: bytes = b""
+    """Of a private model: which blindings its points have (`ModelBlindings.identity`)."""
 
     @property
     def step_count(self) -> int:
@@ -123,7 +129,7 @@ def commit_model(
     progress: Progress | None = None,
     cache_dir: Path | str | None = DEFAULT_CACHE,
 ) -> ModelCommitment:
-    """Commit all weights of a model, or read the cached commitment of the same model and SRS.
+    """Commit all weights of a public model, or read the cached commitment of the same model and SRS.
 
     progress(stage, done, total) is called along the way. `cache_dir=None` neither reads nor writes a cache. Raises
     QuantiseError for weights with which not every answer could be proven, and TransactionSizeError for sizes with which a proof could not be sent.
@@ -139,14 +145,51 @@ def commit_model(
             report("commit", 1, 1)
             return cached
     with kept_parts(None if path is None else path.with_suffix(".part")) as parts:
-        keys = _commit_steps(model, system, report, parts)
-        rows = _commit_rows(model, srs, report, parts)
-        report("merkle", 0, 1)
-        row_tree = MerkleTree([token_row_leaf(v, r[:64], r[64:]) for v, r in enumerate(_split(rows, 128))])
-        commitment = _assemble(model, system, keys, rows, row_tree)
-        report("merkle", 1, 1)
+        commitment = _commit(model, system, report, parts, None)
         if path is not None:
             _save(path, commitment)
+    return commitment
+
+
+def commit_hiding(
+    model: IntegerModel,
+    srs: SRS,
+    blindings: ModelBlindings,
+    progress: Progress | None = None,
+    part_file: Path | None = None,
+) -> ModelCommitment:
+    """The commitment of a private model: every point has a blinding of its own. Raises as `commit_model` does.
+
+    No deterministic commitment is written anywhere: parts that are kept are blinded already. Keep the blindings first (`commit_private`).
+    """
+    check_bounds(model.config, model.weights)
+    report = progress or (lambda stage, done, total: None)
+    system = ProofSystem.shared(model.config, srs, PRIVATE)
+    check_transactions(system, model.end_tokens)
+    with kept_parts(part_file) as parts:
+        return _commit(model, system, report, parts, blindings)
+
+
+def _commit(
+    model: IntegerModel,
+    system: ProofSystem,
+    report: Progress,
+    parts: KeptParts,
+    blindings: ModelBlindings | None,
+) -> ModelCommitment:
+    keys = _commit_steps(model, system, report, parts, blindings)
+    rows = _commit_rows(model, system.srs, report, parts, blindings)
+    report("merkle", 0, 1)
+    commitment = assemble(
+        system,
+        keys,
+        rows,
+        row_tree(rows),
+        tokenizer_digest=model.tokenizer.digest,
+        end_tokens=model.end_tokens,
+        blindings=b"" if blindings is None else blindings.identity,
+    )
+    report("merkle", 1, 1)
     return commitment
 
 
@@ -158,25 +201,35 @@ def _cache_name(model: IntegerModel, system: ProofSystem) -> str:
 
 
 def _commit_steps(
-    model: IntegerModel, system: ProofSystem, report: Progress, parts: KeptParts
+    model: IntegerModel,
+    system: ProofSystem,
+    report: Progress,
+    parts: KeptParts,
+    blindings: ModelBlindings | None,
 ) -> list[bytes]:
     """The step keys, encoded."""
     keys = []
     steps = len(model.config.schedule)
     for step in range(steps):
         report("step keys", step, steps)
-        keys.append(parts.part(partial(_commit_step, model, system, step)))
+        keys.append(parts.part(partial(_commit_step, model, system, step, blindings)))
     return keys
 
 
-def _commit_step(model: IntegerModel, system: ProofSystem, step: int) -> bytes:
+def _commit_step(
+    model: IntegerModel, system: ProofSystem, step: int, blindings: ModelBlindings | None
+) -> bytes:
     scheduled = model.config.schedule[step]
-    return commit_step_key(
+    key = commit_step_key(
         system.verifying_key(scheduled.kind).plan,
         system.srs,
         model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
         padded_weights(model, step),
-    ).encode()
+    )
+    if blindings is not None:
+        own = blindings.of_step(step, len(key.points))
+        key = StepKey(key.parameters, tuple(blind_all(key.points, own, system.srs.digest)))
+    return key.encode()
 
 
 def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
@@ -187,47 +240,69 @@ def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
     return {tensor.name: weight_table(program, tensor, unpadded[tensor.name]) for tensor in program.weights}
 
 
-def _commit_rows(model: IntegerModel, srs: SRS, report: Progress, parts: KeptParts) -> bytes:
+def _commit_rows(
+    model: IntegerModel, srs: SRS, report: Progress, parts: KeptParts, blindings: ModelBlindings | None
+) -> bytes:
     """E and H of every token, 128 bytes each."""
     total = 2 * model.config.vocabulary
     columns = []
-    for index, matrix in enumerate((model.embedding, model.head)):
+    for index, (kind, matrix) in enumerate((("embedding", model.embedding), ("head", model.head))):
         encoded = b""
         for start in range(0, len(matrix), _ROWS_AT_ONCE):
             report("token rows", index * len(matrix) + start, total)
-            encoded += parts.part(partial(_commit_block, srs, matrix[start : start + _ROWS_AT_ONCE]))
+            block = matrix[start : start + _ROWS_AT_ONCE]
+            own = None if blindings is None else partial(blindings.of_rows, kind, start, len(block))
+            encoded += parts.part(partial(_commit_block, srs, block, own))
         columns.append(_split(encoded, 64))
     return b"".join(e + h for e, h in zip(*columns, strict=True))
 
 
-def _commit_block(srs: SRS, rows: np.ndarray) -> bytes:
+def _commit_block(srs: SRS, rows: np.ndarray, blindings: Callable[[], list[int]] | None) -> bytes:
     """One point of 64 bytes per row."""
-    integers = np.asarray(rows, dtype=np.int64)
-    return b"".join(point_to_bytes(point) for point in commit_rows(srs.g1[: rows.shape[1]], integers))
+    points = commit_rows(srs.g1[: rows.shape[1]], np.asarray(rows, dtype=np.int64))
+    if blindings is not None:
+        points = blind_all(points, blindings(), srs.digest)
+    return b"".join(point_to_bytes(point) for point in points)
 
 
-def _assemble(
-    model: IntegerModel, system: ProofSystem, keys: Sequence[bytes], rows: bytes, row_tree: MerkleTree
+def row_tree(rows: bytes) -> MerkleTree:
+    """The tree over all tokens' rows."""
+    return MerkleTree([token_row_leaf(v, r[:64], r[64:]) for v, r in enumerate(_split(rows, 128))])
+
+
+def assemble(
+    system: ProofSystem,
+    keys: Sequence[bytes],
+    rows: bytes,
+    row_tree: MerkleTree,
+    *,
+    tokenizer_digest: bytes,
+    end_tokens: Sequence[int],
+    blindings: bytes = b"",
 ) -> ModelCommitment:
+    """The commitment that these step keys and rows are."""
+    config = system.config
     return ModelCommitment(
         architecture_digest=system.architecture_digest,
-        tokenizer_digest=model.tokenizer.digest,
+        tokenizer_digest=tokenizer_digest,
         srs_digest=system.srs.digest,
-        max_positions=model.config.max_positions,
-        end_tokens=tuple(model.end_tokens),
-        schedule=model.config.schedule,
-        kind_names=model.config.kinds,
-        accesses=model.config.accesses,
-        chunk_bits=tuple(stream.chunk_windows_bits(system.srs.mu) for stream in model.config.streams),
+        max_positions=config.max_positions,
+        end_tokens=tuple(end_tokens),
+        schedule=config.schedule,
+        kind_names=config.kinds,
+        accesses=config.accesses,
+        chunk_bits=tuple(stream.chunk_windows_bits(system.srs.mu) for stream in config.streams),
         step_keys=list(keys),
         rows=rows,
         step_tree=MerkleTree(
             [
-                step_key_leaf(number, model.config.kinds.index(step.kind), key)
-                for number, (step, key) in enumerate(zip(model.config.schedule, keys, strict=True))
+                step_key_leaf(number, config.kinds.index(step.kind), key)
+                for number, (step, key) in enumerate(zip(config.schedule, keys, strict=True))
             ]
         ),
         row_tree=row_tree,
+        privacy=system.privacy,
+        blindings=blindings,
     )
 
 
@@ -271,7 +346,14 @@ def _load(path: Path, model: IntegerModel, system: ProofSystem) -> ModelCommitme
         if count == 1:
             break
         count = (count + 1) // 2
-    return _assemble(model, system, decoded, rows, MerkleTree.from_levels(levels))
+    return assemble(
+        system,
+        decoded,
+        rows,
+        MerkleTree.from_levels(levels),
+        tokenizer_digest=model.tokenizer.digest,
+        end_tokens=model.end_tokens,
+    )
 
 
 def decode_step_key(system: ProofSystem, commitment: ModelCommitment, step: int) -> StepKey:

@@ -59,7 +59,7 @@ class ProofFile:
                 f"the proof is for the SRS {self.srs[:16]}…, not for {srs.digest.hex()[:16]}…; pass its file with --srs"
             )
         try:
-            system = ProofSystem.shared(self.architecture, srs)
+            system = ProofSystem.shared(self.architecture, srs, self.privacy)
             if self.kind == EMBEDDING:
                 if self.privacy != PUBLIC:
                     raise BadInputError(
@@ -71,7 +71,7 @@ class ProofFile:
                     )
                 verify_embedding(system.embedding_key, self.inputs[:-1], self.inputs[-1], self.proof)
                 return
-            verifying_key = system.verifying_key(self.kind, self.privacy)
+            verifying_key = system.verifying_key(self.kind)
         except _IMPOSSIBLE as error:
             raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
         key = StepKey.decode(self.key, verifying_key.plan, verifying_key.chunk_bits)
@@ -80,7 +80,7 @@ class ProofFile:
     def architecture_digest(self, srs: SRS) -> bytes:
         """Digest of the architecture that the file names. Raises BadInputError for one that cannot be."""
         try:
-            return ProofSystem.shared(self.architecture, srs).architecture_digest
+            return ProofSystem.shared(self.architecture, srs, self.privacy).architecture_digest
         except _IMPOSSIBLE as error:
             raise BadInputError(f"the proof file names an impossible architecture: {error}") from error
 

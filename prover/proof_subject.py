@@ -13,7 +13,7 @@ from typing import Any
 
 from .architectures.config import HEAD, ScheduledStep
 from .curve.g1 import INFINITY, Point, point_to_bytes
-from .errors import BadInputError, ProofRejectedError
+from .errors import ProofRejectedError
 from .model_commitment import ModelCommitment
 from .plan import PUBLIC
 from .program import WINDOW_ROWS
@@ -54,12 +54,10 @@ def subject_of(proof: ProofFile) -> ProofSubject:
 def subject_in_model(proof: ProofFile, name: str, commitment: ModelCommitment, digest: bytes) -> ProofSubject:
     """What the statement says about a model with this commitment; `digest` is that of the proof's architecture.
 
-    Raises ProofRejectedError when architecture, step key or token rows are not the model's, BadInputError for a private proof.
+    Raises ProofRejectedError when architecture (which says whether the model is private), step key or token rows are not the model's.
     """
-    if proof.privacy != PUBLIC:
-        raise BadInputError(
-            "a private proof's commitments hide what they hold, so they cannot be looked up in a model: verify it without --model"
-        )
+    if proof.privacy != commitment.privacy:
+        raise ProofRejectedError(f"the proof is {proof.privacy}, and {name} is a {commitment.privacy} model")
     if digest != commitment.architecture_digest:
         raise ProofRejectedError(f"the proof's architecture is not that of {name}; name the model it is for")
     if proof.kind == "embedding":

@@ -1,4 +1,4 @@
-"""All verifying keys of one architecture under one SRS."""
+"""All verifying keys of one architecture under one SRS, of public models or of private ones."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ class ProofSystem:
 
     config: ModelConfig
     srs: SRS
-    _keys: dict[tuple[str, Privacy], VerifyingKey] = field(default_factory=dict, repr=False)
+    privacy: Privacy = PUBLIC
+    _keys: dict[str, VerifyingKey] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
-    def shared(cls, config: ModelConfig, srs: SRS) -> ProofSystem:
-        """The one instance of this process for an architecture and an SRS."""
+    def shared(cls, config: ModelConfig, srs: SRS, privacy: Privacy = PUBLIC) -> ProofSystem:
+        """The one instance of this process for an architecture, an SRS and a privacy."""
         with _SHARED_LOCK:
-            return _SHARED.setdefault((config, srs.digest), cls(config, srs))
+            return _SHARED.setdefault((config, srs.digest, privacy), cls(config, srs, privacy))
 
-    def verifying_key(self, kind: str, privacy: Privacy = PUBLIC) -> VerifyingKey:
+    def verifying_key(self, kind: str) -> VerifyingKey:
         """The key of a layer program: a kind of step, or "head"."""
         with self._lock:
-            if (kind, privacy) not in self._keys:
-                self._keys[kind, privacy] = VerifyingKey.create(self.config.programs[kind], self.srs, privacy)
-            return self._keys[kind, privacy]
+            if kind not in self._keys:
+                self._keys[kind] = VerifyingKey.create(self.config.programs[kind], self.srs, self.privacy)
+            return self._keys[kind]
 
     @cached_property
     def embedding_key(self) -> EmbeddingKey:
@@ -52,5 +53,5 @@ class ProofSystem:
         return keccak(encode(["architecture", streams, kinds, self.embedding_key.digest.hex()]))
 
 
-_SHARED: dict[tuple[ModelConfig, bytes], ProofSystem] = {}
+_SHARED: dict[tuple[ModelConfig, bytes, Privacy], ProofSystem] = {}
 _SHARED_LOCK = Lock()

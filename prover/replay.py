@@ -20,18 +20,19 @@ from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
 from .embedding import prove_embedding
 from .errors import BadInputError
-from .hiding import hide
+from .hiding import Blindings, blind_all
 from .model.execute import Executor
 from .model.trace import Trace
 from .model.weights import IntegerModel
+from .model_blindings import ResponseBlindings
 from .model_commitment import ModelCommitment, decode_step_key, padded_weights
 from .operators.head_pair import RivalWins
-from .plan import PRIVATE, PUBLIC, Privacy
+from .plan import PRIVATE
 from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange, Program, Tensor
 from .proof_system import ProofSystem
 from .prove import prove
-from .statement import Statement, StepKey, VerifyingKey
-from .stream_commitments import boundary_hash, chunk_points, running_sums, stream_root
+from .statement import Statement, StepKey
+from .stream_commitments import boundary_hash, chunk_points, running_blindings, running_sums, stream_root
 from .streams import RESIDUAL, Stream
 
 Progress = Callable[[str, int, int], None]
@@ -49,12 +50,16 @@ class Replay:
         prompt_ids: Sequence[int],
         output_ids: Sequence[int],
         progress: Progress | None = None,
+        blindings: ResponseBlindings | None = None,
     ) -> None:
+        """blindings: of a private model's commitment and of this response's windows."""
         if not prompt_ids or not output_ids:
             raise BadInputError("a response needs at least one prompt token and one output token")
+        _check_blindings(commitment, blindings)
         self.model, self.commitment, self.srs = model, commitment, srs
         self.prompt_ids, self.output_ids = list(prompt_ids), list(output_ids)
-        self.system = ProofSystem.shared(model.config, srs)
+        self.system = ProofSystem.shared(model.config, srs, commitment.privacy)
+        self._blindings = blindings
         self._progress = progress
         self._streams = {stream.name: stream for stream in model.config.streams}
         self._points: dict[
@@ -144,11 +149,23 @@ class Replay:
         if version is None:
             return []
         if (version, stream) not in self._points:
-            self._points[version, stream] = [
+            points = [
                 self._commit(self._streams[stream], window, self.padded_window(boundary, window, stream))
                 for window in range(self.trace.known_windows(boundary, stream))
             ]
+            if self._blindings is not None:
+                points = blind_all(points, self._window_blindings(boundary, stream), self.srs.digest)
+            self._points[version, stream] = points
         return self._points[version, stream]
+
+    def _window_blindings(self, boundary: int, stream: str) -> list[int]:
+        """b of `window_points`."""
+        version, number = self.trace.version(boundary, stream), list(self._streams).index(stream)
+        if version is None:
+            return []
+        assert self._blindings is not None
+        windows = range(self.trace.known_windows(boundary, stream))
+        return [self._blindings.of_window(version + 1, number, window) for window in windows]
 
     def stream_points(self, boundary: int, number: int) -> list[Point]:
         """Running sums R_w of the stream with this number, as far as they are known."""
@@ -233,18 +250,33 @@ class Replay:
                 tensors[name] = self.padded_window(step, window, stream)
         return tensors
 
+    def step_blindings(self, step: int, window: int) -> Blindings:
+        """Of a private model: b of every commitment of `step_statement`."""
+        assert self._blindings is not None
+        program, key = self._program(step), decode_step_key(self.system, self.commitment, step)
+        read = [
+            blinding
+            for stream, tensor in program.reads.items()
+            for blinding in self._read_blindings(step, window, stream, program.tensors[tensor])
+        ]
+        written = [self._window_blindings(step + 1, stream)[window] for stream in program.writes]
+        of_key = self._blindings.model.of_step(step, len(key.points))
+        return Blindings(of_key, tuple(read + written))
+
+    def _read_blindings(self, step: int, window: int, stream: str, tensor: Tensor) -> list[int]:
+        if self.trace.version(step, stream) is None:
+            return [0]  # the point at infinity, which is no secret
+        blindings = self._window_blindings(step, stream)
+        if "context" not in tensor.axes:
+            return [blindings[window]]
+        bits = self._streams[stream].chunk_windows_bits(self.srs.mu)
+        return chunk_points(running_blindings(blindings[: window + 1], bits), window, bits)
+
     def prove_step(self, step: int, window: int) -> bytes:
-        """Proof of one window of a step."""
-        return self.prove_step_as(PUBLIC, step, window)[1]
-
-    def prove_step_as(self, privacy: Privacy, step: int, window: int) -> tuple[Statement, bytes]:
-        """The statement that is proven about one window of a step, and its proof.
-
-        A private one is about hiding commitments to what the public one is about, with blindings drawn for this proof.
-        """
+        """Proof of `step_statement`."""
         statement = self.step_statement(step, window)
         scheduled = self.model.config.schedule[step]
-        verifying_key = self.system.verifying_key(scheduled.kind, privacy)
+        verifying_key = self.system.verifying_key(scheduled.kind)
         context_bits = statement.context_bits(verifying_key.plan)
 
         def witness() -> dict[str, np.ndarray]:
@@ -257,16 +289,8 @@ class Replay:
             self.model.release_pages()  # the proof needs memory, and nothing of the model but these tensors
             return tensors
 
-        return self._prove(verifying_key, statement, witness)
-
-    def _prove(
-        self, key: VerifyingKey, statement: Statement, witness: Callable[[], dict[str, np.ndarray]]
-    ) -> tuple[Statement, bytes]:
-        """witness: makes the tensors, so that nobody but the prover holds them."""
-        blindings = None
-        if key.plan.privacy == PRIVATE:
-            statement, blindings = hide(key, statement)
-        return statement, prove(key, self.srs, statement, witness(), self._phase, blindings).encode()
+        blindings = None if self._blindings is None else self.step_blindings(step, window)
+        return prove(verifying_key, self.srs, statement, witness(), self._phase, blindings).encode()
 
     def _program(self, step: int) -> Program:
         return self.model.config.programs[self.model.config.schedule[step].kind]
@@ -295,14 +319,17 @@ class Replay:
         )
         return Statement(StepKey((), ()), {"row": row, "strict": int(rival < chosen)}, points)
 
-    def prove_head(self, position: int, rival: int) -> bytes:
-        """Proof of a head pair; raises RivalWins when the committed token loses."""
-        return self.prove_head_as(PUBLIC, position, rival)[1]
+    def head_blindings(self, position: int, rival: int) -> Blindings:
+        """Of a private model: b of the commitments of `head_statement`."""
+        assert self._blindings is not None
+        window = self._window_blindings(self.commitment.step_count, RESIDUAL)[position // WINDOW_ROWS]
+        rows = [self._blindings.model.of_row(token)[1] for token in (self.sequence[position + 1], rival)]
+        return Blindings((), (*rows, window))
 
-    def prove_head_as(self, privacy: Privacy, position: int, rival: int) -> tuple[Statement, bytes]:
-        """The statement that is proven about a head pair, and its proof; a private one as in `prove_step_as`."""
+    def prove_head(self, position: int, rival: int) -> bytes:
+        """Proof of `head_statement`, a head pair; raises RivalWins when the committed token loses."""
         statement = self.head_statement(position, rival)
-        verifying_key = self.system.verifying_key("head", privacy)
+        verifying_key = self.system.verifying_key("head")
         last = self.padded_window(self.commitment.step_count, position // WINDOW_ROWS)
         tensors = {
             "chosen": self._head_row(self.sequence[position + 1]),
@@ -311,7 +338,8 @@ class Replay:
         }
         witness = verifying_key.plan.program.witness(tensors, {}, statement.publics, WINDOW_BITS)
         self.model.release_pages()
-        return self._prove(verifying_key, statement, lambda: witness)
+        blindings = None if self._blindings is None else self.head_blindings(position, rival)
+        return prove(verifying_key, self.srs, statement, witness, self._phase, blindings).encode()
 
     def embedding_inputs(self, window: int) -> tuple[list[Point], Point]:
         """Row commitments of the window's 32 tokens ((0, 0) for padding), and its own commitment."""
@@ -344,6 +372,16 @@ class Replay:
     def _phase(self, phase: str) -> None:
         if self._progress is not None:
             self._progress(f"prove: {phase}", PHASES.index(phase), len(PHASES))
+
+
+def _check_blindings(commitment: ModelCommitment, blindings: ResponseBlindings | None) -> None:
+    """Raise BadInputError unless a private model comes with its own blindings, and a public one with none."""
+    own = b"" if blindings is None else blindings.model.identity
+    if (commitment.privacy == PRIVATE) != (blindings is not None) or own != commitment.blindings:
+        raise BadInputError(
+            "a private model's responses need the blindings that it was committed with, and a public one's have none: open the"
+            " blindings file with `commit_private`"
+        )
 
 
 __all__ = ["Replay", "RivalWins"]

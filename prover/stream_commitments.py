@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from eth_hash.auto import keccak
 
 from .curve.g1 import Point, add, point_to_bytes
+from .field.arrays import MODULUS
 from .merkle import MerkleTree, leaf_hash
 
 NO_WINDOWS = bytes(32)
 """Root of a stream without windows."""
 
 
+_Term = TypeVar("_Term")
+
+
 def running_sums(windows: Sequence[Point], per_chunk_bits: int) -> list[Point]:
     """R_w of the commitments C_w of windows 0, 1, ..."""
-    sums: list[Point] = []
-    for number, point in enumerate(windows):
+    return _running(windows, per_chunk_bits, add)
+
+
+def running_blindings(windows: Sequence[int], per_chunk_bits: int) -> list[int]:
+    """b of the running sums, from those of the windows."""
+    return _running(windows, per_chunk_bits, lambda left, right: (left + right) % MODULUS)
+
+
+def _running(
+    windows: Sequence[_Term], per_chunk_bits: int, plus: Callable[[_Term, _Term], _Term]
+) -> list[_Term]:
+    sums: list[_Term] = []
+    for number, term in enumerate(windows):
         first = number & ((1 << per_chunk_bits) - 1) == 0
-        sums.append(point if first else add(sums[-1], point))
+        sums.append(term if first else plus(sums[-1], term))
     return sums
 
 
-def chunk_points(sums: Sequence[Point], window: int, per_chunk_bits: int) -> list[Point]:
-    """The commitments that windows 0..window are read through: the last running sum of every chunk."""
+def chunk_points(sums: Sequence[_Term], window: int, per_chunk_bits: int) -> list[_Term]:
+    """The commitments that windows 0..window are read through, or their blindings: the last running sum of every chunk."""
     per_chunk = 1 << per_chunk_bits
     return [sums[min(first + per_chunk - 1, window)] for first in range(0, window + 1, per_chunk)]
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import TransactionSizeError
+from .plan import PRIVATE
 from .program import WINDOW_BITS, WINDOW_ROWS
 from .proof import ProofShape
 from .proof_system import ProofSystem
@@ -29,6 +30,7 @@ MOST_BYTES = 128 * 1024 - 512
 """Calldata; the rest is for the signature and the transaction's other fields."""
 MOST_GAS = 1 << 24
 _GAS_PER_BYTE, _GAS_PER_POINT, _GAS_OTHERWISE = 16, 6_700, 600_000
+_GAS_OF_MASKS = 45_000
 _SELECTOR = 4
 _POINT = 2 * WORD
 
@@ -41,6 +43,7 @@ def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
         size = prove_step_bytes(system, kind, positions)
         points = _points(system.verifying_key(kind), positions)
         gas = _GAS_PER_BYTE * size + _GAS_PER_POINT * points + _GAS_OTHERWISE
+        gas += _GAS_OF_MASKS if system.privacy == PRIVATE else 0
         if size > MOST_BYTES or gas > MOST_GAS:
             raise TransactionSizeError(
                 f"the proof of one {kind} step takes a transaction of {size} bytes and about {gas} gas, but a chain takes"

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from prover.architectures import ModelConfig
+from prover.blindings_file import LOWEST_COST
 from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
+from prover.model_blindings import ResponseBlindings
 from prover.model_commitment import ModelCommitment, commit_model
-from prover.plan import PUBLIC, Privacy
+from prover.plan import PRIVATE, PUBLIC, Privacy
+from prover.private_model import commit_private
 from prover.program import WINDOW_ROWS
 from prover.progress import Report, reporting
 from prover.replay import Replay
@@ -69,11 +72,21 @@ def _measure(task: StepTask) -> StepResult:
     from prover.model.texts import FIDELITY_CHAPTERS, python_prose
 
     model, srs = load_model(task.model, models=task.models), SRS.devnet(18)
-    commitment = commit_model(model, srs, cache_dir=task.commitments)
+    if task.privacy == PUBLIC:
+        commitment, hidden = commit_model(model, srs, cache_dir=task.commitments), None
+    else:
+        commitment, hidden = _hidden(model, srs, task.commitments)
     ids = model.tokenizer.encode(python_prose(FIDELITY_CHAPTERS).text)[: task.position + 1]
     ids += [ids[0]] * (task.position + 1 - len(ids))
     with reporting() as report:
-        return measure_replay(model, commitment, srs, ids, task.step, task.runs, report, task.privacy)
+        return measure_replay(model, commitment, srs, ids, task.step, task.runs, report, hidden)
+
+
+def _hidden(model: IntegerModel, srs: SRS, commitments: Path) -> tuple[ModelCommitment, ResponseBlindings]:
+    """The model as a private one, with blindings of the benchmark's own: their password is no secret."""
+    folder = commitments / "bench"
+    own = commit_private(model, srs, lambda new: "bench", models=folder, commitments=folder, cost=LOWEST_COST)
+    return own.commitment, ResponseBlindings.draw(own.blindings)
 
 
 def first_layer(model: IntegerModel) -> IntegerModel:
@@ -139,7 +152,7 @@ def measure_replay(
     step: str,
     runs: int,
     report: Report = lambda _stage, _done, _total: None,
-    privacy: Privacy = PUBLIC,
+    blindings: ResponseBlindings | None = None,
 ) -> StepResult:
     """Prove a step of the first layer (or embedding, or head) at the last of `ids`: medians after a warm-up.
 
@@ -147,30 +160,30 @@ def measure_replay(
     """
     clock, position = PhaseClock(report), len(ids) - 1
     if step == "head":
-        chosen = Replay(model, commitment, srs, ids, [0], report).predictions[0]
+        chosen = Replay(model, commitment, srs, ids, [0], report, blindings).predictions[0]
         if chosen is None:
             raise ValueError("the benchmark's tokens leave the head's range: measure with others")
     else:
         model, chosen = first_layer(model), 0
-    replay = Replay(model, commitment, srs, ids, [chosen], clock)
+    replay = Replay(model, commitment, srs, ids, [chosen], clock, blindings)
     window = position // WINDOW_ROWS
-    _prove(replay, step, position, privacy)  # compiles kernels, runs the model, commits boundaries
+    _prove(replay, step, position)  # compiles kernels, runs the model, commits boundaries
     seconds: list[float] = []
     phases: dict[str, list[float]] = {}
     statement, proof = None, b""
     for _ in range(runs):
         started = time.perf_counter()
         clock.restart()
-        statement, proof = _prove(replay, step, position, privacy)
+        statement, proof = _prove(replay, step, position)
         ended = time.perf_counter()
         seconds.append(ended - started)
         for phase, spent in clock.split(ended).items():
             phases.setdefault(phase, []).append(spent)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
-    key, inputs, verify_s = _verify(replay, step, position, proof, statement, privacy)
+    key, inputs, verify_s = _verify(replay, step, position, proof, statement)
     figures = {
         "step": step,
-        **({"privacy": privacy} if privacy != PUBLIC else {}),
+        **({"privacy": PRIVATE} if replay.system.privacy == PRIVATE else {}),
         "model": model.name,
         "d": model.config.hidden,
         "rows": 1 if step == "head" else min(WINDOW_ROWS, replay.positions - WINDOW_ROWS * window),
@@ -184,13 +197,15 @@ def measure_replay(
     return StepResult(figures, key, inputs, proof)
 
 
-def _prove(replay: Replay, step: str, position: int, privacy: Privacy) -> tuple[Statement | None, bytes]:
+def _prove(replay: Replay, step: str, position: int) -> tuple[Statement | None, bytes]:
     window = position // WINDOW_ROWS
     if step == "embedding":
         return None, replay.prove_embedding(window)
     if step == "head":
-        return replay.prove_head_as(privacy, position, _rival(replay))
-    return replay.prove_step_as(privacy, replay.model.config.number_of(step), window)
+        rival = _rival(replay)
+        return replay.head_statement(position, rival), replay.prove_head(position, rival)
+    number = replay.model.config.number_of(step)
+    return replay.step_statement(number, window), replay.prove_step(number, window)
 
 
 def _rival(replay: Replay) -> int:
@@ -198,7 +213,7 @@ def _rival(replay: Replay) -> int:
 
 
 def _verify(
-    replay: Replay, step: str, position: int, proof: bytes, statement: Statement | None, privacy: Privacy
+    replay: Replay, step: str, position: int, proof: bytes, statement: Statement | None
 ) -> tuple[bytes, list[int], float]:
     """(step key, input words, median seconds of the Python verifier) of a proof just made."""
     from prover.embedding import verify_embedding
@@ -213,7 +228,7 @@ def _verify(
             inputs,
             _timed(lambda: verify_embedding(replay.system.embedding_key, rows, boundary, proof)),
         )
-    verifying_key = replay.system.verifying_key(step, privacy)
+    verifying_key = replay.system.verifying_key(step)
     inputs = [statement.publics[name] for name in verifying_key.plan.program.public_scalars]
     inputs += [coordinate for point in statement.inputs for coordinate in point]
     return statement.key.encode(), inputs, _timed(lambda: verify(verifying_key, statement, proof))
