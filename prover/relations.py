@@ -12,7 +12,7 @@ Relations (they hold on the whole padded domain, as equations in the scalar fiel
     Lookup       for all x in domain:    (values(x)) is a row of a table
 
 The same objects are read by check (integers), prove (sumchecks), verify (field evaluations) and the
-Solidity generator. Source: the design's proof-system page, section 2.
+Solidity generator. See docs/proof-system.md#relations.
 """
 
 from __future__ import annotations

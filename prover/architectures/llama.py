@@ -5,7 +5,7 @@
     n = RMSNorm(x);  x = x + (silu(n W_gate) * (n W_up)) W_down
     logits = RMSNorm(x) W_head
 
-Norm gains are folded into the matrices that follow. Scales and widths: the design's integer-model page.
+Norm gains are folded into the matrices that follow. Scales and widths: docs/integer-model.md#weights.
 
 What a model may have besides: biases of all matrices of attention (`attention_bias`) or of the unit (`mlp_bias`); local
 layers, which see the last `sliding_window` positions only (`layer_kinds`, 1 local or 2 global); a rotation that also

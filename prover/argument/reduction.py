@@ -11,7 +11,7 @@ of them are bits that say where in its chunk a tensor lies. Claims with equal y 
     sum_c sum_(a, b) W_c(a) eq(y, b) chunk_c(a, b),    W_c(a) = sum of coefficient * weight * eq(front, a)
 so the first rounds work on the short tables W_c(a) and V_c(a) = chunk_c(a, y), and the others on one table per bundle.
 Claims about sparse chunks, the masks of a private plan, have terms of their own (sparse_claims.py).
-Source: proof-system page, section 3, steps 5 and 6, with chunks bound early so that it takes mu rounds only.
+Chunks are bound early, so that it takes mu rounds only (docs/proof-system.md#claims).
 """
 
 from __future__ import annotations

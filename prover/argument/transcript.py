@@ -6,7 +6,7 @@
 A challenge is the new state modulo the field order r. 2^256 is 5.29 r, so no value is more than 6/5.29 = 1.134
 times as likely as under the uniform distribution: each soundness error grows by at most that factor. One call
 both absorbs and squeezes, so nothing can be squeezed before what it depends on has been absorbed. Every call
-site has its own label; a loop adds its index to the label. Source: proof-system page, section 3.
+site has its own label; a loop adds its index to the label. See docs/proof-system.md#transcript.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The soundness error of real shapes is far below what the design promises, and the command prints it."""
+"""The soundness error of real shapes is far below what docs/proof-system.md#soundness promises, and the command prints it."""
 
 from __future__ import annotations
 

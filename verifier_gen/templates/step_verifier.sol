@@ -6,7 +6,7 @@ pragma solidity $solidity_version;
 // Verifying key digest  $key_digest
 // SRS digest            $srs_digest, 2^$mu powers$srs_warning
 //
-// Protocol: the design's proof-system page, section 3; reference implementation: prover/verify.py.
+// Protocol: docs/proof-system.md#transcript; reference implementation: prover/verify.py.
 // Conventions: the first coordinate of a point is the most significant index bit; [n] counts from the end.
 // Points are affine, infinity is (0, 0). Every point goes through ecMul, which rejects coordinates that are not
 // below the base field's order and points that are not on the curve; a zero coefficient changes nothing to that.

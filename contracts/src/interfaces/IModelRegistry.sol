@@ -71,7 +71,7 @@ interface IModelRegistry {
     error ModelUnknown(bytes32 modelId);
     /// A size in the spec is out of range: `stepCount` in 1..2^20, `vocabSize` in 2..2^32, `maxPositions` in 1..2^14.
     error InvalidModelSize(uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
-    /// The streams are 1..16 without a gap, and stream 0 is not placed.
+    /// The streams are 1..15 without a gap, and stream 0 is not placed.
     error InvalidStreams(uint256 streams);
     /// A model has 1..32 kinds of step, with one verifier each.
     error InvalidKindCount(uint256 kinds, uint256 verifiers);
