@@ -60,6 +60,7 @@ COMMANDS: dict[str, Entry] = {
     "challenger": Entry("challenger.cli:app", "Re-run responses and dispute the wrong ones."),
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),
     "settlements": Entry("node.settlements_cli:app", "Batches, disputes, stakes, bonds and credits."),
+    "deploy": Entry("ops.deploy_cli:app", "Deploy the contracts on any chain; verify a deployment."),
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),
@@ -97,8 +98,9 @@ def _require_known_settings() -> None:
     from challenger.settings import ChallengerSettings
     from contracts.bindings.setting_names import require_known_settings
     from node.settings import ProviderSettings
+    from ops.settings import DeploySettings
 
-    require_known_settings([ProviderSettings, ChallengerSettings])
+    require_known_settings([ProviderSettings, ChallengerSettings, DeploySettings])
 
 
 def load(name: str) -> Any:

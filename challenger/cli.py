@@ -60,6 +60,10 @@ def run(
         list[str] | None,
         typer.Option("--provider", help="URL of a provider, or 0xADDRESS=URL; several times."),
     ] = None,
+    allow_insecure_srs: Annotated[
+        bool,
+        typer.Option("--allow-insecure-srs", help="Stake off a devnet, though anyone can forge proofs."),
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, then leave.")] = False,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
@@ -82,6 +86,7 @@ def run(
         models=model or None,
         trusted_models=trust or None,
         providers=provider or None,
+        allow_insecure_srs=allow_insecure_srs or None,
         rpc_url=rpc_url,
         deployment=deployment,
         account=account,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from contracts.bindings.errors import ContractError
 from contracts.bindings.model_registry import ModelRegistry
@@ -16,6 +16,9 @@ from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
 
 from .errors import Stopped
+
+if TYPE_CHECKING:
+    from prover.curve.srs import SRS
 
 MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
 #: 2^18 powers: enough for every supported model.
@@ -84,11 +87,12 @@ def load_local_model(
     models: Path = MODELS,
     commitments: Path = COMMITMENTS,
     stop: threading.Event | None = None,
+    accept_srs: Callable[[SRS], None] = lambda srs: None,
 ) -> LocalModel:
     """Load, commit and wrap one model, and build its verifiers. Takes seconds to minutes the first time, then reads
     caches.
 
-    Once `stop` is set, a replay that runs raises `Stopped` after its current step.
+    `accept_srs` raises when nothing may be staked under the reference string. Once `stop` is set, a replay that runs raises `Stopped` after its current step.
     """
     from contracts.bindings.registration import built_model_id
     from prover.curve.srs import SRS
@@ -97,8 +101,9 @@ def load_local_model(
     from prover.replay import Replay
     from verifier_gen import generate_sources
 
-    model = load_model(name, models=models)
     srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
+    accept_srs(srs)
+    model = load_model(name, models=models)
     commitment = commit_model(model, srs, cache_dir=commitments)
 
     def progress(_what: str, _done: int, _all: int) -> None:

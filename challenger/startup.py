@@ -6,6 +6,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,10 +14,14 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.lease import running_alone
 from contracts.bindings.opening import database_name, open_chain, open_signer
+from contracts.bindings.reference_string import require_secure_srs
 from contracts.bindings.sender import FeePolicy, Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
 from contracts.protocol.ether import show_ether
 from prover.foreign_json import read_json_file
+
+if TYPE_CHECKING:
+    from prover.curve.srs import SRS
 
 from .bot import Challenger, Options
 from .budgets import Limits
@@ -93,6 +98,16 @@ def open_challenger(
     contracts, is_devnet = connection.contracts, connection.is_devnet
     policy = parse_policy(settings.policy)
     trusted = [bytes.fromhex(identity[2:]) for identity in settings.trusted_models or ()]
+
+    def accept_srs(srs: SRS) -> None:
+        require_secure_srs(
+            contracts.chain,
+            insecure=srs.insecure and not settings.watch_only,
+            description=srs.description,
+            allowed=settings.allow_insecure_srs,
+            act="stake on games",
+        )
+
     models = []
     for name in settings.models:
         log.info("loading model", model=name)
@@ -103,6 +118,7 @@ def open_challenger(
                 models=settings.models_dir,
                 commitments=settings.commitments_dir,
                 stop=stop,
+                accept_srs=accept_srs,
             )
         )
     bond = contracts.stake.parameters().challenger_bond

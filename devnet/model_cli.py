@@ -70,7 +70,12 @@ def commit(
 
     with reporting() as report:
         _, commitment, string, files = _committed(
-            name, models, commitments, srs, report, _privacy(private, blindings, password_file)
+            name,
+            models,
+            commitments,
+            _reference_string(srs, report),
+            report,
+            _privacy(private, blindings, password_file),
         )
     facts = {
         "model": name,
@@ -106,9 +111,18 @@ def register(
         str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
     ] = None,
     devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    allow_insecure_srs: Annotated[
+        bool,
+        typer.Option(
+            "--allow-insecure-srs",
+            envvar="GAINSAY_ALLOW_INSECURE_SRS",
+            help="Register off a devnet, though anyone can forge proofs.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Deploy a model's generated verifiers and register it."""
+    from contracts.bindings.reference_string import require_secure_srs
     from prover.progress import reporting
 
     from .model_registration import register_model
@@ -116,7 +130,15 @@ def register(
     access, sender = _registrant(rpc, deployment, keystore, account, devnet)
     hiding = _privacy(private, blindings, password_file)
     with reporting() as report:
-        model, commitment, string, _ = _committed(name, models, commitments, srs, report, hiding)
+        string = _reference_string(srs, report)
+        require_secure_srs(
+            access.chain,
+            insecure=string.insecure,
+            description=string.description,
+            allowed=allow_insecure_srs,
+            act="register a model",
+        )
+        model, commitment, string, _ = _committed(name, models, commitments, string, report, hiding)
         done = register_model(access.contracts, sender, model.config, commitment, string, report)
     facts = {
         "model": name,
@@ -176,19 +198,23 @@ def _registrant(
     return access, open_sender(access.chain, signer, url, confirmations=access.confirmations)
 
 
-def _committed(
-    name: str, models: Path, commitments: Path, srs: Path | None, report: Any, private: _Privacy | None
-) -> tuple[Any, Any, Any, dict[str, str]]:
+def _reference_string(srs: Path | None, report: Any) -> Any:
     from node.model_loading import DEVNET_SRS_BITS
     from prover.curve.srs import SRS
+
+    report("load reference string", 0, 1)
+    return SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_SRS_BITS)
+
+
+def _committed(
+    name: str, models: Path, commitments: Path, string: Any, report: Any, private: _Privacy | None
+) -> tuple[Any, Any, Any, dict[str, str]]:
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
     from prover.private_model import ask_password, commit_private
 
     report("load model", 0, 1)
     model = load_model(name, models=models)
-    report("load reference string", 0, 1)
-    string = SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_SRS_BITS)
     if private is None:
         return model, commit_model(model, string, progress=report, cache_dir=commitments), string, {}
     own = commit_private(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath
 
@@ -22,7 +22,7 @@ from .model_registry import ModelRegistry
 from .payments import Payments
 from .provider_stake import ProviderStake
 from .receipt_claims import Receipts
-from .sender import Sender
+from .sender import Mined, Sender
 
 
 @dataclass(frozen=True)
@@ -107,36 +107,94 @@ class ProtocolContracts:
             )
 
 
-def deploy_protocol(sender: Sender, parameters: ProtocolParameters, key: str = "deploy") -> Deployment:
-    """Deploy and wire the contracts. Repeating it with the same `key` after a kill carries on."""
+@dataclass(frozen=True)
+class Creation:
+    """One contract of a deployment: the field of `Deployment` that names it, what its constructor is given (names of
+    contracts that are there already, or `PARAMETERS`), and the gas that the constructor itself uses, measured."""
+
+    field: str
+    contract: str
+    constructor_gas: int
+    arguments: tuple[str, ...] = ()
+
+
+PARAMETERS = "parameters"
+#: Every deployment is made in this order, by whatever command; then the vault is told who the others are.
+CREATIONS = (
+    Creation("registry", "ModelRegistry", 2_000),
+    Creation("stake", "ProviderStake", 240_000, (PARAMETERS,)),
+    Creation("ledger", "InferenceLedger", 45_000, ("stake", "registry")),
+    Creation("game", "DisputeGame", 45_000, ("ledger",)),
+    Creation("receipts", "Receipts", 40_000, ("ledger",)),
+    Creation("payments", "Payments", 42_000, ("receipts",)),
+)
+INITIALISE = "initialise"
+#: Of the whole transaction that wires the vault, measured.
+INITIALISE_GAS = 100_000
+
+
+def creation_data(
+    creation: Creation,
+    artifacts: Mapping[str, Artifact],
+    placed: Mapping[str, str],
+    parameters: ProtocolParameters,
+) -> bytes:
+    """What the transaction that makes this contract carries; `placed`: addresses by the fields of `Deployment`."""
+    values = [parameters if name == PARAMETERS else placed[name] for name in creation.arguments]
+    return _creation_data(artifacts[creation.contract], values)
+
+
+def initialise_call(chain: Chain, artifacts: Mapping[str, Artifact], placed: Mapping[str, str]) -> Call:
+    """Wires the vault to the others, once, by its deployer."""
+    vault = ProviderStake(chain, placed["stake"], artifacts["ProviderStake"])
+    return vault.initialise(placed["ledger"], placed["game"], placed["receipts"])
+
+
+def deploy_protocol(
+    sender: Sender,
+    parameters: ProtocolParameters,
+    key: str = "deploy",
+    *,
+    first_block: int | None = None,
+    report: Callable[[str, Mined], None] = lambda step, mined: None,
+) -> Deployment:
+    """Deploy and wire the contracts. Repeating it with the same `key` after a kill carries on.
+
+    `first_block`: where it began, for whoever carries on. `report` hears of each step when it is in the chain.
+    """
     artifacts = protocol_artifacts()
     chain = sender.chain
     chain.error_decoder = chain.error_decoder or ErrorDecoder(artifacts.values())
-    first_block = chain.head().number
-
-    def deployed(name: str, *arguments: object) -> str:
-        return deploy_contract(sender, artifacts[name], *arguments, key=f"{key}:{name}")
-
-    registry = deployed("ModelRegistry")
-    stake = deployed("ProviderStake", parameters)
-    ledger = deployed("InferenceLedger", stake, registry)
-    game = deployed("DisputeGame", ledger)
-    receipts = deployed("Receipts", ledger)
-    payments = deployed("Payments", receipts)
-    deployment = Deployment(chain.chain_id, registry, stake, ledger, game, receipts, payments, first_block)
-    vault = ProtocolContracts(chain, deployment, artifacts).stake
-    sender.send(vault.initialise(ledger, game, receipts), key=f"{key}:initialise")
-    return deployment
+    if first_block is None:
+        first_block = chain.head().number
+    placed: dict[str, str] = {}
+    for creation in CREATIONS:
+        name = creation.contract
+        call = Call(
+            None, creation_data(creation, artifacts, placed, parameters), description=f"deploy {name}"
+        )
+        mined = sender.send(call, key=f"{key}:{name}")
+        placed[creation.field] = _created(mined, name)
+        report(name, mined)
+    report(INITIALISE, sender.send(initialise_call(chain, artifacts, placed), key=f"{key}:{INITIALISE}"))
+    return Deployment(chain.chain_id, first_block=first_block, **placed)
 
 
 def deploy_contract(sender: Sender, artifact: Artifact, *arguments: object, key: str) -> str:
     """The address of a new contract; the same one again for the same `key`."""
+    call = Call(None, _creation_data(artifact, arguments), description=f"deploy {artifact.name}")
+    return _created(sender.send(call, key=key), artifact.name)
+
+
+def _creation_data(artifact: Artifact, arguments: Sequence[object]) -> bytes:
     if not artifact.creation_code:
         raise DeploymentInvalid(f"{artifact.name} is abstract and cannot be deployed.")
-    data = artifact.creation_code + Interface(artifact).encode_constructor(arguments)
-    mined = sender.send(Call(None, data, description=f"deploy {artifact.name}"), key=key)
+    return artifact.creation_code + Interface(artifact).encode_constructor(arguments)
+
+
+def _created(mined: Mined, name: str) -> str:
     if mined.contract_address is None:
-        raise DeploymentInvalid(f"The transaction that deploys {artifact.name} created no contract.")
+        raise DeploymentInvalid(f"The transaction that deploys {name} created no contract.")
     return mined.contract_address
 
 

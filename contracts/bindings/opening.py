@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .chain import Chain
 from .deployment import Deployment, ProtocolContracts
+from .errors import RpcRefused
 from .keys import KeystoreSigner, Signer, UnlockedSigner
 from .settings import ChainSettings, SettingsError
 
 DEVNET_CHAIN_ID = 31337
 _CONFIRMATIONS = 3
 _MAX_HEAD_AGE_S = 120.0
+
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def is_devnet(chain: Chain) -> bool:
+    """Whether nothing here is worth anything: the devnets' chain id, or an Anvil on this machine under any (a fork)."""
+    if chain.chain_id == DEVNET_CHAIN_ID:
+        return True
+    if urlsplit(chain.rpc_url).hostname not in _LOOPBACK:
+        return False
+    try:
+        return str(chain.request("web3_clientVersion", [])).lower().startswith("anvil/")
+    except RpcRefused:
+        return False
 
 
 @dataclass(frozen=True)

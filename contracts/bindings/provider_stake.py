@@ -138,6 +138,9 @@ class ProviderStake(BoundContract):
             burned=self._read("totalBurned", block=block),
         )
 
+    def deployer(self) -> str:
+        return self._read("deployer")  # type: ignore[no-any-return]
+
     def ledger(self) -> str:
         return self._read("ledger")  # type: ignore[no-any-return]
 

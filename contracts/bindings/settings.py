@@ -42,8 +42,15 @@ def _endpoint(value: object) -> object:
     return value
 
 
+def _signer(value: object) -> object:
+    if isinstance(value, str) and not value.startswith(("http://", "https://")):
+        raise ValueError("write the URL of a remote signer, such as http://127.0.0.1:9000")
+    return value
+
+
 Wei = Annotated[int, BeforeValidator(_wei), Field(ge=0)]
 RpcUrl = Annotated[str, BeforeValidator(_endpoint)]
+SignerUrl = Annotated[str, BeforeValidator(_signer)]
 DEFAULT_RPC_URL = "http://127.0.0.1:8545"
 
 
@@ -69,6 +76,7 @@ class ChainSettings(BaseSettings):
     table: ClassVar[str]
 
     srs: Path | None = None  # None: the public devnet string, which is insecure
+    allow_insecure_srs: bool = False  # off a devnet, too: anyone can forge proofs then
 
     rpc_url: RpcUrl = DEFAULT_RPC_URL  # None given: what the deployment file says, else this
     rpc_urls: tuple[RpcUrl, ...] = ()  # more endpoints of the same chain, for when the first one fails
@@ -78,7 +86,10 @@ class ChainSettings(BaseSettings):
     poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     max_head_age_s: Annotated[float, Field(gt=0)] | None = None  # None: unlimited on a devnet, else 120
 
-    account: Address | None = None  # an account that the RPC endpoint itself holds: devnets only
+    account: Address | None = (
+        None  # an account that the RPC endpoint itself holds (devnets only), or the signer's
+    )
+    signer_url: SignerUrl | None = None  # a remote signer (web3signer's JSON-RPC), instead of a keystore
     keystore: Path | None = None
     keystore_password: SecretStr | None = None
     keystore_password_file: Path | None = None

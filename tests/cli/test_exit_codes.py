@@ -14,6 +14,7 @@ import contracts
 import devnet
 import economics
 import node
+import ops
 import prover
 import verifier_gen
 from prover import errors
@@ -40,7 +41,7 @@ NOT_IMPORTED = ("analysis", "migrations", "__main__")
 
 
 def our_exceptions() -> Iterator[type[BaseException]]:
-    for package in (prover, contracts, verifier_gen, node, challenger, economics, devnet):
+    for package in (prover, contracts, verifier_gen, node, challenger, economics, devnet, ops):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not any(part in module.name for part in NOT_IMPORTED):
                 found = importlib.import_module(module.name)
