@@ -67,6 +67,7 @@ class ReceiptFields(_Foreign):
     max_tokens: _Uint256
     sampling_hash: _Hash
     fee_wei: _Wei
+    audit_root: _Hash
 
 
 class ReceiptPlace(_Foreign):

@@ -195,6 +195,7 @@ def _fields_by_receipt(
         max_tokens=receipt.max_tokens,
         sampling_hash=foreign.hash_bytes(receipt.sampling_hash),
         fee_wei=receipt.fee_wei,
+        audit_root=foreign.hash_bytes(receipt.audit_root),
     )
 
 

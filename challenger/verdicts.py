@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.protocol.game import ModelRules
-from contracts.protocol.response import SAMPLING_GREEDY, ResponseFields
+from contracts.protocol.response import NO_AUDITS, SAMPLING_GREEDY, ResponseFields
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
 from prover.errors import GainsayError
 
@@ -36,6 +36,8 @@ def malformed(fields: ResponseFields, max_positions: int) -> str | None:
         return f"{fields.output_length} tokens were returned for a limit of {fields.max_tokens}"
     if fields.sampling_hash != SAMPLING_GREEDY:
         return "the sampling rule is not greedy"
+    if fields.audit_root != NO_AUDITS:
+        return "the model is public, but the response commits to boundaries for audits"
     if fields.positions > max_positions:
         return f"{fields.positions} positions are more than the model's {max_positions}"
     return None

@@ -36,6 +36,7 @@ class _Signed(BaseModel):
     max_tokens: _Word
     sampling_hash: HexId
     fee_wei: _Word
+    audit_root: HexId
     payer: Address
     fee_token: Address
     issued_at: _Second
@@ -65,7 +66,7 @@ def parse_receipt(body: object) -> tuple[Receipt, bytes]:
     values: dict[str, Any] = read.receipt.model_dump()
     for name in ("provider", "payer", "fee_token", "signer"):
         values[name] = to_checksum_address(values[name])
-    for name in ("model_id", "batch_salt", "prompt_hash", "output_hash", "sampling_hash"):
+    for name in ("model_id", "batch_salt", "prompt_hash", "output_hash", "sampling_hash", "audit_root"):
         values[name] = bytes.fromhex(values[name][2:])
     return Receipt(**values), bytes.fromhex(read.signature[2:])
 

@@ -26,6 +26,7 @@ _RECEIPT_FIELDS = [
     ("maxTokens", "uint256"),
     ("samplingHash", "bytes32"),
     ("feeWei", "uint256"),
+    ("auditRoot", "bytes32"),
     ("payer", "address"),
     ("feeToken", "address"),
     ("issuedAt", "uint64"),

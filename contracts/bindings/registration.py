@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..protocol.model import EMBEDDING, HEAD, CommittedModel, ModelSpec, verifier_name
+from ..protocol.model import EMBEDDING, HEAD, PUBLIC, CommittedModel, ModelSpec, verifier_name
 from .compiler import Artifact
 from .deployment import ProtocolContracts, deploy_verifiers, verifier_artifacts, verifier_code_hashes
 from .errors import ContractError, DeploymentInvalid
@@ -27,9 +27,11 @@ class Registration:
     registered_before: bool
 
 
-def expected_spec(model: CommittedModel, verifiers: Mapping[str, Artifact]) -> ModelSpec:
+def expected_spec(
+    model: CommittedModel, verifiers: Mapping[str, Artifact], audit_stride: int = PUBLIC
+) -> ModelSpec:
     """The spec that an honest registration of this model has: compare its id before trusting one."""
-    return ModelSpec.of(model, verifier_code_hashes(_of_model(model, verifiers)))
+    return ModelSpec.of(model, verifier_code_hashes(_of_model(model, verifiers)), audit_stride)
 
 
 def _of_model(model: CommittedModel, verifiers: Mapping[str, Artifact]) -> dict[str, Artifact]:
@@ -40,13 +42,13 @@ def _of_model(model: CommittedModel, verifiers: Mapping[str, Artifact]) -> dict[
     return {name: verifiers[name] for name in names}
 
 
-def built_model_id(model: CommittedModel, sources: Mapping[str, str]) -> bytes:
+def built_model_id(model: CommittedModel, sources: Mapping[str, str], audit_stride: int = PUBLIC) -> bytes:
     """The id of this model with verifiers compiled from these sources (`verifier_gen.generate_sources`), whether it
     is registered or not. What was compiled before is read from the compiler's cache.
 
     Raises `CompilerNotFound` and `CompilationFailed`.
     """
-    return expected_spec(model, verifier_artifacts(sources)).model_id
+    return expected_spec(model, verifier_artifacts(sources), audit_stride).model_id
 
 
 def register(
@@ -55,9 +57,10 @@ def register(
     model: CommittedModel,
     verifiers: Mapping[str, Artifact],
     report: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    audit_stride: int = PUBLIC,
 ) -> Registration:
     """Deploy the model's verifiers and register it; repeating it gives the same id and sends nothing twice."""
-    spec = expected_spec(model, verifiers)
+    spec = expected_spec(model, verifiers, audit_stride)
     registry = contracts.registry
     if registry.is_registered(spec.model_id):
         return Registration(spec.model_id, _registered(contracts, spec.model_id, model), 0, True)

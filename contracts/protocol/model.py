@@ -12,6 +12,9 @@ from eth_hash.auto import keccak
 from .merkle import leaf_hash
 from .streams import Point, StreamsInvalid, access_problem, pack_streams
 
+#: Audit strides: everybody can re-run a public model; of a private one every boundary is committed, and steps are audited.
+PUBLIC, PRIVATE = 0, 1
+
 EMBEDDING, HEAD = "embedding", "head"
 """What is proven beside the steps: names like those of the kinds of step."""
 
@@ -108,12 +111,17 @@ class ModelSpec:
     end_tokens_digest: bytes
     streams: int
     kinds: tuple[StepKindSpec, ...]
+    audit_stride: int
     embedding_verifier_code_hash: bytes
     head_verifier_code_hash: bytes
 
     @classmethod
-    def of(cls, commitment: CommittedModel, code_hashes: Mapping[str, bytes]) -> ModelSpec:
+    def of(
+        cls, commitment: CommittedModel, code_hashes: Mapping[str, bytes], audit_stride: int = PUBLIC
+    ) -> ModelSpec:
         """The spec of a committed model whose verifiers, by the names of kinds, `EMBEDDING` and `HEAD`, have these code hashes.
+
+        `audit_stride`: `PUBLIC`, or after how many steps a private model's responses commit to a boundary.
 
         Raises `StreamsInvalid` for streams and kinds that the registry does not take.
         """
@@ -129,6 +137,7 @@ class ModelSpec:
             end_tokens_digest=end_tokens_digest(commitment.end_tokens),
             streams=pack_streams(commitment.chunk_bits),
             kinds=_kinds(commitment, code_hashes),
+            audit_stride=audit_stride,
             embedding_verifier_code_hash=code_hashes[EMBEDDING],
             head_verifier_code_hash=code_hashes[HEAD],
         )
@@ -158,7 +167,7 @@ class ModelSpec:
 
 _SPEC_TYPE = (
     "(bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,bytes32,uint256,(bytes32,uint64)[],"
-    "bytes32,bytes32)"
+    "uint256,bytes32,bytes32)"
 )
 
 

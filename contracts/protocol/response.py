@@ -16,10 +16,13 @@ WINDOW_ROWS = 32
 #: Payer of a receipt for which nobody paid, and the "token" of fees in ether.
 NOBODY = ETHER_TOKEN = "0x" + 40 * "0"
 
+#: `audit_root` of a response of a public model: it is disputed, not audited.
+NO_AUDITS = bytes(32)
+
 _LEAF_FIELDS = (
     "uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,"
     "bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,"
-    "bytes32 samplingHash,uint256 feeWei"
+    "bytes32 samplingHash,uint256 feeWei,bytes32 auditRoot"
 )
 RESPONSE_LEAF_TYPEHASH = keccak(f"Response({_LEAF_FIELDS})".encode())
 _LEAF_TYPES = ["bytes32", *(field.split(" ")[0] for field in _LEAF_FIELDS.split(","))]
@@ -36,12 +39,18 @@ class ResponseFields:
     max_tokens: int
     sampling_hash: bytes
     fee_wei: int
+    audit_root: bytes
 
     @classmethod
     def of(
-        cls, prompt_ids: Sequence[int], output_ids: Sequence[int], max_tokens: int, fee_wei: int
+        cls,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        max_tokens: int,
+        fee_wei: int,
+        audit_root: bytes = NO_AUDITS,
     ) -> ResponseFields:
-        """The fields of a greedy response."""
+        """The fields of a greedy response; `audit_root` (`audits.BoundaryTree`) where the model is private."""
         return cls(
             prompt_hash=token_ids_hash(prompt_ids),
             output_hash=token_ids_hash(output_ids),
@@ -50,6 +59,7 @@ class ResponseFields:
             max_tokens=max_tokens,
             sampling_hash=SAMPLING_GREEDY,
             fee_wei=fee_wei,
+            audit_root=audit_root,
         )
 
     def matches(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> bool:
@@ -90,6 +100,7 @@ class Receipt:
     max_tokens: int
     sampling_hash: bytes
     fee_wei: int
+    audit_root: bytes
     payer: str
     fee_token: str
     issued_at: int
@@ -123,6 +134,7 @@ class Receipt:
             max_tokens=fields.max_tokens,
             sampling_hash=fields.sampling_hash,
             fee_wei=fields.fee_wei,
+            audit_root=fields.audit_root,
             payer=payer,
             fee_token=fee_token,
             issued_at=issued_at,
@@ -140,6 +152,7 @@ class Receipt:
             max_tokens=self.max_tokens,
             sampling_hash=self.sampling_hash,
             fee_wei=self.fee_wei,
+            audit_root=self.audit_root,
         )
 
     def leaf(self, chain_id: int, ledger: str) -> bytes:
@@ -157,7 +170,7 @@ def response_leaf(
     index: int,
     fields: ResponseFields,
 ) -> bytes:
-    """keccak256(keccak256(abi.encode(RESPONSE_LEAF_TYPEHASH, chainId, ..., feeWei))), 32 bytes."""
+    """keccak256(keccak256(abi.encode(RESPONSE_LEAF_TYPEHASH, chainId, ..., auditRoot))), 32 bytes."""
     return leaf_hash(
         encode(
             _LEAF_TYPES,
@@ -176,6 +189,7 @@ def response_leaf(
                 fields.max_tokens,
                 fields.sampling_hash,
                 fields.fee_wei,
+                fields.audit_root,
             ],
         )
     )

@@ -85,7 +85,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         emit GameOpened(gameId, batchId, index, msg.sender, g.provider, begun.modelId, begun.leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
-        (uint256 stepCount,, uint256 maxPositions) = registry.sizes(begun.modelId);
+        (uint256 stepCount, uint256 maxPositions) = _sizesOfPublic(begun.modelId);
         if (_isMalformed(maxPositions, fields)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
@@ -214,7 +214,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         require(position >= first && position <= last, PositionOutOfRange(position, first, last));
         Statements.checkOutput(g, promptHash, outputIds);
         uint256 chosenId = TokenIds.at(outputIds, position - first);
-        (, uint256 vocabSize,) = registry.sizes(_modelOf(g));
+        (, uint256 vocabSize,,) = registry.sizes(_modelOf(g));
         require(rivalId < vocabSize && rivalId != chosenId, InvalidRival(rivalId, chosenId, vocabSize));
         g.target = Target.Head;
         g.position = uint16(position);
@@ -326,6 +326,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         g.bond = staked;
         g.outputLength = outputLength;
         g.idsHash = Statements.idsHash(fields.promptHash, fields.outputHash);
+    }
+
+    /// @dev Of a model that a challenger can re-run.
+    function _sizesOfPublic(bytes32 modelId) private view returns (uint256 stepCount, uint256 maxPositions) {
+        uint256 auditStride;
+        (stepCount,, maxPositions, auditStride) = registry.sizes(modelId);
+        require(auditStride == 0, ModelIsPrivate(modelId));
     }
 
     /// @dev A game that is not over, whatever happened to its response.
@@ -475,6 +482,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         if (fields.outputLength == 0 || fields.outputLength > limit) return true;
         if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
         if (fields.samplingHash != SAMPLING_GREEDY) return true;
+        if (fields.auditRoot != 0) return true; // the model is public
         return Boundary.positions(fields.promptLength, fields.outputLength) > maxPositions;
     }
 

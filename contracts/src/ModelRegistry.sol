@@ -22,6 +22,7 @@ contract ModelRegistry is IModelRegistry {
         uint32 maxPositions;
         uint128 streams;
         uint8 kindCount;
+        uint8 auditStride;
         // ---
         bytes32 stepKeysRoot;
         bytes32 embeddingRowsRoot;
@@ -37,6 +38,9 @@ contract ModelRegistry is IModelRegistry {
     }
 
     uint256 private constant _MOST_KINDS = 32;
+
+    /// @dev With longer strides an auditor would name chains of steps, which no proof is about yet.
+    uint256 private constant _LARGEST_STRIDE = 1;
 
     /// @dev What windows may take of a move, so that it fits the 128 KiB that nodes take, the proof and its key included.
     uint256 private constant _MOST_WINDOW_BYTES = 96 * 1024;
@@ -100,6 +104,7 @@ contract ModelRegistry is IModelRegistry {
             Kind storage k = m.kinds[kind];
             found.kinds[kind] = StepKindSpec(k.verifierCodeHash, k.access);
         }
+        found.auditStride = m.auditStride;
         found.embeddingVerifierCodeHash = m.embeddingVerifierCodeHash;
         found.headVerifierCodeHash = m.headVerifierCodeHash;
     }
@@ -108,10 +113,10 @@ contract ModelRegistry is IModelRegistry {
     function sizes(bytes32 modelId)
         external
         view
-        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions)
+        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 auditStride)
     {
         Model storage m = _model(modelId);
-        return (m.stepCount, m.vocabSize, m.maxPositions);
+        return (m.stepCount, m.vocabSize, m.maxPositions, m.auditStride);
     }
 
     /// @inheritdoc IModelRegistry
@@ -182,6 +187,7 @@ contract ModelRegistry is IModelRegistry {
         m.maxPositions = uint32(newSpec.maxPositions);
         m.streams = uint128(newSpec.streams);
         m.kindCount = uint8(newSpec.kinds.length);
+        m.auditStride = uint8(newSpec.auditStride);
         m.stepKeysRoot = newSpec.stepKeysRoot;
         m.embeddingRowsRoot = newSpec.embeddingRowsRoot;
         m.endTokensDigest = newSpec.endTokensDigest;
@@ -201,6 +207,7 @@ contract ModelRegistry is IModelRegistry {
                 && newSpec.maxPositions <= Boundary.MOST_POSITIONS,
             InvalidModelSize(newSpec.stepCount, newSpec.vocabSize, newSpec.maxPositions)
         );
+        require(newSpec.auditStride <= _LARGEST_STRIDE, InvalidAuditStride(newSpec.auditStride));
         require(Streams.areValid(newSpec.streams), InvalidStreams(newSpec.streams));
         uint256 kinds = newSpec.kinds.length;
         require(

@@ -16,7 +16,7 @@ import {ProtocolParameters} from "./libraries/Parameters.sol";
 /// @title Claims on receipts; documented on `IReceipts`
 contract Receipts is IReceipts, EIP712, ReentrancyGuardTransient {
     bytes32 private constant RECEIPT_TYPEHASH = keccak256(
-        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,address payer,address feeToken,uint64 issuedAt,uint64 postingDeadline,address signer)"
+        "Receipt(address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,bytes32 auditRoot,address payer,address feeToken,uint64 issuedAt,uint64 postingDeadline,address signer)"
     );
 
     /// @inheritdoc IReceipts
@@ -127,7 +127,8 @@ contract Receipts is IReceipts, EIP712, ReentrancyGuardTransient {
                 outputLength: receipt.outputLength,
                 maxTokens: receipt.maxTokens,
                 samplingHash: receipt.samplingHash,
-                feeWei: receipt.feeWei
+                feeWei: receipt.feeWei,
+                auditRoot: receipt.auditRoot
             })
         );
     }

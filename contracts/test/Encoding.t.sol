@@ -56,25 +56,22 @@ contract EncodingTest is Test {
         uint256 index,
         ResponseFields memory f
     ) external view {
-        bytes memory encoded = abi.encode(
-            Leaves.RESPONSE_TYPEHASH,
-            block.chainid,
-            ledger,
-            address(0xB0B),
-            bytes32("model"),
-            salt,
-            index,
+        bytes memory place = abi.encode(
+            Leaves.RESPONSE_TYPEHASH, block.chainid, ledger, address(0xB0B), bytes32("model"), salt, index
+        );
+        bytes memory said = abi.encode(
             f.promptHash,
             f.outputHash,
             f.promptLength,
             f.outputLength,
             f.maxTokens,
             f.samplingHash,
-            f.feeWei
+            f.feeWei,
+            f.auditRoot
         );
         vm.assertEq(
             Leaves.response(ledger, address(0xB0B), "model", salt, index, f),
-            keccak256(bytes.concat(keccak256(encoded)))
+            keccak256(bytes.concat(keccak256(bytes.concat(place, said))))
         );
     }
 

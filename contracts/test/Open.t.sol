@@ -68,7 +68,7 @@ contract OpenTest is Scenario {
 
     function test_attack_open_with_other_fields_index_or_path() external {
         bytes32[] memory path = batchPath();
-        for (uint256 field = 0; field < 7; ++field) {
+        for (uint256 field = 0; field < 8; ++field) {
             ResponseFields memory f = response.fields;
             if (field == 0) f.promptHash = "x";
             if (field == 1) f.outputHash = "x";
@@ -77,6 +77,7 @@ contract OpenTest is Scenario {
             if (field == 4) f.maxTokens += 1;
             if (field == 5) f.samplingHash = "x";
             if (field == 6) f.feeWei += 1;
+            if (field == 7) f.auditRoot = "x";
             vm.prank(challenger);
             vm.expectPartialRevert(IInferenceLedger.LeafNotInBatch.selector);
             game.open{value: p.challengerBond}(batchId, TARGET, f, path, "");
@@ -130,6 +131,21 @@ contract OpenTest is Scenario {
         f.outputLength = 30;
         f.samplingHash = keccak256("beam");
         expectMalformed(f, "sampling");
+        f.samplingHash = keccak256("greedy");
+        f.auditRoot = bytes32(uint256(1));
+        expectMalformed(f, "boundaries of a public model");
+    }
+
+    function test_attack_a_game_about_a_private_model() external {
+        spec.auditStride = 1;
+        modelId = register();
+        batchId = post(response, "private");
+        bytes32[] memory path = batchPath();
+        bytes32 secret = readyAs(challenger);
+        vm.prank(challenger);
+        vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ModelIsPrivate.selector, modelId));
+        game.open{value: p.challengerBond}(batchId, TARGET, response.fields, path, secret);
+        expectStatus(ResponseStatus.Pending);
     }
 
     function test_a_response_beyond_the_models_positions_loses_at_once() external {

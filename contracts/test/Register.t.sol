@@ -109,11 +109,27 @@ contract RegisterTest is Scenario {
         }
     }
 
+    function test_a_model_is_public_or_commits_to_every_boundary() external {
+        spec.auditStride = 1;
+        bytes32 id = register();
+        vm.assertTrue(id != modelId);
+        vm.assertEq(keccak256(abi.encode(registry.spec(id))), id);
+        (,,, uint256 auditStride) = registry.sizes(id);
+        vm.assertEq(auditStride, 1);
+        uint256[3] memory bad = [uint256(2), 256, type(uint256).max];
+        for (uint256 i = 0; i < bad.length; ++i) {
+            spec.auditStride = bad[i];
+            vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidAuditStride.selector, bad[i]));
+            register();
+        }
+    }
+
     function test_the_largest_sizes_are_kept() external {
         (spec.stepCount, spec.vocabSize, spec.maxPositions) = (2 ** 20, 2 ** 32, 2 ** 14);
         bytes32 id = register();
         vm.assertEq(keccak256(abi.encode(registry.spec(id))), keccak256(abi.encode(spec)));
-        (uint256 stepCount, uint256 vocabSize, uint256 maxPositions) = registry.sizes(id);
+        (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 auditStride) = registry.sizes(id);
+        vm.assertEq(auditStride, 0);
         vm.assertEq(stepCount, 2 ** 20);
         vm.assertEq(vocabSize, 2 ** 32);
         vm.assertEq(maxPositions, 2 ** 14);

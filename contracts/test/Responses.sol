@@ -63,7 +63,8 @@ abstract contract Responses is Deployment {
             outputLength: outputLength,
             maxTokens: maxTokens,
             samplingHash: keccak256("greedy"),
-            feeWei: 0.01 ether
+            feeWei: 0.01 ether,
+            auditRoot: 0
         });
     }
 
@@ -122,6 +123,7 @@ abstract contract Responses is Deployment {
             maxTokens: r.fields.maxTokens,
             samplingHash: r.fields.samplingHash,
             feeWei: r.fields.feeWei,
+            auditRoot: r.fields.auditRoot,
             payer: requester,
             feeToken: address(0),
             issuedAt: uint64(block.timestamp),

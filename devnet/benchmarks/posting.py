@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from contracts.bindings.deployment import ProtocolContracts, deploy_protocol
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.sender import Sender, open_sender
-from contracts.protocol.model import ModelSpec, StepKindSpec
+from contracts.protocol.model import PUBLIC, ModelSpec, StepKindSpec
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.streams import access_word, pack_streams
 
@@ -49,7 +49,9 @@ def _register(sender: Sender, contracts: ProtocolContracts) -> bytes:
     code = contracts.chain.code_hash(contracts.registry.address)
     none = bytes(32)
     kind = StepKindSpec(code, access_word(writes=[0]))
-    spec = ModelSpec(none, none, none, none, none, 2, 2, 1, none, pack_streams([0]), (kind,), code, code)
+    spec = ModelSpec(
+        none, none, none, none, none, 2, 2, 1, none, pack_streams([0]), (kind,), PUBLIC, code, code
+    )
     place = contracts.registry.address
     sender.send(contracts.registry.register(spec, [place], place, place), key="register")
     return spec.model_id

@@ -16,9 +16,11 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keystore
 from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
 from contracts.bindings.receipts import receipt_id, receipt_signer, sign_receipt
+from contracts.protocol.audits import boundary_leaf
 from contracts.protocol.bisection import boundaries_hash, cuts
 from contracts.protocol.merkle import MerkleTree, verify_path
 from contracts.protocol.model import (
+    PRIVATE,
     ModelSpec,
     StepKindSpec,
     end_tokens_digest,
@@ -72,6 +74,9 @@ contract Libraries {
     }
     function window(uint256 place, uint256 x, uint256 y) external pure returns (bytes32) {
         return Leaves.window(place, x, y);
+    }
+    function boundaryLeaf(uint256 place, bytes32 hash) external pure returns (bytes32) {
+        return Leaves.boundary(place, hash);
     }
     function streamRoot(uint256[] calldata sums) external pure returns (bytes32) { return Streams.root(sums); }
     function areStreams(uint256 streams) external pure returns (bool) { return Streams.areValid(streams); }
@@ -166,6 +171,7 @@ def test_leaves_and_boundaries(libraries: Libraries) -> None:
     assert libraries.ask("window", 7, 5, 6) == window_leaf(7, (5, 6))
     assert libraries.ask("stepKey", 7, 3, b"a step key") == step_key_leaf(7, 3, b"a step key")
     assert libraries.ask("tokenRow", 9, (1, 2), (3, 4)) == token_row_leaf(9, (1, 2), (3, 4))
+    assert libraries.ask("boundaryLeaf", 7, roots[1]) == boundary_leaf(7, roots[1])
     assert libraries.ask("digest", [2, 9]) == end_tokens_digest([9, 2])
 
 
@@ -225,7 +231,7 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
         replace(proof, sums=[*proof.sums, 0, 0]),
         replace(proof, siblings=proof.siblings[:-1]),
         replace(proof, siblings=[*proof.siblings, bytes(32)]),
-        replace(proof, sums=[*proof.sums[:-2], 1, 2]),
+        replace(proof, sums=[*proof.sums[:-2], 1, 3]),
     ):
         with pytest.raises(ContractError, match=r"WrongSumCount|WrongSiblingCount|WrongWindow"):
             libraries.ask("statement", *arguments, wrong)
@@ -299,7 +305,12 @@ def test_the_leaf_of_a_response(contracts: ProtocolContracts) -> None:
     chain_id, ledger = contracts.chain.chain_id, contracts.ledger.address
     mine = response_leaf(chain_id, ledger, _PROVIDER, b"\1" * 32, b"\2" * 32, 3, _FIELDS)
     assert mine == contracts.ledger.response_leaf(_PROVIDER, b"\1" * 32, b"\2" * 32, 3, _FIELDS)
-    for name, value in [("prompt_length", 4), ("fee_wei", 0), ("output_hash", b"\3" * 32)]:
+    for name, value in [
+        ("prompt_length", 4),
+        ("fee_wei", 0),
+        ("output_hash", b"\3" * 32),
+        ("audit_root", b"\4" * 32),
+    ]:
         changed = replace(_FIELDS, **{name: value})
         assert mine != response_leaf(chain_id, ledger, _PROVIDER, b"\1" * 32, b"\2" * 32, 3, changed)
 
@@ -307,7 +318,9 @@ def test_the_leaf_of_a_response(contracts: ProtocolContracts) -> None:
 def test_the_id_of_a_model(contracts: ProtocolContracts) -> None:
     digests = [bytes([value]) * 32 for value in range(1, 11)]
     kinds = (StepKindSpec(digests[8], 0x6), StepKindSpec(digests[9], 0x5))
-    spec = ModelSpec(*digests[:5], 4, 259, 2048, digests[5], pack_streams([0, 2]), kinds, *digests[6:8])
+    spec = ModelSpec(
+        *digests[:5], 4, 259, 2048, digests[5], pack_streams([0, 2]), kinds, PRIVATE, *digests[6:8]
+    )
     assert spec.model_id == contracts.registry.model_id_of(spec)
 
 

@@ -213,6 +213,8 @@ interface IDisputeGame {
     error TurnNotOver(uint64 deadline);
     /// Only the two sides may do this.
     error NotPlayer(address caller);
+    /// The model is private, so nobody could play against its provider; open an audit (`IAuditGame.openAudit`).
+    error ModelIsPrivate(bytes32 modelId);
     /// Send at least the bond that is due (`bondFor`); other games may have raised it.
     error WrongBond(uint256 sent, uint256 expected);
     /// Another game voided the response; call `resolveVoid`.

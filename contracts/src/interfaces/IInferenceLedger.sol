@@ -14,6 +14,8 @@ import {Receipt} from "./IReceipts.sol";
 /// @param maxTokens the requester's limit; a shorter output must end with an end token
 /// @param samplingHash keccak256("greedy")
 /// @param feeWei fee of this response, in the smallest unit of the receipt's token
+/// @param auditRoot what a private model's provider answers audits with: the root over the response's boundaries
+///        (`Leaves.boundary`), committed with hiding commitments; 0 for a public model
 struct ResponseFields {
     bytes32 promptHash;
     bytes32 outputHash;
@@ -22,6 +24,7 @@ struct ResponseFields {
     uint256 maxTokens;
     bytes32 samplingHash;
     uint256 feeWei;
+    bytes32 auditRoot;
 }
 
 /// @param root Merkle root over the leaves in the order of their indices (`MerklePath`)
@@ -74,7 +77,7 @@ struct ResponseState {
 /// @title Batches of responses and their finality
 /// @notice leaf = keccak256(bytes.concat(keccak256(abi.encode(RESPONSE_LEAF_TYPEHASH, chainId, ledger,
 ///         provider, modelId, batchSalt, index, promptHash, outputHash, promptLength, outputLength,
-///         maxTokens, samplingHash, feeWei))))
+///         maxTokens, samplingHash, feeWei, auditRoot))))
 interface IInferenceLedger is IOpenings {
     event BatchPosted(
         uint256 indexed batchId,

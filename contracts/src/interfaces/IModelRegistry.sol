@@ -25,6 +25,9 @@ struct StepKindSpec {
 /// @param streams the streams (`Streams`), 8 bits each from stream 0, the residual stream, on: p + 1 where 2^p windows
 ///        share a chunk, 0 for no stream
 /// @param kinds the kinds of step, by the number that step keys name
+/// @param auditStride 0: public, anybody with the weights can re-run the model, and responses are disputed (`DisputeGame`).
+///        k >= 1: private, responses commit to the boundaries 0, k, 2k, ..., stepCount, and auditors name steps that the
+///        provider has to prove (`AuditGame`); 1 is the only k of this version
 /// @param embeddingVerifierCodeHash code hash of the verifier of embedding rows; likewise the head's
 struct ModelSpec {
     bytes32 architectureDigest;
@@ -38,6 +41,7 @@ struct ModelSpec {
     bytes32 endTokensDigest;
     uint256 streams;
     StepKindSpec[] kinds;
+    uint256 auditStride;
     bytes32 embeddingVerifierCodeHash;
     bytes32 headVerifierCodeHash;
 }
@@ -71,6 +75,8 @@ interface IModelRegistry {
     error ModelUnknown(bytes32 modelId);
     /// A size in the spec is out of range: `stepCount` in 1..2^20, `vocabSize` in 2..2^32, `maxPositions` in 1..2^14.
     error InvalidModelSize(uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
+    /// Boundaries are committed after every step (1) or not at all (0); register the model with one of these.
+    error InvalidAuditStride(uint256 auditStride);
     /// The streams are 1..15 without a gap, and stream 0 is not placed.
     error InvalidStreams(uint256 streams);
     /// A model has 1..32 kinds of step, with one verifier each.
@@ -121,7 +127,7 @@ interface IModelRegistry {
     function sizes(bytes32 modelId)
         external
         view
-        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
+        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 auditStride);
 
     /// @notice The streams of a registered model, and what a kind of step does to them; like the following views, without
     ///         reading the whole spec.

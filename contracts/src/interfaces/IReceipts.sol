@@ -22,6 +22,7 @@ struct Receipt {
     uint256 maxTokens;
     bytes32 samplingHash;
     uint256 feeWei;
+    bytes32 auditRoot;
     address payer;
     address feeToken;
     uint64 issuedAt;

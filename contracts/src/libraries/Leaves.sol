@@ -3,12 +3,12 @@ pragma solidity ^0.8.28;
 
 import {ResponseFields} from "../interfaces/IInferenceLedger.sol";
 
-/// @title Leaves of the protocol's four Merkle trees
+/// @title Leaves of the protocol's five Merkle trees
 /// @notice Every leaf is hashed twice, so that no inner node (keccak of 64 bytes) can pass for a leaf. It contains its
 ///         own position, so that one hash names a response wherever it is shown; the trees bind it too.
 library Leaves {
     bytes32 internal constant RESPONSE_TYPEHASH = keccak256(
-        "Response(uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei)"
+        "Response(uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,bytes32 samplingHash,uint256 feeWei,bytes32 auditRoot)"
     );
 
     /// @notice Leaf of a response in a batch of `ledger` on this chain.
@@ -47,6 +47,12 @@ library Leaves {
             mstore(0x00, keccak256(free, 0x60))
             leaf := keccak256(0x00, 0x20)
         }
+    }
+
+    /// @notice Leaf of boundary `place` in a response's `auditRoot`: the tree (`MerklePath`) over the `stepCount + 1` boundaries
+    ///         of a private model's response. `hash` is the boundary's (`Boundary.hash` of its stream roots).
+    function boundary(uint256 place, bytes32 hash) internal pure returns (bytes32) {
+        return _twice(abi.encode(place, hash));
     }
 
     /// @notice Leaf of a token's commitments in a model's `embeddingRowsRoot`.

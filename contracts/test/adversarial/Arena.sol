@@ -175,6 +175,7 @@ abstract contract Arena is Protocol {
             maxTokens: wanted,
             samplingHash: flaw == 5 ? bytes32("warm") : keccak256("greedy"),
             feeWei: 0.01 ether + id,
+            auditRoot: 0,
             payer: requester,
             feeToken: address(0),
             issuedAt: uint64(block.timestamp),
@@ -200,7 +201,14 @@ abstract contract Arena is Protocol {
     function fieldsOf(Answer storage a) internal view returns (ResponseFields memory) {
         Receipt storage r = a.receipt;
         return ResponseFields(
-            r.promptHash, r.outputHash, r.promptLength, r.outputLength, r.maxTokens, r.samplingHash, r.feeWei
+            r.promptHash,
+            r.outputHash,
+            r.promptLength,
+            r.outputLength,
+            r.maxTokens,
+            r.samplingHash,
+            r.feeWei,
+            r.auditRoot
         );
     }
 
