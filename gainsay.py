@@ -61,6 +61,7 @@ COMMANDS: dict[str, Entry] = {
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),
     "settlements": Entry("node.settlements_cli:app", "Batches, disputes, stakes, bonds and credits."),
     "deploy": Entry("ops.deploy_cli:app", "Deploy the contracts on any chain; verify a deployment."),
+    "key": Entry("ops.key_cli:app", "Make, import and name keys in encrypted keystores."),
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),

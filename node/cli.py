@@ -87,6 +87,9 @@ def run(
             help="Deposit this much first when no stake is free (devnet default 100).",
         ),
     ] = None,
+    signer_url: Annotated[
+        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
+    ] = None,
     provider: ProviderAddress = None,
     receipt_account: Annotated[
         str | None,
@@ -97,6 +100,10 @@ def run(
         typer.Option(
             help="Keystore of the receipt key; its password comes from GAINSAY_RECEIPT_KEYSTORE_PASSWORD[_FILE]."
         ),
+    ] = None,
+    receipt_signer_url: Annotated[
+        str | None,
+        typer.Option("--receipt-signer-url", help="A remote signer that holds the receipt key."),
     ] = None,
     receipt_allowance: Annotated[
         int | None,
@@ -116,7 +123,7 @@ def run(
     settings = settings_of(
         devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, fee_token=fee_token, require_payment=require_payment,
-        provider=provider,
+        provider=provider, signer_url=signer_url, receipt_signer_url=receipt_signer_url,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
         allow_insecure_srs=allow_insecure_srs or None,
     )  # fmt: skip

@@ -24,6 +24,7 @@ from contracts.bindings.settings import (
     ChainSettings,
     HexId,
     SettingsError,
+    SignerUrl,
     Wei,
 )
 
@@ -46,6 +47,7 @@ class ProviderSettings(ChainSettings):
 
     provider: Address | None = None  # the owner's address when the account is its operator; None: the account
     receipt_account: Address | None = None  # signs receipts; None: the account itself
+    receipt_signer_url: SignerUrl | None = None  # a remote signer that holds the receipt key
     receipt_keystore: Path | None = None
     receipt_keystore_password: SecretStr | None = None
     receipt_keystore_password_file: Path | None = None
