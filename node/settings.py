@@ -40,6 +40,8 @@ class ProviderSettings(ChainSettings):
     traces_dir: Path = STATE / "traces"  # boundaries of disputed answers
     model_id: HexId | None = None  # None: the registered model with this model's commitments
 
+    self_check: bool = True  # prove a step of every kind and put it to the verifiers on chain before serving
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32
