@@ -59,6 +59,10 @@ class ProviderSettings(ChainSettings):
 
     chain_id: Annotated[int, Field(ge=1)] | None = None
 
+    max_clock_lag_s: Annotated[float, Field(gt=0)] | None = (
+        None  # of this machine behind the chain's newest block; None: unlimited on a devnet, else 30
+    )
+
     database_url: str | None = None  # None: SQLite, one file per deployment and account
     batch_interval_s: Annotated[int, Field(ge=1)] | None = (
         None  # None: a sixth of the posting window, 300 at most

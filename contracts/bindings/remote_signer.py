@@ -49,9 +49,9 @@ class RemoteSigner:
     def shown_url(self) -> str:
         return self._endpoint.shown_url
 
-    def check(self) -> None:
-        """Raises unless the signer answers and still has the key."""
-        if self._address not in self._accounts():
+    def check(self, timeout_s: float | None = None) -> None:
+        """Raises unless the signer answers (within `timeout_s`, if given) and still has the key."""
+        if self._address not in self._accounts(timeout_s):
             raise self._without(self._address)
 
     def sign_transaction(self, transaction: dict[str, Any]) -> SignedTransaction:
@@ -93,8 +93,8 @@ class RemoteSigner:
             raise KeyUnavailable(f"the signer at {self.shown_url} {has}; name one with --account")
         return accounts[0]
 
-    def _accounts(self) -> list[str]:
-        answer = self._ask("eth_accounts", [])
+    def _accounts(self, timeout_s: float | None = None) -> list[str]:
+        answer = self._ask("eth_accounts", [], timeout_s)
         if not isinstance(answer, list) or not all(isinstance(a, str) and is_address(a) for a in answer):
             raise SignerUnavailable(f"{self.shown_url} gave no list of addresses; is it a signer?")
         return [str(to_checksum_address(address)) for address in answer]
@@ -105,9 +105,9 @@ class RemoteSigner:
             "with --account"
         )
 
-    def _ask(self, method: str, parameters: list[object]) -> Any:
+    def _ask(self, method: str, parameters: list[object], timeout_s: float | None = None) -> Any:
         try:
-            answer = self._endpoint.request(method, parameters, ANSWER_S)
+            answer = self._endpoint.request(method, parameters, timeout_s or ANSWER_S)
         except EndpointFailed as error:
             raise SignerUnavailable(
                 f"the signer at {self.shown_url} does not answer ({error}); check that it runs and signer_url is right"
