@@ -15,6 +15,15 @@ class DeploySettings(ChainSettings):
     table: ClassVar[str] = "deploy"
 
 
+def require_all_names_known() -> None:
+    """All programs share one environment and one file. Raises SettingsError for a name that none of them knows."""
+    from challenger.settings import ChallengerSettings
+    from contracts.bindings.setting_names import require_known_settings
+    from node.settings import ProviderSettings
+
+    require_known_settings([ProviderSettings, ChallengerSettings, DeploySettings])
+
+
 def load_deploy_settings(**flags: Any) -> DeploySettings:
     """The settings, with the given flags (None: not given) above everything else. Raises SettingsError."""
     try:
