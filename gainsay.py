@@ -65,6 +65,9 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry(
         "ops.doctor_cli:doctor", "Look at all that can be wrong before a start, and say what to do."
     ),
+    "monitor": Entry(
+        "ops.monitor_cli:monitor", "Watch a deployment from outside: deadlines, stakes, ether, nodes."
+    ),
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),
