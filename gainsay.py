@@ -61,6 +61,13 @@ COMMANDS: dict[str, Entry] = {
     "dispute": Entry("challenger.dispute_cli:app", "Open, inspect and play disputes by hand."),
     "settlements": Entry("node.settlements_cli:app", "Batches, disputes, stakes, bonds and credits."),
     "deploy": Entry("ops.deploy_cli:app", "Deploy the contracts on any chain; verify a deployment."),
+    "key": Entry("ops.key_cli:app", "Make, import and name keys in encrypted keystores."),
+    "doctor": Entry(
+        "ops.doctor_cli:doctor", "Look at all that can be wrong before a start, and say what to do."
+    ),
+    "monitor": Entry(
+        "ops.monitor_cli:monitor", "Watch a deployment from outside: deadlines, stakes, ether, nodes."
+    ),
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),
@@ -83,7 +90,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in self.commands:
-            _require_known_settings()
+            if args[0] != "doctor":  # which has a line about them
+                _require_known_settings()
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 
@@ -95,12 +103,9 @@ def _require_known_settings() -> None:
         and not Path("gainsay.toml").exists()
     ):
         return
-    from challenger.settings import ChallengerSettings
-    from contracts.bindings.setting_names import require_known_settings
-    from node.settings import ProviderSettings
-    from ops.settings import DeploySettings
+    from ops.settings import require_all_names_known
 
-    require_known_settings([ProviderSettings, ChallengerSettings, DeploySettings])
+    require_all_names_known()
 
 
 def load(name: str) -> Any:

@@ -60,6 +60,9 @@ def run(
         list[str] | None,
         typer.Option("--provider", help="URL of a provider, or 0xADDRESS=URL; several times."),
     ] = None,
+    signer_url: Annotated[
+        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
+    ] = None,
     allow_insecure_srs: Annotated[
         bool,
         typer.Option("--allow-insecure-srs", help="Stake off a devnet, though anyone can forge proofs."),
@@ -86,6 +89,7 @@ def run(
         models=model or None,
         trusted_models=trust or None,
         providers=provider or None,
+        signer_url=signer_url,
         allow_insecure_srs=allow_insecure_srs or None,
         rpc_url=rpc_url,
         deployment=deployment,

@@ -110,6 +110,9 @@ def register(
     account: Annotated[
         str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
     ] = None,
+    signer_url: Annotated[
+        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
+    ] = None,
     devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
     allow_insecure_srs: Annotated[
         bool,
@@ -127,7 +130,7 @@ def register(
 
     from .model_registration import register_model
 
-    access, sender = _registrant(rpc, deployment, keystore, account, devnet)
+    access, sender = _registrant(rpc, deployment, keystore, account, devnet, signer_url)
     hiding = _privacy(private, blindings, password_file)
     with reporting() as report:
         string = _reference_string(srs, report)
@@ -162,6 +165,9 @@ def deprecate(
     account: Annotated[
         str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
     ] = None,
+    signer_url: Annotated[
+        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
+    ] = None,
     devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -171,7 +177,7 @@ def deprecate(
     digits = model_id.removeprefix("0x")
     if len(digits) != 64 or not all(digit in hexdigits for digit in digits):
         raise SettingsError(f"{model_id!r} is no model id; give 0x and 64 hexadecimal digits")
-    access, sender = _registrant(rpc, deployment, keystore, account, devnet)
+    access, sender = _registrant(rpc, deployment, keystore, account, devnet, signer_url)
     identity = bytes.fromhex(digits)
     mined = sender.send(access.contracts.registry.deprecate(identity), f"deprecate {digits.lower()}")
     facts = {"model_id": "0x" + digits.lower(), "deprecated": True, "gas_used": mined.gas_used}
@@ -179,14 +185,19 @@ def deprecate(
 
 
 def _registrant(
-    rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None, devnet: bool
+    rpc: str | None,
+    deployment: Path | None,
+    keystore: Path | None,
+    account: str | None,
+    devnet: bool,
+    signer_url: str | None,
 ) -> tuple[ChainAccess, Sender]:
     """The chain, and whoever registers models on it; raises what opening them raises."""
     from contracts.bindings.sender import open_sender
     from node.chain_access import open_chain, open_signer
     from node.command_settings import settings_of
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer")
+    settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer", signer_url=signer_url)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     journal = (

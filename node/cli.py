@@ -87,6 +87,9 @@ def run(
             help="Deposit this much first when no stake is free (devnet default 100).",
         ),
     ] = None,
+    signer_url: Annotated[
+        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
+    ] = None,
     provider: ProviderAddress = None,
     receipt_account: Annotated[
         str | None,
@@ -97,6 +100,10 @@ def run(
         typer.Option(
             help="Keystore of the receipt key; its password comes from GAINSAY_RECEIPT_KEYSTORE_PASSWORD[_FILE]."
         ),
+    ] = None,
+    receipt_signer_url: Annotated[
+        str | None,
+        typer.Option("--receipt-signer-url", help="A remote signer that holds the receipt key."),
     ] = None,
     receipt_allowance: Annotated[
         int | None,
@@ -116,7 +123,7 @@ def run(
     settings = settings_of(
         devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, fee_token=fee_token, require_payment=require_payment,
-        provider=provider,
+        provider=provider, signer_url=signer_url, receipt_signer_url=receipt_signer_url,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
         allow_insecure_srs=allow_insecure_srs or None,
     )  # fmt: skip
@@ -135,6 +142,7 @@ def run(
     signer = open_signer(settings, access.chain)
     with reporting() as report:
         serving = load_serving(settings, access, report)
+        _check_release(settings, access, serving, report)
     node = Provider(settings, access, serving, signer, open_receipt_key(settings, access.chain, signer))
     if node.capacity.games is None and not access.is_devnet:
         _measure(node.capacity, serving, settings.default_max_tokens)
@@ -142,6 +150,28 @@ def run(
         _deposit_at_start(node, access, deposit_ether, devnet)
         node.prepare()
         _serve(node.app, settings.host, settings.port, _ready_line(node, serving, settings))
+
+
+def _check_release(settings: Any, access: Any, serving: Any, report: Any) -> None:
+    """Before the node promises anything, and before it reads its journal. Raises ReleaseMismatchError."""
+    import structlog
+
+    from .provider import capacity_file
+    from .self_check import check_release
+
+    if not settings.self_check:
+        structlog.get_logger("node.self_check").warning(
+            "the self check is switched off: whether this release can defend its answers shows in the first game",
+            by="self_check = false",
+        )
+        return
+    folder = capacity_file(settings, serving.model_id).parent
+    checked = check_release(access.contracts, serving, folder, report)
+    if checked.seconds:
+        typer.echo(
+            f"self check: the verifiers of {', '.join(checked.kinds)} accept this release's proofs ({checked.seconds:.1f} s)",
+            err=True,
+        )
 
 
 def _deposit_at_start(node: Any, access: Any, wanted: int | None, devnet: bool) -> None:

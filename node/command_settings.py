@@ -27,7 +27,7 @@ def settings_of(
         from .devnet_file import devnet_values
 
         values = devnet_values(deployment, role)
-        if keystore is not None:
+        if keystore is not None or flags.get("signer_url") is not None:
             values.pop("account")
         given |= {name: value for name, value in values.items() if given.get(name) is None}
     return load_settings(**given)

@@ -20,6 +20,10 @@ class ModelNotRegisteredError(ChainError):
     """The model that would be served is not in the registry, so its responses could not be disputed."""
 
 
+class ReleaseMismatchError(ChainError):
+    """The verifiers on chain do not accept what this release proves."""
+
+
 class StakeMissingError(ChainError):
     """The provider has too little free stake or ether to back a single response."""
 

@@ -10,7 +10,8 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.keys import KeystoreSigner, Signer, UnlockedSigner
 from contracts.bindings.provider_stake import ReceiptSigner
-from contracts.bindings.settings import SettingsError
+from contracts.bindings.remote_signer import RemoteSigner
+from contracts.bindings.settings import SettingsError, read_secret_file
 from contracts.protocol.ether import show_ether
 
 from .settings import ProviderSettings
@@ -32,9 +33,17 @@ def provider_of(settings: ProviderSettings, account: str) -> str:
 
 
 def open_receipt_key(settings: ProviderSettings, chain: Chain, signer: Signer) -> Signer:
-    """What signs the receipts. Raises `SettingsError` and `KeyUnavailable`."""
+    """What signs the receipts. Raises `SettingsError`, `KeyUnavailable` and `SignerUnavailable`."""
+    if settings.receipt_keystore is not None and settings.receipt_signer_url is not None:
+        raise SettingsError(
+            "the receipt key has a keystore and a remote signer; leave receipt_keystore or receipt_signer_url out"
+        )
     if settings.receipt_keystore is not None:
         return KeystoreSigner(settings.receipt_keystore, _password(settings))
+    if (url := settings.receipt_signer_url) is not None:
+        return RemoteSigner(url, settings.receipt_account)
+    if settings.receipt_account is not None and settings.signer_url is not None:
+        return RemoteSigner(settings.signer_url, settings.receipt_account)
     if settings.receipt_account is not None:
         return UnlockedSigner(chain, settings.receipt_account)
     return signer
@@ -44,10 +53,7 @@ def _password(settings: ProviderSettings) -> str:
     if settings.receipt_keystore_password is not None:
         return settings.receipt_keystore_password.get_secret_value()
     if (file := settings.receipt_keystore_password_file) is not None:
-        try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise SettingsError(f"the password file of the receipt key cannot be read: {error}") from error
+        return read_secret_file(file, "password file of the receipt key")
     raise SettingsError(
         "the receipt key's keystore needs its password: set GAINSAY_RECEIPT_KEYSTORE_PASSWORD, or name a file with "
         "GAINSAY_RECEIPT_KEYSTORE_PASSWORD_FILE"

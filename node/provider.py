@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,6 +14,7 @@ from eth_utils.address import to_checksum_address
 from fastapi import FastAPI
 
 from contracts.bindings.keys import Signer
+from contracts.bindings.remote_signer import RemoteSigner
 from contracts.bindings.sender import sender_on_engine
 from contracts.bindings.settings import STATE
 from contracts.protocol.ether import show_ether
@@ -42,6 +44,7 @@ from .payments.channels import ChainChannels, Channels
 from .payments.redeemer import Redeemer
 from .payments.till import Till
 from .payments.wire import Terms
+from .pulse import ChainProbe, DiskProbe, FilesProbe, Pulse
 from .receipts import Issuer, ReceiptDesk
 from .records import Records
 from .remembered_trace import BoundaryFiles
@@ -56,6 +59,8 @@ log = structlog.get_logger("node.provider")
 
 # So many answers' fees are worth a transaction, unless a setting says otherwise.
 _FEES_PER_BULK = 100
+# Chains take blocks of a few seconds in the future; whoever is further behind dates receipts wrongly.
+_MAX_CLOCK_LAG_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,7 @@ class Provider:
             poll_s=settings.poll_s,
             max_head_age_s=access.max_head_age_s,
         )
+        self.pulse = self._build_pulse([signer, receipt_key])
         records = Records(self.journal, issuer, serving.name)
         config = serving.model.config
         self.service = AnswerService(
@@ -312,17 +318,55 @@ class Provider:
 
     def readiness(self) -> str | None:
         """Why no answer can be backed now, or None."""
-        return self.health.reason() or self._defence_reason()
+        return (
+            self.pulse.reason()
+            or self._ended_reason()
+            or self.pulse.in_time(self.health.reason)
+            or self._defence_reason()
+        )
 
     def start_workers(self) -> None:
         """Start following, committing and defending."""
+        self.pulse.start()
         for worker in self._workers.values():
             worker.start()
 
     def stop_workers(self) -> None:
         """End the background threads; what they leave undone, the next start takes up."""
+        self.pulse.stop()
         for worker in self._workers.values():
             worker.stop()
+
+    def _build_pulse(self, signers: Sequence[Signer]) -> Pulse:
+        """What is asked several times a second, most basic first."""
+        settings, access, serving = self._settings, self._access, self._serving
+        lag = settings.max_clock_lag_s
+        if lag is None and not access.is_devnet:
+            lag = _MAX_CLOCK_LAG_S
+        pulse = Pulse(settings.poll_s, self.metrics)
+        patience_s = pulse.patience_s
+        wake = self._workers["follower"].wake
+        chain = ChainProbe(access.chain, patience_s, wake, access.max_head_age_s, lag)
+        pulse.add("the chain", chain)
+        pulse.add("the database", self.journal.probe(patience_s))
+        folders = [capacity_file(settings, serving.model_id).parent]
+        if (file := self.journal.file) is not None:
+            folders.insert(0, file.parent)
+        pulse.add("the disk", DiskProbe(folders))
+        remote = {signer.address: signer for signer in signers if isinstance(signer, RemoteSigner)}
+        for signer in remote.values():
+            pulse.add("the signer", partial(signer.check, 3 * patience_s))
+        model = settings.models_dir / serving.name
+        files = sorted(path for path in model.rglob("*") if path.is_file()) if model.is_dir() else []
+        pulse.add("the model", FilesProbe("the model", files))
+        if settings.srs is not None:
+            pulse.add("the reference string", FilesProbe("the reference string", [settings.srs]))
+        return pulse
+
+    def _ended_reason(self) -> str | None:
+        """A thread that nothing should end (its memory ran out, say) leaves work undone for ever."""
+        ended = [name for name, worker in self._workers.items() if worker.has_ended]
+        return f"its {ended[0]} ended; restart the node" if ended else None
 
     def _on_this_chain(self, step: Callable[[], None]) -> Callable[[], None]:
         """Nothing is sent to another chain that took the place of this one."""

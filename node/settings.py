@@ -24,6 +24,7 @@ from contracts.bindings.settings import (
     ChainSettings,
     HexId,
     SettingsError,
+    SignerUrl,
     Wei,
 )
 
@@ -39,6 +40,8 @@ class ProviderSettings(ChainSettings):
     traces_dir: Path = STATE / "traces"  # boundaries of disputed answers
     model_id: HexId | None = None  # None: the registered model with this model's commitments
 
+    self_check: bool = True  # prove a step of every kind and put it to the verifiers on chain before serving
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32
@@ -46,6 +49,7 @@ class ProviderSettings(ChainSettings):
 
     provider: Address | None = None  # the owner's address when the account is its operator; None: the account
     receipt_account: Address | None = None  # signs receipts; None: the account itself
+    receipt_signer_url: SignerUrl | None = None  # a remote signer that holds the receipt key
     receipt_keystore: Path | None = None
     receipt_keystore_password: SecretStr | None = None
     receipt_keystore_password_file: Path | None = None
@@ -58,6 +62,10 @@ class ProviderSettings(ChainSettings):
     blindings_password_file: Path | None = None
 
     chain_id: Annotated[int, Field(ge=1)] | None = None
+
+    max_clock_lag_s: Annotated[float, Field(gt=0)] | None = (
+        None  # of this machine behind the chain's newest block; None: unlimited on a devnet, else 30
+    )
 
     database_url: str | None = None  # None: SQLite, one file per deployment and account
     batch_interval_s: Annotated[int, Field(ge=1)] | None = (

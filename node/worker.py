@@ -23,15 +23,25 @@ class Worker:
         self.name = name
         self.failure: str | None = None  # of the last round
         self._step, self._interval_s, self._metrics = step, interval_s, metrics
-        self._stopping = threading.Event()
+        self._stopping, self._wanted = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def wake(self) -> None:
+        """There is something to do now: the next step need not wait for its turn."""
+        self._wanted.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread ended though nobody stopped it."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._stopping.is_set()
+
     def stop(self, timeout_s: float = 10.0) -> None:
         """Ask the thread to end after its present step. What it leaves undone, the next start takes up."""
         self._stopping.set()
+        self._wanted.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -48,4 +58,5 @@ class Worker:
                 # The first failure with its traceback; repetitions in one line.
                 log.warning("step failed", worker=self.name, error=self.failure, exc_info=failures == 1)
             pause = self._interval_s * 2 ** min(failures, 10)
-            self._stopping.wait(min(pause, max(_LONGEST_PAUSE_S, self._interval_s)))
+            self._wanted.wait(min(pause, max(_LONGEST_PAUSE_S, self._interval_s)))
+            self._wanted.clear()

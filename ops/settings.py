@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from contracts.bindings.settings import CONFIGURATION_FILE, ChainSettings, SettingsError
+from contracts.bindings.settings import CONFIGURATION_FILE, Address, ChainSettings, SettingsError, Wei
+
+_Settings = TypeVar("_Settings", bound=ChainSettings)
 
 
 class DeploySettings(ChainSettings):
@@ -15,10 +17,49 @@ class DeploySettings(ChainSettings):
     table: ClassVar[str] = "deploy"
 
 
+class MonitorSettings(ChainSettings):
+    """Everything that `gainsay monitor` can be told."""
+
+    table: ClassVar[str] = "monitor"
+
+    watch_providers: tuple[Address, ...] = ()  # nobody named: everybody
+    watch_accounts: tuple[Address, ...] = ()  # others whose ether and games matter: a challenger's
+    watch_nodes: tuple[str, ...] = ()  # URLs of providers' APIs
+    webhook_url: str | None = None
+    monitor_host: str = "127.0.0.1"
+    monitor_port: Annotated[int, Field(ge=0, le=65535)] = 9464  # 0: no /metrics
+    least_ether_wei: Wei = 5 * 10**16
+    longest_silence_s: Annotated[float, Field(gt=0)] = 60.0
+    near_s: Annotated[int, Field(ge=1)] | None = None  # before a deadline; None: a quarter of the window
+
+
+def require_all_names_known() -> None:
+    """All programs share one environment and one file. Raises SettingsError for a name that none of them knows."""
+    from challenger.settings import ChallengerSettings
+    from contracts.bindings.setting_names import require_known_settings
+    from node.settings import ProviderSettings
+
+    require_known_settings([ProviderSettings, ChallengerSettings, DeploySettings, MonitorSettings])
+
+
 def load_deploy_settings(**flags: Any) -> DeploySettings:
     """The settings, with the given flags (None: not given) above everything else. Raises SettingsError."""
+    return _loaded(DeploySettings, flags)
+
+
+def load_monitor_settings(devnet: bool, **flags: Any) -> MonitorSettings:
+    """As `load_deploy_settings`, with a devnet's endpoint and record where `devnet` is set. Raises SettingsError."""
+    if devnet:
+        from node.devnet_file import devnet_values
+
+        values = devnet_values(flags.get("deployment"))
+        flags |= {name: values[name] for name in ("rpc_url", "deployment") if flags.get(name) is None}
+    return _loaded(MonitorSettings, flags)
+
+
+def _loaded(kind: type[_Settings], flags: dict[str, Any]) -> _Settings:
     try:
-        return DeploySettings(**{name: value for name, value in flags.items() if value is not None})
+        return kind(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -80,6 +80,7 @@ class Chain:
         from .endpoints import Endpoints  # an HTTP client: only for those who talk to a chain
 
         urls = [rpc_url] if isinstance(rpc_url, str) else list(rpc_url)
+        self.rpc_urls = tuple(urls)
         self.rpc_url = urls[0]
         self.error_decoder: ErrorDecoder | None = None
         self._endpoints = Endpoints(urls, attempts=attempts, total_s=timeout_s)
@@ -89,6 +90,16 @@ class Chain:
             self._endpoints.require_agreement()
         if expected_chain_id is not None and self.chain_id != expected_chain_id:
             raise WrongChain(expected_chain_id, self.chain_id, self.rpc_url)
+
+    def impatient(self, timeout_s: float) -> Chain:
+        """The same endpoints, one try each, for questions that are not worth waiting for. Asks nothing yet."""
+        from .endpoints import Endpoints
+
+        other = object.__new__(Chain)
+        other.rpc_urls, other.rpc_url, other.error_decoder = self.rpc_urls, self.rpc_url, self.error_decoder
+        other._endpoints = Endpoints(self.rpc_urls, attempts=1, total_s=timeout_s)
+        other._confirmation_tag, other._log_span = self._confirmation_tag, LogSpan()
+        return other
 
     # --- requests
 

@@ -90,6 +90,14 @@ class KeyUnavailable(BindingsError):
     exit_code = UsageError.exit_code
 
 
+class SignerUnavailable(BindingsError):
+    """The remote signer does not answer, or refuses."""
+
+
+class SignatureWrong(BindingsError):
+    """The remote signer signed something else than it was asked for; it was not used."""
+
+
 class InsufficientFunds(BindingsError):
     """The sending account cannot pay for the transaction."""
 

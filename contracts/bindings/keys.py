@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eth_utils.address import to_checksum_address
+from eth_utils.address import is_address, to_checksum_address
 
 from prover.foreign_json import ForeignJsonError, read_json_file
 
@@ -15,6 +15,10 @@ from .errors import KeyUnavailable, RpcRefused
 
 if TYPE_CHECKING:
     from .chain import Chain
+
+
+#: What a guess at a keystore's password costs: a second, and 256 MB.
+SCRYPT_N = 2**18
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,7 @@ class KeystoreSigner:
     def __init__(self, path: Path, password: str) -> None:
         from eth_account import Account
 
-        try:
-            keystore = read_json_file(path)
-            self._account = Account.from_key(Account.decrypt(keystore, password))
-        except (OSError, ForeignJsonError) as error:
-            raise KeyUnavailable(f"{path} is not a readable keystore file: {error}.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise KeyUnavailable(f"{path} cannot be decrypted; check the password ({error}).") from error
+        self._account = Account.from_key(decrypt_keystore(path, password))
 
     @property
     def address(self) -> str:
@@ -110,20 +108,60 @@ class UnlockedSigner:
         )
 
 
-def create_keystore(path: Path, password: str) -> str:
-    """Make a new key, write it encrypted (mode 600) and return its address; never overwrites a file."""
+def decrypt_keystore(path: Path, password: str) -> str:
+    """The private key of a keystore, as hex. Raises `KeyUnavailable`."""
+    from eth_account import Account
+
+    try:
+        return bytes(Account.decrypt(read_json_file(path), password)).hex()
+    except (OSError, ForeignJsonError) as error:
+        raise KeyUnavailable(f"{path} is not a readable keystore file: {error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeyUnavailable(f"{path} cannot be decrypted; check the password ({error}).") from error
+
+
+def keystore_address(path: Path) -> str | None:
+    """What a keystore says its address is, without its password; None when it does not. Raises `KeyUnavailable`."""
+    try:
+        content = read_json_file(path)
+    except (OSError, ForeignJsonError) as error:
+        raise KeyUnavailable(f"{path} is not a readable keystore file: {error}.") from error
+    if not isinstance(content, dict) or "crypto" not in {str(key).lower() for key in content}:
+        raise KeyUnavailable(f"{path} is not a keystore: it has no encrypted key in it.")
+    written = content.get("address")
+    named = "0x" + str(written).removeprefix("0x")
+    return str(to_checksum_address(named)) if is_address(named) else None
+
+
+def create_keystore(path: Path, password: str, private_key: str | None = None) -> str:
+    """Write a key encrypted (mode 600, on the disk before this returns) and return its address; never overwrites a file.
+
+    `private_key`: 32 bytes as hex; None makes a new key. Raises `KeyUnavailable`.
+    """
     import os
 
     from eth_account import Account
 
-    account = Account.create()
+    try:
+        account = Account.create() if private_key is None else Account.from_key(private_key)
+    except Exception:  # its text may quote the key
+        raise KeyUnavailable(
+            "This is no private key: 64 hex digits of a number below the curve's order."
+        ) from None
+    content = json.dumps(account.encrypt(password, kdf="scrypt", iterations=SCRYPT_N))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise KeyUnavailable(f"{path} exists already; choose another file name.") from error
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(account.encrypt(password), file)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # half a keystore is worse than none
+        path.unlink()
+        raise KeyUnavailable(f"{path} cannot be written: {error}; nothing was kept.") from error
     return str(account.address)
 
 

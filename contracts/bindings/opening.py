@@ -68,17 +68,25 @@ def open_chain(settings: ChainSettings) -> OpenedChain:
 def open_signer(
     settings: ChainSettings, chain: Chain, fallback: str | None = None, otherwise: str = ""
 ) -> Signer:
-    """The program's key: a keystore, or an unlocked account (`fallback` if none is named).
+    """The program's key: a keystore, a remote signer, or an unlocked account (`fallback` if none is named).
 
-    `otherwise` is what else the error may propose. Raises `SettingsError` and `KeyUnavailable`.
+    `otherwise` is what else the error may propose. Raises `SettingsError`, `KeyUnavailable` and `SignerUnavailable`.
     """
+    if settings.keystore is not None and settings.signer_url is not None:
+        raise SettingsError(
+            "a keystore and a remote signer are both configured; leave keystore or signer_url out"
+        )
     if settings.keystore is not None:
         return KeystoreSigner(settings.keystore, settings.password())
+    if settings.signer_url is not None:
+        from .remote_signer import RemoteSigner
+
+        return RemoteSigner(settings.signer_url, settings.account)
     account = settings.account or fallback
     if account is None:
         raise SettingsError(
-            "no key is configured; name an encrypted keystore with --keystore (or GAINSAY_KEYSTORE), or on a "
-            f"devnet an unlocked account with --account{otherwise}"
+            "no key is configured; name an encrypted keystore with --keystore (or GAINSAY_KEYSTORE), a remote signer with "
+            f"GAINSAY_SIGNER_URL, or on a devnet an unlocked account with --account{otherwise}"
         )
     return UnlockedSigner(chain, account)
 

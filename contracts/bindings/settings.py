@@ -68,6 +68,14 @@ class SettingsError(UsageError):
     """A setting is missing, malformed or contradicts another one."""
 
 
+def read_secret_file(path: Path, what: str) -> str:
+    """What a file holds, without the end of its line. Raises SettingsError."""
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the {what} cannot be read: {error}") from error
+
+
 class ChainSettings(BaseSettings):
     """The settings that reach the chain and sign for an account; `table` names the program's own table."""
 
@@ -119,10 +127,7 @@ class ChainSettings(BaseSettings):
         if self.keystore_password is not None:
             return self.keystore_password.get_secret_value()
         if self.keystore_password_file is not None:
-            try:
-                return self.keystore_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-            except OSError as error:
-                raise SettingsError(f"the password file cannot be read: {error}") from error
+            return read_secret_file(self.keystore_password_file, "password file")
         raise SettingsError(
             "the keystore needs its password: set GAINSAY_KEYSTORE_PASSWORD, or name a file with "
             "GAINSAY_KEYSTORE_PASSWORD_FILE"

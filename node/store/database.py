@@ -75,6 +75,24 @@ def relaxed_engine(engine: Engine) -> Engine:
     return relaxed
 
 
+def impatient_engine(engine: Engine, patience_s: float) -> Engine:
+    """An engine on the same database for short questions: nothing waits longer than `patience_s`; commits as relaxed."""
+    if engine.url.get_backend_name() == "sqlite":
+        options: dict[str, Any] = {"connect_args": {"timeout": patience_s, "check_same_thread": False}}
+        impatient = create_engine(engine.url, **options)
+        event.listen(impatient, "connect", _do_not_wait_for_the_disk)
+    else:
+        milliseconds = int(1000 * patience_s)
+        limits = (
+            f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c synchronous_commit=off"
+        )
+        impatient = create_engine(
+            engine.url, connect_args={"connect_timeout": 1, "options": limits}, pool_timeout=1, pool_size=1
+        )
+    event.listen(impatient, "handle_error", _name_the_failure)
+    return impatient
+
+
 def _options(url: URL, server_options: str = "") -> dict[str, Any]:
     """No statement and no connection may wait for ever."""
     if url.get_backend_name() == "sqlite":

@@ -7,14 +7,16 @@ response without a signature is signed, and nothing that has been handed out is 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine, delete, func
 from sqlmodel import Session, col, select
 
 from ..errors import DatabaseError, UnknownReceiptError
-from .database import relaxed_engine
+from .database import impatient_engine, relaxed_engine
 from .payment_book import settle_hold
 from .tables import (
     BatchRow,
@@ -28,6 +30,7 @@ from .tables import (
 
 _DEPLOYMENT = "deployment"
 _LAST_SEEN = "last seen"
+_PROBED = "probed"
 # Cursors that are kept: a reorganisation deeper than these reads all events again.
 _CURSORS_KEPT = 128
 
@@ -56,6 +59,13 @@ class Journal:
         self._engine, self._relaxed = engine, relaxed_engine(engine)
         self._placing = threading.Lock()
 
+    @property
+    def file(self) -> Path | None:
+        """The database's file; None on a server or in memory."""
+        name = self._engine.url.database
+        is_file = self._engine.url.get_backend_name() == "sqlite" and name not in (None, "", ":memory:")
+        return Path(str(name)) if is_file else None
+
     def _session(self) -> Session:
         return Session(self._engine, expire_on_commit=False)
 
@@ -77,6 +87,17 @@ class Journal:
         with Session(self._relaxed) as session:
             session.merge(FactRow(name=_LAST_SEEN, value=str(now)))
             session.commit()
+
+    def probe(self, patience_s: float) -> Callable[[], None]:
+        """What writes something small, as `touch`, but never waits longer for anybody else."""
+        engine = impatient_engine(self._engine, patience_s)
+
+        def write() -> None:
+            with Session(engine) as session:
+                session.merge(FactRow(name=_PROBED, value=str(time.time())))
+                session.commit()
+
+        return write
 
     # --- responses
 

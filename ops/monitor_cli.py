@@ -1,0 +1,159 @@
+"""The command `gainsay monitor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from .monitor import Alert
+
+_WEBHOOK_S = 5.0
+
+
+def monitor(
+    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    rpc_url: Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")] = None,
+    deployment: Annotated[Path | None, typer.Option(help="The deployment's record.")] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option("--provider", metavar="ADDRESS", help="A provider to watch; several times."),
+    ] = None,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--watch-account", metavar="ADDRESS", help="Another account (a challenger's); several times."
+        ),
+    ] = None,
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", metavar="URL", help="A provider's API, to be asked; several times."),
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="URL", help="Where alerts that come and go are posted.")
+    ] = None,
+    listen: Annotated[
+        int | None, typer.Option("--port", help="Port of /metrics (default 9464; 0: none).")
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Look once; leave with 1 when there are alerts.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, one object per look or change.")
+    ] = False,
+) -> None:
+    """Watch a deployment from outside: deadlines, stakes, ether, nodes; it holds no key and sends nothing."""
+    from contracts.bindings.errors import BindingsError
+    from contracts.bindings.opening import open_chain
+
+    from .monitor import Monitor, Watched, alerts_of
+    from .settings import load_monitor_settings
+
+    settings = load_monitor_settings(
+        devnet,
+        rpc_url=rpc_url,
+        deployment=deployment,
+        watch_providers=provider or None,
+        watch_accounts=account or None,
+        watch_nodes=node or None,
+        webhook_url=webhook,
+        monitor_port=listen,
+    )
+    opened = open_chain(settings)
+    watched = Watched(
+        tuple(settings.watch_providers),
+        tuple(settings.watch_accounts),
+        tuple(settings.watch_nodes),
+        settings.least_ether_wei,
+        settings.longest_silence_s,
+    )
+    looking = Monitor(opened.contracts, watched, confirmations=opened.confirmations)
+    rules = looking.parameters
+    margins = {
+        "game": settings.near_s or rules.move_extension // 4,
+        "ask": settings.near_s or rules.show_window // 4,
+        "receipt": settings.near_s or rules.receipt_answer_window // 4,
+    }
+    if once:
+        alerts = alerts_of(looking.look(), watched, margins)
+        _show(alerts, [], as_json)
+        if not as_json and not alerts:
+            typer.echo("no alerts")
+        raise typer.Exit(1 if alerts else 0)
+    _watch(looking, watched, margins, settings, as_json, BindingsError)
+
+
+def _watch(
+    looking: Any, watched: Any, margins: Any, settings: Any, as_json: bool, failure: type[Exception]
+) -> None:
+    """Until Ctrl-C. A look that fails is told once, counted, and made again."""
+    import signal
+    import threading
+
+    from prometheus_client import start_http_server
+
+    from .monitor import CRITICAL, Alert, alerts_of, new_and_over
+    from .monitor_metrics import MonitorMetrics
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = MonitorMetrics()
+    if settings.monitor_port:
+        start_http_server(settings.monitor_port, settings.monitor_host, metrics.registry)
+    if not as_json:
+        where = f"; figures on http://{settings.monitor_host}:{settings.monitor_port}/metrics"
+        typer.echo(
+            f"the monitor watches {settings.rpc_url}{where if settings.monitor_port else ''}; Ctrl-C stops it"
+        )
+    before: Sequence[Alert] = ()
+    while not stop.is_set():
+        try:
+            seen = looking.look()
+            alerts = alerts_of(seen, watched, margins)
+            metrics.show(seen, alerts)
+        except failure as error:
+            metrics.failed()
+            kept = [alert for alert in before if alert.name != "GainsayMonitorBlind"]
+            alerts = [*kept, Alert("GainsayMonitorBlind", CRITICAL, "monitor", " ".join(str(error).split()))]
+        came, went = new_and_over(before, alerts)
+        if came or went:
+            _show(came, went, as_json)
+            _post(settings.webhook_url, came, went)
+        before = alerts
+        stop.wait(settings.poll_s)
+
+
+def _show(came: Sequence[Alert], went: Sequence[Alert], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(_body(came, went)))
+        return
+    for alert in came:
+        typer.echo(f"{alert.severity.upper():<9}{alert.name:<26}{alert.sentence}")
+    for alert in went:
+        typer.echo(f"{'over':<9}{alert.name:<26}{alert.subject}")
+
+
+def _body(came: Sequence[Alert], went: Sequence[Alert]) -> dict[str, Any]:
+    return {"alerts": [asdict(alert) for alert in came], "over": [asdict(alert) for alert in went]}
+
+
+def _post(url: str | None, came: Sequence[Alert], went: Sequence[Alert]) -> None:
+    """A webhook that does not answer must not stop the watch."""
+    import urllib.request
+
+    import structlog
+
+    if url is None:
+        return
+    content = json.dumps(_body(came, went)).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=_WEBHOOK_S).close()
+    except (OSError, ValueError) as error:
+        structlog.get_logger("ops.monitor").error("the webhook does not take alerts", because=str(error))
