@@ -32,18 +32,19 @@ class ChallengerSettings(ChainSettings):
 
     table: ClassVar[str] = "challenger"
 
+    # on this machine, by name or directory: responses of other models stay unknown
     models: Annotated[list[str], Field(default_factory=lambda: ["smollm2-135m"])]
     trusted_models: list[HexId] | None = (
         None  # beside the ids of the verifiers that this program builds itself
     )
-    # URL, or 0xADDRESS=URL
+    # whose leaves and ids are asked for: URL, or 0xADDRESS=URL
     providers: Annotated[list[str], Field(default_factory=lambda: ["http://127.0.0.1:8000"])]
 
-    models_dir: Path = STATE / "models"
-    commitments_dir: Path = STATE / "commitments"
+    models_dir: Path = STATE / "models"  # imported models
+    commitments_dir: Path = STATE / "commitments"  # their commitments, made once
 
-    policy: str = "all"
-    watch_only: bool = False
+    policy: str = "all"  # which responses are re-run: all, random:SHARE, fee:…, stake:… or suspicion…
+    watch_only: bool = False  # judge, but send nothing
     ask: bool = False  # pay for what providers hide to be shown on chain
     ask_budget_wei: Wei | None = None  # per challenge window; None: 25 times the price of asking
 

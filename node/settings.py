@@ -34,34 +34,36 @@ class ProviderSettings(ChainSettings):
 
     table: ClassVar[str] = "provider"
 
-    model: str = "smollm2-135m"
-    models_dir: Path = STATE / "models"
-    commitments_dir: Path = STATE / "commitments"
+    model: str = "smollm2-135m"  # name or directory of the model that is served
+    models_dir: Path = STATE / "models"  # imported models
+    commitments_dir: Path = STATE / "commitments"  # their commitments, made once
     traces_dir: Path = STATE / "traces"  # boundaries of disputed answers
     model_id: HexId | None = None  # None: the registered model with this model's commitments
 
     self_check: bool = True  # prove a step of every kind and put it to the verifiers on chain before serving
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32
-    default_max_tokens: Annotated[int, Field(ge=1)] = 256
+    host: str = "127.0.0.1"  # address to listen on
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of the HTTP API
+    queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32  # requests that may wait; more get 429
+    default_max_tokens: Annotated[int, Field(ge=1)] = 256  # of a request that does not say
 
     provider: Address | None = None  # the owner's address when the account is its operator; None: the account
     receipt_account: Address | None = None  # signs receipts; None: the account itself
     receipt_signer_url: SignerUrl | None = None  # a remote signer that holds the receipt key
-    receipt_keystore: Path | None = None
-    receipt_keystore_password: SecretStr | None = None
-    receipt_keystore_password_file: Path | None = None
+    receipt_keystore: Path | None = None  # encrypted key (JSON) that signs receipts
+    receipt_keystore_password: SecretStr | None = None  # of the receipt keystore
+    receipt_keystore_password_file: Path | None = None  # instead: a file whose text it is
     receipt_allowance: Wei | None = (
         None  # what an owner's own node registers; None: the locks of one whole batch
     )
 
     blindings: Path | None = None  # of a private model; None: beside the model
-    blindings_password: SecretStr | None = None
-    blindings_password_file: Path | None = None
+    blindings_password: SecretStr | None = None  # of the file with the blindings
+    blindings_password_file: Path | None = None  # instead: a file whose text it is
 
-    chain_id: Annotated[int, Field(ge=1)] | None = None
+    chain_id: Annotated[int, Field(ge=1)] | None = (
+        None  # start only with a deployment on this chain; None: any
+    )
 
     max_clock_lag_s: Annotated[float, Field(gt=0)] | None = (
         None  # of this machine behind the chain's newest block; None: unlimited on a devnet, else 30
@@ -71,7 +73,7 @@ class ProviderSettings(ChainSettings):
     batch_interval_s: Annotated[int, Field(ge=1)] | None = (
         None  # None: a sixth of the posting window, 300 at most
     )
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256  # answers at which a batch is closed early
     fee_wei: Wei = 0  # the price of an answer, in the smallest unit of `fee_token`
     fee_token: Address = "0x" + 40 * "0"  # an ERC-20; the zero address is ether
     require_payment: bool = False  # refuse requests without a voucher

@@ -88,19 +88,19 @@ class ChainSettings(BaseSettings):
 
     rpc_url: RpcUrl = DEFAULT_RPC_URL  # None given: what the deployment file says, else this
     rpc_urls: tuple[RpcUrl, ...] = ()  # more endpoints of the same chain, for when the first one fails
-    deployment: Path = STATE / "devnet.json"
+    deployment: Path = STATE / "devnet.json"  # JSON file with the contracts' addresses
     confirmations: Annotated[int, Field(ge=0, le=1000)] | None = None  # None: 0 on a devnet, else 3
     confirmation_tag: Literal["safe", "finalized"] | None = None  # instead: what the chain itself calls so
-    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0  # seconds between looks at the chain
     max_head_age_s: Annotated[float, Field(gt=0)] | None = None  # None: unlimited on a devnet, else 120
 
     account: Address | None = (
         None  # an account that the RPC endpoint itself holds (devnets only), or the signer's
     )
     signer_url: SignerUrl | None = None  # a remote signer (web3signer's JSON-RPC), instead of a keystore
-    keystore: Path | None = None
-    keystore_password: SecretStr | None = None
-    keystore_password_file: Path | None = None
+    keystore: Path | None = None  # encrypted key (JSON) of the account
+    keystore_password: SecretStr | None = None  # of the keystore; not in a file that others read
+    keystore_password_file: Path | None = None  # instead: a file whose text it is
 
     @model_validator(mode="before")
     @classmethod
