@@ -1,7 +1,8 @@
 """Every kernel compiled now, so that nothing later waits for it: `gainsay kernels`, which `make setup` runs.
 
 Numba compiles a kernel when it is first called and keeps the result beside its source, for this kind of processor.
-No list of kernels is written anywhere: a model is run and committed, and every kind of its steps proven and verified.
+No list of kernels is written anywhere: a model is run and committed, and every kind of its steps proven and verified. The
+model is small, so products of the sizes that only large ones have are taken besides.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from .curve.srs import SRS
 from .embedding import verify_embedding
+from .model.exact_gemm import compile_products
 from .model.library import TINY, load_model
 from .model.weights import IntegerModel
 from .model_commitment import commit_model
@@ -33,6 +35,7 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
     with _counting(report) as compiled:
         srs = srs or SRS.devnet(SRS_BITS)
         srs.truncated(_CHECKED_BITS).check_consistency()
+        compile_products()
         _answer_and_prove(load_model(TINY), srs)
     return len(compiled)
 

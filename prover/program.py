@@ -108,6 +108,12 @@ class RunContext:
                 name, int(self.positions[row]), int(flat[row, column]), f"[{low}, {high})", self.layer
             )
 
+    def store(self, name: str, values: np.ndarray, limit: int, *, fits: bool) -> None:
+        """Keep a tensor whose values are known to be in [-limit, limit), or not to be. Raises OutOfRange."""
+        if not fits:
+            self.check_range(name, values, -limit, limit)
+        self.tensors[name] = values
+
 
 @dataclass
 class WitnessContext:

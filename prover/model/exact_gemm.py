@@ -1,19 +1,25 @@
-"""Exact integer matrix products by float64 arithmetic on int16 weights (int32 where a head needs more bits).
+"""Exact integer matrix products on int16 weights as they lie (int32 where a head needs more bits).
 
-Operands are integers and every partial sum stays below 2^53 (checked when the model is imported), so float64
-adds nothing and loses nothing, whatever the order of summation. Two kernels, same integers:
+Three kernels, same integers:
 
-    few rows    Numba, reading int16 weights and widening in registers: a quarter of the memory traffic of
-                float64 weights, which is what bounds token-by-token decoding
-    many rows   NumPy's BLAS on weights widened on the fly: the widening is small beside the product
+    words       where the CPU multiplies 16-bit words (AVX-512 VNNI): word_gemm.py
+    few rows    else Numba, reading weights and widening in registers, summing in float64
+    many rows   NumPy's BLAS on weights widened on the fly
+
+Float64 sums are exact because operands are integers and every partial sum stays below 2^53 (checked when the model is
+imported), whatever the order.
 
 Nothing here needs torch, which would add 200 MB to every process that runs or proves a model.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
+
+from . import word_gemm
 
 # Up to this many rows, reading each weight row once from cache beats widening the whole matrix first.
 FEW_ROWS = 8
@@ -21,8 +27,42 @@ FEW_ROWS = 8
 _WIDENED_ENTRIES = 1 << 24
 
 
-def multiply_exactly(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Matrix:
+    """Weights (outputs, inputs), int16 or int32, with what the kernels have to know about them.
+
+    lengths: None where products go through float64.
+    """
+
+    weights: np.ndarray
+    lengths: word_gemm.Lengths | None = None
+
+    @classmethod
+    def of(cls, weights: np.ndarray) -> Matrix:
+        """Looks at every weight once."""
+        weights = weights.view()
+        weights.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
+        return cls(weights, word_gemm.lengths_of(weights) if word_gemm.AVAILABLE else None)
+
+
+def multiply_exactly(matrix: Matrix | np.ndarray, x: np.ndarray) -> np.ndarray:
     """x · weightsᵀ: weights (outputs, inputs) int16 or int32, x (rows, inputs) int64, result (rows, outputs) int64."""
+    if not isinstance(matrix, Matrix):
+        matrix = Matrix.of(matrix)
+    if matrix.lengths is None:
+        return multiply_in_floats(matrix.weights, x)
+    return word_gemm.multiply_in_words(matrix.weights, matrix.lengths, x)
+
+
+def compile_products() -> None:
+    """One product by each kernel that this machine chooses among: few rows and many, small and large."""
+    for rows, size in ((1, 8), (FEW_ROWS + 1, 512)):
+        for dtype in (np.int16, np.int32):
+            multiply_exactly(np.ones((size, size), dtype=dtype), np.ones((rows, size), dtype=np.int64))
+
+
+def multiply_in_floats(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The same in float64, on any machine."""
     if x.shape[0] <= FEW_ROWS:
         result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
         multiply_few_rows(_rows(weights), x.astype(np.float64), result)

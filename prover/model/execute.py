@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ..program import WINDOW_ROWS, Program, RunContext
 from ..streams import RESIDUAL, SUMS
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from .exact_gemm import multiply_exactly
+from .exact_gemm import Matrix, multiply_exactly
 from .weights import IntegerModel
 
 # (layer, tensors of one step by name, each with rows first)
@@ -52,6 +52,9 @@ class Executor:
     model: IntegerModel
     observer: Observer | None = None
     _parameters: list[dict[str, int]] = field(init=False, repr=False)
+    _matrices: dict[tuple[int, str, int | None, int | None], Matrix] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self._parameters = [
@@ -91,7 +94,7 @@ class Executor:
                 for stream, tensor in program.reads.items()
             },
             parameters=self._parameters[step],
-            matmul=lambda name, x, inputs=slice(None): multiply_exactly(weight(name)[inputs].T, x),
+            matmul=lambda name, x, inputs=slice(None): multiply_exactly(self._matrix(step, name, inputs), x),
             positions=np.arange(decoding.length, decoding.length + rows),
             cache=decoding.caches[scheduled.layer],
             layer=scheduled.layer,
@@ -104,6 +107,19 @@ class Executor:
         if self.observer is not None:
             self.observer(scheduled.layer, context.tensors)
         return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}
+
+    def _matrix(self, step: int, name: str, inputs: slice) -> Matrix:
+        """A matrix of a step, or those of its rows that meet some inputs; what the kernels know about it is found out once."""
+        scheduled, key = self.model.config.schedule[step], (step, name, inputs.start, inputs.stop)
+        if (known := self._matrices.get(key)) is not None:
+            return known
+        weights = self.model.layer_weight(scheduled.layer, scheduled.kind, scheduled.tile, name)[inputs].T
+        self._matrices[key] = Matrix.of(weights)
+        return self._matrices[key]
+
+    @cached_property
+    def _head(self) -> Matrix:
+        return Matrix.of(self.model.weights.head)
 
     def feed_rows(
         self,
@@ -156,7 +172,7 @@ class Executor:
         context = RunContext(
             tensors={"window": rows},
             parameters={},
-            matmul=lambda weight, x: multiply_exactly(self.model.weights.head, x),
+            matmul=lambda weight, x: multiply_exactly(self._head, x),
             positions=np.arange(first_position, first_position + rows.shape[0]),
             layer=self.model.config.layers,
         )

@@ -65,6 +65,7 @@ from ..tables import (
 )
 from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck, SignedRange
+from .row_passes import attend_rows
 
 SCORES = ("kv_group", "query", "row", "context")
 STATISTICS = ("kv_group", "query", "row")
@@ -74,9 +75,6 @@ SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
 MOST_POSITIONS = 1 << 15
 """2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
 _DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
-_ROWS_AT_ONCE = 256
-_SCORES_AT_ONCE = 1 << 22
-"""Of the rows that are run at once, or one row's: 32 MiB for each of a few arrays."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +208,6 @@ class Attend(OperatorBase):
         keys = _extend(context.cache, self.key, context.tensors[self.key], start)
         values = _extend(context.cache, self.value, context.tensors[self.value], start)
         keys, values = (self._own(rows, context.parameters) for rows in (keys, values))
-        reach = self.reach if self._is_local(context.parameters) else None
         if self.second is not None:
             more_query, more_key, _ = self.second
             more = self._own(
@@ -218,47 +215,17 @@ class Attend(OperatorBase):
             )
             query = np.concatenate([query, context.tensors[more_query]], axis=-1)
             keys = np.concatenate([keys, more], axis=-1)
-        per_row = query.shape[1] * query.shape[2] * keys.shape[1]
-        rows = max(1, min(_ROWS_AT_ONCE, _SCORES_AT_ONCE // per_row))
-        outputs = [
-            self._attend_rows(
-                query[first : first + rows], keys, values, context.positions[first : first + rows], reach
-            )
-            for first in range(0, query.shape[0], rows)
-        ]
-        output = np.concatenate(outputs)
+        query, keys, values = (np.ascontiguousarray(array) for array in (query, keys, values))
+        output = np.empty((*query.shape[:3], values.shape[2]), dtype=np.int64)
+        reach = self.reach if self._is_local(context.parameters) else None
+        attend_rows(
+            query, keys, values, start, reach or MOST_POSITIONS, self.shift, exponential_table(), output
+        )
         context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
         context.tensors[self.output] = output
 
     def _is_local(self, parameters: Mapping[str, int]) -> bool:
         return self.selector is not None and parameters[self.selector] == 1
-
-    def _attend_rows(
-        self,
-        query: np.ndarray,
-        keys: np.ndarray,
-        values: np.ndarray,
-        positions: np.ndarray,
-        reach: int | None,
-    ) -> np.ndarray:
-        rows, groups, queries, size = query.shape
-        visible = int(positions[-1]) + 1
-        # exact: partial sums of a score stay below OFFSET < 2^48, those of e v below 2^16 2^20 2^15
-        stacked = query.transpose(1, 2, 0, 3).reshape(groups, queries * rows, size).astype(np.float64)
-        score = np.matmul(stacked, keys[:, :visible].transpose(0, 2, 1)).astype(np.int64)
-        score = score.reshape(groups, queries, rows, visible)
-        if rows > 1 or reach is not None:  # otherwise a single row sees every position so far
-            back = positions[:, None] - np.arange(visible)[None, :]  # (rows, visible)
-            masked = back < 0 if reach is None else (back < 0) | (back >= reach)
-            score[:, :, masked] = -1 << 62  # below every score by more than the table covers
-        index = score.max(axis=-1, keepdims=True) - score
-        index >>= self.shift
-        np.minimum(index, _DIGIT, out=index)  # the table is zero from 2^16 on
-        weight = exponential_table()[index]
-        total = weight.sum(axis=-1)[..., None]  # (kv_groups, queries, rows, 1)
-        stacked = weight.reshape(groups, queries * rows, visible).astype(np.float64)
-        mixed = np.matmul(stacked, values[:, :visible]).astype(np.int64).reshape(groups, queries, rows, -1)
-        return np.transpose((2 * mixed + total) // (2 * total), (2, 0, 1, 3))
 
     def witness(self, context: WitnessContext) -> None:
         tensors = context.tensors
@@ -351,14 +318,14 @@ def _run(
 
 
 def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int) -> np.ndarray:
-    """All positions so far, (kv_groups, start + rows, head_size) float64: a view of a buffer that grows by doubling.
+    """All positions so far, (kv_groups, start + rows, head_size) int32: a view of a buffer that grows by doubling.
 
-    `new` is (rows, kv_groups, head_size); float64 holds its integers exactly and is what the products take.
+    `new` is (rows, kv_groups, head_size), of streams, whose widths are below 32 bits.
     """
     end, buffer = start + new.shape[0], cache.get(name)
     if buffer is None or buffer.shape[1] < end:
         capacity = end if buffer is None else max(end, 2 * buffer.shape[1])
-        grown = np.zeros((new.shape[1], capacity, new.shape[2]))
+        grown = np.zeros((new.shape[1], capacity, new.shape[2]), dtype=np.int32)
         if buffer is not None:
             grown[:, :start] = buffer[:, :start]
         cache[name] = buffer = grown

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation
-from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .row_passes import NONE, round_rows
 
 
 class RequantisedProduct(OperatorBase, ABC):
@@ -35,7 +36,7 @@ class RequantisedProduct(OperatorBase, ABC):
 
     @abstractmethod
     def unpadded(self, context: RunContext) -> np.ndarray:
-        """Their product when the model is run."""
+        """Their product when the model is run, an array of its own."""
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -56,9 +57,10 @@ class RequantisedProduct(OperatorBase, ABC):
         return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
-        output = requantise_half_up(self.unpadded(context), self.shift)
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        output, limit = self.unpadded(context), 1 << (self.bits - 1)
+        flat = output.reshape(len(output), -1)
+        fits = round_rows(flat, NONE, self.shift, limit, flat)
+        context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
         left, right = (context.over(factor, self.domain) for factor in self.factors)

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Expression, LookupTable, Ref, Relation
-from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .row_passes import NO_LIMIT, NONE, round_rows
 
 
 class RequantisedSum(OperatorBase):
@@ -60,12 +61,18 @@ class RequantisedSum(OperatorBase):
 
     def run_rounded(self, context: RunContext, total: np.ndarray) -> None:
         """Store the output of a sum, unpadded."""
-        if self.bias is not None:
-            total = total + context.weights[self.bias].reshape(total.shape[1:])
-        output = requantise_half_up(total, self.shift.value(context.parameters))
-        if self.bits is not None:
-            context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        bias = NONE if self.bias is None else context.weights[self.bias].reshape(-1)
+        limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
+        output = np.empty(total.shape, dtype=np.int64)
+        rows = len(total)
+        fits = round_rows(
+            total.reshape(rows, -1),
+            bias,
+            self.shift.value(context.parameters),
+            limit,
+            output.reshape(rows, -1),
+        )
+        context.store(self.output, output, limit, fits=fits)
 
     def witness_rounded(self, context: WitnessContext, total: np.ndarray) -> None:
         """Store the output of a sum, its remainder and its limbs, padded."""

@@ -13,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..program import OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Expression, LookupTable, Ref, Relation
 from .rounding import RANGE_TABLE, SignedRange
+from .row_passes import add_rows
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ class ResidualAdd(OperatorBase):
         return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
-        output = context.tensors[self.x.tensor] + context.tensors[self.y]
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        x, y = context.tensors[self.x.tensor], context.tensors[self.y]
+        output, limit = np.empty(x.shape, dtype=np.int64), 1 << (self.bits - 1)
+        fits = add_rows(x.reshape(-1), y.reshape(-1), limit, output.reshape(-1))
+        context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
         context.tensors[self.output] = context.over(self.x, self.domain) + context.tensors[self.y]

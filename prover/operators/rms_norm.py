@@ -20,14 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 
 import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Expression, LookupTable, Pointwise, ProductTerm, Ref, Relation
 from .inverse_root import LIMB_AXIS_BITS, InverseRoot, row_statistic
-from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .row_passes import NO_LIMIT, NONE, scale_rows
 
 __all__ = ["LIMB_AXIS_BITS", "RmsNorm"]
 
@@ -114,16 +115,13 @@ class RmsNorm(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
-        spanned = x.shape[x.ndim - len(self._spanned) :]  # rows come first
-        flat = x.reshape(*x.shape[: x.ndim - len(spanned)], -1)
+        flat = x.reshape(-1, prod(x.shape[x.ndim - len(self._spanned) :]))  # rows come first
         root = self._root.value(row_statistic(flat, 1, self.epsilon))
-        accumulator = x * root.reshape(*root.shape, *(1 for _ in spanned))
-        if self.gain is not None:
-            accumulator = accumulator * context.weights[self.gain].reshape(spanned)
-        output = requantise_half_up(accumulator, self.shift)
-        if self.bits is not None:
-            context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        gain = NONE if self.gain is None else context.weights[self.gain].reshape(-1)
+        limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
+        output = np.empty(x.shape, dtype=np.int64)
+        fits = scale_rows(flat, root, gain, self.shift, limit, output.reshape(flat.shape))
+        context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
         x = context.gather(self.x)  # in the order of the domain

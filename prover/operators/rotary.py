@@ -35,7 +35,8 @@ from ..relations import (
     Relation,
     Segment,
 )
-from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .row_passes import turn_rows
 
 ROTARY_SCALE = 14
 LARGEST_FACTOR = 16
@@ -211,13 +212,18 @@ class Rotary(OperatorBase):
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x]  # (rows, ..., head_size)
         table = self._chosen(context.parameters)
-        shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
-        cosine = table.cosine()[context.positions, : x.shape[-1]].reshape(shape)
-        sine = table.signed_sine()[context.positions, : x.shape[-1]].reshape(shape)
-        flipped = x.reshape(*x.shape[:-1], -1, 2)[..., ::-1].reshape(x.shape)
-        output = requantise_half_up(x * cosine + flipped * sine, ROTARY_SCALE)
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        output, limit = np.empty(x.shape, dtype=np.int64), 1 << (self.bits - 1)
+        heads = (len(x), -1, x.shape[-1])
+        fits = turn_rows(
+            x.reshape(heads),
+            context.positions,
+            table.cosine(),
+            table.signed_sine(),
+            ROTARY_SCALE,
+            limit,
+            output.reshape(heads),
+        )
+        context.store(self.output, output, limit, fits=fits)
 
     @property
     def _flipped(self) -> Ref:

@@ -25,6 +25,7 @@ from prover.argument import integer_sums, lanes
 from prover.curve import vector_sums
 from prover.field import base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
+from prover.model import word_gemm
 
 WORD, LIMB = 64, 52
 RADIX, VECTOR_RADIX = 1 << 256, 1 << 260
@@ -148,6 +149,22 @@ def _accumulate_integers(
                 rows[row, lane] = (int(rows[row, lane]) + half) & _WORD_MASK
 
 
+def _sums_of_words(rows: int) -> Callable[..., None]:
+    """32-bit sums of products of words, wherever they lie in memory."""
+
+    def run(x: int, x_step: int, w: int, w_step: int, words: int, sums: int) -> None:
+        def row(address: int) -> list[int]:
+            return list((ctypes.c_int16 * int(words)).from_address(int(address)))
+
+        found = (ctypes.c_int32 * (4 * rows)).from_address(int(sums))
+        for r in range(rows):
+            for o in range(4):
+                pairs = zip(row(x + r * x_step), row(w + o * w_step), strict=True)
+                found[4 * r + o] = ctypes.c_int32(sum(a * b for a, b in pairs)).value
+
+    return run
+
+
 PLAIN: dict[Any, Callable[..., Any]] = {
     montgomery.load: _load,
     montgomery.store: _store,
@@ -166,6 +183,9 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     vector_sums._subtract_16: _vector_subtract(BASE_MODULUS, 16),
     vector_sums._subtract_34: _vector_subtract(BASE_MODULUS, 34),
     vector_sums._pack: _pack(BASE_MODULUS),
+    word_gemm._sums_of_one: _sums_of_words(1),
+    word_gemm._sums_of_two: _sums_of_words(2),
+    word_gemm._sums_of_four: _sums_of_words(4),
 }
 """Intrinsic -> what it means."""
 for _module in (lanes, integer_sums):

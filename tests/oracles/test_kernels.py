@@ -24,7 +24,10 @@ from prover.curve.srs import SRS
 from prover.field import arrays, base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS, DivisionByZeroError
-from prover.model.exact_gemm import multiply_exactly
+from prover.model import word_gemm
+from prover.model.exact_gemm import multiply_exactly, multiply_in_floats
+from prover.operators import row_passes
+from prover.tables import exponential_table
 from tests.oracles.plain_kernels import (
     LANES,
     PLAIN,
@@ -174,9 +177,37 @@ def _opening() -> None:
 
 
 def _exact_products() -> None:
-    weights = np.random.default_rng(14).integers(-(2**15), 2**15, (5, 7)).astype(np.int16)
-    weights.setflags(write=False)
-    multiply_exactly(weights, np.random.default_rng(15).integers(-(2**30), 2**30, (3, 7)))
+    weights = np.random.default_rng(14).integers(-(2**15), 2**15, (9, 7)).astype(np.int16)
+    x = np.random.default_rng(15).integers(-(2**30), 2**30, (7, 7))
+    multiply_in_floats(weights, x)
+
+
+def _products_in_words() -> None:
+    weights = np.random.default_rng(14).integers(-(2**11), 2**11, (9, 7)).astype(np.int16)
+    weights[0] = -(2**15)
+    x = np.random.default_rng(15).integers(-(2**12), 2**12, (7, 7))
+    x[3] = 2**30
+    for worth in (1 << 20, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(word_gemm, "_WORTH_A_THREAD", worth)
+            multiply_exactly(weights, x)
+
+
+def _rows_of_a_model() -> None:
+    generator = np.random.default_rng(16)
+    x, root = generator.integers(-(2**14), 2**14, (3, 8)), generator.integers(1, 2**14, 3)
+    y, bias = np.empty_like(x), generator.integers(-9, 9, 8)
+    for weights in (bias, row_passes.NONE):
+        row_passes.round_rows(x, weights, 3, 1 << 15, y)
+        row_passes.scale_rows(x, root, weights, 3, 1 << 15, y)
+    row_passes.add_rows(x[0], x[1], 1 << 15, y[0])
+    for table in (generator.integers(-9, 9, 1 << 15), bias):
+        row_passes.look_up_rows(x[0], table, y[0])
+    heads = x.reshape(3, 2, 4)
+    row_passes.turn_rows(heads, root % 5, heads[0], heads[1], 3, 1 << 15, heads.copy())
+    query = generator.integers(-90, 90, (3, 2, 2, 4))
+    keys, values = generator.integers(-90, 90, (2, 2, 6, 4)).astype(np.int32)
+    row_passes.attend_rows(query, keys, values, 3, 4, 2, exponential_table(), np.empty_like(query))
 
 
 RUNS = (
@@ -190,6 +221,8 @@ RUNS = (
     _integer_sums,
     _opening,
     _exact_products,
+    _products_in_words,
+    _rows_of_a_model,
 )
 LANE_RUNS = (_many_distinct_points, _integer_sums)
 
@@ -202,6 +235,7 @@ def test_every_kernel_does_what_its_python_does(
     Both the portable kernels and, where the machine has them, those on eight lanes.
     """
     runs = [run for run in RUNS if ifma.AVAILABLE or run not in LANE_RUNS]
+    runs = [run for run in runs if word_gemm.AVAILABLE or run is not _products_in_words]
     for run in runs:  # compiles, so that no kernel is compiled against a comparing stand-in
         run()
     portable: list[Callable[[], None]] = [_curve, _sumcheck]
@@ -218,6 +252,8 @@ def test_every_kernel_does_what_its_python_does(
     missed = {name for key, (name, _) in KERNELS.items() if key not in plain.ran}
     if not ifma.AVAILABLE:
         missed -= {name for name in missed if name.startswith(LANE_MODULES) or name in LANE_KERNELS}
+    if not word_gemm.AVAILABLE:
+        missed -= {name for name in missed if name.startswith("prover.model.word_gemm.")}
     assert not missed
 
 
@@ -254,7 +290,8 @@ LANE_BOUNDS = {
     **{module._pack: ((64,), (1,)) for module in (lanes, integer_sums)},
 }
 """Operands of lane intrinsics, as multiples of the modulus that they stay below (field/ifma.py)."""
-ON_ELEMENTS = set(PLAIN) - UNARY - MEMORY - set(LANE_BOUNDS) - {ifma.accumulate_integers}
+WORD_SUMS = {word_gemm._sums_of_one: 1, word_gemm._sums_of_two: 2, word_gemm._sums_of_four: 4}
+ON_ELEMENTS = set(PLAIN) - UNARY - MEMORY - set(LANE_BOUNDS) - set(WORD_SUMS) - {ifma.accumulate_integers}
 
 
 def test_every_intrinsic_has_a_meaning() -> None:
@@ -310,6 +347,30 @@ def test_intrinsics_on_memory() -> None:
         move(source, found, row)
         PLAIN[store](expected, row, PLAIN[load](source, row))
     assert np.array_equal(found, expected) and np.array_equal(found[3], source[3])
+
+
+@pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+@pytest.mark.parametrize("intrinsic", WORD_SUMS, ids=_name)
+@pytest.mark.parametrize("words", [1, 31, 32, 33, 64, 95])
+def test_intrinsics_on_words(intrinsic: Any, words: int) -> None:
+    """Sums wrap, also where all words are the smallest; nothing behind a row is read or written."""
+
+    @njit
+    def run(x: Any, w: Any, words: int, sums: Any) -> None:
+        intrinsic(x.ctypes.data, x.strides[0], w.ctypes.data, w.strides[0], words, sums.ctypes.data)
+
+    rows, generator = WORD_SUMS[intrinsic], np.random.default_rng(words)
+    for low in (-(2**15), 2**15 - 1):
+        x, w = np.zeros((rows, 96), np.int16), np.full((4, 96), 77, np.int16)
+        x[:, :words], w[:, :words] = low, low
+        x[:, : words // 2] = generator.integers(-(2**15), 2**15, (rows, words // 2))
+        found, expected = np.full((2, 5, 4), 9, np.int32)
+        run(x, w, words, found)
+        PLAIN[intrinsic](
+            x.ctypes.data, x.strides[0], w.ctypes.data, w.strides[0], words, expected.ctypes.data
+        )
+        assert np.array_equal(found, expected)
+        assert (found[rows:] == 9).all()
 
 
 @needs_lanes

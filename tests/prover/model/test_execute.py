@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prover.model.errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from prover.model.exact_gemm import FEW_ROWS, multiply_exactly, multiply_few_rows
+from prover.model.exact_gemm import FEW_ROWS, multiply_exactly, multiply_few_rows, multiply_in_floats
 from prover.model.execute import Executor
 from prover.model.float_model import FloatModel
 from prover.model.float_reference import float_logits
@@ -36,6 +36,7 @@ def test_products_are_exact_in_every_kernel(rows: int, inputs: int, magnitude: i
     x = generator.integers(-(2**magnitude), 2**magnitude, (rows, inputs))
     expected = x @ weights.T.astype(np.int64)
     np.testing.assert_array_equal(multiply_exactly(weights, x), expected)
+    np.testing.assert_array_equal(multiply_in_floats(weights, x), expected)
     plain = np.empty((1, 17), dtype=np.int64)
     multiply_few_rows.py_func(weights, x[:1].astype(np.float64), plain)
     np.testing.assert_array_equal(plain, expected[:1])

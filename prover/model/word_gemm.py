@@ -1,0 +1,251 @@
+"""Exact products of int16 weights, as they lie, with wider integers cut into rows of 16-bit words.
+
+Sums of words are kept modulo 2^32 (`vpdpwssd`, word_products.py). They may wrap on the way and are exact at the end, because
+
+    |sum_i x_i w_i|  <=  |x| |w|  <  2^31            (Cauchy and Schwarz; |.| is the Euclidean norm)
+
+A row x that is too long for that, or has an entry beyond 16 bits, becomes x = sum_l 2^(b l) x_l, with balanced digits
+-2^(b-1) <= d < 2^(b-1) in every row of words x_l but the last. For n inputs and W >= |w|,
+
+    b is the largest, at most 15, with   sqrt(n) 2^(b-1) W  <  2^31               so each x_l but the last meets the bound;
+    L is the least with                  (2^(-b(L-1)) |x| + sqrt(n)) W  <  2^31    so the last does, since balanced digits
+    and                                  2^(-b(L-1)) max|x_i| + 1  <  2^15        take less than 1 from any entry above them
+
+and L exists because sqrt(n) W < 2^31 / 2^(b-1). Sums of the rows of words are put together in int64: x . w fits it, as every
+product of a model is below 2^53. Normalised rows are nearly always one row of words already: |n| <= 2^10 sqrt(d), and W is
+about 2^15. A few outputs with long weights would make every x two rows, so x is cut twice: for the seven eighths of the
+outputs with the shortest weights, and for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numba import njit, prange
+
+from .word_products import AVAILABLE, WORDS, make_sums_of_4
+
+__all__ = ["AVAILABLE", "Lengths", "lengths_of", "multiply_in_words"]
+
+SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
+"""What products of norms stay below: rounding in float64 is far less than the part that is taken off."""
+_MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
+_OUTPUTS = 4
+_WORTH_A_THREAD = 1 << 20
+"""Products of words: below this waking another thread costs more than it gives."""
+
+
+Cut = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Rows of words, and which row of x and which power of two each belongs to."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Norms of the rows of a matrix: the largest among every four outputs, of seven eighths of these, and of all."""
+
+    of_fours: np.ndarray
+    usual: float
+    largest: float
+
+
+def lengths_of(weights: np.ndarray) -> Lengths | None:
+    """Looks at every weight once. None where the products cannot be taken in words: wide weights, fewer than four outputs, or
+    rows so long that digits would have less than 4 bits.
+    """
+    outputs, inputs = weights.shape
+    if (
+        weights.dtype != np.int16
+        or outputs < _OUTPUTS
+        or inputs == 0
+        or weights.strides[1] != weights.itemsize
+    ):
+        return None
+    of_fours = np.maximum(_norms_of_fours(weights), 1.0)
+    usual = float(np.sort(of_fours)[(7 * len(of_fours) - 1) // 8])
+    largest = float(of_fours.max())
+    if sqrt(inputs) * 2.0 ** (_LEAST_DIGIT_BITS - 1) * largest >= SUM_LIMIT:
+        return None
+    return Lengths(of_fours, usual, largest)
+
+
+def multiply_in_words(weights: np.ndarray, lengths: Lengths, x: np.ndarray) -> np.ndarray:
+    """x · weightsᵀ, (rows, outputs) int64, of weights (outputs, inputs) int16 and x (rows, inputs) int64."""
+    x = np.ascontiguousarray(x, dtype=np.int64)
+    multiply = _multiply if len(x) * weights.size < _WORTH_A_THREAD else _multiply_in_threads
+    return multiply(weights, lengths.of_fours, lengths.usual, lengths.largest, x)
+
+
+_sums_of_one = make_sums_of_4(1)
+_sums_of_two = make_sums_of_4(2)
+_sums_of_four = make_sums_of_4(4)
+
+
+@njit(nogil=True, cache=True)
+def _norms_of_fours(weights: np.ndarray) -> np.ndarray:
+    """The largest norm of every four outputs; the last four stand for what is left over."""
+    outputs = weights.shape[0]
+    fours = -(-outputs // _OUTPUTS)
+    norms = np.zeros(fours)
+    for four in range(fours):
+        first = min(_OUTPUTS * four, outputs - _OUTPUTS)
+        for output in range(first, first + _OUTPUTS):
+            squares = np.int64(0)  # at most 2^16 inputs of 2^30
+            for index in range(weights.shape[1]):
+                weight = np.int64(weights[output, index])
+                squares += weight * weight
+            norms[four] = max(norms[four], np.sqrt(np.float64(squares)))
+    return norms
+
+
+@njit(nogil=True, cache=True)
+def _digit_bits(inputs: int, norm: float) -> int:
+    bits = _MOST_DIGIT_BITS
+    while np.sqrt(np.float64(inputs)) * 2.0 ** (bits - 1) * norm >= SUM_LIMIT:
+        bits -= 1
+    return bits
+
+
+@njit(nogil=True, cache=True)
+def _cut(x: np.ndarray, norm: float) -> Cut:
+    """x for weights of at most that norm; the first rows of words of all rows of x come first."""
+    rows, inputs = x.shape
+    bits = _digit_bits(inputs, norm)
+    counts = np.empty(rows, dtype=np.int64)
+    for row in range(rows):
+        squares, largest = 0.0, np.int64(0)
+        for index in range(inputs):
+            value = np.float64(x[row, index])
+            squares += value * value
+            largest = max(largest, abs(x[row, index]))
+        length, most, count = np.sqrt(squares), np.float64(largest), 1
+        if most >= 2.0**15 or length * norm >= SUM_LIMIT:
+            count = 2
+            while (
+                most * 2.0 ** (-bits * (count - 1)) + 1 >= 2.0**15
+                or (length * 2.0 ** (-bits * (count - 1)) + np.sqrt(np.float64(inputs))) * norm >= SUM_LIMIT
+            ):
+                count += 1
+        counts[row] = count
+    total = counts.sum()
+    words = np.zeros((total, -(-inputs // WORDS) * WORDS), dtype=np.int16)
+    places, shifts = np.empty(total, dtype=np.int64), np.zeros(total, dtype=np.int64)
+    after, half, mask = rows, np.int64(1) << (bits - 1), (np.int64(1) << bits) - 1
+    for row in range(rows):
+        places[row] = row
+        if counts[row] == 1:
+            for index in range(inputs):
+                words[row, index] = x[row, index]
+            continue
+        for level in range(counts[row]):
+            place = row if level == 0 else after
+            places[place], shifts[place] = row, bits * level
+            after += level > 0
+            last = level == counts[row] - 1
+            for index in range(inputs):
+                value = (x[row, index] + half * (((np.int64(1) << (bits * level)) - 1) // mask)) >> (
+                    bits * level
+                )
+                words[place, index] = value if last else ((value + half) & mask) - half
+    return words, places, shifts
+
+
+@njit(nogil=True, cache=True)
+def _multiply_some(
+    weights: np.ndarray,
+    of_fours: np.ndarray,
+    low: float,
+    high: float,
+    cut: Cut,
+    result: np.ndarray,
+    fours: tuple[int, int],
+) -> None:
+    """The products with every four outputs of those from `fours[0]` to `fours[1]` whose norms are in (low, high]."""
+    words, places, shifts = cut
+    outputs, inputs = weights.shape
+    rows, sums, tile, step = result.shape[0], np.empty(16, dtype=np.int32), 0, words.strides[0]
+    start = 0
+    while start < words.shape[0]:
+        left = (rows if start < rows else words.shape[0]) - start
+        tile = 4 if left >= 4 else 2 if left >= 2 else 1
+        x = words.ctypes.data + start * step
+        for four in range(fours[0], fours[1]):
+            if not low < of_fours[four] <= high:
+                continue
+            output = min(_OUTPUTS * four, outputs - _OUTPUTS)
+            w = weights.ctypes.data + output * weights.strides[0]
+            if tile == 4:
+                _sums_of_four(x, step, w, weights.strides[0], inputs, sums.ctypes.data)
+            elif tile == 2:
+                _sums_of_two(x, step, w, weights.strides[0], inputs, sums.ctypes.data)
+            else:
+                _sums_of_one(x, step, w, weights.strides[0], inputs, sums.ctypes.data)
+            for row in range(tile):
+                place, shift = places[start + row], shifts[start + row]
+                for index in range(
+                    _OUTPUTS * four - output, _OUTPUTS
+                ):  # the last four overlap those in front
+                    part = np.int64(sums[_OUTPUTS * row + index]) << shift
+                    if start < rows:
+                        result[place, output + index] = part
+                    else:
+                        result[place, output + index] += part
+        start += tile
+
+
+@njit(nogil=True, cache=True)
+def _fours_at_once(rows: int, inputs: int) -> int:
+    """Outputs whose weights stay in the nearest cache while all rows pass, by four; more where there are few rows."""
+    return max(1, (16384 if rows > 8 else 131072) // (_OUTPUTS * inputs))
+
+
+@njit(nogil=True, cache=True)
+def _cut_twice(x: np.ndarray, usual: float, largest: float) -> tuple[Cut, Cut, float]:
+    """x for all outputs, x for those with norms up to a bound, and the bound: 0 where that saves nothing."""
+    whole = _cut(x, largest)
+    if len(whole[0]) > len(x) and usual < largest:
+        return whole, _cut(x, usual), usual
+    return whole, whole, 0.0
+
+
+@njit(nogil=True, cache=True)
+def _multiply_part(
+    weights: np.ndarray,
+    of_fours: np.ndarray,
+    largest: float,
+    cuts: tuple[Cut, Cut, float],
+    result: np.ndarray,
+    fours: tuple[int, int],
+) -> None:
+    whole, fewer, middle = cuts
+    if middle > 0:
+        _multiply_some(weights, of_fours, 0.0, middle, fewer, result, fours)
+    _multiply_some(weights, of_fours, middle, largest, whole, result, fours)
+
+
+@njit(nogil=True, cache=True)
+def _multiply(
+    weights: np.ndarray, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
+) -> np.ndarray:
+    result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
+    cuts = _cut_twice(x, usual, largest)
+    at_once = _fours_at_once(len(x), x.shape[1])
+    for first in range(0, len(of_fours), at_once):
+        fours = (first, min(first + at_once, len(of_fours)))
+        _multiply_part(weights, of_fours, largest, cuts, result, fours)
+    return result
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def _multiply_in_threads(
+    weights: np.ndarray, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
+) -> np.ndarray:
+    result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
+    (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle = _cut_twice(x, usual, largest)
+    at_once = _fours_at_once(len(x), x.shape[1])
+    for part in prange(-(-len(of_fours) // at_once)):
+        cuts = (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle
+        fours = (part * at_once, min((part + 1) * at_once, len(of_fours)))
+        _multiply_part(weights, of_fours, largest, cuts, result, fours)
+    return result

@@ -1,0 +1,136 @@
+"""Products of 16-bit words with wrapping 32-bit sums, on AVX-512 VNNI, generated as LLVM.
+
+`sums_of_4` takes `rows` rows of words beside four others and leaves the sums of their products, modulo 2^32, in memory: one
+instruction (`vpdpwssd`) multiplies 32 pairs and adds them to 16 sums. Sums wrap and never saturate, so whoever knows that
+a whole sum fits 32 bits may ignore what happens on the way.
+
+The functions here return Numba intrinsics taking addresses; they need a CPU with `AVAILABLE` true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+WORDS = 32
+"""Words of one vector."""
+
+_I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, WORDS // 2)
+_OUTPUTS = 4
+
+
+def _host_has_word_products() -> bool:
+    features = binding.get_host_cpu_features()
+    return all(features.get(name) for name in ("avx512f", "avx512bw", "avx512vnni"))
+
+
+AVAILABLE = _host_has_word_products()
+"""Whether this machine can run the kernels."""
+
+
+def make_sums_of_4(rows: int) -> Callable[..., Any]:
+    """Intrinsic ``(x, x_step, w, w_step, words, sums)`` on addresses, steps in bytes between rows.
+
+    sums[4 r + o] = sum over i < words of x[r][i] * w[o][i] modulo 2^32, for r < rows and o < 4, as int32. Rows of x are
+    zero from `words` to the next multiple of 32; of w nothing behind its `words` is read.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        x, x_step, w, w_step, words, sums = arguments
+        zero = ir.Constant(_SUMS, [0] * (WORDS // 2))
+        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * _OUTPUTS)]
+        x_rows = [builder.add(x, builder.mul(x_step, _I64(row))) for row in range(rows)]
+        w_rows = [builder.add(w, builder.mul(w_step, _I64(output))) for output in range(_OUTPUTS)]
+
+        def add_products(offset: Any, load_w: Callable[[Any], Any]) -> None:
+            left = [_load(builder, builder.add(row, offset)) for row in x_rows]
+            right = [load_w(builder.add(row, offset)) for row in w_rows]
+            for row in range(rows):
+                for output in range(_OUTPUTS):
+                    total = totals[row * _OUTPUTS + output]
+                    builder.store(_dot(builder, builder.load(total), left[row], right[output]), total)
+
+        whole = builder.lshr(words, _I64(5))
+        with cgutils.for_range(builder, whole) as loop:
+            add_products(builder.shl(loop.index, _I64(6)), lambda address: _load(builder, address))
+        rest = builder.and_(words, _I64(WORDS - 1))
+        with builder.if_then(builder.icmp_unsigned("!=", rest, _I64(0))):
+            bits = builder.sub(builder.shl(_I64(1), rest), _I64(1))
+            mask = builder.bitcast(builder.trunc(bits, _I32), ir.VectorType(_I1, WORDS))
+            add_products(builder.shl(whole, _I64(6)), lambda address: _load_some(builder, address, mask))
+        for row in range(rows):
+            four = _four_sums(
+                builder, [builder.load(t) for t in totals[row * _OUTPUTS : (row + 1) * _OUTPUTS]]
+            )
+            place = builder.add(sums, _I64(4 * _OUTPUTS * row))
+            builder.store(four, builder.inttoptr(place, four.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def sums_of_4(
+        typing_context: Any, x: Any, x_step: Any, w: Any, w_step: Any, words: Any, sums: Any
+    ) -> Any:
+        return types.void(*[types.int64] * 6), generate
+
+    return sums_of_4
+
+
+def _load(builder: ir.IRBuilder, address: Any) -> Any:
+    return builder.load(builder.inttoptr(address, _WORDS.as_pointer()), align=2)
+
+
+def _load_some(builder: ir.IRBuilder, address: Any, mask: Any) -> Any:
+    """Words where the mask is set, zero elsewhere; memory is touched only where it is set."""
+    pointer = builder.inttoptr(address, _WORDS.as_pointer())
+    name = "llvm.masked.load.v32i16.p0"
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module,
+        ir.FunctionType(_WORDS, [_WORDS.as_pointer(), _I32, mask.type, _WORDS]),
+        name,
+    )
+    return builder.call(function, [pointer, _I32(2), mask, ir.Constant(_WORDS, [0] * WORDS)])
+
+
+def _dot(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:
+    """``total[i] + a[2i] b[2i] + a[2i+1] b[2i+1]`` modulo 2^32."""
+    name = "llvm.x86.avx512.vpdpwssd.512"
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(_SUMS, [_SUMS, _WORDS, _WORDS]), name
+    )
+    return builder.call(function, [total, a, b])
+
+
+def _four_sums(builder: ir.IRBuilder, vectors: list[Any]) -> Any:
+    """The sums of all 16 lanes of four vectors, as one vector of four."""
+
+    def combined(a: Any, b: Any, group: int) -> Any:
+        """Groups of lanes, by turns of a and b, each added to its neighbour within every 128 bits."""
+        first = [
+            lane + (16 * side) + i
+            for lane in range(0, 16, 4)
+            for start in range(0, 2, group)
+            for side in (0, 1)
+            for i in range(start, start + group)
+        ]
+        masks = [ir.Constant(ir.VectorType(_I32, 16), [i + move for i in first]) for move in (0, 2)]
+        low, high = (builder.shuffle_vector(a, b, mask) for mask in masks)
+        return builder.add(low, high)
+
+    pairs = [combined(vectors[0], vectors[1], 1), combined(vectors[2], vectors[3], 1)]
+    # every 128 bits: a0+a2, b0+b2, a1+a3, b1+b3
+    total = combined(pairs[0], pairs[1], 2)  # every 128 bits: a, b, c, d
+    for width in (8, 4):
+        halves = [
+            builder.shuffle_vector(
+                total, total, ir.Constant(ir.VectorType(_I32, width), list(range(start, start + width)))
+            )
+            for start in (0, width)
+        ]
+        total = builder.add(*halves)
+    return total

@@ -1,0 +1,150 @@
+"""Passes over the rows of a running model, compiled: each does in one go over memory what arrays would do in four or five.
+
+Every pass is a function of int64 integers and equals the expression in its first line. `limit` is the exclusive bound on absolute
+values, -limit <= y < limit; a pass returns whether all stay within it, and who called says what left (`RunContext.check_range`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+NO_LIMIT = (1 << 63) - 1
+NONE = np.zeros(0, dtype=np.int64)
+"""For a bias or a gain that is not there."""
+NONE.setflags(write=False)
+
+
+@njit(nogil=True, cache=True)
+def round_rows(sums: np.ndarray, bias: np.ndarray, shift: int, limit: int, y: np.ndarray) -> bool:
+    """y = (sums + bias + 2^(shift-1)) >> shift; sums, y (rows, n), which may be one array, bias (n,) or (0,)."""
+    half, low, high = np.int64(1) << (shift - 1), np.int64(0), np.int64(0)
+    for row in range(sums.shape[0]):
+        if bias.shape[0]:
+            for i in range(sums.shape[1]):
+                value = (sums[row, i] + bias[i] + half) >> shift
+                low, high = min(low, value), max(high, value)
+                y[row, i] = value
+        else:
+            for i in range(sums.shape[1]):
+                value = (sums[row, i] + half) >> shift
+                low, high = min(low, value), max(high, value)
+                y[row, i] = value
+    return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True)
+def add_rows(a: np.ndarray, b: np.ndarray, limit: int, y: np.ndarray) -> bool:
+    """y = a + b, all of one size and flat."""
+    low, high = np.int64(0), np.int64(0)
+    for i in range(a.shape[0]):
+        value = a[i] + b[i]
+        low, high = min(low, value), max(high, value)
+        y[i] = value
+    return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True)
+def look_up_rows(x: np.ndarray, table: np.ndarray, y: np.ndarray) -> bool:
+    """y = table[x + len(table) / 2], flat; nothing is looked up outside the table."""
+    half = np.int64(table.shape[0] // 2)
+    for i in range(x.shape[0]):
+        if not -half <= x[i] < half:
+            return False
+        y[i] = table[x[i] + half]
+    return True
+
+
+@njit(nogil=True, cache=True)
+def scale_rows(
+    x: np.ndarray, root: np.ndarray, gain: np.ndarray, shift: int, limit: int, y: np.ndarray
+) -> bool:
+    """y = (x * root * gain + 2^(shift-1)) >> shift; x, y (rows, n), root (rows,), gain (n,) or (0,)."""
+    half, low, high = np.int64(1) << (shift - 1), np.int64(0), np.int64(0)
+    for row in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            value = x[row, i] * root[row]
+            if gain.shape[0]:
+                value *= gain[i]
+            value = (value + half) >> shift
+            low, high = min(low, value), max(high, value)
+            y[row, i] = value
+    return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True)
+def turn_rows(
+    x: np.ndarray,
+    positions: np.ndarray,
+    cosine: np.ndarray,
+    sine: np.ndarray,
+    shift: int,
+    limit: int,
+    y: np.ndarray,
+) -> bool:
+    """y[.., c] = (x[.., c] cosine[p, c] + x[.., c xor 1] sine[p, c] + 2^(shift-1)) >> shift, p = positions[row]; x, y (rows, heads, size)."""
+    half, low, high = np.int64(1) << (shift - 1), np.int64(0), np.int64(0)
+    for row in range(x.shape[0]):
+        position = positions[row]
+        for head in range(x.shape[1]):
+            for pair in range(x.shape[2] // 2):
+                even, odd = x[row, head, 2 * pair], x[row, head, 2 * pair + 1]
+                for side in range(2):
+                    c = 2 * pair + side
+                    own, other = (odd, even) if side else (even, odd)
+                    value = (own * cosine[position, c] + other * sine[position, c] + half) >> shift
+                    low, high = min(low, value), max(high, value)
+                    y[row, head, c] = value
+    return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def attend_rows(
+    query: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    first: int,
+    reach: int,
+    shift: int,
+    table: np.ndarray,
+    y: np.ndarray,
+) -> None:
+    """Attention of rows at positions first, first + 1, ... over what they see (operators/attend.py).
+
+    query (rows, groups, queries, size) int64, keys (groups, positions, size) and values (groups, positions, value size) int32;
+    reach: how many positions a row sees. Scores and mixed values are float64 sums of integers below 2^53, in any order.
+    """
+    rows, groups, queries, size = query.shape
+    channels, saturated = values.shape[2], np.int64(table.shape[0] // 2)
+    score = np.empty((queries, first + rows))
+    mixed, own = np.empty((queries, channels)), np.empty((queries, size))
+    for group in range(groups):
+        for row in range(rows):
+            end = first + row + 1
+            start = max(0, end - reach)
+            for head in range(queries):
+                for c in range(size):
+                    own[head, c] = query[row, group, head, c]
+            for u in range(start, end):
+                for head in range(queries):
+                    product = 0.0
+                    for c in range(size):
+                        product += own[head, c] * np.float64(keys[group, u, c])
+                    score[head, u] = product
+            for head in range(queries):
+                largest = score[head, start]
+                for u in range(start, end):
+                    largest = max(largest, score[head, u])
+                total = np.int64(0)
+                for u in range(start, end):
+                    weight = table[min(np.int64(largest - score[head, u]) >> shift, saturated)]
+                    total += weight
+                    score[head, u] = weight
+                for c in range(channels):
+                    mixed[head, c] = 0.0
+                for u in range(start, end):
+                    weight_of_u = score[head, u]
+                    for c in range(channels):
+                        mixed[head, c] += weight_of_u * np.float64(values[group, u, c])
+                for c in range(channels):
+                    y[row, group, head, c] = (2 * np.int64(mixed[head, c]) + total) // (2 * total)

@@ -1,0 +1,128 @@
+"""Products in 16-bit words: the integers of the definition for any shape, at every bound, by one thread or by all."""
+
+from __future__ import annotations
+
+from math import isqrt, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prover.model import word_gemm
+from prover.model.exact_gemm import Matrix, multiply_exactly, multiply_in_floats
+from prover.model.word_gemm import SUM_LIMIT, lengths_of
+
+pytestmark = pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+
+SMALLEST, LARGEST = -(2**15), 2**15 - 1
+
+
+def both(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The product by one thread, which the one by all threads equals."""
+    lengths = lengths_of(weights)
+    assert lengths is not None
+    read_only = weights.view()
+    read_only.setflags(write=False)
+    arguments = (read_only, lengths.of_fours, lengths.usual, lengths.largest, np.ascontiguousarray(x))
+    found = word_gemm._multiply(*arguments)
+    np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments))
+    return found
+
+
+def definition(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return x @ weights.T.astype(np.int64)
+
+
+def row_counts(x: list[int], norm: float) -> int:
+    """Rows of words that one row of x becomes beside weights of that norm."""
+    return len(word_gemm._cut(np.array([x], dtype=np.int64), norm)[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.sampled_from([1, 2, 3, 4, 5, 9]),
+    inputs=st.sampled_from([1, 31, 32, 33, 64, 100]),
+    outputs=st.sampled_from([4, 5, 7, 8, 67]),
+    magnitude=st.sampled_from([1, 8, 15, 16, 22, 28, 31]),
+    weight_bits=st.sampled_from([1, 12, 15]),
+    outliers=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_every_shape_and_width_gives_the_definition(
+    rows: int, inputs: int, outputs: int, magnitude: int, weight_bits: int, outliers: bool, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    weights = generator.integers(-(2**weight_bits), 2**weight_bits, (outputs, inputs)).astype(np.int16)
+    x = generator.integers(-(2**magnitude), 2**magnitude, (rows, inputs))
+    if outliers:  # one long row of weights, one long row of x: the others need fewer words
+        weights[-1], x[0] = SMALLEST, 2**magnitude - 1
+    expected = definition(weights, x)
+    np.testing.assert_array_equal(both(weights, x), expected)
+    np.testing.assert_array_equal(multiply_in_floats(weights, x), expected)
+
+
+@pytest.mark.parametrize("inputs", [1, 4, 37, 576, 4096])
+@pytest.mark.parametrize("weight", [SMALLEST, LARGEST])
+def test_the_largest_sums_that_one_row_of_words_takes_and_the_first_that_it_does_not(
+    inputs: int, weight: int
+) -> None:
+    """x along the weights, where the product of norms is the sum: just below 2^31 in one row, from there on in more."""
+    weights = np.full((4, inputs), weight, dtype=np.int16)
+    norm = abs(weight) * sqrt(inputs)
+    for sign in (1, -1):
+        most = min(int(SUM_LIMIT / (norm * sqrt(inputs))), LARGEST)
+        for value in (most - 1, most, most + 1, most + 2, 2 * most, LARGEST, 2**15, 2**20, 2**31 - 1):
+            x = np.full((1, inputs), sign * value)
+            single = value < 2**15 and value * sqrt(inputs) * norm < SUM_LIMIT
+            assert (row_counts([sign * value] * inputs, norm) == 1) == single, value
+            np.testing.assert_array_equal(both(weights, x), definition(weights, x))
+
+
+@pytest.mark.parametrize("norm", [1.0, 2.0**15, 2.0**17.5, 2.0**20])
+def test_every_row_of_words_meets_the_bound_and_they_add_up(norm: float) -> None:
+    generator = np.random.default_rng(5)
+    x = np.concatenate(
+        [generator.integers(-(2**bits), 2**bits, (3, 96)) for bits in (3, 14, 15, 16, 20, 27, 31, 40)]
+    )
+    x = np.concatenate([x, np.full((1, 96), -(2**31)), np.full((1, 96), 2**31 - 1)])
+    words, places, shifts = word_gemm._cut(x, norm)
+    total = np.zeros_like(x)
+    np.add.at(total, places, words.astype(np.int64) << shifts[:, None])
+    np.testing.assert_array_equal(total, x)
+    np.testing.assert_array_equal(places[: len(x)], np.arange(len(x)))
+    squares = (words.astype(np.int64) ** 2).sum(axis=1)
+    assert max(isqrt(int(s)) + 1 for s in squares) * norm < 2**31 + norm
+
+
+def test_weights_are_read_as_they_lie() -> None:
+    """Inputs in the middle of a matrix, and outputs in front of memory that is not theirs."""
+    generator = np.random.default_rng(6)
+    whole = generator.integers(SMALLEST, 2**15, (13, 90)).astype(np.int16)
+    x = generator.integers(-(2**12), 2**12, (3, 37))
+    part = whole[2:9, 21:58]
+    np.testing.assert_array_equal(both(part, x), definition(part, x))
+    np.testing.assert_array_equal(multiply_exactly(part, x), definition(part, x))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.ones((3, 8), dtype=np.int16),
+        np.ones((8, 8), dtype=np.int32),
+        np.ones((8, 8), dtype=np.int16).T[:, ::-1],
+        np.full((4, 1 << 16), SMALLEST, dtype=np.int16),
+    ],
+    ids=["few outputs", "wide", "not in rows", "too long"],
+)
+def test_what_words_cannot_take_goes_through_floats(weights: np.ndarray) -> None:
+    assert lengths_of(weights) is None
+    x = np.arange(2 * weights.shape[1], dtype=np.int64).reshape(2, -1)
+    np.testing.assert_array_equal(multiply_exactly(Matrix.of(weights), x), definition(weights, x))
+
+
+def test_zero_weights_and_zero_rows() -> None:
+    weights = np.zeros((5, 40), dtype=np.int16)
+    x = np.full((2, 40), 2**31)
+    assert not both(weights, x).any()
+    assert both(np.ones((4, 40), dtype=np.int16), np.zeros((0, 40), dtype=np.int64)).shape == (0, 4)
