@@ -176,7 +176,8 @@ def tuning(
 @app.command()
 def growth(
     axis: Annotated[
-        list[str] | None, typer.Option(help="Only this axis (d, rows, position, layers, all); repeatable.")
+        list[str] | None,
+        typer.Option(help="Only this axis (d, rows, position, layers, experts, all); repeatable."),
     ] = None,
     quick: Annotated[bool, typer.Option(help="Tiny widths and few points, to see that it works.")] = False,
     runs: Annotated[int, typer.Option(min=1, help="Proofs per point after a warm-up; medians count.")] = 3,
@@ -189,7 +190,7 @@ def growth(
     results: Results = _RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """How proving grows with width, rows, position and layers, and the fitted exponents. Resumes where it stopped."""
+    """How proving grows with width, rows, position, layers and experts, and the fitted exponents. Resumes where it stopped."""
     from .benchmarks.capped_process import default_limits
     from .benchmarks.growth import AXES, FULL, QUICK, Growth, points
     from .benchmarks.growth_report import FIGURES, fits, require_plotting, verdicts, write_report

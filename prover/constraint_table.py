@@ -42,6 +42,8 @@ TITLES = {
     "query_tile": "last tile of queries",
     "query_close": "close of queries, window 1",
     "query_latent": "latents of queries",
+    "query_latent_tile": "last tile of latents of queries",
+    "query_latent_close": "close of latents of queries",
     "attention_norm": "norm in front of the tiles of attention",
     "attention_tile": "last tile of attention, window 1",
     "attention_close": "close of attention",

@@ -25,7 +25,7 @@ from .tables import WINDOW_BITS
 
 RESIDUAL, SUM = "residual", "sum"
 SUMS = (SUM, "query_sum", "key_sum", "value_sum")
-"""Exact partial sums of a matrix that is cut into tiles: of one that leads back to the channels, of queries, keys and values."""
+"""Exact partial sums of a matrix that is cut into tiles: of one that leads back to the channels, of queries (or their latents), keys and values."""
 STREAM_ORDER = (RESIDUAL, "normalised", "query", "keys", "values", "latent", "query_latent", "gates", *SUMS)
 """Every stream that an architecture can have, in the order in which boundaries hash their roots."""
 

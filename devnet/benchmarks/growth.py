@@ -7,6 +7,7 @@ views of the same points, a step of one window of a model:
     rows      d = 576, the sum over windows 0 .. rows/32 - 1, each a proof of its own
     position  d = 576, window w after w others, up to 16,384 tokens
     layers    d = 576, committing all step keys; how many statements there are, and rounds to find the wrong one
+    experts   d = 576, 2 to 128 experts of which a row has two: committing them, and the steps of a mixture
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from .gas import GasMeter, gas_meter
 from .result_store import ResultStore
 from .synthetic import synthetic_config
 
-AXES = ("d", "rows", "position", "layers")
+AXES = ("d", "rows", "position", "layers", "experts")
+OF_MIXTURES = ("router", "expert_tile", "mlp_close")
+"""What a mixture of experts has in the place of an MLP."""
 COMMITMENT = "commitment"
 
 Report = Callable[[str], None]
@@ -46,6 +49,7 @@ class Sweep:
     rows: tuple[int, ...]
     windows: tuple[int, ...]
     layers: tuple[int, ...]
+    experts: tuple[int, ...] = ()
 
 
 FULL = Sweep(
@@ -54,8 +58,9 @@ FULL = Sweep(
     rows=tuple(range(32, 257, 32)),
     windows=(0, 1, 3, 7, 15, 31, 63, 127, 255, 511),
     layers=(1, 2, 4, 8, 16, 30),
+    experts=(2, 4, 8, 16, 32, 64, 128),
 )
-QUICK = Sweep(widths=(32, 64), width=32, rows=(32, 64), windows=(0, 1), layers=(1, 2))
+QUICK = Sweep(widths=(32, 64), width=32, rows=(32, 64), windows=(0, 1), layers=(1, 2), experts=(2, 4))
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,12 @@ class Commitment:
 
     d: int
     layers: int = 1
+    experts: int = 0
 
     @property
     def name(self) -> str:
         """Its name in a store."""
-        return f"commitment d={self.d} layers={self.layers}"
+        return f"commitment d={self.d} layers={self.layers}{_of_experts(self.experts)}"
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,16 @@ class Step:
     d: int
     step: str
     window: int = 0
+    experts: int = 0
 
     @property
     def name(self) -> str:
         """Its name in a store."""
-        return f"{self.step} d={self.d} window={self.window}"
+        return f"{self.step} d={self.d} window={self.window}{_of_experts(self.experts)}"
+
+
+def _of_experts(experts: int) -> str:
+    return f" experts={experts}" if experts else ""
 
 
 def points(axis: str, sweep: Sweep) -> list[Commitment | Step]:
@@ -99,6 +110,15 @@ def points(axis: str, sweep: Sweep) -> list[Commitment | Step]:
             windows = sweep.windows
         case "layers":
             return [Commitment(sweep.width, layers) for layers in sweep.layers]
+        case "experts":
+            mixtures: list[list[Commitment | Step]] = [
+                [
+                    Commitment(sweep.width, experts=count),
+                    *(Step(sweep.width, kind, experts=count) for kind in OF_MIXTURES),
+                ]
+                for count in sweep.experts
+            ]
+            return [point for group in mixtures for point in group]
         case _:
             raise ValueError(f"there is no axis {axis!r}; they are {', '.join(AXES)}")
     return [Step(sweep.width, kind, window) for window in windows for kind in kinds_of(sweep.width)]
@@ -136,13 +156,13 @@ class Growth:
         missing = [point for point in wanted if self._known(point) is None]
         if missing:
             self._report(f"{len(wanted) - len(missing)} of {len(wanted)} points are known")
-        full: dict[tuple[str, int], int] = {}
+        full: dict[tuple[str, int, int], int] = {}
         for point in wanted:  # also those of an earlier run
             known = self._known(point)
             if known is not None and "did_not_fit" in known:
                 full.setdefault(_kind(point), point.d)
-        for d in dict.fromkeys(point.d for point in missing):
-            mine = [point for point in missing if point.d == d]
+        for d, experts in dict.fromkeys((point.d, point.experts) for point in missing):
+            mine = [point for point in missing if (point.d, point.experts) == (d, experts)]
             with self._meter(mine) as meter:
                 for point in mine:
                     if full.get(_kind(point), d) < d:
@@ -203,22 +223,23 @@ class Growth:
         try:
             if isinstance(point, Commitment):
                 return self._commit(point)
-            if not self._commitments(point.d, 1).is_dir():
-                self._commit(Commitment(point.d))
+            if not self._commitments(point.d, 1, point.experts).is_dir():
+                self._commit(Commitment(point.d, experts=point.experts))
             return self._prove(point, meter)
         except DidNotFit as error:
             return unfit(error.reason, self._limits)
 
     def _commit(self, point: Commitment) -> dict[str, Any]:
-        folder = self._commitments(point.d, point.layers)
+        folder = self._commitments(point.d, point.layers, point.experts)
         shutil.rmtree(folder, ignore_errors=True)  # a cached commitment would be read and not made
-        argument = {"d": point.d, "layers": point.layers, "commitments": str(folder)}
+        shape = {"d": point.d, "layers": point.layers, "experts": point.experts}
+        argument = {**shape, "commitments": str(folder)}
         done = call_in_process(step_process.SET_UP, argument, self._limits)
         return {
             **done.result,
             "peak_rss_mb": done.peak_rss_mb,
             "bisection_rounds": rounds_at_most(
-                len(synthetic_config(point.d, point.layers).schedule), DEVNET.arity
+                len(synthetic_config(point.d, point.layers, point.experts).schedule), DEVNET.arity
             ),
         }
 
@@ -226,7 +247,8 @@ class Growth:
         argument = {
             "d": point.d,
             "layers": 1,
-            "commitments": str(self._commitments(point.d, 1)),
+            "experts": point.experts,
+            "commitments": str(self._commitments(point.d, 1, point.experts)),
             "step": point.step,
             "tokens": WINDOW_ROWS * (point.window + 1),
             "runs": self._runs,
@@ -236,19 +258,19 @@ class Growth:
         wanted = ("prove_s", "proof_bytes", "verify_s", "phases")
         return {
             **{name: figures[name] for name in wanted},
-            "f": synthetic_config(point.d).to_json()["feed_forward"],
+            "f": synthetic_config(point.d, experts=point.experts).to_json()["feed_forward"],
             "peak_rss_mb": done.peak_rss_mb,
             **on_chain(meter, point.step, done.result),
         }
 
-    def _commitments(self, d: int, layers: int) -> Path:
-        return self._folder / f"d{d}-layers{layers}"
+    def _commitments(self, d: int, layers: int, experts: int) -> Path:
+        return self._folder / f"d{d}-layers{layers}{_of_experts(experts).replace(' ', '-')}"
 
     def _meter(self, mine: Sequence[Commitment | Step]) -> AbstractContextManager[GasMeter | None]:
-        """A meter for points of one width, if any of them is verified."""
+        """A meter for points of one shape, if any of them is verified."""
         if not self._gas or not any(isinstance(point, Step) for point in mine):
             return nullcontext()
-        return gas_meter(synthetic_config(mine[0].d), self._srs)
+        return gas_meter(synthetic_config(mine[0].d, experts=mine[0].experts), self._srs)
 
 
 def on_chain(meter: GasMeter | None, step: str, result: Mapping[str, Any]) -> dict[str, int | None]:
@@ -260,14 +282,18 @@ def on_chain(meter: GasMeter | None, step: str, result: Mapping[str, Any]) -> di
     return {"verify_gas": meter.verify(step, key, inputs, proof), "verifier_bytes": meter.code_bytes(step)}
 
 
-def _kind(point: Commitment | Step) -> tuple[str, int]:
+def _kind(point: Commitment | Step) -> tuple[str, int, int]:
     """What a point is apart from its width."""
-    return (point.step, point.window) if isinstance(point, Step) else (COMMITMENT, point.layers)
+    if isinstance(point, Step):
+        return point.step, point.window, point.experts
+    return COMMITMENT, point.layers, point.experts
 
 
 def _x(axis: str, point: Commitment | Step) -> int:
     if axis == "d":
         return point.d
+    if axis == "experts":
+        return point.experts
     return WINDOW_ROWS * (point.window + 1) if isinstance(point, Step) else point.layers
 
 

@@ -30,6 +30,7 @@ _AXIS_NAMES = {
     "rows": "rows proven",
     "position": "tokens up to and with the window",
     "layers": "layers",
+    "experts": "experts",
 }
 _INTRODUCTIONS = {
     "d": "First window of a layer with f = 8d/3. Every step is one proof of 32 rows; where a layer is wide, attention and MLP are cut "
@@ -38,6 +39,8 @@ _INTRODUCTIONS = {
     "position": "d = {width}. One window of 32 rows behind all windows before it.",
     "layers": "d = {width}. A model commits a key for every step of its schedule. A dispute proves one step of one window, so only "
     "the commitment and the rounds of bisection grow.",
+    "experts": "d = {width}. A mixture of experts of 8d/9 hidden channels, of which every row has two. Each expert is a step, so that "
+    "only the commitment and the rounds of bisection grow, and the router, which compares all experts' scores.",
 }
 _TAIL = 3
 _DIGITS = 2

@@ -130,7 +130,7 @@ def _gainsay(shape: Shape, folder: Path, limits: Limits, runs: int) -> Result:
 
     commitments = folder / "peers" / f"d{shape.d}"
     shutil.rmtree(commitments, ignore_errors=True)
-    model = {"d": shape.d, "layers": 1, "commitments": str(commitments)}
+    model = {"d": shape.d, "layers": 1, "experts": 0, "commitments": str(commitments)}
     set_up = call_in_process(step_process.SET_UP, model, limits)
     proofs, gas, code = [], [], []
     config = synthetic_config(shape.d)

@@ -17,7 +17,7 @@ _WARM_UP = {"d": 48, "layers": 2}
 
 
 def set_up(argument: dict[str, Any]) -> dict[str, Any]:
-    """Commit a model {d, layers} into the folder `commitments`.
+    """Commit a model {d, layers, experts} into the folder `commitments`.
 
     Seconds count the verifying keys (public tables) and all step keys; the token rows of a vocabulary of 259 are
     committed too, but belong to no layer. The reference string is made before: it is the same for every model.
@@ -29,7 +29,7 @@ def set_up(argument: dict[str, Any]) -> dict[str, Any]:
 
     srs = SRS.devnet(18)
     commit_model(synthetic_model(**_WARM_UP), srs, cache_dir=None)  # compiles kernels
-    model = synthetic_model(argument["d"], argument["layers"])
+    model = synthetic_model(argument["d"], argument["layers"], argument["experts"])
     moments: dict[str, float] = {}
 
     def heard(stage: str, _done: int, _total: int) -> None:
@@ -45,14 +45,14 @@ def set_up(argument: dict[str, Any]) -> dict[str, Any]:
 
 
 def prove_step(argument: dict[str, Any]) -> dict[str, Any]:
-    """Prove `step` of a committed model {d, layers} at its last of `tokens` tokens; medians over `runs`."""
+    """Prove `step` of a committed model {d, layers, experts} at its last of `tokens` tokens; medians over `runs`."""
     from prover.curve.srs import SRS
     from prover.model_commitment import commit_model
 
     from .proof import measure_replay
     from .synthetic import prompt_ids, synthetic_model
 
-    model, srs = synthetic_model(argument["d"], argument["layers"]), SRS.devnet(18)
+    model, srs = synthetic_model(argument["d"], argument["layers"], argument["experts"]), SRS.devnet(18)
     commitment = commit_model(model, srs, cache_dir=Path(argument["commitments"]))
     ids = prompt_ids(model, argument["tokens"])
     result = measure_replay(model, commitment, srs, ids, argument["step"], argument["runs"])

@@ -71,8 +71,8 @@ def measure_effects(reference: FloatModel, tokens: int, report: Report) -> list[
 def four_bits(layer: FloatLayer, config: ModelConfig) -> FloatLayer:
     """w -> s * round(w / s) with |w / s| <= 7 in every block of 32 inputs of a row."""
     rounded = {
-        name: _four_bits(array) if name in config.matrix_rules else array
-        for name, array in layer.tensors.items()
+        name: _four_bits(layer[name]) if name in config.matrix_rules else layer[name]
+        for name in layer.tensors
     }
     return FloatLayer(rounded)
 
@@ -103,7 +103,7 @@ def fine_tuned(reference: FloatModel, report: Report) -> list[FloatLayer]:
         return cast(np.ndarray, parameters[-1])
 
     layers = [
-        FloatLayer({name: watched(a) for name, a in layer.tensors.items()}) for layer in reference.layers
+        FloatLayer({name: watched(layer[name]) for name in layer.tensors}) for layer in reference.layers
     ]
     model, head = replace(reference, layers=layers), torch.from_numpy(np.ascontiguousarray(reference.head))
     optimiser = torch.optim.AdamW(parameters, lr=_TUNING_RATE, weight_decay=0.0)

@@ -12,7 +12,9 @@ from math import floor, log2
 
 import numpy as np
 
+from prover.architectures import config_from_json
 from prover.architectures.config import MatrixRule, ModelConfig
+from prover.architectures.mixtral import MixtralConfig
 from prover.architectures.shapes import shape_of_width
 from prover.model.bounds import MAX_SHIFT
 from prover.model.integers import WEIGHT_LIMIT
@@ -21,17 +23,30 @@ from prover.model.tiny import tiny_tokenizer
 from prover.model.weights import IntegerModel
 
 SEED = 20_250_207
+EXPERTS_PER_TOKEN = 2
 _AMPLITUDE = 1.9
+_ROUND_TO = 32
 
 
-def synthetic_config(d: int, layers: int = 1) -> ModelConfig:
-    """The configuration of a width. Raises UsageError when d is no multiple of the head size."""
-    return shape_of_width(d, layers, vocabulary=len(tiny_tokenizer()))
+def synthetic_config(d: int, layers: int = 1, experts: int = 0) -> ModelConfig:
+    """The configuration of a width. experts: how many there are, of 8d/9 hidden channels and two for each row; 0 for none.
+
+    Raises UsageError when d is no multiple of the head size.
+    """
+    dense = shape_of_width(d, layers, vocabulary=len(tiny_tokenizer()))
+    if not experts:
+        return dense
+    own = {
+        "feed_forward": max(1, 8 * d // (9 * _ROUND_TO)) * _ROUND_TO,
+        "experts": experts,
+        "experts_per_token": EXPERTS_PER_TOKEN,
+    }
+    return config_from_json(dense.to_json() | {"family": MixtralConfig.family} | own)
 
 
-def synthetic_model(d: int, layers: int = 1, seed: int = SEED) -> IntegerModel:
+def synthetic_model(d: int, layers: int = 1, experts: int = 0, seed: int = SEED) -> IntegerModel:
     """The integer model of a width and a seed; norm gains are 1, embedding and head are uniform in +-1."""
-    config, draw = synthetic_config(d, layers), np.random.default_rng(seed)
+    config, draw = synthetic_config(d, layers, experts), np.random.default_rng(seed)
     one = 1 << config.residual_scale
 
     def rows() -> np.ndarray:
@@ -66,7 +81,7 @@ def float_matrix(matrix: IntegerMatrix) -> np.ndarray:
 
 def _matrix(draw: np.random.Generator, rule: MatrixRule) -> IntegerMatrix:
     """The largest scale at which the amplitude fits 16 bits and the shift a range table, as the quantiser takes it."""
-    amplitude = _AMPLITUDE / float(np.sqrt(rule.inputs))
+    amplitude = _AMPLITUDE / float(np.sqrt(rule.inputs // rule.blocks))  # of one expert, where there are
     offset = rule.input_scale - rule.output_scale
     scale = min(MAX_SHIFT - offset, floor(log2(WEIGHT_LIMIT / amplitude)))
     largest = floor(amplitude * 2**scale)

@@ -33,10 +33,15 @@ def closed(config: ModelConfig, rule: MatrixRule, name: str, *, normed: bool = F
 
 def projection_partial(rule: MatrixRule, name: str, x: str, tiles: InputTiles) -> Part:
     """<name>_sum_after = <name>_sum_before + x W_<name> for some entries of x."""
-    domain, weight = sum_axes(name), f"w_{name}"
+    return input_partial(rule, f"w_{name}", f"{name}_sum", x, tiles, sum_axes(name))
+
+
+def input_partial(
+    rule: MatrixRule, weight: str, total: str, x: str, tiles: InputTiles, domain: tuple[str, ...]
+) -> Part:
+    """<total>_after = <total>_before + x <weight> for some entries of x."""
     some = SomeInputs(INPUTS, "channel", "slice", index_bits(tiles.size), tiles.run_bits)
-    before, after = f"{name}_sum_before", f"{name}_sum_after"
-    operator = PartialSum(x, weight, before, after, domain, ("slice",), some)
+    operator = PartialSum(x, weight, f"{total}_before", f"{total}_after", domain, ("slice",), some)
     tensor = Tensor(weight, ("slice", *domain[1:]), Kind.WEIGHT)
     return Part((operator,), (tensor,), {weight: rule}, sliced={weight: Sliced(0, tiles.size)})
 

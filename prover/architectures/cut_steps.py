@@ -29,12 +29,35 @@ def projection_tile_step(
     rows: Mapping[str, Tensor],
 ) -> Step:
     """Sums after = sums before + what some entries of the rows give of `names`: queries, or keys and values."""
-    axes = {"slice": Bits(index_bits(tiles.size)), **heads.axes}
     before, after = (
         {f"{name}_sum": Tensor(f"{name}_sum_{when}", sum_axes(name), Kind.BOUNDARY) for name in names}
         for when in ("before", "after")
     )
-    step = step_of(kind, config, parts, axes, {**rows, **before}, after, {"slice": tiles.size, **heads.sizes})
+    return input_tile_step(
+        config,
+        kind,
+        tiles,
+        *parts,
+        axes=heads.axes,
+        reads={**rows, **before},
+        writes=after,
+        sizes=heads.sizes,
+    )
+
+
+def input_tile_step(
+    config: ModelConfig,
+    kind: str,
+    tiles: InputTiles,
+    *parts: Part,
+    axes: Mapping[str, Bits],
+    reads: Mapping[str, Tensor],
+    writes: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+) -> Step:
+    """Sums after = sums before + what some entries of the rows give. axes, sizes: of what they give."""
+    axes = {"slice": Bits(index_bits(tiles.size)), **axes}
+    step = step_of(kind, config, parts, axes, reads, writes, {"slice": tiles.size, **sizes})
     return _tiled(step, tiles, {INPUTS: tiles.run_bits})
 
 

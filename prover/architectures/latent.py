@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..operators.attend import HEADS, Attend
+from ..operators.closed_sum import ClosedSum
 from ..operators.head_matmul import HeadMatMul
 from ..operators.matmul import MatMul
 from ..operators.rms_norm import RmsNorm
@@ -25,6 +26,7 @@ from ..relations import Bits, Ref
 from ..tables import EXPONENTIAL_SCALE
 from . import cut_parts, parts
 from .config import Arrangement, MatrixRule, ModelConfig, Scales, Sliced, Step, index_bits
+from .cut_steps import input_tile_step
 from .steps import (
     AFTER,
     BEFORE,
@@ -38,6 +40,7 @@ from .steps import (
     norm_step,
     step_of,
 )
+from .tiles import input_tiles
 
 LATENT_EPSILON = 1e-6
 """Of the norms of both latents: no setting of a model changes it."""
@@ -51,7 +54,8 @@ _ALL = {
     "keys": Tensor("keys", ("context", "kv_group", ROPE), Kind.BOUNDARY, placed=True),
     "latent": Tensor("latent", ("context", "kv_group", "head_channel"), Kind.BOUNDARY, placed=True),
 }
-_QUERY_LATENT = {"query_latent": Tensor("query_latent", ("row", LOW), Kind.BOUNDARY)}
+_LOW_ROWS = ("row", LOW)
+_QUERY_LATENT = {"query_latent": Tensor("query_latent", _LOW_ROWS, Kind.BOUNDARY)}
 
 
 class LatentConfig(Protocol):
@@ -149,6 +153,18 @@ def heads_of_a_tile(config: LatentConfig) -> int | None:
 # --- parts ----------------------------------------------------------------------------------------------
 
 
+def _low_rank_rule(config: ModelConfig, rank: int) -> MatrixRule:
+    scales = config.scales
+    return MatrixRule(
+        outputs=rank,
+        inputs=config.hidden,
+        input_scale=scales.normalised,
+        output_scale=scales.raw,
+        input_bits=scales.normalised_bits,
+        gain="attention_norm",
+    )
+
+
 def _low_rank(
     config: ModelConfig,
     name: str,
@@ -160,30 +176,30 @@ def _low_rank(
     writes: bool,
 ) -> Part:
     """<output> = norm(normalised W_<name>), over the last axis of the domain; `writes`: it is the stream of that name."""
-    scales = config.scales
-    rule = MatrixRule(
-        outputs=rank,
-        inputs=config.hidden,
-        input_scale=scales.normalised,
-        output_scale=scales.raw,
-        input_bits=scales.normalised_bits,
-        gain="attention_norm",
-    )
-    raw = f"raw_{output}"
     matrix = MatMul(
         Ref("normalised"),
         f"w_{name}",
-        raw,
+        f"raw_{output}",
         domain,
         ("channel",),
         Shift(parameter=f"{name}_shift"),
-        scales.raw_bits,
+        config.scales.raw_bits,
         shape,
     )
+    weight = Tensor(f"w_{name}", ("channel", *domain[1:]), Kind.WEIGHT)
+    norm = _low_rank_norm(config, rank, output, domain, writes=writes)
+    return _joined(Part((matrix,), (weight,), {f"w_{name}": _low_rank_rule(config, rank)}), norm)
+
+
+def _low_rank_norm(
+    config: ModelConfig, rank: int, output: str, domain: tuple[str, ...], *, writes: bool
+) -> Part:
+    """<output> = norm(raw_<output>)."""
+    scales = config.scales
     epsilon = max(1, round(rank * LATENT_EPSILON * (1 << (2 * scales.raw))))
     scale = parts.root_scale(rank, epsilon, min(parts.ROOT_SCALE, parts.LARGEST_SHIFT + scales.normalised))
     norm = RmsNorm(
-        Ref(raw),
+        Ref(f"raw_{output}"),
         output,
         domain[:-1],
         rank,
@@ -194,8 +210,7 @@ def _low_rank(
         channel=domain[-1],
         committed=not writes,
     )
-    weight = Tensor(f"w_{name}", ("channel", *domain[1:]), Kind.WEIGHT)
-    return Part((matrix, norm), (weight,), {f"w_{name}": rule})
+    return Part((norm,))
 
 
 def _shared_key(config: ModelConfig, heads: LatentHeads) -> Part:
@@ -377,7 +392,7 @@ def _joined(*some: Part) -> Part:
 
 
 def attention_steps(config: ModelConfig, heads: LatentHeads) -> dict[str, Step]:
-    """keys_values, attention; or attention_norm, keys_values, query_latent, attention_tile of some heads each, attention_close."""
+    """keys_values, attention; or attention_norm, keys_values, query_latent (whole or in tiles), attention_tile of some heads each, attention_close."""
     cut = heads.tile is not None
     norm = parts.rms_norm(config, Ref("before"), ("row",), writes=cut)
     read = () if cut else (norm,)
@@ -394,18 +409,8 @@ def attention_steps(config: ModelConfig, heads: LatentHeads) -> dict[str, Step]:
         window,
     )
     low: tuple[Part, ...] = ()
-    if heads.query_rank:
-        low = (
-            _low_rank(
-                config,
-                "query_down",
-                heads.query_rank,
-                "query_latent",
-                ("row", LOW),
-                (heads.query_rank,),
-                writes=cut,
-            ),
-        )
+    if heads.query_rank and not cut:
+        low = (_query_latent(config, heads, writes=False),)
     axes = {"context": CONTEXT_BITS, **heads.axes}
     rule = _output_rule(config, heads)
     summed = ("kv_group", "query", VALUE)
@@ -416,21 +421,48 @@ def attention_steps(config: ModelConfig, heads: LatentHeads) -> dict[str, Step]:
         attention = step_of("attention", config, all_parts, axes, BEFORE | _ALL, AFTER, heads.sizes, window)
         return {"keys_values": keys_values, "attention": attention}
     partial = cut_parts.partial(rule, "output", "attended", summed, heads.at_once * heads.value)
-    reads = (_QUERY_LATENT if low else NORMALISED) | _ALL | SUM_BEFORE
+    reads = (_QUERY_LATENT if heads.query_rank else NORMALISED) | _ALL | SUM_BEFORE
     tile = step_of("attention_tile", config, (*inner, partial), axes, reads, SUM_AFTER, heads.sizes, window)
     close = cut_parts.closed(config, rule, "output"), parts.residual(config)
     return {
         "attention_norm": norm_step(config, "attention_norm", norm),
         "keys_values": keys_values,
-        **(
-            {
-                "query_latent": step_of(
-                    "query_latent", config, low, heads.axes, NORMALISED, _QUERY_LATENT, heads.sizes
-                )
-            }
-            if low
-            else {}
-        ),
+        **(_query_latent_steps(config, heads) if heads.query_rank else {}),
         "attention_tile": replace(tile, tiles=heads.count),
         "attention_close": close_step(config, "attention_close", *close),
     }
+
+
+def _query_latent(config: ModelConfig, heads: LatentHeads, *, writes: bool) -> Part:
+    rank = heads.query_rank
+    return _low_rank(config, "query_down", rank, "query_latent", _LOW_ROWS, (rank,), writes=writes)
+
+
+def _query_latent_steps(config: ModelConfig, heads: LatentHeads) -> dict[str, Step]:
+    """The step that writes the latents of a window's queries, or its tiles of input channels and their close."""
+    axes, sizes, rank = heads.axes, heads.sizes, heads.query_rank
+    tiles = input_tiles(config.hidden, 1 << axes[LOW].fixed, config.channel_bits, config.step_weights)
+    if tiles is None:
+        whole = (_query_latent(config, heads, writes=True),)
+        step = step_of("query_latent", config, whole, axes, NORMALISED, _QUERY_LATENT, sizes)
+        return {"query_latent": step}
+    rule, total = _low_rank_rule(config, rank), "query_sum"
+    before, after, read = (
+        {total: Tensor(f"{total}{when}", _LOW_ROWS, Kind.BOUNDARY)} for when in ("_before", "_after", "")
+    )
+    one = input_tile_step(
+        config,
+        "query_latent_tile",
+        tiles,
+        cut_parts.input_partial(rule, "w_query_down", total, "normalised", tiles, _LOW_ROWS),
+        axes=axes,
+        reads=NORMALISED | before,
+        writes=after,
+        sizes=sizes,
+    )
+    shift = Shift(parameter="query_down_shift")
+    rounded = ClosedSum(Ref(total), "raw_query_latent", _LOW_ROWS, shift, config.scales.raw_bits)
+    norm = _low_rank_norm(config, rank, "query_latent", _LOW_ROWS, writes=True)
+    close = step_of("query_latent_close", config, (Part((rounded,)), norm), axes, read, _QUERY_LATENT, sizes)
+    close = replace(close, program=replace(close.program, resets=(total,)))
+    return {"query_latent_tile": one, "query_latent_close": close}

@@ -32,6 +32,30 @@ TILED = replace(SHAPE, heads=6, kv_heads=3, feed_forward=44, step_weights=1200)
 """Two tiles of two groups of heads and three of sixteen hidden channels; the last ones have a group and channels that do not exist."""
 CUT = replace(TILED, step_weights=600)
 """Keys and values too: two tiles of sixteen input channels, the last one with eight that do not exist."""
+_DEEPSEEK_V3 = DeepseekV3Config(
+    layers=2,
+    hidden=24,
+    heads=3,
+    query_rank=12,
+    latent_rank=10,
+    plain_size=6,
+    rope_size=4,
+    value_size=5,
+    feed_forward=40,
+    dense_layers=1,
+    vocabulary=50,
+    rope_base=10_000,
+    norm_epsilon=1e-6,
+    max_positions=128,
+    experts=6,
+    experts_per_token=2,
+    expert_size=12,
+    shared_experts=1,
+    expert_groups=3,
+    groups_per_token=2,
+    routing_factor=2.5,
+    step_weights=3000,
+)
 _GEMMA3 = Gemma3Config(
     layers=2,
     hidden=24,
@@ -79,30 +103,7 @@ OTHER_FAMILIES: dict[str, ModelConfig] = {
         experts_per_token=2,
         step_weights=800,
     ),
-    "DeepSeek V3": DeepseekV3Config(
-        layers=2,
-        hidden=24,
-        heads=3,
-        query_rank=12,
-        latent_rank=10,
-        plain_size=6,
-        rope_size=4,
-        value_size=5,
-        feed_forward=40,
-        dense_layers=1,
-        vocabulary=50,
-        rope_base=10_000,
-        norm_epsilon=1e-6,
-        max_positions=128,
-        experts=6,
-        experts_per_token=2,
-        expert_size=12,
-        shared_experts=1,
-        expert_groups=3,
-        groups_per_token=2,
-        routing_factor=2.5,
-        step_weights=3000,
-    ),
+    "DeepSeek V3": _DEEPSEEK_V3,
     "Gemma 3": _GEMMA3,
 }
 """Few sizes are powers of two, so that every kind of padding occurs."""
@@ -124,6 +125,8 @@ OTHER_FAMILIES |= {
     "GPT-2 in tiles": replace(OTHER_FAMILIES["GPT-2"], step_weights=900),
     "OLMo 2 in tiles": CUT_QUERIES,
     "Gemma 3 in tiles": replace(_GEMMA3, heads=4, kv_heads=2, step_weights=600),
+    # latents of queries too: two tiles of sixteen input channels
+    "DeepSeek V3 in tiles": replace(_DEEPSEEK_V3, heads=4, step_weights=300),
 }
 WHAT_OTHERS_ADD = """\
 The tensors that Llama's statement of the same kind lacks, found in the same way. Qwen 2 has the biases of GPT-2, Qwen 3

@@ -21,6 +21,8 @@ and where one norm spans all queries of a row, no tile of heads can make them, s
     query, or query_tile x q, query_close     rows -> query (through query_sum): for all heads at once
     attention_tile  x a                       query, keys, values, sum -> sum: W_o alone
 
+and in the same way the latents that DeepSeek V3's queries come from (`query_latent`, or `query_latent_tile` and `query_latent_close`).
+
 A family without norms in front reads the residual stream in the place of `normalised`.
 
 Tiles add to sums exactly and only the closing step rounds (operators/partial_sum.py), so the integers are those of the whole

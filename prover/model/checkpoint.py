@@ -17,7 +17,7 @@ import numpy as np
 from ..architectures.config import ModelConfig
 from .errors import CheckpointError, Finding, grouped
 from .facts import with_residual_scale
-from .float_model import FloatLayer, FloatModel
+from .float_model import FloatLayer, FloatModel, Stack
 from .integers import largest_residual_scale
 from .tokenizer import Tokenizer
 
@@ -35,8 +35,8 @@ class TensorFile(Protocol):
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a tensor as stored. Raises MissingTensorError."""
 
-    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """The tensor as float32 of exactly this shape.
+    def read(self, name: str, shape: tuple[int, ...], part: int | None = None) -> np.ndarray:
+        """The tensor as float32 of exactly this shape; part: of those along its first axis, one alone.
 
         Raises MissingTensorError, UnsupportedTensorError, and CheckpointError for another shape or for values that
         are not finite.
@@ -44,6 +44,15 @@ class TensorFile(Protocol):
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raise what `read` would raise, but for the values themselves."""
+
+
+@dataclass(frozen=True)
+class ExpertPart:
+    """One expert's part of a matrix: a stored tensor, `{layer}` left in its name, or number `number` of the `of` that it holds."""
+
+    stored: str
+    number: int | None = None
+    of: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,15 @@ class Layout:
     fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stored name -> tensors stacked in it
     experts: Mapping[str, str] = field(
         default_factory=dict
-    )  # tensor -> stored name of each expert's part, `{expert}`
+    )  # tensor -> stored name of each expert's part, `{expert}`; without it, of all parts, along a first axis
     transposed: bool = False  # matrices as (inputs, outputs)
     shared_experts: Mapping[str, str] = field(
         default_factory=dict
     )  # tensor -> stored name of the part that every row has
     fused_in_heads: frozenset[str] = frozenset()  # of `fused`, those that hold the tensors head by head
+    heads_apart: Mapping[str, bool] = field(
+        default_factory=dict
+    )  # tensors stored as (heads, .., ..), and whether each head's matrix is turned
     turning: tuple[str, ...] = ("w_query", "w_key", "query_bias", "key_bias", "query_norm", "key_norm")
     half_split_rotary: bool = False  # `turning` has pairs are (i, i + head_size / 2) instead of (2i, 2i + 1)
     gains_less_one: bool = False  # w where the factor is 1 + w
@@ -77,18 +89,24 @@ class Layout:
         own = config.layer_tensors_of(layer) - self.experts_of(config, layer).keys()
         return {name: stored for name, stored in self.layer.items() if name in own}
 
-    def experts_of(self, config: ModelConfig, layer: int) -> dict[str, list[str]]:
-        """Stored names of all experts' parts, `{layer}` left in them: experts lie side by side along the hidden axis.
+    def experts_of(self, config: ModelConfig, layer: int) -> dict[str, list[ExpertPart]]:
+        """Where all experts' parts are: experts lie side by side along the hidden axis.
 
         Experts of every row come last, those of one layer in one part.
         """
         if ROUTER not in config.matrix_rules_of(layer):
             return {}
         count: int = getattr(config, "experts", 0)
+
+        def parts(stored: str) -> list[ExpertPart]:
+            if "{expert}" not in stored:
+                return [ExpertPart(stored, number, count) for number in range(count)]
+            return [ExpertPart(stored.replace("{expert}", str(number))) for number in range(count)]
+
         return {
             name: [
-                *(stored.replace("{expert}", str(index)) for index in range(count)),
-                *([self.shared_experts[name]] if name in self.shared_experts else []),
+                *parts(stored),
+                *([ExpertPart(self.shared_experts[name])] if name in self.shared_experts else []),
             ]
             for name, stored in self.experts.items()
         }
@@ -192,14 +210,14 @@ class StoredLayers(Sequence[FloatLayer]):
 
 def in_memory(model: FloatModel) -> FloatModel:
     """The model with all its layers, for as long as anybody likes."""
-    return replace(model, layers=list(model.layers))
+    return replace(model, layers=[layer.in_memory() for layer in model.layers])
 
 
 def unplaced_tensors(file: TensorFile, layout: Layout, config: ModelConfig) -> list[Finding]:
     """Every stored tensor that the family's layer programs have no place for: ignoring it would change the model."""
     known = {layout.embedding, layout.final_norm, layout.head, layout.positions, layout.final_norm_bias}
     for layer in range(config.layers):
-        of_experts = (name for names in layout.experts_of(config, layer).values() for name in names)
+        of_experts = (part.stored for parts in layout.experts_of(config, layer).values() for part in parts)
         stored = {*layout.of(config, layer).values(), *layout.fused_of(config, layer), *of_experts}
         known |= {pattern.format(layer=layer) for pattern in stored}
     derived = re.compile("|".join(layout.derived) or r"(?!)")
@@ -228,6 +246,11 @@ def pair_neighbours(rows: np.ndarray, head_size: int, rotated: int | None = None
 def _hidden_axis(name: str) -> int:
     """Which axis of a matrix (outputs, inputs) of the feed-forward unit is the hidden one."""
     return 1 if name == "w_down" else 0
+
+
+def _stored_shape(part: ExpertPart, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the tensor that holds an expert's part of this shape."""
+    return shape if part.number is None else (part.of, *shape)
 
 
 class _Reader:
@@ -265,31 +288,58 @@ class _Reader:
             self.file.check(self.stored(pattern.format(layer=index)), stored)
 
         for name, pattern in self.layout.of(self.config, index).items():
-            check(pattern, self._shape(name, index))
+            shape = self._shape(name, index)
+            check(pattern, self._apart(name, shape) if name in self.layout.heads_apart else shape)
         for pattern, parts in self.layout.fused_of(self.config, index).items():
             shapes = [self._shape(part, index) for part in parts]
             check(pattern, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
-        for name, patterns in self.layout.experts_of(self.config, index).items():
-            for pattern, places in zip(patterns, self._expert_places(name, index, patterns), strict=True):
-                shape = list(self._shape(name, index))
-                shape[_hidden_axis(name)] = places.stop - places.start
-                check(pattern, tuple(shape))
+        for name, parts_of_experts in self.layout.experts_of(self.config, index).items():
+            stack = self._stack(name, index, parts_of_experts)
+            for part, place in zip(parts_of_experts, stack.places, strict=True):
+                if not part.number:  # all parts of one stored tensor have its shape
+                    check(part.stored, _stored_shape(part, stack.shape_of(place)))
 
     def _shape(self, name: str, layer: int) -> tuple[int, ...]:
         return tensor_shape(self.config, name, layer)
 
-    def _expert_places(self, name: str, layer: int, patterns: Sequence[str]) -> list[slice]:
-        """Where each stored part lies along the hidden axis: an expert each, and the last one has what is left."""
-        channels = self._shape(name, layer)[_hidden_axis(name)]
-        size = channels // self.config.matrix_rules_of(layer)["w_down"].blocks
-        starts = [size * number for number in range(len(patterns))]
-        return [slice(first, end) for first, end in zip(starts, [*starts[1:], channels], strict=True)]
+    def _stack(self, name: str, layer: int, parts: Sequence[ExpertPart]) -> Stack:
+        """All experts' parts of a matrix along the hidden axis: an expert each, and the last one has what is left."""
+        axis, shape = _hidden_axis(name), self._shape(name, layer)
+        size = shape[axis] // self.config.matrix_rules_of(layer)["w_down"].blocks
+        starts = [size * number for number in range(len(parts))]
+        places = [slice(first, end) for first, end in zip(starts, [*starts[1:], shape[axis]], strict=True)]
+
+        def read(number: int) -> np.ndarray:
+            part = parts[number]
+            own = stack.shape_of(places[number])
+            return self._part(part, part.stored.format(layer=layer), own)
+
+        stack = Stack(shape, axis, tuple(places), read)
+        return stack
+
+    def _part(self, part: ExpertPart, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if part.number is None:
+            return self.matrix(name, shape)
+        return self.file.read(self.stored(name), _stored_shape(part, shape), part.number)
+
+    def _of_heads(self, name: str, stored: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A matrix (heads * outputs, inputs) that is stored by head."""
+        turned, values = self.layout.heads_apart[name], self.read(stored, self._apart(name, shape))
+        return np.ascontiguousarray(values.swapaxes(1, 2) if turned else values).reshape(shape)
+
+    def _apart(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The stored shape of such a matrix."""
+        heads: int = self.config.heads  # type: ignore[attr-defined]
+        outputs, inputs = shape[0] // heads, shape[1]
+        return (heads, inputs, outputs) if self.layout.heads_apart[name] else (heads, outputs, inputs)
 
     def layer(self, index: int) -> FloatLayer:
         tensors: dict[str, np.ndarray] = {}
         for name, pattern in self.layout.of(self.config, index).items():
             stored, shape = pattern.format(layer=index), self._shape(name, index)
-            if name.endswith("_norm"):
+            if name in self.layout.heads_apart:
+                tensors[name] = self._of_heads(name, stored, shape)
+            elif name.endswith("_norm"):
                 tensors[name] = self.gain(stored, shape)
             else:
                 tensors[name] = self.matrix(stored, shape)
@@ -299,18 +349,14 @@ class _Reader:
                 pattern.format(layer=index), (sum(shape[0] for shape in shapes), *shapes[0][1:])
             )
             tensors |= zip(parts, self._split(whole, pattern, [shape[0] for shape in shapes]), strict=True)
-        for name, patterns in self.layout.experts_of(self.config, index).items():
-            whole = tensors[name] = np.empty(self._shape(name, index), dtype=np.float32)
-            for pattern, place in zip(patterns, self._expert_places(name, index, patterns), strict=True):
-                part = whole[place] if _hidden_axis(name) == 0 else whole[:, place]
-                part[:] = self.matrix(pattern.format(layer=index), part.shape)
         if self.layout.half_split_rotary:
             for name in self.layout.turning:
                 if name in tensors:
                     head_size: int = self.config.head_size  # type: ignore[attr-defined]  # of a rotary family
                     rotated = getattr(self.config, "rotated_channels", None)
                     tensors[name] = pair_neighbours(tensors[name], head_size, rotated)
-        return FloatLayer(tensors)
+        experts = self.layout.experts_of(self.config, index).items()
+        return FloatLayer({**tensors, **{name: self._stack(name, index, parts) for name, parts in experts}})
 
     def _split(self, whole: np.ndarray, pattern: str, sizes: list[int]) -> list[np.ndarray]:
         """The parts of a fused tensor: one behind the other, or in every head one behind the other."""

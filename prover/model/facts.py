@@ -23,7 +23,6 @@ LOCAL, GLOBAL = 1, 2
 WHY_NOT = {
     "gemma2": "an operator that caps scores and logits softly, c * tanh(x / c); without it every weight of attention and "
     "every sampled token would be another",
-    "qwen3moe": "the model's Hugging Face directory: experts are read from there, not from a GGUF",
 }
 """Architectures that are often asked for and refused, by their names in either format, and what they would take."""
 

@@ -27,8 +27,8 @@ from ..operators.score_weights import ScoreWeights
 from ..operators.top_k import TopK
 from ..program import WINDOW_ROWS
 from .family_defaults import FAMILY_DEFAULTS
+from .gguf_keys import architectures_of
 from .hugging_face_import import HONOURED, MODEL_TYPES, TIED_BY_DEFAULT
-from .layouts import GGUF_LAYOUTS
 from .library import BUILT_IN, built_in_config
 
 README = Path(__file__).parents[2] / "README.md"
@@ -78,10 +78,9 @@ def models_of_families() -> dict[str, list[str]]:
 
 def _names(config: ModelConfig, models: list[str]) -> dict[str, str]:
     family = config.family
-    gguf = [family] if family in GGUF_LAYOUTS else []
     return {
         "`model_type` in config.json": _code(_model_types(family)),
-        "`general.architecture` in a GGUF": _code(gguf),
+        "`general.architecture` in a GGUF": _code(architectures_of(family)),
         "built-in models": _code(models),
     }
 

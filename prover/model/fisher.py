@@ -154,8 +154,8 @@ def _differentiable(reference: FloatModel, total: np.ndarray) -> FloatModel:
     layers = [
         FloatLayer(
             {
-                name: watched(array, number, name) if (number, name) in owners else array
-                for name, array in layer.tensors.items()
+                name: watched(layer[name], number, name) if (number, name) in owners else layer[name]
+                for name in layer.tensors
             }
         )
         for number, layer in enumerate(reference.layers)

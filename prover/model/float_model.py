@@ -16,7 +16,7 @@ pair are neighbours, channels 2i and 2i + 1, which is how `prover.operators` rot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,19 +24,69 @@ import numpy as np
 from ..architectures.config import ModelConfig
 from .tokenizer import Tokenizer
 
+_ENTRIES_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A matrix of which some entries of an axis are read at a time, each time anew: all experts' would fill the memory."""
+
+    shape: tuple[int, ...]
+    axis: int
+    places: tuple[slice, ...]  # of the parts along the axis, one behind the other
+    read: Callable[[int], np.ndarray]  # a part
+
+    def shape_of(self, place: slice) -> tuple[int, ...]:
+        """Shape of a part."""
+        size = place.stop - place.start
+        return tuple(size if axis == self.axis else length for axis, length in enumerate(self.shape))
+
+    def blocks(self) -> Iterator[Block]:
+        """All parts."""
+        everything = slice(None)
+        for number, place in enumerate(self.places):
+            yield (place, everything) if self.axis == 0 else (everything, place), self.read(number)
+
+    def whole(self) -> np.ndarray:
+        """All parts in one matrix."""
+        values = np.empty(self.shape, dtype=np.float32)
+        for place, block in self.blocks():
+            values[place] = block
+        return values
+
+
+Block = tuple[tuple[slice, slice], np.ndarray]
+"""Some rows and columns of a matrix, and what stands there."""
+
 
 @dataclass(frozen=True)
 class FloatLayer:
     """The float32 tensors of one layer, by name."""
 
-    tensors: dict[str, np.ndarray]
+    tensors: Mapping[str, np.ndarray | Stack]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.tensors[name]
+        tensor = self.tensors[name]
+        return tensor.whole() if isinstance(tensor, Stack) else tensor
 
     def get(self, name: str) -> np.ndarray | None:
         """The tensor, or None where the family has none of that name."""
-        return self.tensors.get(name)
+        return self[name] if name in self.tensors else None
+
+    def blocks(self, name: str) -> Iterator[Block]:
+        """A matrix (outputs, inputs), some of it at a time."""
+        tensor = self.tensors[name]
+        if isinstance(tensor, Stack):
+            yield from tensor.blocks()
+            return
+        at_once = max(1, _ENTRIES_AT_ONCE // tensor.shape[1])
+        for first in range(0, len(tensor), at_once):
+            rows = slice(first, min(first + at_once, len(tensor)))
+            yield (rows, slice(None)), tensor[rows]
+
+    def in_memory(self) -> FloatLayer:
+        """The same, with no file behind it."""
+        return FloatLayer({name: self[name] for name in self.tensors})
 
 
 @dataclass(frozen=True)

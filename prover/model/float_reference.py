@@ -80,10 +80,8 @@ def final_rows(
         if progress:
             progress("float reference", index + 1, config.layers)
     cache.length += len(ids)
-    final = FloatLayer({"final_norm": model.final_norm})
-    if model.final_norm_bias is not None:
-        final.tensors["final_norm_bias"] = model.final_norm_bias
-    return _norm(x, final, "final_norm", config)
+    bias = {} if model.final_norm_bias is None else {"final_norm_bias": model.final_norm_bias}
+    return _norm(x, FloatLayer({"final_norm": model.final_norm} | bias), "final_norm", config)
 
 
 def _attention(

@@ -61,15 +61,11 @@ class GgufFile:
         """Raises GgufError for anything that is not a well-formed GGUF file, and FileNotFoundError."""
         self.path = Path(path)
         refuse_pointer(self.path)
-        with self.path.open("rb") as stream:
-            try:
-                self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError as error:  # an empty file cannot be mapped
-                raise GgufError(f"{self.path} is empty; fetch or copy the GGUF file again") from error
+        self._stream = self.path.open("rb")
         try:
-            self.metadata, self.tensors = _Parser(self._bytes, self.path).parse()
+            self.metadata, self.tensors = self._parse()
         except CheckpointError:
-            self._bytes.close()
+            self._stream.close()
             raise
 
     def __enter__(self) -> Self:
@@ -81,7 +77,15 @@ class GgufFile:
         self.close()
 
     def close(self) -> None:
-        self._bytes.close()
+        self._stream.close()
+
+    def _parse(self) -> tuple[dict[str, Any], dict[str, TensorInfo]]:
+        try:
+            data = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError as error:  # an empty file cannot be mapped
+            raise GgufError(f"{self.path} is empty; fetch or copy the GGUF file again") from error
+        with data:
+            return _Parser(data, self.path).parse()
 
     @property
     def names(self) -> frozenset[str]:
@@ -101,17 +105,19 @@ class GgufFile:
             raise GgufError(f"GGUF metadata {key!r} has type {type(value).__name__}, which it must not have")
         return value
 
-    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Tensor `name` as float32 of exactly `shape`.
+    def read(self, name: str, shape: tuple[int, ...], part: int | None = None) -> np.ndarray:
+        """Tensor `name` as float32 of exactly `shape`; part: of those along its first axis, one alone.
 
         Raises MissingTensorError, UnsupportedTensorError for an encoding that is not in DECODABLE, and
         GgufError for another shape or for values that are not finite.
         """
         self.check(name, shape)
         info = self.tensors[name]
-        # A writable copy: torch wants one, and no array keeps the mapping open after close().
-        raw = np.frombuffer(bytearray(self._bytes[info.start : info.start + info.size]), dtype=np.uint8)
-        rows = raw.reshape(*shape[:-1], -1)
+        start, size = info.start, info.size
+        if part is not None:
+            size, shape = size // shape[0], shape[1:]
+            start += size * part
+        rows = self._bytes(start, size).reshape(*shape[:-1], -1)
         values = (
             dequantize(rows, GGMLQuantizationType[info.encoding])
             .astype(np.float32, copy=False)
@@ -120,6 +126,13 @@ class GgufFile:
         if not np.isfinite(values).all():
             raise GgufError(f"tensor {name!r} holds values that are not finite; convert the model again")
         return values
+
+    def _bytes(self, start: int, size: int) -> np.ndarray:
+        """Read, not mapped: pages of a mapping would all count as this process' memory. Writable, as torch wants it."""
+        data = np.fromfile(self._stream, dtype=np.uint8, count=size, offset=start - self._stream.tell())
+        if len(data) != size:
+            raise GgufError(f"{self.path} was cut off while it was read; fetch or copy the GGUF file again")
+        return data
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raise what `read` would raise, but for the values themselves."""

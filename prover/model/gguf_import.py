@@ -1,7 +1,6 @@
 """A GGUF file as a float model: its metadata as a configuration, its tokenizer, its tensors.
 
-Every key under the architecture's name must be one that is read or known to change nothing: an option that is not
-understood changes what the model computes, so it is refused by name.
+Which keys are read, and which options change nothing, stands in gguf_keys.py.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures.config import ModelConfig
+from ..architectures.deepseek_v3 import DeepseekV3Config
 from ..architectures.smollm3 import ROTATING, STILL
-from .checkpoint import Progress, in_memory, read_float_model, unplaced_tensors
+from .checkpoint import Layout, Progress, in_memory, read_float_model, unplaced_tensors
 from .errors import Finding, GgufError, UnsupportedModelError, grouped
 from .facts import (
     GLOBAL,
@@ -34,8 +34,10 @@ from .facts import (
 )
 from .float_model import FloatModel
 from .gguf_file import DECODABLE, GgufFile
+from .gguf_keys import ARCHITECTURES, GgufKeys, family_of, short, sizes
+from .gguf_mixtures import deepseek_v3_facts, expert_facts, holds_heads_apart, notes_of
 from .gguf_tokenizer import gguf_tokenizer
-from .layouts import GGUF_LAYOUTS
+from .layouts import GGUF_LAYOUTS, of_gguf_latents
 from .rotary_settings import Rotary
 from .tokenizer import usable_chat
 
@@ -47,59 +49,6 @@ _GEMMA3_LOCAL_BASE = 10_000.0
 _GEMMA3_PERIOD = 6
 _GEMMA3_27B_LAYERS = 62
 _SMOLLM3_PERIOD = 4  # every fourth layer has no positions, whatever the file says
-_GRANITE_KEYS = frozenset({"embedding_scale", "residual_scale", "logit_scale"})
-
-_READ_KEYS = frozenset(
-    {
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "attention.layer_norm_epsilon",
-        "attention.layer_norm_rms_epsilon",
-        "attention.scale",
-        "attention.sliding_window",
-        "attention.sliding_window_pattern",
-        "block_count",
-        "context_length",
-        "embedding_length",
-        "feed_forward_length",
-        "rope.dimension_count",
-        "rope.freq_base",
-        "rope.freq_base_swa",
-        "rope.scale_linear",
-        "rope.scaling.attn_factor",
-        "rope.scaling.factor",
-        "rope.scaling.original_context_length",
-        "rope.scaling.type",
-    }
-)
-# Options with the values under which they change nothing.
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "attention.causal": (True,),
-    "attention.max_alibi_bias": (0,),
-    "attention.clamp_kqv": (0,),
-    "attention.shared_kv_layers": (0,),
-    "attn_logit_softcapping": (0,),
-    "attention.logit_softcapping": (0,),
-    "embedding_scale": (1,),
-    "expert_count": (0,),
-    "expert_shared_count": (0,),
-    "expert_used_count": (0,),
-    "final_logit_softcapping": (0,),
-    "logit_scale": (0, 1),  # llama.cpp: 0 stands for none
-    "pooling_type": (0,),
-    "residual_scale": (1,),
-    "rope.scaling.finetuned": (True,),
-    "rope.scaling.yarn_attn_factor": (1,),
-    "rope.scaling.yarn_beta_fast": (32,),
-    "rope.scaling.yarn_beta_slow": (1,),
-    "rope.scaling.yarn_ext_factor": (1,),
-    "rope.scaling.yarn_log_multiplier": (0,),
-    "use_parallel_residual": (False,),
-}
-_NEVER_READ = frozenset({"vocab_size", "tensor_data_layout"})
-_IDLE_KEYS = frozenset({"rope.scaling.finetuned"})  # of a Granite it says whether there are positions at all
 
 
 def import_gguf(
@@ -123,7 +72,7 @@ def opened_gguf(
         _refuse_parts(file)
         config = _supported(file)
         tokenizer, notes = usable_chat(gguf_tokenizer(file))
-        layout = GGUF_LAYOUTS[config.family]
+        layout = _layout(file, config)
         _match_vocabulary(file, layout.embedding, tokenizer.specification.tokens)
         model = read_float_model(
             file,
@@ -135,7 +84,7 @@ def opened_gguf(
             residual_scale=residual_scale,
             progress=progress,
         )
-        yield replace(model, notes=notes)
+        yield replace(model, notes=(*notes_of(file, config.family), *notes))
 
 
 def _refuse_parts(file: GgufFile) -> None:
@@ -154,7 +103,7 @@ def _refuse_parts(file: GgufFile) -> None:
         )
     kind = file.metadata.get("general.type", "model")
     unknown = [
-        Finding("option", f"{key} = {_short(value)}", "a file without it")
+        Finding("option", f"{key} = {short(value)}", "a file without it")
         for key, value in file.metadata.items()
         if key.startswith(("split.", "adapter.", "clip."))
         and key not in ("split.no", "split.count", "split.tensors.count")
@@ -182,11 +131,6 @@ def _match_vocabulary(file: GgufFile, embedding: str, tokens: tuple[str, ...]) -
         )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _supported(file: GgufFile) -> ModelConfig:
     """The configuration; everything that stands in the way is collected before it is refused."""
     findings = grouped(
@@ -196,7 +140,7 @@ def _supported(file: GgufFile) -> ModelConfig:
     )
     try:
         config = gguf_config(file)
-        findings += unplaced_tensors(file, GGUF_LAYOUTS[config.family], config)
+        findings += unplaced_tensors(file, _layout(file, config), config)
     except UnsupportedModelError as error:
         findings += error.findings
     if findings:
@@ -204,18 +148,31 @@ def _supported(file: GgufFile) -> ModelConfig:
     return config
 
 
+def _layout(file: GgufFile, config: ModelConfig) -> Layout:
+    """Where this file's tensors lie."""
+    layout = GGUF_LAYOUTS[config.family]
+    if not isinstance(config, DeepseekV3Config):
+        return layout
+    return of_gguf_latents(layout, holds_heads_apart(file), query_latent=config.query_rank > 0)
+
+
 def gguf_config(file: GgufFile) -> ModelConfig:
     """The configuration that a file's metadata describes."""
-    family = file.required("general.architecture", str)
+    architecture = file.required("general.architecture", str)
     refuse_unless(
-        family in GGUF_LAYOUTS,
+        architecture in ARCHITECTURES,
         "architecture",
-        repr(family),
-        WHY_NOT.get(family, f"a layer program; there are {', '.join(sorted(GGUF_LAYOUTS))}"),
+        repr(architecture),
+        WHY_NOT.get(architecture, f"a layer program; there are {', '.join(sorted(ARCHITECTURES))}"),
     )
-    keys = _Keys(file, family)
+    family = family_of(file, architecture)
+    keys = GgufKeys(file, architecture, family)
     keys.refuse_unknown()
+    if family == "deepseek_v3":
+        return build_config(deepseek_v3_facts(keys))
     facts = _gpt2(keys) if family == "gpt2" else _rotary_family(keys)
+    if family in ("mixtral", "qwen3_moe"):
+        facts |= expert_facts(keys, facts["feed_forward"])
     if family == "gemma3":
         facts |= _gemma3(keys, facts)
     if family == "llama":
@@ -241,65 +198,9 @@ def _biases(file: GgufFile, layers: int) -> dict[str, bool]:
     }
 
 
-class _Keys:
-    """Metadata under the architecture's own name."""
-
-    def __init__(self, file: GgufFile, family: str) -> None:
-        self.file, self.family = file, family
-
-    def refuse_unknown(self) -> None:
-        known = _READ_KEYS | (_GRANITE_KEYS if self.family == "granite" else _IDLE_KEYS)
-        own = {
-            k.removeprefix(f"{self.family}.") for k in self.file.metadata if k.startswith(f"{self.family}.")
-        }
-        needed = f"a model without it, or what it asks for in the {self.family} layer programs"
-        unknown = [
-            Finding(
-                "option",
-                f"{self.family}.{key} = {_short(self.value(key, None))}",
-                WHY_NOT["qwen3moe"] if key.startswith("expert_") else needed,
-            )
-            for key in sorted(own - known - _NEVER_READ)
-            if self.value(key, None) not in _NEUTRAL.get(key, ())
-        ]
-        if unknown:
-            raise UnsupportedModelError(unknown)
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        value = self._value(key, int, default)
-        if value < 1:
-            raise GgufError(f"GGUF metadata {self.family}.{key} is {value}; it must be positive")
-        return int(value)
-
-    def real(self, key: str, default: float | None = None) -> float:
-        return float(self._value(key, (float, int), default))
-
-    def value(self, key: str, default: Any) -> Any:
-        return self.file.metadata.get(f"{self.family}.{key}", default)
-
-    def _value(self, key: str, kind: type | tuple[type, ...], default: Any) -> Any:
-        if default is not None and f"{self.family}.{key}" not in self.file.metadata:
-            return default
-        return self.file.required(f"{self.family}.{key}", kind)
-
-
-def _sizes(keys: _Keys, epsilon: str) -> dict[str, Any]:
-    vocabulary = len(keys.file.required("tokenizer.ggml.tokens", list))
-    return {
-        "family": keys.family,
-        "layers": keys.whole("block_count"),
-        "hidden": keys.whole("embedding_length"),
-        "heads": keys.whole("attention.head_count"),
-        "feed_forward": keys.whole("feed_forward_length"),
-        "vocabulary": vocabulary,
-        # float32 1e-5 reads back as 9.999999747e-06
-        "norm_epsilon": decimal_of_float32(keys.real(epsilon)),
-    }
-
-
-def _rotary_family(keys: _Keys) -> dict[str, Any]:
+def _rotary_family(keys: GgufKeys) -> dict[str, Any]:
     """Llama, Qwen and Gemma: RMS norms, grouped heads, rotary positions."""
-    facts = _sizes(keys, "attention.layer_norm_rms_epsilon")
+    facts = sizes(keys, "attention.layer_norm_rms_epsilon")
     hidden, heads = facts["hidden"], facts["heads"]
     kv_heads = keys.whole("attention.head_count_kv", heads)
     refuse_unless(
@@ -348,7 +249,7 @@ def _rotary_family(keys: _Keys) -> dict[str, Any]:
     }
 
 
-def _rotary(keys: _Keys, rotated: int, context: int) -> Rotary:
+def _rotary(keys: GgufKeys, rotated: int, context: int) -> Rotary:
     """Base, divisors and factor. llama.cpp multiplies with attn_factor whatever the scaling, in YaRN with its own too."""
     base, divisors = keys.real("rope.freq_base", 10_000.0), _divisors(keys, rotated, context)
     factor = keys.real("rope.scaling.attn_factor", 1.0)
@@ -361,7 +262,7 @@ def _rotary(keys: _Keys, rotated: int, context: int) -> Rotary:
     return Rotary(base, divisors, rotated, float32(factor), longest)
 
 
-def _divisors(keys: _Keys, head_size: int, context: int) -> tuple[float, ...]:
+def _divisors(keys: GgufKeys, head_size: int, context: int) -> tuple[float, ...]:
     scaling = keys.value("rope.scaling.type", "none")
     factor = keys.real("rope.scaling.factor", keys.real("rope.scale_linear", 1.0))
     if _SHORT_FACTORS in keys.file.names:
@@ -399,7 +300,7 @@ def _divisors(keys: _Keys, head_size: int, context: int) -> tuple[float, ...]:
     return linear_divisors(factor, head_size)
 
 
-def _refuse_other_scale(keys: _Keys, size: float) -> None:
+def _refuse_other_scale(keys: GgufKeys, size: float) -> None:
     scale = keys.real("attention.scale", 0.0)
     refuse_unless(
         scale == 0 or decimal_of_float32(scale) == decimal_of_float32(size**-0.5),
@@ -409,7 +310,7 @@ def _refuse_other_scale(keys: _Keys, size: float) -> None:
     )
 
 
-def _granite(keys: _Keys, head_size: int) -> dict[str, Any]:
+def _granite(keys: GgufKeys, head_size: int) -> dict[str, Any]:
     """The multipliers; for llama.cpp 0 stands for none, and for the scale of a head's size."""
     return {
         "embedding_multiplier": shortest(keys.real("embedding_scale", 0.0)) or 1.0,
@@ -419,7 +320,7 @@ def _granite(keys: _Keys, head_size: int) -> dict[str, Any]:
     }
 
 
-def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:
+def _gemma3(keys: GgufKeys, facts: dict[str, Any]) -> dict[str, Any]:
     """Which layers see only a window, with which rotary base, and the score scale."""
     layers = facts["layers"]
     pattern = keys.value("attention.sliding_window_pattern", _GEMMA3_PERIOD)
@@ -441,8 +342,8 @@ def _gemma3(keys: _Keys, facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gpt2(keys: _Keys) -> dict[str, Any]:
-    facts = _sizes(keys, "attention.layer_norm_epsilon")
+def _gpt2(keys: GgufKeys) -> dict[str, Any]:
+    facts = sizes(keys, "attention.layer_norm_epsilon")
     heads = facts["heads"]
     refuse_unless(
         keys.whole("attention.head_count_kv", heads) == heads and facts["hidden"] % heads == 0,

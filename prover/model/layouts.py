@@ -102,13 +102,71 @@ _GGUF_GPT2 = Layout(
         "blk.{layer}.attn_qkv.bias": _QUERY_KEY_VALUE_BIAS,
     },
 )
+
+
+def _with_stacked_experts(layout: Layout) -> Layout:
+    """The layout with a router and experts beside the feed-forward unit, each matrix of all experts in one tensor."""
+    stacked = {"w_gate": "ffn_gate_exps", "w_up": "ffn_up_exps", "w_down": "ffn_down_exps"}
+    router = _named(_GGUF_WEIGHT, {"w_router": "ffn_gate_inp"})
+    return replace(layout, layer={**layout.layer, **router}, experts=_named(_GGUF_WEIGHT, stacked))
+
+
+def _gguf_deepseek_v3() -> Layout:
+    layout = _with_stacked_experts(_GGUF_LLAMA)
+    kept = {name: stored for name, stored in layout.layer.items() if name not in _QUERY_KEY_VALUE}
+    own = {"query_latent_norm": "attn_q_a_norm", "w_query_down": "attn_q_a", "latent_norm": "attn_kv_a_norm"}
+    bias = {"choice_bias": _GGUF_BIAS.format(stored="exp_probs_b")}
+    shared = {"w_gate": "ffn_gate_shexp", "w_up": "ffn_up_shexp", "w_down": "ffn_down_shexp"}
+    queries = {
+        _GGUF_WEIGHT.format(stored=name): ("w_query", "w_query_rope") for name in ("attn_q", "attn_q_b")
+    }
+    return replace(
+        layout,
+        layer={**kept, **_named(_GGUF_WEIGHT, own), **bias},
+        shared_experts=_named(_GGUF_WEIGHT, shared),
+        fused={_GGUF_WEIGHT.format(stored="attn_kv_a_mqa"): ("w_latent", "w_key"), **queries},
+        fused_in_heads=frozenset(queries),
+        turning=("w_query_rope", "w_key"),
+    )
+
+
+def of_gguf_latents(layout: Layout, heads_apart: bool, query_latent: bool) -> Layout:
+    """Where a file of DeepSeek V3 has its queries, and its matrices from latents to keys and values: apart, those of keys turned,
+    or head by head in one.
+    """
+    left_out = _GGUF_WEIGHT.format(stored="attn_q" if query_latent else "attn_q_b")
+    fused = {stored: parts for stored, parts in layout.fused.items() if stored != left_out}
+    in_heads = layout.fused_in_heads - {left_out}
+    if heads_apart:
+        own = _named(_GGUF_WEIGHT, {"w_key_up": "attn_k_b", "w_value_up": "attn_v_b"})
+        apart = {"w_key_up": True, "w_value_up": False}
+        return replace(
+            layout, layer={**layout.layer, **own}, heads_apart=apart, fused=fused, fused_in_heads=in_heads
+        )
+    whole = _GGUF_WEIGHT.format(stored="attn_kv_b")
+    return replace(
+        layout,
+        fused={**fused, whole: ("w_key_up", "w_value_up")},
+        fused_in_heads=in_heads | {whole},
+    )
+
+
 GGUF_LAYOUTS: dict[str, Layout] = {
     "llama": _GGUF_LLAMA,
+    "mixtral": _with_stacked_experts(_GGUF_LLAMA),
+    "deepseek_v3": _gguf_deepseek_v3(),
     "qwen2": replace(_GGUF_LLAMA, half_split_rotary=True),
     "qwen3": replace(
         _GGUF_LLAMA,
         layer={**_GGUF_LLAMA.layer, **_named(_GGUF_WEIGHT, _QUERY_KEY_NORMS)},
         half_split_rotary=True,
+    ),
+    "qwen3_moe": _with_stacked_experts(
+        replace(
+            _GGUF_LLAMA,
+            layer={**_GGUF_LLAMA.layer, **_named(_GGUF_WEIGHT, _QUERY_KEY_NORMS)},
+            half_split_rotary=True,
+        )
     ),
     "gemma3": replace(
         _GGUF_LLAMA,

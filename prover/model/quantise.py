@@ -12,16 +12,16 @@ integers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..architectures.config import MatrixRule, ModelConfig, VectorRule
+from ..architectures.config import Arrangement, MatrixRule, ModelConfig, VectorRule
 from ..operators.head_pair import BIAS_INPUT
 from .bounds import MAX_SHIFT, MIN_SHIFT, blocks, check_bounds, sums_exactly
 from .errors import QuantiseError
-from .float_model import FloatLayer, FloatModel
+from .float_model import Block, FloatLayer, FloatModel
 from .integers import WEIGHT_LIMIT, largest_residual_scale, largest_scale, round_half_up
 
 Keep = Callable[[np.ndarray], np.ndarray]
@@ -94,25 +94,44 @@ def head_type(config: ModelConfig) -> type[np.signedinteger]:
 
 
 def _quantise_matrix(layer: FloatLayer, name: str, index: int, rule: MatrixRule) -> IntegerMatrix:
-    weight = layer[name].astype(np.float64)
-    if rule.gain is not None:
-        weight *= layer[rule.gain].astype(np.float64)
-    weight *= rule.factor
-    weight = rule.arrange(weight)
+    """The largest scale that fits is found from the extremes of all blocks, then integers are made block by block."""
+    extremes = np.array([(block.min(), block.max()) for _, block in _folded(layer, name, rule)])
     offset = rule.input_scale - rule.output_scale
-    scale = largest_scale(weight, limit=MAX_SHIFT - offset)
+    scale = largest_scale(extremes, limit=MAX_SHIFT - offset)
     while True:
         shift = scale + offset
         if shift < MIN_SHIFT:
             raise QuantiseError(
-                f"matrix {name} of layer {index} holds {np.abs(weight).max():.1f}, and rows of absolute sum "
-                f"{np.abs(weight).sum(axis=1).max():.1f}, too large for exact products of 16-bit weights; this model needs "
+                f"matrix {name} of layer {index} holds {np.abs(extremes).max():.1f}, and rows of absolute sum "
+                f"{_largest_row(layer, name, rule):.1f}, too large for exact products of 16-bit weights; this model needs "
                 f"another scale for {name}"
             )
-        values = np.ascontiguousarray(round_half_up(weight, scale).astype(np.int16))
+        values = np.empty((rule.outputs, rule.inputs), dtype=np.int16)
+        for place, block in _folded(layer, name, rule):
+            values[place] = round_half_up(block, scale)
         if sums_exactly(values, rule.input_bits, rule.blocks, rule.used):
             return IntegerMatrix(values, scale, shift)
         scale -= 1
+
+
+def _folded(layer: FloatLayer, name: str, rule: MatrixRule) -> Iterator[Block]:
+    """The float matrix in the order of the integer one, with all that is folded into it, as float64 and some of it at a time."""
+    gain = None if rule.gain is None else layer[rule.gain].astype(np.float64)
+    plain = rule.arranged is Arrangement.PLAIN
+    everything = (slice(None), slice(None))
+    for (rows, columns), block in layer.blocks(name) if plain else [(everything, layer[name])]:
+        weight = block.astype(np.float64)
+        if gain is not None:
+            weight *= gain[columns]
+        weight *= rule.factor
+        yield (rows, columns), rule.arrange(weight)
+
+
+def _largest_row(layer: FloatLayer, name: str, rule: MatrixRule) -> float:
+    sums = np.zeros(rule.outputs)
+    for (rows, _), block in _folded(layer, name, rule):
+        sums[rows] += np.abs(block).sum(axis=1)
+    return float(sums.max())
 
 
 def _quantise_bias(layer: FloatLayer, name: str, matrix: IntegerMatrix, rule: MatrixRule) -> np.ndarray:

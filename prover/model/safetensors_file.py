@@ -7,7 +7,7 @@ are opened.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,11 @@ class _Place:
     path: Path
     start: int
     size: int
+
+    def part(self, number: int, of: int) -> _Place:
+        """One of equal parts."""
+        size = self.size // of
+        return replace(self, start=self.start + size * number, size=size)
 
     def read(self, encoding: str) -> np.ndarray:
         """As float32, flat. Read, not mapped: pages of a mapping would all count as this process' memory."""
@@ -106,14 +111,17 @@ class SafetensorsCheckpoint:
         """How the tensor is stored, such as "BF16"."""
         return str(self._slice(name).get_dtype())
 
-    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Tensor `name` as float32 of exactly `shape`.
+    def read(self, name: str, shape: tuple[int, ...], part: int | None = None) -> np.ndarray:
+        """Tensor `name` as float32 of exactly `shape`; part: of those along its first axis, one alone.
 
         Raises MissingTensorError, UnsupportedTensorError for an encoding that is not in READABLE, and
         CheckpointError for another shape or for values that are not finite.
         """
         self.check(name, shape)
-        values = self._places[name].read(encoding=self.encoding(name)).reshape(shape)
+        place = self._places[name]
+        if part is not None:
+            place, shape = place.part(part, shape[0]), shape[1:]
+        values = place.read(encoding=self.encoding(name)).reshape(shape)
         if not np.isfinite(values).all():
             raise CheckpointError(f"tensor {name!r} holds values that are not finite; download it again")
         return values

@@ -24,11 +24,12 @@ from tests.prover.statements import srs
 from verifier_gen import generate_sources
 
 PROMPT = [72, 101, 108, 108, 111] * 8
-STEP_WEIGHTS = {"gemma3": 2047, "gpt2": 4000, "olmo2": 3000}
+STEP_WEIGHTS = {"gemma3": 2047, "gpt2": 4000, "olmo2": 3000, "deepseek-v3": 2000}
 DISPUTED = {
     "gemma3": ("attention_close", "mlp_tile"),  # norms behind the sub-layers
     "gpt2": ("keys_values_tile", "keys_values_close"),
     "olmo2": ("query_close", "attention_tile"),
+    "deepseek-v3": ("query_latent_tile", "query_latent_close"),
 }
 
 
@@ -58,7 +59,7 @@ CASES = [
     pytest.param(family, kind, marks=pytest.mark.long if long else ())
     for family, disputed in DISPUTED.items()
     for kind in _config(family).kinds
-    for long in (family == "olmo2" or kind not in disputed,)
+    for long in (family in ("olmo2", "deepseek-v3") or kind not in disputed,)
 ]
 
 

@@ -15,6 +15,7 @@ from devnet.benchmarks.capped_process import DidNotFit, Limits
 from devnet.benchmarks.growth import FULL, QUICK, Commitment, Growth, Step, Sweep, points
 from devnet.benchmarks.growth_report import exponent, fits, markdown, verdicts, write_report
 from devnet.benchmarks.result_store import ResultStore, sources_digest
+from devnet.benchmarks.synthetic import synthetic_config
 
 LIMITS = Limits(memory_mb=8000, seconds=600)
 ONE = Sweep(widths=(32,), width=32, rows=(32,), windows=(0,), layers=(1,))
@@ -105,9 +106,26 @@ def test_every_axis_has_its_points() -> None:
     assert max(FULL.windows) == 511  # 16,384 tokens
     assert {p.window for p in points("rows", FULL) if isinstance(p, Step)} == set(range(8))
     assert [p.layers for p in points("layers", FULL) if isinstance(p, Commitment)] == [1, 2, 4, 8, 16, 30]
+    mixtures = points("experts", FULL)
+    assert [p.experts for p in mixtures if isinstance(p, Commitment)] == [2, 4, 8, 16, 32, 64, 128]
+    assert {p.step for p in mixtures if isinstance(p, Step)} == {"router", "expert_tile", "mlp_close"}
     assert {p.d for axis in growth.AXES for p in points(axis, QUICK)} == {32, 64}
     with pytest.raises(ValueError, match="no axis"):
         points("depth", FULL)
+
+
+def test_a_mixture_is_another_model_of_the_same_width(tmp_path: Path) -> None:
+    """Its points have names of their own, and stand at the number of experts."""
+    names = [point.name for axis in growth.AXES for point in points(axis, QUICK)]
+    assert len({name for name in names if "experts" in name}) == 2 * (1 + len(growth.OF_MIXTURES))
+    store = ResultStore(tmp_path / "s.json", {})
+    store.put(Step(32, "router", experts=4).name, step_result(1.0))
+    (row,) = Growth(store, tmp_path, LIMITS, runs=1, gas=False).rows("experts", QUICK)
+    assert (row["series"], row["x"]) == ("router", 4)
+    config = synthetic_config(576, experts=8)
+    assert set(growth.OF_MIXTURES) <= set(config.kinds) and "mlp" not in config.kinds
+    assert config.steps["expert_tile"].tiles == 8
+    assert config.programs["keys_values"] == synthetic_config(576).programs["keys_values"]
 
 
 def test_exponents_are_those_of_a_power_law() -> None:

@@ -16,7 +16,9 @@ import pytest
 import prover.argument.mercury
 import verifier_gen.generator
 from contracts.bindings.compiler import compile_sources
+from prover.architectures.config import ModelConfig
 from prover.architectures.llama import LlamaConfig
+from prover.architectures.shapes import CUT, CUT_QUERIES, OTHER_FAMILIES
 from prover.argument.commitment import commit_field
 from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
 from prover.argument.multilinear import evaluate
@@ -33,6 +35,7 @@ from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS, WIDE
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import step_verifier
 
+from ..prover.architectures.random_models import random_statement as family_statement
 from ..prover.operators.random_layers import input_points, random_statement
 from ..prover.statements import MU, public_statement, srs
 from .claims import StepClaim, contract_rejects
@@ -196,9 +199,13 @@ def _step(kind: str, window: int = 0) -> Step:
 
 
 @cache
-def _small(config: LlamaConfig, kind: str = "mlp", window: int = 0) -> Step:
+def _small(config: ModelConfig, kind: str = "mlp", window: int = 0) -> Step:
     """A step in chunks of 2^14."""
-    case = random_statement(kind, window, config=config)
+    case = (
+        random_statement(kind, window, config=config)
+        if isinstance(config, LlamaConfig)
+        else family_statement(config, kind, window)
+    )
     if kind in ("mlp", "mlp_tile"):
         case.tensors["w_gate"] //= 4 if kind == "mlp" else 32  # into the small activation table
     ceremony = _ceremony(14)
@@ -344,6 +351,59 @@ def test_commitments_of_sums_and_of_rows_between_tiles_are_unique(
         for outside in ({1 << 13: 3}, {(1 << 14) - 1: -1}):
             with pytest.raises(ProofRejectedError):
                 step.lie(outside, "long h", output).verify(step.key)
+
+
+_NARROW = replace(CUT, heads=8, kv_heads=8, head_size=64, step_weights=16_384)
+_QUERIES = replace(CUT_QUERIES, heads=16, kv_heads=4, head_size=32, step_weights=8192)
+_LATENTS = OTHER_FAMILIES["DeepSeek V3 in tiles"]
+OF_INPUTS: dict[str, tuple[ModelConfig, ModelConfig, tuple[str, ...]]] = {
+    "keys_values_tile": (CUT, _NARROW, ("key_sum_after", "value_sum_after")),
+    "keys_values_close": (CUT, _NARROW, ("keys", "values")),
+    "query_tile": (CUT_QUERIES, _QUERIES, ("query_sum_after",)),
+    "query_close": (CUT_QUERIES, _QUERIES, ("rotated_query",)),
+    "query_latent_tile": (_LATENTS, replace(_LATENTS, query_rank=512), ("query_sum_after",)),
+    "query_latent_close": (_LATENTS, replace(_LATENTS, query_rank=512), ("query_latent",)),
+}
+"""Matrices that are cut along their inputs: a shape whose windows are a part of a chunk, one whose windows fill it, and what is written."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "fills"),
+    [
+        pytest.param(
+            kind, fills, marks=() if (kind, fills) == ("query_latent_close", True) else pytest.mark.long
+        )
+        for kind in OF_INPUTS
+        for fills in (False, True)
+    ],
+)
+def test_commitments_of_slices_of_inputs_are_unique(evm: Evm, kind: str, fills: bool) -> None:
+    """Sums of queries, their latents, keys and values, and what closes them."""
+    part, full, outputs = OF_INPUTS[kind]
+    step = _small(full if fills else part, kind, int(kind.endswith("_close") and "latent" not in kind))
+    plan = step.key.plan
+    assert tuple(e.tensor for e in plan.outputs) == outputs
+    assert all(plan.fills_chunk(output, 14) == fills for output in plan.outputs)
+    assert not fills or set(plan.outputs) <= set(plan.sent)
+    verifier = _deployed(evm, step.key)
+    one, several = _moves(14)
+    for output in outputs:
+        _both_accept(step, verifier, step.lie({}, "long h", output))
+        for moves, strategy in ((several, "long h"), *((one, strategy) for strategy in STRATEGIES)):
+            _both_reject(step, verifier, step.lie(moves, strategy, output))
+        for outside in () if fills else ({1 << 13: 3}, {(1 << 14) - 1: -1}):
+            with pytest.raises(ProofRejectedError):
+                step.lie(outside, "long h", output).verify(step.key)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["query_latent_tile", "keys_values_close"])
+def test_with_the_papers_d_nor_are_those(evm: Evm, paper: None, kind: str) -> None:
+    _, full, outputs = OF_INPUTS[kind]
+    step = _small(full, kind)
+    verifier = _deployed(evm, step.key)
+    for moves in _moves(14):
+        _both_accept(step, verifier, step.lie(moves, PAPER, outputs[-1]))
 
 
 @pytest.mark.long

@@ -84,6 +84,8 @@ FAMILY_STATEMENTS = {
         ("deepseek-v3", "attention", 1, 0),  # over latents
         ("deepseek-v3-tiled", "query_latent", 0, 0),
         ("deepseek-v3-tiled", "attention_tile", 1, 0),
+        ("deepseek-v3-cut", "query_latent_tile", 0, 0),
+        ("deepseek-v3-cut", "query_latent_close", 0, 0),
         ("llama-local-tiled", "attention_tile", 2, 0),  # a tile per query head, a bias, a local layer
         ("llama-local-tiled", "attention_close", 0, 0),  # a bias at the scale of the sum
         ("smollm3-tiled", "attention_tile", 1, 1),  # a layer without positions

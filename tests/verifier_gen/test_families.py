@@ -55,6 +55,7 @@ CASES = [
     *(("deepseek-v3", kind, 2, 0) for kind in ("keys_values", "attention")),
     ("deepseek-v3", "router", 0, 0),
     *(("deepseek-v3-tiled", kind, 1, 0) for kind in ("query_latent", "attention_tile", "router")),
+    *(("deepseek-v3-cut", kind, 0, 0) for kind in ("query_latent_tile", "query_latent_close")),
 ]
 
 

@@ -89,6 +89,7 @@ DEEPSEEK_V3 = OTHER_FAMILIES["DeepSeek V3"]
 OLMO2 = OTHER_FAMILIES["OLMo 2"]
 GEMMA3, GPT2 = OTHER_FAMILIES["Gemma 3"], OTHER_FAMILIES["GPT-2"]
 _TILED = {"gemma3": "Gemma 3", "gpt2": "GPT-2", "olmo2": "OLMo 2"}
+"""Those that are in tiles in the constraint table; of a DeepSeek V3 there latents of queries are in tiles too."""
 FAMILIES: dict[str, ModelConfig] = {
     "llama": SMALL,
     "qwen2": QWEN2,
@@ -106,6 +107,7 @@ FAMILIES: dict[str, ModelConfig] = {
     "deepseek-v3-tiled": replace(
         DEEPSEEK_V3, heads=4, step_weights=500, experts=5, expert_groups=1, groups_per_token=1
     ),
+    "deepseek-v3-cut": OTHER_FAMILIES["DeepSeek V3 in tiles"],
     "llama-tiled": TILED,
     "llama-local-tiled": replace(LLAMA_LOCAL, step_weights=600),  # a tile per query head, all of one group
     "qwen3-tiled": replace(QWEN3, step_weights=700),  # a tile per group

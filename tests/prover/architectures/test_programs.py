@@ -226,6 +226,7 @@ HUNTS = [
     *(("deepseek-v3", kind, 2) for kind in ("keys_values", "attention")),
     *((family, "router", 0) for family in ("deepseek-v3", "deepseek-v3-tiled")),
     ("deepseek-v3-tiled", "query_latent", 0),
+    *(("deepseek-v3-cut", kind, 0) for kind in ("query_latent_tile", "query_latent_close")),
     *(("llama-local-tiled", kind, 0) for kind in ("attention_close", "mlp_tile", "mlp_close")),
 ]
 

@@ -6,6 +6,7 @@ computes is what the float reference must give. GGUF names come from the `gguf` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,17 @@ def _variants() -> dict[str, transformers.PreTrainedConfig]:
             rope_interleave=False,
             rope_parameters=_YARN_ROPE | {"mscale": 1.0, "mscale_all_dim": 0.7},
         ),
+        "deepseek-v3-yarn": transformers.DeepseekV3Config(
+            **(_DEEPSEEK | {"q_lora_rank": None, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 0}),
+            rope_parameters=_YARN_ROPE | {"mscale": 0.7, "mscale_all_dim": 0.7},
+        ),
+        "qwen3-moe-plain": transformers.Qwen3MoeConfig(
+            **(_SIZES | {"head_dim": 32}),
+            moe_intermediate_size=40,
+            num_experts=6,
+            num_experts_per_tok=3,
+            norm_topk_prob=True,
+        ),
         "qwen3-biases": transformers.Qwen3Config(
             **(qwen | {"head_dim": 32}),
             layer_types=["sliding_attention", "full_attention"],
@@ -178,6 +190,10 @@ VARIANTS = tuple(_variants())
 MODELS = (*FAMILIES, *VARIANTS)
 GGUF_NAMES = {
     **{family: family for family in FAMILIES if family not in ("mixtral", "qwen3-moe", "deepseek-v3")},
+    "mixtral": "llama",
+    "qwen3-moe-plain": "qwen3moe",
+    "deepseek-v3": "deepseek2",
+    "deepseek-v3-yarn": "deepseek2",
     "mistral-everywhere": "llama",
     "llama-biases": "llama",
     "llama-longrope": "llama",
@@ -238,45 +254,60 @@ def save_directory(model: Any, directory: Path, **options: Any) -> Path:
     return directory
 
 
-def write_gguf_of(model: Any, name: str, path: Path) -> Path:
-    """The model as llama.cpp's converter would store it."""
-    family = GGUF_NAMES[name]
-    config = model.config
-    hidden, heads = config.hidden_size, config.num_attention_heads
-    architecture = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == family)
-    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+def write_gguf_of(
+    model: Any,
+    name: str,
+    path: Path,
+    *,
+    matrices: str = "F32",
+    heads_apart: bool = True,
+    change: Callable[[dict[str, gguf.gguf_writer.GGUFValue], dict[str, np.ndarray]], Any] | None = None,
+) -> Path:
+    """The model as llama.cpp's converter would store it. matrices: their encoding, of vectors it is F32.
+
+    heads_apart: how the converter stores latent attention since it has matrices of keys and values by themselves. change: is
+    given metadata and tensors before they are written.
+    """
+    writer = gguf_metadata_of(model, name, path, heads_apart=heads_apart)
+    tensors = gguf_tensors(model, name, heads_apart=heads_apart)
+    if change:
+        change(writer.kv_data[0], tensors)
+    for stored, values in tensors.items():
+        kind = gguf.GGMLQuantizationType[matrices if values.ndim > 1 else "F32"]
+        writer.add_tensor(stored, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def gguf_metadata_of(model: Any, name: str, path: Path, *, heads_apart: bool = True) -> gguf.GGUFWriter:
+    """A writer that knows all but the tensors."""
+    family, config = GGUF_NAMES[name], model.config
     writer = gguf.GGUFWriter(path, family)
     writer.add_name(f"small {family}")
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(hidden)
-    writer.add_head_count(heads)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_head_count(config.num_attention_heads)
     writer.add_feed_forward_length(config.n_inner if family == "gpt2" else config.intermediate_size)
     if family == "gpt2":
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
     else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+        _write_rotary(writer, model, latent=family == "deepseek2")
+    if family == "deepseek2":
+        _write_latent(writer, config, heads_apart)
+    elif family != "gpt2":
         writer.add_head_count_kv(config.num_key_value_heads)
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
-        part = (config.rope_parameters or {}).get("partial_rotary_factor", 1)
-        writer.add_rope_dimension_count(int(config.head_dim * part))
-        rotary = config.rope_parameters.get("full_attention", config.rope_parameters)
-        writer.add_rope_freq_base(rotary["rope_theta"])
-        if rotary["rope_type"] == "llama3":
-            inverse = model.model.rotary_emb.inv_freq.numpy()
-            plain = rotary["rope_theta"] ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
-            writer.add_tensor("rope_freqs.weight", (plain / inverse).astype(np.float32))
-        if rotary["rope_type"] == "yarn":
-            writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
-            writer.add_rope_scaling_factor(rotary["factor"])
-            writer.add_rope_scaling_orig_ctx_len(rotary["original_max_position_embeddings"])
-        if rotary["rope_type"] == "longrope":
-            writer.add_rope_scaling_attn_factors(model.model.rotary_emb.attention_scaling)
-            writer.add_rope_scaling_orig_ctx_len(rotary["original_max_position_embeddings"])
-            for length in ("long", "short"):
-                factors = np.array(rotary[f"{length}_factor"], dtype=np.float32)
-                writer.add_tensor(f"rope_factors_{length}.weight", factors)
+    if name == "mixtral" or family == "qwen3moe":
+        writer.add_expert_count(config.num_local_experts if name == "mixtral" else config.num_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+    if family == "qwen3moe":
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
     if family == "granite":
         writer.add_embedding_scale(config.embedding_multiplier)
         writer.add_residual_scale(config.residual_multiplier)
@@ -289,25 +320,98 @@ def write_gguf_of(model: Any, name: str, path: Path) -> Path:
         local = [kind == "sliding_attention" for kind in config.layer_types]
         writer.add_sliding_window_pattern(local)
     _write_tokenizer(writer)
+    return writer
+
+
+def gguf_tensors(model: Any, name: str, *, heads_apart: bool = True) -> dict[str, np.ndarray]:
+    """The model's tensors under the names and in the order that llama.cpp's converter gives them."""
+    family, config = GGUF_NAMES[name], model.config
+    architecture = next(key for key, known in gguf.MODEL_ARCH_NAMES.items() if known == family)
+    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+    tensors: dict[str, np.ndarray] = {}
+
+    def add(name: str, values: np.ndarray) -> None:
+        stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert stored is not None, name
+        tensors[stored] = np.ascontiguousarray(values, dtype=np.float32)
+
     for name, parameter in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
-        values = parameter.numpy()
+        values = parameter.float().numpy()
         if family in ("llama", "smollm3", "granite") and ("q_proj" in name or "k_proj" in name):
-            count = heads if "q_proj" in name else config.num_key_value_heads
+            count = config.num_attention_heads if "q_proj" in name else config.num_key_value_heads
             values = values.reshape(count, 2, -1, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
         if family == "gpt2" and values.ndim == 2 and ".h." in name:
             values = values.T
         if family == "gemma3" and name.endswith("norm.weight"):
             values = values + 1
-        stored = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        assert stored is not None, name
-        writer.add_tensor(stored, np.ascontiguousarray(values, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+        place = name.rsplit(".", 1)[0]
+        if name.endswith("experts.gate_up_proj"):  # how the library holds them, and neither format
+            for part, half in zip(("gate", "up"), np.split(values, 2, axis=1), strict=True):
+                add(f"{place}.{part}_proj.weight", half)
+        elif name.endswith("experts.down_proj"):
+            add(f"{name}.weight", values)
+        elif name.endswith("e_score_correction_bias"):
+            add(f"{name.removesuffix('_bias')}.bias", values)
+        elif name.endswith("kv_b_proj.weight") and heads_apart:
+            per_head = values.reshape(config.num_attention_heads, -1, config.kv_lora_rank)
+            keys, values = np.split(per_head, [config.qk_nope_head_dim], axis=1)
+            add(name.replace("kv_b_proj", "k_b_proj"), keys.swapaxes(1, 2))
+            add(name.replace("kv_b_proj", "v_b_proj"), values)
+        else:
+            add(name, values)
+    return tensors
+
+
+def _write_latent(writer: gguf.GGUFWriter, config: Any, heads_apart: bool) -> None:
+    key_size = config.qk_nope_head_dim + config.qk_rope_head_dim
+    writer.add_kv_lora_rank(config.kv_lora_rank)
+    if config.q_lora_rank is not None:
+        writer.add_q_lora_rank(config.q_lora_rank)
+    writer.add_head_count_kv(1 if heads_apart else config.num_attention_heads)
+    writer.add_key_length(config.kv_lora_rank + config.qk_rope_head_dim if heads_apart else key_size)
+    writer.add_value_length(config.kv_lora_rank if heads_apart else config.v_head_dim)
+    if heads_apart:
+        writer.add_key_length_mla(key_size)
+        writer.add_value_length_mla(config.v_head_dim)
+    writer.add_leading_dense_block_count(config.first_k_dense_replace)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_expert_count(config.n_routed_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+    writer.add_expert_shared_count(config.n_shared_experts)
+    writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    writer.add_expert_weights_scale(config.routed_scaling_factor)
+    writer.add_expert_weights_norm(True)
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_expert_group_count(config.n_group)
+    writer.add_expert_group_used_count(config.topk_group)
+
+
+def _write_rotary(writer: gguf.GGUFWriter, model: Any, *, latent: bool) -> None:
+    config = model.config
+    size = config.qk_rope_head_dim if latent else config.head_dim
+    writer.add_rope_dimension_count(
+        int(size * (config.rope_parameters or {}).get("partial_rotary_factor", 1))
+    )
+    rotary = config.rope_parameters.get("full_attention", config.rope_parameters)
+    writer.add_rope_freq_base(rotary["rope_theta"])
+    if rotary["rope_type"] == "llama3":
+        inverse = model.model.rotary_emb.inv_freq.numpy()
+        plain = rotary["rope_theta"] ** (-np.arange(0, size, 2) / size)
+        writer.add_tensor("rope_freqs.weight", (plain / inverse).astype(np.float32))
+    if rotary["rope_type"] == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(rotary["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rotary["original_max_position_embeddings"])
+        if latent:
+            writer.add_rope_scaling_yarn_log_mul(0.1 * rotary["mscale_all_dim"])
+    if rotary["rope_type"] == "longrope":
+        writer.add_rope_scaling_attn_factors(model.model.rotary_emb.attention_scaling)
+        writer.add_rope_scaling_orig_ctx_len(rotary["original_max_position_embeddings"])
+        for length in ("long", "short"):
+            factors = np.array(rotary[f"{length}_factor"], dtype=np.float32)
+            writer.add_tensor(f"rope_factors_{length}.weight", factors)
 
 
 def _write_tokenizer(writer: gguf.GGUFWriter) -> None:

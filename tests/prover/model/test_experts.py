@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -19,7 +18,6 @@ from prover.architectures.config import Sliced
 from prover.model.bounds import check_bounds, sums_exactly
 from prover.model.errors import MissingTensorError, QuantiseError, UnsupportedModelError
 from prover.model.execute import Executor
-from prover.model.gguf_import import import_gguf
 from prover.model.hugging_face_import import import_hugging_face
 from prover.model.layouts import HUGGING_FACE_LAYOUTS
 from prover.model.library import load_model
@@ -253,19 +251,6 @@ def test_what_changes_the_model_and_is_not_expressed_is_refused_by_name(
     named = {"hidden_act": "activation 'gelu'", "num_experts_per_tok": "7 of 6 entries"}
     with pytest.raises(UnsupportedModelError, match=named.get(next(iter(change)), next(iter(change)))):
         import_hugging_face(path)
-
-
-@pytest.mark.parametrize("architecture", ["qwen3moe", "llama"])
-def test_experts_of_a_gguf_are_refused_with_the_reason(architecture: str, tmp_path: Path) -> None:
-    """Mixtral is a Llama with experts there."""
-    writer = gguf.GGUFWriter(tmp_path / "x.gguf", architecture)
-    writer.add_uint32(f"{architecture}.expert_count", 8)
-    writer.add_tensor("token_embd.weight", np.zeros((4, 4), dtype=np.float32))
-    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
-        write()
-    writer.close()
-    with pytest.raises(UnsupportedModelError, match=r"(qwen3moe|expert_count = 8).*Hugging Face directory"):
-        import_gguf(tmp_path / "x.gguf")
 
 
 _qwen = partial(seeded_model, "qwen3-moe")

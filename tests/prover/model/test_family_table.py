@@ -14,7 +14,7 @@ from prover.architectures import FAMILIES
 from prover.architectures.llama import LlamaConfig
 from prover.model import family_table
 from prover.model.family_table import README, models_of_families, operators_of, rewritten, tables
-from prover.model.gguf_import import GGUF_LAYOUTS
+from prover.model.gguf_keys import ARCHITECTURES
 from prover.model.hugging_face_import import MODEL_TYPES
 from prover.model.library import BUILT_IN, built_in_config
 from prover.program import OperatorBase
@@ -36,7 +36,7 @@ def test_every_family_has_a_column_and_every_accepted_name_a_place() -> None:
     rows = _rows(FAMILY_TABLE)
     assert all(len(cells) == len(FAMILIES) for cells in rows.values())
     shown = {fact: re.findall("`([^`]+)`", " ".join(rows[fact])) for fact in list(rows)[2:5]}
-    assert list(map(set, shown.values())) == [set(MODEL_TYPES), set(GGUF_LAYOUTS), set(BUILT_IN)]
+    assert list(map(set, shown.values())) == [set(MODEL_TYPES), set(ARCHITECTURES), set(BUILT_IN)]
 
 
 def test_every_operator_of_the_package_has_a_row_and_every_user_is_named() -> None:

@@ -11,7 +11,7 @@ import torch
 import transformers
 from safetensors.numpy import load_file, save_file
 
-from prover.architectures.config import Arrangement, MatrixRule
+from prover.architectures.config import STEP_WEIGHTS, Arrangement, MatrixRule
 from prover.architectures.deepseek_v3 import DeepseekV3Config
 from prover.model.checkpoint import tensor_shape
 from prover.model.errors import CheckpointError, MissingTensorError, UnsupportedModelError
@@ -21,6 +21,7 @@ from prover.model.hugging_face_import import hugging_face_config, import_hugging
 from prover.model.library import load_model
 from prover.model.quantise import quantise
 from prover.model.trace import Trace
+from prover.plan import Plan
 
 from .hugging_face_models import logits, random_ids, save_directory, seeded_model
 from .test_experts import restate, tiled
@@ -199,14 +200,49 @@ def test_pairs_that_are_halves_become_neighbours(tmp_path: Path) -> None:
 # --- tiles --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most", [1 << 13, 2000])
-def test_tiles_give_the_integers_of_whole_steps(most: int) -> None:
+@pytest.mark.parametrize(("most", "kind"), [(1 << 13, "query_latent"), (2000, "query_latent_tile")])
+def test_tiles_give_the_integers_of_whole_steps(most: int, kind: str) -> None:
     model = load_model("tiny-deepseek-v3")
     assert "attention" in model.config.kinds
     whole, cut = Trace(model, IDS), Trace(tiled(model, most), IDS)
-    assert cut.steps > whole.steps and "query_latent" in tiled(model, most).config.kinds
+    assert cut.steps > whole.steps and kind in tiled(model, most).config.kinds
     for stream in ("residual", "gates", "keys", "latent"):
         assert np.array_equal(cut.stream(cut.steps, stream), whole.stream(whole.steps, stream))
+
+
+def test_no_step_of_the_published_shape_has_more_weights_than_any_other() -> None:
+    """671 billion of them: 61 layers, 128 heads, 257 experts."""
+    published = DeepseekV3Config(
+        layers=61,
+        hidden=7168,
+        vocabulary=129_280,
+        norm_epsilon=1e-6,
+        max_positions=1 << 14,
+        heads=128,
+        query_rank=1536,
+        latent_rank=512,
+        plain_size=128,
+        rope_size=64,
+        value_size=128,
+        rope_base=10_000,
+        feed_forward=18_432,
+        dense_layers=3,
+        experts=256,
+        experts_per_token=8,
+        expert_size=2048,
+        shared_experts=1,
+        expert_groups=8,
+        groups_per_token=4,
+        routing_factor=2.5,
+    )
+    plans = {kind: Plan(program, 18) for kind, program in published.programs.items()}
+    chunks = {
+        kind: sum(plan.weight_chunks(weight, 18) for weight in plan.program.weights)
+        for kind, plan in plans.items()
+    }
+    assert max(chunks.values()) == 23 <= STEP_WEIGHTS >> 18
+    assert chunks["query_latent_tile"] == 16 and published.steps["query_latent_tile"].tiles == 4
+    assert published.step_count == 122_026
 
 
 def test_every_row_has_its_experts_and_the_shared_one() -> None:

@@ -289,7 +289,7 @@ def test_attention_never_refuses_what_its_widths_allow() -> None:
 
 # --- whole steps ----------------------------------------------------------------------------------------------
 
-WHOLE = ("llama", "gpt2", "gemma3", "mixtral", TILED_FAMILIES[0], "olmo2-tiled")
+WHOLE = ("llama", "gpt2", "gemma3", "mixtral", TILED_FAMILIES[0], "olmo2-tiled", "deepseek-v3-cut")
 """Families that together have every kind of step; the others are in `make test-long`."""
 
 
