@@ -56,6 +56,8 @@ class ProviderSettings(ChainSettings):
     blindings: Path | None = None  # of a private model; None: beside the model
     blindings_password: SecretStr | None = None
     blindings_password_file: Path | None = None
+    private: bool = False  # serve the model as a private one: answers commit to boundaries, which are audited
+    audit_items: Annotated[int, Field(ge=1, le=64)] = 8  # most items of an answer that are proven off chain
 
     chain_id: Annotated[int, Field(ge=1)] | None = None
 
