@@ -71,7 +71,11 @@ COMMANDS: dict[str, Entry] = {
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),
-    "audit": Entry("prover.audits.cli:app", "Choose the steps of a private answer that must be proven."),
+    "audit": Entry(
+        "prover.audits.cli:app",
+        "Choose steps of a private answer, have them proven, verify the proofs.",
+        more=("challenger.audit_cli:app",),
+    ),
     "prove": Entry("prover.cli:prove", "Prove one step of one window to a file, without a chain."),
     "verify": Entry("prover.cli:verify", "Check a proof file, without a chain."),
     "kernels": Entry("prover.cli:kernels", "Compile the prover's kernels now, once per machine."),

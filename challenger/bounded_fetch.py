@@ -1,4 +1,4 @@
-"""GET over HTTP from a stranger: one deadline for everything, a byte budget, no redirects, no compression.
+"""GET and POST over HTTP to a stranger: one deadline for everything, a byte budget, no redirects, no compression.
 
 A timeout per read is no bound: one byte every two seconds, of the headers too, keeps such a request for ever. Here the
 whole request, name resolution and connecting included, is cancelled at its deadline.
@@ -27,14 +27,27 @@ class BoundedFetcher:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._trust = ssl.create_default_context()
-        self._running: set[concurrent.futures.Future[bytes]] = set()
+        self._running: set[concurrent.futures.Future[tuple[int, bytes]]] = set()
         threading.Thread(target=self._loop.run_forever, name="http", daemon=True).start()
 
     def get(self, url: str, *, within_s: float, at_most_bytes: int) -> bytes:
         """The body of a 200 answer. Raises `FetchFailed`, at the latest `within_s` (and a little) after the call."""
+        status, body = self._within("GET", url, None, within_s, at_most_bytes)
+        if status != 200:
+            raise FetchFailed(f"status {status}")
+        return body
+
+    def post(self, url: str, content: bytes, *, within_s: float, at_most_bytes: int) -> tuple[int, bytes]:
+        """Status and body of the answer to JSON, whatever the status. Raises `FetchFailed` like `get`."""
+        return self._within("POST", url, content, within_s, at_most_bytes)
+
+    def _within(
+        self, method: str, url: str, content: bytes | None, within_s: float, at_most_bytes: int
+    ) -> tuple[int, bytes]:
         if within_s <= 0:
             raise FetchFailed("no time is left for it")
-        future = asyncio.run_coroutine_threadsafe(self._get(url, within_s, at_most_bytes), self._loop)
+        asked = self._ask(method, url, content, within_s, at_most_bytes)
+        future = asyncio.run_coroutine_threadsafe(asked, self._loop)
         self._running.add(future)
         try:
             return future.result(within_s + _GRACE_S)
@@ -56,17 +69,25 @@ class BoundedFetcher:
         for future in list(self._running):
             future.cancel()
 
-    async def _get(self, url: str, within_s: float, at_most_bytes: int) -> bytes:
+    async def _ask(
+        self, method: str, url: str, content: bytes | None, within_s: float, at_most_bytes: int
+    ) -> tuple[int, bytes]:
         # A client per request: nothing that one stranger sends (cookies, say) is kept for the next.
         async with (
             asyncio.timeout(within_s),
             httpx.AsyncClient(
                 timeout=min(_READ_S, within_s), follow_redirects=False, verify=self._trust
             ) as client,
-            client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer,
+            client.stream(
+                method,
+                url,
+                content=content,
+                headers={"accept-encoding": "identity"}
+                | ({} if content is None else {"content-type": "application/json"}),
+            ) as answer,
         ):
-            if answer.status_code != 200:
-                raise FetchFailed(f"status {answer.status_code}")
+            if content is None and answer.status_code != 200:
+                return answer.status_code, b""
             if answer.headers.get("content-encoding", "identity").lower() != "identity":
                 raise FetchFailed("the answer is compressed though that was declined")
             body = bytearray()
@@ -74,7 +95,7 @@ class BoundedFetcher:
                 body += chunk
                 if len(body) > at_most_bytes:
                     raise FetchFailed(f"the answer has more than {at_most_bytes} bytes")
-            return bytes(body)
+            return answer.status_code, bytes(body)
 
 
 _shared: BoundedFetcher | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prover.errors import EnvironmentMissingError, GainsayError, UsageError
+from prover.errors import EnvironmentMissingError, GainsayError, ProofRejectedError, UsageError
 
 
 class PolicyError(UsageError):
@@ -15,6 +15,10 @@ class StoreError(EnvironmentMissingError):
 
 class ProviderUnreachable(GainsayError):
     """A provider did not answer, or not with what it should; try again later."""
+
+
+class AuditNotAnswered(ProofRejectedError):
+    """A provider refuses an audit, or does not prove what was named."""
 
 
 class OverBudget(GainsayError):

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from prover.curve.srs import SRS
 
 MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
-#: 2^18 powers: enough for every supported model.
-_DEVNET_SRS_BITS = 18
 
 Replayer = Callable[[Sequence[int], Sequence[int]], OwnTrace]
 
@@ -95,13 +93,13 @@ def load_local_model(
     `accept_srs` raises when nothing may be staked under the reference string. Once `stop` is set, a replay that runs raises `Stopped` after its current step.
     """
     from contracts.bindings.registration import built_model_id
-    from prover.curve.srs import SRS
+    from prover.curve.srs import DEVNET_BITS, SRS
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
     from prover.replay import Replay
     from verifier_gen import generate_sources
 
-    srs = SRS.devnet(_DEVNET_SRS_BITS) if srs_file is None else SRS.load(srs_file)
+    srs = SRS.devnet(DEVNET_BITS) if srs_file is None else SRS.load(srs_file)
     accept_srs(srs)
     model = load_model(name, models=models)
     commitment = commit_model(model, srs, cache_dir=commitments)

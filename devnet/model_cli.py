@@ -210,11 +210,10 @@ def _registrant(
 
 
 def _reference_string(srs: Path | None, report: Any) -> Any:
-    from node.model_loading import DEVNET_SRS_BITS
-    from prover.curve.srs import SRS
+    from prover.curve.srs import DEVNET_BITS, SRS
 
     report("load reference string", 0, 1)
-    return SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_SRS_BITS)
+    return SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_BITS)
 
 
 def _committed(

@@ -113,6 +113,13 @@ def run(
             help="What all receipts together may cost, of an owner's own node (default: one whole batch).",
         ),
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private",
+            help="The model is registered as a private one (`gainsay model register --private`): commit to boundaries, answer audits.",
+        ),
+    ] = False,
     allow_insecure_srs: Annotated[
         bool,
         typer.Option("--allow-insecure-srs", help="Serve off a devnet, though anyone can forge proofs."),
@@ -125,7 +132,7 @@ def run(
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, fee_token=fee_token, require_payment=require_payment,
         provider=provider, signer_url=signer_url, receipt_signer_url=receipt_signer_url,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
-        allow_insecure_srs=allow_insecure_srs or None,
+        allow_insecure_srs=allow_insecure_srs or None, private=private or None,
     )  # fmt: skip
     _require_free_port(settings.host, settings.port)
 

@@ -44,6 +44,14 @@ class ReceiptNotValidError(ProofRejectedError):
     """A receipt with which nothing can be claimed from its provider."""
 
 
+class AuditRefusedError(UsageError):
+    """An audit that this provider does not take. code: public, too_many, too_late or twice."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class UnknownReceiptError(NotFoundError):
     """No receipt or response has this id."""
 

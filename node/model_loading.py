@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from contracts.bindings.reference_string import require_secure_srs
 from contracts.bindings.registration import built_model_id
-from prover.curve.srs import SRS
+from contracts.protocol.model import audit_stride_of
+from prover.curve.srs import DEVNET_BITS, SRS
 from prover.model.library import load_model
+from prover.model.weights import IntegerModel
 from prover.model_commitment import commit_model
+from prover.private_model import PrivateModel, ask_password, commit_private
 from verifier_gen import generate_sources
 
 from .chain_access import ChainAccess, find_model_id
 from .provider import CommittedServing
 from .settings import ProviderSettings
-
-# 2^18 powers: what the programs of the reference model need.
-DEVNET_SRS_BITS = 18
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,7 +30,7 @@ def load_serving(
     """
     report = progress or (lambda stage, done, total: None)
     report("load reference string", 0, 1)
-    srs = SRS.load(settings.srs) if settings.srs is not None else SRS.devnet(DEVNET_SRS_BITS)
+    srs = SRS.load(settings.srs) if settings.srs is not None else SRS.devnet(DEVNET_BITS)
     require_secure_srs(
         access.chain,
         insecure=srs.insecure,
@@ -40,8 +40,33 @@ def load_serving(
     )
     report("load model", 0, 1)
     model = load_model(settings.model, models=settings.models_dir)
-    commitment = commit_model(model, srs, progress=progress, cache_dir=settings.commitments_dir)
+    own = _private(settings, model, srs, progress) if settings.private else None
+    commitment = (
+        commit_model(model, srs, progress=progress, cache_dir=settings.commitments_dir)
+        if own is None
+        else own.commitment
+    )
     report("generate and compile the verifiers", 0, 1)
-    built_id = built_model_id(commitment, generate_sources(model.config, srs))
+    sources = generate_sources(model.config, srs, commitment.privacy)
+    built_id = built_model_id(commitment, sources, audit_stride_of(commitment.privacy))
     model_id = find_model_id(access.contracts, commitment, built_id, settings.model_id)
-    return CommittedServing(settings.model, model, commitment, srs, model_id)
+    return CommittedServing(settings.model, model, commitment, srs, model_id, own)
+
+
+def _private(
+    settings: ProviderSettings, model: IntegerModel, srs: SRS, progress: Progress | None
+) -> PrivateModel:
+    """The private commitment that was made before; nothing is made here, so that a lost file is told at once."""
+    secret = settings.blindings_password
+
+    def password(_: bool) -> str:
+        return (
+            ask_password(settings.blindings_password_file)(False)
+            if secret is None
+            else secret.get_secret_value()
+        )
+
+    return commit_private(
+        model, srs, password, models=settings.models_dir, commitments=settings.commitments_dir,
+        file=settings.blindings, progress=progress, create=False,
+    )  # fmt: skip

@@ -23,10 +23,14 @@ from contracts.protocol.trace import ProvingTrace
 from prover.curve.srs import SRS
 from prover.model.execute import Executor
 from prover.model.weights import IntegerModel
+from prover.model_blindings import ResponseBlindings
 from prover.model_commitment import ModelCommitment
+from prover.private_model import PrivateModel
 from prover.replay import Replay
 
 from .api.application import create_application
+from .audits.boundaries import BoundaryCommitter
+from .audits.desk import AuditDesk
 from .backing import Backing
 from .capacity import Capacity
 from .chain_access import ChainAccess, default_database
@@ -51,7 +55,7 @@ from .remembered_trace import BoundaryFiles
 from .service import AnswerService, ServedModel
 from .settings import ProviderSettings
 from .settlement import Settlement
-from .store import Journal, PaymentBook, open_engine
+from .store import AuditBook, Journal, PaymentBook, open_engine
 from .store.journal import BatchTerms
 from .worker import Worker
 
@@ -72,10 +76,14 @@ class CommittedServing:
     commitment: ModelCommitment
     srs: SRS
     model_id: bytes
+    own: PrivateModel | None = None  # None: the model is public
 
     def replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
-        """A lazy trace of an answer."""
-        return Replay(self.model, self.commitment, self.srs, list(prompt_ids), list(output_ids))
+        """A lazy trace of an answer; of a private model with blindings that no answer has, to measure what it takes."""
+        blindings = None if self.own is None else ResponseBlindings.draw(self.own.blindings)
+        return Replay(
+            self.model, self.commitment, self.srs, list(prompt_ids), list(output_ids), blindings=blindings
+        )
 
 
 def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
@@ -174,6 +182,17 @@ class Provider:
             interval_s=settings.redeem_interval_s,
             hurry_s=contracts.payments.withdrawal_delay() // 2,
         )
+        boundaries = (
+            None if serving.own is None else BoundaryCommitter(serving.model, serving.own, serving.srs)
+        )
+        self.audits = AuditDesk(
+            self.journal,
+            AuditBook(engine),
+            boundaries,
+            clock.now,
+            most_items=settings.audit_items,
+            is_playing=self._is_playing,
+        )
         steps = {
             "follower": self.follower.step,
             "poster": self._on_this_chain(self._while_named(self.committer.post_due)),
@@ -181,6 +200,7 @@ class Provider:
             "defender": self._on_this_chain(self._while_named(self.defender.step)),
             "demands": self._on_this_chain(self.demands.step),
             "redeemer": self._on_this_chain(self.redeemer.step),
+            "audits": self.audits.step,
         }
         self._workers = {
             name: Worker(name, step, settings.poll_s, self.metrics) for name, step in steps.items()
@@ -214,6 +234,7 @@ class Provider:
             readiness=self.readiness,
             reserve=self.backing.reserve,
             till=self._till(),
+            boundaries=boundaries,
         )
         settlement = Settlement(
             self.journal,
@@ -232,6 +253,7 @@ class Provider:
             self.service,
             records,
             settlement.snapshot,
+            self.audits,
             lifespan=self._lifespan,
             cors_origins=settings.cors_origins,
         )

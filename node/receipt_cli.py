@@ -35,13 +35,14 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check on chain that a registered key signed a receipt, within its dates, and what stands behind it."""
+    from contracts.bindings.receipt_body import parse_receipt
     from contracts.protocol.ether import show_ether
     from prover.errors import NotFoundError
     from prover.foreign_json import read_json_file
 
     from .chain_access import open_chain
     from .keys import checksum
-    from .receipt_check import check_receipt, parse_receipt
+    from .receipt_check import check_receipt
 
     try:
         body = read_json_file(file)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from contracts.bindings.keys import Signer
 from contracts.bindings.receipts import receipt_id, sign_receipt
-from contracts.protocol.response import ETHER_TOKEN, NOBODY, Receipt, ResponseFields
+from contracts.protocol.response import ETHER_TOKEN, NO_AUDITS, NOBODY, Receipt, ResponseFields
 from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
 
+from .audits.boundaries import CommittedTrace
 from .payments.till import Payment
 from .store import BatchRow, Journal, ResponseRow
 from .store.journal import BatchTerms, ReceiptNames
@@ -66,8 +67,11 @@ class ReceiptDesk:
         response_id: str | None = None,
         generation_ms: int = 0,
         payment: Payment | None = None,
+        committed: CommittedTrace | None = None,
     ) -> IssuedReceipt:
         """Write an answer down, sign its receipt, write the signature down.
+
+        `committed`: what a private model's answer commits to.
 
         `payment`: whose price the receipt names, with its payer. Raises NotReadyError when that was given back before.
         """
@@ -90,6 +94,8 @@ class ReceiptDesk:
                 finish_reason=finish_reason,
                 answered_at=now,
                 generation_ms=generation_ms,
+                audit_root="" if committed is None else _hex(committed.audit_root),
+                audit_nonce="" if committed is None else committed.nonce.hex(),
             ),
             model_id=_hex(self._issuer.model_id),
             now=now,
@@ -133,7 +139,11 @@ class ReceiptDesk:
 def fields_of(row: ResponseRow) -> ResponseFields:
     """What the leaf of a stored response says."""
     return ResponseFields.of(
-        unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids), row.max_tokens, int(row.fee_wei)
+        unpack_token_ids(row.prompt_ids),
+        unpack_token_ids(row.output_ids),
+        row.max_tokens,
+        int(row.fee_wei),
+        bytes.fromhex(row.audit_root[2:]) if row.audit_root else NO_AUDITS,
     )
 
 

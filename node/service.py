@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
 
+from .audits.boundaries import BoundaryCommitter, CommittedTrace
 from .errors import NotReadyError
 from .inference import InferenceQueue, Job, Promise
 from .metrics import Metrics
@@ -63,6 +64,7 @@ class AnswerService:
     readiness: Callable[[], str | None] = field(default=lambda: None)
     reserve: Callable[[], Promise] | None = None  # None: answers need no stake
     till: Till | None = None  # None: answers cost nothing
+    boundaries: BoundaryCommitter | None = None  # None: the model is public
 
     @asynccontextmanager
     async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
@@ -134,10 +136,11 @@ class AnswerService:
     async def commit(self, job: Job, response_id: str, payment: Payment | None = None) -> Finished:
         """Place and sign a finished job's answer, which uses its payment up."""
         generation = job.result
+        committed = await self._boundaries_of(job)
         if job.promise is not None:
             job.promise.begin_placing()
         # A caller that leaves now must not tear a half-written receipt apart.
-        issuing = asyncio.ensure_future(asyncio.to_thread(self._issue, job, response_id, payment))
+        issuing = asyncio.ensure_future(asyncio.to_thread(self._issue, job, response_id, payment, committed))
         done, _ = await asyncio.wait({issuing}, timeout=_LONGEST_STEP_S)
         if not done:
             issuing.add_done_callback(_forget)
@@ -146,7 +149,19 @@ class AnswerService:
         self.metrics.answered(len(job.prompt), len(generation.ids), job.seconds, receipt.seconds)
         return Finished(generation.ids, generation.finish_reason, receipt)
 
-    def _issue(self, job: Job, response_id: str, payment: Payment | None) -> IssuedReceipt:
+    async def _boundaries_of(self, job: Job) -> CommittedTrace | None:
+        """What a private model's answer commits to; nothing of it is signed when that fails or the caller leaves."""
+        if self.boundaries is None:
+            return None
+        try:
+            return await asyncio.to_thread(self.boundaries.commit, job.prompt, job.result.ids)
+        except BaseException:
+            job.cancel()
+            raise
+
+    def _issue(
+        self, job: Job, response_id: str, payment: Payment | None, committed: CommittedTrace | None
+    ) -> IssuedReceipt:
         generation = job.result
         try:
             return self.desk.issue(
@@ -157,6 +172,7 @@ class AnswerService:
                 response_id=response_id,
                 generation_ms=round(job.seconds * 1000),
                 payment=payment,
+                committed=committed,
             )
         finally:
             if job.promise is not None:

@@ -60,6 +60,8 @@ class ProviderSettings(ChainSettings):
     blindings: Path | None = None  # of a private model; None: beside the model
     blindings_password: SecretStr | None = None  # of the file with the blindings
     blindings_password_file: Path | None = None  # instead: a file whose text it is
+    private: bool = False  # serve the model as a private one: answers commit to boundaries, which are audited
+    audit_items: Annotated[int, Field(ge=1, le=64)] = 8  # most items of an answer that are proven off chain
 
     chain_id: Annotated[int, Field(ge=1)] | None = (
         None  # start only with a deployment on this chain; None: any

@@ -283,9 +283,9 @@ def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
 
 
 def _srs(path: Path | None) -> SRS:
-    from .curve.srs import SRS
+    from .curve.srs import DEVNET_BITS, SRS
 
-    return SRS.devnet(18) if path is None else SRS.load(path)
+    return SRS.devnet(DEVNET_BITS) if path is None else SRS.load(path)
 
 
 def _load(model: str, models: Path, srs: Path | None) -> tuple[IntegerModel, SRS]:

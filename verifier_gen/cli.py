@@ -112,9 +112,9 @@ def _read_shape(path: Path) -> ModelConfig:
 
 
 def _srs(path: Path | None) -> SRS:
-    from prover.curve.srs import SRS
+    from prover.curve.srs import DEVNET_BITS, SRS
 
-    return SRS.devnet(18) if path is None else SRS.load(path)
+    return SRS.devnet(DEVNET_BITS) if path is None else SRS.load(path)
 
 
 def _write(path: Path, text: str) -> str:

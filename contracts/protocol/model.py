@@ -15,6 +15,12 @@ from .streams import Point, StreamsInvalid, access_problem, pack_streams
 #: Audit strides: everybody can re-run a public model; of a private one every boundary is committed, and steps are audited.
 PUBLIC, PRIVATE = 0, 1
 
+
+def audit_stride_of(privacy: str) -> int:
+    """The stride of a model whose plans are "public" or "private" (`prover.plan.Privacy`)."""
+    return PRIVATE if privacy == "private" else PUBLIC
+
+
 EMBEDDING, HEAD = "embedding", "head"
 """What is proven beside the steps: names like those of the kinds of step."""
 

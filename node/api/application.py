@@ -9,10 +9,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from ..audits.desk import AuditDesk
 from ..payments.wire import TAKEN_HEADER, TERMS_HEADER
 from ..records import Records
 from ..service import AnswerService
-from . import completions, explorer, operations, payment_terms, problems, records
+from . import audits, completions, explorer, operations, payment_terms, problems, records
 from .foreign_body import LARGEST_BODY_BYTES
 from .prompt_reading import PromptReader
 
@@ -23,6 +24,7 @@ def create_application(
     service: AnswerService,
     stored: Records,
     snapshot: Callable[[], dict[str, Any]],
+    desk: AuditDesk | None = None,
     *,
     lifespan: Lifespan | None = None,
     cors_origins: Sequence[str] = ("*",),
@@ -68,6 +70,8 @@ def create_application(
     app.include_router(completions.router(service, prompts))
     app.include_router(payment_terms.router(service))
     app.include_router(records.router(stored))
+    if desk is not None:
+        app.include_router(audits.router(desk))
     app.include_router(operations.router(service.readiness, service.metrics))
     app.include_router(explorer.router(snapshot))
     return app

@@ -192,10 +192,9 @@ def refund(
     as_json: Json = False,
 ) -> None:
     """Get the price of an answer back that was void, or never posted; it goes to the payer's channel."""
+    from contracts.bindings.receipt_body import parse_receipt
     from prover.errors import NotFoundError
     from prover.foreign_json import read_json_file
-
-    from ..receipt_check import parse_receipt
 
     try:
         body = read_json_file(file)

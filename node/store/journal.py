@@ -56,7 +56,7 @@ class Journal:
     """Reads and writes of one database. Safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._relaxed = engine, relaxed_engine(engine)
+        self.engine, self._engine, self._relaxed = engine, engine, relaxed_engine(engine)
         self._placing = threading.Lock()
 
     @property

@@ -30,6 +30,15 @@ class ResponseState(StrEnum):
     VOID = "void"
 
 
+class AuditState(StrEnum):
+    """WAITING and PROVING are answered by the next start, too; FAILED cannot be proven."""
+
+    WAITING = "waiting"
+    PROVING = "proving"
+    PROVEN = "proven"
+    FAILED = "failed"
+
+
 class BatchRow(SQLModel, table=True):
     """One Merkle tree of responses."""
 
@@ -72,6 +81,8 @@ class ResponseRow(SQLModel, table=True):
     finish_reason: str = Field(max_length=16)
     answered_at: int = Field(sa_type=BigInteger)
     generation_ms: int = 0
+    audit_root: str = Field(default="", max_length=66)  # of a private model's boundaries; empty: public
+    audit_nonce: str = Field(default="", max_length=64)  # with the model's seed it gives their blindings
     state: ResponseState = Field(
         default=ResponseState.PENDING, sa_column=Column(Text, nullable=False, index=True)
     )
@@ -83,6 +94,21 @@ class ResponseRow(SQLModel, table=True):
     @property
     def output_length(self) -> int:
         return len(self.output_ids) // 4
+
+
+class AuditRow(SQLModel, table=True):
+    """Items of an answer that somebody asked to be proven; `items` and `evidence` are JSON (`audit_wire`)."""
+
+    __tablename__ = "audit"
+
+    id: str = Field(primary_key=True, max_length=32)
+    response_id: str = Field(foreign_key="response.id", unique=True, max_length=64)
+    items: str = Field(sa_type=Text)
+    state: AuditState = Field(default=AuditState.WAITING, sa_column=Column(Text, nullable=False, index=True))
+    done: int = 0
+    asked_at: int = Field(sa_type=BigInteger)
+    evidence: bytes | None = Field(default=None, sa_type=LargeBinary)
+    failure: str | None = Field(default=None, sa_type=Text)
 
 
 class PaymentAccountRow(SQLModel, table=True):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Choose the steps of a private answer that must be proven.")
+app = typer.Typer(no_args_is_help=True, help="Have steps of a private answer proven.")
 
 
 @app.callback()

@@ -42,6 +42,10 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
+DEVNET_BITS = 18
+"""The devnet has 2^18 powers: what the programs of the reference model need."""
+
+
 class SrsError(BadInputError, ValueError):
     """A structured reference string cannot be used."""
 

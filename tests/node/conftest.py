@@ -15,13 +15,15 @@ from fastapi.testclient import TestClient
 
 from contracts.bindings.keys import SignedTransaction
 from node.api.application import create_application
+from node.audits.boundaries import BoundaryCommitter
+from node.audits.desk import AuditDesk
 from node.inference import InferenceQueue
 from node.metrics import Metrics
 from node.payments.till import Till
 from node.receipts import Issuer, ReceiptDesk
 from node.records import Records
 from node.service import AnswerService, ServedModel
-from node.store import Journal, open_engine
+from node.store import AuditBook, Journal, open_engine
 from node.store.journal import BatchTerms
 from prover.model.execute import Executor
 from prover.model.library import load_model
@@ -59,6 +61,7 @@ class LocalNode:
     journal: Journal
     issuer: Issuer
     unready: list[str]
+    audits: AuditDesk
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +82,8 @@ def build_node(
     capacity: int = 4,
     signer: LocalSigner | None = None,
     till: Till | None = None,
+    boundaries: BoundaryCommitter | None = None,
+    most_items: int = 8,
 ) -> LocalNode:
     signer = signer or LocalSigner()
     issuer = Issuer(CHAIN_ID, LEDGER, LEDGER, signer.address, MODEL_ID)
@@ -92,9 +97,12 @@ def build_node(
         default_max_tokens=16,
         readiness=lambda: unready[0] if unready else None,
         till=till,
+        boundaries=boundaries,
     )
-    app = create_application(service, Records(journal, issuer, "tiny"), lambda: {"batches": []})
-    return LocalNode(app, service, journal, issuer, unready)
+    book = AuditBook(journal.engine)
+    desk = AuditDesk(journal, book, boundaries, lambda: int(time.time()), most_items=most_items)
+    app = create_application(service, Records(journal, issuer, "tiny"), lambda: {"batches": []}, desk)
+    return LocalNode(app, service, journal, issuer, unready, desk)
 
 
 @pytest.fixture

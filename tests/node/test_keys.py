@@ -13,12 +13,13 @@ from fastapi.testclient import TestClient
 
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.openings import open_game
+from contracts.bindings.receipt_body import parse_receipt
 from contracts.bindings.receipts import receipt_signer, sign_receipt
 from contracts.protocol.game import Outcome, Phase
 from contracts.protocol.response import Receipt
 from node.errors import KeyNotNamedError, ReceiptNotValidError
 from node.provider import CommittedServing, Provider
-from node.receipt_check import check_receipt, parse_receipt
+from node.receipt_check import check_receipt
 from node.receipts import fields_of
 from node.records import batch_tree
 from node.store import BatchState

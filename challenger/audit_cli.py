@@ -1,0 +1,198 @@
+"""`gainsay audit request | verify`: have steps of a private answer proven, and check the proofs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from contracts.protocol.audit_evidence import Auditor, Item
+
+    from .auditing import SignedResponse
+
+app = typer.Typer(no_args_is_help=True)
+
+ModelFile = Annotated[
+    Path, typer.Option("--model", help="Public part of the private model (.commitment), from its provider.")
+]
+Srs = Annotated[
+    Path | None, typer.Option(envvar="GAINSAY_SRS", help="Reference string; the devnet's by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+RpcUrl = Annotated[str | None, typer.Option("--rpc-url", help="Also check receipt and model on this chain.")]
+DeploymentFile = Annotated[
+    Path | None, typer.Option("--deployment", help="File with the contracts' addresses, for --rpc-url.")
+]
+
+
+@app.command()
+def request(
+    receipt: Annotated[str, typer.Argument(help="Id of the answer's receipt (header x-gainsay-receipt).")],
+    model: ModelFile,
+    provider: Annotated[str, typer.Option(help="URL of the provider's API.")] = "http://127.0.0.1:8000",
+    budget: Annotated[int, typer.Option(min=1, max=64, help="Steps to draw, when none are named.")] = 8,
+    step: Annotated[
+        list[str] | None, typer.Option(metavar="STEP:WINDOW", help="Name a step yourself; several times.")
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POSITION:RIVAL", help="Have a token proven against a rival; several times."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(help="32 bytes in hex that draw the steps; fresh ones by default.")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the proofs.")] = 300,
+    out: Annotated[Path | None, typer.Option(help="Keep the audit in this file, for `audit verify`.")] = None,
+    srs: Srs = None,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name steps of an own answer, wait for their proofs and verify them here; no transaction.
+
+    Steps are drawn after the answer was signed, so its provider could not know them. A provider that does not answer can be taken to the chain.
+    """
+    from prover.progress import reporting
+
+    from .auditing import AuditedProvider, AuditFile
+
+    with reporting() as report:
+        auditor = _auditor(model, srs)
+        asked = AuditedProvider(provider)
+        signed = asked.response(receipt)
+        _check_on_chain(signed, auditor, rpc_url, deployment)
+        entropy, items = _items(signed, auditor, budget, step, head, seed)
+        started = time.monotonic()
+        evidence = asked.evidence(asked.ask(receipt, items), wait, report)
+        answered_s = time.monotonic() - started
+    audit = AuditFile(signed, items, evidence, entropy)
+    if out is not None:
+        audit.save(out)
+    started = time.monotonic()
+    audit.check(auditor)
+    times = {"answered_s": round(answered_s, 2), "verified_s": round(time.monotonic() - started, 2)}
+    _print(audit, auditor, times, as_json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="What `gainsay audit request --out` wrote.")],
+    model: ModelFile,
+    srs: Srs = None,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an audit again: signature, ids, committed boundaries, and every proof."""
+    from .auditing import AuditFile
+
+    audit, auditor = AuditFile.load(file), _auditor(model, srs)
+    _check_on_chain(audit.signed, auditor, rpc_url, deployment)
+    started = time.monotonic()
+    audit.check(auditor)
+    _print(audit, auditor, {"verified_s": round(time.monotonic() - started, 2)}, as_json)
+
+
+def _auditor(model: Path, srs: Path | None) -> Auditor:
+    from contracts.protocol.audit_evidence import Auditor
+    from prover.commitment_file import load_published
+    from prover.curve.srs import DEVNET_BITS, SRS
+
+    string = SRS.load(srs) if srs is not None else SRS.devnet(DEVNET_BITS)
+    return Auditor(load_published(model, string), string)
+
+
+def _items(
+    signed: SignedResponse,
+    auditor: Auditor,
+    budget: int,
+    step: list[str] | None,
+    head: list[str] | None,
+    seed: str | None,
+) -> tuple[bytes | None, tuple[Item, ...]]:
+    """(the seed that drew them, the items)."""
+    from contracts.protocol.audit_evidence import HeadItem, StepItem
+    from prover.audits.drawing import UNIFORM, AuditPlanError, draw, weights
+
+    from .auditing import drawn_windows
+
+    named: list[Item] = [StepItem(*_pair(text, "--step")) for text in step or ()]
+    named += [HeadItem(*_pair(text, "--head")) for text in head or ()]
+    if named:
+        return None, tuple(named)
+    try:
+        entropy = secrets.token_bytes(32) if seed is None else bytes.fromhex(seed.removeprefix("0x"))
+    except ValueError:
+        raise AuditPlanError(f"--seed {seed} is not hexadecimal; give 64 digits") from None
+    steps = auditor.model.commitment.step_count
+    drawn = draw(entropy, weights(UNIFORM, [1 / steps] * steps), min(budget, steps))
+    return entropy, tuple(drawn_windows(entropy, drawn, signed.response.windows))
+
+
+def _pair(text: str, option: str) -> tuple[int, int]:
+    from prover.errors import UsageError
+
+    left, colon, right = text.partition(":")
+    if not (colon and left.isdecimal() and right.isdecimal() and len(text) < 24):
+        raise UsageError(f"{option} {text[:40]!r} must be two numbers with a colon between them, such as 3:0")
+    return int(left), int(right)
+
+
+def _check_on_chain(
+    signed: SignedResponse, auditor: Auditor, rpc_url: str | None, deployment: Path | None
+) -> None:
+    """That the receipt counts there and that the model that it names is the one that is audited."""
+    if rpc_url is None and deployment is None:
+        return
+    from contracts.bindings.errors import ContractError
+    from contracts.bindings.opening import open_chain
+    from prover.errors import ProofRejectedError
+
+    from .settings import load_settings
+
+    contracts = open_chain(load_settings(rpc_url=rpc_url, deployment=deployment, watch_only=True)).contracts
+    signature = bytes.fromhex(signed.body["signature"][2:])
+    try:
+        contracts.receipts.checked_receipt_id(signed.receipt, signature)
+        spec = contracts.registry.spec(signed.receipt.model_id)
+    except ContractError as error:
+        raise ProofRejectedError(f"the receipt is worth nothing on this deployment: {error}") from error
+    if (field := spec.difference(auditor.model.commitment)) is not None:
+        raise ProofRejectedError(f"the receipt is of a model with another {field} than {auditor.model.name}")
+
+
+def _print(audit: Any, auditor: Auditor, times: dict[str, float], as_json: bool) -> None:
+    commitment, signed = auditor.model.commitment, audit.signed
+    facts = {
+        "receipt_id": signed.receipt_id,
+        "provider": signed.receipt.provider,
+        "model": auditor.model.name,
+        "model_id": "0x" + signed.receipt.model_id.hex(),
+        "seed": None if audit.seed is None else "0x" + audit.seed.hex(),
+        "items": [_described(item, commitment) for item in audit.items],
+        "outcome": "audited",
+        **times,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for item in facts["items"]:
+        typer.echo(f"proven: {item['name']}")
+    typer.echo(
+        f"all {len(audit.items)} items of receipt {facts['receipt_id']} are proven under the commitments of {facts['model']}"
+    )
+    typer.echo(", ".join(f"{name.removesuffix('_s')} in {seconds} s" for name, seconds in times.items()))
+
+
+def _described(item: Any, commitment: Any) -> dict[str, Any]:
+    from contracts.protocol.audit_evidence import StepItem
+
+    if isinstance(item, StepItem):
+        name = f"{commitment.step_name(item.step)}, window {item.window}"
+        return {"step": item.step, "window": item.window, "name": name}
+    return {"position": item.position, "rival": item.rival, "name": str(item)}

@@ -1,0 +1,293 @@
+"""What a provider answers an audit with, and how an auditor checks it off chain.
+
+An audit names items of one response: steps of the layers in a window, or comparisons of the head. The answer holds a proof per item
+and the boundaries that the items touch, each with the running sums of all its streams and its path in the response's audit root.
+An auditor knows the public part of the model, the token ids, and the audit root, which the provider signed:
+
+    boundary i    its sums -> stream roots -> boundary hash -> leaf i under the audit root
+    step s, w     what the step does not write is the same at s and s + 1; the statement follows from the sums and from step key s
+    head p, v     the rows of the committed token behind position p and of its rival v, and window p // 32 of the last boundary
+
+So no point in a statement is the prover's choice at the time of the audit. What a boundary holds that no item is about is not checked:
+the steps are drawn so that a provider cannot know which these are (docs/fisher.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from prover.commitment_file import PublishedModel
+from prover.curve.srs import SRS
+from prover.errors import BadInputError, ProofRejectedError
+from prover.model_commitment import ModelCommitment, decode_step_key
+from prover.plan import PRIVATE
+from prover.proof_system import ProofSystem
+from prover.statement import Statement, StepKey
+from prover.verify import verify
+
+from .audits import BoundaryTree, boundary_leaf
+from .merkle import verify_path
+from .response import WINDOW_ROWS
+from .streams import Point, StepAccess, Use, boundary_hash, stream_root
+
+MOST_ITEMS = 64
+"""Of one audit off chain, whoever asks."""
+
+
+class AuditItemError(BadInputError):
+    """An audit names what the response does not have; the message says which item and what there is."""
+
+
+@dataclass(frozen=True, order=True)
+class StepItem:
+    """Window `window` of step `step`."""
+
+    step: int
+    window: int
+
+    def __str__(self) -> str:
+        return f"step {self.step}, window {self.window}"
+
+
+@dataclass(frozen=True, order=True)
+class HeadItem:
+    """The committed token behind `position` beats `rival`."""
+
+    position: int
+    rival: int
+
+    def __str__(self) -> str:
+        return f"head at position {self.position} against token {self.rival}"
+
+
+Item = StepItem | HeadItem
+
+
+@dataclass(frozen=True)
+class ShownBoundary:
+    """A boundary: the running sums of every stream, and the siblings of its leaf."""
+
+    sums: tuple[tuple[Point, ...], ...]
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The answer to an audit: a proof per item, in their order, and the boundaries by their numbers."""
+
+    proofs: tuple[bytes, ...]
+    boundaries: Mapping[int, ShownBoundary]
+
+
+@dataclass(frozen=True)
+class AuditedResponse:
+    """What an auditor knows of the response: its ids, which it has checked against the signed hashes, and its audit root."""
+
+    prompt_ids: tuple[int, ...]
+    output_ids: tuple[int, ...]
+    audit_root: bytes
+
+    @property
+    def positions(self) -> int:
+        """T: positions that the model is run on."""
+        return len(self.prompt_ids) + len(self.output_ids) - 1
+
+    @property
+    def windows(self) -> int:
+        """W = ceil(T / 32)."""
+        return -(-self.positions // WINDOW_ROWS)
+
+    def next_token(self, position: int) -> int:
+        """The committed token behind a position."""
+        return (*self.prompt_ids, *self.output_ids)[position + 1]
+
+
+class AuditedTrace(Protocol):
+    """What a provider answers from (`prover.replay.Replay` of a private model)."""
+
+    def stream_points(self, boundary: int, number: int) -> list[Point]: ...
+
+    def stream_roots(self, boundary: int) -> tuple[bytes, ...]: ...
+
+    def prove_step(self, step: int, window: int) -> bytes: ...
+
+    def prove_head(self, position: int, rival: int) -> bytes: ...
+
+
+def boundary_tree(trace: AuditedTrace, steps: int) -> BoundaryTree:
+    """All boundaries of a response. Its root goes into the response's leaf. Raises OutOfRange for a trace that ends early."""
+    return BoundaryTree.of([trace.stream_roots(boundary) for boundary in range(steps + 1)])
+
+
+def check_items(items: Sequence[Item], response: AuditedResponse, steps: int, vocabulary: int) -> None:
+    """Raise AuditItemError unless the response has all items, each named once, and they are not too many."""
+    if not 1 <= len(items) <= MOST_ITEMS:
+        raise AuditItemError(f"an audit names 1 to {MOST_ITEMS} items, not {len(items)}")
+    if len(set(items)) < len(items):
+        twice = next(item for place, item in enumerate(items) if item in items[:place])
+        raise AuditItemError(f"{twice} is named twice; name it once")
+    first = len(response.prompt_ids) - 1
+    for item in items:
+        match item:
+            case StepItem(step, window):
+                if not 0 <= step < steps:
+                    raise AuditItemError(f"step {step} does not exist; the model has steps 0 to {steps - 1}")
+                if not 0 <= window < response.windows:
+                    raise AuditItemError(
+                        f"window {window} does not exist; the response has windows 0 to {response.windows - 1}"
+                    )
+            case HeadItem(position, rival):
+                if not first <= position < response.positions:
+                    raise AuditItemError(
+                        f"position {position} predicts no output token; they are {first} to {response.positions - 1}"
+                    )
+                if not 0 <= rival < vocabulary or rival == response.next_token(position):
+                    raise AuditItemError(
+                        f"the rival {rival} must be another token than the committed one, from 0 to {vocabulary - 1}"
+                    )
+
+
+def answer(
+    trace: AuditedTrace,
+    tree: BoundaryTree,
+    items: Sequence[Item],
+    streams: int,
+    report: Callable[[int], None] = lambda done: None,
+) -> Evidence:
+    """Prove every item. `report` hears how many are done. Raises StatementFalseError or RivalWins for what is false."""
+    last, proofs = len(tree.roots) - 1, []
+    touched: set[int] = set()
+    for done, item in enumerate(items):
+        report(done)
+        match item:
+            case StepItem(step, window):
+                touched |= {step, step + 1}
+                proofs.append(trace.prove_step(step, window))
+            case HeadItem(position, rival):
+                touched.add(last)
+                proofs.append(trace.prove_head(position, rival))
+    shown = {
+        boundary: ShownBoundary(
+            tuple(tuple(trace.stream_points(boundary, number)) for number in range(streams)),
+            tuple(tree.path(boundary)),
+        )
+        for boundary in sorted(touched)
+    }
+    return Evidence(tuple(proofs), shown)
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Checks answers about the responses of one private model."""
+
+    model: PublishedModel
+    srs: SRS
+
+    def __post_init__(self) -> None:
+        if self.model.commitment.privacy != PRIVATE:
+            raise BadInputError(f"{self.model.name} is a public model; re-run it instead of auditing it")
+
+    @property
+    def _commitment(self) -> ModelCommitment:
+        return self.model.commitment
+
+    def check(self, response: AuditedResponse, items: Sequence[Item], evidence: Evidence) -> None:
+        """Raise AuditItemError for items that the response does not have, ProofRejectedError unless each one is proven."""
+        check_items(items, response, self._commitment.step_count, self._commitment.vocabulary)
+        if len(evidence.proofs) != len(items):
+            raise ProofRejectedError(f"{len(items)} items were named, and {len(evidence.proofs)} proofs came")
+        for boundary in _touched(items, self._commitment.step_count):
+            self._check_boundary(response, boundary, evidence)
+        system = ProofSystem.shared(self.model.config, self.srs, PRIVATE)
+        for item, proof in zip(items, evidence.proofs, strict=True):
+            try:
+                kind, statement = self._statement(system, response, item, evidence)
+                verify(system.verifying_key(kind), statement, proof)
+            except ProofRejectedError as error:
+                raise ProofRejectedError(f"{item}: {error}") from error
+            except BadInputError as error:  # the statement is made of what the provider sent
+                raise ProofRejectedError(f"{item}: {error}") from error
+
+    def _check_boundary(self, response: AuditedResponse, boundary: int, evidence: Evidence) -> None:
+        """The committed one, with no stream of another length than none or W windows."""
+        shown, count = evidence.boundaries.get(boundary), len(self._commitment.chunk_bits)
+        if shown is None:
+            raise ProofRejectedError(f"boundary {boundary} is not shown")
+        if len(shown.sums) != count or any(len(sums) not in (0, response.windows) for sums in shown.sums):
+            raise ProofRejectedError(
+                f"boundary {boundary} must have {count} streams of none or {response.windows} windows each"
+            )
+        leaf = boundary_leaf(boundary, boundary_hash([stream_root(sums) for sums in shown.sums]))
+        places = self._commitment.step_count + 1
+        if not verify_path(response.audit_root, leaf, shown.path, boundary, places):
+            raise ProofRejectedError(f"boundary {boundary} is not the one that the response committed to")
+
+    def _statement(
+        self, system: ProofSystem, response: AuditedResponse, item: Item, evidence: Evidence
+    ) -> tuple[str, Statement]:
+        if isinstance(item, HeadItem):
+            return "head", self._head_statement(response, item, evidence)
+        commitment = self._commitment
+        number, kind = commitment.kind(item.step), commitment.schedule[item.step].kind
+        before = evidence.boundaries[item.step].sums
+        after = evidence.boundaries[item.step + 1].sums
+        access = StepAccess(commitment.chunk_bits, commitment.accesses[number])
+        _check_moves(access, before, after)
+        words = access.statement_inputs(item.window, before, after)
+        coordinates = words[1:] if access.names_window else words
+        points = tuple(zip(coordinates[::2], coordinates[1::2], strict=True))
+        publics = {"window": item.window} if access.names_window else {}
+        return kind, Statement(decode_step_key(system, commitment, item.step), publics, points)
+
+    def _head_statement(self, response: AuditedResponse, item: HeadItem, evidence: Evidence) -> Statement:
+        commitment, chosen = self._commitment, response.next_token(item.position)
+        window, row = divmod(item.position, WINDOW_ROWS)
+        residual = evidence.boundaries[commitment.step_count].sums[0]
+        if not residual:
+            raise ProofRejectedError("the last boundary has no residual stream")
+        points = commitment.row(chosen)[1], commitment.row(item.rival)[1], residual[window]
+        return Statement(StepKey((), ()), {"row": row, "strict": int(item.rival < chosen)}, points)
+
+
+def _touched(items: Iterable[Item], steps: int) -> list[int]:
+    found: set[int] = set()
+    for item in items:
+        found |= {item.step, item.step + 1} if isinstance(item, StepItem) else {steps}
+    return sorted(found)
+
+
+def _check_moves(
+    access: StepAccess, before: Sequence[Sequence[Point]], after: Sequence[Sequence[Point]]
+) -> None:
+    """What a step does not write stays, what it resets has no windows, what it writes has all."""
+    for stream, (old, new) in enumerate(zip(before, after, strict=True)):
+        use = access.use(stream)
+        if Use.WRITES in use:
+            if not new:
+                raise ProofRejectedError(
+                    f"stream {stream} is written by the step and has no windows after it"
+                )
+        elif Use.RESETS in use:
+            if new:
+                raise ProofRejectedError(f"stream {stream} is reset by the step and has windows after it")
+        elif tuple(old) != tuple(new):
+            raise ProofRejectedError(f"stream {stream} changes at a step that does not write it")
+
+
+__all__ = [
+    "MOST_ITEMS",
+    "AuditItemError",
+    "AuditedResponse",
+    "AuditedTrace",
+    "Auditor",
+    "Evidence",
+    "HeadItem",
+    "Item",
+    "ShownBoundary",
+    "StepItem",
+    "answer",
+    "boundary_tree",
+    "check_items",
+]

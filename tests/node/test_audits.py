@@ -1,0 +1,359 @@
+"""A private model's answers are audited over HTTP: what is true is proven, what was changed is not, and what cannot be asked is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from challenger.auditing import AuditedProvider, AuditFile, SignedResponse
+from challenger.bounded_fetch import FetchFailed
+from challenger.errors import AuditNotAnswered, ProviderUnreachable
+from contracts.protocol.audit_evidence import AuditedResponse, Auditor, HeadItem, Item, StepItem
+from contracts.protocol.audit_wire import evidence_from_json, evidence_to_json
+from node.audits.boundaries import BoundaryCommitter
+from node.store import Journal, ResponseState, open_engine
+from node.store.audit_book import AuditBook
+from prover.blindings_file import LOWEST_COST
+from prover.commitment_file import load_published
+from prover.curve.srs import SRS
+from prover.errors import BadInputError, ProofRejectedError
+from prover.model.weights import IntegerModel
+from prover.private_model import PrivateModel, commit_private
+
+from .conftest import LocalNode, build_node
+
+LAST = 2
+"""The MLP of layer 0."""
+
+
+class Through:
+    """A fetcher that ends in the application itself."""
+
+    def __init__(self, client: TestClient) -> None:
+        self._client = client
+
+    def get(self, url: str, *, within_s: float, at_most_bytes: int) -> bytes:
+        answer = self._client.get(url)
+        if answer.status_code != 200:
+            raise FetchFailed(f"status {answer.status_code}")
+        assert len(answer.content) <= at_most_bytes
+        return answer.content
+
+    def post(self, url: str, content: bytes, *, within_s: float, at_most_bytes: int) -> tuple[int, bytes]:
+        answer = self._client.post(url, content=content, headers={"content-type": "application/json"})
+        return answer.status_code, answer.content
+
+
+@pytest.fixture(scope="module")
+def srs() -> SRS:
+    return SRS.devnet(18)
+
+
+@pytest.fixture(scope="module")
+def own(tiny: IntegerModel, srs: SRS, tmp_path_factory: pytest.TempPathFactory) -> PrivateModel:
+    folder = tmp_path_factory.mktemp("private")
+    return commit_private(
+        tiny, srs, lambda new: "password", models=folder, commitments=folder, cost=LOWEST_COST
+    )
+
+
+@pytest.fixture(scope="module")
+def auditor(own: PrivateModel, srs: SRS) -> Auditor:
+    return Auditor(load_published(own.published, srs), srs)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("node")
+
+
+@pytest.fixture(scope="module")
+def node(tiny: IntegerModel, own: PrivateModel, srs: SRS, folder: Path) -> LocalNode:
+    journal = Journal(open_engine(f"sqlite:///{folder}/node.db"))
+    return build_node(tiny, journal, boundaries=BoundaryCommitter(tiny, own, srs), most_items=5)
+
+
+@pytest.fixture(scope="module")
+def client(node: LocalNode) -> Iterator[TestClient]:
+    with TestClient(node.app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def provider(client: TestClient) -> AuditedProvider:
+    return AuditedProvider("", fetcher=Through(client))  # type: ignore[arg-type]
+
+
+def answered(client: TestClient, prompt: str = "audit me", tokens: int = 3) -> str:
+    answer = client.post("/v1/completions", json={"model": "tiny", "prompt": prompt, "max_tokens": tokens})
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-gainsay-receipt"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Audited:
+    """An audit that was proven."""
+
+    receipt: str
+    audit: str
+    file: AuditFile
+
+    @property
+    def response(self) -> AuditedResponse:
+        return self.file.signed.response
+
+
+@pytest.fixture(scope="module")
+def audited(client: TestClient, node: LocalNode, provider: AuditedProvider, auditor: Auditor) -> Audited:
+    receipt = answered(client)
+    signed = provider.response(receipt)
+    first = len(signed.response.prompt_ids) - 1
+    rival = (signed.response.next_token(first) + 1) % auditor.model.commitment.vocabulary
+    items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival))
+    audit = provider.ask(receipt, items)
+    node.audits.step()
+    return Audited(receipt, audit, AuditFile(signed, items, provider.evidence(audit, 1.0), None))
+
+
+# --- what is true ---------------------------------------------------------------------------------------------
+
+
+def test_an_honest_answer_passes(audited: Audited, auditor: Auditor, tmp_path: Path) -> None:
+    """Also through a file, as anybody checks it again."""
+    audited.file.check(auditor)
+    audited.file.save(tmp_path / "audit.json")
+    again = AuditFile.load(tmp_path / "audit.json")
+    again.check(auditor)
+    assert again.signed.receipt_id == audited.receipt
+
+
+def test_an_audit_survives_a_stop(
+    tiny: IntegerModel, own: PrivateModel, srs: SRS, node: LocalNode, client: TestClient,
+    provider: AuditedProvider, auditor: Auditor, folder: Path,
+) -> None:  # fmt: skip
+    """Another process proves it: with the model's seed and the journalled nonce it makes the same commitments."""
+    receipt = answered(client, "and again")
+    items = (StepItem(LAST, 0),)
+    audit = provider.ask(receipt, items)
+    journal = Journal(open_engine(f"sqlite:///{folder}/node.db"))
+    AuditBook(journal.engine).progress(audit, 0)  # the first process died while it proved
+    restarted = build_node(tiny, journal, boundaries=BoundaryCommitter(tiny, own, srs))
+    restarted.audits.step()
+    file = AuditFile(provider.response(receipt), items, provider.evidence(audit, 1.0), None)
+    file.check(auditor)
+
+
+# --- what is not ------------------------------------------------------------------------------------------------
+
+
+def _with(body: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
+    """A copy with one value changed."""
+    copy = json.loads(json.dumps(body))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value(place[path[-1]]) if callable(value) else value
+    return copy
+
+
+def _flip(text: str) -> str:
+    return text[:-1] + ("0" if text[-1] != "0" else "1")
+
+
+def test_every_part_of_the_evidence_counts(audited: Audited, auditor: Auditor) -> None:
+    body = evidence_to_json(audited.file.evidence)
+    changed = [_with(body, "proofs", place, value=_flip) for place in range(3)]
+    for number, shown in body["boundaries"].items():
+        changed.append(_with(body, "boundaries", number, "path", 0, value=_flip))
+        changed.append(_with(body, "boundaries", number, "sums", 0, 0, value=_flip))
+        changed.append(_with(body, "boundaries", number, "sums", 0, value=[]))
+        changed.append(_with(body, "boundaries", number, "sums", value=shown["sums"][:-1]))
+        changed.append(
+            _with(body, "boundaries", value={k: v for k, v in body["boundaries"].items() if k != number})
+        )
+    changed.append(_with(body, "proofs", value=body["proofs"][:-1]))
+    changed.append(_with(body, "proofs", value=body["proofs"][::-1]))
+    for other in changed:
+        with pytest.raises(ProofRejectedError):
+            auditor.check(audited.response, audited.file.items, evidence_from_json(other))
+
+
+def test_the_proof_of_another_item_is_none(audited: Audited, auditor: Auditor) -> None:
+    for item in (StepItem(1, 0), HeadItem(len(audited.response.prompt_ids), 1)):
+        with pytest.raises(ProofRejectedError):
+            auditor.check(audited.response, (item, *audited.file.items[1:2][:0]), dataclasses.replace(
+                audited.file.evidence, proofs=audited.file.evidence.proofs[:1]
+            ))  # fmt: skip
+
+
+def test_another_response_or_model_is_none(audited: Audited, auditor: Auditor) -> None:
+    response = audited.response
+    others = [
+        dataclasses.replace(response, audit_root=bytes(32)),
+        dataclasses.replace(
+            response, output_ids=((response.output_ids[0] + 1) % 100, *response.output_ids[1:])
+        ),
+    ]
+    for other in others:
+        with pytest.raises((ProofRejectedError, BadInputError)):
+            auditor.check(other, audited.file.items, audited.file.evidence)
+
+
+@pytest.mark.long
+def test_substituted_layers_cannot_be_proven(
+    tiny: IntegerModel, own: PrivateModel, srs: SRS, auditor: Auditor, tmp_path: Path
+) -> None:
+    """A provider that answers with other weights commits to what these gave, and proves no step of theirs."""
+    layers = list(tiny.weights.layers)
+    name = next(iter(layers[0]))
+    matrix = layers[0][name]
+    layers[0] = {**layers[0], name: dataclasses.replace(matrix, values=np.roll(np.array(matrix.values), 1))}
+    cheap = dataclasses.replace(tiny, weights=dataclasses.replace(tiny.weights, layers=layers))
+    journal = Journal(open_engine(f"sqlite:///{tmp_path}/node.db"))
+    liar = build_node(cheap, journal, boundaries=BoundaryCommitter(cheap, own, srs))
+    with TestClient(liar.app, raise_server_exceptions=False) as client:
+        asked = AuditedProvider("", fetcher=Through(client))  # type: ignore[arg-type]
+        receipt = answered(client)
+        audit = asked.ask(receipt, [StepItem(step, 0) for step in range(3)])
+        liar.audits.step()
+        try:
+            evidence = asked.evidence(audit, 1.0)
+        except AuditNotAnswered as refused:
+            assert str(refused).endswith("this provider cannot prove what was named")
+            return
+        with pytest.raises(ProofRejectedError):
+            auditor.check(
+                asked.response(receipt).response, [StepItem(step, 0) for step in range(3)], evidence
+            )
+
+
+# --- what cannot be asked -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("items", "says"),
+    [
+        ([], "names 1 to 64 items, not 0"),
+        ([{"step": 10_000, "window": 0}], "step 10000 does not exist; the model has steps 0 to"),
+        ([{"step": 0, "window": 1}], "window 1 does not exist; the response has windows 0 to 0"),
+        ([{"step": 0, "window": 0}] * 2, "step 0, window 0 is named twice"),
+        ([{"position": 0, "rival": 1}], "position 0 predicts no output token"),
+        ([{"step": -1, "window": 0}], "items.0 must be"),
+        ([{"step": 0, "window": 0, "layer": 3}], "items.0 must be"),
+        ([{"step": True, "window": 0}], "items.0 must be"),
+        ([{"step": step, "window": 0} for step in range(6)], "at most 5 items"),
+        ([{"step": 0, "window": 0}] * 1000, "names 1 to 64 items"),
+        (["step 0"], "items.0 must be"),
+    ],
+)
+def test_items_that_there_are_not(client: TestClient, items: list[Any], says: str) -> None:
+    receipt = answered(client, "what is asked", 2)
+    refused = client.post("/v1/audits", json={"receipt": receipt, "items": items})
+    assert refused.status_code == 400 and says in refused.json()["error"]["message"]
+
+
+def test_a_foreign_receipt_and_one_asked_twice_or_too_late(
+    client: TestClient, node: LocalNode, provider: AuditedProvider, audited: Audited
+) -> None:
+    item = [{"step": 0, "window": 0}]
+    foreign = client.post("/v1/audits", json={"receipt": "0x" + 64 * "a", "items": item})
+    assert (foreign.status_code, foreign.json()["error"]["code"]) == (404, "receipt_not_found")
+    twice = client.post("/v1/audits", json={"receipt": audited.receipt, "items": item})
+    assert (twice.status_code, twice.json()["error"]["code"]) == (409, "audit_twice")
+    assert audited.audit in twice.json()["error"]["message"]
+    with pytest.raises(AuditNotAnswered, match="audited already"):
+        provider.ask(audited.receipt, [StepItem(0, 0)])
+    late = answered(client, "too late")
+    row = node.journal.find_response(late)
+    assert row is not None
+    node.journal.set_response_state(row.id, ResponseState.FINAL)
+    refused = client.post("/v1/audits", json={"receipt": late, "items": item})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "audit_too_late")
+    assert client.get("/v1/audits/nothing").status_code == 404
+
+
+def test_a_public_model_is_re_run(tiny: IntegerModel, tmp_path: Path) -> None:
+    public = build_node(tiny, Journal(open_engine(f"sqlite:///{tmp_path}/public.db")))
+    with TestClient(public.app) as client:
+        receipt = answered(client)
+        refused = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "audit_public")
+        asked = AuditedProvider("", fetcher=Through(client))  # type: ignore[arg-type]
+        with pytest.raises(BadInputError, match="public model"):
+            asked.response(receipt)
+
+
+def test_only_so_many_wait(client: TestClient, node: LocalNode) -> None:
+    """They are journalled, so a flood would fill the disk and keep honest auditors waiting."""
+    book, waiting = AuditBook(node.journal.engine), []
+    while book.waiting_count() < 4:
+        receipt = answered(client, f"wait {len(waiting)}", 1)
+        asked = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+        assert asked.status_code == 202
+        waiting.append(asked.json()["audit_id"])
+    receipt = answered(client, "one too many", 1)
+    refused = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+    assert refused.status_code == 429 and "Retry-After" in refused.headers
+    for audit in waiting:
+        book.fail(audit, "ended by the test")
+
+
+# --- hostile providers ------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_must_be_signed_by_its_key(audited: Audited) -> None:
+    body, response = audited.file.signed.body, audited.response
+    for path, value in (
+        (("receipt", "audit_root"), _flip),
+        (("domain", "chainId"), 5),
+        (("signature",), _flip),
+    ):
+        with pytest.raises(ProofRejectedError, match="sign"):
+            SignedResponse.read(_with(body, *path, value=value), response.prompt_ids, response.output_ids)
+    with pytest.raises(BadInputError, match="token ids"):
+        SignedResponse.read(body, response.prompt_ids, response.output_ids[:-1])
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [None, [], {}, {"proofs": ["0x1"], "boundaries": {}}, {"proofs": [], "boundaries": {"01": {}}},
+     {"proofs": ["0x" + "00" * 70_000], "boundaries": {}}, {"proofs": [], "boundaries": {}, "more": 1}],
+)  # fmt: skip
+def test_nonsense_proves_nothing(evidence: Any) -> None:
+    with pytest.raises(ProofRejectedError, match="malformed"):
+        evidence_from_json(evidence)
+
+
+class Hostile:
+    """Answers everything with the same body."""
+
+    def __init__(self, body: Any, status: int = 202) -> None:
+        self._body, self._status = json.dumps(body).encode(), status
+
+    def get(self, url: str, *, within_s: float, at_most_bytes: int) -> bytes:
+        return self._body
+
+    def post(self, url: str, content: bytes, *, within_s: float, at_most_bytes: int) -> tuple[int, bytes]:
+        return self._status, self._body
+
+
+def test_what_a_hostile_provider_answers_is_an_error_of_one_line() -> None:
+    item = [StepItem(0, 0)]
+    for body in ({}, [], {"audit_id": "../x"}, {"audit_id": "a" * 99}):
+        with pytest.raises(ProviderUnreachable):
+            AuditedProvider("", fetcher=Hostile(body)).ask("0x", item)  # type: ignore[arg-type]
+    error = {"error": {"message": "no\n\x1b[31m" + "x" * 10_000}}
+    with pytest.raises(AuditNotAnswered) as refused:
+        AuditedProvider("", fetcher=Hostile(error, 400)).ask("0x", item)  # type: ignore[arg-type]
+    assert len(str(refused.value)) < 400 and str(refused.value).isprintable()
+    with pytest.raises(AuditNotAnswered, match="within"):
+        AuditedProvider("", fetcher=Hostile({"state": "proving"})).evidence("a", 0.0)  # type: ignore[arg-type]
+    with pytest.raises((ProviderUnreachable, BadInputError)):
+        AuditedProvider("", fetcher=Hostile({})).response("0x")  # type: ignore[arg-type]
