@@ -146,11 +146,10 @@ def ether(known: Known) -> str:
 def reference_string(known: Known) -> str:
     """The SRS loads, and nobody knows its secret where that matters."""
     from contracts.bindings.reference_string import require_secure_srs
-    from node.model_loading import DEVNET_SRS_BITS
-    from prover.curve.srs import SRS
+    from prover.curve.srs import DEVNET_BITS, SRS
 
     found = known["settings"]
-    srs = SRS.load(found.srs) if found.srs is not None else SRS.devnet(DEVNET_SRS_BITS)
+    srs = SRS.load(found.srs) if found.srs is not None else SRS.devnet(DEVNET_BITS)
     known["srs"] = srs
     require_secure_srs(
         known["chain"], insecure=srs.insecure, description=srs.description, allowed=False, act="run"
