@@ -75,7 +75,7 @@ def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[t
         told_audit = (audit.batch_id, audit.index, audit.provider, audit.auditor)
         yield f"audit {number}", told_audit, (seen.batch_id, seen.index, seen.provider, seen.auditor)
         # What a malformed response was audited for was never started.
-        started = bool(audit.items)
+        started = audit.bond_wei != 0
         told_audit_state = (audit.deadline, audit.outcome, audit.reason)
         yield f"state of audit {number}", told_audit_state, (seen.deadline, seen.outcome, seen.reason)
         left = (audit.bond_wei, len(audit.items) - len(audit.proven)) if started else (seen.bond, 0)

@@ -110,7 +110,7 @@ def input_answer(
 
 class AuditGame(BoundContract):
     def open_audit(self, request: AuditRequest, *, bond_wei: int) -> Call:
-        """`bond_wei`: `InferenceLedger.bond_for(provider)` for every item."""
+        """`bond_wei`: `InferenceLedger.bond_for(provider)` for every item, and for one at least."""
         return self._call("openAudit", request, value_wei=bond_wei)
 
     def prove_steps(self, audit_id: int, answers: Sequence[StepAnswer]) -> Call:

@@ -179,7 +179,9 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
     function timeout(uint256 auditId) external nonReentrant {
         Audit storage a = _running(auditId);
         require(block.timestamp > a.deadline, AuditDeadlineNotPassed(a.deadline));
-        _resolve(auditId, a, Outcome.ChallengerWon, Reason.TimedOut);
+        // Without items it was the auditor who had something to show.
+        Outcome outcome = a.remaining == 0 ? Outcome.ProviderWon : Outcome.ChallengerWon;
+        _resolve(auditId, a, outcome, Reason.TimedOut);
     }
 
     /// @inheritdoc IAuditGame
@@ -212,7 +214,7 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
     // slither-disable-next-line reentrancy-no-eth
     function _begin(Audit storage a, AuditRequest calldata request) private returns (Begun memory begun) {
         uint256 count = request.items.length;
-        require(count != 0 && count <= _maxAuditItems, WrongItemCount(count, _maxAuditItems));
+        require(count <= _maxAuditItems, WrongItemCount(count, _maxAuditItems));
         uint256 bond;
         (a.provider, begun.modelId, begun.leaf, bond) = ledger.beginGame(
             request.batchId, request.index, request.fields, request.path, msg.sender, request.secret
@@ -225,7 +227,7 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
         a.promptLength = ResponseRules.cutLength(request.fields.promptLength);
         a.isShort = request.fields.outputLength < request.fields.maxTokens;
         a.auditor = msg.sender;
-        a.bond = SafeCast.toUint80(bond * count);
+        a.bond = SafeCast.toUint80(count == 0 ? bond : bond * count);
         a.outputLength = ResponseRules.cutLength(request.fields.outputLength);
         a.idsHash = Statements.idsHash(request.fields.promptHash, request.fields.outputHash);
         a.auditRoot = request.fields.auditRoot;

@@ -72,7 +72,7 @@ abstract contract AuditScenario is Scenario {
     }
 
     function auditBond(uint256 items) internal view returns (uint256) {
-        return items * ledger.bondFor(provider);
+        return (items == 0 ? 1 : items) * ledger.bondFor(provider);
     }
 
     function openAudit(AuditItem[] memory items) internal returns (uint256) {
@@ -88,7 +88,7 @@ abstract contract AuditScenario is Scenario {
 
     function expectRefusedAudit(bytes4 error, AuditItem[] memory items) internal {
         AuditRequest memory request = requestOf(items, readyAs(copycat));
-        uint256 bond = auditBond(items.length == 0 ? 1 : items.length);
+        uint256 bond = auditBond(items.length);
         vm.prank(copycat);
         vm.expectPartialRevert(error);
         audits.openAudit{value: bond}(request);

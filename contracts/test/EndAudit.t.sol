@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {AuditRequest, IAuditGame, StepAnswer} from "../src/interfaces/IAuditGame.sol";
+import {AuditItem, AuditRequest, IAuditGame} from "../src/interfaces/IAuditGame.sol";
 import {IDisputeGame, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
@@ -199,6 +199,43 @@ contract EndAuditTest is AuditScenario {
         audits.claimOverrun(auditId, promptHash, response.outputIds, endTokens(), place);
         vm.stopPrank();
         expectAudit(auditId, Outcome.ChallengerWon, Reason.Overrun);
+    }
+
+    /// @dev Friends name everything, so that no item is left; a claim about the end needs none.
+    function test_attack_friends_name_every_item_of_an_answer_that_is_cut_short() external {
+        response = makeResponse(10, 5, 9); // one window
+        commitBoundaries();
+        batchId = post(response, "short");
+        AuditItem[] memory first = new AuditItem[](8);
+        AuditItem[] memory second = new AuditItem[](5);
+        for (uint256 i = 0; i < 8; ++i) {
+            first[i] = stepItem(i, 0);
+            if (i < 4) second[i] = stepItem(8 + i, 0);
+        }
+        second[4] = inputItem(0);
+        openAuditAs(stranger, first);
+        openAuditAs(stranger, second);
+        uint256 auditId = openAudit(new AuditItem[](0));
+        vm.prank(challenger);
+        audits.claimTruncated(auditId, response.fields.promptHash, response.outputIds, endTokens());
+        expectAudit(auditId, Outcome.ChallengerWon, Reason.Truncated);
+        expectStatus(ResponseStatus.Void);
+    }
+
+    function test_an_audit_without_items_and_without_a_claim_is_lost() external {
+        uint256 bond = auditBond(1);
+        uint256 auditId = openAudit(new AuditItem[](0));
+        vm.assertEq(audits.audit(auditId).bond, bond);
+        refuseSteps(auditId, stepAnswer(0, 0), IAuditGame.WrongItemCount.selector);
+        vm.warp(block.timestamp + p.auditWindow);
+        vm.expectPartialRevert(IAuditGame.AuditDeadlineNotPassed.selector);
+        audits.timeout(auditId);
+        vm.warp(block.timestamp + 1);
+        uint256 before = stake.credits(provider);
+        audits.timeout(auditId);
+        expectAudit(auditId, Outcome.ProviderWon, Reason.TimedOut);
+        vm.assertEq(stake.credits(provider) - before, bond / 2);
+        vm.assertEq(stake.escrowOf(address(audits)), 0);
     }
 
     function test_attack_an_auditor_that_takes_no_ether() external {

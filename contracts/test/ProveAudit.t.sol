@@ -66,11 +66,9 @@ contract ProveAuditTest is AuditScenario {
         expectAudit(auditId, Outcome.ProviderWon, Reason.Proven);
     }
 
-    function testFuzz_attack_another_item_is_proven_than_was_named(
-        uint256 step,
-        uint256 window,
-        uint256 other
-    ) external {
+    function testFuzz_another_item_than_was_named_is_refused(uint256 step, uint256 window, uint256 other)
+        external
+    {
         (step, window) = (step % STEPS, window % 3);
         (uint256 otherStep, uint256 otherWindow) = ((other / 3) % STEPS, other % 3);
         vm.assume(step != otherStep || window != otherWindow);

@@ -113,7 +113,7 @@ interface IAuditGame {
     error AuditOver(uint256 auditId, Outcome outcome);
     /// The model is public; open a game (`IDisputeGame.open`).
     error ModelIsPublic(bytes32 modelId);
-    /// An audit names 1..maxAuditItems items.
+    /// An audit names at most `maxAuditItems` items; an answer proves one at least and no more than remain.
     error WrongItemCount(uint256 items, uint256 most);
     /// The response has fewer windows, or the model fewer steps; of the input, step is 0.
     error ItemOutOfRange(AuditItem item, uint256 steps, uint256 windows);
@@ -133,7 +133,8 @@ interface IAuditGame {
     // --- auditor
 
     /// @notice Opens an audit of a response of a private model. `msg.value`: at least `ledger.bondFor(provider)` for every
-    ///         item; what is beyond comes back as credit. Anyone but the provider, while the response can be disputed. A
+    ///         item; what is beyond comes back as credit. Without items, for one bond, it is an occasion to claim something
+    ///         about the answer's end, which is possible even when every item was named before. Anyone but the provider, while the response can be disputed. A
     ///         malformed response loses at once, whatever the items are.
     function openAudit(AuditRequest calldata request) external payable returns (uint256 auditId);
 
@@ -167,7 +168,7 @@ interface IAuditGame {
 
     // --- anyone
 
-    /// @notice After the deadline: not all was proven, so the auditor wins.
+    /// @notice After the deadline: not all was proven, so the auditor wins; the provider, if nothing was named.
     function timeout(uint256 auditId) external;
 
     /// @notice The response became void otherwise: the auditor gets its bond back and the same reward.
