@@ -39,7 +39,7 @@ PROTOCOL = (
     Answer(
         "uninitialized-state", r"^Receipts\._claims ", "a mapping, written through references to its entries"
     ),
-    Answer("uninitialized-local", r"^Statements\.step\(.*\)\.at ", "a struct in memory begins with zeros"),
+    Answer("uninitialized-local", r"^Statements\.step(Inputs)?\(.*\)\.at ", "a struct in memory begins with zeros"),
     Answer("assembly", r"^Payments\._contractAccepts", "what a payer's contract returns must not be copied"),
     Answer(
         "reentrancy-events",
@@ -52,7 +52,9 @@ PROTOCOL = (
         "the vault is the protocol's own and calls nobody",
     ),
     Answer(
-        "reentrancy-benign", r"in DisputeGame\._begin\(", "the ledger is the protocol's own and calls nobody"
+        "reentrancy-benign",
+        r"in (DisputeGame|AuditGame)\._begin\(",
+        "the ledger is the protocol's own and calls nobody",
     ),
 )
 

@@ -21,7 +21,7 @@ def differences(books: Books, contracts: ProtocolContracts, block: int) -> list[
 def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[tuple[str, object, object]]:
     stake, ledger = contracts.stake, contracts.ledger
     yield "totals", books.totals(), stake.totals(block=block)
-    for holder in sorted({ledger.address, contracts.game.address, contracts.receipts.address, *books.escrow}):
+    for holder in sorted(_holders(books, contracts)):
         yield f"escrow of {holder}", books.escrow.get(holder, 0), stake.escrow_of(holder, block=block)
     yield "delayed until", books.delayed_until, stake.delayed_until(block=block)
     yield "delay left", books.delay_left, stake.delay_left(block=block)
@@ -69,3 +69,20 @@ def _pairs(books: Books, contracts: ProtocolContracts, block: int) -> Iterator[t
         told_state = (game.phase, game.deadline, game.outcome, game.reason)
         stored_state = (view.phase, view.deadline, view.outcome, view.reason)
         yield f"state of game {number}", told_state, stored_state
+    yield "audits", len(books.audits), contracts.audits.audit_count(block=block)
+    for number, audit in books.audits.items():
+        seen = contracts.audits.audit(number, block=block)
+        told_audit = (audit.batch_id, audit.index, audit.provider, audit.auditor)
+        yield f"audit {number}", told_audit, (seen.batch_id, seen.index, seen.provider, seen.auditor)
+        # What a malformed response was audited for was never started.
+        started = audit.bond_wei != 0
+        told_audit_state = (audit.deadline, audit.outcome, audit.reason)
+        yield f"state of audit {number}", told_audit_state, (seen.deadline, seen.outcome, seen.reason)
+        left = (audit.bond_wei, len(audit.items) - len(audit.proven)) if started else (seen.bond, 0)
+        yield f"items of audit {number}", left, (seen.bond, seen.remaining)
+
+
+def _holders(books: Books, contracts: ProtocolContracts) -> set[str]:
+    """Whoever may have something in escrow."""
+    ours = (contracts.ledger, contracts.game, contracts.receipts, contracts.audits)
+    return {contract.address for contract in ours} | set(books.escrow)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ..protocol.audits import AuditItem
 from ..protocol.game import Outcome, Phase, Reason
 from ..protocol.parameters import NOBODY, ProtocolParameters
 from . import events as logs
@@ -68,6 +69,25 @@ class GameBook:
 
 
 @dataclass(frozen=True)
+class AuditBook:
+    """An audit by its last event. `deadline` is 0 when it is over; of a malformed response nothing was named."""
+
+    audit_id: int
+    batch_id: int
+    index: int
+    provider: str
+    auditor: str
+    model_id: bytes
+    opened_in_block: int
+    bond_wei: int = 0
+    deadline: int = 0
+    items: tuple[AuditItem, ...] = ()
+    proven: tuple[AuditItem, ...] = ()
+    outcome: Outcome = Outcome.UNDECIDED
+    reason: Reason = Reason.NONE
+
+
+@dataclass(frozen=True)
 class ReceiptBook:
     """A receipt that somebody claimed was not posted."""
 
@@ -106,6 +126,7 @@ class Books:
     open_games: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     asks: list[AskBook] = field(default_factory=list)
     games: dict[int, GameBook] = field(default_factory=dict)
+    audits: dict[int, AuditBook] = field(default_factory=dict)
     receipts: dict[bytes, ReceiptBook] = field(default_factory=dict)
     delayed_until: int = 0
     delay_left: int = 0
@@ -173,6 +194,8 @@ class Books:
                 self._receipt(event)
             case logs.GameOpened() | logs.TurnStarted() | logs.GameResolved():
                 self._game(event)
+            case logs.AuditOpened() | logs.AuditStarted() | logs.ItemProven() | logs.AuditResolved():
+                self._audit(event)
             case logs.OperatorSet():
                 self.operators[event.provider] = event.operator
             case logs.SignerRegistered() | logs.SignerWasRetired():
@@ -380,4 +403,31 @@ class Books:
                     deadline=0,
                     outcome=event.outcome,
                     reason=event.reason,
+                )
+
+    def _audit(
+        self, event: logs.AuditOpened | logs.AuditStarted | logs.ItemProven | logs.AuditResolved
+    ) -> None:
+        number = event.audit_id
+        match event:
+            case logs.AuditOpened():
+                self.audits[number] = AuditBook(
+                    audit_id=number,
+                    batch_id=event.batch_id,
+                    index=event.index,
+                    provider=event.provider,
+                    auditor=event.auditor,
+                    model_id=event.model_id,
+                    opened_in_block=event.at.block_number,
+                )
+            case logs.AuditStarted():
+                self.audits[number] = replace(
+                    self.audits[number], bond_wei=event.bond, deadline=event.deadline, items=event.items
+                )
+            case logs.ItemProven():
+                known = self.audits[number]
+                self.audits[number] = replace(known, proven=(*known.proven, event.item))
+            case logs.AuditResolved():
+                self.audits[number] = replace(
+                    self.audits[number], deadline=0, outcome=event.outcome, reason=event.reason
                 )

@@ -11,6 +11,7 @@ from prover.foreign_json import ForeignJsonError, read_json_file
 from ..protocol.model import verifier_name
 from ..protocol.parameters import ProtocolParameters
 from .abi import ErrorDecoder, Interface
+from .audit_game import AuditGame
 from .chain import Chain
 from .compiler import Artifact, compile_sources, protocol_artifacts
 from .contract import Call
@@ -35,6 +36,7 @@ class Deployment:
     ledger: str
     game: str
     receipts: str
+    audits: str
     payments: str
     first_block: int
 
@@ -68,6 +70,7 @@ class ProtocolContracts:
         self.ledger = InferenceLedger(chain, deployment.ledger, artifacts["InferenceLedger"])
         self.game = DisputeGame(chain, deployment.game, artifacts["DisputeGame"])
         self.receipts = Receipts(chain, deployment.receipts, artifacts["Receipts"])
+        self.audits = AuditGame(chain, deployment.audits, artifacts["AuditGame"])
         self.payments = Payments(chain, deployment.payments, artifacts["Payments"])
         self._artifacts = artifacts
         self.events = EventDecoder(
@@ -78,13 +81,22 @@ class ProtocolContracts:
                 self.ledger,
                 self.game,
                 self.receipts,
+                self.audits,
                 self.payments,
             )
         )
 
     @property
     def addresses(self) -> list[str]:
-        contracts = (self.registry, self.stake, self.ledger, self.game, self.receipts, self.payments)
+        contracts = (
+            self.registry,
+            self.stake,
+            self.ledger,
+            self.game,
+            self.receipts,
+            self.audits,
+            self.payments,
+        )
         return [contract.address for contract in contracts]
 
     def check(self) -> None:
@@ -95,10 +107,11 @@ class ProtocolContracts:
         self.chain.require_code_hash(
             self.registry.address, keccak(self._artifacts["ModelRegistry"].runtime_code), "ModelRegistry"
         )
-        wired = (self.stake.ledger(), self.stake.game(), self.stake.receipts())
-        if wired != (self.ledger.address, self.game.address, self.receipts.address):
+        wired = (self.stake.ledger(), self.stake.game(), self.stake.receipts(), self.stake.audits())
+        ours = (self.ledger.address, self.game.address, self.receipts.address, self.audits.address)
+        if wired != ours:
             raise CodeMismatch(
-                f"The vault at {self.stake.address} belongs to another ledger, game or receipts {wired}; "
+                f"The vault at {self.stake.address} belongs to another ledger, game, receipts or audits {wired}; "
                 "correct the deployment file."
             )
         if self.payments.receipts() != self.receipts.address:
@@ -126,6 +139,7 @@ CREATIONS = (
     Creation("ledger", "InferenceLedger", 45_000, ("stake", "registry")),
     Creation("game", "DisputeGame", 45_000, ("ledger",)),
     Creation("receipts", "Receipts", 40_000, ("ledger",)),
+    Creation("audits", "AuditGame", 45_000, ("ledger",)),
     Creation("payments", "Payments", 42_000, ("receipts",)),
 )
 INITIALISE = "initialise"
@@ -147,7 +161,7 @@ def creation_data(
 def initialise_call(chain: Chain, artifacts: Mapping[str, Artifact], placed: Mapping[str, str]) -> Call:
     """Wires the vault to the others, once, by its deployer."""
     vault = ProviderStake(chain, placed["stake"], artifacts["ProviderStake"])
-    return vault.initialise(placed["ledger"], placed["game"], placed["receipts"])
+    return vault.initialise(placed["ledger"], placed["game"], placed["receipts"], placed["audits"])
 
 
 def deploy_protocol(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from ..protocol.audits import AuditItem
 from ..protocol.game import Outcome, Phase, Reason
 from ..protocol.model import ModelSpec
 from ..protocol.response import ResponseFields
@@ -76,6 +77,7 @@ class Initialised(Event):
     ledger: str
     game: str
     receipts: str
+    audits: str
 
 
 @dataclass(frozen=True)
@@ -441,6 +443,45 @@ class ProofAccepted(Event):
 @dataclass(frozen=True)
 class GameResolved(Event):
     game_id: int
+    outcome: Outcome
+    reason: Reason
+    winner: str
+
+
+# --- AuditGame
+
+
+@dataclass(frozen=True)
+class AuditOpened(Event):
+    audit_id: int
+    batch_id: int
+    index: int
+    auditor: str
+    provider: str
+    model_id: bytes
+    leaf: bytes
+    fields: ResponseFields
+
+
+@dataclass(frozen=True)
+class AuditStarted(Event):
+    audit_id: int
+    bond: int
+    deadline: int
+    items: tuple[AuditItem, ...]
+
+
+@dataclass(frozen=True)
+class ItemProven(Event):
+    audit_id: int
+    item: AuditItem
+    verifier: str
+    remaining: int
+
+
+@dataclass(frozen=True)
+class AuditResolved(Event):
+    audit_id: int
     outcome: Outcome
     reason: Reason
     winner: str

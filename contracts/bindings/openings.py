@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from ..protocol.audits import AuditItem
 from ..protocol.opening import opening_commitment
 from ..protocol.response import ResponseFields
+from .audit_game import AuditRequest
 from .contract import Call
 from .deployment import ProtocolContracts
 from .errors import ContractError
@@ -52,6 +54,28 @@ def open_game(
     sender.send(contracts.ledger.commit_opening(commitment), key=f"commit {key}", timeout_s=timeout_s)
     bond_wei = bond_to_send(contracts, contracts.ledger.batch(batch_id).provider)
     call = contracts.game.open(batch_id, index, fields, path, secret, bond_wei=bond_wei)
+    return when_committed(lambda: sender.send(call, key=key, timeout_s=timeout_s), timeout_s)
+
+
+def open_audit(
+    contracts: ProtocolContracts,
+    sender: Sender,
+    batch_id: int,
+    index: int,
+    fields: ResponseFields,
+    path: Sequence[bytes],
+    items: Sequence[AuditItem],
+    *,
+    secret: bytes,
+    key: str,
+    timeout_s: float = 120.0,
+) -> Mined:
+    """Commit under `key` and open an audit, with a bond for every item, as `open_game` does a game."""
+    commitment = commitment_of(contracts, sender.address, batch_id, index, secret)
+    sender.send(contracts.ledger.commit_opening(commitment), key=f"commit {key}", timeout_s=timeout_s)
+    bond_wei = max(1, len(items)) * bond_to_send(contracts, contracts.ledger.batch(batch_id).provider)
+    request = AuditRequest(batch_id, index, fields, list(path), secret, list(items))
+    call = contracts.audits.open_audit(request, bond_wei=bond_wei)
     return when_committed(lambda: sender.send(call, key=key, timeout_s=timeout_s), timeout_s)
 
 

@@ -42,8 +42,8 @@ class VaultTotals:
 
 
 class ProviderStake(BoundContract):
-    def initialise(self, ledger: str, game: str, receipts: str) -> Call:
-        return self._call("initialise", ledger, game, receipts)
+    def initialise(self, ledger: str, game: str, receipts: str, audits: str) -> Call:
+        return self._call("initialise", ledger, game, receipts, audits)
 
     def deposit(self, amount_wei: int) -> Call:
         return self._call("deposit", value_wei=amount_wei)
@@ -146,6 +146,9 @@ class ProviderStake(BoundContract):
 
     def game(self) -> str:
         return self._read("game")  # type: ignore[no-any-return]
+
+    def audits(self) -> str:
+        return self._read("audits")  # type: ignore[no-any-return]
 
     def receipts(self) -> str:
         return self._read("receipts")  # type: ignore[no-any-return]

@@ -1,4 +1,5 @@
-"""What a private model's response commits to, so that its steps can be audited: the mirror of `Leaves.boundary`.
+"""What a private model's response commits to, so that its steps can be audited, and the state of an audit: the mirrors of
+`Leaves.boundary` and IAuditGame.sol.
 
     leaf(i) = keccak(keccak(i, boundary_hash_i)), audit root = Merkle root over the stepCount + 1 boundaries 0 .. stepCount
 
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from eth_abi.abi import encode
 
+from .game import Outcome, Reason
 from .merkle import MerkleTree, leaf_hash
 from .streams import boundary_hash
 
@@ -44,3 +47,51 @@ class BoundaryTree:
     def path(self, place: int) -> list[bytes]:
         """Siblings of boundary `place`, from the leaf up."""
         return self.tree.path(place)
+
+
+class AuditTarget(IntEnum):
+    """What an item is about: one window of a step, or of b_0 (the embedding of the tokens)."""
+
+    STEP = 0
+    INPUT = 1
+
+
+@dataclass(frozen=True, order=True)
+class AuditItem:
+    """What an auditor names; `step` is 0 where the target is the input."""
+
+    target: AuditTarget
+    step: int
+    window: int
+
+    @classmethod
+    def of_step(cls, step: int, window: int) -> AuditItem:
+        return cls(AuditTarget.STEP, step, window)
+
+    @classmethod
+    def of_input(cls, window: int) -> AuditItem:
+        return cls(AuditTarget.INPUT, 0, window)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Mirror of `struct Audit`; the fields' meaning is documented there."""
+
+    batch_id: int
+    index: int
+    provider: str
+    prompt_length: int
+    is_short: bool
+    auditor: str
+    bond: int
+    output_length: int
+    ids_hash: bytes
+    audit_root: bytes
+    deadline: int
+    remaining: int
+    outcome: Outcome
+    reason: Reason
+
+    @property
+    def is_open(self) -> bool:
+        return self.outcome is Outcome.UNDECIDED

@@ -38,6 +38,8 @@ class ProtocolParameters:
     max_games_per_response: int
     bond_load: int
     arity: int
+    audit_window: int
+    max_audit_items: int
 
 
 #: For a local chain: everything happens within minutes.
@@ -65,6 +67,8 @@ DEVNET = ProtocolParameters(
     max_games_per_response=8,
     bond_load=16,
     arity=10,
+    audit_window=120,
+    max_audit_items=8,
 )
 
 #: Ethereum: a day to challenge, hours per move, two weeks to leave; amounts at 20 gwei per gas (docs/economics.md).
@@ -92,6 +96,8 @@ L1 = ProtocolParameters(
     max_games_per_response=4,
     bond_load=16,
     arity=10,
+    audit_window=DAY,
+    max_audit_items=16,
 )
 
 #: A rollup: every window is longer than forced inclusion; amounts at 0.1 gwei per gas, data included.
@@ -119,6 +125,8 @@ L2 = ProtocolParameters(
     max_games_per_response=4,
     bond_load=16,
     arity=10,
+    audit_window=3 * DAY,
+    max_audit_items=16,
 )
 
 #: The presets by the names that settings and commands use.

@@ -22,6 +22,7 @@ import {Bisection} from "./libraries/Bisection.sol";
 import {Boundary} from "./libraries/Boundary.sol";
 import {ChessClock} from "./libraries/ChessClock.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
+import {ResponseRules} from "./libraries/ResponseRules.sol";
 import {Statements} from "./libraries/Statements.sol";
 import {TokenIds} from "./libraries/TokenIds.sol";
 import {VerifierCall} from "./libraries/VerifierCall.sol";
@@ -33,8 +34,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes32 modelId;
         bytes32 leaf;
     }
-
-    bytes32 private constant SAMPLING_GREEDY = keccak256("greedy");
 
     /// @inheritdoc IDisputeGame
     IInferenceLedger public immutable ledger;
@@ -86,7 +85,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
         (uint256 stepCount, uint256 maxPositions) = _sizesOfPublic(begun.modelId);
-        if (_isMalformed(maxPositions, fields)) {
+        if (ResponseRules.isMalformed(fields, maxPositions, false)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
         }
@@ -246,7 +245,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     ) external nonReentrant {
         Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
         require(g.isShort, NotTruncated());
-        require(!_endsAt(outputIds, g.outputLength - 1, endTokens), NotTruncated());
+        require(!ResponseRules.endsAt(outputIds, g.outputLength - 1, endTokens), NotTruncated());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Truncated);
     }
 
@@ -259,7 +258,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         uint256 place
     ) external nonReentrant {
         Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
-        require(place < g.outputLength - 1 && _endsAt(outputIds, place, endTokens), NotOverrun());
+        require(place < g.outputLength - 1 && ResponseRules.endsAt(outputIds, place, endTokens), NotOverrun());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Overrun);
     }
 
@@ -314,8 +313,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         address provider;
         (provider, begun.modelId, begun.leaf, bond) =
             ledger.beginGame(batchId, index, fields, path, msg.sender, secret);
-        uint16 promptLength = _saturate(fields.promptLength);
-        uint16 outputLength = _saturate(fields.outputLength);
+        uint16 promptLength = ResponseRules.cutLength(fields.promptLength);
+        uint16 outputLength = ResponseRules.cutLength(fields.outputLength);
         uint80 staked = SafeCast.toUint80(bond);
         g.batchId = uint40(batchId);
         g.index = uint32(index);
@@ -471,35 +470,5 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         ledger.endGame(g.batchId, g.index, outcome == Outcome.ChallengerWon, g.challenger);
         if (outcome == Outcome.ProviderWon) stake.forfeitEscrow(g.bond, g.provider);
         else stake.payEscrow(g.challenger, g.bond);
-    }
-
-    // --- private: the response
-
-    /// @dev A leaf that no honest provider posts; there is nothing to bisect.
-    function _isMalformed(uint256 maxPositions, ResponseFields calldata fields) private pure returns (bool) {
-        uint256 limit = type(uint32).max;
-        if (fields.promptLength == 0 || fields.promptLength > limit) return true;
-        if (fields.outputLength == 0 || fields.outputLength > limit) return true;
-        if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
-        if (fields.samplingHash != SAMPLING_GREEDY) return true;
-        if (fields.auditRoot != 0) return true; // the model is public
-        return Boundary.positions(fields.promptLength, fields.outputLength) > maxPositions;
-    }
-
-    /// @dev Whether the id at this place of the output is an end token.
-    function _endsAt(bytes calldata outputIds, uint256 place, uint256[] calldata endTokens)
-        private
-        pure
-        returns (bool)
-    {
-        uint256 id = TokenIds.at(outputIds, place);
-        for (uint256 i = 0; i < endTokens.length; ++i) {
-            if (endTokens[i] == id) return true;
-        }
-        return false;
-    }
-
-    function _saturate(uint256 value) private pure returns (uint16) {
-        return value > type(uint16).max ? type(uint16).max : uint16(value);
     }
 }

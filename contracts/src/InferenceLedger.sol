@@ -38,7 +38,7 @@ contract InferenceLedger is IInferenceLedger, Openings {
     mapping(uint256 batchId => mapping(uint256 index => ResponseState)) private _responses;
 
     modifier onlyGame() {
-        require(msg.sender == stake.game(), NotGame(msg.sender));
+        require(msg.sender == stake.game() || msg.sender == stake.audits(), NotGame(msg.sender));
         _;
     }
 

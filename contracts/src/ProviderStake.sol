@@ -23,6 +23,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     address public game;
     /// @inheritdoc IProviderStake
     address public receipts;
+    /// @inheritdoc IProviderStake
+    address public audits;
 
     // Sums over everybody share slots with what is seldom zero or changes with them: 2^128 wei are more than all ether there is.
     uint128 private _totalStake;
@@ -33,6 +35,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     // ---
     uint128 private _ledgerEscrow;
     uint128 private _receiptsEscrow;
+    // ---
+    uint128 private _auditsEscrow;
 
     /// @inheritdoc IProviderStake
     mapping(address owner => uint256) public credits;
@@ -53,7 +57,9 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     }
 
     modifier onlyProtocol() {
-        require(msg.sender == game || msg.sender == ledger || msg.sender == receipts, NotProtocol(msg.sender));
+        bool isOurs =
+            msg.sender == game || msg.sender == ledger || msg.sender == receipts || msg.sender == audits;
+        require(isOurs, NotProtocol(msg.sender));
         _;
     }
 
@@ -64,16 +70,18 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IProviderStake
-    function initialise(address newLedger, address newGame, address newReceipts) external {
+    function initialise(address newLedger, address newGame, address newReceipts, address newAudits) external {
         require(msg.sender == deployer, NotDeployer(msg.sender));
         require(ledger == address(0), AlreadyInitialised());
         require(newLedger.code.length != 0, NotAContract(newLedger));
         require(newGame.code.length != 0, NotAContract(newGame));
         require(newReceipts.code.length != 0, NotAContract(newReceipts));
+        require(newAudits.code.length != 0, NotAContract(newAudits));
         ledger = newLedger;
         game = newGame;
         receipts = newReceipts;
-        emit Initialised(newLedger, newGame, newReceipts);
+        audits = newAudits;
+        emit Initialised(newLedger, newGame, newReceipts, newAudits);
     }
 
     // --- providers
@@ -252,7 +260,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     function receiveEscrow(address from) external payable onlyProtocol {
         if (msg.sender == game) _gameEscrow += uint128(msg.value);
         else if (msg.sender == ledger) _ledgerEscrow += uint128(msg.value);
-        else _receiptsEscrow += uint128(msg.value);
+        else if (msg.sender == receipts) _receiptsEscrow += uint128(msg.value);
+        else _auditsEscrow += uint128(msg.value);
         emit EscrowReceived(msg.sender, from, msg.value);
     }
 
@@ -297,7 +306,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
     function escrowOf(address holder) external view returns (uint256) {
         if (holder == game) return _gameEscrow;
         if (holder == ledger) return _ledgerEscrow;
-        return holder == receipts ? _receiptsEscrow : 0;
+        if (holder == receipts) return _receiptsEscrow;
+        return holder == audits ? _auditsEscrow : 0;
     }
 
     /// @inheritdoc IProviderStake
@@ -307,7 +317,7 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
 
     /// @inheritdoc IProviderStake
     function totalEscrow() external view returns (uint256) {
-        return uint256(_gameEscrow) + _ledgerEscrow + _receiptsEscrow;
+        return uint256(_gameEscrow) + _ledgerEscrow + _receiptsEscrow + _auditsEscrow;
     }
 
     /// @inheritdoc IProviderStake
@@ -393,7 +403,8 @@ contract ProviderStake is IProviderStake, Guardian, ReentrancyGuardTransient {
         uint128 taken = SafeCast.toUint128(amount);
         if (msg.sender == game) _gameEscrow -= taken;
         else if (msg.sender == ledger) _ledgerEscrow -= taken;
-        else _receiptsEscrow -= taken;
+        else if (msg.sender == receipts) _receiptsEscrow -= taken;
+        else _auditsEscrow -= taken;
     }
 
     function _takeLocked(address provider, uint256 amount) private {

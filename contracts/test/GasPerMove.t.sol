@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {AuditItem, StepAnswer} from "../src/interfaces/IAuditGame.sol";
 import {Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {AuditScenario} from "./AuditScenario.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title What each move costs, in a file that a review sees
@@ -87,5 +89,45 @@ contract GasPerMoveTest is Scenario {
     function measured(string memory move) private {
         vm.snapshotGasLastCall("GasPerMove", move);
         vm.warp(block.timestamp + 12); // clocks and deadlines change with every move, as on a chain
+    }
+}
+
+/// @title What an audit costs its auditor and its provider, likewise
+contract GasPerAuditTest is AuditScenario {
+    function test_gas_of_an_audit() public {
+        AuditItem[] memory items = new AuditItem[](4);
+        (items[0], items[1], items[2], items[3]) =
+        (stepItem(5, 0), stepItem(8, 0), stepItem(4, 0), inputItem(0));
+        uint256 auditId = openAudit(items);
+        measured("openAudit of four items");
+        proveAuditedStep(auditId, 5, 0);
+        measured("proveSteps of one step");
+        proveAuditedStep(auditId, 8, 0);
+        measured("proveSteps of a tile");
+        proveAuditedInput(auditId, 0);
+        measured("proveInputs");
+        proveAuditedStep(auditId, 4, 0);
+        measured("proveSteps of the last item");
+        expectAudit(auditId, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    function test_gas_of_two_answers_and_of_the_ending() public {
+        uint256 auditId = openAudit(two(stepItem(5, 0), stepItem(4, 0)));
+        uint256 other = openAuditAs(copycat, one(stepItem(3, 0)));
+        presetAudited(5, 0);
+        presetAudited(4, 0);
+        StepAnswer[] memory answers = new StepAnswer[](2);
+        (answers[0], answers[1]) = (stepAnswer(5, 0), stepAnswer(4, 0));
+        vm.prank(provider);
+        audits.proveSteps(auditId, answers);
+        measured("proveSteps of two, all of an audit");
+        vm.warp(block.timestamp + p.auditWindow + 1);
+        audits.timeout(other);
+        measured("timeout of an audit");
+    }
+
+    function measured(string memory move) private {
+        vm.snapshotGasLastCall("GasPerAudit", move);
+        vm.warp(block.timestamp + 12);
     }
 }

@@ -52,15 +52,18 @@ contract LimitsTest is Scenario {
     }
 
     function test_the_vault_takes_contracts_of_any_size_only() external {
-        vm.etch(address(0xC0DE), hex"00");
+        address code = address(0xC0DE);
+        vm.etch(code, hex"00");
         IProviderStake fresh = IProviderStake(vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p)));
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(stranger, address(0xC0DE), address(0xC0DE));
+        fresh.initialise(stranger, code, code, code);
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(address(0xC0DE), stranger, address(0xC0DE));
+        fresh.initialise(code, stranger, code, code);
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(address(0xC0DE), address(0xC0DE), stranger);
-        fresh.initialise(address(0xC0DE), address(0xC0DE), address(0xC0DE));
-        vm.assertEq(fresh.game(), address(0xC0DE));
+        fresh.initialise(code, code, stranger, code);
+        vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
+        fresh.initialise(code, code, code, stranger);
+        fresh.initialise(code, code, code, code);
+        vm.assertEq(fresh.game(), code);
     }
 }

@@ -21,6 +21,7 @@ contract ParameterLimitsTest is Test {
         p.postingWindow = 60;
         p.receiptClaimWindow = 120;
         p.exitDelay = uint64(LONGEST);
+        p.auditWindow = uint64(LONGEST);
     }
 
     /// @dev The fields of a struct in memory are words, in order.
@@ -53,6 +54,7 @@ contract ParameterLimitsTest is Test {
         _limits(1, "clock", 1, LONGEST);
         _limits(3, "traceExtension", 20, LONGEST);
         _limits(4, "proveExtension", 20, LONGEST);
+        _limits(23, "auditWindow", 60, LONGEST);
         // Nearly as long as the longest exit delay, which outlasts it.
         _accepts(_base(), 8, 1);
         _accepts(_base(), 8, LONGEST - 181);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IAuditGame} from "../src/interfaces/IAuditGame.sol";
 import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger} from "../src/interfaces/IInferenceLedger.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
@@ -19,6 +20,7 @@ abstract contract Protocol is Test {
     IInferenceLedger internal ledger;
     IDisputeGame internal game;
     IReceipts internal receipts;
+    IAuditGame internal audits;
     IPayments internal payments;
     ProtocolParameters internal p;
 
@@ -31,7 +33,8 @@ abstract contract Protocol is Test {
         );
         game = IDisputeGame(vm.deployCode("DisputeGame.sol:DisputeGame", abi.encode(ledger)));
         receipts = IReceipts(vm.deployCode("Receipts.sol:Receipts", abi.encode(ledger)));
-        stake.initialise(address(ledger), address(game), address(receipts));
+        audits = IAuditGame(vm.deployCode("AuditGame.sol:AuditGame", abi.encode(ledger)));
+        stake.initialise(address(ledger), address(game), address(receipts), address(audits));
         payments = IPayments(vm.deployCode("Payments.sol:Payments", abi.encode(receipts)));
     }
 

@@ -1,23 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
+import {Audit, AuditItem} from "../src/interfaces/IAuditGame.sol";
+import {Game, IDisputeGame, Outcome, Phase} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {StakeAccount} from "../src/interfaces/IProviderStake.sol";
 import {Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol";
+import {AuditScenario} from "./AuditScenario.sol";
+import {Response} from "./Responses.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice Random actors do random things; what the contracts refuse is skipped, never the accounts.
-contract Actors is Scenario {
+contract Actors is AuditScenario {
     uint256 public posts;
     bytes32[] public receiptIds;
     uint256[] public asked;
     uint256 public joins;
 
+    // The same provider's private model and its last batch, while games are about the public one; or the other way round.
+    Response private _otherResponse;
+    bytes32 private _otherModel;
+    uint256 private _otherBatch;
+    mapping(uint256 auditId => AuditItem[]) private _itemsOf;
+
+    /// @dev The action is about the private model.
+    modifier privately() {
+        _swap();
+        _;
+        _swap();
+    }
+
     function setUp() public override {}
 
     function begin() external {
         super.setUp();
+        (_otherResponse, _otherModel, _otherBatch) = (makeResponse(40, 30, 30), publicModel, 1);
+        _swap();
+    }
+
+    function _swap() private {
+        Response memory aside = response;
+        (response, _otherResponse) = (_otherResponse, aside);
+        (modelId, _otherModel) = (_otherModel, modelId);
+        (batchId, _otherBatch) = (_otherBatch, batchId);
+        batchLeaves = leavesOf(response, ledger.batch(batchId).salt);
     }
 
     function vault() external view returns (address) {
@@ -51,6 +77,52 @@ contract Actors is Scenario {
     function postAnother() external {
         if (stake.freeStake(provider) < 3 * p.lockPerResponse) return;
         batchId = post(response, keccak256(abi.encode("post", ++posts)));
+    }
+
+    function postPrivate() external privately {
+        if (stake.freeStake(provider) < 3 * p.lockPerResponse) return;
+        batchId = post(response, keccak256(abi.encode("post", ++posts)));
+    }
+
+    function openAuditOf(uint256 seed, bool asCopycat) external privately {
+        AuditItem[] memory items = new AuditItem[](1 + seed % 2);
+        for (uint256 i = 0; i < items.length; ++i) {
+            items[i] = stepItem((seed / 8 + i) % STEPS, (seed / 2) % 3);
+        }
+        address who = asCopycat ? copycat : challenger;
+        vm.deal(who, 100 ether);
+        uint256 bond = auditBond(items.length) + (asCopycat ? 0 : 0.1 ether);
+        bytes32 secret = readyAs(who);
+        vm.prank(who);
+        try audits.openAudit{value: bond}(requestOf(items, secret)) returns (uint256 auditId) {
+            for (uint256 i = 0; i < items.length; ++i) {
+                _itemsOf[auditId].push(items[i]);
+            }
+        } catch {}
+    }
+
+    /// @dev The next item of a random audit.
+    function answerAudit(uint256 which) external privately {
+        if (audits.auditCount() == 0) return;
+        uint256 auditId = 1 + which % audits.auditCount();
+        Audit memory a = audits.audit(auditId);
+        if (a.outcome != Outcome.Undecided || block.timestamp > a.deadline) return;
+        if (ledger.isVoid(a.batchId, a.index)) return;
+        AuditItem memory item = _itemsOf[auditId][a.remaining - 1];
+        proveAuditedStep(auditId, item.step, item.window);
+    }
+
+    function endAudit(uint256 which, uint256 how) external {
+        if (audits.auditCount() == 0) return;
+        uint256 auditId = 1 + which % audits.auditCount();
+        if (how % 8 == 0) vm.prank(provider);
+        if (how % 8 < 2) {
+            try audits.concede(auditId) {} catch {}
+        } else if (how % 2 == 0) {
+            try audits.timeout(auditId) {} catch {}
+        } else {
+            try audits.resolveVoid(auditId) {} catch {}
+        }
     }
 
     function claimReceipt(bool posted) external {
@@ -189,7 +261,7 @@ contract Actors is Scenario {
         vm.assertEq(
             stake.totalEscrow(),
             stake.escrowOf(address(game)) + stake.escrowOf(address(ledger))
-                + stake.escrowOf(address(receipts))
+                + stake.escrowOf(address(receipts)) + stake.escrowOf(address(audits))
         );
         vm.assertEq(
             stake.totalCredits(),
@@ -229,6 +301,12 @@ contract Actors is Scenario {
             Game memory g = game.game(id);
             if (g.phase != Phase.Resolved && ledger.isVoid(g.batchId, g.index)) expected += p.gameReward;
         }
+        for (uint256 id = 1; id <= audits.auditCount(); ++id) {
+            Audit memory a = audits.audit(id);
+            if (a.outcome == Outcome.Undecided && ledger.isVoid(a.batchId, a.index)) {
+                expected += p.gameReward;
+            }
+        }
         vm.assertEq(stake.escrowOf(address(ledger)), expected, "prices of answers, rewards");
         uint256 bonds = 0;
         for (uint256 i = 0; i < receiptIds.length; ++i) {
@@ -249,6 +327,18 @@ contract Actors is Scenario {
             vm.assertTrue(ledger.responseStatus(g.batchId, g.index) != ResponseStatus.Final);
         }
         vm.assertEq(stake.escrowOf(address(game)), bonds, "bonds");
+    }
+
+    /// @dev The same of audits; and every open game and audit counts against the provider until its response is void.
+    function checkAudits() external view {
+        uint256 bonds = 0;
+        for (uint256 id = 1; id <= audits.auditCount(); ++id) {
+            Audit memory a = audits.audit(id);
+            if (a.outcome != Outcome.Undecided) continue;
+            bonds += a.bond;
+            vm.assertTrue(ledger.responseStatus(a.batchId, a.index) != ResponseStatus.Final);
+        }
+        vm.assertEq(stake.escrowOf(address(audits)), bonds, "bonds of audits");
     }
 }
 
@@ -271,7 +361,7 @@ contract SolvencyTest is Scenario {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory all) {
-        bytes4[16] memory chosen = [
+        bytes4[20] memory chosen = [
             Actors.passTime.selector,
             Actors.deposit.selector,
             Actors.exit.selector,
@@ -286,6 +376,10 @@ contract SolvencyTest is Scenario {
             Actors.play.selector,
             Actors.play.selector, // games need many moves
             Actors.end.selector,
+            Actors.postPrivate.selector,
+            Actors.openAuditOf.selector,
+            Actors.answerAudit.selector,
+            Actors.endAudit.selector,
             Actors.finalise.selector,
             Actors.withdraw.selector
         ];
@@ -301,6 +395,7 @@ contract SolvencyTest is Scenario {
         actors.checkBalance();
         actors.checkLocks();
         actors.checkGames();
+        actors.checkAudits();
         actors.checkOtherEscrow();
     }
 }

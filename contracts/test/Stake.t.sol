@@ -197,12 +197,12 @@ contract StakeTest is Scenario {
     function test_wiring_happens_once_and_by_the_deployer() external {
         vm.prank(stranger);
         vm.expectPartialRevert(IProviderStake.NotDeployer.selector);
-        stake.initialise(stranger, stranger, stranger);
+        stake.initialise(stranger, stranger, stranger, stranger);
         vm.expectRevert(IProviderStake.AlreadyInitialised.selector);
-        stake.initialise(address(ledger), address(game), address(receipts));
+        stake.initialise(address(ledger), address(game), address(receipts), address(audits));
         IProviderStake fresh = IProviderStake(vm.deployCode("ProviderStake.sol:ProviderStake", abi.encode(p)));
         vm.expectRevert(abi.encodeWithSelector(IProviderStake.NotAContract.selector, stranger));
-        fresh.initialise(stranger, address(game), address(receipts));
+        fresh.initialise(stranger, address(game), address(receipts), address(audits));
     }
 
     function validate(ProtocolParameters memory parameters) external pure {

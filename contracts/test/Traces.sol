@@ -181,8 +181,16 @@ abstract contract Traces is Responses {
 
     // --- proofs of steps
 
-    function stepProof(uint256 step, uint256 window) internal view returns (StepProof memory proof) {
-        Lie memory lie = Lie(step + 1, window);
+    /// @dev As a provider proves it whose window is challenged.
+    function stepProof(uint256 step, uint256 window) internal view returns (StepProof memory) {
+        return stepProof(step, window, Lie(step + 1, window));
+    }
+
+    function stepProof(uint256 step, uint256 window, Lie memory lie)
+        internal
+        view
+        returns (StepProof memory proof)
+    {
         proof.kind = kindOf(step);
         proof.rootsBefore = roots(step, lie);
         proof.rootsAfter = roots(step + 1, lie);
@@ -276,8 +284,15 @@ abstract contract Traces is Responses {
     }
 
     /// @dev The statement that the contract must rebuild.
-    function stepInputs(uint256 step, uint256 window) internal view returns (uint256[] memory inputs) {
-        Lie memory lie = Lie(step + 1, window);
+    function stepInputs(uint256 step, uint256 window) internal view returns (uint256[] memory) {
+        return stepInputs(step, window, Lie(step + 1, window));
+    }
+
+    function stepInputs(uint256 step, uint256 window, Lie memory lie)
+        internal
+        view
+        returns (uint256[] memory inputs)
+    {
         inputs = new uint256[](1 + 2 * (windows() + 2) * STREAMS);
         inputs[0] = window;
         uint256 used = namesWindow(step) ? 1 : 0;

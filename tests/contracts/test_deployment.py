@@ -34,7 +34,7 @@ def test_foreign_contracts_are_refused(local_chain: LocalChain, deployment: Depl
     with pytest.raises(CodeMismatch, match="no contract"):
         ProtocolContracts(local_chain.chain, nothing_there).check()
     swapped = replace(deployment, ledger=deployment.game)
-    with pytest.raises(CodeMismatch, match="another ledger, game or receipts"):
+    with pytest.raises(CodeMismatch, match="another ledger, game, receipts or audits"):
         ProtocolContracts(local_chain.chain, swapped).check()
 
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from contracts.bindings.abi import Entry, snake_case
+from contracts.bindings.audit_game import AuditRequest, InputAnswer, StepAnswer
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
@@ -15,18 +16,31 @@ from contracts.bindings.model_registry import StepRules
 from contracts.bindings.payments import Channel, ProviderAccount, Voucher
 from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
 from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
+from contracts.protocol.audits import Audit, AuditItem
 from contracts.protocol.game import Game, Outcome, Phase, Reason, Target
 from contracts.protocol.model import ModelSpec, StepKindSpec
 from contracts.protocol.parameters import ProtocolParameters
 from contracts.protocol.response import Receipt, ResponseFields
 
-_CONTRACTS = ["ModelRegistry", "ProviderStake", "InferenceLedger", "DisputeGame", "Receipts", "Payments"]
+_CONTRACTS = [
+    "ModelRegistry",
+    "ProviderStake",
+    "InferenceLedger",
+    "DisputeGame",
+    "Receipts",
+    "AuditGame",
+    "Payments",
+]
 _RECORDS: list[type] = [
+    Audit,
+    AuditItem,
+    AuditRequest,
     Batch,
     Channel,
     EmbeddingProof,
     Game,
     HeadProof,
+    InputAnswer,
     ModelSpec,
     ProtocolParameters,
     ProviderAccount,
@@ -38,6 +52,7 @@ _RECORDS: list[type] = [
     ResponseState,
     RewardPot,
     StakeAccount,
+    StepAnswer,
     StepKindSpec,
     StepProof,
     StepRules,

@@ -112,7 +112,7 @@ interface IInferenceLedger is IOpenings {
     );
     event ResponseFinalised(uint256 indexed batchId, uint256 indexed index);
 
-    /// Only the dispute game may do this.
+    /// Only the dispute game and the audit game may do this.
     error NotGame(address caller);
     /// Only the provider's owner or operator posts its batches.
     error NotOperator(address caller, address provider);
@@ -193,7 +193,7 @@ interface IInferenceLedger is IOpenings {
     ///         an open game, also when a game makes the response void meanwhile; with a full house of games, the price alone.
     function claimNotShown(uint256 batchId, uint256 index) external;
 
-    // --- the game only
+    // --- the games only: disputes and audits
 
     /// @notice Checks and counts a new game on a response, uses up the challenger's opening, and says what bond is due.
     function beginGame(

@@ -45,14 +45,14 @@ enum CreditReason {
 }
 
 /// @title The vault: stakes, bonds and fees in escrow, credits, burned ether
-/// @notice All ether of the protocol is here, and only the ledger, the game and the receipts move it. Nothing is ever
+/// @notice All ether of the protocol is here, and only the ledger, the two games and the receipts move it. Nothing is ever
 ///         pushed: winners get credits and withdraw them. Burned ether stays here, counted and frozen.
 ///         Invariant: totalStake + totalEscrow + totalCredits + totalBurned <= balance, with equality
 ///         unless ether was forced in.
 ///         A provider is its owner's address: what deposits, exits, withdraws and names keys; any account, a contract
 ///         too. The operator posts and plays, receipt signers sign, and neither can do anything else.
 interface IProviderStake is IGuardian {
-    event Initialised(address indexed ledger, address indexed game, address indexed receipts);
+    event Initialised(address indexed ledger, address indexed game, address indexed receipts, address audits);
     event Deposited(address indexed provider, uint256 amount, uint256 total);
     event ExitRequested(address indexed provider, uint256 amount, uint64 availableAt);
     event ExitCancelled(address indexed provider, uint256 amount);
@@ -122,8 +122,8 @@ interface IProviderStake is IGuardian {
     /// The account refused the ether; withdraw to another address with `withdrawTo`.
     error TransferFailed(address to);
 
-    /// @notice Wires the vault to the ledger, the game and the receipts; once, by the deployer.
-    function initialise(address newLedger, address newGame, address newReceipts) external;
+    /// @notice Wires the vault to the ledger, the game, the receipts and the audits; once, by the deployer.
+    function initialise(address newLedger, address newGame, address newReceipts, address newAudits) external;
 
     // --- providers
 
@@ -210,6 +210,7 @@ interface IProviderStake is IGuardian {
     function ledger() external view returns (address);
     function game() external view returns (address);
     function receipts() external view returns (address);
+    function audits() external view returns (address);
     function account(address provider) external view returns (StakeAccount memory);
 
     /// @notice Stake that can back new responses: `backing` less the bond, or 0; 0 while paused.

@@ -18,7 +18,12 @@ library Boundary {
 
     /// @notice W = ceil(T / 32)
     function windows(uint256 promptLength, uint256 outputLength) internal pure returns (uint256) {
-        return (positions(promptLength, outputLength) + WINDOW - 1) / WINDOW;
+        return windowsOf(positions(promptLength, outputLength));
+    }
+
+    /// @notice The same of T.
+    function windowsOf(uint256 numberOfPositions) internal pure returns (uint256) {
+        return (numberOfPositions + WINDOW - 1) / WINDOW;
     }
 
     /// @notice keccak256 of the words one after another: of a boundary's roots, or of a list of boundary hashes.

@@ -27,6 +27,8 @@ pragma solidity ^0.8.28;
 /// @param maxGamesPerResponse games that may be open at once on one response
 /// @param bondLoad open games against one provider at which the next one's bond has doubled
 /// @param arity k: number of parts a range is cut into
+/// @param auditWindow how long the provider has to prove all that an audit names
+/// @param maxAuditItems most that one audit names; each pays a bond
 struct ProtocolParameters {
     uint64 challengeWindow;
     uint64 clock;
@@ -51,6 +53,8 @@ struct ProtocolParameters {
     uint32 maxGamesPerResponse;
     uint32 bondLoad;
     uint32 arity;
+    uint64 auditWindow;
+    uint32 maxAuditItems;
 }
 
 /// @title Presets and limits of `ProtocolParameters`
@@ -83,7 +87,9 @@ library Parameters {
             gameReward: 0.05 ether,
             maxGamesPerResponse: 8,
             bondLoad: 16,
-            arity: 10
+            arity: 10,
+            auditWindow: 120,
+            maxAuditItems: 8
         });
     }
 
@@ -113,7 +119,9 @@ library Parameters {
             gameReward: 0.02 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
-            arity: 10
+            arity: 10,
+            auditWindow: 1 days,
+            maxAuditItems: 16
         });
     }
 
@@ -144,7 +152,9 @@ library Parameters {
             gameReward: 0.0001 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
-            arity: 10
+            arity: 10,
+            auditWindow: 3 days,
+            maxAuditItems: 16
         });
     }
 
@@ -167,6 +177,10 @@ library Parameters {
         require(
             p.proveExtension >= p.moveExtension && p.proveExtension <= longest,
             InvalidParameter("proveExtension")
+        );
+        // One proof at least; that all of an audit fit is the presets' concern: `auditWindow / maxAuditItems` for each.
+        require(
+            p.auditWindow >= p.proveExtension && p.auditWindow <= longest, InvalidParameter("auditWindow")
         );
         require(p.postingWindow <= longest, InvalidParameter("postingWindow"));
         require(
@@ -208,6 +222,8 @@ library Parameters {
                 && 5 * p.gameReward * p.maxGamesPerResponse <= 2 * p.lockPerResponse,
             InvalidParameter("gameReward")
         );
+        // What is named costs a storage slot each, in one transaction.
+        require(p.maxAuditItems > 0 && p.maxAuditItems <= 64, InvalidParameter("maxAuditItems"));
         require(p.bondLoad > 0, InvalidParameter("bondLoad"));
         // A round needs at least a halving; 128 hashes still fit one transaction comfortably.
         require(p.arity >= 2 && p.arity <= 128, InvalidParameter("arity"));

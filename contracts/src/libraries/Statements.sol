@@ -49,7 +49,26 @@ library Statements {
         } else {
             require(stepProof.kind == game.kind, IDisputeGame.AnotherKind(stepProof.kind, game.kind));
         }
-        checkStepKey(game, rules, stepProof);
+        checkStepKey(game.rangeStart, rules, stepProof);
+        return _stepInputs(at, rules, stepProof);
+    }
+
+    /// @notice The same of a step's proof whose ends and key are checked elsewhere.
+    function stepInputs(uint256 window, uint256 windows, StepRules memory rules, StepProof calldata stepProof)
+        internal
+        view
+        returns (uint256[] memory)
+    {
+        Cursor memory at;
+        (at.window, at.windows) = (window, windows);
+        return _stepInputs(at, rules, stepProof);
+    }
+
+    function _stepInputs(Cursor memory at, StepRules memory rules, StepProof calldata stepProof)
+        private
+        view
+        returns (uint256[] memory inputs)
+    {
         uint256 uses = Streams.uses(rules.access);
         inputs = _emptyInputs(at, rules, stepProof);
         for (uint256 stream = 0; uses >> (4 * stream) != 0; ++stream) {
@@ -79,13 +98,24 @@ library Statements {
         EmbeddingProof calldata embeddingProof
     ) internal view returns (uint256[] memory inputs) {
         checkTokens(game, embeddingProof.promptIds, embeddingProof.outputIds);
+        checkBoundary(game, embeddingProof.window.roots);
+        uint256 positions = Boundary.positions(game.promptLength, game.outputLength);
+        return embeddingInputs(game.window, positions, rowsRoot, vocabSize, embeddingProof);
+    }
+
+    /// @notice The same of a proof whose token ids and boundary are checked elsewhere.
+    function embeddingInputs(
+        uint256 window,
+        uint256 positions,
+        bytes32 rowsRoot,
+        uint256 vocabSize,
+        EmbeddingProof calldata embeddingProof
+    ) internal pure returns (uint256[] memory inputs) {
         require(
             embeddingProof.rows.length == Boundary.WINDOW,
             IDisputeGame.WrongRowCount(embeddingProof.rows.length, Boundary.WINDOW)
         );
         inputs = new uint256[](2 * Boundary.WINDOW + 2);
-        uint256 window = game.window;
-        uint256 positions = Boundary.positions(game.promptLength, game.outputLength);
         for (uint256 row = 0; row < Boundary.WINDOW; ++row) {
             uint256 position = Boundary.WINDOW * window + row;
             if (position >= positions) break; // padded: new memory is zero
@@ -99,7 +129,7 @@ library Statements {
             inputs[2 * row] = token.embedding[0];
             inputs[2 * row + 1] = token.embedding[1];
         }
-        checkResidual(game, embeddingProof.window, window);
+        checkResidualWindow(embeddingProof.window, window, Boundary.windowsOf(positions));
         inputs[2 * Boundary.WINDOW] = embeddingProof.window.sum[0];
         inputs[2 * Boundary.WINDOW + 1] = embeddingProof.window.sum[1];
     }
@@ -231,11 +261,10 @@ library Statements {
     }
 
     /// @notice The key is the model's for this step, and the step is of the kind that the proof names.
-    function checkStepKey(Game storage game, StepRules memory rules, StepProof calldata stepProof)
+    function checkStepKey(uint256 number, StepRules memory rules, StepProof calldata stepProof)
         internal
-        view
+        pure
     {
-        uint256 number = game.rangeStart;
         bytes32 keyDigest = keccak256(stepProof.key);
         bytes32 leaf = Leaves.stepKey(number, stepProof.kind, keyDigest);
         require(
@@ -244,15 +273,22 @@ library Statements {
         );
     }
 
-    /// @notice The sum is the residual stream's at this window of the one boundary that the game is about. The stream is not
-    ///         placed, so it is the window's commitment.
+    /// @notice The sum is the residual stream's at this window of the one boundary that the game is about.
     function checkResidual(Game storage game, ResidualWindow calldata residual, uint256 window)
         internal
         view
     {
         checkBoundary(game, residual.roots);
+        checkResidualWindow(residual, window, Boundary.windows(game.promptLength, game.outputLength));
+    }
+
+    /// @notice The sum is the residual stream's at this window of the boundary with these roots. The stream is not placed, so
+    ///         it is the window's commitment.
+    function checkResidualWindow(ResidualWindow calldata residual, uint256 window, uint256 windows)
+        internal
+        pure
+    {
         Curve.checkCanonical(residual.sum[0], residual.sum[1]);
-        uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
         bytes32 leaf = Leaves.window(window, residual.sum[0], residual.sum[1]);
         require(
             residual.roots.length != 0

@@ -1,0 +1,195 @@
+"""Audits with real proofs on a real chain: a private tiny model, its masked proofs and its generated private verifiers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from contracts.bindings.audit import differences
+from contracts.bindings.audit_game import StepAnswer
+from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
+from contracts.bindings.errors import ContractError
+from contracts.bindings.events import AuditOpened
+from contracts.bindings.indexer import Indexer
+from contracts.bindings.openings import open_audit
+from contracts.bindings.registration import expected_spec, register
+from contracts.bindings.sender import Sender
+from contracts.protocol.audits import AuditItem, AuditTarget
+from contracts.protocol.game import Outcome, Reason
+from contracts.protocol.model import PRIVATE, PUBLIC
+from contracts.protocol.parameters import DEVNET
+from contracts.protocol.response import ResponseFields
+from prover.curve.srs import SRS
+from prover.hiding import blind, blinding_base, draw_blinding
+from prover.model.library import load_model
+from prover.model.weights import IntegerModel
+from prover.model_commitment import commit_model, padded_weights
+from prover.plan import PRIVATE as PRIVATE_PLAN
+from prover.statement import StepKey, commit_step_key
+from tests.contracts.chain_game import Arena, PostedBatch
+from tests.contracts.local_chain import LocalChain
+from tests.contracts.private_provider import PrivateModel, PrivateReplay
+from verifier_gen import generate_sources
+
+_PROMPT = [72, 101, 108, 108, 111] * 8
+_LAYER = 1
+
+
+@dataclass
+class House:
+    """The chain, the provider's private model and its answer."""
+
+    arena: Arena
+    private: PrivateModel
+    truth: PrivateReplay
+
+    @property
+    def contracts(self) -> ProtocolContracts:
+        return self.arena.contracts
+
+    def post(self, replay: PrivateReplay, root: bytes) -> PostedBatch:
+        fields = ResponseFields.of(replay.prompt_ids, replay.output_ids, len(replay.output_ids), 0, root)
+        return self.arena.post([fields])
+
+    def audit(self, batch: PostedBatch, items: Sequence[AuditItem]) -> int:
+        mined = open_audit(
+            self.contracts,
+            self.arena.challenger,
+            batch.batch_id,
+            0,
+            batch.fields[0],
+            batch.tree.path(0),
+            items,
+            secret=secrets.token_bytes(32),
+            key=f"audit {secrets.token_hex(4)}",
+        )
+        opened = self.contracts.events.decode(mined.receipt.logs)
+        return next(event.audit_id for event in opened if isinstance(event, AuditOpened))
+
+    def prove(self, audit_id: int, answers: Sequence[StepAnswer]) -> int:
+        """Gas that it took. Raises ContractError."""
+        provider: Sender = self.arena.provider
+        call = self.contracts.audits.prove_steps(audit_id, answers)
+        return provider.send(call, key=f"answer {secrets.token_hex(4)}").gas_used
+
+    def step(self, kind: str, layer: int) -> int:
+        schedule = self.private.model.config.schedule
+        return next(n for n, s in enumerate(schedule) if (s.kind, s.layer) == (kind, layer))
+
+
+@pytest.fixture(scope="module")
+def house(local_chain: LocalChain, contracts: ProtocolContracts) -> House:
+    model, srs = load_model("tiny"), SRS.devnet(18)
+    private = PrivateModel.hide(model, srs, commit_model(model, srs))
+    # The embedding's private statement is not part of these sources; no item here names the input.
+    sources = generate_sources(model.config, srs) | generate_sources(model.config, srs, PRIVATE_PLAN)
+    artifacts = verifier_artifacts(sources)
+    provider, auditor = local_chain.sender(1), local_chain.sender(2)
+    spec = expected_spec(private.commitment, artifacts, PRIVATE)
+    assert spec.model_id != expected_spec(private.commitment, artifacts, PUBLIC).model_id
+    model_id = register(provider, contracts, private.commitment, artifacts, audit_stride=PRIVATE).model_id
+    assert contracts.registry.spec(model_id) == spec
+    provider.send(contracts.stake.deposit(10 * 10**18), key=f"stake {model_id.hex()}")
+    first = PrivateReplay(private, _PROMPT, [0]).argmax(len(_PROMPT) - 1)
+    assert first is not None
+    truth = PrivateReplay(private, _PROMPT, [first])
+    arena = Arena(local_chain, contracts, private.commitment, model_id, provider, auditor)  # type: ignore[arg-type]
+    return House(arena, private, truth)
+
+
+def test_an_honest_provider_answers_an_audit(house: House) -> None:
+    boundaries = house.truth.boundaries()
+    # Neighbours in both windows, so that the boundaries between them chain; and two of one transaction.
+    items = [
+        AuditItem.of_step(house.step("keys_values", _LAYER), 1),
+        AuditItem.of_step(house.step("attention", _LAYER), 1),
+        AuditItem.of_step(house.step("mlp", _LAYER), 0),
+    ]
+    # The chain's clock is the machine's, which may be busy: what is proven is proven before the windows open.
+    answers = [house.truth.answer(boundaries, item) for item in items]
+    unnamed = house.truth.answer(boundaries, AuditItem.of_step(items[2].step, 1))
+    batch = house.post(house.truth, boundaries.root)
+    audit_id = house.audit(batch, items)
+    audits, stake = house.contracts.audits, house.contracts.stake
+    opened = audits.audit(audit_id)
+    assert (opened.remaining, opened.audit_root, opened.is_open) == (3, boundaries.root, True)
+    assert opened.bond == 3 * DEVNET.challenger_bond
+    credits = stake.credits(house.arena.provider.address)
+    changed = replace(
+        answers[2].proof, proof=bytes([answers[2].proof.proof[0] ^ 1]) + answers[2].proof.proof[1:]
+    )
+    with pytest.raises(ContractError, match="ProofRejected"):
+        house.prove(audit_id, [replace(answers[2], proof=changed)])
+    with pytest.raises(ContractError, match="ItemNotNamed"):
+        house.prove(audit_id, [unnamed])
+    house.prove(audit_id, answers[2:])
+    assert audits.item_state(batch.batch_id, 0, items[2]) == (audit_id, True)
+    assert audits.item_state(batch.batch_id, 0, items[0]) == (audit_id, False)
+    house.prove(audit_id, answers[:2])
+    ended = audits.audit(audit_id)
+    assert (ended.outcome, ended.reason, ended.remaining) == (Outcome.PROVIDER_WON, Reason.PROVEN, 0)
+    assert stake.credits(house.arena.provider.address) - credits == opened.bond // 2
+    with pytest.raises(ContractError, match="ItemNamedBefore"):
+        house.audit(batch, items[:1])
+    books = Indexer(house.contracts).catch_up()
+    assert set(books.audits[audit_id].proven) == set(items) == set(books.audits[audit_id].items)
+    assert books.audits[audit_id].items[0].target is AuditTarget.STEP
+    assert differences(books, house.contracts, house.contracts.chain.head().number) == []
+
+
+def _with_four_bits(model: IntegerModel) -> IntegerModel:
+    """The model with the matrices of one MLP rounded to multiples of 2^12, a sixteenth of int16's range."""
+    layers = list(model.weights.layers)
+    rounded = {
+        name: replace(matrix, values=(matrix.values >> 12 << 12).astype(matrix.values.dtype))
+        for name, matrix in layers[_LAYER].items()
+        if name in ("w_gate", "w_up", "w_down")
+    }
+    assert rounded
+    layers[_LAYER] = {**layers[_LAYER], **rounded}
+    return replace(model, weights=replace(model.weights, layers=layers))
+
+
+def test_a_provider_that_runs_substituted_weights_has_no_answer(house: House) -> None:
+    """Its boundaries are true of the weights that it runs; no proof leads from them to the committed step key."""
+    substituted = _with_four_bits(house.private.model)
+    liar = PrivateReplay(house.private, _PROMPT, house.truth.output_ids, runs=substituted)
+    boundaries = liar.boundaries()
+    step = house.step("mlp", _LAYER)
+    honest_part, lie = AuditItem.of_step(step - 1, 0), AuditItem.of_step(step, 0)
+    before = liar.answer(boundaries, honest_part)
+    # A true proof about the weights that ran, with their own key, which is not the model's.
+    scheduled = house.private.model.config.schedule[step]
+    plan = liar.system.verifying_key(scheduled.kind, PRIVATE_PLAN).plan
+    parameters = substituted.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile)
+    own = commit_step_key(plan, liar.srs, parameters, padded_weights(substituted, step))
+    drawn, base = tuple(draw_blinding() for _ in own.points), blinding_base(liar.srs.digest)
+    own = StepKey(own.parameters, tuple(blind(p, b, base) for p, b in zip(own.points, drawn, strict=True)))
+    proof = liar.prove_with(replace(liar.step_statement(step, 0), key=own), drawn, step, 0)
+    answer = liar.answer(boundaries, lie, proof)
+    forged = [answer, liar.answer(boundaries, lie, liar.prove_step(step, 0))]
+    uncommitted = house.truth.answer(house.truth.boundaries(), lie)
+    batch = house.post(liar, boundaries.root)
+    audit_id = house.audit(batch, [honest_part, lie])
+    house.prove(audit_id, [before])
+    with pytest.raises(ContractError, match="WrongStepKey"):
+        house.prove(audit_id, [replace(answer, proof=replace(answer.proof, key=own.encode()))])
+    # The same proof, and one made for the statement at hand, with the committed key.
+    for each in forged:
+        with pytest.raises(ContractError, match="ProofRejected"):
+            house.prove(audit_id, [each])
+    # The honest boundaries, which were not committed to.
+    with pytest.raises(ContractError, match="WrongAuditedBoundary"):
+        house.prove(audit_id, [uncommitted])
+    house.arena.local_chain.pass_time(DEVNET.audit_window + 1)
+    house.arena.challenger.send(house.contracts.audits.timeout(audit_id), key=f"timeout {audit_id}")
+    ended = house.contracts.audits.audit(audit_id)
+    assert (ended.outcome, ended.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)
+    assert house.contracts.ledger.response(batch.batch_id, 0).is_void
+    assert house.contracts.stake.is_paused(house.arena.provider.address)
+    books = Indexer(house.contracts).catch_up()
+    assert books.audits[audit_id].proven == (honest_part,)
+    assert differences(books, house.contracts, house.contracts.chain.head().number) == []
