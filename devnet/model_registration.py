@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
 from contracts.bindings.registration import Registration, register
 from contracts.bindings.sender import Sender
-from contracts.protocol.model import CommittedModel
 from prover.architectures import ModelConfig
 from prover.curve.srs import SRS
+from prover.model_commitment import ModelCommitment
 from verifier_gen import generate_sources
 
 Progress = Callable[[str, int, int], None]
@@ -19,7 +19,7 @@ def register_model(
     contracts: ProtocolContracts,
     sender: Sender,
     config: ModelConfig,
-    commitment: CommittedModel,
+    commitment: ModelCommitment,
     srs: SRS,
     progress: Progress | None = None,
 ) -> Registration:
@@ -29,6 +29,6 @@ def register_model(
     """
     report = progress or (lambda stage, done, total: None)
     report("generate verifiers", 0, 1)
-    sources = generate_sources(config, srs)
+    sources = generate_sources(config, srs, commitment.privacy)
     report("compile verifiers", 0, 1)
     return register(sender, contracts, commitment, verifier_artifacts(sources), report)

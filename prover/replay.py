@@ -354,9 +354,14 @@ class Replay:
         values = np.zeros((WINDOW_ROWS, self.model.config.hidden), dtype=np.int64)
         fed = self.sequence[:-1][WINDOW_ROWS * window : WINDOW_ROWS * (window + 1)]
         values[: len(fed)] = np.asarray(self.model.embedding)[fed]
-        return prove_embedding(
-            self.system.embedding_key, self.srs, rows, commitment, values, self.padded_window(0, window)
-        )
+        blindings = None
+        if self._blindings is not None:
+            of_rows = [self._blindings.model.of_row(token)[0] for token in fed]
+            padding = [0] * (WINDOW_ROWS - len(fed))
+            own = self._window_blindings(0, RESIDUAL)[window]
+            blindings = Blindings((), (*of_rows, *padding, own))
+        padded, key = self.padded_window(0, window), self.system.embedding_key
+        return prove_embedding(key, self.srs, rows, commitment, values, padded, blindings)
 
     def _head_row(self, token: int) -> np.ndarray:
         row = np.zeros(1 << self.model.config.channel_bits, dtype=np.int64)
