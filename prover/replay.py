@@ -50,7 +50,7 @@ def _discreet(
     """Of a private model, errors that leave here name no value of a run: they go into logs, and over the wire."""
 
     @wraps(method)
-    def called(self: Replay, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+    def called(self: Replay, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
         if self._blindings is None:
             return method(self, *arguments, **options)
         try:

@@ -12,14 +12,14 @@ from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import BadInputError, GainsayError
-from prover.hiding import Blindings, blind_all, draw_blinding, hide
+from prover.hiding import Blindings, blind_all, draw_blinding
 from prover.plan import PRIVATE, PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.prove import prove
 from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points, program_of, random_statement
-from tests.prover.private.statements import seeded
+from tests.prover.private.statements import hide, seeded
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import embedding_verifier, step_verifier
 
