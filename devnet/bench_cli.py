@@ -71,7 +71,7 @@ def proof(
         }
         for kind, place in chosen:
             pair: list[dict[str, Any]] = []
-            for privacy in privacies if kind != "embedding" else (PUBLIC,):
+            for privacy in privacies:
                 task = StepTask(model, models, commitments, kind, place, runs, privacy)
                 result, meter = measure_step(task), meters[privacy]
                 phases = result.figures.pop("phases")

@@ -43,7 +43,7 @@ from typing import Any
 
 from .curve.g1 import Point
 from .masks import complemented_places, mask_layout, places
-from .plan import PUBLIC, Evaluation, Plan, Slice, Zone
+from .plan import PUBLIC, Evaluation, Plan, Privacy, Slice, Zone
 from .program import Kind, Program, Tensor
 from .relations import (
     Along,
@@ -147,9 +147,12 @@ def _masks_form(plan: Plan, chunk_bits: int) -> list[Form]:
     return [[plan.privacy, layout.last_degree, layout.bits, *chunks]]
 
 
-def embedding_form(domain: str, rows: int, channel_bits: int, chunk_bits: int) -> Form:
+def embedding_form(
+    domain: str, rows: int, channel_bits: int, chunk_bits: int, privacy: Privacy = PUBLIC
+) -> Form:
     """The form of the embedding's verifying key."""
-    return ["embedding verifying key", domain, rows, channel_bits, chunk_bits]
+    form: Form = ["embedding verifying key", domain, rows, channel_bits, chunk_bits]
+    return form if privacy == PUBLIC else [*form, privacy]
 
 
 def bits_form(bits: Bits) -> Form:

@@ -101,7 +101,6 @@ def prove(
     from .progress import reporting
     from .proof_file import is_proof_file
 
-    _check_privacy(step, private)
     _check_options(step, layer=layer, tile=tile, window=window, position=position, rival=rival)
     read = (Path(model), models / model, srs)
     check_output(out, read, what="a proof file", own=is_proof_file)
@@ -223,15 +222,6 @@ def verify(
 # --- behind the commands ----------------------------------------------------------------------------------
 
 
-def _check_privacy(step: str, private: bool) -> None:
-    from .errors import UsageError
-
-    if private and step == "embedding":
-        raise UsageError(
-            "--private has no meaning with --step embedding: that statement opens public rows; leave it out"
-        )
-
-
 def _check_options(step: str, **given: int | None) -> None:
     from .errors import UsageError
 
@@ -276,7 +266,7 @@ def _soundness(proof: ProofFile, srs: SRS) -> Soundness:
 
     system = ProofSystem.shared(proof.architecture, srs, proof.privacy)
     if proof.kind == "embedding":
-        return embedding_soundness(system.embedding_key.channel_bits)
+        return embedding_soundness(system.embedding_key.channel_bits, proof.privacy)
     plan = system.verifying_key(proof.kind).plan
     windows = int(proof.publics["window"]).bit_length() if plan.program.has_context else 0
     return step_soundness(plan, WINDOW_BITS + windows, srs.mu)

@@ -6,6 +6,15 @@ At a random z this is a statement about one linear combination of commitments,
     Q = W - sum_i z^(i * padded_d) E_i,   Q(z) = 0,
 proven by a single KZG quotient: e(Q + z * quotient, [1]_2) = e(quotient, [tau]_2).
 
+A private model's rows and window are hiding commitments (hiding.py), and its proof a masked quotient, with p = a + c X uniform:
+
+    P = [p] + b' H                         sent                                get z
+    v = p(z)                               sent                                get epsilon
+    b* = epsilon b_Q + b', [quotient]      sent, of (epsilon Q + p - v) / (X - z)
+    e(epsilon Q + P - b* H - v [1] + z * quotient, [1]_2) = e(quotient, [tau]_2)
+
+Whatever p is, two values of epsilon show Q(z) = 0; and (a, c, b') make (v, quotient, P) uniform whatever Q is (docs/zero-knowledge.md, section 6).
+
 Soundness error: (published powers of tau) / r, by Schwartz-Zippel over all coefficients that a commitment can have, those
 beyond the window's length included: the window commitment is unique (docs/uniqueness.md). Why not a layer program like the others: this needs 64 bytes instead of 5 KB,
 and covers 32 rows at once, so a challenger need not know which row of a window is wrong (it cannot: it sees
@@ -25,51 +34,99 @@ from .argument.multilinear import accumulate, to_field
 from .argument.transcript import Transcript
 from .canonical_form import embedding_form, encode
 from .chunk_size import check_window
-from .curve.g1 import Point, negate, point_to_bytes
+from .curve.g1 import GENERATOR, Point, negate, point_to_bytes
 from .curve.msm import combine
 from .curve.pairing import pairing_check
+from .curve.point_arrays import to_points
 from .curve.srs import SRS
 from .errors import BadInputError, ProofRejectedError
 from .field import arrays
 from .field.arrays import MODULUS
+from .hiding import Blindings, blinding_base, draw_blinding, system_scalar
+from .masks import Scalars
+from .plan import PRIVATE, PUBLIC, Privacy
 from .program import WINDOW_ROWS
 from .proof import check_point
+from .statement import Statement, StepKey
 
 TRANSCRIPT_DOMAIN = "gainsay.embedding.1"
-PROOF_BYTES = 64
+PROOF_BYTES, PRIVATE_PROOF_BYTES = 64, 192
 
 
 @dataclass(frozen=True)
 class EmbeddingKey:
-    """What both sides agree on. channel_bits: index bits of a row (2^channel_bits = padded_d)."""
+    """What both sides agree on. channel_bits: index bits of a row (2^channel_bits = padded_d).
+
+    privacy: whether rows and window are hiding commitments.
+    """
 
     channel_bits: int
     chunk_bits: int
     srs_digest: bytes
     g2_one: tuple[tuple[int, int], tuple[int, int]]
     g2_tau: tuple[tuple[int, int], tuple[int, int]]
+    privacy: Privacy = PUBLIC
 
     @classmethod
-    def create(cls, channel_bits: int, srs: SRS) -> EmbeddingKey:
+    def create(cls, channel_bits: int, srs: SRS, privacy: Privacy = PUBLIC) -> EmbeddingKey:
         """The key for rows of 2^channel_bits entries under an SRS. Raises ChunkSizeError when its size does not suit them."""
         check_window(channel_bits, srs.mu)
-        return cls(channel_bits, srs.mu, srs.digest, srs.g2_one, srs.g2_tau)
+        return cls(channel_bits, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, privacy)
+
+    @property
+    def proof_bytes(self) -> int:
+        """Length of a proof."""
+        return PROOF_BYTES if self.privacy == PUBLIC else PRIVATE_PROOF_BYTES
 
     @property
     def digest(self) -> bytes:
         """Keccak of the canonical form of the statement (canonical_form.py)."""
-        return keccak(
-            encode(embedding_form(TRANSCRIPT_DOMAIN, WINDOW_ROWS, self.channel_bits, self.chunk_bits))
+        form = embedding_form(
+            TRANSCRIPT_DOMAIN, WINDOW_ROWS, self.channel_bits, self.chunk_bits, self.privacy
         )
+        return keccak(encode(form))
 
-    def challenge(self, rows: Sequence[Point], window: Point) -> int:
-        """z, from everything that the equation uses."""
+    def challenge(
+        self, rows: Sequence[Point], window: Point, mask: Sequence[int] = ()
+    ) -> tuple[int, Transcript]:
+        """z and its transcript, from everything that the equation uses; mask: the words of P."""
         words = [
             int.from_bytes(self.digest, "big"),
             int.from_bytes(self.srs_digest, "big"),
             *(c for point in (*rows, window) for c in point),
+            *mask,
         ]
-        return Transcript(TRANSCRIPT_DOMAIN).challenge("embedding.z", words)
+        transcript = Transcript(TRANSCRIPT_DOMAIN)
+        return transcript.challenge("embedding.z", words), transcript
+
+
+@dataclass(frozen=True)
+class MaskedQuotient:
+    """A private proof, in the order in which it is sent."""
+
+    mask: Point
+    value: int
+    blinding: int
+    quotient: Point
+
+    def encode(self) -> bytes:
+        """P, v, b*, quotient."""
+        scalars = b"".join(scalar.to_bytes(32, "big") for scalar in (self.value, self.blinding))
+        return point_to_bytes(self.mask) + scalars + point_to_bytes(self.quotient)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> MaskedQuotient:
+        """Strict inverse. Raises ProofRejectedError."""
+        words = [int.from_bytes(encoded[i : i + 32], "big") for i in range(0, PRIVATE_PROOF_BYTES, 32)]
+        for name, scalar in (("value", words[2]), ("blinding", words[3])):
+            if scalar >= MODULUS:
+                raise ProofRejectedError(f"the proof's {name} is not reduced modulo r")
+        return cls(
+            check_point((words[0], words[1]), "mask"),
+            words[2],
+            words[3],
+            check_point((words[4], words[5]), "quotient"),
+        )
 
 
 def prove_embedding(
@@ -79,21 +136,64 @@ def prove_embedding(
     window: Point,
     row_values: np.ndarray,
     window_values: np.ndarray,
+    blindings: Blindings | None = None,
+    scalar: Scalars = system_scalar,
 ) -> bytes:
-    """The quotient's commitment, 64 bytes. row_values (32, d) and window_values (32, padded_d) are integers."""
-    z = key.challenge(rows, window)
-    padded = 1 << key.channel_bits
-    difference = to_field(window_values)
-    power, step = 1, pow(z, padded, MODULUS)
-    for row in row_values:
-        accumulate(difference, np.ascontiguousarray(row, dtype=np.int64), -power)
+    """The proof's bytes. row_values (32, d) and window_values (32, padded_d) are integers.
+
+    Of a private key: blindings.inputs are b of the rows, 0 for a padded one, and of the window; `scalar` is where masks come from: anything
+    but the system's source is for tests. Raises BadInputError when blindings are missing, or are given for a public key.
+    """
+    if (blindings is not None) != (key.privacy == PRIVATE):
+        raise BadInputError(
+            "a private statement is proven with the blindings of its commitments, a public one without any"
+        )
+    if blindings is None:
+        z, _ = key.challenge(rows, window)
+        coefficients = arrays.to_ints(_difference(key, z, row_values, window_values))
+        return point_to_bytes(_quotient(srs, coefficients, z))
+    blindings.check(Statement(StepKey((), ()), {}, (*rows, window)))
+    constant, slope, own = scalar(), scalar(), draw_blinding(scalar)
+    one, tau = to_points(np.ascontiguousarray(srs.g1[:2]))
+    mask = combine([one, tau, blinding_base(srs.digest)], [constant, slope, own])
+    z, transcript = key.challenge(rows, window, mask)
+    value = (constant + slope * z) % MODULUS
+    epsilon = transcript.challenge("embedding.epsilon", [value])
+    scaled = arrays.scale(_difference(key, z, row_values, window_values), epsilon)
+    coefficients = arrays.to_ints(scaled)
+    coefficients[:2] = [(coefficients[0] + constant) % MODULUS, (coefficients[1] + slope) % MODULUS]
+    weights = [*(-power for power in _powers(key, z)), 1]
+    total = sum(weight * b for weight, b in zip(weights, blindings.inputs, strict=True))
+    blinding = (epsilon * total + own) % MODULUS
+    return MaskedQuotient(mask, value, blinding, _quotient(srs, coefficients, z)).encode()
+
+
+def _powers(key: EmbeddingKey, z: int) -> list[int]:
+    """z^(i 2^channel_bits) of every row."""
+    power, step, powers = 1, pow(z, 1 << key.channel_bits, MODULUS), []
+    for _ in range(WINDOW_ROWS):
+        powers.append(power)
         power = power * step % MODULUS
-    coefficients = arrays.to_ints(difference)
+    return powers
+
+
+def _difference(
+    key: EmbeddingKey, z: int, row_values: np.ndarray, window_values: np.ndarray
+) -> arrays.FieldArray:
+    """Coefficients of Q."""
+    difference = to_field(window_values)
+    for row, power in zip(row_values, _powers(key, z), strict=False):
+        accumulate(difference, np.ascontiguousarray(row, dtype=np.int64), -power)
+    return difference
+
+
+def _quotient(srs: SRS, coefficients: Sequence[int], z: int) -> Point:
+    """Commitment to f / (X - z), whatever remains."""
     quotient, carry = [0] * len(coefficients), 0
     for index in range(len(coefficients) - 1, -1, -1):
         quotient[index] = carry
         carry = (coefficients[index] + z * carry) % MODULUS
-    return point_to_bytes(commit_field(srs.g1, arrays.from_ints(quotient)))
+    return commit_field(srs.g1, arrays.from_ints(quotient))
 
 
 def verify_embedding(key: EmbeddingKey, rows: Sequence[Point], window: Point, encoded: bytes) -> None:
@@ -102,17 +202,31 @@ def verify_embedding(key: EmbeddingKey, rows: Sequence[Point], window: Point, en
         raise BadInputError(f"an embedding statement has {WINDOW_ROWS} rows, got {len(rows)}")
     for index, point in enumerate((*rows, window)):
         check_point(point, f"input {index}")
-    if len(encoded) != PROOF_BYTES:
-        raise ProofRejectedError(f"the proof has {len(encoded)} bytes; an embedding proof has {PROOF_BYTES}")
-    quotient = check_point(
-        (int.from_bytes(encoded[:32], "big"), int.from_bytes(encoded[32:], "big")), "quotient"
-    )
-    z = key.challenge(rows, window)
-    step = pow(z, 1 << key.channel_bits, MODULUS)
-    scalars, power = [], MODULUS - 1
-    for _ in rows:
-        scalars.append(power)
-        power = power * step % MODULUS
-    left = combine([window, quotient, *rows], [1, z, *scalars])
+    if len(encoded) != key.proof_bytes:
+        raise ProofRejectedError(
+            f"the proof has {len(encoded)} bytes; an embedding proof has {key.proof_bytes}"
+        )
+    if key.privacy == PUBLIC:
+        words = (int.from_bytes(encoded[:32], "big"), int.from_bytes(encoded[32:], "big"))
+        quotient = check_point(words, "quotient")
+        (z, _), epsilon = key.challenge(rows, window), 1
+        more: list[tuple[Point, int]] = []
+    else:
+        proof = MaskedQuotient.decode(encoded)
+        quotient = proof.quotient
+        z, transcript = key.challenge(rows, window, proof.mask)
+        epsilon = transcript.challenge("embedding.epsilon", [proof.value])
+        more = [
+            (proof.mask, 1),
+            (blinding_base(key.srs_digest), -proof.blinding),
+            (GENERATOR, -proof.value),
+        ]
+    terms = [
+        (window, epsilon),
+        (quotient, z),
+        *((row, -epsilon * power) for row, power in zip(rows, _powers(key, z), strict=True)),
+        *more,
+    ]
+    left = combine([point for point, _ in terms], [scalar % MODULUS for _, scalar in terms])
     if not pairing_check([(left, key.g2_one), (negate(quotient), key.g2_tau)]):
         raise ProofRejectedError("the window does not hold these embedding rows")

@@ -46,6 +46,14 @@ class OutOfRange(OutOfRangeError):
             " this model cannot answer this request provably: change the prompt"
         )
 
+    def without_value(self) -> OutOfRange:
+        """What a private model's provider may tell: neither the value nor where it was."""
+        told = OutOfRange("hidden", 0, 0, "hidden")
+        told.args = (
+            "a value leaves its range; this model cannot answer this request provably: change the prompt",
+        )
+        return told
+
 
 class Kind(Enum):
     """Where a tensor's values come from."""

@@ -61,10 +61,6 @@ class ProofFile:
         try:
             system = ProofSystem.shared(self.architecture, srs, self.privacy)
             if self.kind == EMBEDDING:
-                if self.privacy != PUBLIC:
-                    raise BadInputError(
-                        "there are no private embedding statements; the file is not one of ours"
-                    )
                 if len(self.inputs) != WINDOW_ROWS + 1 or self.publics or self.key:
                     raise BadInputError(
                         f"an embedding statement has {WINDOW_ROWS} rows, one window and nothing else"

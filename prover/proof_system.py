@@ -43,7 +43,7 @@ class ProofSystem:
     @cached_property
     def embedding_key(self) -> EmbeddingKey:
         """The key of the embedding statement."""
-        return EmbeddingKey.create(self.config.channel_bits, self.srs)
+        return EmbeddingKey.create(self.config.channel_bits, self.srs, self.privacy)
 
     @cached_property
     def architecture_digest(self) -> bytes:

@@ -25,7 +25,7 @@ from .field.arrays import MODULUS
 from .hiding import Blindings, blind, blinding_base, draw_blinding, system_scalar
 from .lookups import RowView, Universe, commit_inverse_chunk, inverse_column
 from .masks import MASK_CHUNKS, Masks, Scalars, bump_at, mask_layout
-from .plan import PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
+from .plan import PRIVATE, PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
@@ -38,7 +38,7 @@ _SMALL = 1 << 51
 
 
 class StatementFalseError(GainsayError):
-    """The witness violates a relation: there is nothing to prove."""
+    """The witness violates a relation: there is nothing to prove. Of a private plan it names no value and no place."""
 
     exit_code = 6
 
@@ -298,6 +298,8 @@ class _Prover:
         view = self._row_view(inverse, lookup)
         numbers = self.universe.numbers(view)
         wrong = np.flatnonzero(numbers < 0)
+        if len(wrong) and self.plan.privacy == PRIVATE:
+            raise StatementFalseError(f"lookup {lookup.name}: an entry is in no table")
         if len(wrong):
             row = [
                 int(part[0 if len(part) == 1 else wrong[0]]) for part in (view.tag, view.first, view.second)

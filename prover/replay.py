@@ -11,7 +11,8 @@ everything in front of it is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -37,6 +38,30 @@ from .streams import RESIDUAL, Stream
 
 Progress = Callable[[str, int, int], None]
 PHASES = ("witness", "commit", "logup", "sumcheck", "reduction", "opening")
+
+
+_Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
+
+
+def _discreet(
+    method: Callable[Concatenate[Replay, _Arguments], _Result],
+) -> Callable[Concatenate[Replay, _Arguments], _Result]:
+    """Of a private model, errors that leave here name no value of a run: they go into logs, and over the wire."""
+
+    @wraps(method)
+    def called(self: Replay, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        if self._blindings is None:
+            return method(self, *arguments, **options)
+        try:
+            return method(self, *arguments, **options)
+        except OutOfRange as error:
+            told: Exception = error.without_value()
+        except RivalWins:
+            told = RivalWins("the rival beats the committed token (head statement is false)")
+        raise told
+
+    return called
 
 
 class Replay:
@@ -96,6 +121,7 @@ class Replay:
         return None if refusal is None else (refusal.step, refusal.window)
 
     @cached_property
+    @_discreet
     def predictions(self) -> list[int | None]:
         """The model's next token after every position from the last prompt token on; None where no pair is provable.
 
@@ -139,10 +165,12 @@ class Replay:
 
     # --- commitments ------------------------------------------------------------------------------------
 
+    @_discreet
     def padded_window(self, boundary: int, window: int, stream: str = RESIDUAL) -> np.ndarray:
         """Window of a stream at a boundary as the committed integers: 32 rows, every axis padded to a power of two."""
         return self._padded(self.trace.window(boundary, window, stream), stream)
 
+    @_discreet
     def window_points(self, boundary: int, stream: str = RESIDUAL) -> list[Point]:
         """C_w of a stream: all W, or those in front of what nobody can prove; none where it has no windows."""
         version = self.trace.version(boundary, stream)
@@ -172,6 +200,7 @@ class Replay:
         stream = self.model.config.streams[number]
         return running_sums(self.window_points(boundary, stream.name), stream.chunk_windows_bits(self.srs.mu))
 
+    @_discreet
     def stream_roots(self, boundary: int) -> tuple[bytes, ...]:
         """Roots of all streams. Raises OutOfRange when the boundary is not known as a whole."""
         self.trace.require(boundary)
@@ -209,6 +238,7 @@ class Replay:
         """Number of the kind of a step."""
         return self.commitment.kind(step)
 
+    @_discreet
     def step_statement(self, step: int, window: int) -> Statement:
         """The public claim about one window of a step."""
         self._check_window(window)
@@ -234,6 +264,7 @@ class Replay:
         bits = self._streams[stream].chunk_windows_bits(self.srs.mu)
         return chunk_points(running_sums(points[: window + 1], bits), window, bits)
 
+    @_discreet
     def step_tensors(self, step: int, window: int, context_bits: int) -> dict[str, np.ndarray]:
         """What a step's program reads, padded: streams and weights."""
         program = self._program(step)
@@ -272,6 +303,7 @@ class Replay:
         bits = self._streams[stream].chunk_windows_bits(self.srs.mu)
         return chunk_points(running_blindings(blindings[: window + 1], bits), window, bits)
 
+    @_discreet
     def prove_step(self, step: int, window: int) -> bytes:
         """Proof of `step_statement`."""
         statement = self.step_statement(step, window)
@@ -326,6 +358,7 @@ class Replay:
         rows = [self._blindings.model.of_row(token)[1] for token in (self.sequence[position + 1], rival)]
         return Blindings((), (*rows, window))
 
+    @_discreet
     def prove_head(self, position: int, rival: int) -> bytes:
         """Proof of `head_statement`, a head pair; raises RivalWins when the committed token loses."""
         statement = self.head_statement(position, rival)
@@ -354,9 +387,14 @@ class Replay:
         values = np.zeros((WINDOW_ROWS, self.model.config.hidden), dtype=np.int64)
         fed = self.sequence[:-1][WINDOW_ROWS * window : WINDOW_ROWS * (window + 1)]
         values[: len(fed)] = np.asarray(self.model.embedding)[fed]
-        return prove_embedding(
-            self.system.embedding_key, self.srs, rows, commitment, values, self.padded_window(0, window)
-        )
+        blindings = None
+        if self._blindings is not None:
+            of_rows = [self._blindings.model.of_row(token)[0] for token in fed]
+            padding = [0] * (WINDOW_ROWS - len(fed))
+            own = self._window_blindings(0, RESIDUAL)[window]
+            blindings = Blindings((), (*of_rows, *padding, own))
+        padded, key = self.padded_window(0, window), self.system.embedding_key
+        return prove_embedding(key, self.srs, rows, commitment, values, padded, blindings)
 
     def _head_row(self, token: int) -> np.ndarray:
         row = np.zeros(1 << self.model.config.channel_bits, dtype=np.int64)

@@ -23,7 +23,7 @@ from .argument.reduction import REDUCTION_DEGREE
 from .curve.srs import LARGEST_MU
 from .field.arrays import MODULUS
 from .masks import mask_layout
-from .plan import Plan
+from .plan import PRIVATE, PUBLIC, Plan, Privacy
 from .program import WINDOW_ROWS
 
 COMPUTATIONAL_BITS = 100
@@ -146,12 +146,14 @@ def step_soundness(plan: Plan, context_bits: int, chunk_bits: int) -> Soundness:
     return _with_bias(f"{plan.program.name} statement with 2^{context_bits} context rows", terms)
 
 
-def embedding_soundness(channel_bits: int) -> Soundness:
-    """The one term of the embedding statement: W(z) = sum_i z^(i * padded_d) E_i(z), whatever the window's degree."""
+def embedding_soundness(channel_bits: int, privacy: Privacy = PUBLIC) -> Soundness:
+    """The term of the embedding statement: W(z) = sum_i z^(i * padded_d) E_i(z), whatever the window's degree; and of a private one's mask."""
     degree = PUBLISHED_POWERS - 1 + ((WINDOW_ROWS - 1) << channel_bits)
     terms = [
         _term("z: embedding rows", degree, f"{PUBLISHED_POWERS} powers published, {WINDOW_ROWS - 1} rows")
     ]
+    if privacy == PRIVATE:
+        terms.append(_term("epsilon: the mask", 1, "epsilon Q(z) + p(z) = v has one root"))
     return _with_bias("embedding statement", terms)
 
 

@@ -20,7 +20,8 @@ from prover.curve.srs import SRS
 from prover.embedding import TRANSCRIPT_DOMAIN as EMBEDDING_DOMAIN
 from prover.embedding import EmbeddingKey
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
-from prover.plan import PRIVATE, PUBLIC, Privacy
+from prover.hiding import blinding_base
+from prover.plan import PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey
 
@@ -111,7 +112,7 @@ _ERRORS = ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "Degener
 def generate_sources(config: ModelConfig, srs: SRS, privacy: Privacy = PUBLIC) -> dict[str, str]:
     """File name -> Solidity source of the verifiers of an architecture under an SRS.
 
-    With private weights there is none of the embedding statement, whose rows are not hidden. Raises GeneratorError when the shape is one that generated verifiers do not support.
+    Raises GeneratorError when the shape is one that generated verifiers do not support.
     """
     sources = {
         f"{CONTRACTS[kind]}.sol": step_verifier(
@@ -119,9 +120,8 @@ def generate_sources(config: ModelConfig, srs: SRS, privacy: Privacy = PUBLIC) -
         )
         for kind, program in config.programs.items()
     }
-    if privacy == PRIVATE:
-        return sources
-    embedding = embedding_verifier(EmbeddingKey.create(config.channel_bits, srs), insecure=srs.insecure)
+    key = EmbeddingKey.create(config.channel_bits, srs, privacy)
+    embedding = embedding_verifier(key, insecure=srs.insecure)
     return {**sources, f"{CONTRACTS['embedding']}.sol": embedding}
 
 
@@ -198,6 +198,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
 
 def embedding_verifier(key: EmbeddingKey, *, insecure: bool) -> str:
     """The source for the embedding statement, which is no layer program."""
+    words = 64 * (WINDOW_ROWS + 1)
     values: dict[str, object] = {
         **_srs_words(key.g2_one, key.g2_tau),
         "solidity_version": SOLIDITY_VERSION,
@@ -209,18 +210,55 @@ def embedding_verifier(key: EmbeddingKey, *, insecure: bool) -> str:
         "srs_warning": INSECURE_WARNING if insecure else "",
         "rows": WINDOW_ROWS,
         "input_count": 2 * (WINDOW_ROWS + 1),
-        "input_bytes": hex(64 * (WINDOW_ROWS + 1)),
-        "absorbed_bytes": hex(32 * 4 + 64 * (WINDOW_ROWS + 1)),
+        "input_bytes": hex(words),
         "window_offset": hex(64 * WINDOW_ROWS),
-        "memory_end": hex(0x360 + 64 * (WINDOW_ROWS + 1)),
         "channel_bits": key.channel_bits,
         "scalar_modulus": hex(SCALAR_MODULUS),
         "base_modulus": hex(BASE_MODULUS),
         "initial_state": "0x" + keccak(EMBEDDING_DOMAIN.encode()).hex(),
         "label": f"{label_word('embedding.z'):#066x}",
         "invalid_point": _selector("InvalidPoint"),
+        "proof_bytes": key.proof_bytes,
     }
+    if key.privacy == PUBLIC:
+        values |= {
+            "absorbed_bytes": hex(32 * 4 + words),
+            "memory_end": hex(0x360 + words),
+            "equation": "// by one KZG quotient: e(Q + z [quotient], [1]_2) = e([quotient], [tau]_2).",
+            "proof_layout": "the quotient's commitment",
+            "quotient": "proof.offset",
+            "quotient_y": "add(proof.offset, 0x20)",
+            "more_constants": "",
+            "more_errors": "",
+            "more_functions": "",
+        }
+        values["opening"] = _template("embedding_opening.yul", values)
+        return _template("embedding_verifier.sol", values)
+    quotient, (x, y) = key.proof_bytes - 64, blinding_base(key.srs_digest)
+    values |= {
+        "absorbed_bytes": hex(32 * 4 + words + 64),
+        "memory_end": hex(0x360 + words + 64),
+        "mask_place": hex(0x40 + words),
+        "label_epsilon": f"{label_word('embedding.epsilon'):#066x}",
+        "quotient_offset": hex(quotient),
+        "blinding_x": hex(x),
+        "blinding_y": hex(y),
+        "equation": _MASKED_EQUATION,
+        "proof_layout": "P (x, y), value, blinding, the quotient's commitment (x, y)",
+        "quotient": f"add(proof.offset, {quotient:#x})",
+        "quotient_y": f"add(proof.offset, {quotient + 32:#x})",
+        "more_constants": f"    uint256 private constant NOT_CANONICAL = {_selector('NotCanonical')};"
+        " // selector of NotCanonical\n",
+        "more_errors": "    /// @notice A field element of the proof is not reduced modulo R.\n    error NotCanonical();\n",
+        "more_functions": _template("embedding_constant.yul", {}),
+    }
+    values["opening"] = _template("embedding_masked_opening.yul", values)
     return _template("embedding_verifier.sol", values)
+
+
+_MASKED_EQUATION = """\
+// by a masked KZG quotient: rows and window hide what they hold behind multiples of H, P is a polynomial of degree one that masks
+// Q, and e(P + epsilon Q - blinding H - value [1] + z [quotient], [1]_2) = e([quotient], [tau]_2)."""
 
 
 def _srs_words(

@@ -197,10 +197,12 @@ def _compare_storage(contracts: ProtocolContracts, parameters: ProtocolParameter
             "parameters", not differing, "; ".join(differing) or f"all {len(fields(parameters))} as recorded"
         )
     ]
-    wired = (contracts.stake.ledger(), contracts.stake.game(), contracts.stake.receipts())
-    wanted = (contracts.ledger.address, contracts.game.address, contracts.receipts.address)
+    stake = contracts.stake
+    wired = (stake.ledger(), stake.game(), stake.receipts(), stake.audits())
+    parts = (contracts.ledger, contracts.game, contracts.receipts, contracts.audits)
+    wanted = [part.address for part in parts]
     right = [address.lower() for address in wired] == [address.lower() for address in wanted]
-    detail = "the vault knows the ledger, the game and the receipts"
+    detail = "the vault knows the ledger, the game, the receipts and the audits"
     if not right:
         detail = f"the vault is wired to {', '.join(wired)}, not to {', '.join(wanted)}; nobody can change that: deploy again"
     return [*found, Finding("wiring", right, detail)]

@@ -98,6 +98,7 @@ def attention_tile_step(
 def _tiled(step: Step, tiles: HeadTiles | InputTiles, bits: Mapping[str, int]) -> Step:
     """A step as often as there are tiles, with those of their integers that its program reads, of so many bits each."""
     read = [name for name in bits if name in step.program.parameters]
-    program = replace(step.program, parameter_limits={name: 1 << bits[name] for name in read})
+    limits = {**step.program.parameter_limits, **{name: 1 << bits[name] for name in read}}
+    program = replace(step.program, parameter_limits=limits)
     numbers = {name: tiles.numbers[name] for name in read}
     return replace(step, program=program, tiles=tiles.count, numbers=numbers)

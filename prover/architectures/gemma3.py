@@ -20,10 +20,8 @@ from ..operators.rotary import RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import HeadRule, ModelConfig, Scales, Step, StepKind, number
-from .steps import HEAD_ROW, Heads, Part, head_step
+from .steps import GLOBAL, HEAD_ROW, LAYER_KIND, Heads, Part, head_step
 from .sub_layers import Attention, FeedForward
-
-LOCAL, GLOBAL = parts.LOCAL, parts.GLOBAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +62,8 @@ class Gemma3Config(ModelConfig):
         return float(self.hidden**0.5)
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
-        turns = parts.LAYER_KIND in self.programs[kind].parameters
-        return {parts.LAYER_KIND: self.layer_kinds[layer]} if turns else {}
+        turns = LAYER_KIND in self.programs[kind].parameters
+        return {LAYER_KIND: self.layer_kinds[layer]} if turns else {}
 
     @cached_property
     def steps(self) -> dict[str, Step]:
@@ -84,7 +82,7 @@ class Gemma3Config(ModelConfig):
             heads=self.geometry,
             head_norms=True,
             tables=self.rotations(self.geometry),
-            selector=parts.LAYER_KIND,
+            selector=LAYER_KIND,
             reach=self.sliding_window,
         )
 

@@ -23,7 +23,7 @@ from ..operators.rotary import LARGEST_FACTOR, RotaryTable
 from ..relations import Ref
 from . import parts
 from .config import ModelConfig, Step, StepKind, flag, number
-from .steps import HEAD_ROW, Heads, head_step
+from .steps import GLOBAL, HEAD_ROW, LAYER_KIND, Heads, head_step
 from .sub_layers import Attention, FeedForward
 
 PROVABLE_POSITIONS = 1 << 14
@@ -49,7 +49,7 @@ class LlamaConfig(ModelConfig):
     rope_divisors: tuple[float, ...] = number(1 << 32, default=())
     rope_factor: float = number(LARGEST_FACTOR, optional=True, default=1.0)
     sliding_window: int = number(1 << 16, optional=True, default=0)
-    layer_kinds: tuple[int, ...] = number(parts.GLOBAL, optional=True, default=())
+    layer_kinds: tuple[int, ...] = number(GLOBAL, optional=True, default=())
     attention_bias: bool = flag()
     mlp_bias: bool = flag()
 
@@ -74,7 +74,7 @@ class LlamaConfig(ModelConfig):
 
     def layer_parameters(self, layer: int, kind: StepKind) -> dict[str, int]:
         attends = self.programs[kind].has_context
-        return {parts.LAYER_KIND: self.layer_kinds[layer]} if self.layer_kinds and attends else {}
+        return {LAYER_KIND: self.layer_kinds[layer]} if self.layer_kinds and attends else {}
 
     @cached_property
     def steps(self) -> dict[str, Step]:

@@ -31,12 +31,9 @@ from ..program import Kind, Tensor
 from ..relations import Ref, Segment
 from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
 from .config import MatrixRule, ModelConfig, Sliced, VectorRule, index_bits
-from .steps import CHANNELS, KEYS, Heads, Part
+from .steps import CHANNELS, KEYS, LAYER_KIND, Heads, Part
 from .tiles import EXPERT
 
-LAYER_KIND = "layer_kind"
-"""Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
-LOCAL, GLOBAL = 1, 2
 LARGEST_SHIFT = 2 * RANGE_BITS
 ROOT_SCALE = 34
 GATE_SCALE = 14

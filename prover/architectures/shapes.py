@@ -7,11 +7,12 @@ from dataclasses import replace
 from ..errors import UsageError
 from .config import ModelConfig
 from .deepseek_v3 import DeepseekV3Config
-from .gemma3 import GLOBAL, LOCAL, Gemma3Config
+from .gemma3 import Gemma3Config
 from .gpt2 import Gpt2Config
 from .llama import PROVABLE_POSITIONS, LlamaConfig
 from .mixtral import MixtralConfig
 from .olmo2 import Olmo2Config
+from .steps import GLOBAL, LOCAL
 
 _SMALL_HEAD, _HEAD, _FIRST_WIDTH_OF_HEAD = 16, 64, 256
 _ROUND_TO = 32

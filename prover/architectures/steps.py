@@ -15,6 +15,10 @@ from ..relations import Along, Bits, PublicBits, Ref, Segment
 from ..streams import STREAM_ORDER
 from .config import MatrixRule, ModelConfig, Sliced, Step, VectorRule, index_bits
 
+LAYER_KIND = "layer_kind"
+"""Step-key integer of models whose layers differ: 1 local (limited reach, first rotary table), 2 global."""
+LOCAL, GLOBAL = 1, 2
+
 CHANNELS = ("row", "channel")
 KEYS = ("row", "kv_group", "head_channel")
 QUERIES = ("row", "kv_group", "query", "head_channel")
@@ -204,7 +208,7 @@ def expert_tile_step(
     reads = NORMALISED | GATES | SUM_BEFORE
     step = step_of("expert_tile", config, parts, axes, reads, SUM_AFTER, {"hidden": size})
     limits = dict.fromkeys(numbers, 1 << index_bits(experts))
-    program = replace(step.program, parameter_limits=limits)
+    program = replace(step.program, parameter_limits={**step.program.parameter_limits, **limits})
     return replace(step, program=program, tiles=count, numbers=numbers)
 
 
@@ -262,6 +266,8 @@ def step_of(
         reads={stream: reads[stream].name for stream in STREAM_ORDER if stream in reads},
         writes={stream: writes[stream].name for stream in STREAM_ORDER if stream in writes},
     )
+    if LAYER_KIND in program.parameters:
+        program = replace(program, parameter_limits={LAYER_KIND: GLOBAL})
     matrices = {name: rule for part in parts for name, rule in part.matrices.items()}
     vectors = {name: rule for part in parts for name, rule in part.vectors.items()}
     sliced = {name: rule for part in parts for name, rule in part.sliced.items()}

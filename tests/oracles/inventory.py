@@ -17,11 +17,11 @@ from prover.curve.srs import SRS
 from prover.embedding import TRANSCRIPT_DOMAIN as EMBEDDING_DOMAIN
 from prover.embedding import EmbeddingKey
 from prover.masks import MASK_CHUNKS, mask_layout
-from prover.plan import Plan
+from prover.plan import PUBLIC, Plan
 from prover.program import WINDOW_ROWS
 from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey, input_chunks
 
-from ..verifier_gen.statements import Proven, prove_random, prove_random_embedding
+from ..verifier_gen.statements import Proven, prove_kind
 from .hash_trace import Absorption, hashed_by_transcripts
 
 _ROOT = Path(__file__).parents[2]
@@ -46,6 +46,7 @@ CASES = {
     "private_mlp": ("private mlp", 0, "MLP of a private layer"),
     "private_head": ("private head", 0, "One comparison of the head of a private model"),
     "embedding": ("embedding", 0, "One window of the embedding"),
+    "private_embedding": ("private embedding", 0, "One window of the embedding of a private model"),
 }
 """Name in the golden file -> statement kind, window, heading of the page."""
 SRS_BITS = 18
@@ -82,7 +83,7 @@ class Recorded:
 def record(kind: str, window: int, srs: SRS) -> Recorded:
     """Prove a small random statement and verify it, listening to both transcripts."""
     with hashed_by_transcripts() as by_prover:
-        proven = prove_random_embedding(srs) if kind == "embedding" else prove_random(kind, srs, window)
+        proven = prove_kind(kind, srs, window)
     with hashed_by_transcripts() as by_verifier:
         accepted = proven.python_accepts(proven.key, proven.inputs, proven.proof)
     if not accepted:
@@ -124,7 +125,10 @@ def absorbed(recorded: Recorded) -> dict[str, list[tuple[str, int]]]:
     key = recorded.proven.verifying_key
     if isinstance(key, EmbeddingKey):
         rows = [(f"commitments of rows 0 to {WINDOW_ROWS - 1}", 2 * WINDOW_ROWS), ("window commitment", 2)]
-        return {"embedding.z": [("statement digest", 1), ("SRS digest", 1), *rows]}
+        public = [("statement digest", 1), ("SRS digest", 1), *rows]
+        if key.privacy == PUBLIC:
+            return {"embedding.z": public}
+        return {"embedding.z": [*public, ("P", 2)], "embedding.epsilon": [("v", 1)]}
     return _of_step(key, recorded.proven)
 
 

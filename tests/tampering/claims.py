@@ -9,7 +9,7 @@ import numpy as np
 
 from prover.argument.commitment import commit_chunks
 from prover.curve.g1 import Point, point_from_bytes, point_to_bytes
-from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
+from prover.embedding import EmbeddingKey, MaskedQuotient, prove_embedding, verify_embedding
 from prover.errors import BadInputError, ProofRejectedError
 from prover.plan import PRIVATE
 from prover.proof import Proof
@@ -17,7 +17,7 @@ from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
 from tests.prover.private.statements import private
 from tests.verifier_gen.evm import Verifier
-from tests.verifier_gen.statements import privacy_of
+from tests.verifier_gen.statements import privacy_of, prove_random_embedding
 
 from ..prover.operators.random_layers import SMALL, padded
 from ..prover.statements import proven, srs
@@ -57,11 +57,33 @@ class EmbeddingClaim:
         verify_embedding(key, self.rows, self.window, _two_words(self.quotient))
 
 
+@dataclass(frozen=True)
+class MaskedEmbeddingClaim:
+    """The same of a private model, with what is sent in its proof."""
+
+    rows: tuple[Point, ...]
+    window: Point
+    mask: Point
+    value: int
+    blinding: int
+    quotient: Point
+
+    @property
+    def proof(self) -> MaskedQuotient:
+        return MaskedQuotient(self.mask, self.value, self.blinding, self.quotient)
+
+    def calldata(self) -> Calldata:
+        return b"", [c for point in (*self.rows, self.window) for c in point], self.proof.encode()
+
+    def verify(self, key: EmbeddingKey) -> None:
+        verify_embedding(key, self.rows, self.window, self.proof.encode())
+
+
 def _two_words(point: Point) -> bytes:
     return b"".join(coordinate.to_bytes(32, "big") for coordinate in point)
 
 
-Claim = StepClaim | EmbeddingClaim
+Claim = StepClaim | EmbeddingClaim | MaskedEmbeddingClaim
 Key = VerifyingKey | EmbeddingKey
 
 
@@ -71,6 +93,8 @@ def true_claim(kind: str, window: int = 0, seed: int = 1) -> tuple[Key, Claim]:
     if kind == "embedding":
         return _true_embedding(seed)
     plain, privacy = privacy_of(kind)
+    if kind == "private embedding":
+        return _true_masked_embedding(seed)
     if privacy == PRIVATE:
         hidden = private(plain, window, seed)
         return hidden.key, StepClaim(hidden.statement, hidden.proof)
@@ -88,6 +112,16 @@ def _true_embedding(seed: int) -> tuple[EmbeddingKey, EmbeddingClaim]:
     proof = prove_embedding(key, srs(), points, window, rows[:, : SMALL.hidden], rows)
     assert point_to_bytes(point_from_bytes(proof)) == proof
     return key, EmbeddingClaim(points, window, point_from_bytes(proof))
+
+
+def _true_masked_embedding(seed: int) -> tuple[EmbeddingKey, MaskedEmbeddingClaim]:
+    proven = prove_random_embedding(srs(), privacy=PRIVATE, seed=seed)
+    key, words = proven.verifying_key, proven.inputs
+    assert isinstance(key, EmbeddingKey)
+    points = list(zip(words[::2], words[1::2], strict=True))
+    proof = MaskedQuotient.decode(proven.proof)
+    sent = (proof.mask, proof.value, proof.blinding, proof.quotient)
+    return key, MaskedEmbeddingClaim(tuple(points[:-1]), points[-1], *sent)
 
 
 def python_rejects(key: Key, claim: Claim) -> bool:

@@ -23,13 +23,12 @@ from prover.curve.g1 import add
 from prover.errors import ProofRejectedError
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.hiding import hide
 from prover.masks import MASK_COORDINATES, bump_at, complemented_places, eq_at, mask_layout
 from prover.plan import Evaluation
 from prover.proof import Proof
 from prover.statement import VerifyingKey
 from prover.verify import verify
-from tests.prover.private.statements import private_key, seeded
+from tests.prover.private.statements import hide, private_key, seeded
 from tests.prover.statements import srs
 from tests.tampering.lies import Case, rival_wins
 from tests.tampering.malicious_prover import MaliciousProver

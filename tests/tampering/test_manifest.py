@@ -15,7 +15,7 @@ from prover.verify import verify
 from tests.prover.operators.random_layers import TILE_KINDS
 from tests.verifier_gen.evm import ACCEPTED, Verifier
 
-from .claims import EmbeddingClaim, StepClaim, contract_rejects, python_rejects, true_claim
+from .claims import Claim, StepClaim, contract_rejects, python_rejects, true_claim
 from .manifest import Nature, UnlistedField, changes, leaves, once_each, other_lengths
 
 Verifiers = Callable[[str], Verifier]
@@ -26,6 +26,7 @@ KINDS = [
     ("head", 0),
     ("embedding", 0),
     ("private head", 0),
+    ("private embedding", 0),
 ]
 LONG = [
     pytest.param(kind, window, marks=pytest.mark.long)
@@ -42,7 +43,7 @@ WORD = 32
 # --- the manifest is complete -----------------------------------------------------------------------------------
 
 
-def _assert_every_word_is_listed(claim: StepClaim | EmbeddingClaim) -> None:
+def _assert_every_word_is_listed(claim: Claim) -> None:
     """Scalars and integers are one word, points are two; the calldata has exactly these words."""
     listed = leaves(claim)
     values = [leaf.value for leaf in listed if leaf.nature is not Nature.LIST]
@@ -61,9 +62,9 @@ def test_every_word_is_in_the_manifest(kind: str, window: int) -> None:
     _, claim = true_claim(kind, window)
     _assert_every_word_is_listed(claim)
     listed = {leaf.field.split(".")[-1] for leaf in leaves(claim)}
-    types = (
-        (EmbeddingClaim,) if kind == "embedding" else (Proof, type(claim.proof.opening), Statement, StepKey)
-    )  # type: ignore[union-attr]
+    types = (type(claim),)
+    if isinstance(claim, StepClaim):
+        types = (Proof, type(claim.proof.opening), Statement, StepKey)
     nested = {"opening", "key", "publics"}
     assert {field.name for annotation in types for field in fields(annotation)} - nested <= listed
 
@@ -153,13 +154,13 @@ def test_cut_and_extended_bytes_are_rejected(verifier_of: Verifiers, kind: str, 
 class _Raw:
     """A claim some of whose parts are replaced by bytes."""
 
-    claim: StepClaim | EmbeddingClaim
+    claim: Claim
     key: bytes | None = None
     proof: bytes | None = None
 
     def verify(self, verifying_key: VerifyingKey | EmbeddingKey) -> None:
         claim = self.claim
-        if isinstance(claim, EmbeddingClaim):
+        if not isinstance(claim, StepClaim):
             assert isinstance(verifying_key, EmbeddingKey) and self.proof is not None
             verify_embedding(verifying_key, claim.rows, claim.window, self.proof)
             return
@@ -179,8 +180,9 @@ def test_a_proof_does_not_serve_another_statement(verifier_of: Verifiers, kind: 
     """Of the same shapes: another layer's key, other windows, or both; and the other way round."""
     verifying_key, claim = true_claim(kind, window)
     _, other = true_claim(kind, window, seed=2)
-    mixtures: list[StepClaim | EmbeddingClaim] = []
-    if isinstance(claim, EmbeddingClaim) and isinstance(other, EmbeddingClaim):
+    mixtures: list[Claim] = []
+    if not isinstance(claim, StepClaim):
+        assert not isinstance(other, StepClaim)
         mixtures = [
             replace(claim, quotient=other.quotient),
             replace(claim, rows=other.rows),
@@ -189,7 +191,8 @@ def test_a_proof_does_not_serve_another_statement(verifier_of: Verifiers, kind: 
             replace(claim, rows=(*claim.rows, (0, 0))),
             replace(claim, rows=()),
         ]
-    elif isinstance(claim, StepClaim) and isinstance(other, StepClaim):
+    else:
+        assert isinstance(other, StepClaim)
         mine, theirs = claim.statement, other.statement
         mixtures = [
             replace(claim, statement=theirs),

@@ -16,10 +16,10 @@ from contracts.bindings.compiler import Artifact
 from prover.curve.g1 import GENERATOR, add, negate
 from prover.curve.g2 import negate_g2
 from prover.embedding import EmbeddingKey
-from prover.plan import Plan
+from prover.plan import PRIVATE, PUBLIC, Plan
 from prover.statement import VerifyingKey
 from tests.verifier_gen.evm import ACCEPTED, Evm
-from verifier_gen import CONTRACTS
+from tests.verifier_gen.statements import contract_of
 
 from ..prover.operators.random_layers import SMALL, TILE_KINDS, TILED
 from .claims import Key, contract_rejects, python_rejects, true_claim
@@ -30,6 +30,7 @@ KINDS = [
     ("mlp", 0),
     ("head", 0),
     ("embedding", 0),
+    ("private embedding", 0),
     ("mlp_close", 0),
     *(
         pytest.param(kind, int(kind == "attention_tile"), marks=pytest.mark.long)
@@ -76,6 +77,7 @@ OTHERS: dict[str, Callable[[Any], list[Any]]] = {
     "g2_one": lambda point: [negate_g2(point)],
     "g2_tau": lambda point: [negate_g2(point)],
     "constants": _other_constants,
+    "privacy": lambda privacy: [PUBLIC if privacy == PRIVATE else PRIVATE],
 }
 
 
@@ -122,7 +124,7 @@ def test_every_word_in_a_verifiers_code_counts(
 ) -> None:
     """One bit of one constant of the deployed code changed: no proof is accepted any more."""
     key, claim = true_claim(kind, window)
-    code = artifacts[CONTRACTS[kind]].creation_code
+    code = artifacts[contract_of(kind)].creation_code
     deploy = cache(evm.deploy)
     assert deploy(code).verdict(*claim.calldata()) == ACCEPTED
     for name, word in _words(key).items():

@@ -17,8 +17,7 @@ from tests.verifier_gen.evm import KEPT_CHAIN, Evm, Verifier
 from tests.verifier_gen.statements import (
     Proven,
     contract_of,
-    prove_random,
-    prove_random_embedding,
+    prove_kind,
     small_sources,
 )
 
@@ -60,6 +59,6 @@ def proven(srs: SRS) -> Callable[[str, int], Proven]:
 
     @cache
     def make(kind: str, window: int = 0) -> Proven:
-        return prove_random_embedding(srs) if kind == "embedding" else prove_random(kind, srs, window)
+        return prove_kind(kind, srs, window)
 
     return make

@@ -12,16 +12,16 @@ from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
 from prover.errors import BadInputError, GainsayError
-from prover.hiding import hide
+from prover.hiding import Blindings, blind_all, draw_blinding
 from prover.plan import PRIVATE, PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.prove import prove
 from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points, program_of, random_statement
-from tests.prover.private.statements import seeded
+from tests.prover.private.statements import hide, seeded
 from verifier_gen import CONTRACTS, generate_sources
-from verifier_gen.generator import step_verifier
+from verifier_gen.generator import embedding_verifier, step_verifier
 
 TILES = tuple((kind, 3 if "window" in program_of(kind).public_scalars else 0) for kind in TILE_KINDS)
 """Kinds of statement that only tiles have, with a window."""
@@ -83,7 +83,8 @@ def _points(words: Sequence[int]) -> list[tuple[int, int]]:
     return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
 
 
-PRIVATE_KINDS = ("private head", "private mlp")
+EMBEDDING = "embedding"
+PRIVATE_KINDS = ("private head", "private mlp", "private embedding")
 """Kinds of statement whose private form has tests wherever public ones have."""
 
 
@@ -102,9 +103,14 @@ def contract_of(kind: str) -> str:
 def small_sources(srs: SRS) -> dict[str, str]:
     """Sources of the verifiers of the small shapes: all of the one's, those that only tiles have, and some private ones."""
     sources = generate_sources(SMALL, srs)
+    embedding = EmbeddingKey.create(SMALL.channel_bits, srs, PRIVATE)
     for kind in (*TILE_KINDS, *PRIVATE_KINDS):
         plain, privacy = privacy_of(kind)
-        text = step_verifier(VerifyingKey.create(program_of(plain), srs, privacy), insecure=True)
+        text = (
+            embedding_verifier(embedding, insecure=True)
+            if plain == EMBEDDING
+            else step_verifier(VerifyingKey.create(program_of(plain), srs, privacy), insecure=True)
+        )
         sources[f"{contract_of(kind)}.sol"] = text.replace(
             f"contract {CONTRACTS[plain]} ", f"contract {contract_of(kind)} "
         )
@@ -128,13 +134,31 @@ def prove_random(kind: str, srs: SRS, window: int = 0, config: LlamaConfig | Non
     return Proven(kind, verifying_key, statement.key.encode(), words, proof)
 
 
-def prove_random_embedding(srs: SRS, config: LlamaConfig = SMALL, tokens: int = 29) -> Proven:
+def prove_random_embedding(
+    srs: SRS, config: LlamaConfig = SMALL, tokens: int = 29, privacy: Privacy = PUBLIC, seed: int = 7
+) -> Proven:
     """A window of tokens, padded positions behind them."""
-    key = EmbeddingKey.create(config.channel_bits, srs)
+    key = EmbeddingKey.create(config.channel_bits, srs, privacy)
     rows = np.zeros((WINDOW_ROWS, 1 << config.channel_bits), dtype=np.int64)
-    rows[:tokens, : config.hidden] = np.random.default_rng(7).integers(-30000, 30000, (tokens, config.hidden))
+    rows[:tokens, : config.hidden] = np.random.default_rng(seed).integers(
+        -30000, 30000, (tokens, config.hidden)
+    )
     row_points = commit_chunks(srs.g1, list(rows))
     window = commit_chunks(srs.g1, [rows.reshape(-1)])[0]
-    proof = prove_embedding(key, srs, row_points, window, rows[:, : config.hidden], rows)
+    blindings, scalar, kind = None, seeded(seed), EMBEDDING
+    if privacy == PRIVATE:
+        kind = f"private {EMBEDDING}"
+        own = [draw_blinding(scalar) if token < tokens else 0 for token in range(WINDOW_ROWS)]
+        blindings = Blindings((), (*own, draw_blinding(scalar)))
+        *row_points, window = blind_all([*row_points, window], blindings.inputs, srs.digest)
+    proof = prove_embedding(key, srs, row_points, window, rows[:, : config.hidden], rows, blindings, scalar)
     words = [coordinate for point in (*row_points, window) for coordinate in point]
-    return Proven("embedding", key, b"", words, proof)
+    return Proven(kind, key, b"", words, proof)
+
+
+def prove_kind(kind: str, srs: SRS, window: int = 0) -> Proven:
+    """A random true statement of any kind."""
+    plain, privacy = privacy_of(kind)
+    if plain == EMBEDDING:
+        return prove_random_embedding(srs, privacy=privacy)
+    return prove_random(kind, srs, window)

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.bindings.compiler import compile_sources
 from prover.architectures import ModelConfig
-from prover.architectures.gemma3 import GLOBAL, LOCAL
+from prover.architectures.steps import GLOBAL, LOCAL
 from prover.curve.srs import SRS
 from prover.statement import VerifyingKey
 from tests.prover.architectures.proven import proven, public_statement
@@ -69,6 +69,10 @@ def test_a_kept_statement_of_a_family_fits_into_a_contract_and_a_transaction(evm
     assert verifier.gas_used(kept.key, kept.inputs, kept.proof) < LARGEST_GAS
     swapped = [*kept.inputs[:-4], *kept.inputs[-2:], *kept.inputs[-4:-2]]
     assert verifier.verdict(kept.key, swapped, kept.proof) == FALSE
+    place = 32 * kept.verifying_key.plan.program.parameters.index("layer_kind")
+    for layer_kind, verdict in ((0, "OutOfRange"), (GLOBAL, FALSE), (3, "OutOfRange"), (16, "OutOfRange")):
+        key = kept.key[:place] + layer_kind.to_bytes(32, "big") + kept.key[place + 32 :]
+        assert verifier.verdict(key, kept.inputs, kept.proof) == verdict, layer_kind
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ from functools import cache
 import pytest
 
 from contracts.bindings.compiler import compile_sources
-from prover.architectures.gemma3 import GLOBAL, LOCAL
+from prover.architectures.steps import GLOBAL, LOCAL
 from prover.argument.mercury import MercuryOpening
 from prover.embedding import EmbeddingKey
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS

@@ -7,19 +7,22 @@ from functools import cache
 
 import pytest
 
-from contracts.bindings.compiler import compile_sources
+from contracts.bindings.compiler import Artifact, compile_sources
 from prover.curve.srs import SRS
 from prover.errors import ChunkSizeError, GainsayError
-from prover.plan import PRIVATE
+from prover.field.reference import SCALAR_MODULUS
+from prover.plan import PRIVATE, PUBLIC
 from prover.proof import ProofShape
 from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
 from tests.prover.architectures.proven import public_statement as of_family
 from tests.prover.architectures.random_models import FAMILIES
+from tests.prover.operators.random_layers import SMALL
 from tests.prover.private.statements import Private, hidden, private
 from tests.prover.statements import CASES, proven, srs
 from tests.tampering.manifest import changes, once_each
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
+from tests.verifier_gen.statements import contract_of, prove_random_embedding
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
@@ -138,12 +141,27 @@ def test_every_word_of_masks_is_read(deployed: Deployed) -> None:
         assert verifier.verdict(key, inputs, bytes(changed)) == "NotCanonical"
 
 
-def test_private_sources_hide_no_embedding() -> None:
-    """Rows of private models are not opened by the public embedding statement."""
-    from tests.prover.operators.random_layers import SMALL
-
+def test_a_private_model_has_all_verifiers() -> None:
     sources = generate_sources(SMALL, srs(), PRIVATE)
-    assert set(sources) == {f"{CONTRACTS[kind]}.sol" for kind in SMALL.programs}
+    assert set(sources) == {f"{CONTRACTS[kind]}.sol" for kind in (*SMALL.programs, "embedding")}
+
+
+def test_a_private_embedding(evm: Evm, artifacts: dict[str, Artifact]) -> None:
+    """128 bytes more than a public one and at most 20,000 gas; numbers that are not reduced are refused by name."""
+    public, private = (prove_random_embedding(srs(), privacy=privacy) for privacy in (PUBLIC, PRIVATE))
+    plain, masked = (evm.deploy(artifacts[contract_of(p.kind)].creation_code) for p in (public, private))
+    assert len(private.proof) - len(public.proof) == 128
+    gas = plain.gas_used(public.key, public.inputs, public.proof)
+    more = masked.gas_used(private.key, private.inputs, private.proof) - gas
+    assert 0 < more < 20_000, more
+    for place in (2, 3):
+        word = int.from_bytes(private.proof[32 * place : 32 * place + 32], "big")
+        again = (word + SCALAR_MODULUS).to_bytes(32, "big")
+        changed = private.proof[: 32 * place] + again + private.proof[32 * place + 32 :]
+        assert masked.verdict(b"", private.inputs, changed) == "NotCanonical"
+        assert not private.python_accepts(b"", private.inputs, changed)
+    assert plain.verdict(b"", private.inputs, private.proof) == "WrongLength"
+    assert masked.verdict(b"", public.inputs, public.proof) == "WrongLength"
 
 
 @cache

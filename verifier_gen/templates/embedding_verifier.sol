@@ -8,12 +8,12 @@ pragma solidity $solidity_version;
 //
 // Reference implementation: prover/embedding.py. The row-major window W and its $rows rows E_i are coefficient vectors,
 // so W(X) = sum_i X^(i 2^$channel_bits) E_i(X); at a random z this is Q(z) = 0 for Q = W - sum_i z^(i 2^$channel_bits) E_i, proven
-// by one KZG quotient: e(Q + z [quotient], [1]_2) = e([quotient], [tau]_2).
+$equation
 
 $interface
 /// @title A window of the first boundary holds the embedding rows of its tokens
 /// @notice inputs: [E_0.x, E_0.y, ..., window.x, window.y], a padded position has the row (0, 0); key: empty;
-///         proof: the quotient's commitment.
+///         proof: $proof_layout.
 contract $contract is ILayerVerifier {
     uint256 private constant R = $scalar_modulus; // order of G1, the scalar field
     uint256 private constant Q = $base_modulus; // the base field
@@ -30,42 +30,24 @@ contract $contract is ILayerVerifier {
     uint256 private constant MEMORY_END = $memory_end;
 
     uint256 private constant INVALID_POINT = $invalid_point; // selector of InvalidPoint
-
+$more_constants
     /// @notice The key, the inputs or the proof does not have the length that the statement needs.
     error WrongLength();
     /// @notice A precompile refused its input: a coordinate is too large or a point is not on the curve.
     error InvalidPoint();
-
+$more_errors
     /// @inheritdoc ILayerVerifier
     function verify(bytes calldata key, uint256[] calldata inputs, bytes calldata proof)
         external
         view
         returns (bool accepted)
     {
-        if (key.length != 0 || inputs.length != $input_count || proof.length != 64) revert WrongLength();
+        if (key.length != 0 || inputs.length != $input_count || proof.length != $proof_bytes) revert WrongLength();
         assembly ("memory-safe") {
             if iszero(eq(mload(0x40), SUM)) { revert(0, 0) }
             mstore(0x40, MEMORY_END)
 
-            // z, from everything that the equation uses
-            mstore(STATE, $initial_state)
-            mstore(LABEL, $label)
-            mstore(WORDS, $key_digest)
-            mstore(add(WORDS, 0x20), $srs_digest)
-            calldatacopy(add(WORDS, 0x40), inputs.offset, $input_bytes)
-            let z := mod(keccak256(STATE, $absorbed_bytes), R)
-
-            // step = z^(2^$channel_bits)
-            let step := z
-            for { let i := 0 } lt(i, $channel_bits) { i := add(i, 1) } { step := mulmod(step, step, R) }
-
-            mstore(SUM, 0)
-            mstore(add(SUM, 0x20), 0)
-            // SUM = window + z quotient - sum_i step^i E_i
-            accumulate(add(inputs.offset, $window_offset), 1)
-            accumulate(proof.offset, z)
-            let coefficient := sub(R, 1)
-            let data := inputs.offset
+$opening            let data := inputs.offset
             for { let i := 0 } lt(i, $rows) { i := add(i, 1) } {
                 accumulate(data, coefficient)
                 coefficient := mulmod(coefficient, step, R)
@@ -78,8 +60,8 @@ contract $contract is ILayerVerifier {
             mstore(add(PAIRING, 0x60), $g2_one_1)
             mstore(add(PAIRING, 0x80), $g2_one_2)
             mstore(add(PAIRING, 0xa0), $g2_one_3)
-            mstore(add(PAIRING, 0xc0), calldataload(proof.offset))
-            mstore(add(PAIRING, 0xe0), mod(sub(Q, calldataload(add(proof.offset, 0x20))), Q))
+            mstore(add(PAIRING, 0xc0), calldataload($quotient))
+            mstore(add(PAIRING, 0xe0), mod(sub(Q, calldataload($quotient_y)), Q))
             mstore(add(PAIRING, 0x100), $g2_tau_0)
             mstore(add(PAIRING, 0x120), $g2_tau_1)
             mstore(add(PAIRING, 0x140), $g2_tau_2)
@@ -101,6 +83,6 @@ contract $contract is ILayerVerifier {
                 if iszero(staticcall(gas(), 7, FACTOR, 0x60, TERM, 0x40)) { reject(INVALID_POINT) }
                 if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject(INVALID_POINT) }
             }
-        }
+$more_functions        }
     }
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from prover.architectures import ModelConfig
 from prover.architectures.deepseek_v3 import DeepseekV3Config
-from prover.architectures.gemma3 import GLOBAL, LOCAL, Gemma3Config
+from prover.architectures.gemma3 import Gemma3Config
 from prover.architectures.gpt2 import Gpt2Config
 from prover.architectures.mixtral import MixtralConfig
 from prover.architectures.qwen2 import Qwen2Config
 from prover.architectures.qwen3 import Qwen3Config
 from prover.architectures.qwen3_moe import Qwen3MoeConfig
+from prover.architectures.steps import GLOBAL, LOCAL
 
 GEMMA3_270M = Gemma3Config(
     layers=18,

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from prover.architectures import ModelConfig, config_from_json
-from prover.architectures.gemma3 import GLOBAL, LOCAL
 from prover.architectures.parts import _epsilon, root_scale
-from prover.architectures.steps import Heads
+from prover.architectures.steps import GLOBAL, LOCAL, Heads
 from prover.check import Checker, check
 from prover.field.arrays import MODULUS
 from prover.plan import Plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,30 @@ from typer.testing import CliRunner
 import devnet.model_cli
 from prover.blindings_file import BlindingsFileError
 from prover.cli import prove, verify
+from prover.curve.srs import SRS
 from prover.errors import BadInputError, ProofRejectedError, UsageError
 from prover.proof_file import ProofFile
 from tests.prover.statements import srs
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_srs() -> Iterator[None]:
+    """Each command makes the devnet's reference string; here they share one."""
+    kept = srs(18)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SRS, "devnet", staticmethod(lambda mu: kept if mu == 18 else srs(mu)))
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `tiny` was committed privately."""
+    """Where `tiny` is committed privately."""
     return tmp_path_factory.mktemp("private")
 
 
 @pytest.fixture(scope="module")
-def committed(folder: Path) -> dict[str, Any]:
+def published(folder: Path) -> Path:
+    """The file for clients, away from all that its provider has."""
     (folder / "password").write_text("secret\n")
     run = CliRunner().invoke(
         devnet.model_cli.app,
@@ -34,7 +46,9 @@ def committed(folder: Path) -> dict[str, Any]:
         catch_exceptions=False,
     )
     assert run.exit_code == 0, run.output
-    return dict(json.loads(run.stdout.splitlines()[-1]))
+    facts = json.loads(run.stdout.splitlines()[-1])
+    assert facts["privacy"] == "private" and Path(facts["blindings"]).is_file()
+    return Path(shutil.copy(facts["published"], folder / "published"))
 
 
 def _options(folder: Path) -> list[str]:
@@ -55,49 +69,58 @@ def _prove(path: Path, folder: Path, *, private: bool, step: str = "mlp", **more
     return ProofFile.load(path)
 
 
-def test_private_proofs_in_files(
-    tmp_path: Path, folder: Path, committed: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Two files about the same run have the model's key and no other commitment in common, and none with the public one."""
-    first, second = (_prove(tmp_path / f"{i}.json", folder, private=True) for i in range(2))
-    public = _prove(tmp_path / "public.json", folder, private=False)
-    assert "privacy" not in json.loads((tmp_path / "public.json").read_text())
-    assert (first.privacy, public.privacy) == ("private", "public")
-    assert first.key == second.key != public.key and first.publics == second.publics == public.publics
-    assert not set(first.inputs) & set(second.inputs) and not set(first.inputs) & set(public.inputs)
+@pytest.fixture(scope="module")
+def proofs(folder: Path, published: Path) -> dict[str, ProofFile]:
+    """Of one run; "public" is the public proof of the same step as "mlp"."""
+    return {
+        "mlp": _prove(folder / "mlp.json", folder, private=True),
+        "head": _prove(folder / "head.json", folder, private=True, step="head", position=1, rival=7),
+        "embedding": _prove(folder / "embedding.json", folder, private=True, step="embedding", position=1),
+        "public": _prove(folder / "public.json", folder, private=False),
+    }
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def _verified(path: Path, capsys: Capture, **options: Any) -> dict[str, Any]:
     capsys.readouterr()
-    verify(tmp_path / "0.json", explain=True, as_json=True)
-    facts = json.loads(capsys.readouterr().out)
+    verify(path, as_json=True, **options)
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_private_proofs_in_files(proofs: dict[str, ProofFile], folder: Path, capsys: Capture) -> None:
+    private, public = proofs["mlp"], proofs["public"]
+    assert "privacy" not in json.loads((folder / "public.json").read_text())
+    assert (private.privacy, public.privacy) == ("private", "public")
+    assert private.publics == public.publics
+    assert not set(private.inputs) & set(public.inputs) and private.key != public.key
+    facts = _verified(folder / "mlp.json", capsys, explain=True)
     assert facts["privacy"] == "private" and "private model" in facts["proves"]
     assert "the last one of 7" in json.dumps(facts["soundness"])
     with pytest.raises(BadInputError, match="that its provider publishes"):
-        verify(tmp_path / "0.json", model="tiny")
-    for file, privacy in ((first, "public"), (public, "private")):
+        verify(folder / "mlp.json", model="tiny")
+    for file, privacy in ((private, "public"), (public, "private"), (proofs["embedding"], "public")):
         with pytest.raises(ProofRejectedError):
             replace(file, privacy=privacy).verify(srs(18))  # type: ignore[arg-type]
 
 
 def test_a_client_looks_private_proofs_up(
-    tmp_path: Path, folder: Path, committed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    proofs: dict[str, ProofFile], folder: Path, published: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     """With the published file alone: neither weights nor blindings."""
-    published, path = str(tmp_path / "model"), tmp_path / "p.json"
-    shutil.copy(committed["published"], published)
-    proof = _prove(path, folder, private=True)
-    capsys.readouterr()
-    verify(path, model=published, models=tmp_path / "none", commitments=tmp_path / "none", as_json=True)
-    facts = json.loads(capsys.readouterr().out)
+    elsewhere = {"model": str(published), "models": tmp_path, "commitments": tmp_path}
+    facts = _verified(folder / "mlp.json", capsys, **elsewhere)
     assert facts["proves"] == "one window of MLP of layer 0, of tiny" and facts["layers"] == [0]
-    other = _prove(path, folder, private=False)
+    assert _verified(folder / "head.json", capsys, **elsewhere)["rival"] == [7]
+    facts = _verified(folder / "embedding.json", capsys, explain=True, **elsewhere)
+    assert facts["tokens"] == [[104], [105]] and "epsilon" in json.dumps(facts["soundness"])
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProofRejectedError, match="the proof is public, and tiny is a private model"):
-        verify(path, model=published)
-    replace(proof, key=other.key).save(path)
+        verify(folder / "public.json", model=str(published))
+    replace(proofs["mlp"], key=proofs["public"].key).save(tmp_path / "p.json")
     with pytest.raises(ProofRejectedError):
-        verify(path, model=published)
-    _prove(path, folder, private=True, step="head", position=1, rival=7)
-    capsys.readouterr()
-    verify(path, model=published, as_json=True)
-    assert json.loads(capsys.readouterr().out)["rival"] == [7]
+        verify(tmp_path / "p.json", model=str(published))
 
 
 def test_a_private_proof_needs_a_private_model(tmp_path: Path, folder: Path) -> None:
@@ -108,21 +131,8 @@ def test_a_private_proof_needs_a_private_model(tmp_path: Path, folder: Path) -> 
         prove("hi", "mlp", tmp_path / "p.json", layer=0, window=0, blindings=tmp_path / "b")
 
 
-def test_privacy_of_a_file_is_one_of_two(tmp_path: Path) -> None:
+def test_privacy_of_a_file_is_one_of_two(proofs: dict[str, ProofFile], tmp_path: Path) -> None:
     path = tmp_path / "proof.json"
-    proof = _prove(path, tmp_path, private=False)
-    replace(proof, privacy="secret").save(path)  # type: ignore[arg-type]
+    replace(proofs["public"], privacy="secret").save(path)  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="privacy must be public or private"):
         ProofFile.load(path)
-
-
-def test_an_embedding_is_not_private(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--private has no meaning with --step embedding"):
-        prove("hi", "embedding", tmp_path / "e.json", position=0, private=True)
-    with pytest.raises(BadInputError, match="no private embedding statements"):
-        replace(_embedding(tmp_path), privacy="private").verify(srs(18))
-
-
-def _embedding(folder: Path) -> ProofFile:
-    prove("hi", "embedding", folder / "e.json", position=0, max_tokens=1, raw=True, as_json=True)
-    return ProofFile.load(folder / "e.json")

@@ -18,14 +18,20 @@ from prover.curve.srs import SRS
 from prover.errors import BadInputError, NotFoundError
 from prover.hiding import blind, blinding_base
 from prover.model.library import load_model
+from prover.model.trace import Trace
 from prover.model.weights import IntegerModel
 from prover.model_blindings import ModelBlindings, ResponseBlindings, context_of
 from prover.model_commitment import ModelCommitment, commit_hiding, commit_model, decode_step_key
+from prover.operators.head_pair import RivalWins
 from prover.plan import PRIVATE
 from prover.private_model import PrivateModel, commit_private
+from prover.program import OutOfRange
 from prover.proof_system import ProofSystem
+from prover.prove import StatementFalseError, prove
 from prover.replay import Replay
 from prover.verify import verify
+from tests.prover.private.statements import private
+from tests.prover.statements import srs as tests_srs
 
 PASSWORD = "correct horse"
 
@@ -351,3 +357,52 @@ def test_replays_take_the_blindings_of_their_commitment(
     for commitment, blindings in ((own.commitment, None), (own.commitment, foreign), (public, hidden)):
         with pytest.raises(BadInputError, match="blindings that it was committed with"):
             Replay(tiny, commitment, srs, [1], [2], None, blindings)
+
+
+# --- what errors tell ---------------------------------------------------------------------------------------
+
+
+def _all_text(error: BaseException) -> str:
+    """What a log would hold: the message, those of whatever it came from, and their attributes."""
+    text = ""
+    seen: BaseException | None = error
+    while seen is not None:
+        text += f"{seen} {seen.args} {vars(seen)}"
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return text
+
+
+def test_a_false_private_statement_names_no_value() -> None:
+    """The public one names the row of the table and the entry (tests/prover/test_lookups.py)."""
+    case = private("mlp")
+    name = next(lookup.name for lookups in case.key.plan.lookups.values() for lookup in lookups)
+    broken = {**case.tensors}
+    tensor = name.removesuffix("_range")
+    broken[tensor] = broken[tensor].copy()
+    broken[tensor].flat[3] = -76_543
+    with pytest.raises(StatementFalseError) as told:
+        prove(case.key, tests_srs(), case.statement, broken, blindings=case.blindings)
+    assert str(told.value) == f"lookup {name}: an entry is in no table"
+    assert "76543" not in _all_text(told.value)
+
+
+def test_a_private_run_that_leaves_its_range_names_no_value(
+    own: PrivateModel, tiny: IntegerModel, srs: SRS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = list(range(9))
+    replay = Replay(tiny, own.commitment, srs, prompt, [1], None, ResponseBlindings.draw(own.blindings))
+    best = replay.argmax(8)
+    assert best is not None and best != 1
+    with pytest.raises(RivalWins) as lost:
+        replay.prove_head(8, best)
+    assert not any(character.isdigit() for character in _all_text(lost.value))
+
+    def leave(*_: object) -> None:
+        raise OutOfRange("up", 5, -76_543, "[-9, 9)", 1)
+
+    monkeypatch.setattr(Trace, "window", leave)
+    monkeypatch.setattr(Trace, "require", leave)
+    for ask in (lambda: replay.step_statement(0, 0), lambda: replay.stream_roots(1)):
+        with pytest.raises(OutOfRange, match="change the prompt") as told:
+            ask()
+        assert "76543" not in _all_text(told.value) and "up" not in _all_text(told.value)

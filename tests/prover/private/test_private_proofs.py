@@ -10,7 +10,7 @@ import pytest
 from prover.curve.g1 import GENERATOR, INFINITY, add, is_on_curve, multiply
 from prover.errors import BadInputError, ProofRejectedError
 from prover.field.arrays import MODULUS
-from prover.hiding import Blindings, blind, blinding_base, draw_blinding, hide
+from prover.hiding import Blindings, blind, blinding_base, draw_blinding
 from prover.masks import MASK_CHUNKS, mask_layout
 from prover.plan import PRIVATE, Plan
 from prover.proof import ProofShape
@@ -18,7 +18,7 @@ from prover.prove import prove
 from prover.statement import VerifyingKey
 from prover.verify import verify
 from tests.prover.architectures.random_models import FAMILIES
-from tests.prover.private.statements import Private, hidden, private, seeded
+from tests.prover.private.statements import Private, hidden, hide, private, seeded
 from tests.prover.statements import CASES, MU, proven, public_statement, srs
 
 SEEN = ("head", "mlp")
