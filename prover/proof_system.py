@@ -9,6 +9,7 @@ from threading import Lock
 from eth_hash.auto import keccak
 
 from .architectures import ModelConfig
+from .architectures.audit_steps import statement_programs
 from .architectures.config import HEAD
 from .canonical_form import encode
 from .curve.srs import SRS
@@ -33,10 +34,11 @@ class ProofSystem:
             return _SHARED.setdefault((config, srs.digest), cls(config, srs))
 
     def verifying_key(self, kind: str, privacy: Privacy = PUBLIC) -> VerifyingKey:
-        """The key of a layer program: a kind of step, or "head"."""
+        """The key of a layer program: a kind of step, those that only audits have included, or "head"."""
         with self._lock:
             if (kind, privacy) not in self._keys:
-                self._keys[kind, privacy] = VerifyingKey.create(self.config.programs[kind], self.srs, privacy)
+                program = statement_programs(self.config)[kind]
+                self._keys[kind, privacy] = VerifyingKey.create(program, self.srs, privacy)
             return self._keys[kind, privacy]
 
     @cached_property

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from prover.architectures.audit_steps import statement_programs
 from prover.architectures.llama import LlamaConfig
 from prover.curve.srs import SRS
 from prover.proof import Proof
@@ -27,6 +28,7 @@ CASES = (
     ("mlp", 0),
     *((kind, 1 if kind == "attention_tile" else 0) for kind in TILE_KINDS),
     ("head", 0),
+    ("head_tile", 0),
 )
 
 
@@ -47,7 +49,7 @@ def srs(mu: int = MU) -> SRS:
 
 @cache
 def verifying_key(kind: str, config: LlamaConfig | None = None) -> VerifyingKey:
-    return VerifyingKey.create((config or shape_of(kind)).programs[kind], srs())
+    return VerifyingKey.create(statement_programs(config or shape_of(kind))[kind], srs())
 
 
 @cache
