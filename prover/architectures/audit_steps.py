@@ -24,7 +24,7 @@ from ..program import Kind, Program, Tensor
 from ..relations import Bits, Ref
 from ..streams import CHOSEN_LOGIT, RESIDUAL, Stream
 from ..token_forms import token_publics
-from .config import HEAD, ModelConfig, ScheduledStep, Sliced, Step, index_bits
+from .config import HEAD, MOST_STEPS, ModelConfig, ScheduledStep, Sliced, Step, index_bits
 from .steps import CHANNELS, Part, step_of
 
 HEAD_TILE = "head_tile"
@@ -71,8 +71,13 @@ def audit_steps(config: ModelConfig) -> Mapping[str, Step]:
 
 
 def audit_schedule(config: ModelConfig) -> tuple[ScheduledStep, ...]:
-    """What the step numbers from `len(config.schedule)` on stand for."""
+    """What the step numbers from `len(config.schedule)` on stand for. Raises ValueError when there are too many."""
     count = head_tiles(config).count
+    if (total := config.step_count + count) > MOST_STEPS:
+        raise ValueError(
+            f"a model of {total} steps, those of audits included, cannot be registered, at most {MOST_STEPS} can: take fewer"
+            " layers, or larger steps"
+        )
     return tuple(ScheduledStep(HEAD_TILE, config.layers, tile, count, once=True) for tile in range(count))
 
 

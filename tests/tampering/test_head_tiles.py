@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -12,7 +13,7 @@ from prover.prove import StatementFalseError, prove
 from prover.token_forms import END, FIRST, TILE, TOKENS
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Verifier
 
-from ..prover.statements import srs
+from ..prover.statements import head_tile_proven, srs
 from .case import Case
 from .claims import StepClaim, contract_rejects, python_rejects, true_claim
 from .head_tile_lies import MORE, NOTICED, USUAL
@@ -71,3 +72,22 @@ def test_what_is_out_of_range_is_said_so(verifier_of: Verifiers) -> None:
     ):
         changed = replace(claim, statement=replace(claim.statement, publics={**publics, name: value}))
         assert verifier_of("head_tile").verdict(*changed.calldata()) == verdict, (name, value)
+
+
+ROWS = [(0, 32), (31, 32), (0, 1), (7, 7)]
+USUAL_ROWS = {(0, (0, 32)), (1, (31, 32))}
+
+
+@pytest.mark.parametrize(
+    ("tile", "rows"),
+    [
+        pytest.param(*case, marks=() if case in USUAL_ROWS else pytest.mark.long)
+        for case in product(range(2), ROWS)
+    ],
+)
+def test_any_rows_of_any_tile_are_proven(verifier_of: Verifiers, tile: int, rows: tuple[int, int]) -> None:
+    """Tokens in front of the tile, in it and behind it; no row at all says nothing, and is true."""
+    case = head_tile_proven(tile, *rows)
+    claim = StepClaim(case.statement, case.proof)
+    claim.verify(case.verifying_key)
+    assert verifier_of("head_tile").verdict(*claim.calldata()) == ACCEPTED

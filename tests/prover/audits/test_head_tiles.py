@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from prover.model.weights import IntegerModel
 from prover.operators.head_pair import RivalWins
 from prover.plan import PRIVATE, PUBLIC, Privacy
 from prover.program import OutOfRange, RunContext
+from prover.proof_file import ProofFile
+from prover.proof_subject import subject_of
 from prover.token_forms import END, FIRST, TOKENS
 from prover.verify import verify
 from tests.prover.statements import srs
@@ -178,6 +181,33 @@ def test_tokens_of_another_row_or_response_are_another_statement() -> None:
     for name, value in ((TOKENS[7], audit.model.config.vocabulary), ("tile", 3), (END, 33), (FIRST, 32)):
         with pytest.raises(BadInputError, match=name):
             verify(key, replace(statement, publics={**statement.publics, name: value}), proof)
+
+
+def test_a_private_proof_is_carried_by_a_file(tmp_path: Path) -> None:
+    """And says which tokens beat which ids, once it is verified."""
+    audit = audit_of("tiny", list(greedy("tiny")))
+    statement, proof = audit.prove(1, 2, PRIVATE)
+    file = ProofFile(
+        kind=HEAD_TILE,
+        architecture=audit.model.config,
+        srs=srs().digest.hex(),
+        publics=statement.publics,
+        inputs=statement.inputs,
+        key=statement.key.encode(),
+        proof=proof,
+        model="tiny",
+        about="an audit",
+        privacy=PRIVATE,
+    )
+    file.save(tmp_path / "proof.json")
+    loaded = ProofFile.load(tmp_path / "proof.json")
+    loaded.verify(srs())
+    subject = subject_of(loaded)
+    assert subject.sentence.startswith(f"next tokens {greedy('tiny')[0]} at row 7, ")
+    assert "of a window beat ids 256 to 258, of a private model" in subject.sentence
+    assert subject.facts["tokens"] == dict(zip(range(7, 12), greedy("tiny"), strict=True))
+    with pytest.raises(ProofRejectedError):
+        replace(loaded, publics={**loaded.publics, TOKENS[7]: greedy("tiny")[0] ^ 1}).verify(srs())
 
 
 def test_rows_that_count_follow_from_the_lengths() -> None:
