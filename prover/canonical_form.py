@@ -22,6 +22,7 @@ the names of classes or fields, nor with how Python prints them, and it must cha
     table        ["table", name, axis, bits, tag, first, second]
     closed form  ["range tag"]  ["range value"]  ["counter", offset, first bit, [bit count] or []]  ["non-zero"]
                  ["causal mask"]  ["beyond window", reach]  ["below", bound]  ["unit", place]  ["weighted", [weight ..]]
+                 ["counted rows"]  ["real ids", vocabulary]  ["smaller ids"]  ["chosen ids"]
     declared     ["declared", name, [axis ..], kind, [closed form] or [], placed]
     zone         ["zone", phase, moving, [[tensor, first unit, bits of units] ..]]
     evaluation   ["at", tensor, [part ..]], a part being ["slice", vector, start, width, flip] or a segment
@@ -78,6 +79,7 @@ from .tables import (
     Unit,
     Weighted,
 )
+from .token_forms import ChosenIds, CountedRows, RealIds, SmallerIds
 
 Form = Any
 """int | str | Sequence[Form]"""
@@ -257,6 +259,14 @@ def closed_form(form: ClosedForm) -> Form:
             return ["unit", form.place]
         case Weighted():
             return ["weighted", list(form.weights)]
+        case CountedRows():
+            return ["counted rows"]
+        case RealIds():
+            return ["real ids", form.vocabulary]
+        case SmallerIds():
+            return ["smaller ids"]
+        case ChosenIds():
+            return ["chosen ids"]
     raise _formless(form)
 
 

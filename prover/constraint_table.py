@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from .architectures import ModelConfig
+from .architectures.audit_steps import HEAD_TILE, HEAD_WEIGHT, head_tiles, statement_programs
 from .architectures.shapes import CUT, CUT_QUERIES, OTHER_FAMILIES, SHAPE, TILED, WHAT_OTHERS_ADD
 from .errors import GainsayError
 from .field.arrays import MODULUS
 from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
+from .hunt.head_samples import true_tokens
 from .hunt.logup import argument_relations, logup_columns
 from .hunt.noticing import Changes, Hunt, Part
 from .hunt.repairs import DeadEnd, Forger, Survivor
@@ -53,10 +55,12 @@ TITLES = {
     "router": "router of a layer's experts",
     "expert_tile": "last tile of an expert",
     "head": "one comparison of the head",
+    HEAD_TILE: "last tile of the head in audit form",
 }
 SHAPES: dict[str, ModelConfig] = {
     **dict.fromkeys(SHAPE.steps, SHAPE),
     **{kind: shape for shape in (CUT_QUERIES, CUT, TILED) for kind in shape.kinds if kind not in SHAPE.steps},
+    HEAD_TILE: TILED,
 }
 """The shape of which a kind of statement is a sample."""
 PUBLICS = {"window": 1, "row": 5, "strict": 1}
@@ -227,10 +231,13 @@ class Sample:
 def sample(kind: str, shape: ModelConfig | None = None) -> Sample:
     """A statement of a kind about a random layer, the last of its tiles."""
     shape = shape or SHAPES[kind]
-    program = shape.programs[kind]
-    publics = {name: PUBLICS[name] for name in program.public_scalars}
+    program = statement_programs(shape)[kind]
+    publics = {name: PUBLICS[name] for name in program.public_scalars if name in PUBLICS}
     context_bits = WINDOW_BITS + (publics["window"].bit_length() if program.has_context else 0)
     sizes = {**program.real_sizes, "channel": shape.hidden}
+    tiles = head_tiles(shape)
+    if kind == HEAD_TILE:
+        sizes["token"] = shape.vocabulary - (tiles.count - 1) * tiles.size
     if program.has_context:
         sizes["context"] = WINDOW_ROWS * (publics["window"] + 1)
     generator = np.random.default_rng(7)
@@ -242,13 +249,17 @@ def sample(kind: str, shape: ModelConfig | None = None) -> Sample:
         real = tuple(slice(0, sizes.get(axis)) for axis in tensor.axes)
         if tensor.kind is Kind.ROW:
             real = (slice(0, shape.head_inputs),)
+        if tensor.name == HEAD_WEIGHT:
+            real = (slice(0, shape.head_inputs), *real[1:])
         limit = LIMITS.get(tensor.name, 20_000)
         padded[real] = generator.integers(-limit, limit, padded[real].shape)
         if tensor.name == "gates":
             padded = np.maximum(padded, 0)  # about half of the rows are routed to an expert
         tensors[tensor.name] = padded
+    if kind == HEAD_TILE:
+        publics = true_tokens(program, tensors, tiles.count - 1)
     parameters = {name: 14 if name == "down_shift" else 16 for name in program.parameters}
-    if kind != "head":
+    if kind in shape.kinds:
         parameters |= shape.layer_parameters(0, kind)
         parameters |= shape.tile_parameters(kind, shape.steps[kind].tiles - 1)
     try:
@@ -269,11 +280,11 @@ def page() -> str:
     parts.append(f"## What other families add\n\n{WHAT_OTHERS_ADD}")
     shown: list[Program] = []
     for family, shape in OTHER_FAMILIES.items():
-        for kind in shape.steps:
-            if shape.programs[kind] in shown:  # of the same family in larger steps
+        for kind, program in statement_programs(shape).items():
+            if program in shown:  # of the same family in larger steps
                 continue
-            shown.append(shape.programs[kind])
-            known = SHAPES[kind].programs[kind].tensors if kind in SHAPES else ()
+            shown.append(program)
+            known = statement_programs(SHAPES[kind])[kind].tensors if kind in SHAPES else ()
             parts += [f"### {family}: {TITLES[kind]}\n", *_section(sample(kind, shape), kind, known)]
     parts.append(_EMBEDDING)
     return "\n".join(parts)

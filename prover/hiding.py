@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from eth_hash.auto import keccak
@@ -28,7 +28,7 @@ from .field import arrays
 from .field.arrays import MODULUS
 from .field.reference import BASE_MODULUS
 from .masks import Scalars
-from .statement import Statement, VerifyingKey, input_chunks
+from .statement import Statement, StepKey, VerifyingKey, input_chunks
 
 _DOMAIN = b"gainsay.blinding.1"
 
@@ -120,4 +120,19 @@ class Blindings:
         return found
 
 
-__all__ = ["Blindings", "blind", "blind_all", "blinding_base", "draw_blinding", "system_scalar"]
+def hide(
+    key: VerifyingKey, statement: Statement, scalar: Scalars = system_scalar
+) -> tuple[Statement, Blindings]:
+    """A statement about deterministic commitments as one about hiding ones, and the blindings that were drawn for it."""
+
+    def drawn(points: Sequence[Point]) -> tuple[tuple[Point, ...], tuple[int, ...]]:
+        blindings = tuple(draw_blinding(scalar) for _ in points)
+        return tuple(blind_all(points, blindings, key.srs_digest)), blindings
+
+    points, of_key = drawn(statement.key.points)
+    inputs, of_inputs = drawn(statement.inputs)
+    hidden = replace(statement, key=StepKey(statement.key.parameters, points), inputs=inputs)
+    return hidden, Blindings(of_key, of_inputs)
+
+
+__all__ = ["Blindings", "blind", "blind_all", "blinding_base", "draw_blinding", "hide", "system_scalar"]

@@ -18,6 +18,7 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from .architectures import ModelConfig, config_from_json
+from .architectures.audit_steps import statement_programs
 from .curve.g1 import Point
 from .curve.srs import SRS
 from .embedding import verify_embedding
@@ -118,7 +119,7 @@ class ProofFile:
             raise BadInputError(f"{path} is damaged: its checksum does not match; make or copy it again")
         try:
             architecture = config_from_json(body["architecture"])
-            kinds = (*architecture.programs, EMBEDDING)
+            kinds = (*statement_programs(architecture), EMBEDDING)
             if body["kind"] not in kinds:
                 raise ValueError(f"kind must be one of {', '.join(kinds)}")
             return cls(

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from .architectures.audit_steps import head_tiles
 from .architectures.config import HEAD, ScheduledStep
 from .curve.g1 import INFINITY, Point, point_to_bytes
 from .errors import ProofRejectedError
@@ -18,6 +19,7 @@ from .model_commitment import ModelCommitment
 from .plan import PUBLIC
 from .program import WINDOW_ROWS
 from .proof_file import ProofFile
+from .token_forms import TILE, TOKENS, counted_rows
 
 _SHOWN = 8
 _LONGEST_LABEL = 200
@@ -46,9 +48,24 @@ def subject_of(proof: ProofFile) -> ProofSubject:
                 f"at row {row} of a window one head row {beats} another, of {shape}",
                 {"row": row, "strict": strict},
             )
+        case "head_tile":
+            return _head_tile(proof, shape)
     kind = ScheduledStep(proof.kind, 0, once=True)
     window, facts = _window(proof)
     return ProofSubject(f"{window} of a step of kind {kind} of {shape}", facts)
+
+
+def _head_tile(proof: ProofFile, shape: str) -> ProofSubject:
+    """Which tokens at which rows beat which ids; without rows that count the statement says nothing."""
+    tiles, tile = head_tiles(proof.architecture), proof.publics[TILE]
+    ids = range(tile * tiles.size, min((tile + 1) * tiles.size, tiles.vocabulary))
+    tokens = {row: proof.publics[TOKENS[row]] for row in counted_rows(proof.publics)}
+    shown = ", ".join(f"{token} at row {row}" for row, token in list(tokens.items())[:_SHOWN])
+    more = f" and {len(tokens) - _SHOWN} more" if len(tokens) > _SHOWN else ""
+    return ProofSubject(
+        f"next tokens {shown or 'of no row'}{more} of a window beat ids {ids.start} to {ids.stop - 1}, of {shape}",
+        {"tokens": tokens, "ids": [ids.start, ids.stop - 1]},
+    )
 
 
 def subject_in_model(proof: ProofFile, name: str, commitment: ModelCommitment, digest: bytes) -> ProofSubject:

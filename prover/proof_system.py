@@ -9,6 +9,7 @@ from threading import Lock
 from eth_hash.auto import keccak
 
 from .architectures import ModelConfig
+from .architectures.audit_steps import statement_programs
 from .architectures.config import HEAD
 from .canonical_form import encode
 from .curve.srs import SRS
@@ -34,10 +35,11 @@ class ProofSystem:
             return _SHARED.setdefault((config, srs.digest, privacy), cls(config, srs, privacy))
 
     def verifying_key(self, kind: str) -> VerifyingKey:
-        """The key of a layer program: a kind of step, or "head"."""
+        """The key of a layer program: a kind of step, those that only audits have included, or "head"."""
         with self._lock:
             if kind not in self._keys:
-                self._keys[kind] = VerifyingKey.create(self.config.programs[kind], self.srs, self.privacy)
+                program = statement_programs(self.config)[kind]
+                self._keys[kind] = VerifyingKey.create(program, self.srs, self.privacy)
             return self._keys[kind]
 
     @cached_property

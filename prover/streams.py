@@ -26,8 +26,15 @@ from .tables import WINDOW_BITS
 RESIDUAL, SUM = "residual", "sum"
 SUMS = (SUM, "query_sum", "key_sum", "value_sum")
 """Exact partial sums of a matrix that is cut into tiles: of one that leads back to the channels, of queries (or their latents), keys and values."""
-STREAM_ORDER = (RESIDUAL, "normalised", "query", "keys", "values", "latent", "query_latent", "gates", *SUMS)
-"""Every stream that an architecture can have, in the order in which boundaries hash their roots."""
+CHOSEN_LOGIT = "chosen_logit"
+"""The logit of the committed next token at every position that has one, else 0: what the head in audit form reads."""
+STREAM_ORDER = (
+    *(RESIDUAL, "normalised", "query", "keys", "values", "latent", "query_latent", "gates"),
+    *SUMS,
+    CHOSEN_LOGIT,
+)
+"""Every stream that an architecture can have, in the order in which boundaries hash their roots; the last is in no boundary of
+the layers' steps (architectures/audit_steps.py)."""
 
 
 class Use(IntFlag):

@@ -8,7 +8,7 @@ It is linear in the opened evaluations: `final_value` returns the constant part 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +27,7 @@ from prover.tables import (
     Unit,
     Weighted,
 )
+from prover.token_forms import TILE, ChosenIds, CountedRows, RealIds, SmallerIds
 
 from .errors import GeneratorError
 from .expressions import Graph, Node, Printer, Scalars
@@ -131,9 +132,44 @@ class FinalValue:
                 return self._below(bound, slices[0])
             case Unit(place):
                 return self._unit(place, slices[0])
+            case CountedRows():
+                return self._stored(evaluation, f"counted_rows({start})")
+            case RealIds(vocabulary):
+                return self._real_ids(vocabulary, evaluation, slices[0])
+            case SmallerIds() | ChosenIds():
+                return self._token_form(form, evaluation, slices)
         raise GeneratorError(
             f"closed form {form!r} of {evaluation.tensor} has no Yul; add it to templates/closed_forms.yul"
         )
+
+    def _real_ids(self, vocabulary: int, evaluation: Evaluation, part: Slice) -> Node:
+        """All ids of a tile, but for those of the last one behind the vocabulary."""
+        size = 1 << part.width.fixed
+        last, rest = divmod(vocabulary, size)
+        if not rest:
+            return self.graph.constant(1)
+        address = self.layout.memory.temporary()
+        lines = self.closed_function.lines
+        lines.append(f"mstore({address}, 1) // {evaluation.tensor}")
+        below = f"below({slice_start(part)}, {part.width.fixed}, {rest})"
+        lines.append(f"if eq({self.scalars.public(TILE)}, {last}) {{ mstore({address}, {below}) }}")
+        return self.graph.leaf(f"mload({address})")
+
+    def _token_form(
+        self, form: SmallerIds | ChosenIds, evaluation: Evaluation, slices: Sequence[Slice]
+    ) -> Node:
+        """Both forms at one point are made together, in two words."""
+        rows, ids = slices
+        key = ("tokens", evaluation.parts)
+        if key not in self._ranges:
+            self._ranges[key] = self.layout.memory.temporary()
+            self.layout.memory.temporary()
+            self.closed_function.lines.append(
+                f"token_forms({slice_start(rows)}, {slice_start(ids)}, {width(ids.width)}, {self._ranges[key]})"
+                " // smaller_ids, chosen_ids"
+            )
+        offset = 0 if isinstance(form, SmallerIds) else 32
+        return self.graph.leaf(f"mload({hex(int(self._ranges[key], 16) + offset)})")
 
     def _stored(self, evaluation: Evaluation, text: str) -> Node:
         address = self.layout.memory.temporary()

@@ -14,6 +14,7 @@ from string import Template
 from eth_hash.auto import keccak
 
 from prover.architectures import ModelConfig
+from prover.architectures.audit_steps import statement_programs
 from prover.argument.transcript import label_word
 from prover.curve.g2 import point_g2_to_bytes
 from prover.curve.srs import SRS
@@ -29,7 +30,7 @@ from .claim_sections import ClaimSections
 from .errors import GeneratorError
 from .final_value import FinalValue
 from .function import INDENT
-from .layout import MEMORY_START, OPENING, TOP_BITS, StepLayout, eta_count
+from .layout import MEMORY_START, OPENING, TOP_BITS, StepLayout, eta_count, reads_tokens
 from .statement_section import statement_functions
 
 SOLIDITY_VERSION = "0.8.34"
@@ -63,6 +64,7 @@ CONTRACTS = {
     "router": "RouterVerifier",
     "expert_tile": "ExpertTileVerifier",
     "head": "HeadVerifier",
+    "head_tile": "HeadTileVerifier",
     "embedding": "EmbeddingVerifier",
 }
 """Statement kind -> contract (the file is named after it)."""
@@ -89,6 +91,7 @@ _TITLES = {
     "router": "The normalised rows of one window, and which experts count how much for each of them",
     "expert_tile": "What some hidden channels of one expert add to the sum of one window",
     "head": "The chosen token's logit beats the rival's at one row",
+    "head_tile": "The committed tokens of one window beat the ids of one tile of the vocabulary",
 }
 LABELS = (
     "statement",
@@ -112,13 +115,15 @@ _ERRORS = ("WrongLength", "OutOfRange", "NotCanonical", "InvalidPoint", "Degener
 def generate_sources(config: ModelConfig, srs: SRS, privacy: Privacy = PUBLIC) -> dict[str, str]:
     """File name -> Solidity source of the verifiers of an architecture under an SRS.
 
-    Raises GeneratorError when the shape is one that generated verifiers do not support.
+    With private weights also those of the steps that only audits have. Raises GeneratorError when the shape is one that generated
+    verifiers do not support.
     """
+    programs = config.programs if privacy == PUBLIC else statement_programs(config)
     sources = {
         f"{CONTRACTS[kind]}.sol": step_verifier(
             VerifyingKey.create(program, srs, privacy), insecure=srs.insecure
         )
-        for kind, program in config.programs.items()
+        for kind, program in programs.items()
     }
     key = EmbeddingKey.create(config.channel_bits, srs, privacy)
     embedding = embedding_verifier(key, insecure=srs.insecure)
@@ -173,6 +178,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     values |= sections.masks.values()
     if sections.masks.masks is not None:
         values["masks"] = _yul("masks", values)
+    forms = ["closed_forms", *(["token_forms"] if reads_tokens(program) else [])]
     parts = {
         "statement": "\n\n".join(function.render() for function in functions) + "\n",
         "final_value": final_value + "\n",
@@ -187,7 +193,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         )
         + "\n",
         "combine_commitments": sections.commitments().render() + "\n",
-        "closed_forms": _yul("closed_forms", values) + "\n" + closed_forms + "\n",
+        "closed_forms": "\n".join([*(_yul(name, values) for name in forms), closed_forms, ""]),
         **{
             name: _yul(name, values)
             for name in ("transcript", "sumcheck", "claims", "commitments", "mercury")

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 from prover.masks import MASK_CHUNKS, mask_layout
 from prover.plan import Evaluation, PointPart, Slice
-from prover.program import WINDOW_BITS
+from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
 from prover.relations import Bits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey
+from prover.token_forms import TOKENS
 
 WORD = 32
 POINT = 2 * WORD
@@ -216,6 +217,8 @@ class StepLayout:
         allocate("CLAIM_POINT", max([mu, *lengths]), "coordinates of the claim at hand")
         blocks = masks.bits - masks.block_bits if masks else 0
         allocate("SCRATCH", 1 << max(0, blocks, *(length - mu for length in lengths)), "tables of eq")
+        if reads_tokens(program):
+            allocate("TOKEN_ROWS", WINDOW_ROWS, "eq of a row's coordinates and every row")
         # --- precompiles
         allocate("SUM", 2, "the running combination; SUM and TERM are the input of ecAdd")
         allocate("TERM", 2, "")
@@ -253,6 +256,11 @@ class StepLayout:
             name = f"E_{evaluation.tensor.upper()}" + (f"_{count}" if count > 1 else "")
             regions.append(self.memory.allocate(name, 1, describe(evaluation.parts)))
         return regions
+
+
+def reads_tokens(program: Program) -> bool:
+    """Whether a statement is about the tokens of rows (templates/token_forms.yul)."""
+    return TOKENS[0] in program.public_scalars
 
 
 def eta_count(key: VerifyingKey) -> int:

@@ -39,7 +39,11 @@ PROTOCOL = (
     Answer(
         "uninitialized-state", r"^Receipts\._claims ", "a mapping, written through references to its entries"
     ),
-    Answer("uninitialized-local", r"^Statements\.step(Inputs)?\(.*\)\.at ", "a struct in memory begins with zeros"),
+    Answer(
+        "uninitialized-local",
+        r"^Statements\.step(Inputs)?\(.*\)\.at ",
+        "a struct in memory begins with zeros",
+    ),
     Answer("assembly", r"^Payments\._contractAccepts", "what a payer's contract returns must not be copied"),
     Answer(
         "reentrancy-events",

@@ -33,6 +33,13 @@ class RivalWins(ProofRejectedError):
     """The statement is false: the rival's logit is larger (or equal with a smaller id)."""
 
 
+def with_bias_input(x: np.ndarray, bias_channel: int | None) -> np.ndarray:
+    """Normalised rows as head rows meet them: where these hold a bias, with one more channel."""
+    if bias_channel is None:
+        return x
+    return np.concatenate([x, np.full((x.shape[0], 1), BIAS_INPUT, dtype=x.dtype)], axis=1)
+
+
 @dataclass(frozen=True)
 class HeadPair(OperatorBase):
     """The chosen token beats the rival, given the normalised row `x`."""
@@ -58,9 +65,7 @@ class HeadPair(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        x = context.tensors[self.x]
-        if self.bias_channel is not None:
-            x = np.concatenate([x, np.full((x.shape[0], 1), BIAS_INPUT, dtype=x.dtype)], axis=1)
+        x = with_bias_input(context.tensors[self.x], self.bias_channel)
         context.tensors["logits"] = context.matmul("head", x)
 
     def witness(self, context: WitnessContext) -> None:

@@ -26,7 +26,7 @@ from prover.curve.srs import SRS
 from prover.hiding import blind, blinding_base, draw_blinding
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
-from prover.model_commitment import commit_model, padded_weights
+from prover.model_commitment import padded_weights
 from prover.plan import PRIVATE as PRIVATE_PLAN
 from prover.statement import StepKey, commit_step_key
 from tests.contracts.chain_game import Arena, PostedBatch
@@ -83,10 +83,8 @@ class House:
 @pytest.fixture(scope="module")
 def house(local_chain: LocalChain, contracts: ProtocolContracts) -> House:
     model, srs = load_model("tiny"), SRS.devnet(18)
-    private = PrivateModel.hide(model, srs, commit_model(model, srs))
-    # The embedding's private statement is not part of these sources; no item here names the input.
-    sources = generate_sources(model.config, srs) | generate_sources(model.config, srs, PRIVATE_PLAN)
-    artifacts = verifier_artifacts(sources)
+    private = PrivateModel.hide(model, srs)
+    artifacts = verifier_artifacts(generate_sources(model.config, srs, PRIVATE_PLAN))
     provider, auditor = local_chain.sender(1), local_chain.sender(2)
     spec = expected_spec(private.commitment, artifacts, PRIVATE)
     assert spec.model_id != expected_spec(private.commitment, artifacts, PUBLIC).model_id
@@ -163,7 +161,7 @@ def test_a_provider_that_runs_substituted_weights_has_no_answer(house: House) ->
     before = liar.answer(boundaries, honest_part)
     # A true proof about the weights that ran, with their own key, which is not the model's.
     scheduled = house.private.model.config.schedule[step]
-    plan = liar.system.verifying_key(scheduled.kind, PRIVATE_PLAN).plan
+    plan = liar.system.verifying_key(scheduled.kind).plan
     parameters = substituted.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile)
     own = commit_step_key(plan, liar.srs, parameters, padded_weights(substituted, step))
     drawn, base = tuple(draw_blinding() for _ in own.points), blinding_base(liar.srs.digest)

@@ -7,8 +7,10 @@ from functools import cache
 
 import numpy as np
 
+from prover.architectures.audit_steps import HEAD_TILE, statement_programs
 from prover.architectures.llama import LlamaConfig
 from prover.curve.srs import SRS
+from prover.hunt.head_samples import true_tokens
 from prover.proof import Proof
 from prover.prove import prove
 from prover.statement import Statement, VerifyingKey, commit_step_key
@@ -27,6 +29,7 @@ CASES = (
     ("mlp", 0),
     *((kind, 1 if kind == "attention_tile" else 0) for kind in TILE_KINDS),
     ("head", 0),
+    ("head_tile", 0),
 )
 
 
@@ -47,7 +50,7 @@ def srs(mu: int = MU) -> SRS:
 
 @cache
 def verifying_key(kind: str, config: LlamaConfig | None = None) -> VerifyingKey:
-    return VerifyingKey.create((config or shape_of(kind)).programs[kind], srs())
+    return VerifyingKey.create(statement_programs(config or shape_of(kind))[kind], srs())
 
 
 @cache
@@ -66,3 +69,13 @@ def public_statement(
     step_key = commit_step_key(key.plan, srs(), case.parameters, case.tensors)
     points = input_points(key.plan, srs(), tensors, case.publics)
     return key, Statement(step_key, case.publics, points), tensors
+
+
+def head_tile_proven(tile: int, first: int, end: int) -> Proven:
+    """A tile of the tiled shape's head: tokens in front of it, in it and behind it, in any rows."""
+    case, key = random_statement(HEAD_TILE), verifying_key(HEAD_TILE)
+    publics = true_tokens(case.program, case.tensors, tile, first, end)
+    tensors = case.program.witness(case.tensors, {}, publics)
+    step_key = commit_step_key(key.plan, srs(), {}, case.tensors)
+    statement = Statement(step_key, publics, input_points(key.plan, srs(), tensors, publics))
+    return Proven(key, statement, prove(key, srs(), statement, tensors), tensors)

@@ -8,6 +8,7 @@ from dataclasses import fields
 import pytest
 
 from prover.architectures import ModelConfig
+from prover.architectures.audit_steps import statement_programs
 from prover.architectures.shapes import CUT, OTHER_FAMILIES, SHAPE, TILED
 from prover.constraint_table import (
     PAGE,
@@ -104,7 +105,7 @@ def _variants(configs: Iterable[ModelConfig]) -> set[tuple[str, frozenset[str]]]
     return {
         (type(operator).__name__, frozenset(f.name for f in fields(operator) if not _given(operator, f.name)))
         for config in configs
-        for program in config.programs.values()
+        for program in statement_programs(config).values()
         for operator in program.operators
     }
 

@@ -41,6 +41,8 @@ from .attention_lies import (
     wrong_rotary_position,
 )
 from .case import Case, Tensors, solve_linear
+from .head_tile_lies import MORE as MORE_HEAD_TILE
+from .head_tile_lies import USUAL as HEAD_TILE
 from .keys_values_lies import KEYS_VALUES
 from .slice_lies import INPUT_CLOSES, INPUT_TILES, inputs_of_another_run, rounded_to_another_integer
 from .tile_lies import (
@@ -302,6 +304,7 @@ LIES = [
         for lie in (*KEYS_VALUES, wrong_weight, key_of_another_layer, rows_of_another_input)
     ),
     *(("head", 0, lie) for lie in HEAD),
+    *(("head_tile", 0, lie) for lie in HEAD_TILE),
     ("attention_tile", 1, adds_to_the_sum),
     ("attention_tile", 1, keys_of_another_group),
     ("mlp_tile", 0, tile_left_out),
@@ -311,6 +314,7 @@ LIES = [
     ("query_close", 1, rounded_to_another_integer),
 ]
 MORE_LIES = [
+    *(("head_tile", 0, lie) for lie in (*MORE_HEAD_TILE, key_of_another_layer)),
     *((kind, 0, lie) for kind in ("keys_values_tile", "query_tile") for lie in INPUT_TILES),
     *((kind, 1, lie) for kind in ("keys_values_close", "query_close") for lie in INPUT_CLOSES),
     *(("mlp", 0, lie) for lie in (*ANY, input_of_another_output, padded_channel_speaks)),

@@ -35,6 +35,8 @@ LONG = [
         *(("attention", window) for window in (0, 3)),
         *((kind, 0) for kind in TILE_KINDS if kind != "attention_tile"),
         ("private mlp", 0),
+        ("head_tile", 0),
+        ("private head_tile", 0),
     )
 ]
 WORD = 32

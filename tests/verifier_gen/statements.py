@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prover.architectures.audit_steps import HEAD_TILE
 from prover.architectures.llama import LlamaConfig
 from prover.argument.commitment import commit_chunks
 from prover.curve.srs import SRS
@@ -84,7 +85,7 @@ def _points(words: Sequence[int]) -> list[tuple[int, int]]:
 
 
 EMBEDDING = "embedding"
-PRIVATE_KINDS = ("private head", "private mlp", "private embedding")
+PRIVATE_KINDS = ("private head", "private mlp", "private embedding", "private head_tile")
 """Kinds of statement whose private form has tests wherever public ones have."""
 
 
@@ -101,10 +102,10 @@ def contract_of(kind: str) -> str:
 
 
 def small_sources(srs: SRS) -> dict[str, str]:
-    """Sources of the verifiers of the small shapes: all of the one's, those that only tiles have, and some private ones."""
+    """Sources of the verifiers of the small shapes: all of the one's, those that only tiles have, the head's in audit form, and some private ones."""
     sources = generate_sources(SMALL, srs)
     embedding = EmbeddingKey.create(SMALL.channel_bits, srs, PRIVATE)
-    for kind in (*TILE_KINDS, *PRIVATE_KINDS):
+    for kind in (*TILE_KINDS, HEAD_TILE, *PRIVATE_KINDS):
         plain, privacy = privacy_of(kind)
         text = (
             embedding_verifier(embedding, insecure=True)

@@ -54,6 +54,7 @@ CASES = [
     ("qwen3-moe", "router", 0, 0),
     *(("deepseek-v3", kind, 2, 0) for kind in ("keys_values", "attention")),
     ("deepseek-v3", "router", 0, 0),
+    *((family, "head_tile", 0, 0) for family in ("gpt2", "gemma3", "llama-tiled")),
     *(("deepseek-v3-tiled", kind, 1, 0) for kind in ("query_latent", "attention_tile", "router")),
     *(("deepseek-v3-cut", kind, 0, 0) for kind in ("query_latent_tile", "query_latent_close")),
 ]

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from contracts.bindings.compiler import Artifact, compile_sources
+from prover.architectures.audit_steps import statement_programs
 from prover.curve.srs import SRS
 from prover.errors import ChunkSizeError, GainsayError
 from prover.field.reference import SCALAR_MODULUS
@@ -143,7 +144,7 @@ def test_every_word_of_masks_is_read(deployed: Deployed) -> None:
 
 def test_a_private_model_has_all_verifiers() -> None:
     sources = generate_sources(SMALL, srs(), PRIVATE)
-    assert set(sources) == {f"{CONTRACTS[kind]}.sol" for kind in (*SMALL.programs, "embedding")}
+    assert set(sources) == {f"{CONTRACTS[kind]}.sol" for kind in (*statement_programs(SMALL), "embedding")}
 
 
 def test_a_private_embedding(evm: Evm, artifacts: dict[str, Artifact]) -> None:
@@ -177,11 +178,12 @@ def test_masks_need_room_in_a_chunk() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("family", "kind"), [(family, kind) for family, config in FAMILIES.items() for kind in config.programs]
+    ("family", "kind"),
+    [(family, kind) for family, config in FAMILIES.items() for kind in statement_programs(config)],
 )
 def test_every_family_on_chain(deployed: Deployed, family: str, kind: str) -> None:
     """Accepted, and with one word of the blinding changed refused; the code fits a contract."""
-    window = 2 if FAMILIES[family].programs[kind].has_context else 0
+    window = 2 if statement_programs(FAMILIES[family])[kind].has_context else 0
     statement = hidden(*of_family(FAMILIES[family], kind, window))
     key, inputs, proof = statement.calldata
     verifier = deployed(statement.key)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from prover.architectures import ModelConfig
+from prover.architectures.audit_steps import HEAD_TILE, HEAD_WEIGHT, audit_steps
 from prover.architectures.granite import GraniteConfig
 from prover.architectures.llama import LlamaConfig
 from prover.architectures.phi3 import Phi3Config
@@ -17,7 +18,14 @@ from prover.architectures.shapes import OTHER_FAMILIES, TILED
 from prover.architectures.smollm3 import SmolLM3Config
 from prover.operators.head_pair import RivalWins
 from prover.program import WINDOW_BITS, WINDOW_ROWS
-from tests.prover.operators.random_layers import READ_LIMITS, SMALL, Statement, padded, publics_of
+from tests.prover.operators.random_layers import (
+    READ_LIMITS,
+    SMALL,
+    Statement,
+    head_tile_statement,
+    padded,
+    publics_of,
+)
 
 QWEN2 = Qwen2Config(
     layers=1,
@@ -133,7 +141,7 @@ def random_statement(
 ) -> Statement:
     """A random true statement about a window."""
     generator = np.random.default_rng(seed)
-    step = config.steps[kind]
+    step = {**config.steps, **audit_steps(config)}[kind]
     program = step.program
     context_bits = WINDOW_BITS + (window.bit_length() if program.has_context else 0)
     sizes = {**program.real_sizes, "channel": config.hidden, "context": WINDOW_ROWS * (window + 1)}
@@ -145,6 +153,8 @@ def random_statement(
         real = [sizes.get(axis, size) for axis, size in zip(tensor.axes, shape, strict=True)]
         if tensor.name in ("chosen", "rival"):
             real = [config.head_inputs]
+        if tensor.name == HEAD_WEIGHT:
+            real[0] = config.head_inputs
         limit = READ_LIMITS.get(tensor.name, 40_000 if tensor.name in ("before", "window") else 20_000)
         if tensor.name.endswith("_bias") and tensor.name not in step.vectors:
             limit = 1 << 24  # the accumulator's scale
@@ -152,6 +162,8 @@ def random_statement(
         if tensor.name == "gates":  # about a third of the rows are routed to an expert
             tensors[tensor.name] = np.maximum(tensors[tensor.name], 0)
             tensors[tensor.name][::3] = 0
+    if kind == HEAD_TILE:
+        return head_tile_statement(config, program, tensors)
     parameters = {name: 16 for name in program.parameters}
     if kind != "head":
         parameters |= config.layer_parameters(layer, kind) | config.tile_parameters(kind, step.tiles - 1)

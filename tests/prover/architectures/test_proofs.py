@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from prover.architectures.audit_steps import statement_programs
 from prover.errors import ProofRejectedError
 from prover.prove import StatementFalseError, prove
 from prover.statement import StepKey
@@ -23,7 +24,7 @@ SHORT = [
 ]
 LONG = [
     ("llama-local-tiled", "attention_tile", 1, 0),
-    *((family, kind, 0, 0) for family, config in FAMILIES.items() for kind in config.steps),
+    *((family, kind, 0, 0) for family, config in FAMILIES.items() for kind in statement_programs(config)),
     *(
         (family, kind, 2, 0)
         for family, config in FAMILIES.items()

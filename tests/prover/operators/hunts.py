@@ -20,6 +20,7 @@ HUNTED = (
     ("attention", 1),
     ("mlp", 0),
     ("head", 0),
+    ("head_tile", 0),
     *((kind, int(kind == "attention_tile")) for kind in TILE_KINDS),
 )
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prover.architectures import ModelConfig
+from prover.architectures.audit_steps import HEAD_TILE, head_tiles, statement_programs
 from prover.architectures.llama import LlamaConfig
 from prover.architectures.shapes import CUT, CUT_QUERIES, SHAPE, TILED
 from prover.argument.commitment import Point, commit_chunks
 from prover.curve.srs import SRS
+from prover.hunt.head_samples import true_tokens
 from prover.plan import Plan
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
 from prover.statement import boundary_chunks
@@ -24,18 +27,19 @@ TILE_KINDS = tuple(
 """Kinds of step that only a model cut into tiles has."""
 
 
-KINDS = (*SMALL.programs, *TILE_KINDS)
+KINDS = (*SMALL.programs, *TILE_KINDS, HEAD_TILE)
 """Every kind of statement of the small shapes; the tiled one's keys and values, which read normalised rows, are among FAMILIES."""
 
 
 def shape_of(kind: str) -> LlamaConfig:
     """The small shape that has a kind of step."""
-    return next(shape for shape in (SMALL, *CUT_SHAPES) if kind in shape.programs)
+    shapes = CUT_SHAPES if kind == HEAD_TILE else (SMALL, *CUT_SHAPES)
+    return next(shape for shape in shapes if kind in statement_programs(shape))
 
 
 def program_of(kind: str) -> Program:
     """The layer program of a kind."""
-    return shape_of(kind).programs[kind]
+    return statement_programs(shape_of(kind))[kind]
 
 
 @dataclass
@@ -88,13 +92,21 @@ def publics_of(program: Program, window: int) -> dict[str, int]:
     return {name: {"window": window, "row": 5, "strict": 1}[name] for name in program.public_scalars}
 
 
+def head_tile_statement(config: ModelConfig, program: Program, tensors: dict[str, np.ndarray]) -> Statement:
+    """The last tile of the head over random rows and weights, of which ids behind the vocabulary have none."""
+    tiles = head_tiles(config)
+    last = tiles.count - 1
+    tensors["w_head"][:, config.vocabulary - last * tiles.size :] = 0
+    return Statement(program, tensors, {}, true_tokens(program, tensors, last))
+
+
 def random_statement(
     kind: str, window: int = 0, seed: int = 1, config: LlamaConfig | None = None
 ) -> Statement:
     """A random valid statement about a window; of a layer's tiles it is the last."""
     generator = np.random.default_rng(seed)
     config = config or shape_of(kind)
-    program = config.programs[kind]
+    program = statement_programs(config)[kind]
     context_bits = WINDOW_BITS + (window.bit_length() if program.has_context else 0)
     shapes = {name: program.shape(t.axes, context_bits) for name, t in program.tensors.items()}
     sizes = {
@@ -116,6 +128,8 @@ def random_statement(
         limit = READ_LIMITS.get(name, 40_000)
         real = [sizes[a] for a in program.tensors[name].axes]
         tensors[name] = padded(generator.integers(-limit, limit, real), shapes[name])
+    if kind == HEAD_TILE:
+        return head_tile_statement(config, program, tensors)
     publics = publics_of(program, window)
     if kind == "head":
         tensors["chosen"] = padded(generator.integers(-20000, 20000, config.hidden), shapes["chosen"])

@@ -70,6 +70,7 @@ RANGES = {
         "after": signed(31),
     },
     "head": {**NORM, "margin_limbs": unsigned(16)},
+    "head_tile": {**NORM, **{f"margin_limb_{i}": unsigned(16) for i in range(3)}},
     "attention_norm": NORM,
     "mlp_norm": NORM,
     **{

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from prover.curve.g1 import Point
 from prover.field.arrays import MODULUS
-from prover.hiding import Blindings, blind_all, draw_blinding
+from prover.hiding import Blindings, hide
 from prover.plan import PRIVATE
 from prover.proof import Proof
 from prover.prove import prove
-from prover.statement import Statement, StepKey, VerifyingKey
+from prover.statement import Statement, VerifyingKey
 from tests.prover.statements import public_statement, srs
 
 
@@ -23,19 +22,6 @@ def seeded(seed: int) -> Callable[[], int]:
     """A source of field elements that tests can repeat."""
     source = random.Random(seed)
     return lambda: source.randrange(MODULUS)
-
-
-def hide(key: VerifyingKey, statement: Statement, scalar: Callable[[], int]) -> tuple[Statement, Blindings]:
-    """A statement about deterministic commitments as one about hiding ones, and the blindings that were drawn for it."""
-
-    def drawn(points: Sequence[Point]) -> tuple[tuple[Point, ...], tuple[int, ...]]:
-        blindings = tuple(draw_blinding(scalar) for _ in points)
-        return tuple(blind_all(points, blindings, key.srs_digest)), blindings
-
-    points, of_key = drawn(statement.key.points)
-    inputs, of_inputs = drawn(statement.inputs)
-    hidden = replace(statement, key=StepKey(statement.key.parameters, points), inputs=inputs)
-    return hidden, Blindings(of_key, of_inputs)
 
 
 @dataclass(frozen=True)

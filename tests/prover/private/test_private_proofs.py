@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prover.architectures.audit_steps import statement_programs
 from prover.curve.g1 import GENERATOR, INFINITY, add, is_on_curve, multiply
 from prover.errors import BadInputError, ProofRejectedError
 from prover.field.arrays import MODULUS
@@ -55,7 +56,8 @@ def test_every_kind_of_step(kind: str, window: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("family", "kind"), [(family, kind) for family, config in FAMILIES.items() for kind in config.programs]
+    ("family", "kind"),
+    [(family, kind) for family, config in FAMILIES.items() for kind in statement_programs(config)],
 )
 def test_every_family(family: str, kind: str) -> None:
     from tests.prover.architectures.proven import public_statement as of_family
@@ -78,7 +80,7 @@ def test_the_page_says_how_long_masks_are() -> None:
     """Degrees of the last round and entries of M, over all families and the shortest and longest statements."""
     degrees, entries = set(), set()
     for config in FAMILIES.values():
-        for program in config.programs.values():
+        for program in statement_programs(config).values():
             plan = Plan(program, chunk_bits=18, privacy=PRIVATE)
             layout = mask_layout(plan)
             assert layout is not None
