@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -202,6 +203,9 @@ class DiskProbe:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
+        for folder in folders:  # at the start they may not exist yet; later they must
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self) -> None:
         for folder in self._folders:

@@ -103,8 +103,11 @@ def test_clocks_that_differ_are_told(local_chain: LocalChain) -> None:
 def test_folders_and_files_are_what_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     DiskProbe([tmp_path])()
     assert not list(tmp_path.iterdir())
+    disk = DiskProbe([tmp_path / "traces"])
+    disk()
+    (tmp_path / "traces").rmdir()
     with pytest.raises(Unwell, match="nothing can be written in"):
-        DiskProbe([tmp_path / "gone"])()
+        disk()
     monkeypatch.setattr(module, "LEAST_DISK_BYTES", 2**80)
     with pytest.raises(Unwell, match="MB left; make room"):
         DiskProbe([tmp_path])()
