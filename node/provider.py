@@ -377,7 +377,7 @@ class Provider:
         pulse.add("the disk", DiskProbe(folders))
         remote = {signer.address: signer for signer in signers if isinstance(signer, RemoteSigner)}
         for signer in remote.values():
-            pulse.add("the signer", partial(signer.check, 3 * patience_s))
+            pulse.add("the signer", partial(signer.check, 1.5 * patience_s))
         model = settings.models_dir / serving.name
         files = sorted(path for path in model.rglob("*") if path.is_file()) if model.is_dir() else []
         pulse.add("the model", FilesProbe("the model", files))

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -41,7 +42,7 @@ _PROBE_BYTES = 8192
 
 
 class Probe:
-    """Asks `question` again and again; it raises what is wrong."""
+    """Asks `question` again and again; it raises what is wrong. Where it says its `patience_s`, that is no hang yet."""
 
     def __init__(self, name: str, question: Callable[[], None], pace_s: float, metrics: Metrics) -> None:
         self.name = name
@@ -62,7 +63,8 @@ class Probe:
         if self._failure is not None:
             return self._failure
         since = self._since
-        if since is not None and time.monotonic() - since > max(_HUNG_S, 2 * self._pace_s):
+        patience_s = getattr(self._question, "patience_s", self._pace_s)
+        if since is not None and time.monotonic() - since > max(_HUNG_S, 2 * patience_s):
             return f"{self.name} does not answer"
         return None
 
@@ -151,6 +153,7 @@ class ChainProbe:
         self._max_head_age_s, self._max_clock_lag_s = max_head_age_s, max_clock_lag_s
         self._seen: bytes | None = None
         self._quick: Chain | None = None  # None: how long it takes is to be measured
+        self.patience_s = _MEASURED * _LONGEST_PATIENCE_S
         self._misses = 0
 
     def __call__(self) -> None:
@@ -178,7 +181,8 @@ class ChainProbe:
             started = time.monotonic()
             patient.head()
             slowest = max(slowest, time.monotonic() - started)
-        return self._chain.impatient(max(self._least_s, min(_TIMES * slowest, _LONGEST_PATIENCE_S)))
+        self.patience_s = max(self._least_s, min(_TIMES * slowest, _LONGEST_PATIENCE_S))
+        return self._chain.impatient(self.patience_s)
 
     def _compare_clocks(self, head: Block) -> None:
         age = time.time() - head.timestamp
@@ -199,6 +203,9 @@ class DiskProbe:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
+        for folder in folders:  # at the start they may not exist yet; later they must
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self) -> None:
         for folder in self._folders:

@@ -95,8 +95,8 @@ class MonitorMetrics(Collector):
         balances = {account.address: account.balance_wei for account in seen.others}
         for account in seen.providers:
             amounts = (account.stake_wei, account.locked_wei, account.free_wei, account.credits_wei)
-            values = [*(amount / 1e18 for amount in amounts), float(account.paused)]
-            for name, value in zip(names, values, strict=True):
+            values = [amount / 1e18 for amount in amounts]
+            for name, value in zip(names, [*values, float(account.paused)], strict=True):
                 families[name].add_metric([account.address], value)
             if account.operator_balance_wei is None:
                 balances[account.address] = account.balance_wei

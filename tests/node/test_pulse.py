@@ -70,6 +70,26 @@ def test_a_slow_endpoint_is_not_a_dead_one(local_chain: LocalChain, monkeypatch:
             probe()
 
 
+@pytest.mark.long
+def test_a_very_slow_endpoint_stays_well_and_is_missed_when_it_goes(local_chain: LocalChain) -> None:
+    with rpc_proxy(local_chain.chain.rpc_url, latency_s=1.1) as proxy:
+        pulse, blocks = Pulse(1.0, Metrics()), threading.Event()
+        pulse.add("the chain", ChainProbe(Chain(proxy.url), pulse.patience_s, blocks.set, None, None))
+        pulse.start()
+        try:
+            started = time.monotonic()
+            while time.monotonic() - started < 9:
+                assert pulse.reason() is None
+                time.sleep(0.02)
+            assert blocks.is_set()
+            proxy.frozen.set()
+            seconds_until(lambda: pulse.reason() is not None, 20)
+            proxy.frozen.clear()
+            seconds_until(lambda: pulse.reason() is None, 30)
+        finally:
+            pulse.stop()
+
+
 def test_clocks_that_differ_are_told(local_chain: LocalChain) -> None:
     chain = local_chain.chain
     age = time.time() - chain.head().timestamp
@@ -83,8 +103,11 @@ def test_clocks_that_differ_are_told(local_chain: LocalChain) -> None:
 def test_folders_and_files_are_what_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     DiskProbe([tmp_path])()
     assert not list(tmp_path.iterdir())
+    disk = DiskProbe([tmp_path / "traces"])
+    disk()
+    (tmp_path / "traces").rmdir()
     with pytest.raises(Unwell, match="nothing can be written in"):
-        DiskProbe([tmp_path / "gone"])()
+        disk()
     monkeypatch.setattr(module, "LEAST_DISK_BYTES", 2**80)
     with pytest.raises(Unwell, match="MB left; make room"):
         DiskProbe([tmp_path])()

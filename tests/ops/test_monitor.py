@@ -23,6 +23,8 @@ import ops
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.provider_stake import VaultTotals
 from contracts.protocol.game import Side
+from contracts.protocol.parameters import DEVNET
+from contracts.protocol.response import ResponseFields
 from devnet.anvil import free_port
 from node.metrics import Metrics
 from ops import monitor as module
@@ -40,7 +42,9 @@ from ops.monitor import (
     new_and_over,
 )
 from ops.monitor_metrics import MonitorMetrics
+from tests.contracts.chain_game import Arena
 from tests.contracts.local_chain import LocalChain
+from tests.contracts.synthetic import SyntheticModel
 
 from .started import start
 
@@ -151,6 +155,42 @@ def test_a_real_deployment_is_seen_and_believed(
     finally:
         chain.request("anvil_setBalance", [vault, hex(held)])
     assert short.surplus_wei == -5
+
+
+def test_a_game_is_followed_from_its_opening_to_the_pause_of_the_loser(
+    local_chain: LocalChain, contracts: ProtocolContracts
+) -> None:
+    model, prompt = SyntheticModel(step_count=6), [(7 * position) % 20 for position in range(40)]
+    arena = Arena.prepare(local_chain, contracts, model)
+    batch = arena.post([ResponseFields.of(prompt, model.generate(prompt, 8), 8, 0)] * 2)
+    provider, challenger = arena.provider.address, arena.challenger.address
+    watched = Watched(providers=(provider,), accounts=(challenger,))
+    monitor = Monitor(contracts, watched)
+
+    def names(margin_s: int) -> list[str]:
+        margins = {"game": margin_s, "ask": margin_s, "receipt": margin_s}
+        return sorted(
+            alert.name
+            for alert in alerts_of(monitor.look(), watched, margins)
+            if alert.name != "GainsayChainSilent"
+        )
+
+    game_id = arena.open(batch, 0)
+    ask = contracts.ledger.ask(batch.batch_id, 1, DEVNET.ask_price)
+    arena.challenger.send(ask, key="ask")
+    (game,) = monitor.look().games
+    assert (game.game_id, game.mover_address) == (game_id, provider) and 0 < game.seconds_left <= DEVNET.clock
+    assert names(1) == [] and names(1_000) == ["GainsayAskNearDeadline", "GainsayGameNearDeadline"]
+
+    local_chain.pass_time(DEVNET.clock + 1)
+    assert names(1) == ["GainsayAskNearDeadline", "GainsayGameNearDeadline"]
+    arena.challenger.send(contracts.game.timeout(game_id), key="timeout")
+    assert names(1) == ["GainsayAskNearDeadline", "GainsayProviderPaused"]
+    seen = monitor.look()
+    assert (
+        seen.ended == {("challenger_won", "timed_out"): 1} and seen.games == () and seen.disagreements == ()
+    )
+    assert seen.surplus_wei == 0 and seen.totals.burned > 0
 
 
 @contextmanager
