@@ -23,6 +23,7 @@ from prover.model.execute import Executor
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment
 from prover.replay import Replay
+from prover.sampling import Sampling
 
 from .api.application import create_application
 from .backing import Backing
@@ -68,9 +69,12 @@ class CommittedServing:
     srs: SRS
     model_id: bytes
 
-    def replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
+    def replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
+    ) -> ProvingTrace:
         """A lazy trace of an answer."""
-        return Replay(self.model, self.commitment, self.srs, list(prompt_ids), list(output_ids))
+        ids = list(prompt_ids), list(output_ids)
+        return Replay(self.model, self.commitment, self.srs, *ids, sampling=sampling)
 
 
 def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
@@ -200,6 +204,7 @@ class Provider:
                 serving.model.tokenizer,
                 config.max_positions,
                 int(time.time()),
+                serving.model.logit_scale,
             ),
             queue=InferenceQueue(Executor(serving.model), settings.queue_size),
             desk=self.desk,
@@ -356,8 +361,10 @@ class Provider:
         state = self.follower.state
         return None if state is None else self.capacity.reason(len(state.games))
 
-    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
-        return self.capacity.timed(self._serving.replay(prompt_ids, output_ids))
+    def _replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None
+    ) -> ProvingTrace:
+        return self.capacity.timed(self._serving.replay(prompt_ids, output_ids, sampling))
 
     def _add_gauges(self) -> None:
         def of_state(value: Callable[[], float]) -> Callable[[], float]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from contracts.bindings.keys import Signer
 from contracts.bindings.receipts import receipt_id, sign_receipt
 from contracts.protocol.response import ETHER_TOKEN, NOBODY, Receipt, ResponseFields
+from contracts.protocol.sampling import sampling_of, sampling_word
 from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
+from prover.sampling import Sampling
 
 from .payments.till import Payment
 from .store import BatchRow, Journal, ResponseRow
@@ -63,6 +65,7 @@ class ReceiptDesk:
         max_tokens: int,
         finish_reason: str,
         *,
+        sampling: Sampling | None = None,
         response_id: str | None = None,
         generation_ms: int = 0,
         payment: Payment | None = None,
@@ -83,6 +86,7 @@ class ReceiptDesk:
                 prompt_ids=pack_token_ids(prompt_ids),
                 output_ids=pack_token_ids(output_ids),
                 max_tokens=max_tokens,
+                sampling="" if sampling is None else _hex(sampling_word(sampling)),
                 fee_wei=str(self._fee_wei if payment is None else payment.amount),
                 payer="" if payment is None else payment.payer,
                 fee_token="" if payment is None else payment.token,
@@ -133,8 +137,17 @@ class ReceiptDesk:
 def fields_of(row: ResponseRow) -> ResponseFields:
     """What the leaf of a stored response says."""
     return ResponseFields.of(
-        unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids), row.max_tokens, int(row.fee_wei)
+        unpack_token_ids(row.prompt_ids),
+        unpack_token_ids(row.output_ids),
+        row.max_tokens,
+        int(row.fee_wei),
+        sampling_of_row(row),
     )
+
+
+def sampling_of_row(row: ResponseRow) -> Sampling | None:
+    """How a stored response was sampled; None for a greedy one."""
+    return sampling_of(bytes.fromhex(row.sampling[2:])) if row.sampling else None
 
 
 def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:

@@ -61,6 +61,7 @@ class ModelCommitment:
     tokenizer_digest: bytes
     srs_digest: bytes
     max_positions: int
+    logit_scale: int
     end_tokens: tuple[int, ...]
     schedule: tuple[ScheduledStep, ...]
     kind_names: tuple[str, ...]
@@ -214,6 +215,7 @@ def _assemble(
         tokenizer_digest=model.tokenizer.digest,
         srs_digest=system.srs.digest,
         max_positions=model.config.max_positions,
+        logit_scale=model.logit_scale,
         end_tokens=tuple(model.end_tokens),
         schedule=model.config.schedule,
         kind_names=model.config.kinds,

@@ -16,7 +16,7 @@ import {
     Target
 } from "./interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseFields} from "./interfaces/IInferenceLedger.sol";
-import {IModelRegistry, StepRules} from "./interfaces/IModelRegistry.sol";
+import {HeadRules, IModelRegistry, StepRules, TokenPair} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Bisection} from "./libraries/Bisection.sol";
 import {Boundary} from "./libraries/Boundary.sol";
@@ -33,8 +33,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes32 modelId;
         bytes32 leaf;
     }
-
-    bytes32 private constant SAMPLING_GREEDY = keccak256("greedy");
 
     /// @inheritdoc IDisputeGame
     IInferenceLedger public immutable ledger;
@@ -85,11 +83,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         emit GameOpened(gameId, batchId, index, msg.sender, g.provider, begun.modelId, begun.leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
-        (uint256 stepCount,, uint256 maxPositions) = registry.sizes(begun.modelId);
-        if (_isMalformed(maxPositions, fields)) {
+        (uint256 stepCount, uint256 maxPositions, bool isRule, uint256 sampling) =
+            registry.responseRules(begun.modelId, fields.samplingHash);
+        if (!isRule || _isMalformed(maxPositions, fields)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
         }
+        if (sampling != 0) g.sampling = uint96(sampling);
         uint40 startedAt = uint40(block.timestamp);
         uint40 deadline = uint40(ChessClock.deadline(startedAt, _clock, _traceExtension));
         g.phase = Phase.AwaitBoundaries;
@@ -159,9 +159,11 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveHead(uint256 gameId, HeadProof calldata headProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Head);
-        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.headRules(_modelOf(g));
-        uint256[] memory inputs = Statements.head(g, rowsRoot, vocabSize, headProof);
-        _settleByProof(gameId, g, verifier, "", inputs, headProof.proof);
+        HeadRules memory rules = registry.headRules(
+            _modelOf(g), TokenPair(g.sampling, g.position, g.chosenId, g.rivalId, headProof.winnerId)
+        );
+        uint256[] memory inputs = Statements.head(g, rules, headProof);
+        _settleByProof(gameId, g, rules.verifier, "", inputs, headProof.proof);
     }
 
     // --- challenger's moves
@@ -474,7 +476,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         if (fields.promptLength == 0 || fields.promptLength > limit) return true;
         if (fields.outputLength == 0 || fields.outputLength > limit) return true;
         if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
-        if (fields.samplingHash != SAMPLING_GREEDY) return true;
         return Boundary.positions(fields.promptLength, fields.outputLength) > maxPositions;
     }
 

@@ -49,7 +49,7 @@ def _register(sender: Sender, contracts: ProtocolContracts) -> bytes:
     code = contracts.chain.code_hash(contracts.registry.address)
     none = bytes(32)
     kind = StepKindSpec(code, access_word(writes=[0]))
-    spec = ModelSpec(none, none, none, none, none, 2, 2, 1, none, pack_streams([0]), (kind,), code, code)
+    spec = ModelSpec(none, none, none, none, none, 2, 2, 1, 0, none, pack_streams([0]), (kind,), code, code)
     place = contracts.registry.address
     sender.send(contracts.registry.register(spec, [place], place, place), key="register")
     return spec.model_id

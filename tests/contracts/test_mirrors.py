@@ -307,7 +307,7 @@ def test_the_leaf_of_a_response(contracts: ProtocolContracts) -> None:
 def test_the_id_of_a_model(contracts: ProtocolContracts) -> None:
     digests = [bytes([value]) * 32 for value in range(1, 11)]
     kinds = (StepKindSpec(digests[8], 0x6), StepKindSpec(digests[9], 0x5))
-    spec = ModelSpec(*digests[:5], 4, 259, 2048, digests[5], pack_streams([0, 2]), kinds, *digests[6:8])
+    spec = ModelSpec(*digests[:5], 4, 259, 2048, 24, digests[5], pack_streams([0, 2]), kinds, *digests[6:8])
     assert spec.model_id == contracts.registry.model_id_of(spec)
 
 

@@ -12,6 +12,7 @@ from prover.argument.commitment import Point, commit_chunks
 from prover.curve.srs import SRS
 from prover.plan import Plan
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
+from prover.sampling import ZERO
 from prover.statement import boundary_chunks
 from prover.streams import SUMS
 
@@ -85,7 +86,8 @@ def input_points(
 
 def publics_of(program: Program, window: int) -> dict[str, int]:
     """Public integers of a statement about a window."""
-    return {name: {"window": window, "row": 5, "strict": 1}[name] for name in program.public_scalars}
+    known = {"window": window, "row": 5, "factor": 3, "offset": ZERO - 1}
+    return {name: known[name] for name in program.public_scalars}
 
 
 def random_statement(
