@@ -94,7 +94,7 @@ def test_stream_carries_the_same_text_and_the_receipt(client: TestClient, node: 
     [
         ({"temperature": -0.1}, 400, "temperature"),
         ({"temperature": 16.1}, 400, "temperature"),
-        ({"temperature": 10**400}, 400, "temperature"),
+        ({"temperature": 10**30}, 400, "temperature"),
         ({"temperature": "0.7"}, 400, "temperature"),
         ({"temperature": 0.7, "seed": -1}, 400, "seed"),
         ({"temperature": 0.7, "seed": 2**64}, 400, "seed"),
