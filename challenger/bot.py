@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.sender import Sender
+from contracts.protocol.sampling import sampling_of
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
 
 from .asking import DEFAULT_ASKS_PER_WINDOW, Asker, Wishes
@@ -227,7 +228,9 @@ class Challenger:
         if self._dispatcher is None or model is None or row.ids is None or trace is None:
             return
         if first_unknown_fed_id(IdsOnly(*row.ids), model.commitment.vocabulary) is None:
-            self._tracer.complete(subject_of(row.model_id, model, *row.ids), trace)
+            self._tracer.complete(
+                subject_of(row.model_id, model, *row.ids, sampling_of(row.fields.sampling_hash)), trace
+            )
 
     def require_trust(self) -> None:
         """Raises LostTooManyGames when it stopped itself and nothing of its own runs any more."""

@@ -21,6 +21,7 @@ from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveS
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.opening import opening_secret
+from contracts.protocol.sampling import unpack_sampling
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
 from prover.errors import BadInputError, NotFoundError, UsageError
@@ -319,7 +320,7 @@ class DisputeTable:
         return (
             known
             if first_unknown_fed_id(known, model.commitment.vocabulary) is not None
-            else model.replay(*ids)
+            else model.replay(*ids, unpack_sampling(game.sampling))
         )
 
     def _ids(self, game_id: int, game: Game) -> Ids | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from contracts.protocol.sampling import GREEDY
 from contracts.protocol.token_ids import ID_LIMIT
 
 #: The most tokens of a prompt or an output that are looked at; no model here has so many positions.
@@ -55,6 +56,7 @@ class ShownResponse(_Foreign):
     output_ids: _Ids
     max_tokens: _Uint256
     fee_wei: _Wei
+    sampling_hash: _Hash = "0x" + GREEDY.hex()
 
 
 class ReceiptFields(_Foreign):

@@ -16,9 +16,11 @@ from contracts.bindings.sender import Mined
 from contracts.protocol.actions import Action
 from contracts.protocol.game import GameState, ModelRules, Side
 from contracts.protocol.honest_player import next_action
+from contracts.protocol.sampling import unpack_sampling
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import IdsOnly, OwnTrace, TraceUnavailable, first_unknown_fed_id
 from prover.errors import GainsayError
+from prover.sampling import Sampling
 
 from .dispatch import Dispatcher
 from .local_models import LocalModel, ModelFinder
@@ -102,12 +104,12 @@ class GamePlayer:
 
     def _play_one(self, row: GameRow, head: Block) -> bool:
         model = self._models.find(row.model_id)
-        rules = ModelRules(0, 0, (), self._arity, (), ()) if model is None else model.rules(self._arity)
+        rules = ModelRules(0, 0, (), self._arity, (), (), 0) if model is None else model.rules(self._arity)
         state = read_game_state(self._contracts, row.game_id, rules, head)
         if state.resolved:
             return False
         # Without its model the game can still be ended when it is won: neither trace nor rules are needed for that.
-        subject = None if model is None else self._subject(row, model, head)
+        subject = None if model is None else self._subject(row, model, state, head)
         known, action = self._decide(state, subject, head)
         if action is None:
             if model is None:
@@ -160,7 +162,7 @@ class GamePlayer:
         self._traces.move_to_end(subject.name)
         return self._traces[subject.name]
 
-    def _subject(self, row: GameRow, model: LocalModel, head: Block) -> Subject | None:
+    def _subject(self, row: GameRow, model: LocalModel, state: GameState, head: Block) -> Subject | None:
         """The response's ids: listed, or shown on chain."""
         if row.game_id not in self._subjects:
             known = self._store.response(row.batch_id, row.index)
@@ -170,7 +172,9 @@ class GamePlayer:
                 if shown is None:
                     return None
                 ids = unpack_token_ids(shown.prompt_ids), unpack_token_ids(shown.output_ids)
-            self._subjects[row.game_id] = subject_of(row.model_id, model, *ids)
+            self._subjects[row.game_id] = subject_of(
+                row.model_id, model, *ids, unpack_sampling(state.game.sampling)
+            )
         return self._subjects[row.game_id]
 
     def _be_quiet(self, row: GameRow, head: Block, deadline: int) -> None:
@@ -193,6 +197,12 @@ class GamePlayer:
         log.info("moved", **facts, phase=phase, round=state.game.round, gas=result.gas_used)
 
 
-def subject_of(model_id: bytes, model: LocalModel, prompt_ids: list[int], output_ids: list[int]) -> Subject:
-    name = trace_name(model_id, prompt_ids, output_ids)
-    return Subject(name, model, tuple(prompt_ids), tuple(output_ids))
+def subject_of(
+    model_id: bytes,
+    model: LocalModel,
+    prompt_ids: list[int],
+    output_ids: list[int],
+    sampling: Sampling | None,
+) -> Subject:
+    name = trace_name(model_id, prompt_ids, output_ids, sampling)
+    return Subject(name, model, tuple(prompt_ids), tuple(output_ids), sampling)

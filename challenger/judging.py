@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from contracts.protocol.trace import OwnTrace
+from prover.sampling import Sampling
 
 from .errors import Stopped
 from .local_models import LocalModel, ModelFinder
@@ -161,14 +162,16 @@ class Judge:
         if model is None:
             return Verdict(Judgement.UNKNOWN, FOREIGN), None
         if row.ids is None:
-            why = malformed(row.fields, model.commitment.max_positions)
+            why = malformed(row.fields, model.commitment.max_positions, model.commitment.logit_scale)
             if why is None:
                 return Verdict(Judgement.UNKNOWN, "the provider does not show the token ids"), None
             return Verdict(Judgement.INVALID, why), None
         made: list[OwnTrace] = []
 
-        def replay(prompt_ids: list[int], output_ids: list[int]) -> OwnTrace:
-            made.append(model.replay(prompt_ids, output_ids))
+        def replay(
+            prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None
+        ) -> OwnTrace:
+            made.append(model.replay(prompt_ids, output_ids, sampling))
             return made[0]
 
         started = self._clock()
@@ -177,7 +180,7 @@ class Judge:
             *row.ids,
             model.rules(self._arity),
             model.commitment.max_positions,
-            replay,  # type: ignore[arg-type]
+            replay,
             model.commitment.step_name,
         )
         if made:

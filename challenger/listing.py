@@ -14,7 +14,7 @@ from contracts.protocol.response import ResponseFields, response_leaf
 from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
 
 from .errors import ProviderUnreachable
-from .local_models import ModelFinder
+from .local_models import LocalModel, ModelFinder
 from .pace import backoff_s
 from .policies import BySuspicion, Candidate, Policy, drawn, ticket_of
 from .provider_client import BatchOnChain, KnownResponse, ProviderBook, ProviderClient
@@ -32,6 +32,8 @@ _MOST_POSITIONS = 2**31
 
 
 BatchName = tuple[str, bytes]
+#: What a well-formed response keeps to: positions, and the scale of logits that says which sampling rules there are.
+Limits = tuple[int, int]
 
 
 def name_of(batch: BatchRow) -> BatchName:
@@ -177,7 +179,7 @@ class Lister:
         if not is_drawn:
             locked_wei = self._contracts.stake.account(batch.provider).locked
             is_drawn = self._is_drawn(batch, response, locked_wei, 0)
-        return self._row(batch, response, None if model is None else model.commitment.max_positions, is_drawn)
+        return self._row(batch, response, None if model is None else _limits(model), is_drawn)
 
     def _next(self, client: ProviderClient, asking: _Asking) -> BatchRow | None:
         """Never asked before asked again; providers in turn by the time spent on them; first deadline first."""
@@ -212,7 +214,7 @@ class Lister:
             on_chain, self._contracts.chain.chain_id, self._contracts.ledger.address, before.keys()
         )
         model = self._models.find(batch.model_id)
-        most_positions = None if model is None else model.commitment.max_positions
+        limits = None if model is None else _limits(model)
         locked_wei = self._contracts.stake.account(batch.provider).locked
         outputs: dict[bytes, set[bytes]] = defaultdict(set)
         for response in known:
@@ -227,7 +229,7 @@ class Lister:
                 elsewhere = self._store.repeats(fields.output_hash, fields.prompt_hash)
                 repeats = max(len(outputs[fields.output_hash]) - 1, elsewhere)
             is_drawn = self._is_drawn(batch, response, locked_wei, repeats)
-            rows.append(self._row(batch, response, most_positions, is_drawn))
+            rows.append(self._row(batch, response, limits, is_drawn))
         self._store.add_responses(batch, rows)
         after = self._store.known_responses(batch.batch_id)
         with_ids = sum(after.values())
@@ -258,16 +260,16 @@ class Lister:
         return drawn(self._policy.share(candidate), response.leaf, self._secret)
 
     def _row(
-        self, batch: BatchRow, response: KnownResponse, most_positions: int | None, is_drawn: bool
+        self, batch: BatchRow, response: KnownResponse, limits: Limits | None, is_drawn: bool
     ) -> ResponseRow:
-        state, why = _first_state(response.fields, response.ids is not None, most_positions, is_drawn)
+        state, why = _first_state(response.fields, response.ids is not None, limits, is_drawn)
         return ResponseRow(
             batch_id=batch.batch_id,
             index=response.index,
             provider=batch.provider,
             model_id=batch.model_id,
             deadline=batch.deadline,
-            positions=_replayed_positions(response.fields, most_positions),
+            positions=_replayed_positions(response.fields, limits),
             ticket=ticket_of(response.leaf, self._secret),
             leaf=response.leaf,
             fields_json=encode_fields(response.fields),
@@ -282,21 +284,25 @@ class Lister:
         )
 
 
+def _limits(model: LocalModel) -> Limits:
+    return model.commitment.max_positions, model.commitment.logit_scale
+
+
 def _first_state(
-    fields: ResponseFields, has_ids: bool, most_positions: int | None, is_drawn: bool
+    fields: ResponseFields, has_ids: bool, limits: Limits | None, is_drawn: bool
 ) -> tuple[str, str]:
     if not is_drawn:
         return "skipped", "not drawn by the policy"
-    if most_positions is None:
+    if limits is None:
         return "unknown", _FOREIGN
     # What the contract itself voids needs no ids.
-    if not has_ids and malformed(fields, most_positions) is None:
+    if not has_ids and malformed(fields, *limits) is None:
         return "withheld", "the provider does not show the token ids"
     return "pending", ""
 
 
-def _replayed_positions(fields: ResponseFields, most_positions: int | None) -> int:
+def _replayed_positions(fields: ResponseFields, limits: Limits | None) -> int:
     """How many positions deciding it takes: what is malformed is decided without a replay."""
-    if most_positions is None or malformed(fields, most_positions) is not None:
+    if limits is None or malformed(fields, *limits) is not None:
         return 1
     return min(fields.positions, _MOST_POSITIONS)

@@ -14,6 +14,7 @@ from contracts.bindings.settings import STATE
 from contracts.protocol.game import ModelRules
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.trace import OwnTrace
+from prover.sampling import Sampling
 
 from .errors import Stopped
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
 MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
 
-Replayer = Callable[[Sequence[int], Sequence[int]], OwnTrace]
+Replayer = Callable[[Sequence[int], Sequence[int], Sampling | None], OwnTrace]
 
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this machine. `replay(prompt_ids, output_ids)` gives the own trace of a response.
+    """A model on this machine. `replay(prompt_ids, output_ids, sampling)` gives the own trace of a response.
 
     `built_id` is its id with the verifiers that this program generates; None when there are none.
     """
@@ -108,11 +109,14 @@ def load_local_model(
         if stop is not None and stop.is_set():
             raise Stopped
 
+    def replay(
+        prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
+    ) -> OwnTrace:
+        return Replay(model, commitment, srs, prompt_ids, output_ids, progress, sampling)
+
     return LocalModel(
         name=name,
         commitment=commitment,
-        replay=lambda prompt_ids, output_ids: Replay(
-            model, commitment, srs, prompt_ids, output_ids, progress
-        ),
+        replay=replay,
         built_id=built_model_id(commitment, generate_sources(model.config, srs)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -168,7 +168,8 @@ def responses_of(
         fields = None
         if (shown := foreign.shown_response(entry)) is not None:
             ids = tuple(shown.prompt_ids), tuple(shown.output_ids)
-            fields = ResponseFields.of(*ids, shown.max_tokens, shown.fee_wei)
+            greedy = ResponseFields.of(*ids, shown.max_tokens, shown.fee_wei)
+            fields = replace(greedy, sampling_hash=foreign.hash_bytes(shown.sampling_hash))
         if fields is None or leaf != _leaf(batch, index, fields, chain_id, ledger):
             ids = None
             fields = None if index in known else _fields_by_receipt(entry, leaf, ask_receipt)

@@ -1,6 +1,6 @@
 """What a game needs of a replay, on disk: the running sums of boundaries' streams, so that a move is a look-up.
 
-One file per response, named by sha256(model id, prompt ids, output ids):
+One file per response, named by sha256(model id, prompt ids, output ids, sampling rule):
 
     magic | name (32) | windows (u32) | verdict known (u8) | wrong position (u32) | right token (u32) |
     end known (u8) | its step (u32) | its window (u32) |
@@ -27,9 +27,11 @@ from pathlib import Path
 import structlog
 
 from contracts.protocol.model import CommittedModel
+from contracts.protocol.sampling import sampling_word
 from contracts.protocol.streams import Point, boundary_hash, stream_root
 from contracts.protocol.token_ids import pack_token_ids
 from prover.errors import OutOfRangeError
+from prover.sampling import Sampling
 
 log = structlog.get_logger(__name__)
 _MAGIC = b"gainsay trace 3\n"
@@ -101,9 +103,14 @@ class StoredTrace:
         return self.wrong[1]
 
 
-def trace_name(model_id: bytes, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> bytes:
+def trace_name(
+    model_id: bytes, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
+) -> bytes:
+    """The rule is part of it: which output token is the first wrong one depends on it."""
     prompt, output = pack_token_ids(prompt_ids), pack_token_ids(output_ids)
-    return hashlib.sha256(model_id + struct.pack(">II", len(prompt), len(output)) + prompt + output).digest()
+    rule = b"" if sampling is None else sampling_word(sampling)
+    lengths = struct.pack(">II", len(prompt), len(output))
+    return hashlib.sha256(model_id + lengths + prompt + output + rule).digest()
 
 
 class TraceFiles:

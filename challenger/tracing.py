@@ -21,6 +21,7 @@ from contracts.protocol.game import GameState, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.streams import Point, boundary_hash
 from contracts.protocol.trace import OwnTrace
+from prover.sampling import Sampling
 
 from .errors import Stopped
 from .local_models import LocalModel
@@ -48,6 +49,7 @@ class Subject:
     model: LocalModel
     prompt_ids: tuple[int, ...]
     output_ids: tuple[int, ...]
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class Tracer:
         with self._lock:
             trace = self._hot.get(subject.name)
         if trace is None:
-            trace = subject.model.replay(subject.prompt_ids, subject.output_ids)
+            trace = subject.model.replay(subject.prompt_ids, subject.output_ids, subject.sampling)
             with self._lock:
                 self._keep_hot(subject.name, trace)
         return trace

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.protocol.game import ModelRules
-from contracts.protocol.response import NO_AUDITS, SAMPLING_GREEDY, ResponseFields
+from contracts.protocol.response import NO_AUDITS, ResponseFields
+from contracts.protocol.sampling import sampling_of
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
 from prover.errors import GainsayError
+from prover.sampling import Sampling, SamplingError
 
 _LARGEST = 2**32 - 1
 
@@ -26,7 +28,7 @@ class Verdict:
     why: str
 
 
-def malformed(fields: ResponseFields, max_positions: int) -> str | None:
+def malformed(fields: ResponseFields, max_positions: int, logit_scale: int) -> str | None:
     """Why the contract itself voids such a response when a game is opened; None when it is well formed."""
     if not 1 <= fields.prompt_length <= _LARGEST:
         return f"the prompt has {fields.prompt_length} tokens"
@@ -34,10 +36,12 @@ def malformed(fields: ResponseFields, max_positions: int) -> str | None:
         return f"the output has {fields.output_length} tokens"
     if not fields.output_length <= fields.max_tokens <= _LARGEST:
         return f"{fields.output_length} tokens were returned for a limit of {fields.max_tokens}"
-    if fields.sampling_hash != SAMPLING_GREEDY:
-        return "the sampling rule is not greedy"
     if fields.audit_root != NO_AUDITS:
         return "the model is public, but the response commits to boundaries for audits"
+    try:
+        sampling_of(fields.sampling_hash, logit_scale)
+    except SamplingError as error:
+        return f"the sampling rule is none of this model: {error}"
     if fields.positions > max_positions:
         return f"{fields.positions} positions are more than the model's {max_positions}"
     return None
@@ -49,7 +53,7 @@ def judge(
     output_ids: Sequence[int],
     rules: ModelRules,
     max_positions: int,
-    replay: Callable[[Sequence[int], Sequence[int]], OwnTrace],
+    replay: Callable[[Sequence[int], Sequence[int], Sampling | None], OwnTrace],
     step_name: Callable[[int], str],
 ) -> Verdict:
     """Re-run a well-formed response whose ids are known.
@@ -58,7 +62,7 @@ def judge(
     or a token has no proof at all, because a value leaves its range. What this machine cannot decide (out of memory, a
     model that cannot be read) is unknown.
     """
-    if (why := malformed(fields, max_positions)) is not None:
+    if (why := malformed(fields, max_positions, rules.logit_scale)) is not None:
         return Verdict(Judgement.INVALID, why)
     if not fields.matches(prompt_ids, output_ids):
         return Verdict(Judgement.UNKNOWN, "these are not the token ids that the leaf commits to")
@@ -70,7 +74,8 @@ def judge(
     if unknown is not None:
         return Verdict(Judgement.INVALID, f"the id at position {unknown} is not in the vocabulary")
     try:
-        return _replayed(replay(prompt_ids, output_ids), step_name)
+        sampling = sampling_of(fields.sampling_hash)
+        return _replayed(replay(prompt_ids, output_ids, sampling), step_name)
     except (GainsayError, MemoryError, ArithmeticError) as error:
         return Verdict(Judgement.UNKNOWN, f"it cannot be re-run here: {error or type(error).__name__}")
 

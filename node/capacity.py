@@ -187,6 +187,10 @@ class _TimedTrace:
         with self._proving():
             return self._trace.prove_embedding(window)
 
+    def winner(self, position: int, rival: int) -> int:
+        with self._tracing():
+            return self._trace.winner(position, rival)
+
     def prove_head(self, position: int, rival: int) -> bytes:
         with self._proving():
             return self._trace.prove_head(position, rival)

@@ -26,17 +26,19 @@ from contracts.protocol.honest_player import next_action
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import ProvingTrace
+from prover.sampling import Sampling
 
 from .errors import error_sentence
 from .metrics import Metrics
 from .outbox import Outbox
+from .receipts import sampling_of_row
 from .remembered_trace import BoundaryFiles, RememberedTrace
 from .store import Journal
 from .work_pool import WorkPool
 
 log = structlog.get_logger("node.defender")
 
-TraceFactory = Callable[[Sequence[int], Sequence[int]], ProvingTrace]
+TraceFactory = Callable[[Sequence[int], Sequence[int], Sampling | None], ProvingTrace]
 
 # Traces in memory: a replay of the reference model is tens of megabytes; boundaries stay on disk.
 _TRACES_KEPT = 4
@@ -71,7 +73,7 @@ class Defender:
         trace: TraceFactory,
         files: BoundaryFiles,
     ) -> None:
-        """`trace(prompt_ids, output_ids)` starts a lazy replay; `commitment()` gives the model's keys and rows.
+        """`trace(prompt_ids, output_ids, sampling)` starts a lazy replay; `commitment()` gives the model's keys and rows.
 
         Only blocks with `confirmations` blocks on top are acted on, and their time decides what is late.
         """
@@ -214,7 +216,9 @@ class Defender:
             if trace is None:
                 ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
                 model = self._commitment()
-                trace = RememberedTrace(row.leaf, *ids, self._files, model, self._start_trace)
+                trace = RememberedTrace(
+                    row.leaf, *ids, self._files, model, self._start_trace, sampling_of_row(row)
+                )
                 self._traces[row.id] = trace
                 if len(self._traces) > _TRACES_KEPT:
                     self._traces.popitem(last=False)

@@ -1,4 +1,4 @@
-"""A bounded queue before one worker thread that generates greedily.
+"""A bounded queue before one worker thread that generates.
 
 One sequence at a time: exact integer matrix products already use every core, and a second sequence would only
 make both slower. A caller that goes away cancels its generation between two steps of a layer.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from prover.model.errors import GenerationCancelledError
+from prover.sampling import Sampling
 
 from .errors import NotReadyError, QueueFullError
 
@@ -49,6 +50,7 @@ class Generator(Protocol):
         prompt: Sequence[int],
         max_tokens: int,
         *,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generated: ...
@@ -62,6 +64,7 @@ class Job:
     max_tokens: int
     _loop: asyncio.AbstractEventLoop
     promise: Promise | None = None
+    sampling: Sampling | None = None  # None: greedy
     _news: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _result: Generated | None = None
@@ -138,12 +141,18 @@ class InferenceQueue:
     def busy(self) -> bool:
         return self._running is not None
 
-    def submit(self, prompt: Sequence[int], max_tokens: int, promise: Promise | None = None) -> Job:
+    def submit(
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        promise: Promise | None = None,
+        sampling: Sampling | None = None,
+    ) -> Job:
         """Queue a request from the event loop; `promise` is given up when no answer comes of it.
 
         Raises QueueFullError and NotReadyError, and then leaves the promise to the caller.
         """
-        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise)
+        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling)
         with self._changed:
             if self._closed:
                 raise NotReadyError("it is shutting down")
@@ -174,6 +183,7 @@ class InferenceQueue:
                 job._result = self._generator.generate(
                     job.prompt,
                     job.max_tokens,
+                    sampling=job.sampling,
                     on_token=job._tell,
                     cancelled=job._cancelled.is_set,
                 )

@@ -27,6 +27,7 @@ from prover.model_blindings import ResponseBlindings
 from prover.model_commitment import ModelCommitment
 from prover.private_model import PrivateModel
 from prover.replay import Replay
+from prover.sampling import Sampling
 
 from .api.application import create_application
 from .audits.boundaries import BoundaryCommitter
@@ -78,12 +79,13 @@ class CommittedServing:
     model_id: bytes
     own: PrivateModel | None = None  # None: the model is public
 
-    def replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
+    def replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
+    ) -> ProvingTrace:
         """A lazy trace of an answer; of a private model with blindings that no answer has, to measure what it takes."""
+        ids = list(prompt_ids), list(output_ids)
         blindings = None if self.own is None else ResponseBlindings.draw(self.own.blindings)
-        return Replay(
-            self.model, self.commitment, self.srs, list(prompt_ids), list(output_ids), blindings=blindings
-        )
+        return Replay(self.model, self.commitment, self.srs, *ids, sampling=sampling, blindings=blindings)
 
 
 def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
@@ -226,6 +228,7 @@ class Provider:
                 serving.model.tokenizer,
                 config.max_positions,
                 int(time.time()),
+                serving.model.logit_scale,
             ),
             queue=InferenceQueue(Executor(serving.model), settings.queue_size),
             desk=self.desk,
@@ -422,8 +425,10 @@ class Provider:
         state = self.follower.state
         return None if state is None else self.capacity.reason(len(state.games))
 
-    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
-        return self.capacity.timed(self._serving.replay(prompt_ids, output_ids))
+    def _replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None
+    ) -> ProvingTrace:
+        return self.capacity.timed(self._serving.replay(prompt_ids, output_ids, sampling))
 
     def _add_gauges(self) -> None:
         def of_state(value: Callable[[], float]) -> Callable[[], float]:

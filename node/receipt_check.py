@@ -9,6 +9,8 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.receipts import receipt_signer
 from contracts.protocol.response import Receipt
+from contracts.protocol.sampling import describe_sampling, sampling_of
+from prover.sampling import SamplingError
 
 from .errors import ReceiptNotValidError
 
@@ -42,6 +44,10 @@ def check_receipt(
             f"the receipt is dated {receipt.issued_at - now} s ahead of now; until then its key can be retired, and it "
             "would be void: check it again then, or ask somebody else"
         )
+    try:
+        sampling = describe_sampling(sampling_of(receipt.sampling_hash))
+    except SamplingError as error:
+        raise ReceiptNotValidError(f"its answer would be void, because {error}; ask somebody else") from error
     batch_id = contracts.ledger.batch_of(receipt.provider, receipt.batch_salt)
     return {
         "receipt_id": "0x" + identity.hex(),
@@ -51,6 +57,7 @@ def check_receipt(
         "issued_at": receipt.issued_at,
         "posting_deadline": receipt.posting_deadline,
         "backing_wei": str(contracts.stake.receipt_backing(receipt.provider, receipt.signer)),
+        "sampling": sampling,
         "batch_id": batch_id or None,
         "payer": receipt.payer,
         "fee_wei": str(receipt.fee_wei),

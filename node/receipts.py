@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from contracts.bindings.keys import Signer
 from contracts.bindings.receipts import receipt_id, sign_receipt
 from contracts.protocol.response import ETHER_TOKEN, NO_AUDITS, NOBODY, Receipt, ResponseFields
+from contracts.protocol.sampling import sampling_of, sampling_word
 from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
+from prover.sampling import Sampling
 
 from .audits.boundaries import CommittedTrace
 from .payments.till import Payment
@@ -64,6 +66,7 @@ class ReceiptDesk:
         max_tokens: int,
         finish_reason: str,
         *,
+        sampling: Sampling | None = None,
         response_id: str | None = None,
         generation_ms: int = 0,
         payment: Payment | None = None,
@@ -87,6 +90,7 @@ class ReceiptDesk:
                 prompt_ids=pack_token_ids(prompt_ids),
                 output_ids=pack_token_ids(output_ids),
                 max_tokens=max_tokens,
+                sampling="" if sampling is None else _hex(sampling_word(sampling)),
                 fee_wei=str(self._fee_wei if payment is None else payment.amount),
                 payer="" if payment is None else payment.payer,
                 fee_token="" if payment is None else payment.token,
@@ -143,8 +147,14 @@ def fields_of(row: ResponseRow) -> ResponseFields:
         unpack_token_ids(row.output_ids),
         row.max_tokens,
         int(row.fee_wei),
+        sampling_of_row(row),
         bytes.fromhex(row.audit_root[2:]) if row.audit_root else NO_AUDITS,
     )
+
+
+def sampling_of_row(row: ResponseRow) -> Sampling | None:
+    """How a stored response was sampled; None for a greedy one."""
+    return sampling_of(bytes.fromhex(row.sampling[2:])) if row.sampling else None
 
 
 def receipt_of(provider: str, batch: BatchRow, row: ResponseRow) -> Receipt:

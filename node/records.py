@@ -10,9 +10,10 @@ from typing import Any
 
 from contracts.bindings.receipts import receipt_message
 from contracts.protocol.merkle import MerkleTree
+from contracts.protocol.sampling import describe_sampling
 from contracts.protocol.token_ids import unpack_token_ids
 
-from .receipts import Issuer, receipt_of
+from .receipts import Issuer, fields_of, receipt_of, sampling_of_row
 from .store import BatchRow, BatchState, Journal, ResponseRow
 
 
@@ -104,6 +105,8 @@ class Records:
             "prompt_ids": unpack_token_ids(row.prompt_ids),
             "output_ids": unpack_token_ids(row.output_ids),
             "max_tokens": row.max_tokens,
+            "sampling_hash": _hex(fields_of(row).sampling_hash),
+            "sampling": describe_sampling(sampling_of_row(row)),
             "fee_wei": row.fee_wei,
             "finish_reason": row.finish_reason,
             "answered_at": row.answered_at,

@@ -21,6 +21,7 @@ import structlog
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.streams import Point, boundary_hash, stream_root
 from contracts.protocol.trace import ProvingTrace
+from prover.sampling import Sampling
 
 log = structlog.get_logger("node.traces")
 
@@ -98,11 +99,12 @@ class RememberedTrace:
         output_ids: Sequence[int],
         files: BoundaryFiles,
         model: CommittedModel,
-        start: Callable[[Sequence[int], Sequence[int]], ProvingTrace],
+        start: Callable[[Sequence[int], Sequence[int], Sampling | None], ProvingTrace],
+        sampling: Sampling | None = None,
     ) -> None:
         self.prompt_ids, self.output_ids = prompt_ids, output_ids
         self._leaf, self._files, self._start = leaf, files, start
-        self._model = model
+        self._model, self._sampling = model, sampling
         self._known: dict[int, Streams] = {}
         self._roots: dict[int, tuple[bytes, ...]] = {}
         self._computing, self._proving = threading.RLock(), threading.RLock()
@@ -156,6 +158,10 @@ class RememberedTrace:
         with self._computing:
             return self._replay().first_wrong_output()
 
+    def winner(self, position: int, rival: int) -> int:
+        with self._computing:
+            return self._replay().winner(position, rival)
+
     def prove_step(self, s: int, window: int) -> bytes:
         return self._prove(lambda trace: trace.prove_step(s, window))
 
@@ -172,7 +178,7 @@ class RememberedTrace:
 
     def _replay(self) -> ProvingTrace:
         if self._computer is None:
-            self._computer = self._start(self.prompt_ids, self.output_ids)
+            self._computer = self._start(self.prompt_ids, self.output_ids, self._sampling)
         return self._computer
 
     def _prove(self, prove: Callable[[ProvingTrace], bytes]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
+from prover.sampling import Sampling, SamplingError, check_scale
 
 from .audits.boundaries import BoundaryCommitter, CommittedTrace
 from .errors import NotReadyError
@@ -33,6 +34,7 @@ class ServedModel:
     tokenizer: Tokenizer
     max_positions: int
     created: int
+    logit_scale: int
 
     def token_budget(self, prompt_length: int, requested: int | None, default: int) -> int:
         """max_tokens of a request. Raises SequenceTooLongError unless prompt + output - 1 fits the positions."""
@@ -90,11 +92,18 @@ class AnswerService:
             self.queue.require_room()
         return self.till.take(headers)
 
-    async def submit(self, prompt_ids: list[int], max_tokens: int) -> Job:
-        """Reserve stake for a request and queue it. Raises NotReadyError and QueueFullError."""
+    async def submit(self, prompt_ids: list[int], max_tokens: int, sampling: Sampling | None = None) -> Job:
+        """Reserve stake for a request and queue it. Raises NotReadyError, QueueFullError, and SamplingError for a rule that
+        this model does not know."""
+        if sampling is not None:
+            if self.boundaries is not None:
+                raise SamplingError(
+                    "a private model answers greedily, because audits are about the largest logit; leave temperature out"
+                )
+            check_scale(self.served.logit_scale)
         promise = await self._in_time(self._promise, _give_up)
         try:
-            return self.queue.submit(prompt_ids, max_tokens, promise)
+            return self.queue.submit(prompt_ids, max_tokens, promise, sampling)
         except BaseException:
             if promise is not None:
                 promise.give_up()
@@ -169,6 +178,7 @@ class AnswerService:
                 generation.ids,
                 job.max_tokens,
                 generation.finish_reason,
+                sampling=job.sampling,
                 response_id=response_id,
                 generation_ms=round(job.seconds * 1000),
                 payment=payment,

@@ -92,7 +92,7 @@ class Point:
 def scalar_in_field(
     expression: Expression, statement: Statement, plan: Plan, challenges: Challenges
 ) -> int | None:
-    """The field element of a scalar leaf; None for anything that is not one."""
+    """The field element of a scalar leaf, or of a product of such; None for anything else."""
     parameters = dict(zip(plan.program.parameters, statement.key.parameters, strict=True))
     match expression:
         case Constant(value):
@@ -107,6 +107,14 @@ def scalar_in_field(
             return challenges.beta
         case Challenge("gamma"):
             return challenges.gamma
+        case Product(factors):
+            result = 1
+            for factor in factors:
+                scalar = scalar_in_field(factor, statement, plan, challenges)
+                if scalar is None:
+                    return None
+                result = result * scalar % MODULUS
+            return result
     return None
 
 

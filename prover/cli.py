@@ -320,7 +320,7 @@ def _replay(
         answer = executor.generate(ids, 1).ids
     if private is not None:
         hidden = ResponseBlindings.draw(private.blindings)
-        return Replay(model, private.commitment, srs, ids, answer, report, hidden)
+        return Replay(model, private.commitment, srs, ids, answer, report, blindings=hidden)
     return Replay(model, commit_model(model, srs, report, commitments), srs, ids, answer, report)
 
 

@@ -1,6 +1,6 @@
 """The public part of a private model, as one file: all that a client has of it, since it cannot recompute the rest.
 
-    one line of JSON    {"format", "name", "privacy", "architecture", "srs", "tokenizer", "end_tokens", "blindings", "keys", "vocabulary",
+    one line of JSON    {"format", "name", "privacy", "architecture", "srs", "logit_scale", "tokenizer", "end_tokens", "blindings", "keys", "vocabulary",
                          "step_keys_root", "embedding_rows_root", "checksum"}
     step keys           one behind the other, of the lengths in "keys"
     token rows          128 bytes each: embedding row, head row
@@ -63,6 +63,7 @@ def save_published(path: Path, name: str, config: ModelConfig, commitment: Model
         "privacy": commitment.privacy,
         "architecture": config.to_json(),
         "srs": commitment.srs_digest.hex(),
+        "logit_scale": commitment.logit_scale,
         "tokenizer": commitment.tokenizer_digest.hex(),
         "end_tokens": list(commitment.end_tokens),
         "blindings": commitment.blindings.hex(),
@@ -109,6 +110,7 @@ def load_published(path: Path, srs: SRS) -> PublishedModel:
             keys,
             rows,
             row_tree(rows),
+            logit_scale=_count(header["logit_scale"]),
             tokenizer_digest=_digest(header, "tokenizer"),
             end_tokens=[_count(token) for token in header["end_tokens"]],
             blindings=_digest(header, "blindings"),

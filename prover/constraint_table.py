@@ -31,6 +31,7 @@ from .hunt.repairs import DeadEnd, Forger, Survivor
 from .operators.head_pair import RivalWins
 from .plan import Plan
 from .program import WINDOW_BITS, WINDOW_ROWS, Kind, Program, Tensor
+from .sampling import ZERO
 from .streams import SUMS
 
 PAGE = Path(__file__).parents[1] / "docs" / "constraints.md"
@@ -63,7 +64,7 @@ SHAPES: dict[str, ModelConfig] = {
     HEAD_TILE: TILED,
 }
 """The shape of which a kind of statement is a sample."""
-PUBLICS = {"window": 1, "row": 5, "strict": 1}
+PUBLICS = {"window": 1, "row": 5, "factor": 3, "offset": ZERO - 1}
 LIMITS = {"before": 40_000, "window": 40_000, "normalised": 8_000, "sum": 1 << 40} | {
     **dict.fromkeys(("query_sum", "key_sum", "value_sum"), 1 << 29),
     **dict.fromkeys((f"{stream}_before" for stream in SUMS), 1 << 52),

@@ -64,6 +64,7 @@ class ModelCommitment:
     tokenizer_digest: bytes
     srs_digest: bytes
     max_positions: int
+    logit_scale: int
     end_tokens: tuple[int, ...]
     schedule: tuple[ScheduledStep, ...]
     kind_names: tuple[str, ...]
@@ -185,6 +186,7 @@ def _commit(
         keys,
         rows,
         row_tree(rows),
+        logit_scale=model.logit_scale,
         tokenizer_digest=model.tokenizer.digest,
         end_tokens=model.end_tokens,
         blindings=b"" if blindings is None else blindings.identity,
@@ -276,6 +278,7 @@ def assemble(
     rows: bytes,
     row_tree: MerkleTree,
     *,
+    logit_scale: int,
     tokenizer_digest: bytes,
     end_tokens: Sequence[int],
     blindings: bytes = b"",
@@ -287,6 +290,7 @@ def assemble(
         tokenizer_digest=tokenizer_digest,
         srs_digest=system.srs.digest,
         max_positions=config.max_positions,
+        logit_scale=logit_scale,
         end_tokens=tuple(end_tokens),
         schedule=config.schedule,
         kind_names=config.kinds,
@@ -351,6 +355,7 @@ def _load(path: Path, model: IntegerModel, system: ProofSystem) -> ModelCommitme
         decoded,
         rows,
         MerkleTree.from_levels(levels),
+        logit_scale=model.logit_scale,
         tokenizer_digest=model.tokenizer.digest,
         end_tokens=model.end_tokens,
     )

@@ -204,7 +204,7 @@ class OperatorBase:
 class Program:
     """One kind of statement.
 
-    own_axes: widths. public_scalars: names of public integers (window, row, strict) with their exclusive upper
+    own_axes: widths. public_scalars: names of public integers (window, row, factor, offset) with their exclusive upper
     bounds, in the order in which a statement lists them. real_sizes: unpadded sizes of the axes of weights; chunks beyond
     them are zero and left out of the step key. inputs: boundary and row tensors, in the order in which their commitments
     appear in the public inputs: what is read, then what is written. reads, writes: stream -> the input that holds its rows;

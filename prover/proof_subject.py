@@ -19,6 +19,7 @@ from .model_commitment import ModelCommitment
 from .plan import PUBLIC
 from .program import WINDOW_ROWS
 from .proof_file import ProofFile
+from .sampling import ZERO
 from .token_forms import TILE, TOKENS, counted_rows
 
 _SHOWN = 8
@@ -42,11 +43,9 @@ def subject_of(proof: ProofFile) -> ProofSubject:
             rows = sum(point != INFINITY for point in proof.inputs[:-1])
             return ProofSubject(f"a window of {rows} embedding rows of {shape}", {"rows": rows})
         case "head":
-            row, strict = proof.publics["row"], bool(proof.publics["strict"])
-            beats = "beats" if strict else "beats or equals"
+            beats, facts = _comparison(proof)
             return ProofSubject(
-                f"at row {row} of a window one head row {beats} another, of {shape}",
-                {"row": row, "strict": strict},
+                f"at row {facts['row']} of a window one head row {beats} another, of {shape}", facts
             )
         case "head_tile":
             return _head_tile(proof, shape)
@@ -124,19 +123,32 @@ def _embedding(proof: ProofFile, name: str, commitment: ModelCommitment) -> Proo
 
 
 def _head(proof: ProofFile, name: str, commitment: ModelCommitment) -> ProofSubject:
-    known, strict = _tokens_by_row(commitment, 1), bool(proof.publics["strict"])
+    known = _tokens_by_row(commitment, 1)
     chosen, rival = (_looked_up(known, row, name) for row in proof.inputs[:2])
-    pairs = [(c, r) for c in chosen for r in rival if c != r and (r < c) == strict]
+    pairs = [(c, r) for c in chosen for r in rival if c != r]
+    beats, facts = _comparison(proof)
+    if (strict := facts.get("strict")) is not None:
+        pairs, beats = [(c, r) for c, r in pairs if (r < c) == strict], "beats"
     if not pairs:
         raise ProofRejectedError(
             f"the proof compares tokens of {name} by the wrong rule for ties, so it shows nothing; prove it again"
         )
     chosen, rival = (sorted({pair[side] for pair in pairs}) for side in (0, 1))
-    row = proof.publics["row"]
     return ProofSubject(
-        f"at row {row} of a window next token {_either(chosen)} beats {_either(rival)}, of {name}",
-        {"row": row, "token": chosen, "rival": rival},
+        f"at row {facts['row']} of a window next token {_either(chosen)} {beats} {_either(rival)}, of {name}",
+        {**facts, "token": chosen, "rival": rival},
     )
+
+
+def _comparison(proof: ProofFile) -> tuple[str, dict[str, Any]]:
+    """What a head statement says of its two rows: greedy, or with the room that a sampling rule gave.
+
+    Of which seed, position and tokens that room follows, the statement does not say: the contract computes it.
+    """
+    row, factor, room = (proof.publics["row"], proof.publics["factor"], proof.publics["offset"] - ZERO)
+    if factor == 1 and room in (0, -1):
+        return "beats" if room else "beats or equals", {"row": row, "strict": bool(room)}
+    return f"beats, {factor} fold and with room {room},", {"row": row, "factor": factor, "room": room}
 
 
 def _tokens_by_row(commitment: ModelCommitment, column: int) -> dict[bytes, list[int]]:

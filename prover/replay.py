@@ -32,6 +32,7 @@ from .plan import PRIVATE
 from .program import WINDOW_BITS, WINDOW_ROWS, OutOfRange, Program, Tensor
 from .proof_system import ProofSystem
 from .prove import prove
+from .sampling import Sampling, head_publics
 from .statement import Statement, StepKey
 from .stream_commitments import boundary_hash, chunk_points, running_blindings, running_sums, stream_root
 from .streams import RESIDUAL, Stream
@@ -75,13 +76,14 @@ class Replay:
         prompt_ids: Sequence[int],
         output_ids: Sequence[int],
         progress: Progress | None = None,
+        sampling: Sampling | None = None,
         blindings: ResponseBlindings | None = None,
     ) -> None:
-        """blindings: of a private model's commitment and of this response's windows."""
+        """sampling: the response's rule; None is greedy. blindings: of a private model's commitment and of this response's windows."""
         if not prompt_ids or not output_ids:
             raise BadInputError("a response needs at least one prompt token and one output token")
         _check_blindings(commitment, blindings)
-        self.model, self.commitment, self.srs = model, commitment, srs
+        self.model, self.commitment, self.srs, self.sampling = model, commitment, srs, sampling
         self.prompt_ids, self.output_ids = list(prompt_ids), list(output_ids)
         self.system = ProofSystem.shared(model.config, srs, commitment.privacy)
         self._blindings = blindings
@@ -123,25 +125,25 @@ class Replay:
     @cached_property
     @_discreet
     def predictions(self) -> list[int | None]:
-        """The model's next token after every position from the last prompt token on; None where no pair is provable.
+        """The rule's next token after every position from the last prompt token on; None where no pair is provable.
 
         Raises OutOfRange when the trace ends before the head.
         """
         first = len(self.prompt_ids) - 1
         rows = self.trace.stream(self.trace.steps)[first : self.positions]
         try:
-            return [int(token) for token in self._executor.predictions(rows, first)]
+            return [int(token) for token in self._executor.predictions(rows, first, self.sampling)]
         except OutOfRange:
             return [self._prediction(rows[i : i + 1], first + i) for i in range(len(rows))]
 
     def _prediction(self, row: np.ndarray, position: int) -> int | None:
         try:
-            return int(self._executor.predictions(row, position)[0])
+            return int(self._executor.predictions(row, position, self.sampling)[0])
         except OutOfRange:
             return None
 
     def argmax(self, position: int) -> int | None:
-        """The model's next token after `position`, ties to the smaller id.
+        """The token after `position` with the largest score under the response's rule, ties to the smaller id.
 
         None when that row leaves the head's range: then no token can be shown to beat another.
         """
@@ -155,13 +157,33 @@ class Replay:
     def first_wrong_output(self) -> tuple[int, int] | None:
         """(position, rival) of the first output token that cannot be shown to beat that rival.
 
-        The rival is the model's token, or any other one where no pair is provable.
+        The rival is the rule's token, the one with the largest logit where min_p excludes the output token, or any other one
+        where no pair is provable.
         """
         first = len(self.prompt_ids) - 1
         for offset, (token, predicted) in enumerate(zip(self.output_ids, self.predictions, strict=True)):
-            if token != predicted:
-                return first + offset, int(token == 0) if predicted is None else predicted
+            if token == predicted:
+                continue
+            if predicted is None:
+                return first + offset, int(token == 0)
+            largest = self._excluding(first + offset, token)
+            return first + offset, predicted if largest is None else largest
         return None
+
+    def winner(self, position: int, rival: int) -> int:
+        """The token whose row answers a rival: the committed one, or the one that excludes the rival by min_p."""
+        largest = self._excluding(position, rival)
+        return self.sequence[position + 1] if largest is None else largest
+
+    def _excluding(self, position: int, token: int) -> int | None:
+        """The token with the largest logit after `position` if min_p leaves `token` out because of it."""
+        if self.sampling is None or not self.sampling.min_p or token >= self.model.config.vocabulary:
+            return None
+        row = self.trace.stream(self.trace.steps)[position : position + 1]
+        logits = self._executor.logits(row, position)[0]
+        if self.sampling.is_candidate(logits, token, self.model.logit_scale):
+            return None
+        return int(logits.argmax())
 
     # --- commitments ------------------------------------------------------------------------------------
 
@@ -334,7 +356,7 @@ class Replay:
             )
 
     def head_statement(self, position: int, rival: int) -> Statement:
-        """The committed next token beats `rival` at a position."""
+        """The committed next token beats `rival` at a position, or `winner` excludes it."""
         window, row = divmod(position, WINDOW_ROWS)
         self._check_window(window)
         if position + 1 >= len(self.sequence):
@@ -344,12 +366,14 @@ class Replay:
         chosen = self.sequence[position + 1]
         if chosen == rival:
             raise BadInputError(f"the rival {rival} is the committed token itself; name another one")
+        winner = self.winner(position, rival)
+        pair = head_publics(self.sampling, self.model.logit_scale, position, chosen, rival, winner)
         points = (
-            self.commitment.row(chosen)[1],
+            self.commitment.row(winner)[1],
             self.commitment.row(rival)[1],
             self.window_points(self.commitment.step_count)[window],
         )
-        return Statement(StepKey((), ()), {"row": row, "strict": int(rival < chosen)}, points)
+        return Statement(StepKey((), ()), {"row": row, **pair}, points)
 
     def head_blindings(self, position: int, rival: int) -> Blindings:
         """Of a private model: b of the commitments of `head_statement`."""
@@ -365,7 +389,7 @@ class Replay:
         verifying_key = self.system.verifying_key("head")
         last = self.padded_window(self.commitment.step_count, position // WINDOW_ROWS)
         tensors = {
-            "chosen": self._head_row(self.sequence[position + 1]),
+            "chosen": self._head_row(self.winner(position, rival)),
             "rival": self._head_row(rival),
             "window": last,
         }

@@ -57,8 +57,11 @@ class EmbeddingProof:
 
 @dataclass(frozen=True)
 class HeadProof:
+    """`winner_id`: the response's token, or one that excludes the rival by min_p."""
+
     window: ResidualWindow
-    chosen: TokenRow
+    winner_id: int
+    winner: TokenRow
     rival: TokenRow
     proof: bytes
 

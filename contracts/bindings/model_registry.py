@@ -20,6 +20,28 @@ class StepRules:
     verifier: str
 
 
+@dataclass(frozen=True)
+class TokenPair:
+    """Mirror of `struct TokenPair`; `sampling` as a game keeps it."""
+
+    sampling: int
+    position: int
+    chosen_id: int
+    rival_id: int
+    winner_id: int
+
+
+@dataclass(frozen=True)
+class HeadRules:
+    """Mirror of `struct HeadRules`: what a statement about the head follows from."""
+
+    rows_root: bytes
+    vocab_size: int
+    verifier: str
+    factor: int
+    offset: int
+
+
 class ModelRegistry(BoundContract):
     def register(
         self, spec: ModelSpec, step_verifiers: Sequence[str], embedding_verifier: str, head_verifier: str
@@ -56,4 +78,9 @@ class ModelRegistry(BoundContract):
         return str(self._read("embeddingRules", model_id)[2])
 
     def head_verifier(self, model_id: bytes) -> str:
-        return str(self._read("headRules", model_id)[2])
+        anything = TokenPair(sampling=0, position=0, chosen_id=0, rival_id=0, winner_id=0)
+        return self.head_rules(model_id, anything).verifier
+
+    def head_rules(self, model_id: bytes, pair: TokenPair, block: BlockId = None) -> HeadRules:
+        """Raises `ContractError` (ModelUnknown, WrongWinner)."""
+        return self._read("headRules", model_id, pair, record=HeadRules, block=block)  # type: ignore[no-any-return]

@@ -169,12 +169,14 @@ def _proving_call(
                     proof=prover.prove_embedding(window),
                 ),
             )
-        case actions.ProveHead(position, chosen, rival):
+        case actions.ProveHead(position, _, rival):
+            winner = prover.winner(position, rival)
             return game.prove_head(
                 game_id,
                 HeadProof(
                     window=_residual_window(prover, model.step_count, position // WINDOW_ROWS),
-                    chosen=_token_row(model, chosen),
+                    winner_id=winner,
+                    winner=_token_row(model, winner),
                     rival=_token_row(model, rival),
                     proof=prover.prove_head(position, rival),
                 ),

@@ -24,6 +24,7 @@ from prover.errors import BadInputError, ProofRejectedError
 from prover.model_commitment import ModelCommitment, decode_step_key
 from prover.plan import PRIVATE
 from prover.proof_system import ProofSystem
+from prover.sampling import head_publics
 from prover.statement import Statement, StepKey
 from prover.verify import verify
 
@@ -248,7 +249,8 @@ class Auditor:
         if not residual:
             raise ProofRejectedError("the last boundary has no residual stream")
         points = commitment.row(chosen)[1], commitment.row(item.rival)[1], residual[window]
-        return Statement(StepKey((), ()), {"row": row, "strict": int(item.rival < chosen)}, points)
+        pair = head_publics(None, commitment.logit_scale, item.position, chosen, item.rival)
+        return Statement(StepKey((), ()), {"row": row, **pair}, points)
 
 
 def _touched(items: Iterable[Item], steps: int) -> list[int]:

@@ -98,6 +98,7 @@ class Game:
     position: int
     chosen_id: int
     rival_id: int
+    sampling: int
 
     @property
     def positions(self) -> int:
@@ -125,19 +126,22 @@ class ModelRules:
     arity: int
     chunk_bits: tuple[int, ...]
     accesses: tuple[int, ...]
+    logit_scale: int
 
     @classmethod
     def of(cls, model: CommittedModel, arity: int) -> ModelRules:
         """What a committed model's own games need."""
         ends = tuple(sorted(model.end_tokens))
         streams, accesses = tuple(model.chunk_bits), tuple(model.accesses)
-        return cls(model.step_count, model.vocabulary, ends, arity, streams, accesses)
+        scale = model.logit_scale
+        return cls(model.step_count, model.vocabulary, ends, arity, streams, accesses, scale)
 
     @classmethod
     def of_spec(cls, spec: ModelSpec, arity: int) -> ModelRules:
         """What is registered of a model that nobody has here; its end tokens are not known."""
         accesses = tuple(kind.access for kind in spec.kinds)
-        return cls(spec.step_count, spec.vocab_size, (), arity, unpack_streams(spec.streams), accesses)
+        streams, scale = unpack_streams(spec.streams), spec.logit_scale
+        return cls(spec.step_count, spec.vocab_size, (), arity, streams, accesses, scale)
 
     def step_access(self, kind: int) -> StepAccess:
         """What a kind of step does to the streams."""

@@ -62,6 +62,9 @@ class CommittedModel(Protocol):
     def max_positions(self) -> int: ...
 
     @property
+    def logit_scale(self) -> int: ...
+
+    @property
     def end_tokens(self) -> Iterable[int]: ...
 
     @property
@@ -114,6 +117,7 @@ class ModelSpec:
     step_count: int
     vocab_size: int
     max_positions: int
+    logit_scale: int
     end_tokens_digest: bytes
     streams: int
     kinds: tuple[StepKindSpec, ...]
@@ -140,6 +144,7 @@ class ModelSpec:
             step_count=commitment.step_count,
             vocab_size=commitment.vocabulary,
             max_positions=commitment.max_positions,
+            logit_scale=commitment.logit_scale,
             end_tokens_digest=end_tokens_digest(commitment.end_tokens),
             streams=pack_streams(commitment.chunk_bits),
             kinds=_kinds(commitment, code_hashes),
@@ -159,6 +164,7 @@ class ModelSpec:
             "step count": (self.step_count, commitment.step_count),
             "vocabulary": (self.vocab_size, commitment.vocabulary),
             "number of positions": (self.max_positions, commitment.max_positions),
+            "scale of logits": (self.logit_scale, commitment.logit_scale),
             "list of end tokens": (self.end_tokens_digest, end_tokens_digest(commitment.end_tokens)),
             "list of streams": (self.streams, pack_streams(commitment.chunk_bits)),
             "access of a kind of step": ([kind.access for kind in self.kinds], list(commitment.accesses)),
@@ -172,7 +178,7 @@ class ModelSpec:
 
 
 _SPEC_TYPE = (
-    "(bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,bytes32,uint256,(bytes32,uint64)[],"
+    "(bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,bytes32,uint256,(bytes32,uint64)[],"
     "uint256,bytes32,bytes32)"
 )
 

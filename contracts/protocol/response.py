@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
+from prover.sampling import Sampling
+
 from .merkle import leaf_hash
+from .sampling import sampling_word
 from .token_ids import token_ids_hash
 
-SAMPLING_GREEDY = keccak(b"greedy")
 WINDOW_ROWS = 32
 #: Payer of a receipt for which nobody paid, and the "token" of fees in ether.
 NOBODY = ETHER_TOKEN = "0x" + 40 * "0"
@@ -48,16 +50,18 @@ class ResponseFields:
         output_ids: Sequence[int],
         max_tokens: int,
         fee_wei: int,
+        sampling: Sampling | None = None,
         audit_root: bytes = NO_AUDITS,
     ) -> ResponseFields:
-        """The fields of a greedy response; `audit_root` (`audits.BoundaryTree`) where the model is private."""
+        """The fields of a response, greedy unless `sampling` says otherwise; `audit_root` (`audits.BoundaryTree`) where the model is
+        private."""
         return cls(
             prompt_hash=token_ids_hash(prompt_ids),
             output_hash=token_ids_hash(output_ids),
             prompt_length=len(prompt_ids),
             output_length=len(output_ids),
             max_tokens=max_tokens,
-            sampling_hash=SAMPLING_GREEDY,
+            sampling_hash=sampling_word(sampling),
             fee_wei=fee_wei,
             audit_root=audit_root,
         )

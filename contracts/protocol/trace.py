@@ -50,12 +50,13 @@ class OwnTrace(Protocol):
         ...
 
     def argmax(self, position: int) -> int | None:
-        """The model's next token after `position`, ties to the smaller id; None when no pair there has a proof."""
+        """The token after `position` that the response's sampling rule chooses; None when no pair there has a proof."""
         ...
 
     def first_wrong_output(self) -> tuple[int, int] | None:
-        """(position, rival) of the first output token for which no proof against that rival exists: the rival is the
-        model's token, or any other one when no pair there has a proof. Only for a trace that does not end early."""
+        """(position, rival) of the first output token for which no proof against that rival exists: the rival is the rule's
+        token, the one that excludes the output token by min_p, or any other one when no pair there has a proof. Only for a
+        trace that does not end early."""
         ...
 
 
@@ -65,6 +66,10 @@ class ProvingTrace(OwnTrace, Protocol):
     def prove_step(self, s: int, window: int) -> bytes: ...
 
     def prove_embedding(self, window: int) -> bytes: ...
+
+    def winner(self, position: int, rival: int) -> int:
+        """The token that a proof against `rival` shows: the response's own, or the one that excludes the rival by min_p."""
+        ...
 
     def prove_head(self, position: int, rival: int) -> bytes: ...
 

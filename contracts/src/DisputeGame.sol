@@ -16,7 +16,7 @@ import {
     Target
 } from "./interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseFields} from "./interfaces/IInferenceLedger.sol";
-import {IModelRegistry, StepRules} from "./interfaces/IModelRegistry.sol";
+import {HeadRules, IModelRegistry, StepRules, TokenPair} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Bisection} from "./libraries/Bisection.sol";
 import {Boundary} from "./libraries/Boundary.sol";
@@ -84,11 +84,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         emit GameOpened(gameId, batchId, index, msg.sender, g.provider, begun.modelId, begun.leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
-        (uint256 stepCount, uint256 maxPositions) = _sizesOfPublic(begun.modelId);
-        if (ResponseRules.isMalformed(fields, maxPositions, false)) {
+        (uint256 stepCount, uint256 maxPositions, bool isRule, uint256 sampling) =
+            _rulesOfPublic(begun.modelId, fields.samplingHash);
+        if (!isRule || ResponseRules.isMalformed(fields, maxPositions, false)) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
         }
+        if (sampling != 0) g.sampling = uint96(sampling);
         uint40 startedAt = uint40(block.timestamp);
         uint40 deadline = uint40(ChessClock.deadline(startedAt, _clock, _traceExtension));
         g.phase = Phase.AwaitBoundaries;
@@ -158,9 +160,11 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function proveHead(uint256 gameId, HeadProof calldata headProof) external nonReentrant {
         Game storage g = _turnToProve(gameId, Target.Head);
-        (bytes32 rowsRoot, uint256 vocabSize, address verifier) = registry.headRules(_modelOf(g));
-        uint256[] memory inputs = Statements.head(g, rowsRoot, vocabSize, headProof);
-        _settleByProof(gameId, g, verifier, "", inputs, headProof.proof);
+        HeadRules memory rules = registry.headRules(
+            _modelOf(g), TokenPair(g.sampling, g.position, g.chosenId, g.rivalId, headProof.winnerId)
+        );
+        uint256[] memory inputs = Statements.head(g, rules, headProof);
+        _settleByProof(gameId, g, rules.verifier, "", inputs, headProof.proof);
     }
 
     // --- challenger's moves
@@ -328,9 +332,13 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @dev Of a model that a challenger can re-run.
-    function _sizesOfPublic(bytes32 modelId) private view returns (uint256 stepCount, uint256 maxPositions) {
+    function _rulesOfPublic(bytes32 modelId, bytes32 samplingHash)
+        private
+        view
+        returns (uint256 stepCount, uint256 maxPositions, bool isRule, uint256 sampling)
+    {
         uint256 auditStride;
-        (stepCount,, maxPositions, auditStride) = registry.sizes(modelId);
+        (stepCount, maxPositions, auditStride, isRule, sampling) = registry.responseRules(modelId, samplingHash);
         require(auditStride == 0, ModelIsPrivate(modelId));
     }
 

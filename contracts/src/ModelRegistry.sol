@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IModelRegistry, ModelSpec, StepKindSpec, StepRules} from "./interfaces/IModelRegistry.sol";
+import {
+    HeadRules,
+    IModelRegistry,
+    ModelSpec,
+    StepKindSpec,
+    StepRules,
+    TokenPair
+} from "./interfaces/IModelRegistry.sol";
 import {Boundary} from "./libraries/Boundary.sol";
+import {Sampling} from "./libraries/Sampling.sol";
 import {Streams} from "./libraries/Streams.sol";
 
 /// @title Models, immutable once registered; documented on `IModelRegistry`
@@ -22,6 +30,7 @@ contract ModelRegistry is IModelRegistry {
         uint32 maxPositions;
         uint128 streams;
         uint8 kindCount;
+        uint8 logitScale;
         uint8 auditStride;
         // ---
         bytes32 stepKeysRoot;
@@ -97,6 +106,7 @@ contract ModelRegistry is IModelRegistry {
         found.stepCount = m.stepCount;
         found.vocabSize = m.vocabSize;
         found.maxPositions = m.maxPositions;
+        found.logitScale = m.logitScale;
         found.endTokensDigest = m.endTokensDigest;
         found.streams = m.streams;
         found.kinds = new StepKindSpec[](m.kindCount);
@@ -146,13 +156,22 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function headRules(bytes32 modelId)
+    function headRules(bytes32 modelId, TokenPair calldata pair) external view returns (HeadRules memory) {
+        Model storage m = _model(modelId);
+        (bool isPair, uint256 factor, uint256 offset) = Sampling.pair(pair, m.logitScale);
+        require(isPair, WrongWinner(pair.winnerId, pair.chosenId));
+        return HeadRules(m.embeddingRowsRoot, m.vocabSize, m.headVerifier, factor, offset);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function responseRules(bytes32 modelId, bytes32 samplingHash)
         external
         view
-        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier)
+        returns (uint256 stepCount, uint256 maxPositions, uint256 auditStride, bool isRule, uint256 sampling)
     {
         Model storage m = _model(modelId);
-        return (m.embeddingRowsRoot, m.vocabSize, m.headVerifier);
+        (isRule, sampling) = Sampling.parse(samplingHash, m.logitScale);
+        return (m.stepCount, m.maxPositions, m.auditStride, isRule, sampling);
     }
 
     /// @inheritdoc IModelRegistry
@@ -185,6 +204,7 @@ contract ModelRegistry is IModelRegistry {
         m.stepCount = uint32(newSpec.stepCount);
         m.vocabSize = uint40(newSpec.vocabSize);
         m.maxPositions = uint32(newSpec.maxPositions);
+        m.logitScale = uint8(newSpec.logitScale);
         m.streams = uint128(newSpec.streams);
         m.kindCount = uint8(newSpec.kinds.length);
         m.auditStride = uint8(newSpec.auditStride);
@@ -207,6 +227,7 @@ contract ModelRegistry is IModelRegistry {
                 && newSpec.maxPositions <= Boundary.MOST_POSITIONS,
             InvalidModelSize(newSpec.stepCount, newSpec.vocabSize, newSpec.maxPositions)
         );
+        require(newSpec.logitScale <= type(uint8).max, InvalidLogitScale(newSpec.logitScale));
         require(newSpec.auditStride <= _LARGEST_STRIDE, InvalidAuditStride(newSpec.auditStride));
         require(Streams.areValid(newSpec.streams), InvalidStreams(newSpec.streams));
         uint256 kinds = newSpec.kinds.length;

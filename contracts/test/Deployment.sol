@@ -71,6 +71,7 @@ abstract contract Deployment is Protocol {
         spec.stepCount = STEPS;
         spec.vocabSize = VOCABULARY;
         spec.maxPositions = 256;
+        spec.logitScale = 24;
         spec.endTokensDigest = keccak256(abi.encode(endTokens()));
         spec.streams = 0x01030301;
         for (uint256 kind = 0; kind < KINDS; ++kind) {

@@ -46,7 +46,7 @@ contract ProveHeadTest is Scenario {
         uint256 gameId = gameAtHeadProof(40, 0);
         presetHead(40, chosen, 0);
         HeadProof memory proof = headProof(40, chosen, 0);
-        (proof.chosen, proof.rival) = (proof.rival, proof.chosen);
+        (proof.winner, proof.rival) = (proof.rival, proof.winner);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, chosen));
         game.proveHead(gameId, proof);

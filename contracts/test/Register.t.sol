@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IModelRegistry, ModelSpec, StepKindSpec, StepRules} from "../src/interfaces/IModelRegistry.sol";
+import {
+    HeadRules,
+    IModelRegistry,
+    ModelSpec,
+    StepKindSpec,
+    StepRules,
+    TokenPair
+} from "../src/interfaces/IModelRegistry.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract RegisterTest is Scenario {
@@ -29,10 +36,12 @@ contract RegisterTest is Scenario {
         vm.assertEq(rowsRoot, spec.embeddingRowsRoot);
         vm.assertEq(vocabSize, VOCABULARY);
         vm.assertEq(verifier, address(embeddingVerifier));
-        (rowsRoot, vocabSize, verifier) = registry.headRules(modelId);
-        vm.assertEq(rowsRoot, spec.embeddingRowsRoot);
-        vm.assertEq(vocabSize, VOCABULARY);
-        vm.assertEq(verifier, address(headVerifier));
+        HeadRules memory head = registry.headRules(modelId, TokenPair(0, 3, 5, 4, 5));
+        vm.assertEq(head.rowsRoot, spec.embeddingRowsRoot);
+        vm.assertEq(head.vocabSize, VOCABULARY);
+        vm.assertEq(head.verifier, address(headVerifier));
+        vm.assertEq(head.factor, 1);
+        vm.assertEq(head.offset, 2 ** 63 - 1); // the rival has the smaller id
         vm.assertEq(registry.endTokensDigest(modelId), spec.endTokensDigest);
     }
 
@@ -54,7 +63,9 @@ contract RegisterTest is Scenario {
         vm.expectPartialRevert(unknown);
         registry.embeddingRules("unknown");
         vm.expectPartialRevert(unknown);
-        registry.headRules("unknown");
+        registry.headRules("unknown", TokenPair(0, 3, 5, 4, 5));
+        vm.expectPartialRevert(unknown);
+        registry.responseRules("unknown", keccak256("greedy"));
         vm.expectPartialRevert(unknown);
         registry.endTokensDigest("unknown");
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.KindUnknown.selector, modelId, KINDS));
@@ -122,6 +133,14 @@ contract RegisterTest is Scenario {
             vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidAuditStride.selector, bad[i]));
             register();
         }
+    }
+
+    function test_a_scale_of_logits_fits_a_byte() external {
+        spec.logitScale = 256;
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidLogitScale.selector, 256));
+        register();
+        spec.logitScale = 255;
+        vm.assertEq(registry.spec(register()).logitScale, 255);
     }
 
     function test_the_largest_sizes_are_kept() external {

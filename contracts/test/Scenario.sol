@@ -48,7 +48,8 @@ abstract contract Scenario is Moves {
     {
         return HeadProof({
             window: residualWindow(STEPS, position / 32),
-            chosen: tokenRow(chosenId),
+            winnerId: chosenId,
+            winner: tokenRow(chosenId),
             rival: tokenRow(rivalId),
             proof: PROOF
         });
@@ -80,12 +81,17 @@ abstract contract Scenario is Moves {
     }
 
     function presetHead(uint256 position, uint256 chosenId, uint256 rivalId) internal {
-        uint256[] memory inputs = new uint256[](8);
-        inputs[0] = position % 32;
-        inputs[1] = rivalId < chosenId ? 1 : 0;
-        (inputs[2], inputs[3]) = (headPoint(chosenId)[0], headPoint(chosenId)[1]);
-        (inputs[4], inputs[5]) = (headPoint(rivalId)[0], headPoint(rivalId)[1]);
-        (inputs[6], inputs[7]) = commitment(0, STEPS, position / 32, Lie(NEVER, 0));
+        presetPair(position, chosenId, rivalId, 1, (1 << 63) - (rivalId < chosenId ? 1 : 0));
+    }
+
+    function presetPair(uint256 position, uint256 winnerId, uint256 rivalId, uint256 factor, uint256 offset)
+        internal
+    {
+        uint256[] memory inputs = new uint256[](9);
+        (inputs[0], inputs[1], inputs[2]) = (position % 32, factor, offset);
+        (inputs[3], inputs[4]) = (headPoint(winnerId)[0], headPoint(winnerId)[1]);
+        (inputs[5], inputs[6]) = (headPoint(rivalId)[0], headPoint(rivalId)[1]);
+        (inputs[7], inputs[8]) = commitment(0, STEPS, position / 32, Lie(NEVER, 0));
         headVerifier.preset("", inputs, PROOF);
     }
 

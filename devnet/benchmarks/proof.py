@@ -160,12 +160,12 @@ def measure_replay(
     """
     clock, position = PhaseClock(report), len(ids) - 1
     if step == "head":
-        chosen = Replay(model, commitment, srs, ids, [0], report, blindings).predictions[0]
+        chosen = Replay(model, commitment, srs, ids, [0], report, blindings=blindings).predictions[0]
         if chosen is None:
             raise ValueError("the benchmark's tokens leave the head's range: measure with others")
     else:
         model, chosen = first_layer(model), 0
-    replay = Replay(model, commitment, srs, ids, [chosen], clock, blindings)
+    replay = Replay(model, commitment, srs, ids, [chosen], clock, blindings=blindings)
     window = position // WINDOW_ROWS
     _prove(replay, step, position)  # compiles kernels, runs the model, commits boundaries
     seconds: list[float] = []

@@ -23,6 +23,7 @@ from contracts.protocol.trace import ProvingTrace
 from node.inference import Generator, InferenceQueue
 from node.provider import Provider
 from prover.replay import Replay
+from prover.sampling import Sampling
 
 from .errors import AnswerMissing
 
@@ -71,9 +72,12 @@ class StagedProvider(Provider):
         """Whether the model takes conversations."""
         return self._serving.model.tokenizer.specification.chat_template is not None
 
-    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
+    def _replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None
+    ) -> ProvingTrace:
         serving = self._serving
-        replay = TimedReplay(serving.model, serving.commitment, serving.srs, prompt_ids, output_ids)
+        ids = prompt_ids, output_ids
+        replay = TimedReplay(serving.model, serving.commitment, serving.srs, *ids, sampling=sampling)
         replay.made = self.made_proofs
         return replay
 

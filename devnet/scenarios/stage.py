@@ -30,6 +30,7 @@ from node.provider import CommittedServing
 from node.settings import load_settings
 from prover.model.weights import IntegerModel
 from prover.replay import Replay
+from prover.sampling import Sampling
 
 from ..anvil import free_port
 from ..lifecycle import Devnet, down, up
@@ -92,7 +93,7 @@ class Stage:
     houses: dict[str, HostedProvider] = field(default_factory=dict)
     bot: Challenger = field(init=False)
     store: Store = field(init=False)
-    _replays: OrderedDict[tuple[tuple[int, ...], tuple[int, ...]], Replay] = field(
+    _replays: OrderedDict[tuple[tuple[int, ...], tuple[int, ...], Sampling | None], Replay] = field(
         default_factory=OrderedDict
     )
 
@@ -119,12 +120,15 @@ class Stage:
 
     # --- the cast
 
-    def replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> Replay:
+    def replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
+    ) -> Replay:
         """The honest trace of a response; judging and playing share it."""
-        key = (tuple(prompt_ids), tuple(output_ids))
+        ids = tuple(prompt_ids), tuple(output_ids)
+        key = (*ids, sampling)
         if key not in self._replays:
             model = self.prepared
-            self._replays[key] = Replay(model.model, model.commitment, model.srs, *key)
+            self._replays[key] = Replay(model.model, model.commitment, model.srs, *ids, sampling=sampling)
             if len(self._replays) > _KEPT_REPLAYS:
                 self._replays.popitem(last=False)
         self._replays.move_to_end(key)

@@ -8,6 +8,7 @@ import numpy as np
 
 from prover.model.execute import Executor, Generation
 from prover.model.weights import IntegerModel
+from prover.sampling import Sampling
 
 from .hosted_provider import HostedProvider
 from .result import ScenarioResult
@@ -28,6 +29,7 @@ class TokenSwapper:
         prompt: Sequence[int],
         max_tokens: int,
         *,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
@@ -62,6 +64,7 @@ class AnswerCache:
         prompt: Sequence[int],
         max_tokens: int,
         *,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:

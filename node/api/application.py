@@ -65,7 +65,13 @@ def create_application(
         allow_origins=list(cors_origins),
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["*"],
-        expose_headers=[completions.RECEIPT_HEADER, "Retry-After", TERMS_HEADER, TAKEN_HEADER],
+        expose_headers=[
+            completions.RECEIPT_HEADER,
+            completions.SAMPLING_HEADER,
+            "Retry-After",
+            TERMS_HEADER,
+            TAKEN_HEADER,
+        ],
     )
     app.include_router(completions.router(service, prompts))
     app.include_router(payment_terms.router(service))

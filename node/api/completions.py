@@ -14,6 +14,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from contracts.protocol.sampling import describe_sampling
+
 from ..errors import AnswerGivenUpError, PaymentRefusedError
 from ..inference import Job
 from ..payments.till import Payment
@@ -28,6 +30,8 @@ from .requests import ChatRequest, TextRequest
 
 RECEIPT_HEADER = "x-gainsay-receipt"
 RECEIPT_FIELD = "x_gainsay_receipt"  # in the last stream chunk: an attribute name in every client
+SAMPLING_HEADER = "x-gainsay-sampling"  # the rule with its effective seed; a greedy answer has none
+SAMPLING_FIELD = "x_gainsay_sampling"
 
 _DISCONNECT_POLL_S = 0.25
 
@@ -129,9 +133,13 @@ async def _answer(
         raise ApiProblem(400, "invalid_prompt", message, param="prompt")
     max_tokens = service.served.token_budget(len(prompt), limit, service.default_max_tokens)
     answer_id = kind.prefix + uuid.uuid4().hex[:24]
+    # Before anything of the prompt is run: a seed that is drawn here cannot depend on what it gives.
+    sampling = body.sampling
     async with _paid(service, request) as payment:
-        job = await service.submit(prompt, max_tokens)
+        job = await service.submit(prompt, max_tokens, sampling)
         taken = {} if payment is None else {TAKEN_HEADER: _taken(service, payment)}
+        if sampling is not None:
+            taken[SAMPLING_HEADER] = describe_sampling(sampling)
         if body.wants_stream:
             stream = _stream(service, kind, job, answer_id, body.wants_usage, payment)
             # The first event comes before the status line, so a prompt that cannot be run is a real 422.
@@ -249,6 +257,8 @@ async def _stream(
     if rest := decoder.flush():
         yield event([kind.delta(rest)])
     receipt = {RECEIPT_FIELD: finished.receipt.receipt_id}
+    if job.sampling is not None:
+        receipt[SAMPLING_FIELD] = describe_sampling(job.sampling)
     yield event([kind.delta(None, finish=finished.finish_reason)], **receipt)
     if wants_usage:
         yield event([], usage=_usage(job, finished), **receipt)

@@ -15,6 +15,7 @@ from contracts.protocol.token_ids import InvalidTokenIds
 from prover.errors import ChainError
 from prover.model.errors import ChatTemplateError, SequenceTooLongError, TokenError, TokenizerError
 from prover.program import OutOfRange
+from prover.sampling import SamplingError
 
 from ..errors import DatabaseError, NotReadyError, QueueFullError
 
@@ -72,6 +73,8 @@ def as_problem(error: BaseException) -> ApiProblem:
             return ApiProblem(400, "invalid_messages", str(error), param="messages")
         case TokenizerError() | TokenError() | InvalidTokenIds():
             return ApiProblem(400, "invalid_prompt", str(error), param="prompt")
+        case SamplingError():
+            return ApiProblem(400, "unsupported_value", str(error), param="temperature")
         case QueueFullError():
             retry = {"Retry-After": str(error.retry_after_s)}
             return ApiProblem(429, "queue_full", str(error), headers=retry)
@@ -116,7 +119,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     for kind in (
         ApiProblem, OutOfRange, SequenceTooLongError, TokenizerError, TokenError, InvalidTokenIds,
-        QueueFullError, NotReadyError, ChainError, DatabaseError, Exception,
+        SamplingError, QueueFullError, NotReadyError, ChainError, DatabaseError, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, refuse)
 

@@ -1,26 +1,31 @@
 """What a completion request may say.
 
-Only greedy decoding can be re-run and disputed, so an option that would change the choice of tokens is refused by name
-unless it has a neutral value. Whatever cannot change a greedy answer is accepted (which tokens may be drawn does not
-matter to the largest logit), and null always means absent. `stop` is refused: the committed output is the raw greedy
-output up to an end token or `max_tokens`.
+An answer is greedy, or sampled by a rule that comparing two tokens can decide (docs/sampling.md): `temperature`, `seed` and
+`min_p`. An option that would change the choice of tokens in another way is refused by name unless it has a neutral value:
+`top_p` and `top_k` ask which tokens are the most likely ones, which no comparison of two shows. Whatever cannot change a
+greedy answer is accepted with one (which tokens may be drawn does not matter to the largest logit), and null always means
+absent. `stop` is refused: the committed output is the raw output up to an end token or `max_tokens`.
 """
 
 from __future__ import annotations
 
+import secrets
+from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+from prover.sampling import MOST_TEMPERATURE, SEED_BITS, UNIT, Sampling
 
 from .problems import ApiProblem
 
 Count = Annotated[StrictInt, Field(ge=1, le=2**31)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Number = StrictInt | StrictFloat
+Share = Annotated[Number, Field(ge=0, le=1)]
 _TOKEN_IDS = 2**32
 
-# Option -> values that mean "greedy, one answer, plain text".
+# Option -> values that mean "one answer, plain text, as the model says".
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "temperature": (0,),
     "n": (1,),
     "best_of": (1,),
     "presence_penalty": (0,),
@@ -49,10 +54,16 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "add_generation_prompt": (True,),
 }
 
+# What narrows the choice when tokens are drawn -> its values that do not.
+_NARROWING = {"top_p": (1,), "top_k": (-1, 0), "typical_p": (1,)}
+_WHY_NARROWING = (
+    "which tokens are the most likely ones cannot be shown by comparing two, so nobody could dispute it; "
+    "leave it out: temperature, seed and min_p are offered"
+)
+
 _WHY = {
-    "temperature": "answers are greedy so that anyone can check them; send temperature 0 or leave it out",
-    "n": "a greedy answer is the same every time; ask for one",
-    "stop": "the committed output is the whole greedy output; cut it on your side",
+    "n": "an answer is the same every time; send one request for each, with a temperature and a seed of its own",
+    "stop": "the committed output is the whole output; cut it on your side",
     "tools": "the prompt would be another one; describe the tools in a message",
 }
 
@@ -90,6 +101,7 @@ class _Completion(_Request):
     max_tokens: Count | None = None
     stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
+    temperature: Number | None = None
     # Which of the less likely tokens may be drawn: nothing to a greedy answer, but numbers all the same.
     seed: StrictInt | None = None
     top_p: Share | None = None
@@ -116,6 +128,25 @@ class _Completion(_Request):
         return kept
 
     @property
+    def sampling(self) -> Sampling | None:
+        """The rule; None for greedy, which is what no temperature means. A seed that is not given is drawn.
+
+        Temperature and min_p are the nearest thousandth of what was sent. Raises ApiProblem (400) naming the field.
+        """
+        temperature = _thousandths("temperature", self.temperature or 0, MOST_TEMPERATURE)
+        min_p = _thousandths("min_p", self.min_p or 0, UNIT)
+        if temperature == 0:
+            return None
+        for name, neutral in _NARROWING.items():
+            value = getattr(self, name)
+            if value is not None and value not in neutral:
+                raise _unsupported(name, value, _WHY_NARROWING)
+        seed = secrets.randbits(SEED_BITS) if self.seed is None else self.seed
+        if not 0 <= seed < 1 << SEED_BITS:
+            raise _unsupported("seed", seed, f"send a whole number from 0 to 2^{SEED_BITS} - 1, or none")
+        return Sampling(temperature, seed, min_p)
+
+    @property
     def wants_stream(self) -> bool:
         return bool(self.stream)
 
@@ -131,7 +162,18 @@ def _require_neutral(name: str, value: Any) -> None:
     )
     if value is not None and not any(same):
         why = _WHY.get(name, "this provider does not support it; leave it out")
-        raise ApiProblem(400, "unsupported_value", f"{name} = {_shown(value)}: {why}", param=name)
+        raise _unsupported(name, value, why)
+
+
+def _thousandths(name: str, value: float, most: int) -> int:
+    """The nearest multiple of 1/1000, ties to even. Raises ApiProblem (400)."""
+    if not 0 <= value <= most / UNIT:  # not a number is neither
+        raise _unsupported(name, value, f"send a number from 0 to {most // UNIT}")
+    return round(Fraction(str(value)) * UNIT)
+
+
+def _unsupported(name: str, value: Any, why: str) -> ApiProblem:
+    return ApiProblem(400, "unsupported_value", f"{name} = {_shown(value)}: {why}", param=name)
 
 
 def _shown(value: Any) -> str:

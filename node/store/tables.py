@@ -73,6 +73,7 @@ class ResponseRow(SQLModel, table=True):
     prompt_ids: bytes = Field(sa_type=LargeBinary)
     output_ids: bytes = Field(sa_type=LargeBinary)
     max_tokens: int
+    sampling: str = Field(default="", max_length=66)  # the rule's word; empty: greedy
     fee_wei: str = Field(default="0", max_length=78)
     signer: str = Field(default="", max_length=42)  # the receipt's key; empty: the provider's own
     payer: str = Field(default="", max_length=42)  # whose voucher paid the fee; empty: nobody's

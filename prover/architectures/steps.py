@@ -8,7 +8,7 @@ from math import ceil, log2
 from typing import Any
 
 from ..operators.attend import MOST_POSITIONS
-from ..operators.head_pair import HeadPair
+from ..operators.head_pair import FACTOR_BITS, OFFSET_BITS, HeadPair
 from ..operators.inverse_root import LIMB_AXIS_BITS
 from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROWS, Kind, Program, Tensor
 from ..relations import Along, Bits, PublicBits, Ref, Segment
@@ -219,12 +219,12 @@ def close_step(config: ModelConfig, name: str, *parts: Part) -> Step:
 
 
 def head_step(config: ModelConfig, norm: Part) -> Step:
-    """At row `row` of a window of the last boundary, the chosen token's logit beats the rival's."""
+    """At row `row` of a window of the last boundary, the chosen token beats the rival by what the statement asks for."""
     rows = tuple(Tensor(name, ("channel",), Kind.ROW) for name in ("chosen", "rival"))
     bias_channel = None if config.head_rule.gain_bias is None else config.hidden
     pair = Part((HeadPair("normalised", "chosen", "rival", bias_channel),))
     window = {"residual": Tensor("window", CHANNELS, Kind.BOUNDARY)}
-    publics = {"row": WINDOW_ROWS, "strict": 2}
+    publics = {"row": WINDOW_ROWS, "factor": 1 << FACTOR_BITS, "offset": 1 << OFFSET_BITS}
     return step_of("head", config, (norm, pair), {"margin_limb": Bits(2)}, window, {}, {}, publics, rows)
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ..program import WINDOW_ROWS, Program, RunContext
+from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import Matrix, multiply_exactly
@@ -39,7 +40,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a greedy generation produced. `ids` ends with the end token when `finish_reason` is "stop"."""
+    """What a generation produced. `ids` ends with the end token when `finish_reason` is "stop"."""
 
     ids: list[int]
     finish_reason: Literal["stop", "length"]
@@ -180,10 +181,24 @@ class Executor:
             operator.run(context)
         return context.tensors["logits"]
 
-    def predictions(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
-        """Greedy next token of each row, (rows,) int64: argmax of the logits, ties to the smaller id."""
+    def predictions(
+        self, rows: np.ndarray, first_position: int = 0, sampling: Sampling | None = None
+    ) -> np.ndarray:
+        """Next token of each row, (rows,) int64: argmax of the logits, or of the rule's scores, ties to the smaller id.
+
+        Raises SamplingError for a model whose logits have a scale that no rule takes.
+        """
+
+        def choose(position: int, logits: np.ndarray) -> np.ndarray:
+            if sampling is None:
+                return np.asarray(logits.argmax(axis=1))
+            return sampling.choose(logits, position, self.model.logit_scale)
+
         chosen = [
-            self.logits(rows[start : start + _LOGIT_ROWS_AT_ONCE], first_position + start).argmax(axis=1)
+            choose(
+                first_position + start,
+                self.logits(rows[start : start + _LOGIT_ROWS_AT_ONCE], first_position + start),
+            )
             for start in range(0, rows.shape[0], _LOGIT_ROWS_AT_ONCE)
         ]
         return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
@@ -194,10 +209,11 @@ class Executor:
         max_tokens: int,
         *,
         end_ids: Sequence[int] | None = None,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
-        """Greedy continuation of `prompt` until an end token or `max_tokens`; what it returns can be traced.
+        """Continuation of `prompt`, greedy or by `sampling`, until an end token or `max_tokens`; what it returns can be traced.
 
         `on_token` is called with each id as soon as it is known, end token included. Raises TokenError (empty
         prompt, bad id, max_tokens < 1), SequenceTooLongError before anything is computed,
@@ -215,7 +231,7 @@ class Executor:
         decoding, produced, fed = self.start(), [], list(prompt)
         while True:
             rows = self.feed(fed, decoding, cancelled=cancelled)
-            chosen = int(self.predictions(rows[-1:], decoding.length - 1)[0])
+            chosen = int(self.predictions(rows[-1:], decoding.length - 1, sampling)[0])
             produced.append(chosen)
             if on_token:
                 on_token(chosen)
@@ -224,16 +240,18 @@ class Executor:
                 return Generation(produced, "stop" if chosen in ends else "length")
             fed = [chosen]
 
-    def replay(self, prompt: Sequence[int], output: Sequence[int]) -> int | None:
-        """Check a greedy response in one causal pass.
+    def replay(
+        self, prompt: Sequence[int], output: Sequence[int], sampling: Sampling | None = None
+    ) -> int | None:
+        """Check a response in one causal pass.
 
-        Returns the index of the first output token that is not the greedy choice, or None if all are.
+        Returns the index of the first output token that is not the rule's, or None if all are.
         """
         if len(prompt) == 0 or len(output) == 0:
             raise TokenError("prompt and output must not be empty")
         rows = self.feed([*prompt, *output[:-1]], self.start())
         first = len(prompt) - 1
-        wrong = np.flatnonzero(self.predictions(rows[first:], first) != np.asarray(output))
+        wrong = np.flatnonzero(self.predictions(rows[first:], first, sampling) != np.asarray(output))
         return int(wrong[0]) if wrong.size else None
 
 

@@ -100,7 +100,7 @@ def integer_logits(
             progress("integer model", step + 1, steps)
 
     rows = executor.feed_rows(executor.embed(ids), executor.start(), on_step=report)
-    unit = 2.0 ** -(model.config.normalised_scale + model.weights.head_scale)
+    unit = 2.0**-model.logit_scale
     found = np.empty((len(ids), model.config.vocabulary), dtype=np.float32)
     for start in range(0, len(ids), _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)

@@ -104,6 +104,11 @@ class IntegerModel:
         return self.weights.head
 
     @property
+    def logit_scale(self) -> int:
+        """s: an integer logit v stands for v * 2^-s."""
+        return self.config.normalised_scale + self.weights.head_scale
+
+    @property
     def end_tokens(self) -> tuple[int, ...]:
         """Sorted ids after which generation stops."""
         return self.tokenizer.end_ids

@@ -93,7 +93,7 @@ def make_challenger(
 ) -> Challenger:
     chain = arena.contracts.chain
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[account])
-    model = LocalModel("synthetic", arena.model, lambda p, o: SyntheticTrace(arena.model, p, o))
+    model = LocalModel("synthetic", arena.model, lambda p, o, _: SyntheticTrace(arena.model, p, o))
     return Challenger(
         arena.contracts,
         sender_on_engine(chain, signer, store.engine, confirmations=options.confirmations),

@@ -36,7 +36,9 @@ def test_the_failing_step_and_window_are_named_by_hand(
     table = DisputeTable(
         arena.contracts, provider_book([f"{arena.provider.address}={server.url}"]), b"secret"
     )
-    model = LocalModel("synthetic", arena.model, lambda p, o: SyntheticTrace(arena.model, p, o, ends_at=end))
+    model = LocalModel(
+        "synthetic", arena.model, lambda p, o, _: SyntheticTrace(arena.model, p, o, ends_at=end)
+    )
     liar = AdaptiveLiar(SyntheticTrace(arena.model, _PROMPT, _OUTPUT), end)
 
     game_id = table.open(arena.challenger, batch.batch_id, 0).game_id

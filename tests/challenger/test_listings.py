@@ -77,7 +77,7 @@ class Listing:
             return None
         for response in known:
             assert 0 <= response.index < self.batch.count
-            malformed(response.fields, 2048)
+            malformed(response.fields, 2048, 24)
             if response.ids is not None:
                 assert response.fields.matches(*response.ids)
         return known

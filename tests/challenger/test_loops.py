@@ -80,7 +80,9 @@ class Running:
         self._thread.join(30)
         assert not self._thread.is_alive()
 
-    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> SyntheticTrace:
+    def _replay(
+        self, prompt_ids: Sequence[int], output_ids: Sequence[int], _sampling: object
+    ) -> SyntheticTrace:
         self.replays.append(len(prompt_ids))
         if len(prompt_ids) == 70:
             self.slow_replays.append(prompt_ids[0])

@@ -91,7 +91,7 @@ class World:
         self.store.add_responses(batch, rows)
         return number
 
-    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int]) -> OwnTrace:
+    def _replay(self, prompt_ids: Sequence[int], output_ids: Sequence[int], _sampling: object) -> OwnTrace:
         self.now += _S_PER_POSITION * len(prompt_ids)
         if len(prompt_ids) in self.undecidable:
             raise MemoryError

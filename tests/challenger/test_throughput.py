@@ -56,7 +56,7 @@ def test_moves_per_hour(arena: Arena, tmp_path: Path, capsys: pytest.CaptureFixt
     batch = arena.post([ResponseFields.of(prompt, output, 1, 0) for prompt, output in ids])
     server.show(batch, ids)
     store = Store(open_engine(tmp_path / "challenger.sqlite"))
-    local = LocalModel("synthetic", model, lambda p, o: SyntheticTrace(model, p, o))
+    local = LocalModel("synthetic", model, lambda p, o, _: SyntheticTrace(model, p, o))
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[4])
     bot = Challenger(
         arena.contracts,

@@ -28,7 +28,7 @@ def verdict(
     broken: Exception | None = None,
     **trace: Any,
 ) -> Verdict:
-    def replay(prompt_ids: Sequence[int], output_ids: Sequence[int]) -> OwnTrace:
+    def replay(prompt_ids: Sequence[int], output_ids: Sequence[int], _sampling: object) -> OwnTrace:
         if broken is not None:
             raise broken
         return SyntheticTrace(_MODEL, prompt_ids, output_ids, **trace)
@@ -56,7 +56,7 @@ def test_a_short_answer_an_unknown_id_and_broken_rules_are_invalid() -> None:
     assert "vocabulary" in verdict(prompt=[1, 999, 2]).why
     assert "for a limit of 1" in verdict(fields=ResponseFields.of(_PROMPT, _OUTPUT, 1, 0)).why
     sampled = replace(ResponseFields.of(_PROMPT, _OUTPUT, 6, 0), sampling_hash=b"\0" * 32)
-    assert "greedy" in verdict(fields=sampled).why
+    assert "sampling rule" in verdict(fields=sampled).why
     assert "positions" in verdict(prompt=[1] * 600).why
 
 

@@ -52,7 +52,7 @@ def verdict(family: str, prompt: list[int], output: list[int], max_tokens: int) 
         output,
         rules,
         commitment.max_positions,
-        lambda p, o: Replay(model, commitment, srs(), p, o),
+        lambda p, o, _: Replay(model, commitment, srs(), p, o),
         commitment.step_name,
     )
 

@@ -58,6 +58,7 @@ class PaperGame:
             position=0,
             chosen_id=0,
             rival_id=0,
+            sampling=0,
             bond=1,
             boundaries_hash=b"",
         )

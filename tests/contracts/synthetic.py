@@ -22,6 +22,7 @@ from contracts.protocol.model import step_key_leaf, token_row_leaf, verifier_nam
 from contracts.protocol.response import WINDOW_ROWS
 from contracts.protocol.streams import Point, StepAccess, Use, access_word, boundary_hash, stream_root
 from prover.errors import OutOfRangeError
+from prover.sampling import ZERO
 
 SEAL_VERIFIER = """
 pragma solidity ^0.8.28;
@@ -106,6 +107,7 @@ class SyntheticModel:
     step_count: int = 4
     vocabulary: int = 20
     max_positions: int = 512
+    logit_scale: int = 24
     end_tokens: tuple[int, ...] = (2,)
     architecture_digest: bytes = b"\1" * 32
     tokenizer_digest: bytes = b"\2" * 32
@@ -260,13 +262,17 @@ class SyntheticTrace:
         flat = [coordinate for point in rows for coordinate in point]
         return _seal(b"", [*flat, *self.stream_points(0, 0)[window]], "Embedding")
 
+    def winner(self, position: int, rival: int) -> int:
+        return [*self.prompt_ids, *self.output_ids][position + 1]
+
     def prove_head(self, position: int, rival: int) -> bytes:
         chosen = [*self.prompt_ids, *self.output_ids][position + 1]
         if self.argmax(position) != chosen:
             raise NotProvable
         window, row = divmod(position, WINDOW_ROWS)
         point = self.stream_points(self.model.step_count, 0)[window]
-        inputs = [row, int(rival < chosen), *self.model.row(chosen)[1], *self.model.row(rival)[1], *point]
+        offset = ZERO - (rival < chosen)
+        inputs = [row, 1, offset, *self.model.row(chosen)[1], *self.model.row(rival)[1], *point]
         return _seal(b"", inputs, "Head")
 
     def _is_wrong(self, s: int, stream: int, window: int) -> bool:

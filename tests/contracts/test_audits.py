@@ -51,7 +51,9 @@ class House:
         return self.arena.contracts
 
     def post(self, replay: PrivateReplay, root: bytes) -> PostedBatch:
-        fields = ResponseFields.of(replay.prompt_ids, replay.output_ids, len(replay.output_ids), 0, root)
+        fields = ResponseFields.of(
+            replay.prompt_ids, replay.output_ids, len(replay.output_ids), 0, audit_root=root
+        )
         return self.arena.post([fields])
 
     def audit(self, batch: PostedBatch, items: Sequence[AuditItem]) -> int:

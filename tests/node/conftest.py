@@ -90,7 +90,9 @@ def build_node(
     terms = BatchTerms(interval_s=30, posting_window_s=60, largest=100)
     unready: list[str] = []
     service = AnswerService(
-        served=ServedModel("tiny", MODEL_ID, model.tokenizer, model.config.max_positions, int(time.time())),
+        served=ServedModel(
+            "tiny", MODEL_ID, model.tokenizer, model.config.max_positions, int(time.time()), model.logit_scale
+        ),
         queue=InferenceQueue(generator or Executor(model), capacity),
         desk=ReceiptDesk(journal, signer, issuer, terms, now=lambda: int(time.time())),
         metrics=Metrics(),

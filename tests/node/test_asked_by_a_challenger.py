@@ -22,7 +22,7 @@ from .chain import ProviderHouse
 def challenger_of(house: ProviderHouse, store: Store) -> Challenger:
     chain, serving = house.contracts.chain, house.serving
 
-    def replay(prompt_ids: list[int], output_ids: list[int]) -> Replay:
+    def replay(prompt_ids: list[int], output_ids: list[int], _sampling: object) -> Replay:
         return Replay(serving.model, serving.commitment, serving.srs, prompt_ids, output_ids)
 
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[6])

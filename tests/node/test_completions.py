@@ -92,7 +92,17 @@ def test_stream_carries_the_same_text_and_the_receipt(client: TestClient, node: 
 @pytest.mark.parametrize(
     ("change", "status", "param"),
     [
-        ({"temperature": 0.7}, 400, "temperature"),
+        ({"temperature": -0.1}, 400, "temperature"),
+        ({"temperature": 16.1}, 400, "temperature"),
+        ({"temperature": 10**30}, 400, "temperature"),
+        ({"temperature": "0.7"}, 400, "temperature"),
+        ({"temperature": 0.7, "seed": -1}, 400, "seed"),
+        ({"temperature": 0.7, "seed": 2**64}, 400, "seed"),
+        ({"temperature": 0.7, "seed": 1.0}, 400, "seed"),
+        ({"temperature": 0.7, "top_p": 0.9}, 400, "top_p"),
+        ({"temperature": 0.7, "top_k": 40}, 400, "top_k"),
+        ({"temperature": 0.7, "typical_p": 0.9}, 400, "typical_p"),
+        ({"temperature": 0.7, "min_p": 1.1}, 400, "min_p"),
         ({"n": 2}, 400, "n"),
         ({"stop": ["\n"]}, 400, "stop"),
         ({"logprobs": True}, 400, "logprobs"),

@@ -322,7 +322,13 @@ class Stuck:
         self.go, self.begun, self.fail = threading.Event(), threading.Event(), False
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, *, on_token: Any = None, cancelled: Any = None
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        sampling: Any = None,
+        on_token: Any = None,
+        cancelled: Any = None,
     ) -> Any:
         self.begun.set()
         assert self.go.wait(20)

@@ -22,6 +22,7 @@ from prover.model.errors import GenerationCancelledError
 from prover.model.execute import Executor, Generation
 from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
+from prover.sampling import Sampling
 
 from .conftest import LocalNode, build_node
 
@@ -39,6 +40,7 @@ class HeldExecutor:
         prompt: Sequence[int],
         max_tokens: int,
         *,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
@@ -68,7 +70,13 @@ class OverflowingExecutor:
         self._tokens = tokens
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, *, on_token: Any = None, cancelled: Any = None
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        *,
+        sampling: Any = None,
+        on_token: Any = None,
+        cancelled: Any = None,
     ) -> Generation:
         for token in range(65, 65 + self._tokens):
             on_token(token)
@@ -235,7 +243,7 @@ def test_the_openai_client_works_unchanged(tiny: IntegerModel, journal: Journal)
         done = client.completions.create(model="tiny", prompt="Hello", max_tokens=3)
         assert done.choices[0].finish_reason in ("stop", "length")
         assert [card.id for card in client.models.list()] == ["tiny"]
-        with pytest.raises(openai.BadRequestError, match="temperature"):
-            client.chat.completions.create(model="tiny", messages=messages, temperature=1.0)
+        with pytest.raises(openai.BadRequestError, match="temperature, seed and min_p are offered"):
+            client.chat.completions.create(model="tiny", messages=messages, temperature=1.0, top_p=0.5)
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.create(model="other", messages=messages)

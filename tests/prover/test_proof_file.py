@@ -56,7 +56,13 @@ def test_a_changed_proof_key_or_srs_is_rejected(proof: ProofFile) -> None:
     for wrong in (
         replace(proof, proof=flipped),
         replace(proof, proof=proof.proof[:-32]),
-        replace(proof, kind="head", publics={"row": 0, "strict": 0}, inputs=(*proof.inputs, (0, 0)), key=b""),
+        replace(
+            proof,
+            kind="head",
+            publics={"row": 0, "factor": 1, "offset": 1 << 63},
+            inputs=(*proof.inputs, (0, 0)),
+            key=b"",
+        ),
         replace(proof, srs="00" * 32),
         replace(proof, architecture=replace(SMALL, norm_epsilon=1e-4)),
     ):

@@ -48,11 +48,12 @@ def _kept(name: str) -> tuple[VerifyingKey, Statement, bytes]:
     [
         ("mlp", {"window": 0}),
         ("head", {"row": 5}),
-        ("head", {"row": 5, "strict": 1, "window": 0}),
-        ("head", {"row": 32, "strict": 1}),
-        ("head", {"row": -1, "strict": 1}),
-        ("head", {"row": 5, "strict": 2}),
-        ("head", {"row": 5, "strict": -1}),
+        ("head", {"row": 5, "factor": 3, "offset": 0, "window": 0}),
+        ("head", {"row": 32, "factor": 3, "offset": 0}),
+        ("head", {"row": -1, "factor": 3, "offset": 0}),
+        ("head", {"row": 5, "factor": 1 << 13, "offset": 0}),
+        ("head", {"row": 5, "factor": 3, "offset": 1 << 64}),
+        ("head", {"row": 5, "factor": 3, "offset": -1}),
         ("attention of window 2", {}),
         ("attention of window 2", {"window": WINDOWS}),
         ("attention of window 2", {"window": -1}),
@@ -65,13 +66,21 @@ def test_public_integers_out_of_range_are_no_statement(name: str, publics: Mappi
 
 
 @pytest.mark.parametrize(
-    "publics", [{"row": 0, "strict": 1}, {"row": 31, "strict": 1}, {"row": 5, "strict": 0}]
+    "changed",
+    [
+        {"row": 0},
+        {"row": 31},
+        {"factor": 2},
+        {"factor": (1 << 13) - 1},
+        {"offset": 0},
+        {"offset": (1 << 64) - 1},
+    ],
 )
-def test_public_integers_at_their_limits_are_another_statement(publics: Mapping[str, int]) -> None:
+def test_public_integers_at_their_limits_are_another_statement(changed: Mapping[str, int]) -> None:
     """Not malformed, only not what the proof is about."""
     key, statement, proof = _kept("head")
     with pytest.raises(ProofRejectedError):
-        verify(key, replace(statement, publics=publics), proof)
+        verify(key, replace(statement, publics={**statement.publics, **changed}), proof)
 
 
 def test_the_last_window_is_a_statement() -> None:

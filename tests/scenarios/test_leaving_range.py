@@ -19,6 +19,7 @@ from prover.model.weights import IntegerModel
 from prover.model_commitment import commit_model
 from prover.program import WINDOW_ROWS
 from prover.replay import Replay
+from prover.sampling import Sampling
 from tests.prover.model.leaving_model import leaving
 from tests.tampering.malicious_prover import MaliciousProver
 from tests.tampering.out_of_range import COVER_UPS, covered_up
@@ -50,6 +51,7 @@ class WrongThenOut:
         prompt: Sequence[int],
         max_tokens: int,
         *,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
@@ -92,7 +94,7 @@ class CoveredReplay(Replay):
 def hire_liar(stage: Stage, role: str, generator: WrongThenOut, cover_up: str) -> HostedProvider:
     """Defends its answers with traces whose values are put back into their ranges."""
 
-    def covered(prompt_ids: Sequence[int], output_ids: Sequence[int]) -> ProvingTrace:
+    def covered(prompt_ids: Sequence[int], output_ids: Sequence[int], _sampling: object) -> ProvingTrace:
         return CoveredReplay(stage.prepared, cover_up, prompt_ids, output_ids)
 
     def host(provider: StagedProvider, name: str) -> HostedProvider:

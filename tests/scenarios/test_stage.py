@@ -12,6 +12,7 @@ from devnet.scenarios.hosted_provider import HostedProvider
 from devnet.scenarios.stage import Posted, Stage
 from prover.model.execute import Executor, Generation
 from prover.model.weights import IntegerModel
+from prover.sampling import Sampling
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -68,6 +69,7 @@ class TooShort:
         prompt: Sequence[int],
         max_tokens: int,
         *,
+        sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:

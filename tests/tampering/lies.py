@@ -14,6 +14,7 @@ from prover.field.arrays import MODULUS
 from prover.operators.activation import Activation
 from prover.operators.multiply import Multiply
 from prover.operators.rounding import requantise_half_up
+from prover.sampling import ZERO
 from prover.tables import activation_table
 
 from .attention_lies import (
@@ -227,7 +228,9 @@ def _exchange_tokens(case: Case) -> int:
     case.statement = replace(case.statement, inputs=(rival, chosen, window))
     case.tensors["chosen"], case.tensors["rival"] = case.tensors["rival"], case.tensors["chosen"]
     difference = case.tensors["chosen"] - case.tensors["rival"]
-    return int(np.sum(case.tensors["normalised"] * difference)) - case.statement.publics["strict"]
+    publics = case.statement.publics
+    gap = int(np.sum(case.tensors["normalised"] * difference))
+    return publics["factor"] * gap + publics["offset"] - ZERO
 
 
 def rival_wins(case: Case) -> None:

@@ -61,6 +61,7 @@ enum Reason {
 /// @param position head: the position whose next token is disputed
 /// @param chosenId head: the id that the response has after `position`
 /// @param rivalId head: the id that the challenger says beats it
+/// @param sampling how the response's tokens were chosen, as `IModelRegistry.responseRules` gives it: 0 for greedy
 /// @param boundariesHash of the boundaries that the game is about (`Boundary.hash`), which every move takes back in calldata. AwaitChallenge: those of
 ///        the round's cuts; a range that was challenged: that of its start, agreed, and that of its end, disputed; Embedding: b_0; Head: b_n
 struct Game {
@@ -95,6 +96,7 @@ struct Game {
     uint16 position;
     uint32 chosenId;
     uint32 rivalId;
+    uint96 sampling;
 }
 
 /// @notice Proof of one window of one step.
@@ -149,11 +151,13 @@ struct EmbeddingProof {
     bytes proof;
 }
 
-/// @notice Proof that the chosen token beats the rival at the disputed position.
+/// @notice Proof that the chosen token beats the rival at the disputed position, or that another one excludes it by min_p.
 /// @param window the position's window of b_n
+/// @param winnerId the chosen token, or the one that excludes the rival: its logit is larger by more than min_p allows
 struct HeadProof {
     ResidualWindow window;
-    TokenRow chosen;
+    uint256 winnerId;
+    TokenRow winner;
     TokenRow rival;
     bytes proof;
 }
@@ -309,7 +313,7 @@ interface IDisputeGame {
     /// @notice Proves the chosen window of b_0.
     function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external;
 
-    /// @notice Proves that the response's token beats the rival.
+    /// @notice Proves that the response's token beats the rival under the response's sampling rule, or that the rival is none.
     function proveHead(uint256 gameId, HeadProof calldata headProof) external;
 
     // --- challenger's moves: `boundaries` is the list that `BoundariesPosted` showed last
@@ -320,7 +324,7 @@ interface IDisputeGame {
     /// @notice The start of this part is right, its end is wrong.
     function challengePart(uint256 gameId, bytes32[] calldata boundaries, uint256 part) external;
 
-    /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`.
+    /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`, or excludes it by min_p.
     function challengeHead(
         uint256 gameId,
         bytes32[] calldata boundaries,

@@ -12,7 +12,7 @@ import {Receipt} from "./IReceipts.sol";
 /// @param promptLength number of prompt ids, at least 1
 /// @param outputLength number of output ids, 1..maxTokens
 /// @param maxTokens the requester's limit; a shorter output must end with an end token
-/// @param samplingHash keccak256("greedy")
+/// @param samplingHash how tokens are chosen: keccak256("greedy"), or the rule in one word (`Sampling`)
 /// @param feeWei fee of this response, in the smallest unit of the receipt's token
 /// @param auditRoot what a private model's provider answers audits with: the root over the response's boundaries
 ///        (`Leaves.boundary`), committed with hiding commitments; 0 for a public model

@@ -21,6 +21,7 @@ struct StepKindSpec {
 /// @param stepCount number of steps from the embedded tokens to what the head reads
 /// @param vocabSize number of token ids
 /// @param maxPositions longest T = promptLength + outputLength - 1
+/// @param logitScale s: an integer logit v stands for v * 2^-s; what a temperature means follows from it (`Sampling`)
 /// @param endTokensDigest keccak256(abi.encode(uint256[] sorted end token ids))
 /// @param streams the streams (`Streams`), 8 bits each from stream 0, the residual stream, on: p + 1 where 2^p windows
 ///        share a chunk, 0 for no stream
@@ -38,6 +39,7 @@ struct ModelSpec {
     uint256 stepCount;
     uint256 vocabSize;
     uint256 maxPositions;
+    uint256 logitScale;
     bytes32 endTokensDigest;
     uint256 streams;
     StepKindSpec[] kinds;
@@ -53,6 +55,27 @@ struct StepRules {
     uint256 streams;
     uint256 access;
     address verifier;
+}
+
+/// @notice One comparison of two tokens.
+/// @param sampling the response's rule as `responseRules` gives it
+/// @param winnerId the token that is shown to beat the rival: `chosenId`, or one that excludes the rival by min_p
+struct TokenPair {
+    uint256 sampling;
+    uint256 position;
+    uint256 chosenId;
+    uint256 rivalId;
+    uint256 winnerId;
+}
+
+/// @notice What a statement about the head follows from.
+/// @param factor what the difference of the logits counts, and `offset` what is added to it, plus 2^63 (`Sampling`)
+struct HeadRules {
+    bytes32 rowsRoot;
+    uint256 vocabSize;
+    address verifier;
+    uint256 factor;
+    uint256 offset;
 }
 
 /// @title Models, immutable once registered
@@ -75,6 +98,10 @@ interface IModelRegistry {
     error ModelUnknown(bytes32 modelId);
     /// A size in the spec is out of range: `stepCount` in 1..2^20, `vocabSize` in 2..2^32, `maxPositions` in 1..2^14.
     error InvalidModelSize(uint256 stepCount, uint256 vocabSize, uint256 maxPositions);
+    /// A scale of logits is below 256.
+    error InvalidLogitScale(uint256 logitScale);
+    /// Only min_p lets another token than the chosen one answer a rival; without it, name the chosen one.
+    error WrongWinner(uint256 winnerId, uint256 chosenId);
     /// Boundaries are committed after every step (1) or not at all (0); register the model with one of these.
     error InvalidAuditStride(uint256 auditStride);
     /// The streams are 1..15 without a gap, and stream 0 is not placed.
@@ -142,11 +169,15 @@ interface IModelRegistry {
         view
         returns (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams);
 
-    /// @notice The tree of a registered model's token rows, and the verifier of the head.
-    function headRules(bytes32 modelId)
+    /// @notice What a statement about the head follows from, and what it must say of a pair of tokens.
+    function headRules(bytes32 modelId, TokenPair calldata pair) external view returns (HeadRules memory);
+
+    /// @notice What a response of the model must keep to: steps, positions, how boundaries are committed, whether its `samplingHash` is a way to choose tokens
+    ///         that the model knows, and that rule for `headRules`, below 2^96 and 0 for greedy.
+    function responseRules(bytes32 modelId, bytes32 samplingHash)
         external
         view
-        returns (bytes32 rowsRoot, uint256 vocabSize, address verifier);
+        returns (uint256 stepCount, uint256 maxPositions, uint256 auditStride, bool isRule, uint256 sampling);
 
     /// @notice What the list of a registered model's end tokens hashes to.
     function endTokensDigest(bytes32 modelId) external view returns (bytes32);

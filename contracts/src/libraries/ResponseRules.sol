@@ -19,7 +19,8 @@ library ResponseRules {
         if (fields.promptLength == 0 || fields.promptLength > limit) return true;
         if (fields.outputLength == 0 || fields.outputLength > limit) return true;
         if (fields.maxTokens < fields.outputLength || fields.maxTokens > limit) return true;
-        if (fields.samplingHash != SAMPLING_GREEDY) return true;
+        // The head's audit is about the largest logit, so a private model's answers are greedy.
+        if (isPrivate && fields.samplingHash != SAMPLING_GREEDY) return true;
         // A public model's boundaries are everybody's; a private one's are committed, or no step could be audited.
         if ((fields.auditRoot != 0) != isPrivate) return true;
         return Boundary.positions(fields.promptLength, fields.outputLength) > maxPositions;

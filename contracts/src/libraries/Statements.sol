@@ -10,7 +10,7 @@ import {
     StepProof,
     TokenRow
 } from "../interfaces/IDisputeGame.sol";
-import {StepRules} from "../interfaces/IModelRegistry.sol";
+import {HeadRules, StepRules} from "../interfaces/IModelRegistry.sol";
 import {Boundary} from "./Boundary.sol";
 import {Curve} from "./Curve.sol";
 import {Leaves} from "./Leaves.sol";
@@ -134,25 +134,26 @@ library Statements {
         inputs[2 * Boundary.WINDOW + 1] = embeddingProof.window.sum[1];
     }
 
-    /// @notice [row, strict, chosen.x, chosen.y, rival.x, rival.y, window.x, window.y]
-    function head(Game storage game, bytes32 rowsRoot, uint256 vocabSize, HeadProof calldata headProof)
+    /// @notice [row, factor, offset, winner.x, winner.y, rival.x, rival.y, window.x, window.y]
+    function head(Game storage game, HeadRules memory rules, HeadProof calldata headProof)
         internal
         view
         returns (uint256[] memory inputs)
     {
-        checkToken(rowsRoot, vocabSize, game.chosenId, headProof.chosen);
-        checkToken(rowsRoot, vocabSize, game.rivalId, headProof.rival);
+        checkToken(rules.rowsRoot, rules.vocabSize, headProof.winnerId, headProof.winner);
+        checkToken(rules.rowsRoot, rules.vocabSize, game.rivalId, headProof.rival);
         uint256 position = game.position;
         checkResidual(game, headProof.window, position / Boundary.WINDOW);
-        inputs = new uint256[](8);
+        inputs = new uint256[](9);
         inputs[0] = position % Boundary.WINDOW;
-        inputs[1] = game.rivalId < game.chosenId ? 1 : 0;
-        inputs[2] = headProof.chosen.head[0];
-        inputs[3] = headProof.chosen.head[1];
-        inputs[4] = headProof.rival.head[0];
-        inputs[5] = headProof.rival.head[1];
-        inputs[6] = headProof.window.sum[0];
-        inputs[7] = headProof.window.sum[1];
+        inputs[1] = rules.factor;
+        inputs[2] = rules.offset;
+        inputs[3] = headProof.winner.head[0];
+        inputs[4] = headProof.winner.head[1];
+        inputs[5] = headProof.rival.head[0];
+        inputs[6] = headProof.rival.head[1];
+        inputs[7] = headProof.window.sum[0];
+        inputs[8] = headProof.window.sum[1];
     }
 
     /// @notice What `revealWindows` shows about a step: the roots are those of both ends, the sums those of what its kind

@@ -112,6 +112,7 @@ abstract contract Arena is Protocol {
         spec.stepCount = SyntheticModel.STEPS;
         spec.vocabSize = SyntheticModel.VOCABULARY;
         spec.maxPositions = SyntheticModel.MAX_POSITIONS;
+        spec.logitScale = 24;
         spec.endTokensDigest = keccak256(abi.encode(endTokens()));
         spec.streams = 1;
         spec.kinds = new StepKindSpec[](2);

@@ -213,12 +213,14 @@ abstract contract Moves is Arena {
             posted(gameId, truthOf(answers[answerOf[gameId]]), SyntheticModel.STEPS),
             g.position / Boundary.WINDOW
         );
-        (h.chosen, h.rival) = (_row(g.chosenId), _row(g.rivalId));
-        uint256[] memory inputs = new uint256[](8);
-        (inputs[0], inputs[1]) = (g.position % Boundary.WINDOW, g.rivalId < g.chosenId ? 1 : 0);
-        (inputs[2], inputs[3]) = (h.chosen.head[0], h.chosen.head[1]);
-        (inputs[4], inputs[5]) = (h.rival.head[0], h.rival.head[1]);
-        (inputs[6], inputs[7]) = (h.window.sum[0], h.window.sum[1]);
+        h.winnerId = g.chosenId;
+        (h.winner, h.rival) = (_row(g.chosenId), _row(g.rivalId));
+        uint256[] memory inputs = new uint256[](9);
+        (inputs[0], inputs[1]) = (g.position % Boundary.WINDOW, 1);
+        inputs[2] = (1 << 63) - (g.rivalId < g.chosenId ? 1 : 0);
+        (inputs[3], inputs[4]) = (h.winner.head[0], h.winner.head[1]);
+        (inputs[5], inputs[6]) = (h.rival.head[0], h.rival.head[1]);
+        (inputs[7], inputs[8]) = (h.window.sum[0], h.window.sum[1]);
         h.proof = SyntheticModel.proofOf(StepKind.Head, "", inputs);
         isTrue = SyntheticModel.isTrue(StepKind.Head, "", inputs);
         return (abi.encodeCall(IDisputeGame.proveHead, (gameId, h)), isTrue, h.proof);

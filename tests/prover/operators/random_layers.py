@@ -15,6 +15,7 @@ from prover.curve.srs import SRS
 from prover.hunt.head_samples import true_tokens
 from prover.plan import Plan
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
+from prover.sampling import ZERO
 from prover.statement import boundary_chunks
 from prover.streams import SUMS
 
@@ -89,7 +90,8 @@ def input_points(
 
 def publics_of(program: Program, window: int) -> dict[str, int]:
     """Public integers of a statement about a window."""
-    return {name: {"window": window, "row": 5, "strict": 1}[name] for name in program.public_scalars}
+    known = {"window": window, "row": 5, "factor": 3, "offset": ZERO - 1}
+    return {name: known[name] for name in program.public_scalars}
 
 
 def head_tile_statement(config: ModelConfig, program: Program, tensors: dict[str, np.ndarray]) -> Statement:

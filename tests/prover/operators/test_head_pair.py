@@ -1,4 +1,4 @@
-"""A head with a bias: one more number per token, in the first padded channel of its row."""
+"""Pairs of tokens at a head with a bias: one more number per token, in the first padded channel of its row."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from prover.field.arrays import MODULUS
 from prover.operators.head_pair import BIAS_INPUT, HeadPair, RivalWins
 from prover.program import Kind, Program, RunContext, Tensor
 from prover.relations import Bits
+from prover.sampling import UNIT, ZERO, Sampling, head_publics
 
-HIDDEN, VOCABULARY = 5, 7
+HIDDEN, VOCABULARY, SCALE = 5, 7, 28
 generator = np.random.default_rng(13)
 N = generator.integers(-3_000, 3_000, HIDDEN)
 HEAD = generator.integers(-20_000, 20_000, (VOCABULARY, HIDDEN + 1))
@@ -20,7 +21,7 @@ PROGRAM = Program(
     own_axes={"channel": Bits(3), "margin_limb": Bits(2)},
     inputs=tuple(Tensor(name, ("channel",), Kind.ROW) for name in ("n", "chosen", "rival")),
     operators=(HeadPair("n", "chosen", "rival", bias_channel=HIDDEN),),
-    public_scalars=("strict",),
+    public_scalars=("factor", "offset"),
 )
 
 
@@ -32,13 +33,13 @@ def logits() -> np.ndarray:
     return context.tensors["logits"][0]
 
 
-def checker(chosen: int, rival: int) -> Checker:
+def checker(chosen: int, rival: int, publics: dict[str, int] | None = None) -> Checker:
     rows = {
         "n": np.pad(N, (0, 3)),
         "chosen": np.pad(HEAD[chosen], (0, 2)),
         "rival": np.pad(HEAD[rival], (0, 2)),
     }
-    publics = {"strict": int(rival < chosen)}
+    publics = publics or head_publics(None, SCALE, 0, chosen, rival)
     return Checker(PROGRAM, PROGRAM.witness(rows, {}, publics, 0), {}, publics, 0)
 
 
@@ -80,3 +81,44 @@ def test_the_margin_reads_both_biases() -> None:
         row = np.pad(HEAD[best if name == "chosen" else worst], (0, 2)).astype(object)
         row[HIDDEN] = (row[HIDDEN] + 1) % MODULUS
         assert [v.relation for v in made.violations_with(name, row)] == ["margin"]
+
+
+@pytest.mark.parametrize("min_p", [0, 250])
+def test_pairs_decide_what_is_sampled(min_p: int) -> None:
+    """Against every rival exactly one of two: the rule's token has a proof; against the right rival no other token has."""
+    values = logits()
+    for seed in range(12):
+        rule = Sampling(1500, seed, min_p)
+        (token,) = map(int, rule.choose(values[None, :], 40, SCALE))
+        largest = int(values.argmax())
+
+        def provable(chosen: int, rival: int, rule: Sampling = rule) -> bool:
+            for winner in range(VOCABULARY) if rule.min_p else (chosen,):
+                if winner == rival:
+                    continue
+                publics = head_publics(rule, SCALE, 40, chosen, rival, winner)
+                try:
+                    made = checker(winner, rival, publics)
+                except RivalWins:
+                    continue
+                assert [v for relation in PROGRAM.relations if (v := made.violation(relation))] == []
+                return True
+            return False
+
+        for other in set(range(VOCABULARY)) - {token}:
+            assert provable(token, other), (seed, token, other)
+            rival = token if rule.is_candidate(values, other, SCALE) else largest
+            assert not provable(other, rival), (seed, token, other)
+
+
+def test_the_largest_differences_have_proofs() -> None:
+    """A factor and an offset at their bounds, against the largest difference of logits that the operator's bounds allow."""
+    factor, room = UNIT << 3, (1 << 60) - 1
+    n, row = np.array([(1 << 17) - 1] + [0] * 7), np.zeros(8, np.int64)
+    row[0] = (1 << 32) - 1  # 2^13 channels of (2^19 - 1) in one
+    for sign in (1, -1):
+        publics = {"factor": factor, "offset": ZERO + sign * room}
+        rows = {"n": n, "chosen": row, "rival": -row}
+        made = Checker(PROGRAM, PROGRAM.witness(rows, {}, publics, 0), {}, publics, 0)
+        assert [v for relation in PROGRAM.relations if (v := made.violation(relation))] == []
+    assert factor * ((1 << 50) - 1) + room < 1 << 64

@@ -236,9 +236,9 @@ def test_a_close_means_what_the_page_says(kind: str) -> None:
 
 
 def test_a_head_statement_means_what_the_page_says() -> None:
-    """The margin's limbs are logit(chosen) - logit(rival) - strict."""
+    """The margin's limbs are factor * (logit(chosen) - logit(rival)) + offset - 2^63."""
     case = random_statement("head")
     n = normalised(case.tensors["window"][5:6, : SMALL.hidden])[0]
     chosen, rival = (case.tensors[name][: SMALL.hidden] for name in ("chosen", "rival"))
     limbs = case.witness()["margin_limbs"].tolist()
-    assert sum(limb << 16 * i for i, limb in enumerate(limbs)) == int(n @ (chosen - rival)) - 1
+    assert sum(limb << 16 * i for i, limb in enumerate(limbs)) == 3 * int(n @ (chosen - rival)) - 1
