@@ -338,7 +338,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         returns (uint256 stepCount, uint256 maxPositions, bool isRule, uint256 sampling)
     {
         uint256 auditStride;
-        (stepCount, maxPositions, auditStride, isRule, sampling) = registry.responseRules(modelId, samplingHash);
+        (stepCount, maxPositions, auditStride, isRule, sampling) =
+            registry.responseRules(modelId, samplingHash);
         require(auditStride == 0, ModelIsPrivate(modelId));
     }
 

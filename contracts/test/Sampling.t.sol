@@ -257,7 +257,7 @@ contract SampledResponseTest is Scenario {
             bytes32 id = register();
             (,, bool isRule,) = registry.responseRules(id, word(0, 700, _SEED));
             vm.assertTrue(isRule == (i == 1 || i == 2));
-            (,, isRule,) = registry.responseRules(id, keccak256("greedy"));
+            (,,, isRule,) = registry.responseRules(id, keccak256("greedy"));
             vm.assertTrue(isRule);
         }
     }
