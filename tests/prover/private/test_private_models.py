@@ -31,7 +31,7 @@ from prover.prove import StatementFalseError, prove
 from prover.replay import Replay
 from prover.verify import verify
 from tests.prover.private.statements import private
-from tests.prover.statements import srs as tests_srs
+from tests.prover.statements import srs as shared_srs
 
 PASSWORD = "correct horse"
 
@@ -381,7 +381,7 @@ def test_a_false_private_statement_names_no_value() -> None:
     broken[tensor] = broken[tensor].copy()
     broken[tensor].flat[3] = -76_543
     with pytest.raises(StatementFalseError) as told:
-        prove(case.key, tests_srs(), case.statement, broken, blindings=case.blindings)
+        prove(case.key, shared_srs(), case.statement, broken, blindings=case.blindings)
     assert str(told.value) == f"lookup {name}: an entry is in no table"
     assert "76543" not in _all_text(told.value)
 
