@@ -160,13 +160,20 @@ def tuning(
     name: Annotated[str, typer.Argument(help="Name of an imported model.")] = "smollm2-135m",
     runs: Annotated[int, typer.Option(min=1, help="Proofs per choice after a warm-up.")] = 3,
     models: Models = _MODELS,
+    tiles: Annotated[
+        bool, typer.Option("--tiles", help="The size of a tile instead, on a synthetic model; no name.")
+    ] = False,
     commitments: Commitments = _COMMITMENTS,
     as_json: AsJson = False,
 ) -> None:
-    """The MLP step under other chunk sizes and other batches of lookups: why both are what they are."""
+    """The MLP step under other chunk sizes and other batches of lookups, or a tile of it at other sizes: why all are what they are."""
+    from .benchmarks.tile_sizes import measure_tile_sizes
     from .benchmarks.tuning import measure_tuning
 
-    rows = measure_tuning(name, models, commitments, runs, lambda text: typer.echo(text, err=True))
+    if tiles:
+        rows = measure_tile_sizes(runs, _progress)
+    else:
+        rows = measure_tuning(name, models, commitments, runs, _progress)
     if not as_json:
         for row in rows:
             typer.echo(_line(row))
