@@ -39,7 +39,11 @@ PROTOCOL = (
     Answer(
         "uninitialized-state", r"^Receipts\._claims ", "a mapping, written through references to its entries"
     ),
-    Answer("uninitialized-local", r"^Statements\.step(Inputs)?\(.*\)\.at ", "a struct in memory begins with zeros"),
+    Answer(
+        "uninitialized-local",
+        r"^Statements\.step(Inputs)?\(.*\)\.at ",
+        "a struct in memory begins with zeros",
+    ),
     Answer("assembly", r"^Payments\._contractAccepts", "what a payer's contract returns must not be copied"),
     Answer(
         "reentrancy-events",
@@ -53,7 +57,7 @@ PROTOCOL = (
     ),
     Answer(
         "reentrancy-benign",
-        r"in (DisputeGame|AuditGame)\._begin\(",
+        r"in (DisputeGame\._begin|AuditGame\.(_begin|openAudit))\(",
         "the ledger is the protocol's own and calls nobody",
     ),
 )
