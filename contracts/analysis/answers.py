@@ -57,7 +57,7 @@ PROTOCOL = (
     ),
     Answer(
         "reentrancy-benign",
-        r"in (DisputeGame|AuditGame)\._begin\(",
+        r"in (DisputeGame\._begin|AuditGame\.(_begin|openAudit))\(",
         "the ledger is the protocol's own and calls nobody",
     ),
 )
