@@ -77,7 +77,8 @@ def test_lengths_are_exact(verifier_of: Verifiers, proven: Statements, kind: str
     ("kind", "window", "index", "values"),
     [
         ("head", 0, 0, (32, 33, LARGEST)),
-        ("head", 0, 1, (2, 1 << 255)),
+        ("head", 0, 1, (1 << 13, 1 << 255)),
+        ("head", 0, 2, (1 << 64, LARGEST)),
         ("attention", 3, 0, (8, 1 << 200, LARGEST)),
         ("keys_values", 3, 0, (8, 1 << 200, LARGEST)),
         ("attention_tile", 3, 0, (8, 1 << 200, LARGEST)),
@@ -114,9 +115,9 @@ def test_shifts_stay_in_range(verifier_of: Verifiers, proven: Statements, kind: 
 
 
 def test_a_proof_does_not_fit_another_statement(verifier_of: Verifiers, proven: Statements) -> None:
-    """Row and strictness of a head statement, and the window of an attention statement, are bound."""
+    """Row, factor and offset of a head statement, and the window of an attention statement, are bound."""
     head = proven("head", 0)
-    for index, value in ((0, 6), (1, 0)):
+    for index, value in ((0, 6), (1, 0), (1, 2), (2, 0), (2, (1 << 63) - 2)):
         inputs = list(head.inputs)
         inputs[index] = value
         assert verifier_of("head").verdict(head.key, inputs, head.proof) == "false"

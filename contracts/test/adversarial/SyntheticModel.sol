@@ -58,9 +58,9 @@ library SyntheticModel {
     /// @notice Whether the statement that a verifier is asked about is true.
     function isTrue(StepKind kind, bytes memory key, uint256[] memory inputs) internal pure returns (bool) {
         if (kind == StepKind.Head) {
-            uint256 chosen = logit(inputs[0], inputs[2], inputs[3], inputs[6], inputs[7]);
-            uint256 rival = logit(inputs[0], inputs[4], inputs[5], inputs[6], inputs[7]);
-            return chosen >= rival + inputs[1];
+            uint256 chosen = logit(inputs[0], inputs[3], inputs[4], inputs[7], inputs[8]);
+            uint256 rival = logit(inputs[0], inputs[5], inputs[6], inputs[7], inputs[8]);
+            return inputs[1] * chosen + inputs[2] >= inputs[1] * rival + 2 ** 63;
         }
         (uint256 x, uint256 y) = image(kind, key, inputs, inputs.length - 2);
         return inputs[inputs.length - 2] == x && inputs[inputs.length - 1] == y;
