@@ -134,7 +134,7 @@ contract SampledResponseTest is Scenario {
         view
         returns (HeadRules memory)
     {
-        (,, bool isRule, uint256 rule) = registry.responseRules(modelId, samplingHash);
+        (,,, bool isRule, uint256 rule) = registry.responseRules(modelId, samplingHash);
         vm.assertTrue(isRule && rule != 0);
         return registry.headRules(modelId, TokenPair(rule, _POSITION, outputToken(0), rivalId, winnerId));
     }
@@ -242,7 +242,7 @@ contract SampledResponseTest is Scenario {
             keccak256("beam")
         ];
         for (uint256 i = 0; i < bad.length; ++i) {
-            (,, bool isRule,) = registry.responseRules(modelId, bad[i]);
+            (,,, bool isRule,) = registry.responseRules(modelId, bad[i]);
             vm.assertFalse(isRule);
         }
         sampled(bad[2]);
@@ -255,7 +255,7 @@ contract SampledResponseTest is Scenario {
         for (uint256 i = 0; i < scales.length; ++i) {
             spec.logitScale = scales[i];
             bytes32 id = register();
-            (,, bool isRule,) = registry.responseRules(id, word(0, 700, _SEED));
+            (,,, bool isRule,) = registry.responseRules(id, word(0, 700, _SEED));
             vm.assertTrue(isRule == (i == 1 || i == 2));
             (,,, isRule,) = registry.responseRules(id, keccak256("greedy"));
             vm.assertTrue(isRule);
