@@ -34,11 +34,12 @@ from .errors import ParameterFileError
 TIMES = (
     "challenge_window", "clock", "move_extension", "trace_extension", "prove_extension", "exit_delay", "posting_window",
     "receipt_claim_window", "receipt_answer_window", "show_window", "join_window", "inclusion_delay", "guardian_delay",
+    "audit_window",
 )  # fmt: skip
 AMOUNTS = (
     "lock_per_response", "provider_bond", "challenger_bond", "receipt_claim_bond", "ask_price", "game_reward",
 )  # fmt: skip
-COUNTS = ("max_games_per_response", "bond_load", "arity")
+COUNTS = ("max_games_per_response", "bond_load", "arity", "max_audit_items")
 ADDRESSES = ("guardian",)
 NAMES = tuple(field.name for field in fields(ProtocolParameters))
 _TOP = ("name", "chain_id", "preset", "parameters")
@@ -71,6 +72,8 @@ CONDITIONS: Mapping[str, str] = {
     "game_reward": "more than 0, and 5 x game_reward x max_games_per_response at most 2 x lock_per_response",
     "bond_load": "more than 0",
     "arity": "between 2 and 128",
+    "audit_window": "at least prove_extension, at most 3650 days",
+    "max_audit_items": "between 1 and 64",
 }
 
 

@@ -144,7 +144,7 @@ CREATIONS = (
 )
 INITIALISE = "initialise"
 #: Of the whole transaction that wires the vault, measured.
-INITIALISE_GAS = 100_000
+INITIALISE_GAS = 123_000
 
 
 def creation_data(

@@ -36,7 +36,7 @@ KEYS = ("11" * 32, "22" * 32)
 FIRST, SECOND = (Account.from_key(key).address for key in KEYS)
 RECEIPT = Receipt(
     provider=FIRST, model_id=bytes(32), batch_salt=b"\x01" * 32, index=2**60 + 1, prompt_hash=b"\x02" * 32, prompt_length=3,
-    output_hash=b"\x03" * 32, output_length=4, max_tokens=5, sampling_hash=bytes(32), fee_wei=2**200 + 1,
+    output_hash=b"\x03" * 32, output_length=4, max_tokens=5, sampling_hash=bytes(32), fee_wei=2**200 + 1, audit_root=bytes(32),
     payer="0x" + 40 * "0", fee_token="0x" + 40 * "0", issued_at=6, posting_deadline=7, signer=FIRST,
 )  # fmt: skip
 
