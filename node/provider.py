@@ -368,7 +368,7 @@ class Provider:
         lag = settings.max_clock_lag_s
         if lag is None and not access.is_devnet:
             lag = _MAX_CLOCK_LAG_S
-        pulse = Pulse(settings.poll_s, self.metrics)
+        pulse = Pulse(settings.poll_s, self.metrics, self._wake_workers)
         patience_s = pulse.patience_s
         wake = self._workers["follower"].wake
         chain = ChainProbe(access.chain, patience_s, wake, access.max_head_age_s, lag)
@@ -377,7 +377,7 @@ class Provider:
         folders = [capacity_file(settings, serving.model_id).parent]
         if (file := self.journal.file) is not None:
             folders.insert(0, file.parent)
-        pulse.add("the disk", DiskProbe(folders))
+        pulse.add("the disk", DiskProbe(folders), bounded=False)
         remote = {signer.address: signer for signer in signers if isinstance(signer, RemoteSigner)}
         for signer in remote.values():
             pulse.add("the signer", partial(signer.check, 1.5 * patience_s))
@@ -387,6 +387,11 @@ class Provider:
         if settings.srs is not None:
             pulse.add("the reference string", FilesProbe("the reference string", [settings.srs]))
         return pulse
+
+    def _wake_workers(self) -> None:
+        """After a fault they wait longer and longer; now that it is over they need not."""
+        for worker in self._workers.values():
+            worker.wake()
 
     def _ended_reason(self) -> str | None:
         """A thread that nothing should end (its memory ran out, say) leaves work undone for ever."""

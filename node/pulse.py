@@ -3,12 +3,13 @@
 The workers ask the chain and the database long questions with long patience, and fail rightly late. A probe asks a short
 one with little patience, and fails when two in a row found no answer: one slow answer is none's fault. With the default
 pace (0.15 s between questions, 0.33 s of patience) that is at most 0.86 s after the last good answer; a refusal shows in a
-quarter of that. What a probe cannot bound itself (a file system that hangs) counts as failed once it takes longer.
+quarter of that. What cannot be bounded (a file system that hangs) counts as failed after 3 s.
 An endpoint that is slow by nature gets four times the patience of what it was measured to need.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
@@ -32,7 +33,8 @@ log = structlog.get_logger("node.pulse")
 _PACE_S = 0.15  # at the usual poll_s of a second; slower where that is slower
 PATIENCE_S = 0.33
 _AGAIN_S = 0.05
-_HUNG_S = 0.9
+_JUDGED_S = 0.9
+_HUNG_S = 3.0
 #: A database, its log and the traces of disputes grow; below this much room the disk is as good as full.
 LEAST_DISK_BYTES = 64 * 2**20
 _JUDGES = 8
@@ -42,9 +44,20 @@ _PROBE_BYTES = 8192
 
 
 class Probe:
-    """Asks `question` again and again; it raises what is wrong. Where it says its `patience_s`, that is no hang yet."""
+    """Asks `question` again and again; it raises what is wrong. `recovered` is called when it is well again."""
 
-    def __init__(self, name: str, question: Callable[[], None], pace_s: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        question: Callable[[], None],
+        pace_s: float,
+        metrics: Metrics,
+        recovered: Callable[[], None],
+        *,
+        bounded: bool,
+    ) -> None:
+        """bounded: it ends in time by itself. Then only its end counts: on a busy machine its thread may be late."""
+        self._hung_s, self._recovered = math.inf if bounded else _HUNG_S, recovered
         self.name = name
         self._question, self._pace_s, self._metrics = question, pace_s, metrics
         self._failure: str | None = None
@@ -63,8 +76,7 @@ class Probe:
         if self._failure is not None:
             return self._failure
         since = self._since
-        patience_s = getattr(self._question, "patience_s", self._pace_s)
-        if since is not None and time.monotonic() - since > max(_HUNG_S, 2 * patience_s):
+        if since is not None and time.monotonic() - since > self._hung_s:
             return f"{self.name} does not answer"
         return None
 
@@ -87,6 +99,7 @@ class Probe:
         if (failure is None) != (self._failure is None):
             if failure is None:
                 log.warning("answers again", probe=self.name)
+                self._recovered()
             else:
                 self._metrics.failures.labels(f"probe {self.name}").inc()
                 log.error("does not answer", probe=self.name, because=failure)
@@ -96,13 +109,16 @@ class Probe:
 class Pulse:
     """All probes of a node. Not started (a node that a test steps by hand), it finds nothing."""
 
-    def __init__(self, poll_s: float, metrics: Metrics) -> None:
+    def __init__(self, poll_s: float, metrics: Metrics, recovered: Callable[[], None] = lambda: None) -> None:
+        """`recovered`: called when a fault is over, so that who waits after failures need not wait on."""
+        self._recovered = recovered
         self._pace_s, self._metrics = _PACE_S * max(1.0, poll_s), metrics
         self._probes: list[Probe] = []
         self._judges: ThreadPoolExecutor | None = None  # only while it runs
 
-    def add(self, name: str, question: Callable[[], None]) -> None:
-        self._probes.append(Probe(name, question, self._pace_s, self._metrics))
+    def add(self, name: str, question: Callable[[], None], *, bounded: bool = True) -> None:
+        probe = Probe(name, question, self._pace_s, self._metrics, self._recovered, bounded=bounded)
+        self._probes.append(probe)
 
     @property
     def patience_s(self) -> float:
@@ -126,7 +142,7 @@ class Pulse:
         if (judges := self._judges) is None:
             return judge()
         try:
-            return judges.submit(judge).result(_HUNG_S)
+            return judges.submit(judge).result(_JUDGED_S)
         except TimeoutError:
             return "the database does not answer in time"
         except RuntimeError:
@@ -153,7 +169,6 @@ class ChainProbe:
         self._max_head_age_s, self._max_clock_lag_s = max_head_age_s, max_clock_lag_s
         self._seen: bytes | None = None
         self._quick: Chain | None = None  # None: how long it takes is to be measured
-        self.patience_s = _MEASURED * _LONGEST_PATIENCE_S
         self._misses = 0
 
     def __call__(self) -> None:
@@ -181,8 +196,7 @@ class ChainProbe:
             started = time.monotonic()
             patient.head()
             slowest = max(slowest, time.monotonic() - started)
-        self.patience_s = max(self._least_s, min(_TIMES * slowest, _LONGEST_PATIENCE_S))
-        return self._chain.impatient(self.patience_s)
+        return self._chain.impatient(max(self._least_s, min(_TIMES * slowest, _LONGEST_PATIENCE_S)))
 
     def _compare_clocks(self, head: Block) -> None:
         age = time.time() - head.timestamp

@@ -30,7 +30,6 @@ from prover.errors import UsageError
 from tests.contracts.local_chain import LocalChain
 
 from .remote_signing import SigningProcess, remote_signer
-from .started import run
 
 KEYS = ("11" * 32, "22" * 32)
 FIRST, SECOND = (Account.from_key(key).address for key in KEYS)
@@ -199,8 +198,9 @@ def test_keystores_are_private_and_never_overwritten(tmp_path: Path, monkeypatch
         key("address", "lies.json", "--check")
 
 
-def test_nothing_is_asked_where_nobody_can_answer(tmp_path: Path) -> None:
-    answer = run(tmp_path, "key", "new", "key.json")
-    assert (
-        answer.returncode == 2 and "--password-file" in answer.stderr and not (tmp_path / "key.json").exists()
-    )
+def test_nothing_is_asked_where_nobody_can_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GAINSAY_KEYSTORE_PASSWORD_FILE", raising=False)
+    answer = CliRunner().invoke(app, ["new", "key.json"])
+    assert isinstance(answer.exception, UsageError) and "--password-file" in str(answer.exception)
+    assert not Path("key.json").exists()
