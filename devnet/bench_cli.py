@@ -190,8 +190,9 @@ def growth(
     runs: Annotated[int, typer.Option(min=1, help="Proofs per point after a warm-up; medians count.")] = 3,
     gas: Annotated[bool, typer.Option(help="Also verify on a local Anvil and read the gas.")] = True,
     docs: Annotated[
-        Path | None, typer.Option(help="Write growth.md and plots here (needs matplotlib).")
+        Path | None, typer.Option(help="Write growth.md and plots here (plots need matplotlib).")
     ] = None,
+    plots: Annotated[bool, typer.Option(help="Draw plots for the page.")] = True,
     memory_gb: MemoryGb = 20.0,
     seconds: Annotated[float, typer.Option(min=1, help="Longest run of one point.")] = 3600.0,
     results: Results = _RESULTS,
@@ -207,7 +208,7 @@ def growth(
     axes = list(AXES) if not axis or "all" in axis else axis
     if unknown := [name for name in axes if name not in AXES]:
         raise typer.BadParameter(f"there is no axis {unknown[0]!r}; they are {', '.join(AXES)} and all")
-    if docs is not None:
+    if docs is not None and plots:
         require_plotting()  # before hours of measuring
     sweep = QUICK if quick else FULL
     basis = {**measuring_basis(), "runs": runs, "gas": gas}
@@ -223,7 +224,7 @@ def growth(
     rows = [row for name in axes for row in meter.rows(name, sweep)]
     if docs is not None:
         known = [row for name in AXES for row in meter.rows(name, sweep)]
-        for path in write_report(known, sweep.width, describe_machine(), docs):
+        for path in write_report(known, sweep.width, describe_machine(), docs, plots=plots):
             _progress(f"wrote {path}")
     found = fits(rows)
     if not as_json:

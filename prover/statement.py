@@ -18,10 +18,9 @@ from .curve.srs import SRS
 from .errors import BadInputError
 from .plan import PUBLIC, Plan, Privacy
 from .program import WINDOW_BITS, Program, Tensor
+from .tables import LARGEST_TABLE_BITS
 
 TRANSCRIPT_DOMAIN = "gainsay.step.3"
-LARGEST_TABLE_BITS = 21
-"""Of a public table: 16,384 positions of heads of 128 channels."""
 WORD = 32
 
 

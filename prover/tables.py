@@ -22,6 +22,8 @@ from typing import Protocol
 
 import numpy as np
 
+LARGEST_TABLE_BITS = 21
+"""Of a public table: 16,384 positions of heads of 128 channels."""
 WINDOW_BITS = 5
 WINDOW_ROWS = 1 << WINDOW_BITS
 RANGE_BITS = 16

@@ -79,7 +79,8 @@ def require_plotting() -> Any:
         import matplotlib
     except ModuleNotFoundError as error:
         raise PlottingMissing(
-            "plots need matplotlib, which is not installed; run `pip install 'gainsay[bench]'` or leave out --docs"
+            "plots need matplotlib, which is not installed; run `pip install 'gainsay[bench]'` or leave out --docs "
+            "(growth: take --no-plots)"
         ) from error
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -87,21 +88,23 @@ def require_plotting() -> Any:
     return pyplot
 
 
-def write_report(rows: Sequence[Row], width: int, machine: Mapping[str, Any], docs: Path) -> list[Path]:
-    """docs/growth.md and one plot per measured axis in docs/growth; returns what was written."""
-    plots = docs / "growth"
-    plots.mkdir(parents=True, exist_ok=True)
+def write_report(
+    rows: Sequence[Row], width: int, machine: Mapping[str, Any], docs: Path, *, plots: bool = True
+) -> list[Path]:
+    """docs/growth.md and one plot per measured axis in docs/growth, if plots are wanted; returns what was written."""
+    folder = docs / "growth"
     written = []
     for axis in AXES:
-        if any(row["axis"] == axis for row in rows):
-            written.append(plots / f"{axis}.png")
+        if plots and any(row["axis"] == axis for row in rows):
+            folder.mkdir(parents=True, exist_ok=True)
+            written.append(folder / f"{axis}.png")
             _plot(rows, axis, written[-1])
     page = docs / "growth.md"
-    page.write_text(markdown(rows, width, machine), encoding="utf-8")
+    page.write_text(markdown(rows, width, machine, plots=plots), encoding="utf-8")
     return [*written, page]
 
 
-def markdown(rows: Sequence[Row], width: int, machine: Mapping[str, Any]) -> str:
+def markdown(rows: Sequence[Row], width: int, machine: Mapping[str, Any], *, plots: bool = True) -> str:
     """The page: machine, then per axis a plot, a table of figures and one of exponents."""
     parts = [
         "# How the cost of a proof grows",
@@ -115,7 +118,7 @@ def markdown(rows: Sequence[Row], width: int, machine: Mapping[str, Any]) -> str
         if not mine:
             continue
         parts += [f"## {_AXIS_NAMES[axis]}", _INTRODUCTIONS[axis].format(width=width)]
-        parts += [f"![{_AXIS_NAMES[axis]}](growth/{axis}.png)"]
+        parts += [f"![{_AXIS_NAMES[axis]}](growth/{axis}.png)"] if plots else []
         for series in _series(mine):
             part = [row for row in mine if row["series"] == series]
             if part:

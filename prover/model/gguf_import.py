@@ -220,7 +220,7 @@ def _rotary_family(keys: GgufKeys) -> dict[str, Any]:
     )
     context = keys.whole("context_length")
     rotary = _rotary(keys, rotary_size, context)
-    positions = provable_positions(min(context, rotary.longest or context))
+    positions = provable_positions(min(context, rotary.longest or context), head_size)
     window = keys.value("attention.sliding_window", 0)
     if keys.family != "gemma3" and isinstance(window, int) and 0 < window < positions:
         # readers of GGUF differ in whether they mask what is further back: up to here all mean the same

@@ -95,7 +95,7 @@ def deepseek_v3_facts(keys: GgufKeys) -> dict[str, Any]:
         "plain_size": key_size - rope_size,
         "rope_size": rope_size,
         "value_size": value_size,
-        "max_positions": provable_positions(context),
+        "max_positions": provable_positions(context, rope_size),
         "rope_base": whole_base(base),
         "rope_divisors": divisors,
         "score_factor": score_factor,

@@ -255,7 +255,7 @@ def _rotary_family(settings: _Settings, family: str) -> dict[str, Any]:
         kinds=_PHI3_SCALINGS if family == "phi3" else None,
     )
     everywhere = rotary.of_global_layers() if family == "gemma3" else rotary.of_all_layers()
-    positions = provable_positions(min(stated_positions, everywhere.longest or stated_positions))
+    positions = provable_positions(min(stated_positions, everywhere.longest or stated_positions), head_size)
     facts = {
         "family": family,
         "layers": layers,
@@ -372,7 +372,9 @@ def _deepseek_v3(settings: _Settings) -> dict[str, Any]:
         **_dense_layers(settings),
         "vocabulary": settings.whole("vocab_size"),
         "norm_epsilon": settings.real("rms_norm_eps"),
-        "max_positions": provable_positions(min(stated_positions, turned.longest or stated_positions)),
+        "max_positions": provable_positions(
+            min(stated_positions, turned.longest or stated_positions), rope_size
+        ),
         "rope_base": whole_base(turned.base),
         "rope_divisors": turned.divisors,
         "rope_factor": turned.factor,

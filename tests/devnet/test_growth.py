@@ -166,6 +166,12 @@ def test_the_page_has_every_figure_and_a_plot_per_axis(tmp_path: Path) -> None:
     assert written[0].read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_page_without_plots_shows_none(tmp_path: Path) -> None:
+    (page,) = write_report(position_rows(), 576, {}, tmp_path, plots=False)
+    assert ".png" not in page.read_text() and "| 2,048 | 12.0 | 900 |" in page.read_text()
+    assert list(tmp_path.iterdir()) == [page]
+
+
 def test_an_unknown_axis_is_refused_before_measuring(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["growth", "--axis", "depth", "--results", str(tmp_path)])
     assert answer.exit_code == 2 and not list(tmp_path.iterdir())

@@ -16,7 +16,8 @@ from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS
 from prover.program import LARGEST_SHIFT
 from prover.proof import ProofShape, check_opening
-from prover.statement import LARGEST_TABLE_BITS, Statement, StepKey, VerifyingKey
+from prover.statement import Statement, StepKey, VerifyingKey
+from prover.tables import LARGEST_TABLE_BITS
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL
 from tests.verifier_gen.golden_proofs import golden

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from prover.architectures.config import index_bits
 from prover.check import check
 from prover.curve.srs import SRS
 from prover.model.calibrate import calibration_sequences, observe
@@ -29,6 +30,7 @@ from prover.model.weights import MANIFEST, IntegerModel, load, save
 from prover.model_commitment import commit_model
 from prover.program import WINDOW_ROWS, OutOfRange
 from prover.replay import Replay
+from prover.tables import LARGEST_TABLE_BITS
 
 from .cancelled_biases import (
     llama_with_padded_rows_out_of_range,
@@ -185,6 +187,13 @@ def test_whatever_generate_accepts_can_be_traced_at_length(name: str) -> None:
 @pytest.mark.parametrize(("stated", "served"), [(32, 32), (100, 96), (4095, 4064), (131_072, 16_384)])
 def test_positions_are_whole_windows(stated: int, served: int) -> None:
     assert provable_positions(stated) == served
+
+
+@pytest.mark.parametrize(("size", "served"), [(80, 16_384), (128, 16_384), (129, 8192), (256, 8192)])
+def test_a_table_of_wide_heads_ends_the_positions(size: int, served: int) -> None:
+    """Gemma 3's have 256 channels: a model of 16,384 positions could be imported, and not committed to."""
+    assert provable_positions(32_768, size) == served
+    assert served << index_bits(size) <= 1 << LARGEST_TABLE_BITS
 
 
 @pytest.mark.parametrize("stated", [0, 1, 31])
