@@ -11,7 +11,7 @@ from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
 from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
-from contracts.bindings.model_registry import StepRules
+from contracts.bindings.model_registry import HeadRules, StepRules, TokenPair
 from contracts.bindings.payments import Channel, ProviderAccount, Voucher
 from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
 from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
@@ -27,6 +27,7 @@ _RECORDS: list[type] = [
     EmbeddingProof,
     Game,
     HeadProof,
+    HeadRules,
     ModelSpec,
     ProtocolParameters,
     ProviderAccount,
@@ -41,6 +42,7 @@ _RECORDS: list[type] = [
     StepKindSpec,
     StepProof,
     StepRules,
+    TokenPair,
     TokenRow,
     Voucher,
 ]
