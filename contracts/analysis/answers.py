@@ -32,6 +32,11 @@ PROTOCOL = (
         r"= (ECDSA\.tryRecover|registry\.sizes|Streams\.sizes)\(",
         "of several results some are not needed",
     ),
+    Answer(
+        "divide-before-multiply",
+        r"^GumbelNoise\.logarithm",
+        "fixed-point numbers: what each division cuts off is part of the rule, and its sum is bounded",
+    ),
     Answer("incorrect-exp", r"^MerklePath\.climb", "index ^ 1 is the sibling of a node, no power"),
     Answer(
         "shadowing-local", r"^MerklePath\.leads.*\.root ", "the function of that name is not called there"

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {AuditItem, StepAnswer} from "../src/interfaces/IAuditGame.sol";
 import {Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {AuditScenario} from "./AuditScenario.sol";
+import {HeadRules, TokenPair} from "../src/interfaces/IModelRegistry.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title What each move costs, in a file that a review sees
@@ -74,6 +75,40 @@ contract GasPerMoveTest is Scenario {
         presetEmbedding(0);
         proveEmbedding(gameId, embeddingProof(0));
         measured("proveEmbedding");
+    }
+
+    function test_gas_of_a_head_challenge() public {
+        measureHead("");
+    }
+
+    function test_gas_of_a_head_challenge_of_a_sampled_response() public {
+        sampled(700 << 64 | 12345);
+        measureHead(", sampled");
+    }
+
+    function test_gas_of_a_head_challenge_of_a_response_with_min_p() public {
+        sampled(50 << 80 | 700 << 64 | 12345);
+        measureHead(", sampled with min_p");
+    }
+
+    function sampled(uint256 rule) private {
+        response.fields.samplingHash = bytes32(1 << 96 | rule);
+        batchId = post(response, bytes32(rule));
+    }
+
+    function measureHead(string memory how) private {
+        uint256 chosen = outputToken(0);
+        uint256 gameId = open();
+        measured(string.concat("open for a head", how));
+        postBoundaries(gameId, NEVER, 0);
+        challengeHead(gameId, 39, 9);
+        measured(string.concat("challengeHead", how));
+        uint256 rule = game.game(gameId).sampling;
+        HeadRules memory rules = registry.headRules(modelId, TokenPair(rule, 39, chosen, 9, chosen));
+        presetPair(39, chosen, 9, rules.factor, rules.offset);
+        proveHead(gameId, headProof(39, chosen, 9));
+        measured(string.concat("proveHead", how));
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
     function test_gas_of_the_endings() public {

@@ -17,6 +17,7 @@ from challenger.verdicts import malformed
 from contracts.bindings.settings import SettingsError
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields, response_leaf
+from prover.sampling import Sampling
 from tests.challenger.hostile_server import (
     HostileServer,
     dripped_body,
@@ -36,7 +37,8 @@ class Listing:
 
     def __init__(self, count: int) -> None:
         ids = [([1, 2, 3 + index], [7, index]) for index in range(count)]
-        fields = [ResponseFields.of(prompt, output, 4, 10**15) for prompt, output in ids]
+        rules = [Sampling(700, 2**64 - 1, 50) if index % 2 else None for index in range(count)]
+        fields = [ResponseFields.of(*each, 4, 10**15, rule) for each, rule in zip(ids, rules, strict=True)]
         salt, model_id = secrets.token_bytes(32), secrets.token_bytes(32)
         leaves = [
             response_leaf(_CHAIN_ID, _LEDGER, _PROVIDER, model_id, salt, index, item)
@@ -54,6 +56,11 @@ class Listing:
                     "output_ids": output,
                     "max_tokens": 4,
                     "fee_wei": str(10**15),
+                    **(
+                        {}
+                        if rules[index] is None
+                        else {"sampling_hash": "0x" + fields[index].sampling_hash.hex()}
+                    ),
                     "latency_s": 0.5,
                 }
                 for index, (prompt, output) in enumerate(ids)

@@ -25,6 +25,7 @@ from contracts.bindings.sender import sender_on_engine
 from contracts.protocol.game import Outcome, Phase, Side
 from contracts.protocol.response import ResponseFields
 from prover.errors import OutOfRangeError
+from prover.sampling import Sampling
 from tests.challenger.hostile_server import HostileServer, dripped_head
 from tests.challenger.listing_server import ListingServer
 from tests.challenger.started import await_true
@@ -301,6 +302,9 @@ def test_no_damaged_file_is_believed(tmp_path: Path) -> None:
 def test_the_folder_is_bounded_and_keeps_what_is_needed(tmp_path: Path, on_disk: bool) -> None:
     files = TraceFiles(tmp_path if on_disk else None, limit_bytes=2_000)
     names = [trace_name(b"m" * 32, (1, 2, 3), (4, number)) for number in range(20)]
+    # The same ids under another rule are another trace: its first wrong token is another one.
+    rules = (None, Sampling(700, 1), Sampling(700, 2))
+    assert len({trace_name(b"m" * 32, (1, 2, 3), (4, 0), rule) for rule in rules}) == 3
     for name in names:
         files.save(name, StoredTrace(*_IDS, 1, _FILED.kind, {0: (((1, 2),), (), (), ())}), keep=names[:2])
         time.sleep(0.002)

@@ -12,7 +12,7 @@ from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
 from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
-from contracts.bindings.model_registry import StepRules
+from contracts.bindings.model_registry import HeadRules, StepRules, TokenPair
 from contracts.bindings.payments import Channel, ProviderAccount, Voucher
 from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
 from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
@@ -41,6 +41,7 @@ _RECORDS: list[type] = [
     Game,
     HeadProof,
     InputAnswer,
+    HeadRules,
     ModelSpec,
     ProtocolParameters,
     ProviderAccount,
@@ -56,6 +57,7 @@ _RECORDS: list[type] = [
     StepKindSpec,
     StepProof,
     StepRules,
+    TokenPair,
     TokenRow,
     Voucher,
 ]

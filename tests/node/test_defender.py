@@ -19,6 +19,7 @@ from node.receipts import fields_of
 from node.records import batch_tree
 from node.store import ResponseRow, ResponseState
 from prover.model.execute import Executor
+from prover.sampling import Sampling
 
 from .chain import CHALLENGER, ProviderHouse
 
@@ -32,14 +33,18 @@ class Dispute:
     """A posted response and somebody who disputes it by hand."""
 
     def __init__(
-        self, house: ProviderHouse, output: list[int] | None = None, asked: str = "dispute this"
+        self,
+        house: ProviderHouse,
+        output: list[int] | None = None,
+        asked: str = "dispute this",
+        sampling: Sampling | None = None,
     ) -> None:
         self.house, self.games = house, house.contracts.game
         self.provider: Provider = house.start()
         self.challenger: Sender = house.other(CHALLENGER)
         prompt = house.serving.model.tokenizer.encode(asked)
-        ids = output or Executor(house.serving.model).generate(prompt, 3, end_ids=()).ids
-        self.issued = self.provider.desk.issue(prompt, ids, len(ids), "length")
+        ids = output or Executor(house.serving.model).generate(prompt, 3, end_ids=(), sampling=sampling).ids
+        self.issued = self.provider.desk.issue(prompt, ids, len(ids), "length", sampling=sampling)
         house.pass_time(6)
         self.provider.follower.step()
         self.provider.committer.step()
@@ -132,17 +137,18 @@ def dispute_story(dispute: Dispute) -> dict[str, Any]:
     return next(game for game in snapshot["games"] if game["game_id"] == dispute.game_id)
 
 
-@pytest.mark.parametrize("target", ["input", "one window of input", "head"])
+@pytest.mark.parametrize("target", ["input", "one window of input", "head", "sampled head"])
 def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: str) -> None:
-    dispute = Dispute(house, asked=TWO_WINDOWS if target == "input" else "dispute this")
+    rule = Sampling(1500, 9, 50) if target == "sampled head" else None
+    dispute = Dispute(house, asked=TWO_WINDOWS if target == "input" else "dispute this", sampling=rule)
     dispute.open()
     dispute.defend()
-    if target != "head":
+    if "head" not in target:
         dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted))
     if target == "input":
         dispute.defend()
         dispute.move(dispute.games.choose_window(dispute.game_id, 0))
-    elif target == "head":
+    elif "head" in target:
         prompt, output = map(unpack_token_ids, (dispute.row.prompt_ids, dispute.row.output_ids))
         rival = next(token for token in range(10) if token != output[1])
         position = dispute.row.prompt_length

@@ -90,7 +90,7 @@ def test_boundaries_come_back_from_disk_and_never_wrong(tmp_path: Path, house: P
     serving = house.serving
     prompt, started = [65, 66, 67], []
 
-    def start(prompt_ids, output_ids, sampling):  # type: ignore[no-untyped-def]
+    def start(prompt_ids, output_ids, sampling=None):  # type: ignore[no-untyped-def]
         started.append(1)
         return Replay(serving.model, serving.commitment, serving.srs, list(prompt_ids), list(output_ids))
 

@@ -120,3 +120,11 @@ def test_a_model_whose_logits_no_rule_fits_is_greedy_only(client: TestClient, no
     error = client.post("/v1/chat/completions", json=body | {"temperature": 1})
     assert error.status_code == 400 and "temperature 0" in error.json()["error"]["message"]
     assert client.post("/v1/chat/completions", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("sent", ["NaN", "Infinity", "-Infinity", "1e999", "-1e-300", "true", '"1"', "[1]"])
+def test_what_is_no_temperature_is_400(client: TestClient, sent: str) -> None:
+    body = f'{{"model": "tiny", "messages": [{{"role": "user", "content": "a"}}], "temperature": {sent}}}'
+    answer = client.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["type"] == "invalid_request_error"
