@@ -16,7 +16,7 @@ import numpy as np
 from ..program import WINDOW_ROWS, Program, RunContext
 from ..streams import RESIDUAL, SUMS
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from .exact_gemm import Matrix, multiply_exactly
+from .exact_gemm import Matrix, Outputs, multiply_exactly
 from .weights import IntegerModel
 
 # (layer, tensors of one step by name, each with rows first)
@@ -118,8 +118,8 @@ class Executor:
         return self._matrices[key]
 
     @cached_property
-    def _head(self) -> Matrix:
-        return Matrix.of(self.model.weights.head)
+    def _head(self) -> Outputs:
+        return Outputs(self.model.weights.head)
 
     def feed_rows(
         self,
@@ -169,10 +169,16 @@ class Executor:
 
     def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
+        return self._run_head(rows, first_position, lambda x: multiply_exactly(self._head.whole, x))
+
+    def _run_head(
+        self, rows: np.ndarray, first_position: int, product: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """`product` of what the head multiplies: its normalised rows."""
         context = RunContext(
             tensors={"window": rows},
             parameters={},
-            matmul=lambda weight, x: multiply_exactly(self._head, x),
+            matmul=lambda weight, x: product(x),
             positions=np.arange(first_position, first_position + rows.shape[0]),
             layer=self.model.config.layers,
         )
@@ -183,7 +189,9 @@ class Executor:
     def predictions(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Greedy next token of each row, (rows,) int64: argmax of the logits, ties to the smaller id."""
         chosen = [
-            self.logits(rows[start : start + _LOGIT_ROWS_AT_ONCE], first_position + start).argmax(axis=1)
+            self._run_head(
+                rows[start : start + _LOGIT_ROWS_AT_ONCE], first_position + start, self._head.largest
+            )
             for start in range(0, rows.shape[0], _LOGIT_ROWS_AT_ONCE)
         ]
         return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
