@@ -114,6 +114,11 @@ class Executor:
         if (known := self._matrices.get(key)) is not None:
             return known
         weights = self.model.layer_weight(scheduled.layer, scheduled.kind, scheduled.tile, name)[inputs].T
+        whole = self.model.weights.layers[scheduled.layer][name].values
+        if not np.may_share_memory(
+            weights, whole
+        ):  # a last tile with zeros behind it: a copy, which is not kept
+            return Matrix(weights)
         self._matrices[key] = Matrix.of(weights)
         return self._matrices[key]
 
