@@ -1,7 +1,8 @@
 """Passes over the rows of a running model, compiled: each does in one go over memory what arrays would do in four or five.
 
-Every pass is a function of int64 integers and equals the expression in its first line. `limit` is the exclusive bound on absolute
-values, -limit <= y < limit; a pass returns whether all stay within it, and who called says what left (`RunContext.check_range`).
+MEANING    the equation in the first line of each, on int64 integers.
+REFUSED    nothing here: `limit` is the exclusive bound on absolute values, -limit <= y < limit, a pass returns whether all stay
+           within it, and the operator that called says what left (`RunContext.check_range`).
 """
 
 from __future__ import annotations
