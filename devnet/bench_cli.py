@@ -106,7 +106,7 @@ def model(
     models: Models = _MODELS,
     as_json: AsJson = False,
 ) -> None:
-    """Decode with exact integers and with float32 torch; with --commit also the commitment's time."""
+    """Decode with exact integers and with float32 torch, and check an answer; with --commit also the commitment's time."""
     from .benchmarks.model import measure_model
 
     facts = measure_model(name, models, tokens, commit)

@@ -1,4 +1,4 @@
-"""Decoding speed of the integer model beside float32 torch with the same shapes, cache and thread count."""
+"""Decoding speed of the integer model beside float32 torch with the same shapes, cache and thread count, and what re-checking costs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ from prover.model.seeded import seeded_model
 from prover.model.weights import IntegerModel
 
 _PROMPT_TOKENS = 16
+_CHECKED_PROMPT, _CHECKED_OUTPUT = 32, 128
+_RUNS = 3
 
 
 def measure_model(name: str, models: Path, tokens: int, commit: bool) -> dict[str, Any]:
-    """Median tokens per second of greedy decoding after a prompt of 16 tokens; optionally the commitment's seconds."""
+    """Median tokens per second of greedy decoding after a prompt of 16 tokens, what checking an answer costs beside generating it;
+    optionally the commitment's seconds.
+    """
     model = load_model(name, models=models)
     prompt = list(range(1, _PROMPT_TOKENS + 1))
     executor = Executor(model)
@@ -41,10 +45,36 @@ def measure_model(name: str, models: Path, tokens: int, commit: bool) -> dict[st
         "float32_torch_tokens_per_s": round(1 / float_s, 2),
         "integer_to_float": round(float_s / integer_s, 3),
         "torch_threads": torch.get_num_threads(),
+        **measure_checking(executor),
     }
     if commit:
         facts["commit_s"] = round(_commit_seconds(model), 1)
     return facts
+
+
+def measure_checking(executor: Executor) -> dict[str, Any]:
+    """Processor seconds of all threads to generate an answer and to check it in one pass: the least of some runs by turns.
+
+    A prompt of 32 tokens and 128 of output, or as many as the model's positions take.
+    """
+    room = min(_CHECKED_PROMPT + _CHECKED_OUTPUT, executor.model.config.max_positions)
+    prompt = [1 + token % (executor.model.config.vocabulary - 1) for token in range(_CHECKED_PROMPT)]
+    generating, checking = [], []
+    output = executor.generate(prompt, room - len(prompt), end_ids=()).ids
+    for _ in range(_RUNS):
+        generating.append(_processor_seconds(lambda: executor.generate(prompt, len(output), end_ids=())))
+        checking.append(_processor_seconds(lambda: executor.replay(prompt, output)))
+    return {
+        "generate_cpu_s": round(min(generating), 3),
+        "check_cpu_s": round(min(checking), 3),
+        "check_to_generate": round(min(checking) / max(min(generating), 1e-9), 3),
+    }
+
+
+def _processor_seconds(work: Callable[[], Any]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def _token_seconds(generate: Callable[[Callable[[int], None]], Any]) -> float:

@@ -25,6 +25,7 @@ from . import word_gemm
 FEW_ROWS = 8
 # A head of 262,144 rows would take a gigabyte as float64.
 _WIDENED_ENTRIES = 1 << 24
+_OUTPUTS_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,34 @@ def multiply_exactly(matrix: Matrix | np.ndarray, x: np.ndarray) -> np.ndarray:
         matrix = Matrix.of(matrix)
     if matrix.lengths is None:
         return multiply_in_floats(matrix.weights, x)
-    return word_gemm.multiply_in_words(matrix.weights, matrix.lengths, x)
+    return word_gemm.multiply_in_words(matrix.lengths, x)
+
+
+class Outputs:
+    """A matrix of many outputs of which the largest is wanted: the head."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.whole = Matrix.of(weights)
+        self._parts = [
+            Matrix.of(weights[start : start + _OUTPUTS_AT_ONCE])
+            for start in range(0, len(weights), _OUTPUTS_AT_ONCE)
+        ]
+
+    def largest(self, x: np.ndarray) -> np.ndarray:
+        """argmax of x · weightsᵀ by row, (rows,) int64, ties to the smaller output.
+
+        Of many rows some outputs at a time: all products would be written to memory only to be read once.
+        """
+        if x.shape[0] <= FEW_ROWS:
+            return multiply_exactly(self.whole, x).argmax(axis=1)
+        most, chosen = np.full(x.shape[0], np.iinfo(np.int64).min), np.zeros(x.shape[0], dtype=np.int64)
+        for number, part in enumerate(self._parts):
+            products = multiply_exactly(part, x)
+            found = products.argmax(axis=1)
+            value = np.take_along_axis(products, found[:, None], axis=1)[:, 0]
+            larger = value > most
+            most[larger], chosen[larger] = value[larger], found[larger] + number * _OUTPUTS_AT_ONCE
+        return chosen
 
 
 def compile_products() -> None:

@@ -17,7 +17,7 @@ from ..program import WINDOW_ROWS, Program, RunContext
 from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from .exact_gemm import Matrix, multiply_exactly
+from .exact_gemm import Matrix, Outputs, multiply_exactly
 from .weights import IntegerModel
 
 # (layer, tensors of one step by name, each with rows first)
@@ -115,12 +115,17 @@ class Executor:
         if (known := self._matrices.get(key)) is not None:
             return known
         weights = self.model.layer_weight(scheduled.layer, scheduled.kind, scheduled.tile, name)[inputs].T
+        whole = self.model.weights.layers[scheduled.layer][name].values
+        if not np.may_share_memory(
+            weights, whole
+        ):  # a last tile with zeros behind it: a copy, which is not kept
+            return Matrix(weights)
         self._matrices[key] = Matrix.of(weights)
         return self._matrices[key]
 
     @cached_property
-    def _head(self) -> Matrix:
-        return Matrix.of(self.model.weights.head)
+    def _head(self) -> Outputs:
+        return Outputs(self.model.weights.head)
 
     def feed_rows(
         self,
@@ -170,10 +175,16 @@ class Executor:
 
     def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
+        return self._run_head(rows, first_position, lambda x: multiply_exactly(self._head.whole, x))
+
+    def _run_head(
+        self, rows: np.ndarray, first_position: int, product: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """`product` of what the head multiplies: its normalised rows."""
         context = RunContext(
             tensors={"window": rows},
             parameters={},
-            matmul=lambda weight, x: multiply_exactly(self._head, x),
+            matmul=lambda weight, x: product(x),
             positions=np.arange(first_position, first_position + rows.shape[0]),
             layer=self.model.config.layers,
         )
@@ -189,16 +200,13 @@ class Executor:
         Raises SamplingError for a model whose logits have a scale that no rule takes.
         """
 
-        def choose(position: int, logits: np.ndarray) -> np.ndarray:
+        def choose(position: int, some: np.ndarray) -> np.ndarray:
             if sampling is None:
-                return np.asarray(logits.argmax(axis=1))
-            return sampling.choose(logits, position, self.model.logit_scale)
+                return self._run_head(some, position, self._head.largest)
+            return sampling.choose(self.logits(some, position), position, self.model.logit_scale)
 
         chosen = [
-            choose(
-                first_position + start,
-                self.logits(rows[start : start + _LOGIT_ROWS_AT_ONCE], first_position + start),
-            )
+            choose(first_position + start, rows[start : start + _LOGIT_ROWS_AT_ONCE])
             for start in range(0, rows.shape[0], _LOGIT_ROWS_AT_ONCE)
         ]
         return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)

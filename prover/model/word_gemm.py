@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from threading import Lock
 
 import numpy as np
 from numba import njit, prange
 
-from .word_products import AVAILABLE, WORDS, make_sums_of_4
+from .word_products import AVAILABLE, WORDS, make_products_of_4
 
 __all__ = ["AVAILABLE", "Lengths", "lengths_of", "multiply_in_words"]
 
@@ -37,17 +38,26 @@ _WORTH_A_THREAD = 1 << 20
 """Products of words: below this waking another thread costs more than it gives."""
 
 
+_other_threads = Lock()
+"""Whoever finds them taken goes on alone: all cores are busy then, and not every thread layer may be entered twice."""
+
+Place = tuple[int, int, int, int]
 Cut = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows of words, and which row of x and which power of two each belongs to."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Norms of the rows of a matrix: the largest among every four outputs, of seven eighths of these, and of all."""
+    """Norms of the rows of a matrix: the largest among every four outputs, of seven eighths of these, and of all.
+
+    place: where the matrix lies: its address, the bytes from row to row, and its shape. Kernels take integers, so that one is
+    compiled for weights of every layout, mapped or not; who holds this holds the weights too.
+    """
 
     of_fours: np.ndarray
     usual: float
     largest: float
+    place: Place
 
 
 def lengths_of(weights: np.ndarray) -> Lengths | None:
@@ -67,19 +77,34 @@ def lengths_of(weights: np.ndarray) -> Lengths | None:
     largest = float(of_fours.max())
     if sqrt(inputs) * 2.0 ** (_LEAST_DIGIT_BITS - 1) * largest >= SUM_LIMIT:
         return None
-    return Lengths(of_fours, usual, largest)
+    return Lengths(of_fours, usual, largest, (weights.ctypes.data, weights.strides[0], outputs, inputs))
 
 
-def multiply_in_words(weights: np.ndarray, lengths: Lengths, x: np.ndarray) -> np.ndarray:
-    """x · weightsᵀ, (rows, outputs) int64, of weights (outputs, inputs) int16 and x (rows, inputs) int64."""
-    x = np.ascontiguousarray(x, dtype=np.int64)
-    multiply = _multiply if len(x) * weights.size < _WORTH_A_THREAD else _multiply_in_threads
-    return multiply(weights, lengths.of_fours, lengths.usual, lengths.largest, x)
+def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
+    """x · weightsᵀ, (rows, outputs) int64, of the weights that `lengths_of` looked at, which must be there still, and x (rows, inputs) int64.
+
+    Raises ValueError for an x of another width, since kernels read memory by addresses.
+    """
+    if x.ndim != 2 or x.shape[1] != lengths.place[3]:
+        raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
+    arguments = (
+        lengths.place,
+        lengths.of_fours,
+        lengths.usual,
+        lengths.largest,
+        np.ascontiguousarray(x, dtype=np.int64),
+    )
+    if x.size * lengths.place[2] < _WORTH_A_THREAD or not _other_threads.acquire(blocking=False):
+        return _multiply(*arguments)
+    try:
+        return _multiply_in_threads(*arguments)
+    finally:
+        _other_threads.release()
 
 
-_sums_of_one = make_sums_of_4(1)
-_sums_of_two = make_sums_of_4(2)
-_sums_of_four = make_sums_of_4(4)
+_products_of_one = make_products_of_4(1)
+_products_of_two = make_products_of_4(2)
+_products_of_four = make_products_of_4(4)
 
 
 @njit(nogil=True, cache=True)
@@ -107,7 +132,8 @@ def _digit_bits(inputs: int, norm: float) -> int:
     return bits
 
 
-@njit(nogil=True, cache=True)
+# Reassociation lets the compiler add squares in vector lanes; the bound has room for any order.
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _cut(x: np.ndarray, norm: float) -> Cut:
     """x for weights of at most that norm; the first rows of words of all rows of x come first."""
     rows, inputs = x.shape
@@ -153,7 +179,7 @@ def _cut(x: np.ndarray, norm: float) -> Cut:
 
 @njit(nogil=True, cache=True)
 def _multiply_some(
-    weights: np.ndarray,
+    matrix: Place,
     of_fours: np.ndarray,
     low: float,
     high: float,
@@ -163,34 +189,32 @@ def _multiply_some(
 ) -> None:
     """The products with every four outputs of those from `fours[0]` to `fours[1]` whose norms are in (low, high]."""
     words, places, shifts = cut
-    outputs, inputs = weights.shape
-    rows, sums, tile, step = result.shape[0], np.empty(16, dtype=np.int32), 0, words.strides[0]
+    address, w_step, outputs, inputs = matrix
+    rows, step = result.shape[0], words.strides[0]
     start = 0
-    while start < words.shape[0]:
-        left = (rows if start < rows else words.shape[0]) - start
+    while start < len(words):
+        adds = start >= rows  # the first rows of words of all rows come first
+        left = (len(words) if adds else rows) - start
         tile = 4 if left >= 4 else 2 if left >= 2 else 1
-        x = words.ctypes.data + start * step
+        x, place, shift = words[start:].ctypes.data, places[start:].ctypes.data, shifts[start:].ctypes.data
         for four in range(fours[0], fours[1]):
             if not low < of_fours[four] <= high:
                 continue
             output = min(_OUTPUTS * four, outputs - _OUTPUTS)
-            w = weights.ctypes.data + output * weights.strides[0]
+            skipped = _OUTPUTS * four - output  # the last four overlap those in front
+            w, y = address + output * w_step, result[:, output:].ctypes.data
             if tile == 4:
-                _sums_of_four(x, step, w, weights.strides[0], inputs, sums.ctypes.data)
+                _products_of_four(
+                    x, step, w, w_step, inputs, place, shift, y, result.strides[0], skipped, adds
+                )
             elif tile == 2:
-                _sums_of_two(x, step, w, weights.strides[0], inputs, sums.ctypes.data)
+                _products_of_two(
+                    x, step, w, w_step, inputs, place, shift, y, result.strides[0], skipped, adds
+                )
             else:
-                _sums_of_one(x, step, w, weights.strides[0], inputs, sums.ctypes.data)
-            for row in range(tile):
-                place, shift = places[start + row], shifts[start + row]
-                for index in range(
-                    _OUTPUTS * four - output, _OUTPUTS
-                ):  # the last four overlap those in front
-                    part = np.int64(sums[_OUTPUTS * row + index]) << shift
-                    if start < rows:
-                        result[place, output + index] = part
-                    else:
-                        result[place, output + index] += part
+                _products_of_one(
+                    x, step, w, w_step, inputs, place, shift, y, result.strides[0], skipped, adds
+                )
         start += tile
 
 
@@ -211,7 +235,7 @@ def _cut_twice(x: np.ndarray, usual: float, largest: float) -> tuple[Cut, Cut, f
 
 @njit(nogil=True, cache=True)
 def _multiply_part(
-    weights: np.ndarray,
+    matrix: Place,
     of_fours: np.ndarray,
     largest: float,
     cuts: tuple[Cut, Cut, float],
@@ -220,32 +244,30 @@ def _multiply_part(
 ) -> None:
     whole, fewer, middle = cuts
     if middle > 0:
-        _multiply_some(weights, of_fours, 0.0, middle, fewer, result, fours)
-    _multiply_some(weights, of_fours, middle, largest, whole, result, fours)
+        _multiply_some(matrix, of_fours, 0.0, middle, fewer, result, fours)
+    _multiply_some(matrix, of_fours, middle, largest, whole, result, fours)
 
 
 @njit(nogil=True, cache=True)
-def _multiply(
-    weights: np.ndarray, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
-) -> np.ndarray:
-    result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
+def _multiply(matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray) -> np.ndarray:
+    result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
     cuts = _cut_twice(x, usual, largest)
     at_once = _fours_at_once(len(x), x.shape[1])
     for first in range(0, len(of_fours), at_once):
         fours = (first, min(first + at_once, len(of_fours)))
-        _multiply_part(weights, of_fours, largest, cuts, result, fours)
+        _multiply_part(matrix, of_fours, largest, cuts, result, fours)
     return result
 
 
 @njit(nogil=True, cache=True, parallel=True)
 def _multiply_in_threads(
-    weights: np.ndarray, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
+    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
 ) -> np.ndarray:
-    result = np.empty((x.shape[0], weights.shape[0]), dtype=np.int64)
+    result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
     (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle = _cut_twice(x, usual, largest)
     at_once = _fours_at_once(len(x), x.shape[1])
     for part in prange(-(-len(of_fours) // at_once)):
         cuts = (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle
         fours = (part * at_once, min((part + 1) * at_once, len(of_fours)))
-        _multiply_part(weights, of_fours, largest, cuts, result, fours)
+        _multiply_part(matrix, of_fours, largest, cuts, result, fours)
     return result

@@ -1,7 +1,7 @@
 """Products of 16-bit words with wrapping 32-bit sums, on AVX-512 VNNI, generated as LLVM.
 
-`sums_of_4` takes `rows` rows of words beside four others and leaves the sums of their products, modulo 2^32, in memory: one
-instruction (`vpdpwssd`) multiplies 32 pairs and adds them to 16 sums. Sums wrap and never saturate, so whoever knows that
+`products_of_4` takes `rows` rows of words beside four others and leaves the sums of their products, modulo 2^32, in a matrix of
+int64: one instruction (`vpdpwssd`) multiplies 32 pairs and adds them to 16 sums. Sums wrap and never saturate, so whoever knows that
 a whole sum fits 32 bits may ignore what happens on the way.
 
 The functions here return Numba intrinsics taking addresses; they need a CPU with `AVAILABLE` true.
@@ -23,6 +23,7 @@ WORDS = 32
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, WORDS // 2)
 _OUTPUTS = 4
+_FOUR = ir.VectorType(_I64, _OUTPUTS)
 
 
 def _host_has_word_products() -> bool:
@@ -34,67 +35,116 @@ AVAILABLE = _host_has_word_products()
 """Whether this machine can run the kernels."""
 
 
-def make_sums_of_4(rows: int) -> Callable[..., Any]:
-    """Intrinsic ``(x, x_step, w, w_step, words, sums)`` on addresses, steps in bytes between rows.
+def make_products_of_4(rows: int) -> Callable[..., Any]:
+    """Intrinsic ``(x, x_step, w, w_step, words, places, shifts, result, result_step, skipped, adds)`` on addresses and steps in bytes.
 
-    sums[4 r + o] = sum over i < words of x[r][i] * w[o][i] modulo 2^32, for r < rows and o < 4, as int32. Rows of x are
-    zero from `words` to the next multiple of 32; of w nothing behind its `words` is read.
+    result[places[r]][o] = (sum over i < words of x[r][i] * w[o][i]) << shifts[r] for r < rows and skipped <= o < 4, added to what
+    stands there if `adds` is not 0; the sum modulo 2^32 and signed, places, shifts and result int64. Rows of x are zero from `words`
+    to the next multiple of 32; of w nothing behind its `words` is read.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        x, x_step, w, w_step, words, sums = arguments
-        zero = ir.Constant(_SUMS, [0] * (WORDS // 2))
-        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * _OUTPUTS)]
-        x_rows = [builder.add(x, builder.mul(x_step, _I64(row))) for row in range(rows)]
-        w_rows = [builder.add(w, builder.mul(w_step, _I64(output))) for output in range(_OUTPUTS)]
-
-        def add_products(offset: Any, load_w: Callable[[Any], Any]) -> None:
-            left = [_load(builder, builder.add(row, offset)) for row in x_rows]
-            right = [load_w(builder.add(row, offset)) for row in w_rows]
-            for row in range(rows):
-                for output in range(_OUTPUTS):
-                    total = totals[row * _OUTPUTS + output]
-                    builder.store(_dot(builder, builder.load(total), left[row], right[output]), total)
-
-        whole = builder.lshr(words, _I64(5))
-        with cgutils.for_range(builder, whole) as loop:
-            add_products(builder.shl(loop.index, _I64(6)), lambda address: _load(builder, address))
-        rest = builder.and_(words, _I64(WORDS - 1))
-        with builder.if_then(builder.icmp_unsigned("!=", rest, _I64(0))):
-            bits = builder.sub(builder.shl(_I64(1), rest), _I64(1))
-            mask = builder.bitcast(builder.trunc(bits, _I32), ir.VectorType(_I1, WORDS))
-            add_products(builder.shl(whole, _I64(6)), lambda address: _load_some(builder, address, mask))
+        x, x_step, w, w_step, words, places, shifts, result, result_step, skipped, adds = arguments
+        totals = _sums_of_products(builder, rows, (x, x_step), (w, w_step), words)
+        lanes = ir.Constant(_FOUR, list(range(_OUTPUTS)))
+        written = builder.icmp_signed(">=", lanes, _in_all_lanes(builder, skipped))
+        adding = builder.icmp_signed("!=", _in_all_lanes(builder, adds), ir.Constant(_FOUR, [0] * _OUTPUTS))
+        added = builder.and_(written, adding)
         for row in range(rows):
-            four = _four_sums(
-                builder, [builder.load(t) for t in totals[row * _OUTPUTS : (row + 1) * _OUTPUTS]]
+            place, shift = (
+                builder.load(builder.inttoptr(builder.add(array, _I64(8 * row)), _I64.as_pointer()))
+                for array in (places, shifts)
             )
-            place = builder.add(sums, _I64(4 * _OUTPUTS * row))
-            builder.store(four, builder.inttoptr(place, four.type.as_pointer()), align=4)
+            sums = builder.sext(_four_sums(builder, totals[row * _OUTPUTS : (row + 1) * _OUTPUTS]), _FOUR)
+            target = builder.inttoptr(
+                builder.add(result, builder.mul(place, result_step)), _FOUR.as_pointer()
+            )
+            before = _load_some(builder, target, _FOUR, added, align=8)
+            value = builder.add(before, builder.shl(sums, _in_all_lanes(builder, shift)))
+            _store_some(builder, value, target, written, align=8)
         return context.get_dummy_value()
 
     @intrinsic
-    def sums_of_4(
-        typing_context: Any, x: Any, x_step: Any, w: Any, w_step: Any, words: Any, sums: Any
+    def products_of_4(
+        typing_context: Any,
+        x: Any,
+        x_step: Any,
+        w: Any,
+        w_step: Any,
+        words: Any,
+        places: Any,
+        shifts: Any,
+        result: Any,
+        result_step: Any,
+        skipped: Any,
+        adds: Any,
     ) -> Any:
-        return types.void(*[types.int64] * 6), generate
+        return types.void(*[types.int64] * 11), generate
 
-    return sums_of_4
+    return products_of_4
+
+
+def _sums_of_products(
+    builder: ir.IRBuilder, rows: int, x: tuple[Any, Any], w: tuple[Any, Any], words: Any
+) -> list[Any]:
+    """For every row of x and each of four rows of w (address and step), 16 sums that add up to that of their products."""
+    zero = ir.Constant(_SUMS, [0] * (WORDS // 2))
+    totals = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * _OUTPUTS)]
+    x_rows = [builder.add(x[0], builder.mul(x[1], _I64(row))) for row in range(rows)]
+    w_rows = [builder.add(w[0], builder.mul(w[1], _I64(output))) for output in range(_OUTPUTS)]
+
+    def add_products(offset: Any, load_w: Callable[[Any], Any]) -> None:
+        left = [_load(builder, builder.add(row, offset)) for row in x_rows]
+        right = [load_w(builder.add(row, offset)) for row in w_rows]
+        for row in range(rows):
+            for output in range(_OUTPUTS):
+                total = totals[row * _OUTPUTS + output]
+                builder.store(_dot(builder, builder.load(total), left[row], right[output]), total)
+
+    whole = builder.lshr(words, _I64(5))
+    with cgutils.for_range(builder, whole) as loop:
+        add_products(builder.shl(loop.index, _I64(6)), lambda address: _load(builder, address))
+    rest = builder.and_(words, _I64(WORDS - 1))
+    with builder.if_then(builder.icmp_unsigned("!=", rest, _I64(0))):
+        bits = builder.sub(builder.shl(_I64(1), rest), _I64(1))
+        mask = builder.bitcast(builder.trunc(bits, _I32), ir.VectorType(_I1, WORDS))
+
+        def load_rest(address: Any) -> Any:
+            pointer = builder.inttoptr(address, _WORDS.as_pointer())
+            return _load_some(builder, pointer, _WORDS, mask, align=2)
+
+        add_products(builder.shl(whole, _I64(6)), load_rest)
+    return [builder.load(total) for total in totals]
 
 
 def _load(builder: ir.IRBuilder, address: Any) -> Any:
     return builder.load(builder.inttoptr(address, _WORDS.as_pointer()), align=2)
 
 
-def _load_some(builder: ir.IRBuilder, address: Any, mask: Any) -> Any:
-    """Words where the mask is set, zero elsewhere; memory is touched only where it is set."""
-    pointer = builder.inttoptr(address, _WORDS.as_pointer())
-    name = "llvm.masked.load.v32i16.p0"
+def _load_some(builder: ir.IRBuilder, pointer: Any, kind: ir.VectorType, mask: Any, *, align: int) -> Any:
+    """A vector where the mask is set, zero elsewhere; memory is touched only where it is set."""
+    name = f"llvm.masked.load.v{kind.count}i{kind.element.width}.p0"
     function = builder.module.globals.get(name) or ir.Function(
-        builder.module,
-        ir.FunctionType(_WORDS, [_WORDS.as_pointer(), _I32, mask.type, _WORDS]),
-        name,
+        builder.module, ir.FunctionType(kind, [kind.as_pointer(), _I32, mask.type, kind]), name
     )
-    return builder.call(function, [pointer, _I32(2), mask, ir.Constant(_WORDS, [0] * WORDS)])
+    return builder.call(function, [pointer, _I32(align), mask, ir.Constant(kind, [0] * kind.count)])
+
+
+def _store_some(builder: ir.IRBuilder, value: Any, pointer: Any, mask: Any, *, align: int) -> None:
+    """Only where the mask is set."""
+    kind = value.type
+    name = f"llvm.masked.store.v{kind.count}i{kind.element.width}.p0"
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), _I32, mask.type]), name
+    )
+    builder.call(function, [value, pointer, _I32(align), mask])
+
+
+def _in_all_lanes(builder: ir.IRBuilder, value: Any) -> Any:
+    lanes = ir.Constant(_FOUR, ir.Undefined)
+    for lane in range(_OUTPUTS):
+        lanes = builder.insert_element(lanes, value, _I32(lane))
+    return lanes
 
 
 def _dot(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:

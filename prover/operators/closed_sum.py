@@ -31,7 +31,7 @@ class ClosedSum(RequantisedSum):
     bias: str | None = None
 
     def run(self, context: RunContext) -> None:
-        self.run_rounded(context, context.tensors[self.x.tensor])
+        self.run_rounded(context, context.tensors[self.x.tensor].copy())
 
     def witness(self, context: WitnessContext) -> None:
         self.witness_rounded(context, context.over(self.x, self.domain))

@@ -38,5 +38,6 @@ class GatedRows(RequantisedProduct):
     def parameters(self) -> Sequence[str]:
         return (self.gate.parameter,)
 
-    def unpadded(self, context: RunContext) -> np.ndarray:
-        return self.gate.run(context)[:, None] * context.tensors[self.x]
+    def unpadded(self, context: RunContext) -> tuple[np.ndarray, np.ndarray]:
+        x = context.tensors[self.x]
+        return np.repeat(self.gate.run(context), x.shape[1]), x

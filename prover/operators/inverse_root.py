@@ -21,6 +21,7 @@ import numpy as np
 from ..program import Kind, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Lookup, ProductTerm, Ref, Relation
 from ..tables import RANGE_BITS, Weighted
+from .row_passes import sum_squares
 
 ROOT_LIMBS = 2
 SLACK_LIMBS = 7
@@ -119,10 +120,10 @@ def row_statistic(x: np.ndarray, factor: int, epsilon: int) -> np.ndarray:
 
     int64 where every row surely fits; Python integers (objects) otherwise, which relations accept all the same.
     """
-    floats = x.astype(np.float64)
-    largest = float(np.einsum("...j,...j->...", floats, floats).max(initial=0.0))
+    of_rows = np.empty(x.shape[:-1], dtype=np.int64)
+    largest = sum_squares(x.reshape(-1, x.shape[-1]), of_rows.reshape(-1))
     if factor * largest + epsilon < _FITS_INT64:
-        return factor * np.einsum("...j,...j->...", x, x) + epsilon
+        return factor * of_rows + epsilon
     high, low = x >> RANGE_BITS, x & ((1 << RANGE_BITS) - 1)
     squares, mixed, rest = (
         np.asarray(np.einsum("...j,...j->...", a, b)).astype(object)

@@ -18,7 +18,7 @@ import numpy as np
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
-from .row_passes import NONE, round_rows
+from .row_passes import multiply_rows
 
 
 class RequantisedProduct(OperatorBase, ABC):
@@ -35,8 +35,8 @@ class RequantisedProduct(OperatorBase, ABC):
         """Left and right."""
 
     @abstractmethod
-    def unpadded(self, context: RunContext) -> np.ndarray:
-        """Their product when the model is run, an array of its own."""
+    def unpadded(self, context: RunContext) -> tuple[np.ndarray, np.ndarray]:
+        """Their values when the model is run, as many of one as of the other."""
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -57,9 +57,9 @@ class RequantisedProduct(OperatorBase, ABC):
         return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
-        output, limit = self.unpadded(context), 1 << (self.bits - 1)
-        flat = output.reshape(len(output), -1)
-        fits = round_rows(flat, NONE, self.shift, limit, flat)
+        left, right = self.unpadded(context)
+        output, limit = np.empty(right.shape, dtype=np.int64), 1 << (self.bits - 1)
+        fits = multiply_rows(left.reshape(-1), right.reshape(-1), self.shift, limit, output.reshape(-1))
         context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
@@ -92,5 +92,5 @@ class Multiply(RequantisedProduct):
     def factors(self) -> tuple[Ref, Ref]:
         return Ref(self.left), Ref(self.right)
 
-    def unpadded(self, context: RunContext) -> np.ndarray:
-        return context.tensors[self.left] * context.tensors[self.right]
+    def unpadded(self, context: RunContext) -> tuple[np.ndarray, np.ndarray]:
+        return context.tensors[self.left], context.tensors[self.right]

@@ -60,19 +60,12 @@ class RequantisedSum(OperatorBase):
         return {} if self.bits is None else {self.output: 1 << (self.bits - 1)}
 
     def run_rounded(self, context: RunContext, total: np.ndarray) -> None:
-        """Store the output of a sum, unpadded."""
+        """Store the output of a sum, unpadded, in its place: the sum is an array that nobody else has."""
         bias = NONE if self.bias is None else context.weights[self.bias].reshape(-1)
         limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
-        output = np.empty(total.shape, dtype=np.int64)
-        rows = len(total)
-        fits = round_rows(
-            total.reshape(rows, -1),
-            bias,
-            self.shift.value(context.parameters),
-            limit,
-            output.reshape(rows, -1),
-        )
-        context.store(self.output, output, limit, fits=fits)
+        flat = total.reshape(len(total), -1)
+        fits = round_rows(flat, bias, self.shift.value(context.parameters), limit, flat)
+        context.store(self.output, total, limit, fits=fits)
 
     def witness_rounded(self, context: WitnessContext, total: np.ndarray) -> None:
         """Store the output of a sum, its remainder and its limbs, padded."""

@@ -1,7 +1,8 @@
 """Passes over the rows of a running model, compiled: each does in one go over memory what arrays would do in four or five.
 
-Every pass is a function of int64 integers and equals the expression in its first line. `limit` is the exclusive bound on absolute
-values, -limit <= y < limit; a pass returns whether all stay within it, and who called says what left (`RunContext.check_range`).
+MEANING    the equation in the first line of each, on int64 integers.
+REFUSED    nothing here: `limit` is the exclusive bound on absolute values, -limit <= y < limit, a pass returns whether all stay
+           within it, and the operator that called says what left (`RunContext.check_range`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,17 @@ def add_rows(a: np.ndarray, b: np.ndarray, limit: int, y: np.ndarray) -> bool:
 
 
 @njit(nogil=True, cache=True)
+def multiply_rows(a: np.ndarray, b: np.ndarray, shift: int, limit: int, y: np.ndarray) -> bool:
+    """y = (a * b + 2^(shift-1)) >> shift, all of one size and flat."""
+    half, low, high = np.int64(1) << (shift - 1), np.int64(0), np.int64(0)
+    for i in range(a.shape[0]):
+        value = (a[i] * b[i] + half) >> shift
+        low, high = min(low, value), max(high, value)
+        y[i] = value
+    return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True)
 def look_up_rows(x: np.ndarray, table: np.ndarray, y: np.ndarray) -> bool:
     """y = table[x + len(table) / 2], flat; nothing is looked up outside the table."""
     half = np.int64(table.shape[0] // 2)
@@ -53,6 +65,20 @@ def look_up_rows(x: np.ndarray, table: np.ndarray, y: np.ndarray) -> bool:
             return False
         y[i] = table[x[i] + half]
     return True
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def sum_squares(x: np.ndarray, squares: np.ndarray) -> float:
+    """squares = the sums of x^2 of every row modulo 2^64, x (rows, n); returns the largest of them as a float64."""
+    largest = 0.0
+    for row in range(x.shape[0]):
+        total, approximate = np.int64(0), 0.0
+        for i in range(x.shape[1]):
+            total += x[row, i] * x[row, i]
+            approximate += np.float64(x[row, i]) * np.float64(x[row, i])
+        squares[row] = total
+        largest = max(largest, approximate)
+    return largest
 
 
 @njit(nogil=True, cache=True)
@@ -98,7 +124,7 @@ def turn_rows(
     return bool(-limit <= low and high < limit)
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
 def attend_rows(
     query: np.ndarray,
     keys: np.ndarray,
@@ -148,3 +174,49 @@ def attend_rows(
                         mixed[head, c] += weight_of_u * np.float64(values[group, u, c])
                 for c in range(channels):
                     y[row, group, head, c] = (2 * np.int64(mixed[head, c]) + total) // (2 * total)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def weigh_scores(
+    scores: np.ndarray,
+    queries: int,
+    first: int,
+    reach: int,
+    shift: int,
+    table: np.ndarray,
+    totals: np.ndarray,
+) -> None:
+    """Scores become their weights, and totals the sums of these: what `attend_rows` does between its two products.
+
+    scores (groups, rows * queries, positions) float64, queries of a row side by side, rows at positions first, first + 1, ...;
+    totals (groups, rows * queries).
+    """
+    saturated = np.int64(table.shape[0] // 2)
+    for group in range(scores.shape[0]):
+        for place in range(scores.shape[1]):
+            end = first + place // queries + 1
+            start = max(0, end - reach)
+            row = scores[group, place]
+            largest = row[start]
+            for u in range(start, end):
+                largest = max(largest, row[u])
+            total = np.int64(0)
+            for u in range(start, end):
+                weight = table[min(np.int64(largest - row[u]) >> shift, saturated)]
+                total += weight
+                row[u] = weight
+            row[:start] = 0.0
+            row[end:] = 0.0
+            totals[group, place] = total
+
+
+@njit(nogil=True, cache=True)
+def divide_rows(mixed: np.ndarray, totals: np.ndarray, y: np.ndarray) -> None:
+    """y[row, group, query] = floor((2 mixed + total) / (2 total)); mixed (groups, rows * queries, size), queries of a row side by side."""
+    queries = y.shape[2]
+    for group in range(mixed.shape[0]):
+        for place in range(mixed.shape[1]):
+            total = totals[group, place]
+            for c in range(mixed.shape[2]):
+                twice = 2 * np.int64(mixed[group, place, c]) + total
+                y[place // queries, group, place % queries, c] = twice // (2 * total)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from devnet.bench_cli import app
+from devnet.benchmarks import model
 from devnet.benchmarks.model import FloatDecoder
 from prover.model.errors import SequenceTooLongError
 from prover.model.float_reference import float_logits
@@ -26,17 +27,18 @@ def test_every_family_is_measured_here() -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_the_float_decoder_says_what_the_float_reference_says(name: str) -> None:
     """Each token is the argmax of a pass over all tokens before it, beyond the reach of local layers too."""
-    model, prompt, heard = built_in_model(name), [1, *range(30)], list[int]()
-    produced = FloatDecoder(model).generate(prompt, 12, heard.append)
+    floats, prompt, heard = built_in_model(name), [1, *range(30)], list[int]()
+    produced = FloatDecoder(floats).generate(prompt, 12, heard.append)
     assert heard == produced and len(produced) == 12
-    logits = float_logits(model, prompt + produced[:-1])[len(prompt) - 1 :]
+    logits = float_logits(floats, prompt + produced[:-1])[len(prompt) - 1 :]
     top = np.sort(logits, axis=1)[:, -2:]
     assert (top[:, 1] - top[:, 0]).min() > 1e-3  # no tie that rounding could break
     assert logits.argmax(axis=1).tolist() == produced
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_command_measures_both(name: str) -> None:
+def test_the_command_measures_both(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "_CHECKED_OUTPUT", 3)
     result = CliRunner().invoke(app, ["model", name, "--tokens", "3", "--json"])
     assert result.exit_code == 0, result.exception
     facts, _ = json.JSONDecoder().raw_decode(result.stdout)
@@ -44,6 +46,7 @@ def test_the_command_measures_both(name: str) -> None:
     assert facts["integer_tokens_per_s"] > 0 and facts["float32_torch_tokens_per_s"] > 0
     ratio = facts["integer_tokens_per_s"] / facts["float32_torch_tokens_per_s"]
     assert facts["integer_to_float"] == pytest.approx(ratio, rel=0.05)
+    assert facts["check_cpu_s"] >= 0 and facts["generate_cpu_s"] > 0
 
 
 def test_more_tokens_than_positions_are_refused() -> None:

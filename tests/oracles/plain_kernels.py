@@ -149,18 +149,22 @@ def _accumulate_integers(
                 rows[row, lane] = (int(rows[row, lane]) + half) & _WORD_MASK
 
 
-def _sums_of_words(rows: int) -> Callable[..., None]:
+def _products_of_words(rows: int) -> Callable[..., None]:
     """32-bit sums of products of words, wherever they lie in memory."""
 
-    def run(x: int, x_step: int, w: int, w_step: int, words: int, sums: int) -> None:
-        def row(address: int) -> list[int]:
-            return list((ctypes.c_int16 * int(words)).from_address(int(address)))
+    def run(*arguments: Any) -> None:
+        x, x_step, w, w_step, words, places, shifts, result, result_step, skipped, adds = map(int, arguments)
 
-        found = (ctypes.c_int32 * (4 * rows)).from_address(int(sums))
+        def row(address: int) -> list[int]:
+            return list((ctypes.c_int16 * words).from_address(address))
+
         for r in range(rows):
-            for o in range(4):
+            place, shift = ((ctypes.c_int64 * rows).from_address(array)[r] for array in (places, shifts))
+            found = (ctypes.c_int64 * 4).from_address(result + place * result_step)
+            for o in range(skipped, 4):
                 pairs = zip(row(x + r * x_step), row(w + o * w_step), strict=True)
-                found[4 * r + o] = ctypes.c_int32(sum(a * b for a, b in pairs)).value
+                part = ctypes.c_int32(sum(a * b for a, b in pairs)).value << shift
+                found[o] = ctypes.c_int64(part + (found[o] if adds else 0)).value
 
     return run
 
@@ -183,9 +187,9 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     vector_sums._subtract_16: _vector_subtract(BASE_MODULUS, 16),
     vector_sums._subtract_34: _vector_subtract(BASE_MODULUS, 34),
     vector_sums._pack: _pack(BASE_MODULUS),
-    word_gemm._sums_of_one: _sums_of_words(1),
-    word_gemm._sums_of_two: _sums_of_words(2),
-    word_gemm._sums_of_four: _sums_of_words(4),
+    word_gemm._products_of_one: _products_of_words(1),
+    word_gemm._products_of_two: _products_of_words(2),
+    word_gemm._products_of_four: _products_of_words(4),
 }
 """Intrinsic -> what it means."""
 for _module in (lanes, integer_sums):

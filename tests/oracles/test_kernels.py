@@ -201,13 +201,19 @@ def _rows_of_a_model() -> None:
         row_passes.round_rows(x, weights, 3, 1 << 15, y)
         row_passes.scale_rows(x, root, weights, 3, 1 << 15, y)
     row_passes.add_rows(x[0], x[1], 1 << 15, y[0])
+    row_passes.multiply_rows(x[0], x[1], 9, 1 << 15, y[0])
+    row_passes.sum_squares(x, np.empty(3, np.int64))
     for table in (generator.integers(-9, 9, 1 << 15), bias):
         row_passes.look_up_rows(x[0], table, y[0])
     heads = x.reshape(3, 2, 4)
-    row_passes.turn_rows(heads, root % 5, heads[0], heads[1], 3, 1 << 15, heads.copy())
+    tables = generator.integers(-(2**14), 2**14, (2, 5, 4))
+    row_passes.turn_rows(heads, root % 5, *tables, 3, 1 << 15, np.empty_like(heads))
     query = generator.integers(-90, 90, (3, 2, 2, 4))
     keys, values = generator.integers(-90, 90, (2, 2, 6, 4)).astype(np.int32)
     row_passes.attend_rows(query, keys, values, 3, 4, 2, exponential_table(), np.empty_like(query))
+    scores, totals = generator.integers(-90, 90, (2, 6, 6)).astype(np.float64), np.empty((2, 6), np.int64)
+    row_passes.weigh_scores(scores, 2, 3, 4, 2, exponential_table(), totals)
+    row_passes.divide_rows(scores @ values, totals, np.empty_like(query))
 
 
 RUNS = (
@@ -290,8 +296,12 @@ LANE_BOUNDS = {
     **{module._pack: ((64,), (1,)) for module in (lanes, integer_sums)},
 }
 """Operands of lane intrinsics, as multiples of the modulus that they stay below (field/ifma.py)."""
-WORD_SUMS = {word_gemm._sums_of_one: 1, word_gemm._sums_of_two: 2, word_gemm._sums_of_four: 4}
-ON_ELEMENTS = set(PLAIN) - UNARY - MEMORY - set(LANE_BOUNDS) - set(WORD_SUMS) - {ifma.accumulate_integers}
+WORD_PRODUCTS = {
+    word_gemm._products_of_one: 1,
+    word_gemm._products_of_two: 2,
+    word_gemm._products_of_four: 4,
+}
+ON_ELEMENTS = set(PLAIN) - UNARY - MEMORY - set(LANE_BOUNDS) - set(WORD_PRODUCTS) - {ifma.accumulate_integers}
 
 
 def test_every_intrinsic_has_a_meaning() -> None:
@@ -350,27 +360,34 @@ def test_intrinsics_on_memory() -> None:
 
 
 @pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
-@pytest.mark.parametrize("intrinsic", WORD_SUMS, ids=_name)
+@pytest.mark.parametrize("intrinsic", WORD_PRODUCTS, ids=_name)
 @pytest.mark.parametrize("words", [1, 31, 32, 33, 64, 95])
 def test_intrinsics_on_words(intrinsic: Any, words: int) -> None:
-    """Sums wrap, also where all words are the smallest; nothing behind a row is read or written."""
+    """Sums wrap, also where all words are extreme; nothing behind a row of weights is read, nor outside the result written."""
 
     @njit
-    def run(x: Any, w: Any, words: int, sums: Any) -> None:
-        intrinsic(x.ctypes.data, x.strides[0], w.ctypes.data, w.strides[0], words, sums.ctypes.data)
+    def run(x: Any, w: Any, words: int, places: Any, shifts: Any, y: Any, skipped: int, adds: int) -> None:
+        intrinsic(
+            *(x.ctypes.data, x.strides[0], w.ctypes.data, w.strides[0], words),
+            *(places.ctypes.data, shifts.ctypes.data, y.ctypes.data, y.strides[0], skipped, adds),
+        )
 
-    rows, generator = WORD_SUMS[intrinsic], np.random.default_rng(words)
-    for low in (-(2**15), 2**15 - 1):
+    rows, generator = WORD_PRODUCTS[intrinsic], np.random.default_rng(words)
+    places, shifts = np.array([3, 0, 4, 1])[:rows].copy(), np.array([0, 15, 30, 9])[:rows].copy()
+    for low, skipped, adds in ((-(2**15), 0, 0), (2**15 - 1, 3, 1), (-(2**15), 1, 1), (2**15 - 1, 2, 0)):
         x, w = np.zeros((rows, 96), np.int16), np.full((4, 96), 77, np.int16)
         x[:, :words], w[:, :words] = low, low
         x[:, : words // 2] = generator.integers(-(2**15), 2**15, (rows, words // 2))
-        found, expected = np.full((2, 5, 4), 9, np.int32)
-        run(x, w, words, found)
+        found, expected = np.full((2, 6, 5), 9)
+        run(x, w, words, places, shifts, found, skipped, adds)
         PLAIN[intrinsic](
-            x.ctypes.data, x.strides[0], w.ctypes.data, w.strides[0], words, expected.ctypes.data
+            *(x.ctypes.data, x.strides[0], w.ctypes.data, w.strides[0], words, places.ctypes.data),
+            *(shifts.ctypes.data, expected.ctypes.data, expected.strides[0], skipped, adds),
         )
         assert np.array_equal(found, expected)
-        assert (found[rows:] == 9).all()
+        untouched = np.ones_like(found, dtype=bool)
+        untouched[places, skipped:4] = False
+        assert (found[untouched] == 9).all()
 
 
 @needs_lanes

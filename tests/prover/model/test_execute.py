@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prover.model import exact_gemm, word_gemm
 from prover.model.errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from prover.model.exact_gemm import FEW_ROWS, multiply_exactly, multiply_few_rows, multiply_in_floats
+from prover.model.exact_gemm import FEW_ROWS, Outputs, multiply_exactly, multiply_few_rows, multiply_in_floats
 from prover.model.execute import Executor
 from prover.model.float_model import FloatModel
 from prover.model.float_reference import float_logits
@@ -42,6 +43,22 @@ def test_products_are_exact_in_every_kernel(rows: int, inputs: int, magnitude: i
     np.testing.assert_array_equal(plain, expected[:1])
 
 
+@pytest.mark.parametrize("outputs", [3, 64, 100])
+def test_the_largest_output_is_found_without_all_products(
+    outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ties, within a part and across parts, go to the smaller output; the last part may have fewer than four."""
+    monkeypatch.setattr(exact_gemm, "_OUTPUTS_AT_ONCE", 33)
+    generator = np.random.default_rng(outputs)
+    weights = generator.integers(-3, 4, (outputs, 5)).astype(np.int16)
+    weights[-1], weights[outputs // 2] = weights[0], weights[0]
+    x = generator.integers(-3, 4, (FEW_ROWS + 30, 5))
+    x[0] = weights[0].astype(np.int64) * 9
+    for rows in (x, x[:2], -np.abs(x)):
+        expected = (rows @ weights.T.astype(np.int64)).argmax(axis=1)
+        np.testing.assert_array_equal(Outputs(weights).largest(rows), expected)
+
+
 @pytest.mark.parametrize("chunks", [(55,), (1,) * 55, (20, 35), (3, 1, 30, 21), (54, 1)])
 def test_any_way_of_feeding_gives_the_same_integers(executor: Executor, chunks: tuple[int, ...]) -> None:
     assert sum(chunks) == len(PROMPT)
@@ -65,6 +82,24 @@ def test_the_number_of_threads_changes_nothing(executor: Executor) -> None:
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(*results)
+
+
+def test_portable_kernels_give_the_same_integers(
+    model: IntegerModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine without products of words: rows of a prompt, of the next token, and the choice."""
+
+    def found() -> list[np.ndarray]:
+        executor = Executor(model)
+        decoding = executor.start()
+        rows = [executor.feed(PROMPT, decoding), executor.feed([7], decoding)]
+        return [*rows, executor.predictions(rows[0]), executor.logits(rows[1])]
+
+    expected = found()
+    monkeypatch.setattr(word_gemm, "AVAILABLE", False)
+    assert Executor(model)._head.whole.lengths is None
+    for ours, theirs in zip(found(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_one_executor_serves_several_threads(executor: Executor) -> None:

@@ -22,9 +22,7 @@ def both(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """The product by one thread, which the one by all threads equals."""
     lengths = lengths_of(weights)
     assert lengths is not None
-    read_only = weights.view()
-    read_only.setflags(write=False)
-    arguments = (read_only, lengths.of_fours, lengths.usual, lengths.largest, np.ascontiguousarray(x))
+    arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, np.ascontiguousarray(x))
     found = word_gemm._multiply(*arguments)
     np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments))
     return found

@@ -48,6 +48,14 @@ def one_row(t: int, group: int, query: int, reach: int) -> np.ndarray:
     return (2 * mixed + total) // (2 * total)
 
 
+@pytest.mark.parametrize("kind", [1, 2])
+def test_few_rows_and_many_give_the_same_integers(kind: int) -> None:
+    """Below 32 rows one pass, from there on products of matrices: at every length of the last piece."""
+    expected = run(kind, [1] * POSITIONS)
+    for calls in ([POSITIONS], [31, 69], [32, 68], [5, 33, 62], [64, 36], [68, 32]):
+        assert np.array_equal(run(kind, calls), expected), calls
+
+
 @pytest.mark.parametrize(("kind", "reach"), [(1, REACH), (2, POSITIONS)])
 def test_every_row_is_the_weighted_mean_of_what_it_sees(kind: int, reach: int) -> None:
     output = run(kind, [POSITIONS])

@@ -37,6 +37,7 @@ def test_a_value_at_its_limit_is_seen_wherever_it_stands(value: int, fits: bool)
         flat, nothing = x.reshape(-1), np.zeros(x.size, dtype=np.int64)
         assert row_passes.round_rows(2 * x, NONE, 1, 2**15, y) is fits
         assert row_passes.add_rows(flat, nothing, 2**15, y.reshape(-1)) is fits
+        assert row_passes.multiply_rows(flat, 2 + nothing, 1, 2**15, y.reshape(-1)) is fits
         assert row_passes.scale_rows(2 * x, ones, NONE, 1, 2**15, y) is fits
         assert row_passes.look_up_rows(flat, np.zeros(2**16, dtype=np.int64), y.reshape(-1)) is fits
         cosine, sine = np.full((9, 6), 2), np.zeros((9, 6), dtype=np.int64)
@@ -61,6 +62,16 @@ def test_rows_are_scaled_turned_added_and_looked_up() -> None:
     flipped = x.reshape(ROWS, 4, 3, 2)[..., ::-1].reshape(x.shape)
     by_row = cosine[positions, None, :6], sine[positions, None, :6]
     np.testing.assert_array_equal(turned, half_up(x * by_row[0] + flipped * by_row[1], 14))
+
+    product = np.empty(X.size, dtype=np.int64)
+    assert row_passes.multiply_rows(X.reshape(-1), y.reshape(-1), 14, NO_LIMIT, product)
+    np.testing.assert_array_equal(product, half_up(X * y, 14).reshape(-1))
+
+    squares = np.empty(ROWS, dtype=np.int64)
+    assert row_passes.sum_squares(X, squares) == pytest.approx(
+        float((X.astype(object) ** 2).sum(axis=1).max())
+    )
+    np.testing.assert_array_equal(squares, (X * X).sum(axis=1))
 
     table = generator.integers(-9, 9, 2**8)
     index = generator.integers(-(2**7), 2**7, 50)
