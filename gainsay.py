@@ -74,7 +74,7 @@ COMMANDS: dict[str, Entry] = {
     "audit": Entry(
         "prover.audits.cli:app",
         "Choose steps of a private answer, have them proven, verify the proofs.",
-        more=("challenger.audit_cli:app",),
+        more=("challenger.audit_cli:app", "challenger.audit_chain_cli:app"),
     ),
     "prove": Entry("prover.cli:prove", "Prove one step of one window to a file, without a chain."),
     "verify": Entry("prover.cli:verify", "Check a proof file, without a chain."),

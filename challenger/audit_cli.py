@@ -121,8 +121,8 @@ def _items(
 
     from .auditing import drawn_windows
 
-    named: list[Item] = [StepItem(*_pair(text, "--step")) for text in step or ()]
-    named += [HeadItem(*_pair(text, "--head")) for text in head or ()]
+    named: list[Item] = [StepItem(*number_pair(text, "--step")) for text in step or ()]
+    named += [HeadItem(*number_pair(text, "--head")) for text in head or ()]
     if named:
         return None, tuple(named)
     try:
@@ -134,7 +134,7 @@ def _items(
     return entropy, tuple(drawn_windows(entropy, drawn, signed.response.windows))
 
 
-def _pair(text: str, option: str) -> tuple[int, int]:
+def number_pair(text: str, option: str) -> tuple[int, int]:
     from prover.errors import UsageError
 
     left, colon, right = text.partition(":")

@@ -54,7 +54,7 @@ def open_command(
     as_json: AsJson = False,
 ) -> None:
     """Dispute a response; stakes the bond. Commits first, and opens in a later block."""
-    settings = _settings(rpc_url, deployment, account, keystore, database, providers=provider or None)
+    settings = settings_of(rpc_url, deployment, account, keystore, database, providers=provider or None)
     table, sender = _sit_down(settings)
     _print_sent(table.open(sender, batch, index), as_json)
 
@@ -79,7 +79,7 @@ def ask(
     """Pay the ask price for a response to be shown on chain. The price is the provider's when it shows it."""
     from prover.errors import UsageError
 
-    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
     if (batch is None) == (receipt is None):
         raise UsageError("name a batch and an index, or a --receipt")
     if receipt is not None:
@@ -100,7 +100,7 @@ def claim_not_shown(
     as_json: AsJson = False,
 ) -> None:
     """End an ask that was not answered in time: the response is void, the asker gets the price and a reward."""
-    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
     _print_asked(table.claim_not_shown(sender, batch, index), as_json)
 
 
@@ -116,7 +116,7 @@ def join(
     as_json: AsJson = False,
 ) -> None:
     """Be paid for an opening that was committed before the response became void."""
-    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
     _print_asked(table.join(sender, batch, index), as_json)
 
 
@@ -132,7 +132,7 @@ def close_rewards(
     as_json: AsJson = False,
 ) -> None:
     """Burn what nobody claimed of a void response's rewards; anyone may, after the join window."""
-    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
     _print_asked(table.close_rewards(sender, batch, index), as_json)
 
 
@@ -145,7 +145,7 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """All games, or an account's."""
-    table, _ = _look(_settings(rpc_url, deployment, watch_only=True))
+    table, _ = _look(settings_of(rpc_url, deployment, watch_only=True))
     games = [table.describe(number, game) for number, game in table.games(open_only=open_only, account=of)]
     if as_json:
         typer.echo(json.dumps(games))
@@ -165,7 +165,7 @@ def show(
     game_id: GameId, rpc_url: RpcUrl = None, deployment: DeploymentFile = None, as_json: AsJson = False
 ) -> None:
     """One game: whose turn it is, until when, and what is contested."""
-    table, _ = _look(_settings(rpc_url, deployment, watch_only=True))
+    table, _ = _look(settings_of(rpc_url, deployment, watch_only=True))
     facts = table.describe(game_id, table.game(game_id))
     if as_json:
         typer.echo(json.dumps(facts))
@@ -202,7 +202,7 @@ def move(
 ) -> None:
     """Make a move for either side: the named one, or the honest player's (then the model is run)."""
     named = _named_move(part, window, embedding, position, rival, concede)
-    settings = _settings(
+    settings = settings_of(
         rpc_url, deployment, account, keystore, database, providers=provider or None, models=model or None
     )
     table, sender = _sit_down(settings)
@@ -226,7 +226,7 @@ def prove(
     as_json: AsJson = False,
 ) -> None:
     """Prove the contested step, as the provider."""
-    settings = _settings(
+    settings = settings_of(
         rpc_url, deployment, account, keystore, database, providers=provider or None, models=model or None
     )
     table, sender = _sit_down(settings)
@@ -244,14 +244,14 @@ def resolve(
     as_json: AsJson = False,
 ) -> None:
     """End a game whose turn has run out, or whose response is void; anyone may."""
-    table, sender = _sit_down(_settings(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
     _print_sent(table.resolve(sender, game_id), as_json)
 
 
 # --- behind the commands
 
 
-def _settings(
+def settings_of(
     rpc_url: str | None,
     deployment: Path | None,
     account: str | None = None,

@@ -108,9 +108,9 @@ class DisputeTable:
     def open(self, sender: Sender, batch_id: int, index: int) -> Sent:
         """Stake a bond on a response being wrong: commit, wait for the next block, open. Interrupted and typed again it
         goes on where it was. Raises `NotFoundError`, `ProviderUnreachable`, `ContractError`."""
-        response = self._response(batch_id, index)
+        response = self.response(batch_id, index)
         contracts = self._contracts
-        batch = self._batch(batch_id)
+        batch = self.batch(batch_id)
         secret = opening_secret(self._secret, batch.root, index)
         call = contracts.game.open(
             batch_id,
@@ -134,21 +134,22 @@ class DisputeTable:
     def join(self, sender: Sender, batch_id: int, index: int) -> Asked:
         """Be paid for an opening that was committed before the response became void. Raises `NotFoundError`,
         `ContractError`."""
-        secret = opening_secret(self._secret, self._batch(batch_id).root, index)
+        secret = opening_secret(self._secret, self.batch(batch_id).root, index)
         call = self._contracts.ledger.join(batch_id, index, secret)
         mined, _ = sender.send_by_hand(call, f"join {batch_id} {index}")
         return Asked(batch_id, index, "Join", self.status(batch_id, index), mined)
 
     def close_rewards(self, sender: Sender, batch_id: int, index: int) -> Asked:
         """Burn the rewards of a void response that nobody claimed in time. Raises `NotFoundError`, `ContractError`."""
-        self._batch(batch_id)
+        self.batch(batch_id)
         call = self._contracts.ledger.close_rewards(batch_id, index)
         mined, _ = sender.send_by_hand(call, f"close rewards {batch_id} {index}")
         return Asked(batch_id, index, "CloseRewards", self.status(batch_id, index), mined)
 
-    def _response(self, batch_id: int, index: int) -> KnownResponse:
-        """What the chain shows, because somebody asked for it, or the provider's listing."""
-        batch = self._batch(batch_id)
+    def response(self, batch_id: int, index: int) -> KnownResponse:
+        """What the chain shows, because somebody asked for it, or the provider's listing. Raises `NotFoundError`,
+        `UsageError`, `ProviderUnreachable`."""
+        batch = self.batch(batch_id)
         shown = shown_response(self._contracts, batch_id, index, self.head().number)
         if shown is not None:
             ids = tuple(unpack_token_ids(shown.prompt_ids)), tuple(unpack_token_ids(shown.output_ids))
@@ -167,7 +168,8 @@ class DisputeTable:
             )
         return found
 
-    def _batch(self, batch_id: int) -> Batch:
+    def batch(self, batch_id: int) -> Batch:
+        """Raises `NotFoundError`."""
         try:
             return self._contracts.ledger.batch(batch_id)
         except ContractError as error:
@@ -177,7 +179,7 @@ class DisputeTable:
 
     def ask(self, sender: Sender, batch_id: int, index: int) -> Asked:
         """Pay for a response to be shown on chain. Raises `NotFoundError`, `ContractError`."""
-        self._batch(batch_id)
+        self.batch(batch_id)
         price_wei = self._contracts.stake.parameters().ask_price
         call = self._contracts.ledger.ask(batch_id, index, price_wei)
         mined, _ = sender.send_by_hand(call, f"ask {batch_id} {index}")
@@ -193,7 +195,7 @@ class DisputeTable:
             raise BadInputError(f"{path} is no receipt; save what GET /v1/receipts/ID answers")
         provider, salt = to_checksum_address(place.provider), hash_bytes(place.batch_salt)
         batch_id = self._contracts.ledger.batch_of(provider, salt)
-        if not batch_id or place.index >= self._batch(batch_id).count:
+        if not batch_id or place.index >= self.batch(batch_id).count:
             raise NotFoundError(
                 f"the receipt's response is in no batch of {provider} on this ledger; wait until its posting deadline, "
                 "after which it can be claimed"
@@ -205,7 +207,7 @@ class DisputeTable:
 
         Raises `NotFoundError`, `ContractError`.
         """
-        self._batch(batch_id)
+        self.batch(batch_id)
         call = self._contracts.ledger.claim_not_shown(batch_id, index)
         mined, _ = sender.send_by_hand(call, f"claim not shown {batch_id} {index}")
         return Asked(batch_id, index, "ClaimNotShown", self.status(batch_id, index), mined)
@@ -326,7 +328,7 @@ class DisputeTable:
     def _ids(self, game_id: int, game: Game) -> Ids | None:
         """Token ids that the chain or the provider shows."""
         try:
-            shown = self._response(game.batch_id, game.index).ids
+            shown = self.response(game.batch_id, game.index).ids
         except (ProviderUnreachable, NotFoundError, UsageError):
             return None
         return None if shown is None else (list(shown[0]), list(shown[1]))

@@ -44,6 +44,10 @@ class ReceiptNotValidError(ProofRejectedError):
     """A receipt with which nothing can be claimed from its provider."""
 
 
+class AuditLostError(GainsayError):
+    """An audit on chain that this node cannot answer as it runs; the message says what has to change."""
+
+
 class AuditRefusedError(UsageError):
     """An audit that this provider does not take. code: public, too_many, too_late or twice."""
 

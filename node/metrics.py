@@ -31,6 +31,12 @@ class Metrics:
         self.moves = Counter(
             "gainsay_defence_moves", "Moves sent in disputes", ["move"], registry=self.registry
         )
+        self.audit_items = Counter(
+            "gainsay_audit_items_proven",
+            "Items of audits proven on chain",
+            ["target"],
+            registry=self.registry,
+        )
         self.failures = Counter(
             "gainsay_background_failures", "Failed rounds of a background worker", ["worker"],
             registry=self.registry,

@@ -42,6 +42,11 @@ class Outbox:
         """Like `send`, but without waiting; a number for `wait`."""
         return self._sender.submit_next(call, name)
 
+    def under_way(self, name: str) -> int | None:
+        """The number of what was sent under `name` and has not ended, perhaps before the last stop."""
+        found = (i for i in self._sender.journal.unfinished() if i.key.rpartition("#")[0] == name)
+        return next((intent.id for intent in found), None)
+
     def wait(self, number: int, timeout_s: float | None = None) -> Mined:
         """Until what `submit` began is confirmed. Raises what `Sender.wait` raises."""
         return self._sender.wait(number, timeout_s=self._timeout_s if timeout_s is None else timeout_s)

@@ -30,6 +30,7 @@ from prover.replay import Replay
 from prover.sampling import Sampling
 
 from .api.application import create_application
+from .audits.answerer import AuditAnswerer
 from .audits.boundaries import BoundaryCommitter
 from .audits.desk import AuditDesk
 from .backing import Backing
@@ -187,6 +188,15 @@ class Provider:
         boundaries = (
             None if serving.own is None else BoundaryCommitter(serving.model, serving.own, serving.srs)
         )
+        self.answerer = AuditAnswerer(
+            contracts,
+            self.journal,
+            self.outbox,
+            self.metrics,
+            boundaries,
+            window_s=parameters.audit_window,
+            now=clock.now,
+        )
         self.audits = AuditDesk(
             self.journal,
             AuditBook(engine),
@@ -202,6 +212,7 @@ class Provider:
             "defender": self._on_this_chain(self._while_named(self.defender.step)),
             "demands": self._on_this_chain(self.demands.step),
             "redeemer": self._on_this_chain(self.redeemer.step),
+            "answerer": self._on_this_chain(self._while_named(self.answerer.step)),
             "audits": self.audits.step,
         }
         self._workers = {
@@ -303,7 +314,7 @@ class Provider:
 
     def _is_playing(self) -> bool:
         state = self.follower.state
-        return state is not None and bool(state.games)
+        return (state is not None and bool(state.games)) or self.answerer.is_answering
 
     def _require_stake(self, state: ChainState) -> None:
         if state.account.is_paused:
@@ -348,6 +359,7 @@ class Provider:
             or self._ended_reason()
             or self.pulse.in_time(self.health.reason)
             or self._defence_reason()
+            or self.pulse.in_time(self.answerer.reason)
         )
 
     def start_workers(self) -> None:
@@ -466,6 +478,11 @@ class Provider:
             "gainsay_defendable_games", "Games that this machine can defend at once (NaN: not measured)",
             lambda: float("nan") if (games := self.capacity.games) is None else games,
         )  # fmt: skip
+        gauge(
+            "gainsay_open_audits",
+            "Audits on chain that wait for proofs",
+            lambda: len(self.answerer.open_audits()),
+        )
         gauge(
             "gainsay_open_disputes",
             "Open games",

@@ -165,7 +165,7 @@ def _proving_call(
                     prompt_ids=pack_token_ids(prover.prompt_ids),
                     output_ids=pack_token_ids(prover.output_ids),
                     window=_residual_window(prover, 0, window),
-                    rows=_window_rows(prover, model, window),
+                    rows=window_rows(prover, model, window),
                     proof=prover.prove_embedding(window),
                 ),
             )
@@ -209,7 +209,7 @@ def _residual_window(trace: OwnTrace, boundary: int, window: int) -> ResidualWin
     return ResidualWindow(trace.stream_roots(boundary), sums[window], stream_tree(sums).path(window))
 
 
-def _window_rows(trace: OwnTrace, model: CommittedModel, window: int) -> list[TokenRow]:
+def window_rows(trace: OwnTrace, model: CommittedModel, window: int) -> list[TokenRow]:
     """The leaves of the window's 32 tokens; padded positions get an empty one."""
     fed = [*trace.prompt_ids, *trace.output_ids][:-1]
     tokens = fed[window * WINDOW_ROWS : (window + 1) * WINDOW_ROWS]

@@ -29,6 +29,10 @@ _MOST_WAITING = 4
 _RETRY_AFTER_S = 30
 
 
+class _PutOff(Exception):
+    """The chain waits for this machine; what is asked for off chain is begun again afterwards."""
+
+
 class AuditDesk:
     """Takes audits of one provider's answers; a worker calls `step`."""
 
@@ -42,7 +46,7 @@ class AuditDesk:
         most_items: int,
         is_playing: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`boundaries`: None when the model is public. `now` gives the chain's time; games are played before audits."""
+        """`boundaries`: None when the model is public. `now` gives the chain's time; games and audits on chain are played before."""
         self._journal, self._book, self._boundaries = journal, book, boundaries
         self._now, self._most_items, self._is_playing = now, most_items, is_playing
         self._taking = threading.Lock()
@@ -100,6 +104,9 @@ class AuditDesk:
             return
         try:
             evidence = self._prove(self._boundaries, row, audit)
+        except _PutOff:
+            log.info("an audit waits until the chain has its proofs", audit=audit.id)
+            return
         except (GainsayError, ValueError) as error:
             # The text of a false statement may tell of the witness: it stays here.
             log.error("an audit could not be proven", audit=audit.id, error=type(error).__name__)
@@ -113,9 +120,13 @@ class AuditDesk:
         trace = boundaries.again(prompt, output, bytes.fromhex(row.audit_nonce))
         streams = len(boundaries.model.commitment.chunk_bits)
         items = items_from_json(json.loads(audit.items))
-        evidence = answer(
-            trace.replay, trace.tree, items, streams, lambda done: self._book.progress(audit.id, done)
-        )
+
+        def report(done: int) -> None:
+            if self._is_playing():
+                raise _PutOff
+            self._book.progress(audit.id, done)
+
+        evidence = answer(trace.replay, trace.tree, items, streams, report)
         return evidence_to_json(evidence)
 
 

@@ -1,0 +1,150 @@
+"""A node answers the audits that the chain has of its answers: item by item, through a stop, before everything that can wait."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
+from contracts.bindings.openings import open_audit
+from contracts.bindings.registration import register
+from contracts.protocol.audit_evidence import StepItem
+from contracts.protocol.audits import AuditItem
+from contracts.protocol.game import Outcome, Reason
+from contracts.protocol.model import PRIVATE
+from node.audits.desk import AuditState
+from node.provider import CommittedServing, Provider
+from node.receipts import fields_of
+from node.records import batch_tree
+from node.store import ResponseRow, ResponseState
+from prover.blindings_file import LOWEST_COST
+from prover.curve.srs import SRS
+from prover.model.execute import Executor
+from prover.model.weights import IntegerModel
+from prover.plan import PRIVATE as PRIVATE_PLAN
+from prover.private_model import commit_private
+from prover.replay import Replay
+from tests.contracts.local_chain import LocalChain
+from verifier_gen import generate_sources
+
+from .chain import CHALLENGER, ProviderHouse, make_house
+from .test_kills import Killed
+
+_ITEMS = [AuditItem.of_step(1, 1), AuditItem.of_step(2, 1), AuditItem.of_input(1)]
+
+
+@pytest.fixture(scope="module")
+def private(
+    tiny: IntegerModel,
+    local_chain: LocalChain,
+    contracts: ProtocolContracts,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> CommittedServing:
+    """The tiny model as a private one, registered with its own verifiers."""
+    srs, folder = SRS.devnet(18), tmp_path_factory.mktemp("private")
+    own = commit_private(tiny, srs, lambda new: "password", models=folder, commitments=folder, cost=LOWEST_COST)  # fmt: skip
+    artifacts = verifier_artifacts(generate_sources(tiny.config, srs, PRIVATE_PLAN))
+    model = register(local_chain.sender(0), contracts, own.commitment, artifacts, audit_stride=PRIVATE)
+    return CommittedServing("tiny", tiny, own.commitment, srs, model.model_id, own)
+
+
+@pytest.fixture
+def private_house(
+    tmp_path: Path, local_chain: LocalChain, contracts: ProtocolContracts, private: CommittedServing
+) -> ProviderHouse:
+    return make_house(tmp_path / "node.sqlite", local_chain, contracts, private)
+
+
+def _answered(provider: Provider) -> ResponseRow:
+    """A posted answer of two windows."""
+    boundaries = provider.service.boundaries
+    assert boundaries is not None
+    prompt = provider.service.served.tokenizer.encode("audit this, in two windows of a prompt")
+    ids = Executor(provider._serving.model).generate(prompt, 3, end_ids=()).ids
+    issued = provider.desk.issue(prompt, ids, len(ids), "length", committed=boundaries.commit(prompt, ids))
+    row = provider.journal.find_response(issued.receipt_id)
+    assert row is not None
+    return row
+
+
+@pytest.mark.long
+def test_an_audit_is_answered_through_stops(
+    private_house: ProviderHouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    house, audits = private_house, private_house.contracts.audits
+    provider = house.start()
+    row = _answered(provider)
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    batch = provider.journal.batch(row.batch_id)
+    assert batch is not None and batch.chain_batch_id is not None
+    place = batch.chain_batch_id, row.index_in_batch
+    path = batch_tree(provider.journal.responses_of(row.batch_id)).path(row.index_in_batch)
+    off_chain = provider.audits.ask(row.receipt_id, [StepItem(0, 0)])
+    mined = open_audit(
+        house.contracts, house.other(CHALLENGER), *place, fields_of(row), path, _ITEMS,
+        secret=secrets.token_bytes(32), key=f"audit {row.leaf}",
+    )  # fmt: skip
+    assert mined.gas_used
+    audit = audits.audit_count()
+    proven: list[object] = []
+    prove_step, prove_input = Replay.prove_step, Replay.prove_embedding
+    monkeypatch.setattr(Replay, "prove_step", lambda *a: [proven.append(a), prove_step(*a)][1])
+    monkeypatch.setattr(Replay, "prove_embedding", lambda *a: [proven.append(a), prove_input(*a)][1])
+
+    def states() -> list[bool]:
+        return [audits.item_state(*place, item) == (audit, True) for item in _ITEMS]
+
+    def sent() -> int:
+        return house.contracts.chain.nonce(provider.address) - first
+
+    # A node without the answer says so, and is not ready; nothing is sent.
+    other = replace(
+        house, settings=house.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/other.db"})
+    ).start()
+    other.follower.step()
+    first = house.contracts.chain.nonce(provider.address)
+    other.answerer.step()
+    assert "not in this node's database" in (other.answerer.reason() or "")
+    assert "not in this node's database" in (other.readiness() or "")
+    assert (sent(), states()) == (0, [False] * 3)
+
+    # What can wait waits; the first item; then the node is killed between signing the second one's proof and sending it.
+    provider.follower.step()
+    assert len(provider.answerer.open_audits()) == 1 and provider.answerer.reason() is None
+    provider.audits.step()
+    waiting = provider.audits.find(off_chain.id)
+    assert waiting is not None and waiting.state not in (AuditState.PROVEN, AuditState.FAILED)
+    provider.answerer.step()
+    assert states() == [True, False, False]
+    send_raw = house.contracts.chain.send_raw
+
+    def die(raw: bytes) -> None:
+        raise Killed("before sending")
+
+    monkeypatch.setattr(house.contracts.chain, "send_raw", die)
+    with pytest.raises(Killed):
+        provider.answerer.step()
+    monkeypatch.setattr(house.contracts.chain, "send_raw", send_raw)
+    assert (len(proven), sent()) == (2, 1)
+
+    # The next start sends what was signed, proves the rest, and nothing twice.
+    restarted = house.start()
+    restarted.follower.step()
+    restarted.answerer.play_out()
+    assert (len(proven), sent(), states()) == (3, 3, [True] * 3)
+    ended = audits.audit(audit)
+    assert (ended.outcome, ended.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
+    restarted.follower.step()
+    restarted.answerer.play_out()
+    assert (sent(), restarted.answerer.open_audits(), restarted.answerer.reason()) == (3, [], None)
+    house.pass_time(200)
+    for _ in range(2):
+        restarted.follower.step()
+        restarted.committer.step()
+    after = restarted.journal.find_response(row.id)
+    assert after is not None and after.state == ResponseState.FINAL
