@@ -26,11 +26,13 @@ from contracts.protocol.audit_wire import (
     items_to_json,
 )
 from contracts.protocol.response import NO_AUDITS, Receipt
+from contracts.protocol.trace import is_truncated, overrun_place
 from prover.errors import BadInputError, ProofRejectedError
 from prover.foreign_json import ForeignJsonError, Limits, read_json, read_json_file
 
 from .bounded_fetch import BoundedFetcher, FetchFailed, shared_fetcher
 from .errors import AuditNotAnswered, ProviderUnreachable
+from .verdicts import malformed_private
 
 FORMAT = "gainsay-audit/1"
 _REQUEST_S = 30.0
@@ -65,6 +67,8 @@ class SignedResponse:
             raise BadInputError("the token ids are not those of the receipt; read /v1/responses/ID again")
         if receipt.audit_root == NO_AUDITS:
             raise BadInputError("the receipt is of a public model: re-run the answer instead of auditing it")
+        if (why := malformed_private(receipt.fields)) is not None:
+            raise ProofRejectedError(f"{why}; an audit on chain makes this answer void at once")
         response = AuditedResponse(tuple(prompt_ids), tuple(output_ids), receipt.audit_root)
         return cls(body, receipt, response)
 
@@ -139,9 +143,11 @@ class AuditedProvider:
         until = time.monotonic() + within_s
         while True:
             body = self._get(f"/v1/audits/{audit}", at_most_bytes=MOST_BYTES)
-            state = body.get("state") if isinstance(body, dict) else None
+            if not isinstance(body, dict):
+                raise ProviderUnreachable(f"{self._url}/v1/audits/{audit} gave no audit")
+            state = body.get("state")
             if state == "proven":
-                return evidence_from_json(body["evidence"])
+                return evidence_from_json(body.get("evidence"))
             if state == "failed":
                 raise AuditNotAnswered(f"the provider does not prove it: {_plain(body.get('failure'))}")
             if time.monotonic() >= until:
@@ -176,7 +182,15 @@ class AuditFile:
     seed: bytes | None
 
     def check(self, auditor: Auditor) -> None:
-        """Raises ProofRejectedError and AuditItemError."""
+        """Raises ProofRejectedError and AuditItemError; also for an answer that ends where it must not, which no item is about."""
+        output, limit = self.signed.response.output_ids, self.signed.receipt.max_tokens
+        ends = auditor.model.commitment.end_tokens
+        if is_truncated(output, limit, ends):
+            raise ProofRejectedError("the output stops early without an end token; claim it on chain")
+        if (place := overrun_place(output, ends)) is not None:
+            raise ProofRejectedError(
+                f"the output runs on behind the end token at its place {place}; claim it on chain"
+            )
         auditor.check(self.signed.response, self.items, self.evidence)
 
     def save(self, path: Path) -> None:

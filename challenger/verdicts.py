@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from contracts.protocol.game import ModelRules
 from contracts.protocol.response import NO_AUDITS, ResponseFields
-from contracts.protocol.sampling import sampling_of
+from contracts.protocol.sampling import GREEDY, sampling_of
 from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id, is_truncated, overrun_place
 from prover.errors import GainsayError
 from prover.sampling import Sampling, SamplingError
@@ -30,12 +30,8 @@ class Verdict:
 
 def malformed(fields: ResponseFields, max_positions: int, logit_scale: int) -> str | None:
     """Why the contract itself voids such a response when a game is opened; None when it is well formed."""
-    if not 1 <= fields.prompt_length <= _LARGEST:
-        return f"the prompt has {fields.prompt_length} tokens"
-    if not 1 <= fields.output_length <= _LARGEST:
-        return f"the output has {fields.output_length} tokens"
-    if not fields.output_length <= fields.max_tokens <= _LARGEST:
-        return f"{fields.output_length} tokens were returned for a limit of {fields.max_tokens}"
+    if (why := _wrong_lengths(fields)) is not None:
+        return why
     if fields.audit_root != NO_AUDITS:
         return "the model is public, but the response commits to boundaries for audits"
     try:
@@ -44,6 +40,27 @@ def malformed(fields: ResponseFields, max_positions: int, logit_scale: int) -> s
         return f"the sampling rule is none of this model: {error}"
     if fields.positions > max_positions:
         return f"{fields.positions} positions are more than the model's {max_positions}"
+    return None
+
+
+def malformed_private(fields: ResponseFields) -> str | None:
+    """Why an audit on chain voids a private model's response at once, the model's most positions apart; None if it does not."""
+    if (why := _wrong_lengths(fields)) is not None:
+        return why
+    if fields.audit_root == NO_AUDITS:
+        return "the model is private, but the response commits to no boundaries"
+    if fields.sampling_hash != GREEDY:
+        return "the model is private, but the response is not greedy"
+    return None
+
+
+def _wrong_lengths(fields: ResponseFields) -> str | None:
+    if not 1 <= fields.prompt_length <= _LARGEST:
+        return f"the prompt has {fields.prompt_length} tokens"
+    if not 1 <= fields.output_length <= _LARGEST:
+        return f"the output has {fields.output_length} tokens"
+    if not fields.output_length <= fields.max_tokens <= _LARGEST:
+        return f"{fields.output_length} tokens were returned for a limit of {fields.max_tokens}"
     return None
 
 

@@ -10,6 +10,7 @@ MEANING    next token = argmax over the candidates v of  A * logit(v) + D * nois
 PAIRS      c is the rule's token if and only if for every other v one of two differences is not negative, room + 2^63 = offset:
                A * (logit(c) - logit(v)) + min(D * (noise(c) - noise(v)) - [v < c], D * K with min_p)   c beats v, and v does not exclude c
                A * (logit(w) - logit(v)) - D * K - 1, for some w                                        w excludes v (only with min_p)
+           Where w is c itself one statement stands for both lines, with the larger of their rooms.
            Greedy is A = 1, no noise: logit(c) - logit(v) - [v < c].
 BOUNDS     |logit(c) - logit(v)| < 2^50 (operators/head_pair.py), A < 2^13, -2^26 <= noise < 2^30, D < 2^30: differences of
            less than 2^63 + 2^60, which four limbs of 16 bits hold.
@@ -85,7 +86,8 @@ class Sampling:
         """What may be added to A * (logit(chosen) - logit(rival)), and must then not be negative."""
         _, factor = self.factors(scale)
         room = factor * (self.noise(position, chosen) - self.noise(position, rival)) - (rival < chosen)
-        return min(room, factor * self.cut) if self.min_p else room
+        # A rival that the chosen token itself excludes may have any noise.
+        return max(min(room, factor * self.cut), self.exclusion(scale)) if self.min_p else room
 
     def exclusion(self, scale: int) -> int:
         """The room of w against v where w excludes v: min_p leaves v out because of w."""

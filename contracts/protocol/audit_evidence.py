@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from prover.commitment_file import PublishedModel
+from prover.curve.g1 import is_on_curve
 from prover.curve.srs import SRS
 from prover.errors import BadInputError, ProofRejectedError
 from prover.model_commitment import ModelCommitment, decode_step_key
@@ -197,6 +198,10 @@ class Auditor:
     def check(self, response: AuditedResponse, items: Sequence[Item], evidence: Evidence) -> None:
         """Raise AuditItemError for items that the response does not have, ProofRejectedError unless each one is proven."""
         check_items(items, response, self._commitment.step_count, self._commitment.vocabulary)
+        if not 1 <= response.positions <= self._commitment.max_positions:
+            raise ProofRejectedError(
+                f"{response.positions} positions are not 1 to the model's {self._commitment.max_positions}"
+            )
         if len(evidence.proofs) != len(items):
             raise ProofRejectedError(f"{len(items)} items were named, and {len(evidence.proofs)} proofs came")
         for boundary in _touched(items, self._commitment.step_count):
@@ -212,7 +217,8 @@ class Auditor:
                 raise ProofRejectedError(f"{item}: {error}") from error
 
     def _check_boundary(self, response: AuditedResponse, boundary: int, evidence: Evidence) -> None:
-        """The committed one, with no stream of another length than none or W windows."""
+        """The committed one: no stream of another length than none or W windows, none but the residual one at b_0, and sums that
+        the contracts take, too: canonical points."""
         shown, count = evidence.boundaries.get(boundary), len(self._commitment.chunk_bits)
         if shown is None:
             raise ProofRejectedError(f"boundary {boundary} is not shown")
@@ -220,6 +226,12 @@ class Auditor:
             raise ProofRejectedError(
                 f"boundary {boundary} must have {count} streams of none or {response.windows} windows each"
             )
+        if boundary == 0 and any(shown.sums[1:]):
+            raise ProofRejectedError(
+                "boundary 0 must have no stream with windows but the residual one: no step wrote any yet"
+            )
+        if not all(is_on_curve(point) for sums in shown.sums for point in sums):
+            raise ProofRejectedError(f"boundary {boundary} has a sum that is no point of the curve")
         leaf = boundary_leaf(boundary, boundary_hash([stream_root(sums) for sums in shown.sums]))
         places = self._commitment.step_count + 1
         if not verify_path(response.audit_root, leaf, shown.path, boundary, places):

@@ -107,6 +107,18 @@ contract SamplingTest is Scenario {
         }
     }
 
+    /// @dev Of seed 2 the rival's noise is larger than the chosen token's by more than min_p's cut. A challenger that names it
+    ///      would win if the chosen token had to beat it: it is enough that it excludes it, as any other winner would.
+    function test_attack_a_rival_with_much_noise_that_the_chosen_token_excludes() external view {
+        uint256 rule = 50 << 80 | 700 << 64 | 2;
+        (,, uint256 beaten) = this.pair(TokenPair(rule & type(uint80).max, 40, 3, 9, 3), 24);
+        (,, uint256 excluded) = this.pair(TokenPair(rule, 40, 3, 9, 7), 24);
+        vm.assertTrue(beaten < excluded);
+        expectPair(TokenPair(rule, 40, 3, 9, 3), 24, 1000, excluded);
+        // The other way round nothing changes: the cut bounds what noise may add.
+        expectPair(TokenPair(rule, 40, 9, 3, 9), 24, 1000, 2 * _ZERO - 1 - excluded);
+    }
+
     function expectPair(TokenPair memory p, uint256 scale, uint256 factor, uint256 offset) private view {
         (bool isPair, uint256 foundFactor, uint256 foundOffset) = this.pair(p, scale);
         vm.assertTrue(isPair);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,23 @@ from fastapi.testclient import TestClient
 from challenger.auditing import AuditedProvider, AuditFile, SignedResponse
 from challenger.bounded_fetch import FetchFailed
 from challenger.errors import AuditNotAnswered, ProviderUnreachable
-from contracts.protocol.audit_evidence import AuditedResponse, Auditor, HeadItem, Item, StepItem
+from contracts.bindings.receipt_body import parse_receipt
+from contracts.bindings.receipts import sign_receipt
+from contracts.protocol.audit_evidence import (
+    AuditedResponse,
+    Auditor,
+    Evidence,
+    HeadItem,
+    Item,
+    ShownBoundary,
+    StepItem,
+)
 from contracts.protocol.audit_wire import evidence_from_json, evidence_to_json
+from contracts.protocol.audits import boundary_leaf
+from contracts.protocol.merkle import pair_hash
+from contracts.protocol.sampling import sampling_word
+from contracts.protocol.streams import Point, boundary_hash, stream_root
+from contracts.protocol.token_ids import token_ids_hash
 from node.audits.boundaries import BoundaryCommitter
 from node.store import Journal, ResponseState, open_engine
 from node.store.audit_book import AuditBook
@@ -24,10 +39,12 @@ from prover.blindings_file import LOWEST_COST
 from prover.commitment_file import load_published
 from prover.curve.srs import SRS
 from prover.errors import BadInputError, ProofRejectedError
+from prover.field.reference import BASE_MODULUS
 from prover.model.weights import IntegerModel
 from prover.private_model import PrivateModel, commit_private
+from prover.sampling import Sampling
 
-from .conftest import LocalNode, build_node
+from .conftest import LocalNode, LocalSigner, build_node
 
 LAST = 2
 """The MLP of layer 0."""
@@ -185,6 +202,42 @@ def test_every_part_of_the_evidence_counts(audited: Audited, auditor: Auditor) -
             auditor.check(audited.response, audited.file.items, evidence_from_json(other))
 
 
+def _committed(
+    response: AuditedResponse, evidence: Evidence, sums: Sequence[Sequence[Point]]
+) -> tuple[AuditedResponse, Evidence]:
+    """What a provider would have committed to whose b_0 is this."""
+    first, second = evidence.boundaries[0], evidence.boundaries[1]
+    leaf = boundary_leaf(0, boundary_hash([stream_root(each) for each in sums]))
+    root = leaf
+    for sibling in first.path:
+        root = pair_hash(root, sibling)
+    boundaries = {
+        **evidence.boundaries,
+        0: ShownBoundary(tuple(map(tuple, sums)), first.path),
+        1: dataclasses.replace(second, path=(leaf, *second.path[1:])),
+    }
+    committed = dataclasses.replace(response, audit_root=root)
+    return committed, dataclasses.replace(evidence, proofs=evidence.proofs[:1], boundaries=boundaries)
+
+
+def test_boundaries_that_the_contracts_refuse(audited: Audited, auditor: Auditor) -> None:
+    """Committed to all the same: streams of b_0 that nobody wrote, and sums in other coordinates or off the curve."""
+    sums = audited.file.evidence.boundaries[0].sums
+    x, y = sums[0][0]
+    auditor.check(*_arguments(*_committed(audited.response, audited.file.evidence, sums)))
+    for other, says in (
+        ((sums[0], sums[0], *sums[2:]), "no stream with windows but the residual"),
+        ((((x + BASE_MODULUS, y),), *sums[1:]), "no point of the curve"),
+        ((((x, y + 1),), *sums[1:]), "no point of the curve"),
+    ):
+        with pytest.raises(ProofRejectedError, match=says):
+            auditor.check(*_arguments(*_committed(audited.response, audited.file.evidence, other)))
+
+
+def _arguments(response: AuditedResponse, evidence: Evidence) -> tuple[AuditedResponse, list[Item], Evidence]:
+    return response, [StepItem(0, 0)], evidence
+
+
 def test_the_proof_of_another_item_is_none(audited: Audited, auditor: Auditor) -> None:
     for item in (StepItem(1, 0), HeadItem(len(audited.response.prompt_ids), 1)):
         with pytest.raises(ProofRejectedError):
@@ -321,6 +374,49 @@ def test_a_receipt_must_be_signed_by_its_key(audited: Audited) -> None:
         SignedResponse.read(body, response.prompt_ids, response.output_ids[:-1])
 
 
+def _resigned(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The receipt of a provider that signs whatever it likes."""
+    signer = LocalSigner()
+    changed = {**body["receipt"], **changes, "signer": signer.address}
+    receipt, _ = parse_receipt({"receipt": changed, "signature": "0x00"})
+    domain = body["domain"]
+    signature = sign_receipt(signer, receipt, domain["chainId"], domain["verifyingContract"])
+    return {**body, "receipt": changed, "signature": "0x" + signature.hex()}
+
+
+def test_a_signed_answer_that_is_void_on_chain_is_not_audited(audited: Audited) -> None:
+    """Without tokens there would be no window to draw; a sampled one could be signed, and not proven."""
+    body, response = audited.file.signed.body, audited.response
+    prompt, output = response.prompt_ids, response.output_ids
+    nothing = "0x" + token_ids_hash([]).hex()
+    SignedResponse.read(_resigned(body), prompt, output)
+    for changes, ids, says in (
+        ({"prompt_length": 0, "prompt_hash": nothing}, ((), output), "the prompt has 0 tokens"),
+        ({"output_length": 0, "output_hash": nothing}, (prompt, ()), "the output has 0 tokens"),
+        ({"max_tokens": len(output) - 1}, (prompt, output), "for a limit of"),
+        ({"sampling_hash": "0x" + sampling_word(Sampling(700, 1)).hex()}, (prompt, output), "not greedy"),
+    ):
+        with pytest.raises(ProofRejectedError, match=says):
+            SignedResponse.read(_resigned(body, **changes), *ids)
+
+
+def test_an_answer_that_ends_where_it_must_not_is_not_audited(audited: Audited, auditor: Auditor) -> None:
+    """All its steps are proven; what is missing is no step."""
+    response, end = audited.response, auditor.model.commitment.end_tokens[0]
+    longer = _resigned(audited.file.signed.body, max_tokens=len(response.output_ids) + 1)
+    signed = SignedResponse.read(longer, response.prompt_ids, response.output_ids)
+    with pytest.raises(ProofRejectedError, match="stops early"):
+        dataclasses.replace(audited.file, signed=signed).check(auditor)
+    ids = (end, *response.output_ids[1:])
+    signed = SignedResponse.read(
+        _resigned(audited.file.signed.body, output_hash="0x" + token_ids_hash(ids).hex()),
+        response.prompt_ids,
+        ids,
+    )
+    with pytest.raises(ProofRejectedError, match="runs on behind the end token at its place 0"):
+        dataclasses.replace(audited.file, signed=signed).check(auditor)
+
+
 @pytest.mark.parametrize(
     "evidence",
     [None, [], {}, {"proofs": ["0x1"], "boundaries": {}}, {"proofs": [], "boundaries": {"01": {}}},
@@ -355,5 +451,9 @@ def test_what_a_hostile_provider_answers_is_an_error_of_one_line() -> None:
     assert len(str(refused.value)) < 400 and str(refused.value).isprintable()
     with pytest.raises(AuditNotAnswered, match="within"):
         AuditedProvider("", fetcher=Hostile({"state": "proving"})).evidence("a", 0.0)  # type: ignore[arg-type]
+    with pytest.raises(ProviderUnreachable):
+        AuditedProvider("", fetcher=Hostile(["proven"])).evidence("a", 1.0)  # type: ignore[arg-type]
+    with pytest.raises(ProofRejectedError, match="malformed"):
+        AuditedProvider("", fetcher=Hostile({"state": "proven"})).evidence("a", 1.0)  # type: ignore[arg-type]
     with pytest.raises((ProviderUnreachable, BadInputError)):
         AuditedProvider("", fetcher=Hostile({})).response("0x")  # type: ignore[arg-type]

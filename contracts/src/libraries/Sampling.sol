@@ -33,7 +33,7 @@ library Sampling {
     }
 
     /// @notice What must be shown of two tokens, by a rule that `parse` took. Where another one than the chosen wins: that it
-    ///         excludes the rival by min_p.
+    ///         excludes the rival by min_p. The chosen one may do either: the larger room stands for both.
     /// @dev No operation here can overflow: |noise| < 2^30, factors below 2^30, min_p's cut below 2^27.
     function pair(TokenPair calldata p, uint256 logitScale)
         internal
@@ -46,10 +46,14 @@ library Sampling {
         (factor, noiseFactor) = factors(p.sampling, logitScale);
         uint256 minP = _minP(p.sampling);
         int256 most = minP == 0 ? type(int256).max : noiseFactor * cut(minP);
-        if (p.winnerId != p.chosenId) return (minP != 0, factor, minP == 0 ? 0 : uint256(_ZERO - most - 1));
+        int256 least = -most - 1;
+        if (p.winnerId != p.chosenId) return (minP != 0, factor, minP == 0 ? 0 : uint256(_ZERO + least));
         int256 room = noise(p.sampling, p.position, p.chosenId) - noise(p.sampling, p.position, p.rivalId);
         room = noiseFactor * room - strict;
-        return (true, factor, uint256(_ZERO + (room < most ? room : most)));
+        if (room > most) room = most;
+        // A rival that the chosen token itself excludes may have any noise.
+        if (room < least) room = least;
+        return (true, factor, uint256(_ZERO + room));
     }
 
     /// @notice A and D: the score is A * logit + D * noise.
