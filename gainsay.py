@@ -81,7 +81,7 @@ COMMANDS: dict[str, Entry] = {
     "kernels": Entry("prover.cli:kernels", "Compile the prover's kernels now, once per machine."),
     "srs": Entry("prover.curve.srs_cli:app", "Import a powers-of-tau ceremony as the reference string."),
     "verifier": Entry("verifier_gen.cli:app", "Generate the Solidity verifiers of an architecture."),
-    "bench": Entry("devnet.bench_cli:app", "Measure the figures that the README states."),
+    "bench": Entry("devnet.bench_cli:app", "Measure the figures that docs/reference.md states."),
 }
 
 
@@ -143,7 +143,7 @@ def _attribute(target: str) -> Any:
 
 
 def _use_plain_help(command: Any) -> None:
-    """The same plain help everywhere: it is what the README quotes."""
+    """The same plain help everywhere: it is what docs/reference.md quotes."""
     command.rich_markup_mode = None
     for below in getattr(command, "commands", {}).values():
         _use_plain_help(below)

@@ -1,4 +1,4 @@
-"""`gainsay bench`: the figures that the README states, measured here and now.
+"""`gainsay bench`: the figures that docs/reference.md states, measured here and now.
 
 Heavy packages are imported inside the commands, so that help stays instant.
 """

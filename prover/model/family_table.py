@@ -1,6 +1,6 @@
-"""The README's table of architectures and operators, read off the families' own programs.
+"""The tables of architectures and operators in docs/reference.md, read off the families' own programs.
 
-    python -m prover.model.family_table      rewrites the marked section of README.md
+    python -m prover.model.family_table      rewrites the marked section of docs/reference.md
 
 Every family shows what its smallest built-in model is made of; nothing about a family is written here.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..architectures import FAMILIES, ModelConfig
+from ..architectures.audit_steps import statement_programs
 from ..operators.activation import Activation
 from ..operators.attend import Attend
 from ..operators.layer_norm import LayerNorm
@@ -31,7 +32,7 @@ from .gguf_keys import architectures_of
 from .hugging_face_import import HONOURED, MODEL_TYPES, TIED_BY_DEFAULT
 from .library import BUILT_IN, built_in_config
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 START, END = "<!-- architectures -->\n", "<!-- /architectures -->"
 _NONE = "–"
 _OPTIONAL_BIASES = {"attention_bias": "attention", "mlp_bias": "the unit"}
@@ -51,9 +52,9 @@ def tables() -> str:
     return f"{_markdown(rows)}\n{_markdown(_operators(samples))}"
 
 
-def rewritten(readme: str) -> str:
-    """The README with its section replaced. Raises ValueError when the marks are not there once."""
-    before, rest = readme.split(START)
+def rewritten(page: str) -> str:
+    """The page with its section replaced. Raises ValueError when the marks are not there once."""
+    before, rest = page.split(START)
     _, after = rest.split(END)
     return before + START + tables() + END + after
 
@@ -202,14 +203,14 @@ def _operators(samples: Mapping[str, ModelConfig]) -> list[list[str]]:
         sentence = (page.__doc__ or "").split("\n\n")[0].strip().rstrip(".")
         file = kind.__module__.replace(".", "/") + ".py"
         used = "all" if len(titles) == len(samples) else ", ".join(titles)
-        rows.append([f"[{kind.__name__}]({file})", sentence, used])
+        rows.append([f"[{kind.__name__}](../{file})", sentence, used])
     return rows
 
 
 def operators_of(config: ModelConfig) -> Iterator[Any]:
-    """Of all programs of a shape, and of one so large that its layers are cut into tiles, if the family has tiles."""
+    """Of all programs of a shape, those of audits included, and of one so large that its layers are cut into tiles, if the family has tiles."""
     for shape in (config, replace(config, step_weights=1)):
-        for program in shape.programs.values():
+        for program in statement_programs(shape).values():
             yield from program.operators
 
 
@@ -245,4 +246,4 @@ def _markdown(rows: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

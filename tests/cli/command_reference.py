@@ -1,4 +1,4 @@
-"""The command table of the README, made from the commands' own help.
+"""The command table of docs/reference.md, made from the commands' own help.
 
 Rewrite it with `.venv/bin/python -m tests.cli.command_reference`.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gainsay
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 START, END = "<!-- commands -->\n", "<!-- /commands -->"
 
 
@@ -39,12 +39,12 @@ def _row(usage: str, command: object) -> str:
     return f"| `{usage}` | {sentence} |"
 
 
-def rewritten(readme: str) -> str:
-    """The README with its table replaced."""
-    before, rest = readme.split(START)
+def rewritten(page: str) -> str:
+    """The page with its table replaced."""
+    before, rest = page.split(START)
     _, after = rest.split(END)
     return before + START + reference() + END + after
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
+    PAGE.write_text(rewritten(PAGE.read_text()))

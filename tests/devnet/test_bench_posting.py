@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from devnet.bench_cli import app
 from devnet.benchmarks.posting import PostingCost, measure_posting
 
-#: What the README promises of a whole batch, with room for compilers.
+#: What docs/reference.md promises of a whole batch, with room for compilers.
 _POST_GAS, _FINALISE_GAS = 250_000, 60_000
 
 

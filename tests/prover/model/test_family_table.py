@@ -1,4 +1,4 @@
-"""The README's table of architectures and operators is what the programs are made of, and what the importers accept."""
+"""The reference's table of architectures and operators is what the programs are made of, and what the importers accept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prover import operators
 from prover.architectures import FAMILIES
 from prover.architectures.llama import LlamaConfig
 from prover.model import family_table
-from prover.model.family_table import README, models_of_families, operators_of, rewritten, tables
+from prover.model.family_table import PAGE, models_of_families, operators_of, rewritten, tables
 from prover.model.gguf_keys import ARCHITECTURES
 from prover.model.hugging_face_import import MODEL_TYPES
 from prover.model.library import BUILT_IN, built_in_config
@@ -27,8 +27,8 @@ def _rows(table: str) -> dict[str, list[str]]:
     return {first: rest for first, *rest in cells}
 
 
-def test_the_readme_shows_the_families_as_they_are() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_page_shows_the_families_as_they_are() -> None:
+    text = PAGE.read_text(encoding="utf-8")
     assert text == rewritten(text), "run `python -m prover.model.family_table`"
 
 
