@@ -82,7 +82,7 @@ class CommittedServing:
 
     def replay(
         self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
-    ) -> ProvingTrace:
+    ) -> Replay:
         """A lazy trace of an answer; of a private model with blindings that no answer has, to measure what it takes."""
         ids = list(prompt_ids), list(output_ids)
         blindings = None if self.own is None else ResponseBlindings.draw(self.own.blindings)

@@ -115,10 +115,10 @@ def _provable(serving: CommittedServing) -> Replay | None:
     vocabulary = serving.model.config.vocabulary
     for prompt in ([number % vocabulary for number in range(_TOKENS)], [1] * _TOKENS):
         try:
-            first = Replay(serving.model, serving.commitment, serving.srs, prompt, [0])
+            first = serving.replay(prompt, [0])
             token = first.argmax(_TOKENS - 1)
             if token is not None and first.first_unprovable() is None:
-                return Replay(serving.model, serving.commitment, serving.srs, prompt, [token])
+                return serving.replay(prompt, [token])
         except OutOfRange:
             continue
     return None
@@ -138,7 +138,8 @@ def _proofs(serving: CommittedServing, replay: Replay) -> Iterator[_Proof]:
     position = replay.positions - 1
     rival = (replay.output_ids[0] + 1) % config.vocabulary
     statement = replay.head_statement(position, rival)
-    inputs = [statement.publics["row"], statement.publics["strict"], *_words(statement.inputs)]
+    scalars = config.programs[HEAD].public_scalars
+    inputs = [*(statement.publics[name] for name in scalars), *_words(statement.inputs)]
     yield _Proof(HEAD, b"", inputs, replay.prove_head(position, rival))
 
 
