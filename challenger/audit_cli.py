@@ -117,9 +117,9 @@ def _items(
 ) -> tuple[bytes | None, tuple[Item, ...]]:
     """(the seed that drew them, the items)."""
     from contracts.protocol.audit_evidence import HeadItem, StepItem
-    from prover.audits.drawing import UNIFORM, AuditPlanError, draw, weights
+    from prover.audits.drawing import AuditPlanError
 
-    from .auditing import drawn_windows
+    from .auditing import drawn_items
 
     named: list[Item] = [StepItem(*_pair(text, "--step")) for text in step or ()]
     named += [HeadItem(*_pair(text, "--head")) for text in head or ()]
@@ -130,8 +130,7 @@ def _items(
     except ValueError:
         raise AuditPlanError(f"--seed {seed} is not hexadecimal; give 64 digits") from None
     steps = auditor.model.commitment.step_count
-    drawn = draw(entropy, weights(UNIFORM, [1 / steps] * steps), min(budget, steps))
-    return entropy, tuple(drawn_windows(entropy, drawn, signed.response.windows))
+    return entropy, drawn_items(entropy, min(budget, steps), steps, signed.response.windows)
 
 
 def _pair(text: str, option: str) -> tuple[int, int]:

@@ -187,6 +187,11 @@ class Provider:
         boundaries = (
             None if serving.own is None else BoundaryCommitter(serving.model, serving.own, serving.srs)
         )
+        if boundaries is not None:
+            log.warning(
+                "audits on chain are not answered by this node: whoever opens one takes the lock unless you prove its items yourself",
+                audit_game=contracts.audits.address,
+            )
         self.audits = AuditDesk(
             self.journal,
             AuditBook(engine),

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from challenger.auditing import AuditedProvider, AuditFile, SignedResponse
+from challenger.auditing import AuditedProvider, AuditFile, SignedResponse, drawn_items
 from challenger.bounded_fetch import FetchFailed
 from challenger.errors import AuditNotAnswered, ProviderUnreachable
 from contracts.bindings.receipt_body import parse_receipt
 from contracts.bindings.receipts import sign_receipt
 from contracts.protocol.audit_evidence import (
     AuditedResponse,
+    AuditItemError,
     Auditor,
     Evidence,
     HeadItem,
@@ -398,6 +399,19 @@ def test_a_signed_answer_that_is_void_on_chain_is_not_audited(audited: Audited) 
     ):
         with pytest.raises(ProofRejectedError, match=says):
             SignedResponse.read(_resigned(body, **changes), *ids)
+
+
+def test_a_seed_that_did_not_draw_the_items_is_refused(audited: Audited, auditor: Auditor) -> None:
+    """Who keeps a file could name harmless steps and say that a seed did."""
+    steps = auditor.model.commitment.step_count
+    drawn = drawn_items(bytes(32), 1, steps, 1)
+    for items in ((StepItem((drawn[0].step + 1) % steps, 0),), audited.file.items):  # type: ignore[union-attr]
+        with pytest.raises(AuditItemError, match="draws other items"):
+            dataclasses.replace(audited.file, items=items, seed=bytes(32)).check(auditor)
+    with pytest.raises(ProofRejectedError):  # these it draws, and the evidence is about others
+        dataclasses.replace(audited.file, items=drawn, seed=bytes(32)).check(auditor)
+    with pytest.raises(BadInputError, match="32 bytes"):
+        dataclasses.replace(audited.file, seed=b"short").check(auditor)
 
 
 def test_an_answer_that_ends_where_it_must_not_is_not_audited(audited: Audited, auditor: Auditor) -> None:
