@@ -23,6 +23,7 @@ from contracts.protocol.audit_evidence import (
     Auditor,
     Evidence,
     HeadItem,
+    InputItem,
     Item,
     ShownBoundary,
     StepItem,
@@ -134,7 +135,7 @@ def audited(client: TestClient, node: LocalNode, provider: AuditedProvider, audi
     signed = provider.response(receipt)
     first = len(signed.response.prompt_ids) - 1
     rival = (signed.response.next_token(first) + 1) % auditor.model.commitment.vocabulary
-    items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival))
+    items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival), InputItem(0))
     audit = provider.ask(receipt, items)
     node.audits.step()
     return Audited(receipt, audit, AuditFile(signed, items, provider.evidence(audit, 1.0), None))
@@ -187,7 +188,7 @@ def _flip(text: str) -> str:
 
 def test_every_part_of_the_evidence_counts(audited: Audited, auditor: Auditor) -> None:
     body = evidence_to_json(audited.file.evidence)
-    changed = [_with(body, "proofs", place, value=_flip) for place in range(3)]
+    changed = [_with(body, "proofs", place, value=_flip) for place in range(4)]
     for number, shown in body["boundaries"].items():
         changed.append(_with(body, "boundaries", number, "path", 0, value=_flip))
         changed.append(_with(body, "boundaries", number, "sums", 0, 0, value=_flip))
@@ -237,6 +238,16 @@ def test_boundaries_that_the_contracts_refuse(audited: Audited, auditor: Auditor
 
 def _arguments(response: AuditedResponse, evidence: Evidence) -> tuple[AuditedResponse, list[Item], Evidence]:
     return response, [StepItem(0, 0)], evidence
+
+
+def test_an_input_of_other_tokens_is_none(audited: Audited, auditor: Auditor) -> None:
+    """Steps alone would hold for any prompt: they start from whatever boundary 0 is."""
+    evidence = dataclasses.replace(audited.file.evidence, proofs=audited.file.evidence.proofs[3:])
+    auditor.check(audited.response, [InputItem(0)], evidence)
+    prompt = audited.response.prompt_ids
+    for other in ((prompt[1], prompt[0], *prompt[2:]), (*prompt[:-1], 10**6)):
+        with pytest.raises(ProofRejectedError, match="input, window 0"):
+            auditor.check(dataclasses.replace(audited.response, prompt_ids=other), [InputItem(0)], evidence)
 
 
 def test_the_proof_of_another_item_is_none(audited: Audited, auditor: Auditor) -> None:
@@ -300,6 +311,8 @@ def test_substituted_layers_cannot_be_proven(
         ([{"step": 0, "window": 0}] * 2, "step 0, window 0 is named twice"),
         ([{"position": 0, "rival": 1}], "position 0 predicts no output token"),
         ([{"step": -1, "window": 0}], "items.0 must be"),
+        ([{"input": 1}], "window 1 does not exist"),
+        ([{"input": 0, "window": 0}], "items.0 must be"),
         ([{"step": 0, "window": 0, "layer": 3}], "items.0 must be"),
         ([{"step": True, "window": 0}], "items.0 must be"),
         ([{"step": step, "window": 0} for step in range(6)], "at most 5 items"),
