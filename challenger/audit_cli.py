@@ -43,6 +43,10 @@ def request(
         list[str] | None,
         typer.Option(metavar="POSITION:RIVAL", help="Have a token proven against a rival; several times."),
     ] = None,
+    window: Annotated[
+        list[int] | None,
+        typer.Option("--input", metavar="WINDOW", help="Have a window of the input proven; several times."),
+    ] = None,
     seed: Annotated[
         str | None, typer.Option(help="32 bytes in hex that draw the steps; fresh ones by default.")
     ] = None,
@@ -66,7 +70,7 @@ def request(
         asked = AuditedProvider(provider)
         signed = asked.response(receipt)
         _check_on_chain(signed, auditor, rpc_url, deployment)
-        entropy, items = _items(signed, auditor, budget, step, head, seed)
+        entropy, items = _items(signed, auditor, budget, step, head, window, seed)
         started = time.monotonic()
         evidence = asked.evidence(asked.ask(receipt, items), wait, report)
         answered_s = time.monotonic() - started
@@ -113,16 +117,18 @@ def _items(
     budget: int,
     step: list[str] | None,
     head: list[str] | None,
+    window: list[int] | None,
     seed: str | None,
 ) -> tuple[bytes | None, tuple[Item, ...]]:
     """(the seed that drew them, the items)."""
-    from contracts.protocol.audit_evidence import HeadItem, StepItem
-    from prover.audits.drawing import UNIFORM, AuditPlanError, draw, weights
+    from contracts.protocol.audit_evidence import HeadItem, InputItem, StepItem
+    from prover.audits.drawing import AuditPlanError
 
-    from .auditing import drawn_windows
+    from .auditing import drawn_items
 
     named: list[Item] = [StepItem(*number_pair(text, "--step")) for text in step or ()]
     named += [HeadItem(*number_pair(text, "--head")) for text in head or ()]
+    named += [InputItem(number) for number in window or ()]
     if named:
         return None, tuple(named)
     try:
@@ -130,8 +136,7 @@ def _items(
     except ValueError:
         raise AuditPlanError(f"--seed {seed} is not hexadecimal; give 64 digits") from None
     steps = auditor.model.commitment.step_count
-    drawn = draw(entropy, weights(UNIFORM, [1 / steps] * steps), min(budget, steps))
-    return entropy, tuple(drawn_windows(entropy, drawn, signed.response.windows))
+    return entropy, drawn_items(entropy, min(budget, steps), steps, signed.response.windows)
 
 
 def number_pair(text: str, option: str) -> tuple[int, int]:
@@ -190,8 +195,10 @@ def _print(audit: Any, auditor: Auditor, times: dict[str, float], as_json: bool)
 
 
 def _described(item: Any, commitment: Any) -> dict[str, Any]:
-    from contracts.protocol.audit_evidence import StepItem
+    from contracts.protocol.audit_evidence import InputItem, StepItem
 
+    if isinstance(item, InputItem):
+        return {"input": item.window, "name": str(item)}
     if isinstance(item, StepItem):
         name = f"{commitment.step_name(item.step)}, window {item.window}"
         return {"step": item.step, "window": item.window, "name": name}

@@ -17,7 +17,15 @@ from eth_hash.auto import keccak
 
 from contracts.bindings.receipt_body import parse_receipt
 from contracts.bindings.receipts import receipt_id, receipt_signer
-from contracts.protocol.audit_evidence import AuditedResponse, Auditor, Evidence, HeadItem, Item, StepItem
+from contracts.protocol.audit_evidence import (
+    AuditedResponse,
+    AuditItemError,
+    Auditor,
+    Evidence,
+    HeadItem,
+    Item,
+    StepItem,
+)
 from contracts.protocol.audit_wire import (
     MOST_BYTES,
     evidence_from_json,
@@ -27,6 +35,7 @@ from contracts.protocol.audit_wire import (
 )
 from contracts.protocol.response import NO_AUDITS, Receipt
 from contracts.protocol.trace import is_truncated, overrun_place
+from prover.audits.drawing import UNIFORM, draw, weights
 from prover.errors import BadInputError, ProofRejectedError
 from prover.foreign_json import ForeignJsonError, Limits, read_json, read_json_file
 
@@ -94,6 +103,12 @@ def drawn_windows(seed: bytes, steps: Sequence[int], windows: int) -> list[StepI
         step: int.from_bytes(keccak(seed + b"window" + step.to_bytes(32, "big")), "big") for step in steps
     }
     return [StepItem(step, number[step] % windows) for step in steps]
+
+
+def drawn_items(seed: bytes, count: int, steps: int, windows: int) -> tuple[Item, ...]:
+    """The items that a seed names: `count` of the steps, all alike, with a window each. Raises BadInputError, AuditPlanError."""
+    drawn = draw(seed, weights(UNIFORM, [1 / steps] * steps), count)
+    return tuple(drawn_windows(seed, drawn, windows))
 
 
 class AuditedProvider:
@@ -183,6 +198,10 @@ class AuditFile:
 
     def check(self, auditor: Auditor) -> None:
         """Raises ProofRejectedError and AuditItemError; also for an answer that ends where it must not, which no item is about."""
+        if self.seed is not None:
+            steps, windows = auditor.model.commitment.step_count, self.signed.response.windows
+            if self.items != drawn_items(self.seed, len(self.items), steps, windows):
+                raise AuditItemError("the seed draws other items than these; whoever named them chose them")
         output, limit = self.signed.response.output_ids, self.signed.receipt.max_tokens
         ends = auditor.model.commitment.end_tokens
         if is_truncated(output, limit, ends):
@@ -230,4 +249,4 @@ class AuditFile:
             raise BadInputError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
 
-__all__ = ["AuditFile", "AuditedProvider", "HeadItem", "SignedResponse", "drawn_windows"]
+__all__ = ["AuditFile", "AuditedProvider", "HeadItem", "SignedResponse", "drawn_items", "drawn_windows"]

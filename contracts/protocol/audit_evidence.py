@@ -1,11 +1,12 @@
 """What a provider answers an audit with, and how an auditor checks it off chain.
 
-An audit names items of one response: steps of the layers in a window, or comparisons of the head. The answer holds a proof per item
+An audit names items of one response: steps of the layers in a window, windows of the input, or comparisons of the head. The answer holds a proof per item
 and the boundaries that the items touch, each with the running sums of all its streams and its path in the response's audit root.
 An auditor knows the public part of the model, the token ids, and the audit root, which the provider signed:
 
     boundary i    its sums -> stream roots -> boundary hash -> leaf i under the audit root
     step s, w     what the step does not write is the same at s and s + 1; the statement follows from the sums and from step key s
+    input w       the rows of the window's tokens, and window w of boundary 0
     head p, v     the rows of the committed token behind position p and of its rival v, and window p // 32 of the last boundary
 
 So no point in a statement is the prover's choice at the time of the audit. What a boundary holds that no item is about is not checked:
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from prover.commitment_file import PublishedModel
-from prover.curve.g1 import is_on_curve
+from prover.curve.g1 import INFINITY, is_on_curve
 from prover.curve.srs import SRS
+from prover.embedding import verify_embedding
 from prover.errors import BadInputError, ProofRejectedError
 from prover.model_commitment import ModelCommitment, decode_step_key
 from prover.plan import PRIVATE
@@ -54,6 +56,16 @@ class StepItem:
 
 
 @dataclass(frozen=True, order=True)
+class InputItem:
+    """Window `window` of b_0 is the embedding of the response's tokens."""
+
+    window: int
+
+    def __str__(self) -> str:
+        return f"input, window {self.window}"
+
+
+@dataclass(frozen=True, order=True)
 class HeadItem:
     """The committed token behind `position` beats `rival`."""
 
@@ -64,7 +76,7 @@ class HeadItem:
         return f"head at position {self.position} against token {self.rival}"
 
 
-Item = StepItem | HeadItem
+Item = StepItem | InputItem | HeadItem
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,11 @@ class AuditedResponse:
         """The committed token behind a position."""
         return (*self.prompt_ids, *self.output_ids)[position + 1]
 
+    def fed_ids(self, window: int) -> tuple[int, ...]:
+        """The tokens of a window; the last output token is never fed."""
+        first = WINDOW_ROWS * window
+        return (*self.prompt_ids, *self.output_ids)[:-1][first : first + WINDOW_ROWS]
+
 
 class AuditedTrace(Protocol):
     """What a provider answers from (`prover.replay.Replay` of a private model)."""
@@ -114,6 +131,8 @@ class AuditedTrace(Protocol):
     def stream_roots(self, boundary: int) -> tuple[bytes, ...]: ...
 
     def prove_step(self, step: int, window: int) -> bytes: ...
+
+    def prove_embedding(self, window: int) -> bytes: ...
 
     def prove_head(self, position: int, rival: int) -> bytes: ...
 
@@ -136,10 +155,9 @@ def check_items(items: Sequence[Item], response: AuditedResponse, steps: int, vo
             case StepItem(step, window):
                 if not 0 <= step < steps:
                     raise AuditItemError(f"step {step} does not exist; the model has steps 0 to {steps - 1}")
-                if not 0 <= window < response.windows:
-                    raise AuditItemError(
-                        f"window {window} does not exist; the response has windows 0 to {response.windows - 1}"
-                    )
+                _check_window(response, window)
+            case InputItem(window):
+                _check_window(response, window)
             case HeadItem(position, rival):
                 if not first <= position < response.positions:
                     raise AuditItemError(
@@ -151,6 +169,13 @@ def check_items(items: Sequence[Item], response: AuditedResponse, steps: int, vo
                     )
 
 
+def _check_window(response: AuditedResponse, window: int) -> None:
+    if not 0 <= window < response.windows:
+        raise AuditItemError(
+            f"window {window} does not exist; the response has windows 0 to {response.windows - 1}"
+        )
+
+
 def answer(
     trace: AuditedTrace,
     tree: BoundaryTree,
@@ -159,23 +184,22 @@ def answer(
     report: Callable[[int], None] = lambda done: None,
 ) -> Evidence:
     """Prove every item. `report` hears how many are done. Raises StatementFalseError or RivalWins for what is false."""
-    last, proofs = len(tree.roots) - 1, []
-    touched: set[int] = set()
+    proofs = []
     for done, item in enumerate(items):
         report(done)
         match item:
             case StepItem(step, window):
-                touched |= {step, step + 1}
                 proofs.append(trace.prove_step(step, window))
             case HeadItem(position, rival):
-                touched.add(last)
                 proofs.append(trace.prove_head(position, rival))
+            case InputItem(window):
+                proofs.append(trace.prove_embedding(window))
     shown = {
         boundary: ShownBoundary(
             tuple(tuple(trace.stream_points(boundary, number)) for number in range(streams)),
             tuple(tree.path(boundary)),
         )
-        for boundary in sorted(touched)
+        for boundary in _touched(items, len(tree.roots) - 1)
     }
     return Evidence(tuple(proofs), shown)
 
@@ -209,6 +233,9 @@ class Auditor:
         system = ProofSystem.shared(self.model.config, self.srs, PRIVATE)
         for item, proof in zip(items, evidence.proofs, strict=True):
             try:
+                if isinstance(item, InputItem):
+                    self._check_input(system, response, item.window, evidence, proof)
+                    continue
                 kind, statement = self._statement(system, response, item, evidence)
                 verify(system.verifying_key(kind), statement, proof)
             except ProofRejectedError as error:
@@ -237,8 +264,18 @@ class Auditor:
         if not verify_path(response.audit_root, leaf, shown.path, boundary, places):
             raise ProofRejectedError(f"boundary {boundary} is not the one that the response committed to")
 
+    def _check_input(
+        self, system: ProofSystem, response: AuditedResponse, window: int, evidence: Evidence, proof: bytes
+    ) -> None:
+        residual = evidence.boundaries[0].sums[0]
+        if not residual:
+            raise ProofRejectedError("boundary 0 has no residual stream")
+        rows = [self._commitment.row(token)[0] for token in response.fed_ids(window)]
+        padding = [INFINITY] * (WINDOW_ROWS - len(rows))
+        verify_embedding(system.embedding_key, rows + padding, residual[window], proof)
+
     def _statement(
-        self, system: ProofSystem, response: AuditedResponse, item: Item, evidence: Evidence
+        self, system: ProofSystem, response: AuditedResponse, item: StepItem | HeadItem, evidence: Evidence
     ) -> tuple[str, Statement]:
         if isinstance(item, HeadItem):
             return "head", self._head_statement(response, item, evidence)
@@ -268,7 +305,13 @@ class Auditor:
 def _touched(items: Iterable[Item], steps: int) -> list[int]:
     found: set[int] = set()
     for item in items:
-        found |= {item.step, item.step + 1} if isinstance(item, StepItem) else {steps}
+        match item:
+            case StepItem(step, _):
+                found |= {step, step + 1}
+            case InputItem():
+                found.add(0)
+            case HeadItem():
+                found.add(steps)
     return sorted(found)
 
 
@@ -298,6 +341,7 @@ __all__ = [
     "Auditor",
     "Evidence",
     "HeadItem",
+    "InputItem",
     "Item",
     "ShownBoundary",
     "StepItem",

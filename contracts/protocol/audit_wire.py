@@ -1,6 +1,6 @@
 """Audits as JSON: what an auditor names, and what a provider answers with. Read strictly, whoever wrote it.
 
-    item       {"step": 3, "window": 0} or {"position": 40, "rival": 7}
+    item       {"step": 3, "window": 0}, {"input": 0} or {"position": 40, "rival": 7}
     evidence   {"proofs": ["0x…"], "boundaries": {"3": {"sums": [["0x" and 128 digits, …], …], "path": ["0x…"]}}}
 
 Points are x and y, 32 bytes each; the sums are those of every stream, in the model's order.
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from prover.errors import BadInputError, ProofRejectedError
 
-from .audit_evidence import MOST_ITEMS, Evidence, HeadItem, Item, ShownBoundary, StepItem
+from .audit_evidence import MOST_ITEMS, Evidence, HeadItem, InputItem, Item, ShownBoundary, StepItem
 from .streams import MOST_STREAMS, Point
 
 MOST_BYTES = 8 * 2**20
@@ -55,6 +55,15 @@ class HeadItemBody(_Strict):
         return HeadItem(self.position, self.rival)
 
 
+class InputItemBody(_Strict):
+    """A window of the input."""
+
+    input: _Number
+
+    def read(self) -> InputItem:
+        return InputItem(self.input)
+
+
 class _Boundary(_Strict):
     sums: Annotated[
         list[Annotated[list[_Point], Field(max_length=_MOST_WINDOWS)]], Field(max_length=MOST_STREAMS)
@@ -69,28 +78,36 @@ class _Evidence(_Strict):
 
 def items_to_json(items: Sequence[Item]) -> list[dict[str, int]]:
     """The items as JSON values."""
-    return [
-        {"step": item.step, "window": item.window}
-        if isinstance(item, StepItem)
-        else {"position": item.position, "rival": item.rival}
-        for item in items
-    ]
+    return [_item_to_json(item) for item in items]
+
+
+def _item_to_json(item: Item) -> dict[str, int]:
+    match item:
+        case StepItem(step, window):
+            return {"step": step, "window": window}
+        case InputItem(window):
+            return {"input": window}
+        case HeadItem(position, rival):
+            return {"position": position, "rival": rival}
 
 
 def items_from_json(body: Any) -> tuple[Item, ...]:
     """The items of a text that somebody else wrote. Raises BadInputError."""
     if not isinstance(body, list):
-        raise BadInputError("items must be a list of steps with windows, or of positions with rivals")
+        raise BadInputError(
+            "items must be a list of steps with windows, of windows of the input, or of positions with rivals"
+        )
     return tuple(_item(place, entry) for place, entry in enumerate(body[: MOST_ITEMS + 1]))
 
 
 def _item(place: int, entry: Any) -> Item:
-    kind = HeadItemBody if isinstance(entry, dict) and "position" in entry else StepItemBody
+    kinds: dict[str, type[HeadItemBody | InputItemBody]] = {"position": HeadItemBody, "input": InputItemBody}
+    named = next((name for name in kinds if isinstance(entry, dict) and name in entry), None)
     try:
-        return kind.model_validate(entry).read()
+        return (StepItemBody if named is None else kinds[named]).model_validate(entry).read()
     except ValidationError as error:
         raise BadInputError(
-            f"items.{place} must be {{step, window}} or {{position, rival}}: {_first(error)}"
+            f"items.{place} must be {{step, window}}, {{input}} or {{position, rival}}: {_first(error)}"
         ) from error
 
 

@@ -21,7 +21,7 @@ _STATUS = {"public": 400, "too_many": 400, "too_late": 409, "twice": 409}
 
 
 class AuditRequest(BaseModel):
-    """receipt: its id, which only who got the answer knows. items: what to prove."""
+    """receipt: its id, which everybody can read once the batch is sealed. items: what to prove."""
 
     model_config = ConfigDict(extra="forbid")
 

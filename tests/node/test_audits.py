@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from challenger.auditing import AuditedProvider, AuditFile, SignedResponse
+from challenger.auditing import AuditedProvider, AuditFile, SignedResponse, drawn_items
 from challenger.bounded_fetch import FetchFailed
 from challenger.errors import AuditNotAnswered, ProviderUnreachable
 from contracts.bindings.receipt_body import parse_receipt
 from contracts.bindings.receipts import sign_receipt
 from contracts.protocol.audit_evidence import (
     AuditedResponse,
+    AuditItemError,
     Auditor,
     Evidence,
     HeadItem,
+    InputItem,
     Item,
     ShownBoundary,
     StepItem,
@@ -133,7 +135,7 @@ def audited(client: TestClient, node: LocalNode, provider: AuditedProvider, audi
     signed = provider.response(receipt)
     first = len(signed.response.prompt_ids) - 1
     rival = (signed.response.next_token(first) + 1) % auditor.model.commitment.vocabulary
-    items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival))
+    items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival), InputItem(0))
     audit = provider.ask(receipt, items)
     node.audits.step()
     return Audited(receipt, audit, AuditFile(signed, items, provider.evidence(audit, 1.0), None))
@@ -186,7 +188,7 @@ def _flip(text: str) -> str:
 
 def test_every_part_of_the_evidence_counts(audited: Audited, auditor: Auditor) -> None:
     body = evidence_to_json(audited.file.evidence)
-    changed = [_with(body, "proofs", place, value=_flip) for place in range(3)]
+    changed = [_with(body, "proofs", place, value=_flip) for place in range(4)]
     for number, shown in body["boundaries"].items():
         changed.append(_with(body, "boundaries", number, "path", 0, value=_flip))
         changed.append(_with(body, "boundaries", number, "sums", 0, 0, value=_flip))
@@ -236,6 +238,16 @@ def test_boundaries_that_the_contracts_refuse(audited: Audited, auditor: Auditor
 
 def _arguments(response: AuditedResponse, evidence: Evidence) -> tuple[AuditedResponse, list[Item], Evidence]:
     return response, [StepItem(0, 0)], evidence
+
+
+def test_an_input_of_other_tokens_is_none(audited: Audited, auditor: Auditor) -> None:
+    """Steps alone would hold for any prompt: they start from whatever boundary 0 is."""
+    evidence = dataclasses.replace(audited.file.evidence, proofs=audited.file.evidence.proofs[3:])
+    auditor.check(audited.response, [InputItem(0)], evidence)
+    prompt = audited.response.prompt_ids
+    for other in ((prompt[1], prompt[0], *prompt[2:]), (*prompt[:-1], 10**6)):
+        with pytest.raises(ProofRejectedError, match="input, window 0"):
+            auditor.check(dataclasses.replace(audited.response, prompt_ids=other), [InputItem(0)], evidence)
 
 
 def test_the_proof_of_another_item_is_none(audited: Audited, auditor: Auditor) -> None:
@@ -299,6 +311,8 @@ def test_substituted_layers_cannot_be_proven(
         ([{"step": 0, "window": 0}] * 2, "step 0, window 0 is named twice"),
         ([{"position": 0, "rival": 1}], "position 0 predicts no output token"),
         ([{"step": -1, "window": 0}], "items.0 must be"),
+        ([{"input": 1}], "window 1 does not exist"),
+        ([{"input": 0, "window": 0}], "items.0 must be"),
         ([{"step": 0, "window": 0, "layer": 3}], "items.0 must be"),
         ([{"step": True, "window": 0}], "items.0 must be"),
         ([{"step": step, "window": 0} for step in range(6)], "at most 5 items"),
@@ -398,6 +412,19 @@ def test_a_signed_answer_that_is_void_on_chain_is_not_audited(audited: Audited) 
     ):
         with pytest.raises(ProofRejectedError, match=says):
             SignedResponse.read(_resigned(body, **changes), *ids)
+
+
+def test_a_seed_that_did_not_draw_the_items_is_refused(audited: Audited, auditor: Auditor) -> None:
+    """Who keeps a file could name harmless steps and say that a seed did."""
+    steps = auditor.model.commitment.step_count
+    drawn = drawn_items(bytes(32), 1, steps, 1)
+    for items in ((StepItem((drawn[0].step + 1) % steps, 0),), audited.file.items):  # type: ignore[union-attr]
+        with pytest.raises(AuditItemError, match="draws other items"):
+            dataclasses.replace(audited.file, items=items, seed=bytes(32)).check(auditor)
+    with pytest.raises(ProofRejectedError):  # these it draws, and the evidence is about others
+        dataclasses.replace(audited.file, items=drawn, seed=bytes(32)).check(auditor)
+    with pytest.raises(BadInputError, match="32 bytes"):
+        dataclasses.replace(audited.file, seed=b"short").check(auditor)
 
 
 def test_an_answer_that_ends_where_it_must_not_is_not_audited(audited: Audited, auditor: Auditor) -> None:
