@@ -1,4 +1,4 @@
-"""The scenarios of `gainsay demo`: one honest, three false challenges, four ways to cheat.
+"""The scenarios of `gainsay demo`: one honest, three false challenges, four ways to cheat, three audits of a private model.
 
 Everything dishonest in this project lives in this package: liars are made of the production parts, given other
 weights, another generator or another hand on the moves. No production code has a switch for cheating.
@@ -61,6 +61,18 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "forged-proof", "forged_proofs", "forged_proof", "challenger_wins",
         "the provider sends valid-looking proofs of something else",
+    ),
+    Scenario(
+        "audit-honest", "audits", "honest", "audited",
+        "an answer of a private model is audited, and the provider proves what is named",
+    ),
+    Scenario(
+        "audit-substituted", "audits", "substituted", "provider_slashed",
+        "a private model's answer comes from a 4-bit copy, and an audit names a step of it",
+    ),
+    Scenario(
+        "audit-refused", "audits", "refused", "provider_slashed",
+        "the provider of a private model answers no audit",
     ),
 )  # fmt: skip
 

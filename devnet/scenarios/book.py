@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.events import ProofAccepted
+from contracts.bindings.events import ItemProven, ProofAccepted
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,22 @@ class Book:
         return {name: after[name] - self._before[name] + fees.get(name, 0) for name in after}
 
     def dispute_gas(self) -> int:
-        """Gas of all successful transactions to the game; after `close`."""
-        game = self._contracts.game.address
-        return sum(int(receipt["gasUsed"], 16) for receipt in self._successful(game))
+        """Gas of all successful transactions to the game of disputes and that of audits; after `close`."""
+        games = self._contracts.game.address, self._contracts.audits.address
+        return sum(int(receipt["gasUsed"], 16) for game in games for receipt in self._successful(game))
 
     def accepted_proof(self) -> AcceptedProof | None:
         """The proof that a verifier accepted in between, if any; after `close`."""
-        game = self._contracts.game
-        topics = [game.interface.topics[ProofAccepted.__name__]]
-        logs = self._chain.logs([game.address], self.first_block + 1, self.last_block, topics=topics)
+        games = [self._contracts.game.address, self._contracts.audits.address]
+        logs = self._chain.logs(games, self.first_block + 1, self.last_block)
         for event in self._contracts.events.decode(logs):
-            if isinstance(event, ProofAccepted):
+            if isinstance(event, ProofAccepted | ItemProven):
                 receipt = self._chain.receipt(event.at.transaction_hash)
                 assert receipt is not None
                 return AcceptedProof(receipt.gas_used, self._call_gas(event))
         return None
 
-    def _call_gas(self, event: ProofAccepted) -> int | None:
+    def _call_gas(self, event: ProofAccepted | ItemProven) -> int | None:
         options = {"tracer": "callTracer"}
         trace = self._chain.request(
             "debug_traceTransaction", ["0x" + event.at.transaction_hash.hex(), options]

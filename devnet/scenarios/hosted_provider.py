@@ -148,9 +148,10 @@ class HostedProvider:
                 self.troubles.append(error)
 
     def defend(self) -> None:
-        """One round over open games and demands, moves and answers confirmed."""
+        """One round over open games, demands and audits, moves and answers confirmed."""
         self.provider.defender.play_out(_ANSWER_TIMEOUT_S)
         self.provider.demands.play_out(_ANSWER_TIMEOUT_S)
+        self.provider.answerer.play_out(_ANSWER_TIMEOUT_S)
 
     @property
     def refused_moves(self) -> list[ContractError]:

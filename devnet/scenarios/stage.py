@@ -51,6 +51,7 @@ STAGE_PARAMETERS = replace(
     move_extension=120,
     trace_extension=300,
     prove_extension=300,
+    audit_window=600,
     exit_delay=3600,
     posting_window=600,
     receipt_claim_window=1200,
@@ -91,6 +92,7 @@ class Stage:
     tell: Tell
     providers: ProviderBook = field(default_factory=ProviderBook)
     houses: dict[str, HostedProvider] = field(default_factory=dict)
+    private: CommittedServing | None = None  # the model as a private one, once a scenario needs it
     bot: Challenger = field(init=False)
     store: Store = field(init=False)
     _replays: OrderedDict[tuple[tuple[int, ...], tuple[int, ...], Sampling | None], Replay] = field(
@@ -112,6 +114,11 @@ class Stage:
             parse_policy("all"),
             Options(),
         )
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what later runs use, too (`.gainsay`); `folder` is this run's."""
+        return self.folder.parents[1]
 
     def close(self) -> None:
         """Stop all providers."""
@@ -151,10 +158,12 @@ class Stage:
         model: IntegerModel | None = None,
         generator: Generator | None = None,
         host: Callable[[StagedProvider, str], HostedProvider] | None = None,
+        private: CommittedServing | None = None,
     ) -> HostedProvider:
         """Start a staked provider on a role's account that claims to serve the registered model.
 
-        A liar serves other weights (`model`), answers by another `generator`, or plays otherwise (`host`).
+        A liar serves other weights (`model`), answers by another `generator`, or plays otherwise (`host`). `private`: it serves the model
+        as this private one instead.
         """
         prepared, address = self.prepared, self.devnet.accounts[role]
         database = f"sqlite:///{self.folder / role.replace(' ', '-')}-node.sqlite"
@@ -168,9 +177,10 @@ class Stage:
             queue_size=8,
         )
         access = ChainAccess(self.chain, self.contracts, self.contracts.stake.parameters(), 0, None)
-        serving = CommittedServing(
-            prepared.model.name, model or prepared.model, prepared.commitment, prepared.srs, self.model_id
+        honest = private or CommittedServing(
+            prepared.model.name, prepared.model, prepared.commitment, prepared.srs, self.model_id
         )
+        serving = replace(honest, model=model or prepared.model)
         deposit_stake(self.sender(role), self.contracts, _STAKE_WEI, key="stake")
         provider = StagedProvider(settings, access, serving, UnlockedSigner(self.chain, address))
         house = host(provider, serving.name) if host else HostedProvider(provider, serving.name, generator)
@@ -275,22 +285,36 @@ class Stage:
         self.play(resolved, *actors)
         return self.contracts.game.game(game_id)
 
-    def _close_rewards(self, game: Game) -> None:
+    def close_rewards(self, batch_id: int, index: int) -> None:
         """Let the join time pass and have burned what nobody claimed of the lost lock."""
         self.pass_time(self.contracts.stake.parameters().join_window + 1)
-        call = self.contracts.ledger.close_rewards(game.batch_id, game.index)
-        self.sender("deployer").send(call, key=f"close rewards {game.batch_id} {game.index}")
+        call = self.contracts.ledger.close_rewards(batch_id, index)
+        self.sender("deployer").send(call, key=f"close rewards {batch_id} {index}")
 
     def open_book(self, **roles: str) -> Book:
         """Note what these accounts (role in the report -> role on the devnet) have."""
         return Book(self.contracts, {name: self.devnet.accounts[role] for name, role in roles.items()})
+
+    @staticmethod
+    def bond_problem(outcome: Outcome, changes: dict[str, int]) -> str:
+        """The loser pays; the winner gets something; what is left is burned; nothing appears or vanishes."""
+        winner, loser = (
+            ("provider", "challenger") if outcome is Outcome.PROVIDER_WON else ("challenger", "provider")
+        )
+        if not changes[loser] < 0 < changes[winner]:
+            return (
+                f"the {loser}'s wealth changed by {changes[loser]} wei, the {winner}'s by {changes[winner]}"
+            )
+        if sum(changes.values()) != 0:
+            return f"{sum(changes.values())} wei appeared from nowhere"
+        return ""
 
     def dispute_result(
         self, name: str, answered: Answered, game: Game, book: Book, house: HostedProvider
     ) -> ScenarioResult:
         """The entry of a scenario that a game decided."""
         if self.contracts.ledger.is_void(game.batch_id, game.index):
-            self._close_rewards(game)
+            self.close_rewards(game.batch_id, game.index)
         changes = book.close()
         accepted = book.accepted_proof()
         made = house.made_proofs[-1] if accepted and house.made_proofs else None
@@ -308,7 +332,7 @@ class Stage:
             dispute_gas=book.dispute_gas(),
             bond_changes_wei=changes,
             reason=game.reason.name.lower(),
-            problem=_bond_problem(game, changes),
+            problem=self.bond_problem(game.outcome, changes),
         )
 
 
@@ -329,15 +353,3 @@ def open_stage(prepared: PreparedModel, folder: Path, tell: Tell) -> Iterator[St
         stage = Stage(devnet, chain, contracts, prepared, model_id, folder, tell)
         stack.callback(stage.close)
         yield stage
-
-
-def _bond_problem(game: Game, changes: dict[str, int]) -> str:
-    """The loser pays; the winner gets something; what is left is burned; nothing appears or vanishes."""
-    winner, loser = (
-        ("provider", "challenger") if game.outcome is Outcome.PROVIDER_WON else ("challenger", "provider")
-    )
-    if not changes[loser] < 0 < changes[winner]:
-        return f"the {loser}'s wealth changed by {changes[loser]} wei, the {winner}'s by {changes[winner]}"
-    if sum(changes.values()) != 0:
-        return f"{sum(changes.values())} wei appeared from nowhere"
-    return ""

@@ -152,6 +152,10 @@ class AuditAnswerer:
                 )
         return None
 
+    def failed_items(self, audit_id: int) -> int:
+        """How many items of an audit had no proof when they were tried last."""
+        return sum(name.startswith(f"prove:{audit_id}:") for name in self._failures)
+
     # --- one item
 
     def _due(self, audits: list[OpenAudit]) -> Iterator[_Due]:

@@ -28,7 +28,7 @@ from .test_command import run
 ANYTHING_ELSE = {
     "GainsayError", "ModelError", "GenerationCancelledError", "QueueFullError", "NotReadyError",
     "ProviderUnreachable", "UnconstrainedError", "ScenarioStuck", "ScenarioFailed", "AnswerMissing",
-    "OverBudget", "LostTooManyGames", "AnswerGivenUpError", "PaymentRefusedError", "VoucherTooLowError", "Unwell", "Wrong", "Doubtful",
+    "OverBudget", "LostTooManyGames", "AnswerGivenUpError", "PaymentRefusedError", "VoucherTooLowError", "AuditLostError", "Unwell", "Wrong", "Doubtful",
 }  # fmt: skip
 # Raised and caught inside one package, by a program of the developers', or by a caller's own mistake.
 INTERNAL = {

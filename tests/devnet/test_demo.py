@@ -19,6 +19,8 @@ from devnet.scenarios.errors import UnknownScenario
 from devnet.scenarios.prepared_model import PreparedModel, prepare_model
 
 pytestmark = pytest.mark.xdist_group("demo")
+DISPUTES = [scenario for scenario in SCENARIOS if not scenario.name.startswith("audit-")]
+AUDITS = SCENARIOS[len(DISPUTES) :]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def prepared(state: Path) -> PreparedModel:
 @pytest.fixture(scope="module")
 def demo(state: Path, prepared: PreparedModel) -> Iterator[tuple[DemoReport, dict[str, Any]]]:
     lines: list[str] = []
-    report = run_demo("tiny", SCENARIOS, lines.append, lambda *_: None, state=state, prepared=prepared)
+    report = run_demo("tiny", DISPUTES, lines.append, lambda *_: None, state=state, prepared=prepared)
     assert not report.failures, "\n".join([*report.failures, *lines])
     yield report, json.loads((state / "demo" / "report.json").read_text())
 
@@ -47,7 +49,7 @@ def test_the_report_says_everything_that_is_promised(demo: tuple[DemoReport, dic
     stored = demo[1]
     assert stored["model"] == "tiny" and len(stored["model_id"]) == 66
     assert {"perplexity_float", "perplexity_integer", "argmax_agreement"} <= stored["fidelity"].keys()
-    assert [scenario["name"] for scenario in stored["scenarios"]] == [scenario.name for scenario in SCENARIOS]
+    assert [scenario["name"] for scenario in stored["scenarios"]] == [scenario.name for scenario in DISPUTES]
     for scenario in stored["scenarios"]:
         assert {
             "name", "prompt", "answer", "outcome", "contested", "rounds", "prove_s", "proof_bytes", "verify_gas",
@@ -97,6 +99,25 @@ def test_forged_proofs_are_all_refused(demo: tuple[DemoReport, dict[str, Any]]) 
     )
     assert refused["another model, with its key"] == "WrongStepKey"
     assert forged["reason"] == "timed_out"
+
+
+@pytest.mark.long
+def test_audits_of_a_private_model(state: Path, prepared: PreparedModel) -> None:
+    """Twice: the second run finds the private commitment of the first."""
+    for chosen in (AUDITS, AUDITS[:1]):
+        report = run_demo("tiny", chosen, lambda _: None, lambda *_: None, state=state, prepared=prepared)
+        assert not report.failures, report.failures
+        assert all(sum(result.bond_changes_wei.values()) == 0 for result in report.scenarios)
+        honest = report.scenarios[0]
+        assert (
+            honest.verifier_call_gas and honest.bond_changes_wei["provider"] > 0 and not honest.refused_proofs
+        )
+    substituted, refused = run_demo(
+        "tiny", AUDITS[1:], lambda _: None, lambda *_: None, state=state, prepared=prepared
+    ).scenarios
+    assert [result.reason for result in (substituted, refused)] == ["timed_out"] * 2
+    assert substituted.contested is not None and substituted.contested["layer"] == 1
+    assert substituted.verify_gas and not refused.verify_gas
 
 
 @pytest.mark.long

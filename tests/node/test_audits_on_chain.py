@@ -70,7 +70,6 @@ def _answered(provider: Provider) -> ResponseRow:
     return row
 
 
-@pytest.mark.long
 def test_an_audit_is_answered_through_stops(
     private_house: ProviderHouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
