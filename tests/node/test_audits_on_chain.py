@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def test_an_audit_is_answered_through_stops(
     waiting = provider.audits.find(off_chain.id)
     assert waiting is not None and waiting.state not in (AuditState.PROVEN, AuditState.FAILED)
     provider.answerer.step()
+    until = time.monotonic() + 30
+    while not any(states()) and time.monotonic() < until:
+        time.sleep(0.01)  # a round waits for no block
     assert states() == [True, False, False]
     send_raw = house.contracts.chain.send_raw
 
