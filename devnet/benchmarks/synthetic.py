@@ -12,10 +12,8 @@ from math import floor, log2
 
 import numpy as np
 
-from prover.architectures import config_from_json
 from prover.architectures.config import MatrixRule, ModelConfig
-from prover.architectures.mixtral import MixtralConfig
-from prover.architectures.shapes import shape_of_width
+from prover.architectures.shapes import mixture_of, shape_of_width
 from prover.model.bounds import MAX_SHIFT
 from prover.model.integers import WEIGHT_LIMIT
 from prover.model.quantise import IntegerMatrix, QuantisedWeights
@@ -36,12 +34,8 @@ def synthetic_config(d: int, layers: int = 1, experts: int = 0) -> ModelConfig:
     dense = shape_of_width(d, layers, vocabulary=len(tiny_tokenizer()))
     if not experts:
         return dense
-    own = {
-        "feed_forward": max(1, 8 * d // (9 * _ROUND_TO)) * _ROUND_TO,
-        "experts": experts,
-        "experts_per_token": EXPERTS_PER_TOKEN,
-    }
-    return config_from_json(dense.to_json() | {"family": MixtralConfig.family} | own)
+    hidden = max(1, 8 * d // (9 * _ROUND_TO)) * _ROUND_TO
+    return mixture_of(dense, feed_forward=hidden, experts=experts, experts_per_token=EXPERTS_PER_TOKEN)
 
 
 def synthetic_model(d: int, layers: int = 1, experts: int = 0, seed: int = SEED) -> IntegerModel:

@@ -159,3 +159,10 @@ def shape_of_width(d: int, layers: int, vocabulary: int) -> ModelConfig:
         norm_epsilon=1e-5,
         max_positions=PROVABLE_POSITIONS,
     )
+
+
+def mixture_of(dense: ModelConfig, *, feed_forward: int, experts: int, experts_per_token: int) -> ModelConfig:
+    """The dense shape with experts of so many hidden channels in place of its unit, some of which each row takes."""
+    own = {"feed_forward": feed_forward, "experts": experts, "experts_per_token": experts_per_token}
+    facts = {name: value for name, value in dense.to_json().items() if name != "family"}
+    return MixtralConfig.from_json(facts | own)

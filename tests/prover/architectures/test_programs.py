@@ -307,7 +307,9 @@ def test_every_relation_is_one_of_integers(config: ModelConfig, kind: str) -> No
         if not isinstance(relation, Lookup) and not read & UNBOUNDED:
             assert residue(program, relation, known, bits).magnitude < MODULUS // 2, relation.name
             looked_at += 1
-    alone = kind == "positions" or kind.endswith(("_close", "keys_values_tile", "query_tile"))
+    alone = kind == "positions" or kind.endswith(
+        ("_close", "keys_values_tile", "query_tile", "query_latent_tile")
+    )
     plain = kind == "mlp_tile" and "w_gate" not in program.tensors
     assert looked_at >= (1 if alone else 2 if plain else 3)  # matrices and a rotation
 

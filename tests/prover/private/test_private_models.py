@@ -332,9 +332,9 @@ def test_proofs_are_about_the_registered_points(own: PrivateModel, tiny: Integer
     """A step that reads a context, and a head pair, of one response; the same windows again only with the same nonce."""
     prompt, last = list(range(40)), 39
     hidden = ResponseBlindings.draw(own.blindings)
-    chosen = Replay(tiny, own.commitment, srs, prompt, [0], None, hidden).argmax(last)
+    chosen = Replay(tiny, own.commitment, srs, prompt, [0], blindings=hidden).argmax(last)
     assert chosen is not None
-    replay = Replay(tiny, own.commitment, srs, prompt, [chosen], None, hidden)
+    replay = Replay(tiny, own.commitment, srs, prompt, [chosen], blindings=hidden)
     step, window = tiny.config.number_of("attention", 1), 1
     statement = replay.step_statement(step, window)
     assert statement.key.encode() == own.commitment.step_keys[step]
@@ -343,8 +343,12 @@ def test_proofs_are_about_the_registered_points(own: PrivateModel, tiny: Integer
     head = replay.head_statement(last, rival)
     assert head.inputs[:2] == tuple(own.commitment.row(token)[1] for token in (chosen, rival))
     verify(own.system.verifying_key("head"), head, replay.prove_head(last, rival))
-    again = Replay(tiny, own.commitment, srs, prompt, [chosen], None, own.blindings.of_response(hidden.nonce))
-    other = Replay(tiny, own.commitment, srs, prompt, [chosen], None, ResponseBlindings.draw(own.blindings))
+    again = Replay(
+        tiny, own.commitment, srs, prompt, [chosen], blindings=own.blindings.of_response(hidden.nonce)
+    )
+    other = Replay(
+        tiny, own.commitment, srs, prompt, [chosen], blindings=ResponseBlindings.draw(own.blindings)
+    )
     mine, same, fresh = (r.window_points(0) for r in (replay, again, other))
     assert mine == same and not set(mine) & set(fresh)
 
@@ -356,7 +360,7 @@ def test_replays_take_the_blindings_of_their_commitment(
     hidden = ResponseBlindings.draw(own.blindings)
     for commitment, blindings in ((own.commitment, None), (own.commitment, foreign), (public, hidden)):
         with pytest.raises(BadInputError, match="blindings that it was committed with"):
-            Replay(tiny, commitment, srs, [1], [2], None, blindings)
+            Replay(tiny, commitment, srs, [1], [2], blindings=blindings)
 
 
 # --- what errors tell ---------------------------------------------------------------------------------------
@@ -390,7 +394,7 @@ def test_a_private_run_that_leaves_its_range_names_no_value(
     own: PrivateModel, tiny: IntegerModel, srs: SRS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = list(range(9))
-    replay = Replay(tiny, own.commitment, srs, prompt, [1], None, ResponseBlindings.draw(own.blindings))
+    replay = Replay(tiny, own.commitment, srs, prompt, [1], blindings=ResponseBlindings.draw(own.blindings))
     best = replay.argmax(8)
     assert best is not None and best != 1
     with pytest.raises(RivalWins) as lost:
