@@ -140,7 +140,9 @@ def test_a_request_never_takes_longer_than_it_may(endpoint: Open, how: str) -> N
     assert time.monotonic() - started < 2.5
 
 
-@pytest.mark.parametrize("how", ["frozen", "dripping", "502", "gone"])
+@pytest.mark.parametrize(
+    "how", ["dripping", "gone", *(pytest.param(how, marks=pytest.mark.long) for how in ("frozen", "502"))]
+)
 def test_another_endpoint_takes_over(local_chain: LocalChain, endpoint: Open, how: str) -> None:
     first, second = endpoint(), endpoint()
     chain = Chain([first.url, second.url], timeout_s=3)

@@ -154,8 +154,10 @@ def test_a_stopped_postgresql(command: Command, request: pytest.FixtureRequest) 
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("mysql://somebody@localhost/x", "is no known database; use sqlite"),
-        ("sqlite:////proc/none.sqlite", "cannot be opened"),
+        pytest.param(
+            "mysql://somebody@localhost/x", "is no known database; use sqlite", marks=pytest.mark.long
+        ),
+        pytest.param("sqlite:////proc/none.sqlite", "cannot be opened", marks=pytest.mark.long),
         ("sqlite:///file:{folder}/read-only.sqlite?mode=ro&uri=true", "make its folder writable"),
     ],
 )

@@ -138,7 +138,14 @@ def _received(connection: socket.socket) -> int:
     return count
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /", UNFINISHED, UNFINISHED.replace(b"POST", b"GET")])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /",
+        UNFINISHED,
+        *(pytest.param(sent, marks=pytest.mark.long) for sent in (b"", UNFINISHED.replace(b"POST", b"GET"))),
+    ],
+)
 def test_a_request_that_never_ends_is_given_up_and_a_slow_answer_is_not(sent: bytes) -> None:
     with _server(10, 0.5) as (url, port), socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(sent)

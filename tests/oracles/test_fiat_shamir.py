@@ -37,6 +37,7 @@ SIMILAR = (
     "keys_values_close",
     "query_tile",
     "query_close",
+    "private_mlp",
 )
 """In the long tests: another case absorbs the same kinds of word. What they hash stands in the golden file all the same."""
 ALL = [pytest.param(case, marks=pytest.mark.long if case in SIMILAR else ()) for case in CASES]

@@ -70,9 +70,8 @@ def test_chunks_smaller_than_tensors(evm: Evm) -> None:
 @pytest.mark.parametrize(
     ("kind", "window"),
     [
-        ("keys_values", 4),
         ("attention", 4),
-        ("attention_tile", 4),
+        *(pytest.param(kind, 4, marks=pytest.mark.long) for kind in ("keys_values", "attention_tile")),
         *(
             pytest.param(kind, window, marks=pytest.mark.long)
             for window in (0, 3, 5, 7)

@@ -65,7 +65,10 @@ def python_rejects(statement: Proven, key: bytes, inputs: list[int], proof: byte
         return True
 
 
-@pytest.mark.parametrize(("kind", "window"), KINDS)
+@pytest.mark.parametrize(
+    ("kind", "window"),
+    [pytest.param(*case, marks=pytest.mark.long if case in TILES else ()) for case in KINDS],
+)
 def test_lengths_are_exact(verifier_of: Verifiers, proven: Statements, kind: str, window: int) -> None:
     statement, verifier = proven(kind, window), verifier_of(kind)
     for what, key, inputs, proof in wrong_lengths(statement):

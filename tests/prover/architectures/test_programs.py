@@ -259,7 +259,9 @@ def survivors(config: ModelConfig, kind: str, window: int) -> list[str]:
     [
         pytest.param(
             *case,
-            marks=pytest.mark.long if case[0] in SIMILAR or case[0].startswith(("qwen", "smollm3")) else (),
+            marks=pytest.mark.long
+            if case[0] in SIMILAR or case[0].startswith(("qwen", "smollm3", "olmo2"))
+            else (),
         )
         for case in HUNTS
     ],

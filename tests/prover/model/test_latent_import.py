@@ -210,6 +210,7 @@ def test_tiles_give_the_integers_of_whole_steps(most: int, kind: str) -> None:
         assert np.array_equal(cut.stream(cut.steps, stream), whole.stream(whole.steps, stream))
 
 
+@pytest.mark.long
 def test_no_step_of_the_published_shape_has_more_weights_than_any_other() -> None:
     """671 billion of them: 61 layers, 128 heads, 257 experts."""
     published = DeepseekV3Config(

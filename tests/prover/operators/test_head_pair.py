@@ -83,7 +83,7 @@ def test_the_margin_reads_both_biases() -> None:
         assert [v.relation for v in made.violations_with(name, row)] == ["margin"]
 
 
-@pytest.mark.parametrize("min_p", [0, 250])
+@pytest.mark.parametrize("min_p", [pytest.param(0, marks=pytest.mark.long), 250])
 def test_pairs_decide_what_is_sampled(min_p: int) -> None:
     """Against every rival exactly one of two: the rule's token has a proof; against the right rival no other token has."""
     values = logits()
