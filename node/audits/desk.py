@@ -16,9 +16,8 @@ import structlog
 from contracts.protocol.audit_evidence import AuditedResponse, Item, answer, check_items
 from contracts.protocol.audit_wire import evidence_to_json, items_from_json, items_to_json
 from contracts.protocol.token_ids import unpack_token_ids
-from prover.errors import GainsayError
 
-from ..errors import AuditRefusedError, QueueFullError, UnknownReceiptError
+from ..errors import AuditRefusedError, DatabaseError, QueueFullError, UnknownReceiptError
 from ..store import Journal, ResponseRow, ResponseState
 from ..store.audit_book import AuditBook, AuditRow, AuditState
 from .boundaries import BoundaryCommitter
@@ -107,8 +106,10 @@ class AuditDesk:
         except _PutOff:
             log.info("an audit waits until the chain has its proofs", audit=audit.id)
             return
-        except (GainsayError, ValueError) as error:
-            # The text of a false statement may tell of the witness: it stays here.
+        except (DatabaseError, MemoryError, OSError):
+            raise  # of this machine and not of the audit: tried again
+        except Exception as error:
+            # One that can never be proven must not stand in front of all others. The text of a false statement may tell of the witness: it stays here.
             log.error("an audit could not be proven", audit=audit.id, error=type(error).__name__)
             self._book.fail(audit.id, "this provider cannot prove what was named")
             return

@@ -35,6 +35,7 @@ from contracts.protocol.sampling import sampling_word
 from contracts.protocol.streams import Point, boundary_hash, stream_root
 from contracts.protocol.token_ids import token_ids_hash
 from node.audits.boundaries import BoundaryCommitter
+from node.errors import DatabaseError
 from node.store import Journal, ResponseState, open_engine
 from node.store.audit_book import AuditBook
 from prover.blindings_file import LOWEST_COST
@@ -484,3 +485,37 @@ def test_what_a_hostile_provider_answers_is_an_error_of_one_line() -> None:
         AuditedProvider("", fetcher=Hostile({"state": "proven"})).evidence("a", 1.0)  # type: ignore[arg-type]
     with pytest.raises((ProviderUnreachable, BadInputError)):
         AuditedProvider("", fetcher=Hostile({})).response("0x")  # type: ignore[arg-type]
+
+
+# --- what goes wrong while proving ------------------------------------------------------------------------------
+
+
+def test_an_audit_that_cannot_be_proven_holds_up_no_other(
+    client: TestClient, node: LocalNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks, of any type; what is this machine's own fault is tried again instead."""
+    book = AuditBook(node.journal.engine)
+    item = [{"step": 0, "window": 0}]
+    first, second = (
+        client.post("/v1/audits", json={"receipt": answered(client, text, 1), "items": item}).json()[
+            "audit_id"
+        ]
+        for text in ("stuck", "behind it")
+    )
+
+    def broken(error: BaseException) -> None:
+        def fails(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(BoundaryCommitter, "again", fails)
+
+    broken(DatabaseError("the disk is full"))
+    with pytest.raises(DatabaseError):
+        node.audits.step()
+    assert {book.find(each).state for each in (first, second)} == {"waiting"}  # type: ignore[union-attr]
+    broken(ZeroDivisionError("a number of the witness: 7"))
+    for _ in range(2):
+        node.audits.step()
+    ended = [book.find(each) for each in (first, second)]
+    assert [row.state for row in ended if row] == ["failed", "failed"]
+    assert not any("7" in (row.failure or "") for row in ended if row)
