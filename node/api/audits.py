@@ -37,7 +37,7 @@ def router(desk: AuditDesk) -> APIRouter:
     async def ask(body: AuditRequest) -> dict[str, Any]:
         try:
             items = items_from_json(body.items)
-            return shown(await asyncio.to_thread(desk.ask, body.receipt, items), body.receipt)
+            return shown(await asyncio.to_thread(desk.ask, body.receipt, items))
         except UnknownReceiptError as error:
             raise ApiProblem(404, "receipt_not_found", str(error), param="receipt") from error
         except AuditRefusedError as error:
@@ -53,7 +53,7 @@ def router(desk: AuditDesk) -> APIRouter:
             raise ApiProblem(404, "audit_not_found", f"this provider has no audit {key[:80]!r}", param="id")
         return shown(row)
 
-    def shown(row: AuditRow, receipt: str | None = None) -> dict[str, Any]:
+    def shown(row: AuditRow) -> dict[str, Any]:
         items = json.loads(row.items)
         return {
             "audit_id": row.id,

@@ -44,7 +44,7 @@ class AuditBook:
             return int(session.exec(counted).one())
 
     def next_waiting(self) -> AuditRow | None:
-        """The one that waits longest; one that a stop cut off comes first."""
+        """The one that waits longest, one that a stop cut off included."""
         with self._session() as session:
             return session.exec(
                 select(AuditRow)
