@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -19,18 +20,23 @@ from devnet.anvil import free_port
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A fresh PostgreSQL server, or the one of GAINSAY_TEST_POSTGRES_URL."""
+    """A fresh server of the PostgreSQL that `pgserver` brings, or the one of GAINSAY_TEST_POSTGRES_URL."""
     if given := os.environ.get("GAINSAY_TEST_POSTGRES_URL"):
         yield given
         return
-    binaries = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["PATH"].split(os.pathsep))]
-    initdb = next((b / "initdb" for b in binaries if (b / "initdb").exists()), None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL on this machine; set GAINSAY_TEST_POSTGRES_URL to test against a server")
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    package = find_spec("pgserver")  # importing it would look for servers to adopt
+    if package is None or package.origin is None:
+        pytest.fail("pgserver has no build for this Python: set GAINSAY_TEST_POSTGRES_URL to a server")
+    packages = Path(package.origin).parent.parent
     folder = Path(tempfile.mkdtemp(prefix="gainsay-postgres-"))
-    if user:
+    user = None
+    if os.geteuid() == 0:  # the server refuses to run as root, and nobody may not read every checkout
+        user = "nobody"
+        for part in ("pgserver", "pgserver.libs"):
+            shutil.copytree(packages / part, folder / part)
+        packages = folder
         shutil.chown(folder, user)
+    initdb = packages / "pgserver" / "pginstall" / "bin" / "initdb"
     port, data = free_port(), folder / "data"
     subprocess.run(
         [str(initdb), "-D", str(data), "-U", "gainsay", "-A", "trust", "--no-sync"],
