@@ -103,13 +103,27 @@ def model(
     ] = "smollm2-135m",
     tokens: Annotated[int, typer.Option(min=2, help="Tokens to decode.")] = 32,
     commit: Annotated[bool, typer.Option(help="Also commit all weights afresh (minutes).")] = False,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Only what committing to the boundaries of a private answer costs."),
+    ] = False,
     models: Models = _MODELS,
     as_json: AsJson = False,
 ) -> None:
     """Decode with exact integers and with float32 torch, and check an answer; with --commit also the commitment's time."""
-    from .benchmarks.model import measure_model
+    if private:
+        from prover.curve.srs import SRS
+        from prover.model.execute import Executor
+        from prover.model.library import load_model
 
-    facts = measure_model(name, models, tokens, commit)
+        from .benchmarks.boundaries import measure_boundaries
+
+        loaded = load_model(name, models=models)
+        facts = {"model": loaded.name, **measure_boundaries(Executor(loaded), SRS.devnet(18))}
+    else:
+        from .benchmarks.model import measure_model
+
+        facts = measure_model(name, models, tokens, commit)
     if not as_json:
         typer.echo(_line(facts))
     _finish(facts, as_json)

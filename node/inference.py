@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from prover.model.errors import GenerationCancelledError
+from prover.model.execute import Rows, StepObserver
 from prover.sampling import Sampling
 
 from .errors import NotReadyError, QueueFullError
@@ -52,8 +53,17 @@ class Generator(Protocol):
         *,
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
+        on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generated: ...
+
+
+class Keeper(Protocol):
+    """Sees what every step writes (`prover.answer_commitments.AnswerCommitments`)."""
+
+    def keep(self, step: int, written: Rows) -> None: ...
+
+    def drop(self) -> None: ...
 
 
 @dataclass
@@ -65,6 +75,7 @@ class Job:
     _loop: asyncio.AbstractEventLoop
     promise: Promise | None = None
     sampling: Sampling | None = None  # None: greedy
+    keeper: Keeper | None = None
     _news: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _result: Generated | None = None
@@ -100,6 +111,8 @@ class Job:
                 self.promise.give_up()
             else:
                 self.promise.generated()
+        if self.keeper is not None and (self._failure is not None or self.cancelled):
+            self.keeper.drop()
         self._tell(None)
 
     def _tell(self, token: int | None) -> None:
@@ -147,12 +160,13 @@ class InferenceQueue:
         max_tokens: int,
         promise: Promise | None = None,
         sampling: Sampling | None = None,
+        keeper: Keeper | None = None,
     ) -> Job:
-        """Queue a request from the event loop; `promise` is given up when no answer comes of it.
+        """Queue a request from the event loop; `promise` is given up, and `keeper` dropped, when no answer comes of it.
 
         Raises QueueFullError and NotReadyError, and then leaves the promise to the caller.
         """
-        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling)
+        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling, keeper)
         with self._changed:
             if self._closed:
                 raise NotReadyError("it is shutting down")
@@ -180,12 +194,14 @@ class InferenceQueue:
         while (job := self._next()) is not None:
             started = time.monotonic()
             try:
+                observed: dict[str, Any] = {} if job.keeper is None else {"on_step": job.keeper.keep}
                 job._result = self._generator.generate(
                     job.prompt,
                     job.max_tokens,
                     sampling=job.sampling,
                     on_token=job._tell,
                     cancelled=job._cancelled.is_set,
+                    **observed,
                 )
             except Exception as error:  # goes to the caller, who knows what to make of it
                 job._failure = error

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from prover.answer_commitments import AnswerCommitments
 from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
 from prover.sampling import Sampling, SamplingError, check_scale
@@ -103,7 +104,8 @@ class AnswerService:
             check_scale(self.served.logit_scale)
         promise = await self._in_time(self._promise, _give_up)
         try:
-            return self.queue.submit(prompt_ids, max_tokens, promise, sampling)
+            keeper = None if self.boundaries is None else self.boundaries.begin()
+            return self.queue.submit(prompt_ids, max_tokens, promise, sampling, keeper)
         except BaseException:
             if promise is not None:
                 promise.give_up()
@@ -162,8 +164,9 @@ class AnswerService:
         """What a private model's answer commits to; nothing of it is signed when that fails or the caller leaves."""
         if self.boundaries is None:
             return None
+        assert isinstance(job.keeper, AnswerCommitments)
         try:
-            return await asyncio.to_thread(self.boundaries.commit, job.prompt, job.result.ids)
+            return await asyncio.to_thread(self.boundaries.finish, job.prompt, job.result.ids, job.keeper)
         except BaseException:
             job.cancel()
             raise

@@ -20,8 +20,8 @@ from eth_hash.auto import keccak
 
 from .argument.commitment import combine
 from .curve.g1 import CURVE_CONSTANT, INFINITY, Point
-from .curve.msm import fixed_base_multiples
-from .curve.point_arrays import from_points, to_points
+from .curve.msm import FixedBase
+from .curve.point_arrays import PointArray, from_points, to_points
 from .curve.segment_sums import add_elementwise
 from .errors import BadInputError
 from .field import arrays
@@ -67,12 +67,21 @@ def blind(point: Point, blinding: int, base: Point) -> Point:
     return combine([point, base], [1, blinding])
 
 
+@lru_cache
+def _multiples_of_base(srs_digest: bytes) -> FixedBase:
+    return FixedBase(blinding_base(srs_digest))
+
+
 def blind_all(points: Sequence[Point], blindings: Sequence[int], srs_digest: bytes) -> list[Point]:
     """point + b H for many points."""
-    if not points:
-        return []
-    multiples = fixed_base_multiples(blinding_base(srs_digest), arrays.from_ints(list(blindings)))
-    return to_points(add_elementwise(from_points(points), multiples))
+    return to_points(blind_array(from_points(points), blindings, srs_digest)) if points else []
+
+
+def blind_array(points: PointArray, blindings: Sequence[int], srs_digest: bytes) -> PointArray:
+    """The same for an (n, 8) array."""
+    return add_elementwise(
+        points, _multiples_of_base(srs_digest).multiples(arrays.from_ints(list(blindings)))
+    )
 
 
 @dataclass(frozen=True)
@@ -135,4 +144,13 @@ def hide(
     return hidden, Blindings(of_key, of_inputs)
 
 
-__all__ = ["Blindings", "blind", "blind_all", "blinding_base", "draw_blinding", "hide", "system_scalar"]
+__all__ = [
+    "Blindings",
+    "blind",
+    "blind_all",
+    "blind_array",
+    "blinding_base",
+    "draw_blinding",
+    "hide",
+    "system_scalar",
+]

@@ -12,8 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from .curve.g1 import GENERATOR
+from .curve.msm import FixedBase
+from .curve.row_sums import row_sums
 from .curve.srs import SRS
 from .embedding import verify_embedding
+from .field.arrays import from_ints
 from .model.exact_gemm import compile_products
 from .model.library import TINY, load_model
 from .model.weights import IntegerModel
@@ -36,6 +42,8 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
         srs = srs or SRS.devnet(SRS_BITS)
         srs.truncated(_CHECKED_BITS).check_consistency()
         compile_products()
+        row_sums(srs.g1[:1], np.ones((2, 1), np.int64))
+        FixedBase(GENERATOR).multiples(from_ints([1]))
         _answer_and_prove(load_model(TINY), srs)
     return len(compiled)
 

@@ -10,12 +10,13 @@ everything in front of it is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
+from .answer_commitments import padded_sizes
 from .argument.commitment import commit_integers
 from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
@@ -23,6 +24,7 @@ from .embedding import prove_embedding
 from .errors import BadInputError
 from .hiding import Blindings, blind_all
 from .model.execute import Executor
+from .model.stream_versions import StreamVersions
 from .model.trace import Trace
 from .model.weights import IntegerModel
 from .model_blindings import ResponseBlindings
@@ -78,8 +80,10 @@ class Replay:
         progress: Progress | None = None,
         sampling: Sampling | None = None,
         blindings: ResponseBlindings | None = None,
+        points: Mapping[tuple[int, str], list[Point]] | None = None,
     ) -> None:
-        """sampling: the response's rule; None is greedy. blindings: of a private model's commitment and of this response's windows."""
+        """sampling: the response's rule; None is greedy. blindings: of a private model's commitment and of this response's windows.
+        points: all that would be committed, by step and stream, if that was done while generating (`answer_commitments`)."""
         if not prompt_ids or not output_ids:
             raise BadInputError("a response needs at least one prompt token and one output token")
         _check_blindings(commitment, blindings)
@@ -89,9 +93,10 @@ class Replay:
         self._blindings = blindings
         self._progress = progress
         self._streams = {stream.name: stream for stream in model.config.streams}
-        self._points: dict[
-            tuple[int, str], list[Point]
-        ] = {}  # window commitments by the step that wrote them
+        # window commitments by the step that wrote them
+        self._points: dict[tuple[int, str], list[Point]] = dict(points or {})
+        self._is_committed = points is not None
+        self._versions = StreamVersions(model.config)
         self._roots: dict[tuple[int, str], bytes] = {}
         self._executor = Executor(model)
 
@@ -195,7 +200,7 @@ class Replay:
     @_discreet
     def window_points(self, boundary: int, stream: str = RESIDUAL) -> list[Point]:
         """C_w of a stream: all W, or those in front of what nobody can prove; none where it has no windows."""
-        version = self.trace.version(boundary, stream)
+        version = self._versions.version(boundary, stream)
         if version is None:
             return []
         if (version, stream) not in self._points:
@@ -210,11 +215,12 @@ class Replay:
 
     def _window_blindings(self, boundary: int, stream: str) -> list[int]:
         """b of `window_points`."""
-        version, number = self.trace.version(boundary, stream), list(self._streams).index(stream)
+        version, number = self._versions.version(boundary, stream), list(self._streams).index(stream)
         if version is None:
             return []
         assert self._blindings is not None
-        windows = range(self.trace.known_windows(boundary, stream))
+        known = self._points.get((version, stream))
+        windows = range(self.trace.known_windows(boundary, stream) if known is None else len(known))
         return [self._blindings.of_window(version + 1, number, window) for window in windows]
 
     def stream_points(self, boundary: int, number: int) -> list[Point]:
@@ -225,7 +231,8 @@ class Replay:
     @_discreet
     def stream_roots(self, boundary: int) -> tuple[bytes, ...]:
         """Roots of all streams. Raises OutOfRange when the boundary is not known as a whole."""
-        self.trace.require(boundary)
+        if not self._is_committed:
+            self.trace.require(boundary)
         return tuple(self._root(boundary, number) for number in range(len(self._streams)))
 
     def boundary_hash(self, boundary: int) -> bytes:
@@ -234,7 +241,7 @@ class Replay:
 
     def _root(self, boundary: int, number: int) -> bytes:
         name = self.model.config.streams[number].name
-        version = self.trace.version(boundary, name)
+        version = self._versions.version(boundary, name)
         if version is None:
             return stream_root([])
         if (version, name) not in self._roots:
@@ -247,10 +254,8 @@ class Replay:
 
     def _padded(self, rows: np.ndarray, stream: str, count: int | None = None) -> np.ndarray:
         """Rows with every axis padded to a power of two, and zero rows behind them up to `count`."""
-        shape = [1 << (size - 1).bit_length() for size in rows.shape[1:]]
-        if len(shape) == 1:  # channels may have one more place, for the bias of the last norm
-            shape = [1 << self._streams[stream].row_bits]
-        padded = np.zeros((count or len(rows), *shape), dtype=np.int64)
+        sizes = padded_sizes(self._streams[stream], rows.shape[1:])
+        padded = np.zeros((count or len(rows), *sizes), dtype=np.int64)
         padded[(slice(0, len(rows)), *(slice(0, size) for size in rows.shape[1:]))] = rows
         return padded
 
@@ -278,7 +283,7 @@ class Replay:
         return Statement(decode_step_key(self.system, self.commitment, step), publics, tuple(read + written))
 
     def _read(self, step: int, window: int, stream: str, tensor: Tensor) -> list[Point]:
-        if self.trace.version(step, stream) is None:
+        if self._versions.version(step, stream) is None:
             return [INFINITY]
         points = self.window_points(step, stream)
         if "context" not in tensor.axes:
@@ -295,7 +300,7 @@ class Replay:
             if "context" in program.tensors[name].axes:
                 known = self.trace.stream(step, stream)[:rows]
                 tensors[name] = self._padded(known, stream, 1 << context_bits)
-            elif self.trace.version(step, stream) is None:
+            elif self._versions.version(step, stream) is None:
                 tensors[name] = np.zeros(
                     program.shape(program.tensors[name].axes, context_bits), dtype=np.int64
                 )
@@ -317,7 +322,7 @@ class Replay:
         return Blindings(of_key, tuple(read + written))
 
     def _read_blindings(self, step: int, window: int, stream: str, tensor: Tensor) -> list[int]:
-        if self.trace.version(step, stream) is None:
+        if self._versions.version(step, stream) is None:
             return [0]  # the point at infinity, which is no secret
         blindings = self._window_blindings(step, stream)
         if "context" not in tensor.axes:

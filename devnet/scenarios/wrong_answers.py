@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from prover.model.execute import Executor, Generation
+from prover.model.execute import Executor, Generation, StepObserver
 from prover.model.weights import IntegerModel
 from prover.sampling import Sampling
 
@@ -31,6 +31,7 @@ class TokenSwapper:
         *,
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
+        on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
         """What the node's queue calls."""
@@ -66,6 +67,7 @@ class AnswerCache:
         *,
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
+        on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
         """What the node's queue calls."""

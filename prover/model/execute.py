@@ -18,16 +18,22 @@ from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import Matrix, Outputs, multiply_exactly
+from .stream_versions import EMBEDDING
 from .weights import IntegerModel
 
 # (layer, tensors of one step by name, each with rows first)
 Observer = Callable[[int, dict[str, np.ndarray]], None]
 
 _LOGIT_ROWS_AT_ONCE = 128
+_KEPT_ROWS_AT_ONCE = 8 * WINDOW_ROWS
+"""Of a prompt, where what every step writes is kept: bounds what is kept at once."""
 
 
 Rows = dict[str, np.ndarray]
 """Rows of streams by name: (rows, ...) int64."""
+
+StepObserver = Callable[[int, Rows], None]
+"""(step, what it wrote); EMBEDDING for the rows in front of the first step."""
 
 
 @dataclass
@@ -132,7 +138,7 @@ class Executor:
         rows: np.ndarray,
         decoding: Decoding,
         *,
-        on_step: Callable[[int, Rows], None] | None = None,
+        on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> np.ndarray:
         """Take rows of the residual stream through all steps; returns what they are behind the last one.
@@ -157,12 +163,43 @@ class Executor:
         return state[RESIDUAL]
 
     def feed(
-        self, ids: Sequence[int], decoding: Decoding, *, cancelled: Callable[[], bool] | None = None
+        self,
+        ids: Sequence[int],
+        decoding: Decoding,
+        *,
+        on_step: StepObserver | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> np.ndarray:
-        """Append tokens to a sequence; returns their rows of the residual stream behind the last step, (len(ids), hidden) int64."""
-        return self.feed_rows(self.embed(ids), decoding, cancelled=cancelled)
+        """Append tokens to a sequence; returns their rows of the residual stream behind the last step, (len(ids), hidden) int64.
 
-    def finish_window(self, decoding: Decoding, *, cancelled: Callable[[], bool] | None = None) -> None:
+        `on_step` sees the embedding rows, then what every step writes.
+        """
+        rows = self.embed(ids)
+        if on_step:
+            on_step(EMBEDDING, {RESIDUAL: rows})
+        return self.feed_rows(rows, decoding, on_step=on_step, cancelled=cancelled)
+
+    def feed_kept(
+        self,
+        ids: Sequence[int],
+        decoding: Decoding,
+        on_step: StepObserver,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> np.ndarray:
+        """`feed` in pieces, so that whoever keeps what steps write need not keep a long text's at once; returns the last piece's rows."""
+        for first in range(0, len(ids), _KEPT_ROWS_AT_ONCE):
+            piece = ids[first : first + _KEPT_ROWS_AT_ONCE]
+            rows = self.feed(piece, decoding, on_step=on_step, cancelled=cancelled)
+        return rows
+
+    def finish_window(
+        self,
+        decoding: Decoding,
+        *,
+        on_step: StepObserver | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
         """Run the padded rows of the last window (zero embedding), which a trace contains beside those of the text.
 
         They attend to the whole text, so nobody can know beforehand that they stay in range. Whoever commits must have
@@ -171,7 +208,9 @@ class Executor:
         missing = -decoding.length % WINDOW_ROWS
         if missing:
             rows = np.zeros((missing, self.model.config.hidden), dtype=np.int64)
-            self.feed_rows(rows, decoding, cancelled=cancelled)
+            if on_step:
+                on_step(EMBEDDING, {RESIDUAL: rows})
+            self.feed_rows(rows, decoding, on_step=on_step, cancelled=cancelled)
 
     def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
@@ -219,11 +258,13 @@ class Executor:
         end_ids: Sequence[int] | None = None,
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
+        on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Generation:
         """Continuation of `prompt`, greedy or by `sampling`, until an end token or `max_tokens`; what it returns can be traced.
 
-        `on_token` is called with each id as soon as it is known, end token included. Raises TokenError (empty
+        `on_token` is called with each id as soon as it is known, end token included. `on_step` sees, in parts, all rows that a
+        trace of the answer has, those of the padding too. Raises TokenError (empty
         prompt, bad id, max_tokens < 1), SequenceTooLongError before anything is computed,
         prover.program.OutOfRange and GenerationCancelledError; the padded rows of the last window are run at the end,
         so OutOfRange may follow the last token.
@@ -238,13 +279,16 @@ class Executor:
         ends = frozenset(self.model.end_tokens if end_ids is None else end_ids)
         decoding, produced, fed = self.start(), [], list(prompt)
         while True:
-            rows = self.feed(fed, decoding, cancelled=cancelled)
+            if on_step:
+                rows = self.feed_kept(fed, decoding, on_step, cancelled=cancelled)
+            else:
+                rows = self.feed(fed, decoding, cancelled=cancelled)
             chosen = int(self.predictions(rows[-1:], decoding.length - 1, sampling)[0])
             produced.append(chosen)
             if on_token:
                 on_token(chosen)
             if chosen in ends or len(produced) == max_tokens:
-                self.finish_window(decoding, cancelled=cancelled)
+                self.finish_window(decoding, on_step=on_step, cancelled=cancelled)
                 return Generation(produced, "stop" if chosen in ends else "length")
             fed = [chosen]
 

@@ -22,10 +22,8 @@ from ..program import WINDOW_ROWS, OutOfRange
 from ..streams import RESIDUAL, SUMS
 from .errors import SequenceTooLongError, TokenError
 from .execute import Executor, Rows
+from .stream_versions import EMBEDDING, StreamVersions
 from .weights import IntegerModel
-
-EMBEDDING = -1
-"""Stands for the step number of what writes the residual stream first."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,8 @@ class Trace:
         first = np.zeros((padded, config.hidden), dtype=np.int64)
         first[: len(ids)] = executor.embed(ids)
         self.steps, self.windows = len(config.schedule), padded // WINDOW_ROWS
-        self._writers: dict[str, list[int]] = {stream.name: [] for stream in config.streams}
-        for number, step in enumerate(config.schedule):
-            program = config.programs[step.kind]
-            for name in (*program.writes, *program.resets):
-                self._writers[name].append(number)
-        self._resets = [config.programs[step.kind].resets for step in config.schedule]
+        self._versions = StreamVersions(config)
+        self._writers = self._versions.writers
         self._written: dict[tuple[int, str], np.ndarray] = {}
         self._sums: dict[int, Rows] = {}
         self._executor = executor
@@ -122,10 +116,7 @@ class Trace:
 
     def version(self, index: int, stream: str) -> int | None:
         """The step that wrote what a stream holds at b_index, EMBEDDING for the embedding rows; None: no windows."""
-        before = [step for step in self._writers[stream] if step < index]
-        if not before:
-            return EMBEDDING if stream == RESIDUAL else None
-        return None if stream in self._resets[before[-1]] else before[-1]
+        return self._versions.version(index, stream)
 
     def known_windows(self, index: int, stream: str = RESIDUAL) -> int:
         """How many windows of a stream are known at b_index, from the first one on; 0 for a stream without windows."""

@@ -27,6 +27,7 @@ from contracts.protocol.audit_evidence import (
     Item,
     ShownBoundary,
     StepItem,
+    boundary_tree,
 )
 from contracts.protocol.audit_wire import evidence_from_json, evidence_to_json
 from contracts.protocol.audits import boundary_leaf
@@ -43,8 +44,11 @@ from prover.commitment_file import load_published
 from prover.curve.srs import SRS
 from prover.errors import BadInputError, ProofRejectedError
 from prover.field.reference import BASE_MODULUS
+from prover.model.errors import GenerationCancelledError
+from prover.model.execute import Executor
 from prover.model.weights import IntegerModel
 from prover.private_model import PrivateModel, commit_private
+from prover.replay import Replay
 from prover.sampling import Sampling
 
 from .conftest import LocalNode, LocalSigner, build_node
@@ -168,6 +172,56 @@ def test_an_audit_survives_a_stop(
     restarted.audits.step()
     file = AuditFile(provider.response(receipt), items, provider.evidence(audit, 1.0), None)
     file.check(auditor)
+
+
+# --- boundaries without a second pass ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "tokens"), [(3, 2), (40, 30), pytest.param(97, 33, marks=pytest.mark.long)]
+)
+def test_what_generating_commits_to_is_what_a_trace_has(
+    tiny: IntegerModel, own: PrivateModel, srs: SRS, length: int, tokens: int
+) -> None:
+    """Every window of every stream at every boundary, in a prompt and behind it, with the padding."""
+    committer, prompt = BoundaryCommitter(tiny, own, srs), list(range(1, length + 1))
+    begun = committer.begin()
+    output = Executor(tiny).generate(prompt, tokens, end_ids=(), on_step=begun.keep).ids
+    made = committer.finish(prompt, output, begun)
+    alone = Replay(tiny, own.commitment, srs, prompt, output, blindings=begun.blindings)
+    steps = own.commitment.step_count
+    for boundary in range(steps + 1):
+        for number in range(len(own.commitment.chunk_bits)):
+            points = made.replay.stream_points(boundary, number)
+            assert points == alone.stream_points(boundary, number)
+            assert len(points) in (0, -(-(length + tokens - 1) // 32))
+    assert made.audit_root == boundary_tree(alone, steps).root
+    committer.close()
+
+
+def test_an_engine_that_shows_nothing_costs_a_second_pass(
+    tiny: IntegerModel, own: PrivateModel, srs: SRS
+) -> None:
+    committer, prompt = BoundaryCommitter(tiny, own, srs), [1, 2, 3]
+    output = Executor(tiny).generate(prompt, 3, end_ids=()).ids
+    begun = committer.begin()
+    made = committer.finish(prompt, output, begun)
+    nonce = begun.blindings.nonce
+    assert committer.again(prompt, output, nonce) is made
+    assert BoundaryCommitter(tiny, own, srs).again(prompt, output, nonce).audit_root == made.audit_root
+
+
+def test_rows_of_another_answer_are_not_committed_to(tiny: IntegerModel, own: PrivateModel, srs: SRS) -> None:
+    committer = BoundaryCommitter(tiny, own, srs)
+    begun = committer.begin()
+    output = Executor(tiny).generate([1, 2, 3], 3, end_ids=(), on_step=begun.keep).ids
+    with pytest.raises(ValueError, match="32 rows were kept"):
+        committer.finish([*range(40)], output, begun)
+    cut_off = committer.begin()
+    with pytest.raises(GenerationCancelledError):
+        Executor(tiny).generate([1] * 9, 3, on_step=cut_off.keep, cancelled=iter([0, 1]).__next__)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no number of whole windows"):
+        cut_off.finish()
 
 
 # --- what is not ------------------------------------------------------------------------------------------------
