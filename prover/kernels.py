@@ -18,6 +18,7 @@ from .model.exact_gemm import compile_products
 from .model.library import TINY, load_model
 from .model.weights import IntegerModel
 from .model_commitment import commit_model
+from .operators.block_attention import compile_block_attention
 from .progress import Report
 from .replay import Replay
 from .statement import Statement
@@ -36,6 +37,7 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
         srs = srs or SRS.devnet(SRS_BITS)
         srs.truncated(_CHECKED_BITS).check_consistency()
         compile_products()
+        compile_block_attention()
         _answer_and_prove(load_model(TINY), srs)
     return len(compiled)
 
