@@ -24,6 +24,7 @@ from .model.exact_gemm import compile_products
 from .model.library import TINY, load_model
 from .model.weights import IntegerModel
 from .model_commitment import commit_model
+from .operators.block_attention import compile_block_attention
 from .progress import Report
 from .replay import Replay
 from .statement import Statement
@@ -44,6 +45,7 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
         compile_products()
         row_sums(srs.g1[:1], np.ones((2, 1), np.int64))
         FixedBase(GENERATOR).multiples(from_ints([1]))
+        compile_block_attention()
         _answer_and_prove(load_model(TINY), srs)
     return len(compiled)
 

@@ -40,6 +40,9 @@ class OutOfRange(OutOfRangeError):
 
     def __init__(self, tensor: str, position: int, value: int, bound: str, layer: int | None = None) -> None:
         self.tensor, self.position, self.value, self.bound, self.layer = tensor, position, value, bound, layer
+        self.rows: tuple[
+            int, ...
+        ] = ()  # all rows of the pass that left it in this place, where that is known
         where = "" if layer is None else f" of layer {layer}"
         super().__init__(
             f"tensor {tensor}{where} at position {position} has value {value}, outside {bound};"
@@ -82,6 +85,31 @@ class Tensor:
     placed: bool = False
 
 
+@dataclass(frozen=True)
+class Span:
+    """Rows of one sequence among those of a pass: first <= row < end, the first of them at position `start`.
+
+    blocks: numbers of the blocks that keep the sequence's earlier rows, WINDOW_ROWS positions each; empty where nothing is kept.
+    """
+
+    first: int
+    end: int
+    start: int
+    blocks: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.end - self.first
+
+
+class BlockRows(Protocol):
+    """What attention needs of earlier positions of many sequences, in blocks of WINDOW_ROWS positions."""
+
+    def extend(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Keep the rows of a pass, (rows, groups, size); returns all blocks, (blocks, groups, WINDOW_ROWS, size) int32."""
+
+
 @dataclass
 class RunContext:
     """What the run reader works on: unpadded tensors by name, rows first.
@@ -90,7 +118,8 @@ class RunContext:
     slice. `weights` are the step's other weights
     (biases, gains, learned positions), unpadded int64. `cache` keeps what attention needs of earlier positions;
     `positions` are the absolute positions of the rows at hand. `rows`: their numbers among all rows, where an operator went
-    on with some of them only.
+    on with some of them only. `spans`: of a pass over several sequences, which rows are whose; `blocks` then takes the place of
+    `cache`, and without it every sequence begins in this pass.
     """
 
     tensors: dict[str, np.ndarray]
@@ -101,6 +130,8 @@ class RunContext:
     layer: int | None = None
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     rows: np.ndarray | None = None
+    spans: Sequence[Span] = ()
+    blocks: BlockRows | None = None
 
     @property
     def idle(self) -> bool:
@@ -111,10 +142,14 @@ class RunContext:
         """Raise OutOfRange unless low <= values < high."""
         if values.size and (values.min() < low or values.max() >= high):
             flat = values.reshape(values.shape[0], -1)
-            row, column = np.argwhere((flat < low) | (flat >= high))[0]
-            raise OutOfRange(
+            places = np.argwhere((flat < low) | (flat >= high))
+            row, column = places[0]
+            error = OutOfRange(
                 name, int(self.positions[row]), int(flat[row, column]), f"[{low}, {high})", self.layer
             )
+            rows = np.unique(places[:, 0])
+            error.rows = tuple(int(r) for r in (rows if self.rows is None else self.rows[rows]))
+            raise error
 
     def store(self, name: str, values: np.ndarray, limit: int, *, fits: bool) -> None:
         """Keep a tensor whose values are known to be in [-limit, limit), or not to be. Raises OutOfRange."""
@@ -391,12 +426,14 @@ __all__ = [
     "ROW_BITS",
     "WINDOW_BITS",
     "WINDOW_ROWS",
+    "BlockRows",
     "Kind",
     "Operator",
     "OperatorBase",
     "OutOfRange",
     "Program",
     "RunContext",
+    "Span",
     "Tensor",
     "WitnessContext",
     "broadcast",

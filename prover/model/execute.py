@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -36,12 +36,28 @@ StepObserver = Callable[[int, Rows], None]
 """(step, what it wrote); EMBEDDING for the rows in front of the first step."""
 
 
+class Fed(Protocol):
+    """Where the rows of a pass stand: those of one sequence (`Decoding`), or of several (`batch.Pass`)."""
+
+    def positions(self, rows: int) -> np.ndarray:
+        """Of every row, (rows,)."""
+
+    def keep_in(self, layer: int) -> dict[str, Any]:
+        """What `RunContext` has to know about earlier rows: its `cache`, or its `spans` and `blocks`."""
+
+
 @dataclass
 class Decoding:
     """Position of one sequence: how many tokens were fed, and per layer the keys and values that attention needs."""
 
     caches: list[dict[str, np.ndarray]]
     length: int = 0
+
+    def positions(self, rows: int) -> np.ndarray:
+        return np.arange(self.length, self.length + rows)
+
+    def keep_in(self, layer: int) -> dict[str, Any]:
+        return {"cache": self.caches[layer]}
 
 
 @dataclass(frozen=True)
@@ -82,11 +98,11 @@ class Executor:
             raise TokenError(f"token id {bad} is outside the vocabulary of {vocabulary}")
         return self.model.weights.embedding[indices].astype(np.int64)
 
-    def run_step(self, step: int, state: Mapping[str, np.ndarray], decoding: Decoding) -> Rows:
+    def run_step(self, step: int, state: Mapping[str, np.ndarray], fed: Fed) -> Rows:
         """What step number `step` writes, from the same rows of the streams in front of it.
 
-        The rows follow the `decoding.length` rows fed before; a step that reads earlier windows of a stream takes them
-        from the layer's cache and extends it. Raises prover.program.OutOfRange when a value leaves its declared range.
+        The rows follow those fed before; a step that reads earlier windows of a stream takes them
+        from what is kept of the layer and extends it. Raises prover.program.OutOfRange when a value leaves its declared range.
         """
         scheduled = self.model.config.schedule[step]
         program = self.model.config.programs[scheduled.kind]
@@ -102,10 +118,10 @@ class Executor:
             },
             parameters=self._parameters[step],
             matmul=lambda name, x, inputs=slice(None): multiply_exactly(self._matrix(step, name, inputs), x),
-            positions=np.arange(decoding.length, decoding.length + rows),
-            cache=decoding.caches[scheduled.layer],
+            positions=fed.positions(rows),
             layer=scheduled.layer,
             weights={t.name: weight(t.name) for t in program.weights if t.name not in matrices},
+            **fed.keep_in(scheduled.layer),
         )
         for operator in program.operators:
             operator.run(context)
@@ -214,22 +230,27 @@ class Executor:
 
     def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
-        return self._run_head(rows, first_position, lambda x: multiply_exactly(self._head.whole, x))
+        positions = np.arange(first_position, first_position + rows.shape[0])
+        return self._run_head(rows, positions, lambda x: multiply_exactly(self._head.whole, x))
 
     def _run_head(
-        self, rows: np.ndarray, first_position: int, product: Callable[[np.ndarray], np.ndarray]
+        self, rows: np.ndarray, positions: np.ndarray, product: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
         """`product` of what the head multiplies: its normalised rows."""
         context = RunContext(
             tensors={"window": rows},
             parameters={},
             matmul=lambda weight, x: product(x),
-            positions=np.arange(first_position, first_position + rows.shape[0]),
+            positions=positions,
             layer=self.model.config.layers,
         )
         for operator in self.model.config.programs["head"].operators:
             operator.run(context)
         return context.tensors["logits"]
+
+    def largest(self, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """argmax of the logits of rows at any positions, (rows,) int64, ties to the smaller id."""
+        return self._run_head(rows, positions, self._head.largest)
 
     def predictions(
         self, rows: np.ndarray, first_position: int = 0, sampling: Sampling | None = None
@@ -241,7 +262,7 @@ class Executor:
 
         def choose(position: int, some: np.ndarray) -> np.ndarray:
             if sampling is None:
-                return self._run_head(some, position, self._head.largest)
+                return self.largest(some, np.arange(position, position + len(some)))
             return sampling.choose(self.logits(some, position), position, self.model.logit_scale)
 
         chosen = [

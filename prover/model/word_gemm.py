@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from threading import Lock
 
 import numpy as np
 from numba import njit, prange
 
+from ..other_threads import other_threads
 from .word_products import AVAILABLE, WORDS, make_products_of_4
 
 __all__ = ["AVAILABLE", "Lengths", "lengths_of", "multiply_in_words"]
@@ -36,10 +36,6 @@ _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
 _OUTPUTS = 4
 _WORTH_A_THREAD = 1 << 20
 """Products of words: below this waking another thread costs more than it gives."""
-
-
-_other_threads = Lock()
-"""Whoever finds them taken goes on alone: all cores are busy then, and not every thread layer may be entered twice."""
 
 Place = tuple[int, int, int, int]
 Cut = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -94,12 +90,12 @@ def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
         lengths.largest,
         np.ascontiguousarray(x, dtype=np.int64),
     )
-    if x.size * lengths.place[2] < _WORTH_A_THREAD or not _other_threads.acquire(blocking=False):
+    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
         return _multiply(*arguments)
     try:
         return _multiply_in_threads(*arguments)
     finally:
-        _other_threads.release()
+        other_threads.release()
 
 
 _products_of_one = make_products_of_4(1)

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
+from ..program import WINDOW_ROWS, Kind, OperatorBase, Program, RunContext, Span, Tensor, WitnessContext
 from ..relations import (
     Constant,
     Contraction,
@@ -63,6 +63,7 @@ from ..tables import (
     CausalMask,
     exponential_table,
 )
+from .block_attention import attend_blocks
 from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck, SignedRange
 from .row_passes import attend_rows, divide_rows, weigh_scores
@@ -205,27 +206,92 @@ class Attend(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         query = self._own_queries(context.tensors[self.query], context.parameters)
-        start = int(context.positions[0])
-        keys = _extend(context.cache, self.key, context.tensors[self.key], start)
-        values = _extend(context.cache, self.value, context.tensors[self.value], start)
-        keys, values = (self._own(rows, context.parameters) for rows in (keys, values))
         if self.second is not None:
-            more_query, more_key, _ = self.second
-            more = self._own(
-                _extend(context.cache, more_key, context.tensors[more_key], start), context.parameters
-            )
-            query = np.concatenate([query, context.tensors[more_query]], axis=-1)
-            keys = np.concatenate([keys, more], axis=-1)
-        query, keys, values = (np.ascontiguousarray(array) for array in (query, keys, values))
-        output = np.empty((*query.shape[:3], values.shape[2]), dtype=np.int64)
+            query = np.concatenate([query, context.tensors[self.second[0]]], axis=-1)
         reach = self.reach if self._is_local(context.parameters) else None
         reach = reach or MOST_POSITIONS
+        if context.spans:
+            output = self._attend_spans(context, query, reach)
+        else:
+            start = int(context.positions[0])
+            known = {name: _extend(context.cache, name, context.tensors[name], start) for name in self._kept}
+            output = self._attend(query, known, start, reach, context.parameters)
+        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
+        context.tensors[self.output] = output
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """Names of what is attended to."""
+        return (self.key, self.value, *(() if self.second is None else (self.second[1],)))
+
+    def _attend(
+        self,
+        query: np.ndarray,
+        known: Mapping[str, np.ndarray],
+        start: int,
+        reach: int,
+        parameters: Mapping[str, int],
+    ) -> np.ndarray:
+        """Rows of one sequence from position `start` on; `known` holds (groups, start + rows, size) by name."""
+        keys, values = (self._own(known[name], parameters) for name in (self.key, self.value))
+        if self.second is not None:
+            keys = np.concatenate([keys, self._own(known[self.second[1]], parameters)], axis=-1)
+        query, keys, values = (np.ascontiguousarray(array) for array in (query, keys, values))
+        output = np.empty((*query.shape[:3], values.shape[2]), dtype=np.int64)
         if len(query) < _ROWS_AT_ONCE:
             attend_rows(query, keys, values, start, reach, self.shift, exponential_table(), output)
         else:
             self._attend_many(query, keys, values, start, reach, output)
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        return output
+
+    def _attend_spans(self, context: RunContext, query: np.ndarray, reach: int) -> np.ndarray:
+        """The same integers for every sequence of a pass: those with few rows in one go over the blocks, the others by turns."""
+        blocks: dict[str, np.ndarray] = {}
+        if context.blocks is not None:
+            blocks = {name: context.blocks.extend(name, context.tensors[name]) for name in self._kept}
+        output = np.empty((*query.shape[:3], context.tensors[self.value].shape[2]), dtype=np.int64)
+        few = [span for span in context.spans if span.blocks.size and span.rows < _ROWS_AT_ONCE]
+        if few:
+            self._attend_few(context, query, blocks, few, reach, output)
+        for span in context.spans:
+            if span.blocks.size and span.rows < _ROWS_AT_ONCE:
+                continue
+            rows = slice(span.first, span.end)
+            if span.start == 0:
+                known = {name: context.tensors[name][rows].transpose(1, 0, 2) for name in self._kept}
+            else:
+                known = {name: _gather(blocks[name], span) for name in self._kept}
+            output[rows] = self._attend(query[rows], known, span.start, reach, context.parameters)
+        return output
+
+    def _attend_few(
+        self,
+        context: RunContext,
+        query: np.ndarray,
+        blocks: Mapping[str, np.ndarray],
+        spans: Sequence[Span],
+        reach: int,
+        output: np.ndarray,
+    ) -> None:
+        rows = np.concatenate([np.arange(span.first, span.end) for span in spans])
+        owners = np.repeat(np.arange(len(spans)), [span.rows for span in spans])
+        tables = np.zeros((len(spans), max(span.blocks.size for span in spans)), dtype=np.int64)
+        for number, span in enumerate(spans):
+            tables[number, : span.blocks.size] = span.blocks
+        keys = blocks[self.key]
+        more = keys[:, :, :, :0] if self.second is None else blocks[self.second[1]]
+        segments = self.groups or ()
+        run = next((context.parameters[s.name] - 1 for s in segments if isinstance(s, ParameterBits)), 0)
+        attend_blocks(
+            query,
+            (rows, owners, context.positions[rows], tables),
+            (keys, np.ascontiguousarray(more), blocks[self.value]),
+            run * self.group_count,
+            reach,
+            self.shift,
+            exponential_table(),
+            output,
+        )
 
     def _is_local(self, parameters: Mapping[str, int]) -> bool:
         return self.selector is not None and parameters[self.selector] == 1
@@ -360,3 +426,10 @@ def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int
         cache[name] = buffer = grown
     buffer[:, start:end] = new.transpose(1, 0, 2)
     return buffer[:, :end]
+
+
+def _gather(blocks: np.ndarray, span: Span) -> np.ndarray:
+    """A sequence's rows out of their blocks up to those of the pass, (groups, positions, size)."""
+    end = span.start + span.rows
+    found = blocks[span.blocks[: -(-end // WINDOW_ROWS)]].transpose(1, 0, 2, 3)
+    return found.reshape(found.shape[0], -1, found.shape[3])[:, :end]
