@@ -34,6 +34,13 @@ DeploymentFile = Annotated[
 def request(
     receipt: Annotated[str, typer.Argument(help="Id of the answer's receipt (header x-gainsay-receipt).")],
     model: ModelFile,
+    key: Annotated[
+        str,
+        typer.Option(
+            envvar="GAINSAY_AUDIT_KEY",
+            help="What came with the answer (header x-gainsay-audit-key); it is good for one audit.",
+        ),
+    ],
     provider: Annotated[str, typer.Option(help="URL of the provider's API.")] = "http://127.0.0.1:8000",
     budget: Annotated[int, typer.Option(min=1, max=64, help="Steps to draw, when none are named.")] = 8,
     step: Annotated[
@@ -72,7 +79,7 @@ def request(
         _check_on_chain(signed, auditor, rpc_url, deployment)
         entropy, items = _items(signed, auditor, budget, step, head, window, seed)
         started = time.monotonic()
-        evidence = asked.evidence(asked.ask(receipt, items), wait, report)
+        evidence = asked.evidence(asked.ask(receipt, key, items), wait, report)
         answered_s = time.monotonic() - started
     audit = AuditFile(signed, items, evidence, entropy)
     if out is not None:

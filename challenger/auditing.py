@@ -132,9 +132,9 @@ class AuditedProvider:
             raise ProofRejectedError(f"{self._url} gave another receipt than {receipt}")
         return found
 
-    def ask(self, receipt: str, items: Sequence[Item]) -> str:
-        """Name items; the id of the audit. Raises AuditNotAnswered with what the provider says, ProviderUnreachable."""
-        content = json.dumps({"receipt": receipt, "items": items_to_json(items)}).encode()
+    def ask(self, receipt: str, key: str, items: Sequence[Item]) -> str:
+        """Name items of the answer whose audit key this is; the id of the audit. Raises AuditNotAnswered with what the provider says, ProviderUnreachable."""
+        content = json.dumps({"receipt": receipt, "key": key, "items": items_to_json(items)}).encode()
         try:
             status, raw = self._fetcher.post(
                 self._url + "/v1/audits", content, within_s=_REQUEST_S, at_most_bytes=_SMALL

@@ -6,6 +6,12 @@ A game costs its provider at most one trace (boundaries and their commitments) a
 thinking in all. Games that wait together share the machine, so all of them are done in time when the sum of their work
 fits one clock. The other half is for blocks, transactions and whatever else the machine does. What counts is the slowest
 of the last games, and what `measure` found at a start; it is kept beside the traces.
+
+A private model's answers have no games, but audits, each with a window of its own on chain:
+
+    audits . slowest trace + items . slowest proof <= window / 2
+
+over all audits that wait, on chain and off chain, and over the one that a new answer may bring.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -100,6 +107,22 @@ class Capacity:
             "wait until some are over"
         )
 
+    def audit_reason(self, audits: int, items: int, window_s: int) -> str | None:
+        """Why so many audits with so many items in all could not be answered within a window, or None."""
+        with self._lock:
+            if not all(self._seconds.values()):
+                return None
+            # One slow moment must not end the node for good: what is asked for first counts as at its fastest.
+            longest = min if audits <= 1 else max
+            trace, proof = (longest(self._seconds[kind].values()) for kind in ("trace", "proof"))
+        seconds = audits * trace + items * proof
+        if seconds <= _SHARE_OF_CLOCK * window_s:
+            return None
+        return (
+            f"{audits} audits with {items} items would take this machine {seconds:.0f} s of a window of {window_s} s; "
+            "wait until some are answered, or use a faster machine"
+        )
+
     def _games_of(self, seconds: float) -> int:
         return int(_SHARE_OF_CLOCK * self._clock_s / seconds)
 
@@ -138,6 +161,10 @@ class _TimedTrace:
         self._trace, self._capacity = trace, capacity
         self._number, self._traced_s = capacity.number(), 0.0
         self.prompt_ids, self.output_ids = trace.prompt_ids, trace.output_ids
+
+    def __getattr__(self, name: str) -> Any:
+        """What is neither a trace nor a proof costs nothing."""
+        return getattr(self._trace, name)
 
     @contextlib.contextmanager
     def _tracing(self) -> Iterator[None]:

@@ -49,7 +49,7 @@ class AuditLostError(GainsayError):
 
 
 class AuditRefusedError(UsageError):
-    """An audit that this provider does not take. code: public, too_many, too_late or twice."""
+    """An audit that this provider does not take. code: public, too_many, wrong_key, too_late or twice."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import structlog
 from eth_utils.address import to_checksum_address
@@ -17,6 +18,7 @@ from contracts.bindings.keys import Signer
 from contracts.bindings.remote_signer import RemoteSigner
 from contracts.bindings.sender import sender_on_engine
 from contracts.bindings.settings import STATE
+from contracts.protocol.audit_evidence import AuditedTrace
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import ModelRules
 from contracts.protocol.trace import ProvingTrace
@@ -204,6 +206,8 @@ class Provider:
             clock.now,
             most_items=settings.audit_items,
             is_playing=self._is_playing,
+            refusal=self._audit_refusal,
+            timed=self._timed_audit,
         )
         steps = {
             "follower": self.follower.step,
@@ -440,7 +444,26 @@ class Provider:
 
     def _defence_reason(self) -> str | None:
         state = self.follower.state
-        return None if state is None else self.capacity.reason(len(state.games))
+        if state is None:
+            return None
+        if self._serving.own is None:
+            return self.capacity.reason(len(state.games))
+        audits, items = self.audits.waiting
+        return self._audit_refusal(audits + 1, items + self._access.parameters.max_audit_items)
+
+    def _audit_refusal(self, audits: int, items: int) -> str | None:
+        """Why so many audits more could not be answered beside those that the chain waits for."""
+        open_audits = self.answerer.open_audits()
+        items += sum(len(audit.items) for audit in open_audits)
+        return self.capacity.audit_reason(
+            audits + len(open_audits), items, self._access.parameters.audit_window
+        )
+
+    def _timed_audit(self, trace: AuditedTrace) -> AuditedTrace:
+        """A trace, made now, whose proofs are timed."""
+        timed = self.capacity.timed(cast(ProvingTrace, trace))
+        timed.first_unprovable()
+        return cast(AuditedTrace, timed)
 
     def _replay(
         self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None

@@ -17,6 +17,7 @@ from contracts.protocol.token_ids import pack_token_ids, unpack_token_ids
 from prover.sampling import Sampling
 
 from .audits.boundaries import CommittedTrace
+from .audits.keys import audit_key
 from .payments.till import Payment
 from .store import BatchRow, Journal, ResponseRow
 from .store.journal import BatchTerms, ReceiptNames
@@ -40,6 +41,7 @@ class IssuedReceipt:
     response_id: str
     receipt_id: str
     seconds: float  # time that placing and signing took
+    audit_key: str | None = None  # of a private model's answer: for its caller only
 
 
 class ReceiptDesk:
@@ -109,7 +111,8 @@ class ReceiptDesk:
             hold=None if payment is None else payment.hold,
         )
         self._sign(batch, row)
-        return IssuedReceipt(row.id, row.receipt_id, time.perf_counter() - started)
+        key = None if committed is None else audit_key(committed.nonce, row.receipt_id)
+        return IssuedReceipt(row.id, row.receipt_id, time.perf_counter() - started, key)
 
     def sign_left_over(self) -> int:
         """Sign what the last stop left unsigned. Returns how many there were.

@@ -68,6 +68,7 @@ def create_application(
         expose_headers=[
             completions.RECEIPT_HEADER,
             completions.SAMPLING_HEADER,
+            completions.AUDIT_KEY_HEADER,
             "Retry-After",
             TERMS_HEADER,
             TAKEN_HEADER,

@@ -17,15 +17,16 @@ from ..errors import AuditRefusedError, UnknownReceiptError
 from ..store.audit_book import AuditRow
 from .problems import ApiProblem
 
-_STATUS = {"public": 400, "too_many": 400, "too_late": 409, "twice": 409}
+_STATUS = {"public": 400, "too_many": 400, "wrong_key": 403, "too_late": 409, "twice": 409}
 
 
 class AuditRequest(BaseModel):
-    """receipt: its id, which everybody can read once the batch is sealed. items: what to prove."""
+    """receipt: its id, which everybody can read once the batch is sealed. key: what came with the answer. items: what to prove."""
 
     model_config = ConfigDict(extra="forbid")
 
     receipt: Annotated[str, Field(max_length=100)]
+    key: Annotated[str, Field(max_length=100)] = ""
     items: list[Any]
 
 
@@ -37,12 +38,15 @@ def router(desk: AuditDesk) -> APIRouter:
     async def ask(body: AuditRequest) -> dict[str, Any]:
         try:
             items = items_from_json(body.items)
-            return shown(await asyncio.to_thread(desk.ask, body.receipt, items))
+            return shown(await asyncio.to_thread(desk.ask, body.receipt, body.key, items))
         except UnknownReceiptError as error:
             raise ApiProblem(404, "receipt_not_found", str(error), param="receipt") from error
         except AuditRefusedError as error:
             raise ApiProblem(
-                _STATUS[error.code], f"audit_{error.code}", str(error), param="receipt"
+                _STATUS[error.code],
+                f"audit_{error.code}",
+                str(error),
+                param="key" if error.code == "wrong_key" else "receipt",
             ) from error
         except BadInputError as error:
             raise ApiProblem(400, "invalid_items", str(error), param="items") from error

@@ -32,6 +32,8 @@ RECEIPT_HEADER = "x-gainsay-receipt"
 RECEIPT_FIELD = "x_gainsay_receipt"  # in the last stream chunk: an attribute name in every client
 SAMPLING_HEADER = "x-gainsay-sampling"  # the rule with its effective seed; a greedy answer has none
 SAMPLING_FIELD = "x_gainsay_sampling"
+AUDIT_KEY_HEADER = "x-gainsay-audit-key"  # the right to the one audit of a private model's answer
+AUDIT_KEY_FIELD = "x_gainsay_audit_key"
 
 _DISCONNECT_POLL_S = 0.25
 
@@ -157,6 +159,8 @@ async def _answer(
         "usage": _usage(job, finished),
         "system_fingerprint": "0x" + service.served.model_id.hex(),
     }
+    if finished.receipt.audit_key is not None:
+        taken[AUDIT_KEY_HEADER] = finished.receipt.audit_key
     return JSONResponse(content, headers={RECEIPT_HEADER: finished.receipt.receipt_id} | taken)
 
 
@@ -259,6 +263,8 @@ async def _stream(
     receipt = {RECEIPT_FIELD: finished.receipt.receipt_id}
     if job.sampling is not None:
         receipt[SAMPLING_FIELD] = describe_sampling(job.sampling)
+    if finished.receipt.audit_key is not None:
+        receipt[AUDIT_KEY_FIELD] = finished.receipt.audit_key
     yield event([kind.delta(None, finish=finished.finish_reason)], **receipt)
     if wants_usage:
         yield event([], usage=_usage(job, finished), **receipt)

@@ -1,4 +1,4 @@
-"""Audits that clients ask for: at most one per receipt, written down first, proven one after the other.
+"""Audits that clients ask for: one per answer, for who has its key (keys.py), written down first, proven one after the other.
 
 An audit that is not answered can be taken to the chain, so one that was taken on survives a stop: the next start goes on with it. What a
 provider cannot prove it says in one sentence without a word about the witness.
@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from contracts.protocol.audit_evidence import AuditedResponse, Item, answer, check_items
+from contracts.protocol.audit_evidence import AuditedResponse, AuditedTrace, Item, answer, check_items
 from contracts.protocol.audit_wire import evidence_to_json, items_from_json, items_to_json
 from contracts.protocol.token_ids import unpack_token_ids
 
@@ -21,6 +21,7 @@ from ..errors import AuditRefusedError, DatabaseError, QueueFullError, UnknownRe
 from ..store import Journal, ResponseRow, ResponseState
 from ..store.audit_book import AuditBook, AuditRow, AuditState
 from .boundaries import BoundaryCommitter
+from .keys import is_audit_key
 
 log = structlog.get_logger("node.audits")
 
@@ -44,20 +45,26 @@ class AuditDesk:
         *,
         most_items: int,
         is_playing: Callable[[], bool] = lambda: False,
+        refusal: Callable[[int, int], str | None] = lambda audits, items: None,
+        timed: Callable[[AuditedTrace], AuditedTrace] = lambda trace: trace,
     ) -> None:
-        """`boundaries`: None when the model is public. `now` gives the chain's time; games and audits on chain are played before."""
+        """`boundaries`: None when the model is public. `now` gives the chain's time; games and audits on chain are played before.
+
+        `refusal(audits, items)`: why so much cannot be proven in time beside what the chain waits for, or None. `timed`: notes what proving takes.
+        """
+        self._refusal, self._timed = refusal, timed
         self._journal, self._book, self._boundaries = journal, book, boundaries
         self._now, self._most_items, self._is_playing = now, most_items, is_playing
         self._taking = threading.Lock()
 
-    def ask(self, receipt: str, items: Sequence[Item]) -> AuditRow:
+    def ask(self, receipt: str, key: str, items: Sequence[Item]) -> AuditRow:
         """Take an audit on. Raises AuditRefusedError, AuditItemError, UnknownReceiptError and QueueFullError."""
         if self._boundaries is None:
             raise AuditRefusedError(
                 "public", "this model is public: re-run its answers instead of auditing them"
             )
         with self._taking:
-            row = self._auditable(receipt)
+            row = self._auditable(receipt, key)
             commitment = self._boundaries.model.commitment
             check_items(items, _response(row), commitment.step_count, commitment.vocabulary)
             if len(items) > self._most_items:
@@ -65,21 +72,34 @@ class AuditDesk:
                     "too_many",
                     f"this provider proves at most {self._most_items} items of an answer; name fewer",
                 )
-            if self._book.waiting_count() >= _MOST_WAITING:
-                raise QueueFullError(_MOST_WAITING, _RETRY_AFTER_S)
+            audits, waiting = self.waiting
+            if audits >= _MOST_WAITING or self._refusal(audits + 1, waiting + len(items)) is not None:
+                raise QueueFullError(audits, _RETRY_AFTER_S)
             return self._book.take(row.id, json.dumps(items_to_json(items)), self._now())
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """(audits, their items) that are not answered yet."""
+        rows = self._book.waiting()
+        return len(rows), sum(len(json.loads(row.items)) - row.done for row in rows)
 
     def find(self, audit_id: str) -> AuditRow | None:
         """An audit by its id."""
         return self._book.find(audit_id)
 
-    def _auditable(self, receipt: str) -> ResponseRow:
+    def _auditable(self, receipt: str, key: str) -> ResponseRow:
         row = self._journal.find_response(receipt)
         if row is None or row.signature is None:
             raise UnknownReceiptError(f"this provider has no receipt {receipt[:80]!r}")
         if not row.audit_nonce:
             raise AuditRefusedError(
                 "public", "this answer is of a public model: re-run it instead of auditing it"
+            )
+        if not is_audit_key(key, bytes.fromhex(row.audit_nonce), row.receipt_id):
+            raise AuditRefusedError(
+                "wrong_key",
+                "an audit off chain belongs to who got the answer: send the key that came with it (x-gainsay-audit-key);"
+                " without it, audit on chain",
             )
         if row.state in (ResponseState.FINAL, ResponseState.VOID):
             raise AuditRefusedError(
@@ -127,7 +147,8 @@ class AuditDesk:
                 raise _PutOff
             self._book.progress(audit.id, done)
 
-        evidence = answer(trace.replay, trace.tree, items, streams, report)
+        replay = self._timed(trace.replay)
+        evidence = answer(replay, trace.tree, items, streams, report)
         return evidence_to_json(evidence)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Engine, func
+from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
 from .tables import AuditRow, AuditState
@@ -37,11 +37,10 @@ class AuditBook:
         with self._session() as session:
             return session.exec(select(AuditRow).where(AuditRow.response_id == response_id)).first()
 
-    def waiting_count(self) -> int:
+    def waiting(self) -> list[AuditRow]:
         """Audits that are not answered yet."""
         with self._session() as session:
-            counted = select(func.count()).select_from(AuditRow).where(col(AuditRow.state).in_(_OPEN))
-            return int(session.exec(counted).one())
+            return list(session.exec(select(AuditRow).where(col(AuditRow.state).in_(_OPEN))))
 
     def next_waiting(self) -> AuditRow | None:
         """The one that waits longest, one that a stop cut off included."""

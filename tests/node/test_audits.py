@@ -36,6 +36,7 @@ from contracts.protocol.sampling import sampling_word
 from contracts.protocol.streams import Point, boundary_hash, stream_root
 from contracts.protocol.token_ids import token_ids_hash
 from node.audits.boundaries import BoundaryCommitter
+from node.capacity import Capacity
 from node.errors import DatabaseError
 from node.store import Journal, ResponseState, open_engine
 from node.store.audit_book import AuditBook
@@ -116,9 +117,22 @@ def provider(client: TestClient) -> AuditedProvider:
 
 
 def answered(client: TestClient, prompt: str = "audit me", tokens: int = 3) -> str:
+    """The receipt's id of a new answer, whose key `KEYS` has then."""
     answer = client.post("/v1/completions", json={"model": "tiny", "prompt": prompt, "max_tokens": tokens})
     assert answer.status_code == 200, answer.text
-    return answer.headers["x-gainsay-receipt"]
+    receipt = answer.headers["x-gainsay-receipt"]
+    KEYS[receipt] = answer.headers.get("x-gainsay-audit-key", "")
+    return receipt
+
+
+KEYS: dict[str, str] = {}
+"""What came with the answers of these tests, by receipt."""
+
+
+def asked_for(client: TestClient, receipt: str, items: list[Any]) -> Any:
+    """By who got the answer."""
+    body = {"receipt": receipt, "key": KEYS.get(receipt, ""), "items": items}
+    return client.post("/v1/audits", json=body)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +155,7 @@ def audited(client: TestClient, node: LocalNode, provider: AuditedProvider, audi
     first = len(signed.response.prompt_ids) - 1
     rival = (signed.response.next_token(first) + 1) % auditor.model.commitment.vocabulary
     items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival), InputItem(0))
-    audit = provider.ask(receipt, items)
+    audit = provider.ask(receipt, KEYS[receipt], items)
     node.audits.step()
     return Audited(receipt, audit, AuditFile(signed, items, provider.evidence(audit, 1.0), None))
 
@@ -165,7 +179,7 @@ def test_an_audit_survives_a_stop(
     """Another process proves it: with the model's seed and the journalled nonce it makes the same commitments."""
     receipt = answered(client, "and again")
     items = (StepItem(LAST, 0),)
-    audit = provider.ask(receipt, items)
+    audit = provider.ask(receipt, KEYS[receipt], items)
     journal = Journal(open_engine(f"sqlite:///{folder}/node.db"))
     AuditBook(journal.engine).progress(audit, 0)  # the first process died while it proved
     restarted = build_node(tiny, journal, boundaries=BoundaryCommitter(tiny, own, srs))
@@ -341,7 +355,7 @@ def test_substituted_layers_cannot_be_proven(
     with TestClient(liar.app, raise_server_exceptions=False) as client:
         asked = AuditedProvider("", fetcher=Through(client))  # type: ignore[arg-type]
         receipt = answered(client)
-        audit = asked.ask(receipt, [StepItem(step, 0) for step in range(3)])
+        audit = asked.ask(receipt, KEYS[receipt], [StepItem(step, 0) for step in range(3)])
         liar.audits.step()
         try:
             evidence = asked.evidence(audit, 1.0)
@@ -377,7 +391,7 @@ def test_substituted_layers_cannot_be_proven(
 )
 def test_items_that_there_are_not(client: TestClient, items: list[Any], says: str) -> None:
     receipt = answered(client, "what is asked", 2)
-    refused = client.post("/v1/audits", json={"receipt": receipt, "items": items})
+    refused = asked_for(client, receipt, items)
     assert refused.status_code == 400 and says in refused.json()["error"]["message"]
 
 
@@ -385,18 +399,18 @@ def test_a_foreign_receipt_and_one_asked_twice_or_too_late(
     client: TestClient, node: LocalNode, provider: AuditedProvider, audited: Audited
 ) -> None:
     item = [{"step": 0, "window": 0}]
-    foreign = client.post("/v1/audits", json={"receipt": "0x" + 64 * "a", "items": item})
+    foreign = asked_for(client, "0x" + 64 * "a", item)
     assert (foreign.status_code, foreign.json()["error"]["code"]) == (404, "receipt_not_found")
-    twice = client.post("/v1/audits", json={"receipt": audited.receipt, "items": item})
+    twice = asked_for(client, audited.receipt, item)
     assert (twice.status_code, twice.json()["error"]["code"]) == (409, "audit_twice")
     assert audited.audit in twice.json()["error"]["message"]
     with pytest.raises(AuditNotAnswered, match="audited already"):
-        provider.ask(audited.receipt, [StepItem(0, 0)])
+        provider.ask(audited.receipt, KEYS[audited.receipt], [StepItem(0, 0)])
     late = answered(client, "too late")
     row = node.journal.find_response(late)
     assert row is not None
     node.journal.set_response_state(row.id, ResponseState.FINAL)
-    refused = client.post("/v1/audits", json={"receipt": late, "items": item})
+    refused = asked_for(client, late, item)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "audit_too_late")
     assert client.get("/v1/audits/nothing").status_code == 404
 
@@ -405,23 +419,84 @@ def test_a_public_model_is_re_run(tiny: IntegerModel, tmp_path: Path) -> None:
     public = build_node(tiny, Journal(open_engine(f"sqlite:///{tmp_path}/public.db")))
     with TestClient(public.app) as client:
         receipt = answered(client)
-        refused = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+        refused = asked_for(client, receipt, [{"step": 0, "window": 0}])
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "audit_public")
         asked = AuditedProvider("", fetcher=Through(client))  # type: ignore[arg-type]
         with pytest.raises(BadInputError, match="public model"):
             asked.response(receipt)
 
 
+def test_only_who_got_the_answer_spends_its_audit(
+    client: TestClient, node: LocalNode, provider: AuditedProvider
+) -> None:
+    """A stranger reads receipt and ids like everybody, asks for harmless items first, and is refused; then the client is served."""
+    receipt, other, item = answered(client, "mine", 1), answered(client, "another's", 1), [StepItem(0, 0)]
+    row = node.journal.find_response(receipt)
+    assert row is not None and client.get(f"/v1/receipts/{receipt}").status_code == 200
+    public = [row.id, row.leaf, receipt, receipt[2:34], row.audit_root, "", "x", KEYS[other]]
+    for key in (*public, KEYS[receipt][:-1], KEYS[receipt] + "0", row.audit_nonce[:32]):
+        for name in (receipt, row.id, row.leaf):
+            body = {"receipt": name, "key": key, "items": [{"step": 0, "window": 0}]}
+            refused = client.post("/v1/audits", content=json.dumps(body))
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "audit_wrong_key")
+            assert KEYS[receipt] not in refused.text and row.audit_nonce not in refused.text
+    without = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+    assert without.status_code == 403 and without.json()["error"]["param"] == "key"
+    for page in (f"/v1/receipts/{receipt}", f"/v1/responses/{receipt}", "/metrics"):
+        assert KEYS[receipt] not in client.get(page).text
+    audit = provider.ask(receipt, KEYS[receipt].upper(), item)
+    # Neither the key nor the audit's id is anybody else's afterwards.
+    stranger = client.post("/v1/audits", json={"receipt": receipt, "key": "", "items": []})
+    assert stranger.status_code == 403 and audit not in stranger.text
+    AuditBook(node.journal.engine).fail(audit, "ended by the test")
+
+
+def test_the_key_is_in_the_last_chunk_of_a_stream(client: TestClient) -> None:
+    body = {"model": "tiny", "prompt": "stream", "max_tokens": 2, "stream": True}
+    lines = [line[6:] for line in client.post("/v1/completions", json=body).text.split("\n\n") if line]
+    last = json.loads(lines[-2])
+    KEYS[last["x_gainsay_receipt"]] = last["x_gainsay_audit_key"]
+    bad = asked_for(client, last["x_gainsay_receipt"], [])  # past the key, stopped by the items
+    assert bad.status_code == 400 and "names 1 to 64 items" in bad.text
+
+
+def test_what_cannot_be_proven_in_time_is_not_taken_on(
+    tiny: IntegerModel, own: PrivateModel, srs: SRS, tmp_path: Path
+) -> None:
+    """Two audits of two items fit; a third waits until one of them is over."""
+    node = build_node(
+        tiny,
+        Journal(open_engine(f"sqlite:///{tmp_path}/node.db")),
+        boundaries=BoundaryCommitter(tiny, own, srs),
+    )
+    capacity = Capacity(None, 1)
+    capacity.note("trace", 0, 1.0)
+    capacity.note("proof", 0, 2.0)
+    node.audits._refusal = lambda audits, items: capacity.audit_reason(audits, items, 20)
+    items = [{"step": step, "window": 0} for step in range(2)]
+    with TestClient(node.app) as client:
+        first, second, third = (answered(client, text, 1) for text in ("one", "two", "three"))
+        assert asked_for(client, first, items).status_code == 202
+        assert node.audits.waiting == (1, 2)
+        assert asked_for(client, second, items).status_code == 202
+        refused = asked_for(client, third, items)
+        assert refused.status_code == 429 and int(refused.headers["Retry-After"]) > 0
+        audit = AuditBook(node.journal.engine).next_waiting()
+        assert audit is not None
+        AuditBook(node.journal.engine).fail(audit.id, "ended by the test")
+        assert asked_for(client, third, items).status_code == 202
+
+
 def test_only_so_many_wait(client: TestClient, node: LocalNode) -> None:
     """They are journalled, so a flood would fill the disk and keep honest auditors waiting."""
     book, waiting = AuditBook(node.journal.engine), []
-    while book.waiting_count() < 4:
+    while len(book.waiting()) < 4:
         receipt = answered(client, f"wait {len(waiting)}", 1)
-        asked = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+        asked = asked_for(client, receipt, [{"step": 0, "window": 0}])
         assert asked.status_code == 202
         waiting.append(asked.json()["audit_id"])
     receipt = answered(client, "one too many", 1)
-    refused = client.post("/v1/audits", json={"receipt": receipt, "items": [{"step": 0, "window": 0}]})
+    refused = asked_for(client, receipt, [{"step": 0, "window": 0}])
     assert refused.status_code == 429 and "Retry-After" in refused.headers
     for audit in waiting:
         book.fail(audit, "ended by the test")
@@ -526,10 +601,10 @@ def test_what_a_hostile_provider_answers_is_an_error_of_one_line() -> None:
     item = [StepItem(0, 0)]
     for body in ({}, [], {"audit_id": "../x"}, {"audit_id": "a" * 99}):
         with pytest.raises(ProviderUnreachable):
-            AuditedProvider("", fetcher=Hostile(body)).ask("0x", item)  # type: ignore[arg-type]
+            AuditedProvider("", fetcher=Hostile(body)).ask("0x", "", item)  # type: ignore[arg-type]
     error = {"error": {"message": "no\n\x1b[31m" + "x" * 10_000}}
     with pytest.raises(AuditNotAnswered) as refused:
-        AuditedProvider("", fetcher=Hostile(error, 400)).ask("0x", item)  # type: ignore[arg-type]
+        AuditedProvider("", fetcher=Hostile(error, 400)).ask("0x", "", item)  # type: ignore[arg-type]
     assert len(str(refused.value)) < 400 and str(refused.value).isprintable()
     with pytest.raises(AuditNotAnswered, match="within"):
         AuditedProvider("", fetcher=Hostile({"state": "proving"})).evidence("a", 0.0)  # type: ignore[arg-type]
@@ -551,9 +626,7 @@ def test_an_audit_that_cannot_be_proven_holds_up_no_other(
     book = AuditBook(node.journal.engine)
     item = [{"step": 0, "window": 0}]
     first, second = (
-        client.post("/v1/audits", json={"receipt": answered(client, text, 1), "items": item}).json()[
-            "audit_id"
-        ]
+        asked_for(client, answered(client, text, 1), item).json()["audit_id"]
         for text in ("stuck", "behind it")
     )
 

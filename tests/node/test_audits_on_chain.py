@@ -17,6 +17,7 @@ from contracts.protocol.audits import AuditItem
 from contracts.protocol.game import Outcome, Reason
 from contracts.protocol.model import PRIVATE
 from node.audits.desk import AuditState
+from node.audits.keys import audit_key
 from node.provider import CommittedServing, Provider
 from node.receipts import fields_of
 from node.records import batch_tree
@@ -84,7 +85,9 @@ def test_an_audit_is_answered_through_stops(
     assert batch is not None and batch.chain_batch_id is not None
     place = batch.chain_batch_id, row.index_in_batch
     path = batch_tree(provider.journal.responses_of(row.batch_id)).path(row.index_in_batch)
-    off_chain = provider.audits.ask(row.receipt_id, [StepItem(0, 0)])
+    off_chain = provider.audits.ask(
+        row.receipt_id, audit_key(bytes.fromhex(row.audit_nonce), row.receipt_id), [StepItem(0, 0)]
+    )
     mined = open_audit(
         house.contracts, house.other(CHALLENGER), *place, fields_of(row), path, _ITEMS,
         secret=secrets.token_bytes(32), key=f"audit {row.leaf}",

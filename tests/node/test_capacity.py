@@ -71,6 +71,17 @@ def test_one_slow_moment_does_not_end_a_node_for_good() -> None:
     assert capacity.games is None and capacity.reason(0) is None
 
 
+def test_audits_share_a_window_and_the_machine() -> None:
+    """Traces and proofs of all that wait, in half a window; one alone is measured by the fastest moment."""
+    assert Capacity(None, 1).audit_reason(9, 99, 1) is None  # nothing was measured yet
+    capacity = with_seconds(None, 60, 2.0, 1.5)
+    assert capacity.audit_reason(2, 8, 32) is None  # 2 * 2 + 8 * 1.5 = 16
+    assert "2 audits with 9 items" in (capacity.audit_reason(2, 9, 32) or "")
+    capacity.note("proof", capacity.number(), 20.0)
+    assert capacity.audit_reason(2, 8, 32) is not None
+    assert capacity.audit_reason(1, 8, 32) is None and capacity.audit_reason(1, 10, 32) is not None
+
+
 def test_a_restart_remembers_and_a_spoilt_file_does_not_end_it(tmp_path: Path) -> None:
     file = tmp_path / "model" / "capacity.json"
     with_seconds(file, 60, 2.0, 3.0)
