@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .dispute_cli import (
+from contracts.bindings.command_options import (
     Account,
     AsJson,
-    BatchId,
-    Database,
     DeploymentFile,
-    Index,
+    Devnet,
     Keystore,
-    Providers,
+    Role,
     RpcUrl,
 )
+
+from .dispute_cli import BatchId, Database, Index, Providers
 
 if TYPE_CHECKING:
     from contracts.bindings.sender import Sender
@@ -43,8 +43,10 @@ def open_command(
     provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +57,9 @@ def open_command(
 
     items = [AuditItem.of_step(*number_pair(text, "--step")) for text in step or ()]
     items += [AuditItem.of_input(each) for each in window or ()]
-    table, sender = _sit_down(rpc_url, deployment, account, keystore, database, providers=provider or None)
+    table, sender = _sit_down(
+        devnet, rpc_url, deployment, keystore, account, database, role, providers=provider or None
+    )
     _print(table.open(_mover(sender), batch, index, items), as_json)
 
 
@@ -64,22 +68,28 @@ def resolve(
     audit: AuditId,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """End an audit that was not answered in time, or whose response is void; anyone may."""
-    table, sender = _sit_down(rpc_url, deployment, account, keystore, database)
+    table, sender = _sit_down(devnet, rpc_url, deployment, keystore, account, database, role)
     _print(table.resolve(_mover(sender), audit), as_json)
 
 
 @app.command()
 def show(
-    audit: AuditId, rpc_url: RpcUrl = None, deployment: DeploymentFile = None, as_json: AsJson = False
+    audit: AuditId,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: AsJson = False,
 ) -> None:
     """One audit: what is named, what is proven, until when."""
-    facts = _sit_down(rpc_url, deployment, watch_only=True)[0].describe(audit)
+    facts = _sit_down(devnet, rpc_url, deployment, watch_only=True)[0].describe(audit)
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -121,6 +131,7 @@ def _named(item: dict[str, Any]) -> str:
 
 
 def _print(sent: AuditSent, as_json: bool) -> None:
+    from contracts.protocol.clock_text import show_span, show_time
     from contracts.protocol.ether import show_ether
 
     if as_json:
@@ -133,7 +144,7 @@ def _print(sent: AuditSent, as_json: bool) -> None:
     )
     if state["outcome"] == "undecided":
         typer.echo(
-            f"{state['remaining']} items to be proven until {state['deadline']} ({state['seconds_left']} s), "
+            f"{state['remaining']} items to be proven until {show_time(state['deadline'])} ({show_span(state['seconds_left'])}), "
             f"then `gainsay audit resolve {sent.audit_id}`"
         )
     else:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import AsJson, DeploymentFile, Devnet, RpcUrl, chain_flags
+
 if TYPE_CHECKING:
     from contracts.protocol.audit_evidence import Auditor, Item
 
@@ -22,11 +24,6 @@ ModelFile = Annotated[
 ]
 Srs = Annotated[
     Path | None, typer.Option(envvar="GAINSAY_SRS", help="Reference string; the devnet's by default.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-RpcUrl = Annotated[str | None, typer.Option("--rpc-url", help="Also check receipt and model on this chain.")]
-DeploymentFile = Annotated[
-    Path | None, typer.Option("--deployment", help="File with the contracts' addresses, for --rpc-url.")
 ]
 
 
@@ -62,6 +59,7 @@ def request(
     srs: Srs = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
+    devnet: Devnet = False,
     as_json: AsJson = False,
 ) -> None:
     """Name steps of an own answer, wait for their proofs and verify them here; no transaction.
@@ -76,7 +74,7 @@ def request(
         auditor = _auditor(model, srs)
         asked = AuditedProvider(provider)
         signed = asked.response(receipt)
-        _check_on_chain(signed, auditor, rpc_url, deployment)
+        _check_on_chain(signed, auditor, devnet, rpc_url, deployment)
         entropy, items = _items(signed, auditor, budget, step, head, window, seed)
         started = time.monotonic()
         evidence = asked.evidence(asked.ask(receipt, key, items), wait, report)
@@ -97,13 +95,14 @@ def verify(
     srs: Srs = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
+    devnet: Devnet = False,
     as_json: AsJson = False,
 ) -> None:
     """Check an audit again: signature, ids, committed boundaries, and every proof."""
     from .auditing import AuditFile
 
     audit, auditor = AuditFile.load(file), _auditor(model, srs)
-    _check_on_chain(audit.signed, auditor, rpc_url, deployment)
+    _check_on_chain(audit.signed, auditor, devnet, rpc_url, deployment)
     started = time.monotonic()
     audit.check(auditor)
     _print(audit, auditor, {"verified_s": round(time.monotonic() - started, 2)}, as_json)
@@ -156,10 +155,10 @@ def number_pair(text: str, option: str) -> tuple[int, int]:
 
 
 def _check_on_chain(
-    signed: SignedResponse, auditor: Auditor, rpc_url: str | None, deployment: Path | None
+    signed: SignedResponse, auditor: Auditor, devnet: bool, rpc_url: str | None, deployment: Path | None
 ) -> None:
     """That the receipt counts there and that the model that it names is the one that is audited."""
-    if rpc_url is None and deployment is None:
+    if not devnet and rpc_url is None and deployment is None:
         return
     from contracts.bindings.errors import ContractError
     from contracts.bindings.opening import open_chain
@@ -167,7 +166,8 @@ def _check_on_chain(
 
     from .settings import load_settings
 
-    contracts = open_chain(load_settings(rpc_url=rpc_url, deployment=deployment, watch_only=True)).contracts
+    flags = chain_flags(devnet, rpc_url, deployment, None, None, role="client")
+    contracts = open_chain(load_settings(**flags, watch_only=True)).contracts
     signature = bytes.fromhex(signed.body["signature"][2:])
     try:
         contracts.receipts.checked_receipt_id(signed.receipt, signature)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    RpcUrl,
+    SignerUrl,
+    chain_flags,
+)
+
+if TYPE_CHECKING:
+    from .settings import ChallengerSettings
+
 app = typer.Typer(no_args_is_help=True, help="Re-run responses and dispute the wrong ones.")
 
-RpcUrl = Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")]
-DeploymentFile = Annotated[
-    Path | None, typer.Option("--deployment", help="File with the contracts' addresses.")
-]
-Account = Annotated[str | None, typer.Option("--account", help="An unlocked account (devnets only).")]
-Keystore = Annotated[
-    Path | None, typer.Option("--keystore", help="Encrypted keystore of the challenger's key.")
-]
 Database = Annotated[Path | None, typer.Option("--database", help="The challenger's own SQLite file.")]
 
 
@@ -60,9 +66,7 @@ def run(
         list[str] | None,
         typer.Option("--provider", help="URL of a provider, or 0xADDRESS=URL; several times."),
     ] = None,
-    signer_url: Annotated[
-        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
-    ] = None,
+    signer_url: SignerUrl = None,
     allow_insecure_srs: Annotated[
         bool,
         typer.Option("--allow-insecure-srs", help="Stake off a devnet, though anyone can forge proofs."),
@@ -70,18 +74,19 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, then leave.")] = False,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
     database: Database = None,
 ) -> None:
     """Watch the chain until Ctrl-C: re-run responses, open disputes, play them to the end, withdraw."""
     import signal
     import threading
 
-    from .settings import load_settings
     from .startup import connect, open_challenger
 
-    settings = load_settings(
+    settings = _settings(
+        (devnet, rpc_url, deployment, keystore, account),
         policy=policy,
         watch_only=watch_only or None,
         ask=ask or None,
@@ -91,11 +96,7 @@ def run(
         providers=provider or None,
         signer_url=signer_url,
         allow_insecure_srs=allow_insecure_srs or None,
-        rpc_url=rpc_url,
-        deployment=deployment,
-        account=account,
-        keystore=keystore,
-        challenger_database=database,
+        database=database,
     )
     stop = threading.Event()
     connection = connect(settings)
@@ -113,27 +114,24 @@ def run(
 
 @app.command("list")
 def list_verdicts(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     watch_only: Annotated[
         bool, typer.Option("--watch-only", help="The database of a watching challenger.")
     ] = False,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
     database: Database = None,
 ) -> None:
     """Every response that was seen, its verdict, and the games that were opened."""
-    from .settings import load_settings
+    from contracts.protocol.clock_text import show_time
+
     from .startup import connect
 
-    settings = load_settings(
-        watch_only=watch_only or None,
-        rpc_url=rpc_url,
-        deployment=deployment,
-        account=account,
-        keystore=keystore,
-        challenger_database=database,
+    settings = _settings(
+        (devnet, rpc_url, deployment, keystore, account), watch_only=watch_only or None, database=database
     )
     store = connect(settings).store
     games: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -160,7 +158,7 @@ def list_verdicts(
                     "index": asked.index,
                     "leaf": None,
                     "state": "asked for",
-                    "why": f"{asked.asker} waits for it to be shown until {asked.show_deadline}",
+                    "why": f"{asked.asker} waits for it to be shown until {show_time(asked.show_deadline)}",
                     "games": [],
                 }
             )
@@ -191,17 +189,18 @@ def list_verdicts(
 
 @app.command()
 def budgets(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
     database: Database = None,
 ) -> None:
     """What is at risk and was spent today, beside its limits, and why no new game is opened, if so."""
     from dataclasses import asdict
 
-    found, head = _budgets(rpc_url, deployment, account, keystore, database)
+    found, head = _budgets(devnet, rpc_url, deployment, keystore, account, database)
     spent, limits = found.spent(), found.limits
     because = found.held_back(head)
     if as_json:
@@ -223,35 +222,37 @@ def budgets(
 def resume(
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    devnet: Devnet = False,
     database: Database = None,
 ) -> None:
     """Let a challenger that stopped itself open games again; first find out why it lost."""
-    found, _ = _budgets(rpc_url, deployment, account, keystore, database)
+    found, _ = _budgets(devnet, rpc_url, deployment, keystore, account, database)
     typer.echo(f"{found.accept_lost_games()} lost games are accepted; new ones are counted from 0")
 
 
 def _budgets(
+    devnet: bool,
     rpc_url: str | None,
     deployment: Path | None,
-    account: str | None,
     keystore: Path | None,
+    account: str | None,
     database: Path | None,
 ) -> Any:
     """(Budgets, newest block) of the challenger's account and database."""
     from .budgets import Budgets
-    from .settings import load_settings
     from .startup import connect, limits_of
 
-    settings = load_settings(
-        rpc_url=rpc_url,
-        deployment=deployment,
-        account=account,
-        keystore=keystore,
-        challenger_database=database,
-    )
+    settings = _settings((devnet, rpc_url, deployment, keystore, account), database=database)
     connection = connect(settings)
     head = connection.contracts.chain.head()
     limits = limits_of(settings)
     return Budgets(connection.contracts, connection.store, limits, lambda: head.timestamp), head
+
+
+def _settings(options: tuple[Any, ...], *, database: Path | None, **flags: Any) -> ChallengerSettings:
+    """`options`: those of `chain_flags`, in its order."""
+    from .settings import load_settings
+
+    return load_settings(**chain_flags(*options, role="challenger", challenger_database=database, **flags))

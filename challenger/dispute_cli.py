@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    Of,
+    Role,
+    RpcUrl,
+    Yes,
+    chain_flags,
+)
 
 if TYPE_CHECKING:
     from contracts.bindings.sender import Sender
@@ -18,16 +32,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Open, inspect and play disputes by hand.")
 
-RpcUrl = Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")]
-DeploymentFile = Annotated[
-    Path | None, typer.Option("--deployment", help="File with the contracts' addresses.")
-]
-Account = Annotated[
-    str | None, typer.Option("--account", help="An unlocked account to move for (devnets only).")
-]
-Keystore = Annotated[
-    Path | None, typer.Option("--keystore", help="Encrypted keystore of the key to move with.")
-]
 Database = Annotated[
     Path | None, typer.Option("--database", help="SQLite file that journals the transactions.")
 ]
@@ -38,7 +42,6 @@ Models = Annotated[list[str] | None, typer.Option("--model", help="A model on th
 GameId = Annotated[int, typer.Argument(help="Number of the game.")]
 BatchId = Annotated[int, typer.Argument(help="Batch that holds the response.")]
 Index = Annotated[int, typer.Argument(help="The response's place in it, from 0.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("open")
@@ -48,15 +51,20 @@ def open_command(
     provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Dispute a response; stakes the bond. Commits first, and opens in a later block."""
-    settings = settings_of(rpc_url, deployment, account, keystore, database, providers=provider or None)
+    """Dispute a response; stakes the bond. Names the cost and asks, commits, and opens in a later block."""
+    settings = settings_of(
+        devnet, rpc_url, deployment, keystore, account, database, role, providers=provider or None
+    )
     table, sender = _sit_down(settings)
-    _print_sent(table.open(sender, batch, index), as_json)
+    _print_sent(table.open(sender, batch, index, consent=_consent(yes)), as_json)
 
 
 @app.command()
@@ -71,15 +79,17 @@ def ask(
     ] = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """Pay the ask price for a response to be shown on chain. The price is the provider's when it shows it."""
     from prover.errors import UsageError
 
-    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(devnet, rpc_url, deployment, keystore, account, database, role))
     if (batch is None) == (receipt is None):
         raise UsageError("name a batch and an index, or a --receipt")
     if receipt is not None:
@@ -94,13 +104,15 @@ def claim_not_shown(
     index: Index = 0,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """End an ask that was not answered in time: the response is void, the asker gets the price and a reward."""
-    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(devnet, rpc_url, deployment, keystore, account, database, role))
     _print_asked(table.claim_not_shown(sender, batch, index), as_json)
 
 
@@ -110,13 +122,15 @@ def join(
     index: Index = 0,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """Be paid for an opening that was committed before the response became void."""
-    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(devnet, rpc_url, deployment, keystore, account, database, role))
     _print_asked(table.join(sender, batch, index), as_json)
 
 
@@ -126,26 +140,29 @@ def close_rewards(
     index: Index = 0,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """Burn what nobody claimed of a void response's rewards; anyone may, after the join window."""
-    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(devnet, rpc_url, deployment, keystore, account, database, role))
     _print_asked(table.close_rewards(sender, batch, index), as_json)
 
 
 @app.command("list")
 def list_command(
     open_only: Annotated[bool, typer.Option("--open", help="Only games that are not resolved.")] = False,
-    of: Annotated[str | None, typer.Option("--of", help="Only games of this address.")] = None,
+    of: Of = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
+    devnet: Devnet = False,
     as_json: AsJson = False,
 ) -> None:
     """All games, or an account's."""
-    table, _ = _look(settings_of(rpc_url, deployment, watch_only=True))
+    table, _ = _look(settings_of(devnet, rpc_url, deployment, watch_only=True))
     games = [table.describe(number, game) for number, game in table.games(open_only=open_only, account=of)]
     if as_json:
         typer.echo(json.dumps(games))
@@ -162,20 +179,34 @@ def list_command(
 
 @app.command()
 def show(
-    game_id: GameId, rpc_url: RpcUrl = None, deployment: DeploymentFile = None, as_json: AsJson = False
+    game_id: GameId,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: AsJson = False,
 ) -> None:
     """One game: whose turn it is, until when, and what is contested."""
-    table, _ = _look(settings_of(rpc_url, deployment, watch_only=True))
+    table, _ = _look(settings_of(devnet, rpc_url, deployment, watch_only=True))
     facts = table.describe(game_id, table.game(game_id))
     if as_json:
         typer.echo(json.dumps(facts))
         return
+    from contracts.protocol.fact_text import show_fact
+
     for name, value in facts.items():
+        if name == "now":
+            continue
         if isinstance(value, dict) and name == "boundaries":
             for step, posted in value.items():
                 typer.echo(f"{'boundary ' + step:<14}{posted}")
-        elif value is not None:
+        elif name == "seconds_left" or value is None:
+            continue  # the deadline says it
+        elif isinstance(value, dict | list):
             typer.echo(f"{name.replace('_', ' '):<14}{_plain(value)}")
+        else:
+            typer.echo("{:<14}{}".format(*show_fact(name, value, facts["now"])))
+    if (ending := _ending(facts)) is not None:
+        typer.echo(ending)
 
 
 @app.command()
@@ -195,22 +226,26 @@ def move(
     provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a move for either side: the named one, or the honest player's (then the model is run)."""
+    """Make a move for either side: the named one, or the honest player's (then the model is run). Names the cost and asks."""
     named = _named_move(part, window, embedding, position, rival, concede)
     settings = settings_of(
-        rpc_url, deployment, account, keystore, database, providers=provider or None, models=model or None
-    )
+        devnet, rpc_url, deployment, keystore, account, database, role,
+        providers=provider or None, models=model or None,
+    )  # fmt: skip
     table, sender = _sit_down(settings)
     if named is not None:
-        _print_sent(table.send(sender, game_id, named), as_json)
+        _print_sent(table.send(sender, game_id, named, consent=_consent(yes)), as_json)
         return
     table.require_turn(sender.address, game_id)
-    _print_sent(table.honest_move(sender, game_id, _models(settings)), as_json)
+    _print_sent(table.honest_move(sender, game_id, _models(settings), consent=_consent(yes)), as_json)
 
 
 @app.command()
@@ -220,15 +255,18 @@ def prove(
     provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove the contested step, as the provider."""
     settings = settings_of(
-        rpc_url, deployment, account, keystore, database, providers=provider or None, models=model or None
-    )
+        devnet, rpc_url, deployment, keystore, account, database, role,
+        providers=provider or None, models=model or None,
+    )  # fmt: skip
     table, sender = _sit_down(settings)
     _print_sent(table.honest_move(sender, game_id, _models(settings), proof_only=True), as_json)
 
@@ -238,13 +276,15 @@ def resolve(
     game_id: GameId,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
-    account: Account = None,
     keystore: Keystore = None,
+    account: Account = None,
+    role: Role = None,
+    devnet: Devnet = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """End a game whose turn has run out, or whose response is void; anyone may."""
-    table, sender = _sit_down(settings_of(rpc_url, deployment, account, keystore, database))
+    table, sender = _sit_down(settings_of(devnet, rpc_url, deployment, keystore, account, database, role))
     _print_sent(table.resolve(sender, game_id), as_json)
 
 
@@ -252,23 +292,33 @@ def resolve(
 
 
 def settings_of(
+    devnet: bool,
     rpc_url: str | None,
     deployment: Path | None,
-    account: str | None = None,
     keystore: Path | None = None,
+    account: str | None = None,
     database: Path | None = None,
+    role: str | None = None,
     **more: Any,
 ) -> ChallengerSettings:
+    """Flags above the devnet's values (the challenger's account, unless `role` says whose) above environment and file."""
+    from prover.errors import UsageError
+
     from .settings import load_settings
 
-    return load_settings(
-        rpc_url=rpc_url,
-        deployment=deployment,
-        account=account,
-        keystore=keystore,
+    if role is not None and not devnet:
+        raise UsageError("--as names an account of the devnet; say --devnet, too, or name one with --account")
+    flags = chain_flags(
+        devnet,
+        rpc_url,
+        deployment,
+        keystore,
+        account,
+        role=role or "challenger",
         challenger_database=database,
         **more,
     )
+    return load_settings(**flags)
 
 
 def _look(settings: ChallengerSettings) -> tuple[DisputeTable, Sender | None]:
@@ -330,31 +380,57 @@ def _named_move(
     return named[0] if named else None
 
 
+def _consent(yes: bool) -> Callable[[str], None]:
+    """Asks on the terminal, unless `--yes` was given; what is asked never reaches standard output."""
+    from contracts.bindings.consent import ask
+
+    return lambda sentence: ask(sentence, yes)
+
+
 def _print_sent(sent: Sent, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(sent.as_json()))
         return
-    typer.echo(
-        f"game {sent.game_id}: {sent.move}, {sent.mined.gas_used:,} gas, block {sent.mined.block_number}"
-    )
+    if sent.commit is not None:
+        typer.echo(f"game {sent.game_id}: Commit, {sent.commit}")
+    typer.echo(f"game {sent.game_id}: {sent.move}, {sent.mined}")
 
 
 def _print_asked(asked: Asked, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asked.as_json()))
         return
-    until = asked.status["show_deadline"]
-    wait = f"; to be shown until {until}, then `gainsay dispute claim-not-shown`" if until else ""
+    from contracts.protocol.clock_text import show_time
+
+    until, place = asked.status["show_deadline"], f"{asked.batch_id} {asked.index}"
+    wait = (
+        f"; to be shown until {show_time(until)}, then `gainsay dispute claim-not-shown {place}`"
+        if until
+        else ""
+    )
     typer.echo(
-        f"batch {asked.batch_id} response {asked.index}: {asked.move}, {asked.mined.gas_used:,} gas, "
-        f"block {asked.mined.block_number}; {asked.status['status']}{wait}"
+        f"batch {asked.batch_id} response {asked.index}: {asked.move}, {asked.mined}; {asked.status['status']}{wait}"
     )
 
 
 def _turn(game: dict[str, Any]) -> str:
-    left = game["seconds_left"]
-    time = f"{left} s left" if left >= 0 else f"over since {-left} s"
-    return f"{game['mover']} to move ({game['phase']}), {time}"
+    from contracts.protocol.clock_text import show_span
+
+    left, turn = game["seconds_left"], f"{game['mover']} to move ({game['phase']})"
+    if left >= 0:
+        return f"{turn}, {show_span(left)} left"
+    return f"{turn}, time over since {show_span(left)}: `gainsay dispute resolve {game['game']}` ends it"
+
+
+def _ending(game: dict[str, Any]) -> str | None:
+    """Who can end the game now, where nobody has to wait for a move."""
+    if game["phase"] == "resolved":
+        return None
+    if game["response"]["status"] == "void":
+        return f"the response is void: `gainsay dispute resolve {game['game']}` ends the game; anyone may"
+    if game["seconds_left"] < 0:
+        return f"the {game['mover']}'s time is over: `gainsay dispute resolve {game['game']}` ends the game; anyone may"
+    return None
 
 
 def _where(contested: dict[str, Any] | None) -> str:
@@ -366,7 +442,10 @@ def _where(contested: dict[str, Any] | None) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
+        from contracts.protocol.fact_text import show_fact
+
+        facts = (show_fact(name, item, 0) for name, item in value.items() if item is not None)
+        return ", ".join(f"{name} {text}" for name, text in facts)
     if isinstance(value, list):
         return " .. ".join(str(item) for item in value)
     return str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,17 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from contracts.bindings.chain import Block
+from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened
 from contracts.bindings.inference_ledger import Batch
 from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
 from contracts.bindings.openings import bond_to_send, commitment_of, is_under_way, when_committed
-from contracts.bindings.sender import Mined, Sender
+from contracts.bindings.sender import Forecast, Mined, Sender
 from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
+from contracts.protocol.clock_text import show_span
+from contracts.protocol.ether import show_ether
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.opening import opening_secret
@@ -33,6 +36,11 @@ from .local_models import LocalModel
 from .provider_client import BatchOnChain, KnownResponse, ProviderBook
 
 Ids = tuple[list[int], list[int]]
+#: Told what a transaction would cost, and raises where nobody agrees.
+Consent = Callable[[str], None]
+#: Gas of `commitOpening` and `open` with the sender's margin (snapshots/GasPerMove.json), which cannot be estimated before
+#: the commitment is there.
+_OPENING_GAS = 420_000
 
 
 class NothingToDo(UsageError):
@@ -46,15 +54,11 @@ class Sent:
     game_id: int
     move: str
     mined: Mined
+    commit: Mined | None = None  # an opening's first transaction, when it was made now
 
     def as_json(self) -> dict[str, Any]:
-        transaction = "0x" + self.mined.transaction_hash.hex()
-        return {
-            "game": self.game_id,
-            "move": self.move,
-            "transaction": transaction,
-            "gas": self.mined.gas_used,
-        }
+        commit = {} if self.commit is None else {"commit": self.commit.as_json()}
+        return {"game": self.game_id, "move": self.move, **self.mined.as_json(), **commit}
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,7 @@ class Asked:
     mined: Mined
 
     def as_json(self) -> dict[str, Any]:
-        transaction = "0x" + self.mined.transaction_hash.hex()
-        done = {"move": self.move, "transaction": transaction, "gas": self.mined.gas_used}
+        done = {"move": self.move, **self.mined.as_json()}
         return {"batch": self.batch_id, "index": self.index, **done, **self.status}
 
 
@@ -105,31 +108,35 @@ class DisputeTable:
 
     # --- opening
 
-    def open(self, sender: Sender, batch_id: int, index: int) -> Sent:
+    def open(self, sender: Sender, batch_id: int, index: int, consent: Consent = lambda _: None) -> Sent:
         """Stake a bond on a response being wrong: commit, wait for the next block, open. Interrupted and typed again it
         goes on where it was. Raises `NotFoundError`, `ProviderUnreachable`, `ContractError`."""
         response = self.response(batch_id, index)
         contracts = self._contracts
         batch = self.batch(batch_id)
         secret = opening_secret(self._secret, batch.root, index)
-        call = contracts.game.open(
-            batch_id,
-            index,
-            response.fields,
-            response.path,
-            secret,
-            bond_wei=bond_to_send(contracts, batch.provider),
-        )
+        bond_wei = bond_to_send(contracts, batch.provider)
+        call = contracts.game.open(batch_id, index, response.fields, response.path, secret, bond_wei=bond_wei)
         commitment = commitment_of(contracts, sender.address, batch_id, index, secret)
-        if not contracts.ledger.opening_block(commitment) and not is_under_way(sender, call):
-            sender.send_next(contracts.ledger.commit_opening(commitment), f"commit {commitment.hex()}")
+        commit = None
+        if not is_under_way(sender, call):
+            is_committed = bool(contracts.ledger.opening_block(commitment))
+            cost = sender.forecast(call) if is_committed else sender.forecast(None, more_gas=_OPENING_GAS)
+            lock = show_ether(bond_wei)
+            consent(
+                f"disputing response {index} of batch {batch_id} stakes a bond of {lock}, which a lost game loses, and "
+                f"costs {_gas_text(cost)}"
+            )
+            if not is_committed:
+                call_to_commit = contracts.ledger.commit_opening(commitment)
+                commit = sender.send_next(call_to_commit, f"commit {commitment.hex()}")
         # One account may open several games about a response, and a bot of the same account may open one meanwhile.
         mined = when_committed(lambda: sender.send_by_hand(call, f"open {response.leaf.hex()}")[0])
         opened = contracts.events.decode(
             [log for log in mined.receipt.logs if log.address == contracts.game.address]
         )
         number = next(event.game_id for event in opened if isinstance(event, GameOpened))
-        return Sent(number, "Open", mined)
+        return Sent(number, "Open", mined, commit)
 
     def join(self, sender: Sender, batch_id: int, index: int) -> Asked:
         """Be paid for an opening that was committed before the response became void. Raises `NotFoundError`,
@@ -246,7 +253,7 @@ class DisputeTable:
             f"{account} is neither side of this game; use the key of {game.challenger} or {game.provider}"
         )
 
-    def send(self, sender: Sender, game_id: int, action: Action) -> Sent:
+    def send(self, sender: Sender, game_id: int, action: Action, consent: Consent = lambda _: None) -> Sent:
         """Make a named move. Raises `ContractError` when the game does not allow it."""
         state = self.state(game_id)
         trace = None if (ids := self._ids(game_id, state.game)) is None else IdsOnly(*ids)
@@ -255,8 +262,9 @@ class DisputeTable:
                 "the token ids are not known; name --provider, or make it show them with "
                 f"`gainsay dispute ask {state.game.batch_id} {state.game.index}`"
             )
-        call = call_of(action, state, self._contracts, trace, None)
-        return Sent(game_id, type(action).__name__, sender.send(call, key=move_key(state, action)))
+        return self._move(
+            sender, game_id, action, call_of(action, state, self._contracts, trace, None), state, consent
+        )
 
     def require_turn(self, account: str, game_id: int) -> None:
         """Raises `NothingToDo` when the other side has to move and still has time: cheap, before a model is loaded."""
@@ -266,7 +274,13 @@ class DisputeTable:
             raise NothingToDo(self._why_waiting(game_id, game))
 
     def honest_move(
-        self, sender: Sender, game_id: int, models: Sequence[LocalModel], *, proof_only: bool = False
+        self,
+        sender: Sender,
+        game_id: int,
+        models: Sequence[LocalModel],
+        *,
+        proof_only: bool = False,
+        consent: Consent = lambda _: None,
     ) -> Sent:
         """Make the move that an honest player would make now.
 
@@ -284,6 +298,8 @@ class DisputeTable:
         trace = self._trace(game_id, game, model)
         action = next_action(state, side, trace, self.head().timestamp)
         if proof_only and not isinstance(action, ProveStep | ProveEmbedding | ProveHead):
+            if game.mover is not None and self.head().timestamp > game.deadline:
+                raise NothingToDo(self._why_waiting(game_id, game))
             raise NothingToDo(
                 f"no proof is due in game {game_id} (phase {game.phase.name.lower()}"
                 + (f", the honest move is {type(action).__name__})" if action else ")")
@@ -291,7 +307,14 @@ class DisputeTable:
         if action is None:
             raise NothingToDo(self._why_waiting(game_id, game, needs_ids=trace is None))
         call = call_of(action, state, self._contracts, trace, model.commitment)
-        return Sent(game_id, type(action).__name__, sender.send(call, key=move_key(state, action)))
+        return self._move(sender, game_id, action, call, state, consent)
+
+    def _move(
+        self, sender: Sender, game_id: int, action: Action, call: Call, state: GameState, consent: Consent
+    ) -> Sent:
+        name = type(action).__name__
+        consent(f"{name} in game {game_id} costs {_gas_text(sender.forecast(call))}")
+        return Sent(game_id, name, sender.send(call, key=move_key(state, action)))
 
     def resolve(self, sender: Sender, game_id: int) -> Sent:
         """End a void response's game, or one whose turn is over. Raises `NothingToDo` while neither is so."""
@@ -310,9 +333,11 @@ class DisputeTable:
             outcome = f"{game.outcome.name} ({game.reason.name})".lower().replace("_", " ")
             return f"game {game_id} is over already: {outcome}"
         left = game.deadline - self.head().timestamp
+        if left < 0:
+            return f"the time of game {game_id}'s {game.mover.name.lower()} is over; `gainsay dispute resolve {game_id}` ends it"
         waiting = f"game {game_id} waits for the {game.mover.name.lower()}'s move"
         hint = "; the token ids are needed for it: name --provider" if needs_ids else ""
-        return f"{waiting} ({game.phase.name.lower()}, {left} s left){hint}"
+        return f"{waiting} ({game.phase.name.lower()}, {show_span(left)} left){hint}"
 
     def _trace(self, game_id: int, game: Game, model: LocalModel) -> OwnTrace | None:
         ids = self._ids(game_id, game)
@@ -337,7 +362,7 @@ class DisputeTable:
 
     def describe(self, game_id: int, game: Game) -> dict[str, Any]:
         """A game as JSON."""
-        resolved = game.phase is Phase.RESOLVED
+        resolved, now = game.phase is Phase.RESOLVED, self.head().timestamp
         facts: dict[str, Any] = {
             "game": game_id,
             "batch": game.batch_id,
@@ -348,7 +373,8 @@ class DisputeTable:
             "phase": game.phase.name.lower(),
             "mover": None if game.mover is None else game.mover.name.lower(),
             "deadline": None if resolved else game.deadline,
-            "seconds_left": None if resolved else game.deadline - self.head().timestamp,
+            "seconds_left": None if resolved else game.deadline - now,
+            "now": now,
             "round": game.round,
             "steps": [game.range_start, game.range_end],
             "contested": self._contested(game),
@@ -375,3 +401,7 @@ class DisputeTable:
                 "rival": game.rival_id,
             }
         return None
+
+
+def _gas_text(cost: Forecast) -> str:
+    return f"about {cost.gas:,} gas, {show_ether(cost.fee_wei)} at today's fee (at most {show_ether(cost.highest_fee_wei)})"

@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    RpcUrl,
+    SignerUrl,
+)
+
 if TYPE_CHECKING:
     from contracts.bindings.sender import Sender
     from node.chain_access import ChainAccess
@@ -44,8 +54,6 @@ PasswordFile = Annotated[
         help="File with its password; else GAINSAY_BLINDINGS_PASSWORD, or a question.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 _MODELS = Path(".gainsay") / "models"
 _COMMITMENTS = Path(".gainsay") / "commitments"
 
@@ -102,18 +110,12 @@ def register(
     private: Private = False,
     blindings: BlindingsOption = None,
     password_file: PasswordFile = None,
-    rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
-    deployment: Annotated[Path | None, typer.Option(help="JSON file with the contracts' addresses.")] = None,
-    keystore: Annotated[
-        Path | None, typer.Option(help="Encrypted keystore of the account that pays.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
-    ] = None,
-    signer_url: Annotated[
-        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
-    ] = None,
-    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    signer_url: SignerUrl = None,
+    devnet: Devnet = False,
     allow_insecure_srs: Annotated[
         bool,
         typer.Option(
@@ -130,7 +132,7 @@ def register(
 
     from .model_registration import register_model
 
-    access, sender = _registrant(rpc, deployment, keystore, account, devnet, signer_url)
+    access, sender = _registrant(rpc_url, deployment, keystore, account, devnet, signer_url)
     hiding = _privacy(private, blindings, password_file)
     with reporting() as report:
         string = _reference_string(srs, report)
@@ -157,18 +159,12 @@ def register(
 @app.command()
 def deprecate(
     model_id: Annotated[str, typer.Argument(help="Id of a registered model: 0x and 64 digits.")],
-    rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
-    deployment: Annotated[Path | None, typer.Option(help="JSON file with the contracts' addresses.")] = None,
-    keystore: Annotated[
-        Path | None, typer.Option(help="Encrypted keystore of the account that registered it.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets).")
-    ] = None,
-    signer_url: Annotated[
-        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
-    ] = None,
-    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    signer_url: SignerUrl = None,
+    devnet: Devnet = False,
     as_json: AsJson = False,
 ) -> None:
     """Mark a model that you registered as one that should not be used any more, for ever; it stops nobody."""
@@ -177,7 +173,7 @@ def deprecate(
     digits = model_id.removeprefix("0x")
     if len(digits) != 64 or not all(digit in hexdigits for digit in digits):
         raise SettingsError(f"{model_id!r} is no model id; give 0x and 64 hexadecimal digits")
-    access, sender = _registrant(rpc, deployment, keystore, account, devnet, signer_url)
+    access, sender = _registrant(rpc_url, deployment, keystore, account, devnet, signer_url)
     identity = bytes.fromhex(digits)
     mined = sender.send(access.contracts.registry.deprecate(identity), f"deprecate {digits.lower()}")
     facts = {"model_id": "0x" + digits.lower(), "deprecated": True, "gas_used": mined.gas_used}
@@ -185,7 +181,7 @@ def deprecate(
 
 
 def _registrant(
-    rpc: str | None,
+    rpc_url: str | None,
     deployment: Path | None,
     keystore: Path | None,
     account: str | None,
@@ -197,7 +193,9 @@ def _registrant(
     from node.chain_access import open_chain, open_signer
     from node.command_settings import settings_of
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role="deployer", signer_url=signer_url)
+    settings = settings_of(
+        devnet, rpc_url, deployment, keystore, account, role="deployer", signer_url=signer_url
+    )
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     journal = (

@@ -8,19 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import AsJson, DeploymentFile, Devnet, RpcUrl, chain_flags
+
 
 def economics(
     preset: Annotated[
         str | None, typer.Option("--preset", help="Amounts of a preset: devnet, l1 or l2 (default: l2).")
     ] = None,
-    deployment: Annotated[
-        Path | None,
-        typer.Option("--deployment", help="Amounts of a deployment instead, read from its chain."),
-    ] = None,
-    rpc_url: Annotated[
-        str | None,
-        typer.Option("--rpc-url", help="RPC endpoint of that chain (default: the deployment file's)."),
-    ] = None,
+    deployment: DeploymentFile = None,
+    rpc_url: RpcUrl = None,
+    devnet: Devnet = False,
     gas_price_gwei: Annotated[
         float | None,
         typer.Option(
@@ -61,9 +58,11 @@ def economics(
             help="Games that the provider can defend at once (`gainsay provider capacity`; default: all).",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """When honesty pays: locks, bonds and fees of a deployment against what a lie saves and who looks.
+
+    --deployment (or --devnet) reads the amounts of a deployment from its chain, instead of a preset's.
 
     A provider that lies is caught if somebody re-runs the answer (share p). Then the response's lock is lost with its fee,
     and the first time the provider's bond. The command says from which p on no number of lies pays, what a challenger must find
@@ -74,6 +73,9 @@ def economics(
     from .gas import GAS
     from .prices import Prices
 
+    if devnet:
+        flags = chain_flags(devnet, rpc_url, deployment, None, None, role="client")
+        deployment, rpc_url = flags["deployment"], flags["rpc_url"]
     name, parameters, usual_gwei = _parameters(preset, deployment, rpc_url)
     prices = Prices(
         gas_price_gwei=gas_price_gwei if gas_price_gwei is not None else usual_gwei,

@@ -9,6 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    RpcUrl,
+    SignerUrl,
+)
+
 from .command_settings import settings_of
 
 app = typer.Typer(
@@ -33,19 +43,6 @@ def _wei(text: str) -> int:
 Model = Annotated[
     str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")
 ]
-Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")]
-DeploymentFile = Annotated[
-    Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
-]
-Keystore = Annotated[
-    Path | None,
-    typer.Option(help="Encrypted keystore (JSON); its password comes from GAINSAY_KEYSTORE_PASSWORD[_FILE]."),
-]
-Account = Annotated[str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")]
-Devnet = Annotated[
-    bool, typer.Option("--devnet", help="Use the chain and the account of `gainsay devnet up`.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProviderAddress = Annotated[
     str | None,
     typer.Option("--provider", metavar="ADDRESS", help="The provider's owner (default: the account itself)."),
@@ -59,7 +56,7 @@ def run(
     model: Model = None,
     port: Annotated[int | None, typer.Option(help="Port of the HTTP API (default 8000).")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
@@ -87,9 +84,7 @@ def run(
             help="Deposit this much first when no stake is free (devnet default 100).",
         ),
     ] = None,
-    signer_url: Annotated[
-        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
-    ] = None,
+    signer_url: SignerUrl = None,
     provider: ProviderAddress = None,
     receipt_account: Annotated[
         str | None,
@@ -128,7 +123,7 @@ def run(
 ) -> None:
     """Serve a model over an OpenAI-compatible API, post batches and defend them."""
     settings = settings_of(
-        devnet, rpc, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
+        devnet, rpc_url, deployment, keystore, account, model=model, port=port, host=host, model_id=model_id,
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, fee_token=fee_token, require_payment=require_payment,
         provider=provider, signer_url=signer_url, receipt_signer_url=receipt_signer_url,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
@@ -205,11 +200,11 @@ def capacity(
     tokens: Annotated[
         int | None, typer.Option(min=34, help="Length of the answer that is defended (default: 256).")
     ] = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure how many games this machine can defend at once; `provider run` refuses requests beyond it."""
     from prover.progress import reporting
@@ -219,7 +214,7 @@ def capacity(
     from .model_loading import load_serving
     from .provider import capacity_file
 
-    settings = settings_of(devnet, rpc, deployment, None, account, model=model)
+    settings = settings_of(devnet, rpc_url, deployment, None, account, model=model)
     access = open_chain(settings)
     with reporting() as report:
         serving = load_serving(settings, access, report)
@@ -255,17 +250,17 @@ def deposit(
             parser=_ether, metavar="AMOUNT", help="Amount to add to the stake: 1.5, or '20 gwei'."
         ),
     ],
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add ether to the stake that backs answers."""
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     by_hand(outbox, access.contracts.stake.deposit(ether), f"deposit {ether}")
-    _print_account(access, outbox.address, as_json)
+    _print_account(access, outbox.address, as_json, outbox)
 
 
 @app.command("exit")
@@ -275,44 +270,53 @@ def request_exit(
         typer.Argument(parser=_ether, metavar="AMOUNT", help="Amount to take out (default: all free stake)."),
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Finish an exit whose delay is over.")] = False,
-    rpc: Rpc = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Take the request back: the stake backs answers again.")
+    ] = False,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask stake back; after the exit delay, `--complete` turns it into credits to withdraw."""
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    from prover.errors import UsageError
+
+    if complete + cancel + (ether is not None) > 1:
+        raise UsageError("an amount, --complete and --cancel are three different things; give one of them")
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     stake = access.contracts.stake
     if complete:
         by_hand(outbox, stake.complete_exit(), "complete exit")
+    elif cancel:
+        by_hand(outbox, stake.cancel_exit(), "cancel exit")
     else:
         unpromised = _unpromised_wei(
-            access, outbox.address, settings_of(devnet, rpc, deployment, keystore, account)
+            access, outbox.address, settings_of(devnet, rpc_url, deployment, keystore, account)
         )
         amount = unpromised if ether is None else ether
         _require_unpromised(amount, unpromised)
         name = "request exit of all" if ether is None else f"request exit of {amount}"
         by_hand(outbox, stake.request_exit(amount), name)
-    _print_account(access, outbox.address, as_json)
+    _print_account(access, outbox.address, as_json, outbox)
 
 
 @app.command()
 def status(
     provider: ProviderAddress = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a provider's stake, locks, bond, keys, credits and balance; with --provider it needs no key."""
     from .chain_access import open_chain, open_signer
     from .keys import provider_of
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, provider=provider)
+    settings = settings_of(devnet, rpc_url, deployment, keystore, account, provider=provider)
     access = open_chain(settings)
     address = provider_of(settings, "") or open_signer(settings, access.chain).address
     _print_account(access, address, as_json)
@@ -321,20 +325,20 @@ def status(
 @app.command("set-operator")
 def set_operator(
     address: Annotated[str, typer.Argument(help="Who posts and plays from now on; 'none' takes it away.")],
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Name the account that posts and plays for the owner; the one before can do nothing any more."""
     from .keys import NOBODY, checksum
 
     operator = NOBODY if address == "none" else checksum(address)
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     by_hand(outbox, access.contracts.stake.set_operator(operator), f"operator {operator}")
-    _print_account(access, outbox.address, as_json)
+    _print_account(access, outbox.address, as_json, outbox)
 
 
 @app.command("add-signer")
@@ -348,58 +352,58 @@ def add_signer(
             help="What all its receipts together may cost: 10, or '500 gwei'.",
         ),
     ],
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Register a key for receipts, or raise the allowance of one; an allowance is never lowered."""
     from .keys import checksum
 
     signer = checksum(address)
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     by_hand(outbox, access.contracts.stake.register_signer(signer, allowance), f"signer {signer} {allowance}")
-    _print_account(access, outbox.address, as_json)
+    _print_account(access, outbox.address, as_json, outbox)
 
 
 @app.command("retire-signer")
 def retire_signer(
     address: Annotated[str, typer.Argument(help="The key whose receipts end.")],
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """End a key for ever: receipts dated later than now are void."""
     from .keys import checksum
 
     signer = checksum(address)
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     by_hand(outbox, access.contracts.stake.retire_signer(signer), f"retire signer {signer}")
-    _print_account(access, outbox.address, as_json)
+    _print_account(access, outbox.address, as_json, outbox)
 
 
 @app.command()
 def resume(
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """End the pause that followed a lost response; the whole bond must be there again."""
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     by_hand(outbox, access.contracts.stake.resume(), "resume")
-    _print_account(access, outbox.address, as_json)
+    _print_account(access, outbox.address, as_json, outbox)
 
 
 def chain_side(
-    devnet: bool, rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None
+    devnet: bool, rpc_url: str | None, deployment: Path | None, keystore: Path | None, account: str | None
 ) -> Any:
     """(ChainAccess, Outbox) of the owner's account, with the database that a node on this machine uses.
 
@@ -414,7 +418,7 @@ def chain_side(
     from .outbox import Outbox
     from .store import open_engine
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account)
+    settings = settings_of(devnet, rpc_url, deployment, keystore, account)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     if (owner := provider_of(settings, signer.address)) != signer.address:
@@ -431,12 +435,24 @@ def chain_side(
 
 
 def by_hand(outbox: Any, call: Any, name: str) -> None:
+    """Send what a command asks for; `tell_costs` or `costs` say what it took."""
     _, carried_on = outbox.send_by_hand(call, name)
     if carried_on:
         typer.echo(
             "This finished the same command that was interrupted before; repeat it to do it once more.",
             err=True,
         )
+
+
+def tell_costs(outbox: Any) -> None:
+    """One line per transaction that this command sent."""
+    for what, mined in outbox.sent_by_hand:
+        typer.echo(f"{what}: {mined}")
+
+
+def costs(outbox: Any) -> dict[str, Any]:
+    """The same for `--json`."""
+    return {"transactions": [{"call": what, **mined.as_json()} for what, mined in outbox.sent_by_hand]}
 
 
 def _unpromised_wei(access: Any, address: str, settings: Any) -> int:
@@ -465,22 +481,28 @@ def _require_unpromised(amount_wei: int, unpromised_wei: int) -> None:
         )
 
 
-def _print_account(access: Any, address: str, as_json: bool) -> None:
+def _print_account(access: Any, address: str, as_json: bool, outbox: Any = None) -> None:
+    from contracts.protocol.fact_text import show_fact
+
     from .accounts import account_facts, key_facts
 
     values = account_facts(access.contracts, address) | key_facts(access.contracts, address)
     if as_json:
-        typer.echo(json.dumps(values))
+        typer.echo(json.dumps(values | (costs(outbox) if outbox else {})))
         return
+    from contracts.protocol.clock_text import show_time
     from contracts.protocol.ether import show_ether
 
-    signers = values.pop("signers")
+    if outbox:
+        tell_costs(outbox)
+    signers, now = values.pop("signers"), access.chain.head().timestamp
     for name, value in values.items():
-        shown = show_ether(int(value)) if name.endswith("_wei") else value
-        typer.echo(f"{name.removesuffix('_wei').replace('_', ' '):<18}{shown}")
+        typer.echo("{:<18}{}".format(*show_fact(name, value, now)))
     for key in signers:
         state = (
-            "retired" if key["retired_at"] else f"{show_ether(int(key['left_wei']))} of its allowance left"
+            f"retired at {show_time(key['retired_at'])}"
+            if key["retired_at"]
+            else f"{show_ether(int(key['left_wei']))} of its allowance left"
         )
         typer.echo(f"{'receipt key':<18}{key['signer']}, {state}")
 

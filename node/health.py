@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
 from contracts.bindings.sender import FeePolicy
+from contracts.protocol.clock_text import show_deadline, show_time
 from contracts.protocol.ether import show_ether
 
 from .backing import Backing
@@ -108,7 +108,7 @@ class Health:
         deadline = self._journal.next_posting_deadline()
         if deadline is not None:
             left = deadline - self._follower.clock.now()
-            reason += f" by {self._moment(deadline)} ({left} s left), or receipts that are not on chain yet can be slashed"
+            reason += f" by {show_deadline(deadline, deadline - left)}, or receipts that are not on chain yet can be slashed"
             self._alert(reason, left, missing)
         return reason
 
@@ -118,7 +118,7 @@ class Health:
             return None
         return (
             "the guardian of this deployment delays new batches until "
-            f"{self._moment(state.delayed_until)}; answers that are not on chain yet "
+            f"{show_time(state.delayed_until)}; answers that are not on chain yet "
             "are posted then, and their receipts' deadlines wait as well"
         )
 
@@ -127,7 +127,7 @@ class Health:
         if deadline is None:
             return None
         left, short = deadline - self._follower.clock.now(), self._backing.shortfall_wei()
-        until = f"{self._moment(deadline)} ({left} s left)"
+        until = show_deadline(deadline, deadline - left)
         reason = None
         if short:
             reason = (
@@ -150,10 +150,6 @@ class Health:
                 seconds_left=seconds_left,
                 shortfall_wei=str(shortfall_wei),
             )
-
-    @staticmethod
-    def _moment(timestamp: int) -> str:
-        return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def _stake_reason(self) -> str | None:
         if self._backing.available() < 1:

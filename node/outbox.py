@@ -20,6 +20,7 @@ class Outbox:
     def __init__(self, sender: Sender, timeout_s: float = 120.0, provider: str | None = None) -> None:
         self._sender, self._timeout_s = sender, timeout_s
         self.provider = provider or sender.address
+        self.sent_by_hand: list[tuple[str, Mined]] = []  # what this command sent, and what it cost
 
     @property
     def address(self) -> str:
@@ -36,7 +37,9 @@ class Outbox:
 
     def send_by_hand(self, call: Call, name: str) -> tuple[Mined, bool]:
         """What a person's command asks for; True when it carried on an interrupted one (`Sender.send_by_hand`)."""
-        return self._sender.send_by_hand(call, name, timeout_s=self._timeout_s)
+        mined, carried_on = self._sender.send_by_hand(call, name, timeout_s=self._timeout_s)
+        self.sent_by_hand.append((call.description, mined))
+        return mined, carried_on
 
     def submit(self, call: Call, name: str) -> int:
         """Like `send`, but without waiting; a number for `wait`."""

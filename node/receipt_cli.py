@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from contracts.bindings.command_options import AsJson, DeploymentFile, Devnet, RpcUrl
+
 from .command_settings import settings_of
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check the receipts that providers sign.")
@@ -27,12 +29,10 @@ def check(
     payer: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The payer that it must name, with a fee.")
     ] = None,
-    rpc: Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")] = None,
-    deployment: Annotated[
-        Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
-    ] = None,
-    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check on chain that a registered key signed a receipt, within its dates, and what stands behind it."""
     from contracts.bindings.receipt_body import parse_receipt
@@ -49,7 +49,7 @@ def check(
     except OSError as error:
         raise NotFoundError(f"{file} cannot be read ({error.strerror}); name a receipt's file") from error
     receipt, signature = parse_receipt(body)
-    contracts = open_chain(settings_of(devnet, rpc, deployment, None, None)).contracts
+    contracts = open_chain(settings_of(devnet, rpc_url, deployment, None, None)).contracts
     named = [None if address is None else checksum(address) for address in (provider, payer)]
     facts = check_receipt(contracts, receipt, signature, *named)
     if as_json:

@@ -9,6 +9,7 @@ from contracts.bindings.books import GameBook, GamePage
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.indexer import Indexer
+from contracts.protocol.clock_text import show_time
 from contracts.protocol.game import Game
 
 from .errors import UnknownSettlementError
@@ -66,7 +67,7 @@ def _response_state(contracts: ProtocolContracts, batch_id: int, index: int) -> 
     state = contracts.ledger.response_status(batch_id, index).name.lower()
     response = contracts.ledger.response(batch_id, index)
     if response.is_asked_for and not response.is_void:
-        return f"{state}, asked for, to be shown until {response.show_deadline}"
+        return f"{state}, asked for, to be shown until {show_time(response.show_deadline)}"
     return f"{state}, shown on chain" if response.shown else state
 
 

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    Of,
+    RpcUrl,
+)
+
 from .command_settings import settings_of
 
 if TYPE_CHECKING:
@@ -17,29 +27,22 @@ app = typer.Typer(
     no_args_is_help=True, help="Batches, disputes, stakes, bonds and credits as the chain has them."
 )
 
-Rpc = Annotated[str | None, typer.Option("--rpc", help="URL of the chain's RPC endpoint.")]
-DeploymentFile = Annotated[
-    Path | None, typer.Option("--deployment", help="JSON file with the contracts' addresses.")
-]
-Account = Annotated[str | None, typer.Option(help="Only what concerns this address.")]
-Devnet = Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command("list")
 def list_command(
-    account: Account = None,
+    of: Of = None,
     last: Annotated[int, typer.Option(help="How many batches and disputes to look back.", min=1)] = 50,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List batches and disputes."""
     from .settlements import list_batches, list_games
 
-    contracts = _open(devnet, rpc, deployment).contracts
-    batches, games = list_batches(contracts, account, last), list_games(contracts, account, last)
+    of = of and _checksum(of)
+    contracts = _open(devnet, rpc_url, deployment).contracts
+    batches, games = list_batches(contracts, of, last), list_games(contracts, of, last)
     if as_json:
         typer.echo(json.dumps({"batches": batches, "disputes": games}))
         return
@@ -62,11 +65,13 @@ def list_command(
 def show(
     batch: Annotated[int | None, typer.Option(help="Number of a batch.")] = None,
     dispute: Annotated[int | None, typer.Option(help="Number of a dispute.")] = None,
-    account: Annotated[str | None, typer.Option(help="An address: its stake, locks and credits.")] = None,
-    rpc: Rpc = None,
+    of: Annotated[
+        str | None, typer.Option("--of", metavar="ADDRESS", help="An address: its stake, locks and credits.")
+    ] = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one batch, one dispute or one account."""
     from contracts.bindings.settings import SettingsError
@@ -74,17 +79,17 @@ def show(
     from .accounts import account_facts
     from .settlements import batch_facts, game_facts, response_states
 
-    if sum(choice is not None for choice in (batch, dispute, account)) != 1:
-        raise SettingsError("name one of --batch, --dispute and --account")
-    contracts = _open(devnet, rpc, deployment).contracts
+    if sum(choice is not None for choice in (batch, dispute, of)) != 1:
+        raise SettingsError("name one of --batch, --dispute and --of")
+    contracts = _open(devnet, rpc_url, deployment).contracts
     if batch is not None:
         facts: dict[str, Any] = batch_facts(contracts, batch)
         facts["states"] = response_states(contracts, batch)
     elif dispute is not None:
         facts = game_facts(contracts, dispute)
     else:
-        facts = account_facts(contracts, _checksum(str(account)))
-    _print(facts, as_json)
+        facts = account_facts(contracts, _checksum(str(of)))
+    _print(facts, as_json, contracts.chain.head().timestamp)
 
 
 @app.command()
@@ -95,10 +100,10 @@ def disputes(
     challenger: Annotated[str | None, typer.Option(help="Only disputes that this address opened.")] = None,
     first: Annotated[int, typer.Option(help="How many to leave out at the beginning.", min=0)] = 0,
     limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 50,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List disputes of a response, a provider or a challenger, page by page, from the chain's logs."""
     from contracts.bindings.settings import SettingsError
@@ -110,7 +115,7 @@ def disputes(
     if sum(choice is not None for choice in (batch, provider, challenger)) > 1:
         raise SettingsError("name at most one of a response, --provider and --challenger")
     found = find_games(
-        _open(devnet, rpc, deployment).contracts,
+        _open(devnet, rpc_url, deployment).contracts,
         response=None if batch is None or response is None else (batch, response),
         provider=provider and _checksum(provider),
         challenger=challenger and _checksum(challenger),
@@ -132,20 +137,20 @@ def disputes(
 
 @app.command()
 def audit(
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rebuild all accounts, batches, disputes and receipts from logs and compare them with the contracts, to the wei."""
     from .settlements import audit as compare
 
-    facts = compare(_open(devnet, rpc, deployment).contracts)
+    facts = compare(_open(devnet, rpc_url, deployment).contracts)
     found = facts["differences"]
     if as_json:
         typer.echo(json.dumps(facts))
     else:
-        _print({name: value for name, value in facts.items() if name != "differences"}, False)
+        _print({name: value for name, value in facts.items() if name != "differences"}, False, 0)
         for text in found:
             typer.echo(text)
         typer.echo("logs and contracts agree" if not found else f"{len(found)} differences")
@@ -156,48 +161,57 @@ def audit(
 @app.command()
 def withdraw(
     role: Annotated[str, typer.Option("--as", help="Whose credits, of the devnet's roles.")] = "provider",
-    account: Annotated[
-        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets only).")
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="ADDRESS", help="Who gets them (default: the account itself)."),
     ] = None,
-    keystore: Annotated[Path | None, typer.Option(help="Encrypted keystore of the account.")] = None,
-    rpc: Rpc = None,
+    account: Account = None,
+    keystore: Keystore = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Send an account's credits to it: rewards, won bonds, finished exits."""
+    """Send an account's credits to it, or to another address: rewards, won bonds, finished exits."""
     from contracts.bindings.sender import sender_on_engine
     from contracts.bindings.settings import STATE
     from contracts.protocol.ether import show_ether
 
     from .chain_access import default_database, open_chain, open_signer
+    from .cli import by_hand, costs, tell_costs
+    from .keys import checksum
     from .outbox import Outbox
     from .store import open_engine
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role=role)
+    target = None if to is None else checksum(to)
+    settings = settings_of(devnet, rpc_url, deployment, keystore, account, role=role)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     stake = access.contracts.stake
     credits = stake.credits(signer.address)
+    outbox = None
     if credits:
         url = settings.database_url or default_database(
             access.chain, access.contracts.ledger.address, signer.address, STATE / "provider"
         )
         sender = sender_on_engine(access.chain, signer, open_engine(url), create_tables=False)
-        Outbox(sender).send_by_hand(stake.withdraw(), "withdraw")
-    facts = {"address": signer.address, "withdrawn_wei": str(credits)}
+        outbox = Outbox(sender)
+        call = stake.withdraw() if target is None else stake.withdraw_to(target)
+        by_hand(outbox, call, "withdraw" if target is None else f"withdraw to {target}")
+    receiver = target or signer.address
+    facts: dict[str, Any] = {"address": signer.address, "to": receiver, "withdrawn_wei": str(credits)}
     if as_json:
-        typer.echo(json.dumps(facts))
-    else:
-        typer.echo(
-            f"withdrew {show_ether(credits)} to {signer.address}" if credits else "there are no credits"
-        )
+        typer.echo(json.dumps(facts | (costs(outbox) if outbox else {"transactions": []})))
+        return
+    if outbox:
+        tell_costs(outbox)
+    typer.echo(f"withdrew {show_ether(credits)} to {receiver}" if credits else "there are no credits")
 
 
-def _open(devnet: bool, rpc: str | None, deployment: Path | None) -> ChainAccess:
+def _open(devnet: bool, rpc_url: str | None, deployment: Path | None) -> ChainAccess:
     from .chain_access import open_chain
 
-    return open_chain(settings_of(devnet, rpc, deployment, None, None))
+    return open_chain(settings_of(devnet, rpc_url, deployment, None, None))
 
 
 def _checksum(address: str) -> str:
@@ -210,16 +224,13 @@ def _checksum(address: str) -> str:
     return str(to_checksum_address(address))
 
 
-def _print(facts: dict[str, Any], as_json: bool) -> None:
+def _print(facts: dict[str, Any], as_json: bool, now: int) -> None:
     if as_json:
         typer.echo(json.dumps(facts))
         return
-    from contracts.protocol.ether import show_ether
+    from contracts.protocol.fact_text import show_fact
 
     for name, value in facts.items():
-        if name.endswith("_wei"):
-            name, value = name.removesuffix("_wei"), show_ether(int(value))
-        shown = (
-            ", ".join(f"{i} {state}" for i, state in enumerate(value)) if isinstance(value, list) else value
-        )
-        typer.echo(f"{name.replace('_', ' '):<20}{shown}")
+        if isinstance(value, list):
+            value = ", ".join(f"{i} {state}" for i, state in enumerate(value))
+        typer.echo("{:<20}{}".format(*show_fact(name, value, now)))

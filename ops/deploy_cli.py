@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    Devnet,
+    Keystore,
+    RpcUrl,
+    SignerUrl,
+    Yes,
+    chain_flags,
+)
+
 if TYPE_CHECKING:
     from contracts.bindings.deployed_code import Finding
 
@@ -21,9 +32,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Deploy the contracts on any chain, and verify a deployment byte for byte.",
 )
-
-RpcUrl = Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -53,20 +61,15 @@ def run(
         ),
     ] = False,
     rpc_url: RpcUrl = None,
-    keystore: Annotated[
-        Path | None, typer.Option(help="Encrypted keystore of the account that pays.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="An account that the RPC endpoint holds (devnets), or the signer's.")
-    ] = None,
-    signer_url: Annotated[
-        str | None, typer.Option("--signer-url", help="A remote signer (web3signer) instead of a keystore.")
-    ] = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    signer_url: SignerUrl = None,
+    devnet: Devnet = False,
     record: Annotated[
         Path | None,
         typer.Option(help="Where the record goes (default: .gainsay/deployments/CHAIN-NAME.json)."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before ether is spent.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Deploy what a parameter file says; after an interruption the same command carries on.
@@ -87,7 +90,7 @@ def run(
 
     plan = read_parameter_file(file)
     settings = load_deploy_settings(
-        rpc_url=rpc_url, keystore=keystore, account=account, signer_url=signer_url
+        **chain_flags(devnet, rpc_url, None, keystore, account, role="deployer", signer_url=signer_url)
     )
     target = record or record_path(plan)
     chain = Chain(

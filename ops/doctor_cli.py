@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from contracts.bindings.command_options import (
+    Account,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    RpcUrl,
+    SignerUrl,
+    chain_flags,
+)
+
 
 def doctor(
     role: Annotated[str, typer.Argument(help="What is to run here: provider or challenger.")] = "provider",
-    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
-    rpc_url: Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")] = None,
-    deployment: Annotated[Path | None, typer.Option(help="The deployment's record.")] = None,
-    keystore: Annotated[Path | None, typer.Option(help="Encrypted keystore of the account.")] = None,
-    account: Annotated[
-        str | None, typer.Option(help="An account that the RPC endpoint or the signer holds.")
-    ] = None,
-    signer_url: Annotated[
-        str | None, typer.Option("--signer-url", help="A remote signer (web3signer).")
-    ] = None,
+    devnet: Devnet = False,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    keystore: Keystore = None,
+    account: Account = None,
+    signer_url: SignerUrl = None,
     model: Annotated[str | None, typer.Option(help="The model; else as the settings say.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -63,15 +68,9 @@ def doctor(
 
 def _settings(role: str, devnet: bool, flags: dict[str, Any], model: str | None) -> Any:
     from challenger.settings import load_settings as of_challenger
-    from node.devnet_file import devnet_values
     from node.settings import load_settings as of_provider
 
-    given = dict(flags)
-    if devnet:
-        values = devnet_values(flags["deployment"], role)
-        if flags["keystore"] is not None or flags["signer_url"] is not None:
-            values.pop("account")
-        given |= {name: value for name, value in values.items() if given.get(name) is None}
+    given = chain_flags(devnet, **flags, role=role)
     if role == "provider":
         return of_provider(**given, model=model)
     return of_challenger(**given, models=None if model is None else [model])

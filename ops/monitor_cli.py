@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from contracts.bindings.command_options import DeploymentFile, Devnet, RpcUrl
 
 if TYPE_CHECKING:
     from .monitor import Alert
@@ -17,9 +18,9 @@ _WEBHOOK_S = 5.0
 
 
 def monitor(
-    devnet: Annotated[bool, typer.Option("--devnet", help="Use the chain of `gainsay devnet up`.")] = False,
-    rpc_url: Annotated[str | None, typer.Option("--rpc-url", help="RPC endpoint of the chain.")] = None,
-    deployment: Annotated[Path | None, typer.Option(help="The deployment's record.")] = None,
+    devnet: Devnet = False,
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
     provider: Annotated[
         list[str] | None,
         typer.Option("--provider", metavar="ADDRESS", help="A provider to watch; several times."),

@@ -50,7 +50,7 @@ def load_deploy_settings(**flags: Any) -> DeploySettings:
 def load_monitor_settings(devnet: bool, **flags: Any) -> MonitorSettings:
     """As `load_deploy_settings`, with a devnet's endpoint and record where `devnet` is set. Raises SettingsError."""
     if devnet:
-        from node.devnet_file import devnet_values
+        from contracts.bindings.devnet_file import devnet_values
 
         values = devnet_values(flags.get("deployment"))
         flags |= {name: values[name] for name in ("rpc_url", "deployment") if flags.get(name) is None}

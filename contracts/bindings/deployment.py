@@ -194,10 +194,15 @@ def deploy_protocol(
     return Deployment(chain.chain_id, first_block=first_block, **placed)
 
 
-def deploy_contract(sender: Sender, artifact: Artifact, *arguments: object, key: str) -> str:
-    """The address of a new contract; the same one again for the same `key`."""
+def deploy_contract(
+    sender: Sender, artifact: Artifact, *arguments: object, key: str, spent: list[Mined] | None = None
+) -> str:
+    """The address of a new contract; the same one again for the same `key`. What it took is added to `spent`."""
     call = Call(None, _creation_data(artifact, arguments), description=f"deploy {artifact.name}")
-    return _created(sender.send(call, key=key), artifact.name)
+    mined = sender.send(call, key=key)
+    if spent is not None:
+        spent.append(mined)
+    return _created(mined, artifact.name)
 
 
 def _creation_data(artifact: Artifact, arguments: Sequence[object]) -> bytes:
@@ -233,11 +238,14 @@ def verifier_code_hashes(artifacts: Mapping[str, Artifact]) -> dict[str, bytes]:
 
 
 def deploy_verifiers(
-    sender: Sender, artifacts: Mapping[str, Artifact], key: str = "verifiers"
+    sender: Sender,
+    artifacts: Mapping[str, Artifact],
+    key: str = "verifiers",
+    spent: list[Mined] | None = None,
 ) -> dict[str, str]:
     """Deploy the verifiers; a repeat with the same code and `key` gives the same addresses."""
     hashes = verifier_code_hashes(artifacts)
     return {
-        kind: deploy_contract(sender, artifact, key=f"{key}:{kind}:{hashes[kind].hex()[:16]}")
+        kind: deploy_contract(sender, artifact, key=f"{key}:{kind}:{hashes[kind].hex()[:16]}", spent=spent)
         for kind, artifact in artifacts.items()
     }

@@ -14,12 +14,15 @@ from ..protocol.model import EMBEDDING, HEAD, PUBLIC, CommittedModel, ModelSpec,
 from .compiler import Artifact
 from .deployment import ProtocolContracts, deploy_verifiers, verifier_artifacts, verifier_code_hashes
 from .errors import ContractError, DeploymentInvalid
-from .sender import Sender
+from .sender import Mined, Sender
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A registered model and where its verifiers are, by the names of its kinds of step, `EMBEDDING` and `HEAD`."""
+    """A registered model and where its verifiers are, by the names of its kinds of step, `EMBEDDING` and `HEAD`.
+
+    `gas_used`: of the verifiers' deployment and of the registration.
+    """
 
     model_id: bytes
     verifiers: Mapping[str, str]
@@ -65,18 +68,19 @@ def register(
     if registry.is_registered(spec.model_id):
         return Registration(spec.model_id, _registered(contracts, spec.model_id, model), 0, True)
     report("deploy verifiers", 0, 1)
-    placed = deploy_verifiers(sender, _of_model(model, verifiers))
+    spent: list[Mined] = []
+    placed = deploy_verifiers(sender, _of_model(model, verifiers), spent=spent)
     report("register", 0, 1)
     of_steps = [placed[name] for name in model.kind_names]
     try:
         call = registry.register(spec, of_steps, placed[EMBEDDING], placed[HEAD])
-        mined = sender.send(call, f"register {spec.model_id.hex()}")
+        spent.append(sender.send(call, f"register {spec.model_id.hex()}"))
     except ContractError:
         # Anyone may register the same spec; whoever was faster did the same thing.
         if not registry.is_registered(spec.model_id):
             raise
         return Registration(spec.model_id, placed, 0, True)
-    return Registration(spec.model_id, placed, mined.gas_used, False)
+    return Registration(spec.model_id, placed, sum(mined.gas_used for mined in spent), False)
 
 
 def _registered(contracts: ProtocolContracts, model_id: bytes, model: CommittedModel) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
+from ..protocol.ether import show_ether
 from .chain import Chain, TransactionReceipt
 from .contract import Call
 from .errors import (
@@ -62,6 +63,24 @@ class Mined:
     fee_wei: int
     contract_address: str | None
     receipt: TransactionReceipt
+
+    def as_json(self) -> dict[str, Any]:
+        """What a command says about it."""
+        transaction = "0x" + self.transaction_hash.hex()
+        cost = {"gas": self.gas_used, "fee_wei": str(self.fee_wei)}
+        return {"transaction": transaction, **cost, "block": self.block_number}
+
+    def __str__(self) -> str:
+        return f"{self.gas_used:,} gas for {show_ether(self.fee_wei)}, block {self.block_number}"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What sending would take: gas with its margin, and wei at today's fee and at most."""
+
+    gas: int
+    fee_wei: int
+    highest_fee_wei: int
 
 
 class Sender:
@@ -135,6 +154,13 @@ class Sender:
                 raise
             self.journal.told(lease)
             return mined, carried_on
+
+    def forecast(self, call: Call | None, *, more_gas: int = 0) -> Forecast:
+        """What `call`, and `more_gas` for what cannot be estimated yet, would cost now. Raises `ContractError` when the
+        chain would refuse it."""
+        gas = more_gas + (0 if call is None else self._estimate_gas(call))
+        highest, priority = self._fees_now()
+        return Forecast(gas, gas * (self.chain.head().base_fee_wei + priority), gas * highest)
 
     def submit(self, call: Call, key: str) -> int:
         """Journal, sign and send without waiting; the intent's id for `wait`."""

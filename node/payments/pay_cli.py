@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ..cli import Account, DeploymentFile, Devnet, Json, Keystore, Rpc, by_hand
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    RpcUrl,
+)
+
+from ..cli import by_hand, costs, tell_costs
 from ..command_settings import settings_of
 
 app = typer.Typer(
@@ -41,24 +50,24 @@ def deposit(
         str, typer.Argument(metavar="AMOUNT", help="1.5, or '20 gwei'; of a token: its smallest units.")
     ],
     token: TokenOption = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put money into the channel with a provider; only this provider can be paid from it."""
     from contracts.bindings.erc20 import Token
 
-    access, outbox = _payer_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
     payments, to, currency = access.contracts.payments, _address(provider), token_of(token)
     units = _amount(amount, currency)
     if int(currency, 16):
         approve = Token(access.chain, currency).approve(payments.address, units)
         by_hand(outbox, approve, f"approve {currency} {units}")
     by_hand(outbox, payments.deposit(to, currency, units), f"pay deposit {to} {currency} {units}")
-    _print_channel(access, outbox.address, to, currency, as_json)
+    _print_channel(access, outbox.address, to, currency, as_json, outbox=outbox)
 
 
 @app.command()
@@ -71,17 +80,17 @@ def status(
         typer.Option("--url", help="The provider's API (…/v1), to hear what it says is due."),
     ] = None,
     wallet: Wallet = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a channel: what is left, settled, held for refunds and asked back; with --payer it needs no key."""
     from ..chain_access import open_chain, open_signer
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role="client")
+    settings = settings_of(devnet, rpc_url, deployment, keystore, account, role="client")
     access = open_chain(settings)
     address = _address(payer) if payer else open_signer(settings, access.chain).address
     to, currency = _address(provider), token_of(token)
@@ -110,12 +119,12 @@ def voucher(
         ),
     ] = None,
     wallet: Wallet = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Sign the next voucher and print the value of its X-Payment header, for clients that cannot."""
     from contracts.bindings.payments import Voucher, sign_voucher
@@ -123,7 +132,7 @@ def voucher(
     from ..chain_access import open_chain, open_signer
     from .wire import SignedVoucher, payment_header
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role="client")
+    settings = settings_of(devnet, rpc_url, deployment, keystore, account, role="client")
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     to, currency = _address(provider), token_of(token)
@@ -155,19 +164,19 @@ def withdraw(
         bool, typer.Option("--complete", help="Take what was asked for, once the delay is over.")
     ] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take the request back.")] = False,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask deposited money back; the provider has a delay to redeem first, then `--complete` sends the rest."""
     from prover.errors import UsageError
 
     if complete + cancel + (amount is not None) > 1:
         raise UsageError("an amount, --complete and --cancel are three different things; give one of them")
-    access, outbox = _payer_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
     payments, to, currency = access.contracts.payments, _address(provider), token_of(token)
     name = f"pay withdraw {to} {currency}"
     if complete:
@@ -178,18 +187,18 @@ def withdraw(
         if not units and not cancel:
             raise UsageError(f"the channel of {outbox.address} with {to} is empty; nothing can be asked back")
         by_hand(outbox, payments.request_withdrawal(to, currency, units), f"{name} {units}")
-    _print_channel(access, outbox.address, to, currency, as_json)
+    _print_channel(access, outbox.address, to, currency, as_json, outbox=outbox)
 
 
 @app.command()
 def refund(
     file: Annotated[Path, typer.Argument(help="What GET /v1/receipts/ID answered, once the answer is void.")],
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Get the price of an answer back that was void, or never posted; it goes to the payer's channel."""
     from contracts.bindings.receipt_body import parse_receipt
@@ -201,10 +210,10 @@ def refund(
     except OSError as error:
         raise NotFoundError(f"{file} cannot be read ({error.strerror}); name a receipt's file") from error
     receipt, signature = parse_receipt(body)
-    access, outbox = _payer_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
     name = f"pay refund {receipt.provider} {receipt.batch_salt.hex()} {receipt.index}"
     by_hand(outbox, access.contracts.payments.refund(receipt, signature), name)
-    _print_channel(access, receipt.payer, receipt.provider, receipt.fee_token, as_json)
+    _print_channel(access, receipt.payer, receipt.provider, receipt.fee_token, as_json, outbox=outbox)
 
 
 @app.command("authorise-key")
@@ -213,29 +222,32 @@ def authorise_key(
     revoke: Annotated[
         bool, typer.Option("--revoke", help="Take it back; its vouchers count for the delay of a withdrawal.")
     ] = False,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let another key sign this account's vouchers, so that the account's own can stay in a safe."""
-    access, outbox = _payer_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
     payments, signer = access.contracts.payments, _address(key)
     call = payments.revoke_voucher_key(signer) if revoke else payments.authorise_voucher_key(signer)
     by_hand(outbox, call, f"{call.description} {signer}")
     until = payments.voucher_key_valid_until(outbox.address, signer)
     if as_json:
-        typer.echo(json.dumps({"payer": outbox.address, "key": signer, "valid_until": until}))
+        facts = {"payer": outbox.address, "key": signer, "valid_until": until}
+        typer.echo(json.dumps(facts | costs(outbox)))
         return
-    typer.echo(
-        f"{signer} signs for {outbox.address} " + (f"until {until}" if revoke else "until you revoke it")
-    )
+    from contracts.protocol.clock_text import show_time
+
+    tell_costs(outbox)
+    ends = f"until {show_time(until)}" if revoke else "until you revoke it"
+    typer.echo(f"{signer} signs for {outbox.address} {ends}")
 
 
 def _payer_side(
-    devnet: bool, rpc: str | None, deployment: Path | None, keystore: Path | None, account: str | None
+    devnet: bool, rpc_url: str | None, deployment: Path | None, keystore: Path | None, account: str | None
 ) -> Any:
     """(ChainAccess, Outbox) of the payer's account."""
     from contracts.bindings.sender import open_sender
@@ -244,7 +256,7 @@ def _payer_side(
     from ..chain_access import default_database, open_chain, open_signer
     from ..outbox import Outbox
 
-    settings = settings_of(devnet, rpc, deployment, keystore, account, role="client")
+    settings = settings_of(devnet, rpc_url, deployment, keystore, account, role="client")
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     folder = STATE / "payer"
@@ -321,7 +333,13 @@ def _said(url: str, payer: str) -> dict[str, str]:
 
 
 def _print_channel(
-    access: Any, payer: str, provider: str, token: str, as_json: bool, more: dict[str, Any] | None = None
+    access: Any,
+    payer: str,
+    provider: str,
+    token: str,
+    as_json: bool,
+    more: dict[str, Any] | None = None,
+    outbox: Any = None,
 ) -> None:
     from contracts.protocol.ether import show_ether
 
@@ -339,10 +357,16 @@ def _print_channel(
     facts |= {name: str(value) for name, value in amounts.items()} | (more or {})
     facts["withdrawable_at"] = channel.withdrawable_at
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(json.dumps(facts | (costs(outbox) if outbox else {})))
         return
+    from contracts.protocol.fact_text import show_fact
+
+    if outbox:
+        tell_costs(outbox)
+    now = access.chain.head().timestamp
     is_ether = not int(token, 16)
     named = ("payer", "provider", "token", "withdrawable_at")
     for name, value in facts.items():
-        shown = show_ether(int(value)) if is_ether and name not in named else value
+        _, plain = show_fact(name, value, now)
+        shown = show_ether(int(value)) if is_ether and name not in named else plain
         typer.echo(f"{name.replace('_', ' '):<18}{shown}")

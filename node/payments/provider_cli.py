@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ..cli import Account, DeploymentFile, Devnet, Json, Keystore, Rpc, by_hand, chain_side
+from contracts.bindings.command_options import (
+    Account,
+    AsJson,
+    DeploymentFile,
+    Devnet,
+    Keystore,
+    RpcUrl,
+)
+
+from ..cli import by_hand, chain_side, costs, tell_costs
 from .pay_cli import TokenOption, token_of
 
 app = typer.Typer()
@@ -21,17 +30,17 @@ def earnings(
         bool, typer.Option("--withdraw", help="Release what was held long enough, and send all that is free.")
     ] = False,
     token: TokenOption = None,
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what answers brought: vouchers not redeemed yet, money held for refunds, and what is free."""
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     payments, currency, provider = access.contracts.payments, token_of(token), outbox.provider
-    book = _book(access, outbox, devnet, rpc, deployment, keystore, account)
+    book = _book(access, outbox, devnet, rpc_url, deployment, keystore, account)
     rows = [row for row in book.accounts() if row.token == currency]
     if withdraw:
         releasable = [row.payer for row in rows if _is_releasable(payments, row.payer, provider, currency)]
@@ -51,17 +60,19 @@ def earnings(
         "set_aside_for_refunds": owner.pot,
         "owed_to_payers": owner.debt,
     }
-    _print({"provider": provider, "token": currency}, amounts, as_json)
+    if not as_json:
+        tell_costs(outbox)
+    _print({"provider": provider, "token": currency}, amounts, as_json, costs(outbox))
 
 
 @app.command()
 def redeem(
-    rpc: Rpc = None,
+    rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     keystore: Keystore = None,
     account: Account = None,
     devnet: Devnet = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Redeem the best voucher of every payer now, however little it brings; a running node does it by itself."""
     from ..log_setup import configure_logging
@@ -69,14 +80,14 @@ def redeem(
     from .channels import ChainChannels, Channels
     from .redeemer import Redeemer
 
-    access, outbox = chain_side(devnet, rpc, deployment, keystore, account)
+    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
     configure_logging(verbose=False)  # standard output is the command's answer
     payments = access.contracts.payments
-    engine = _engine(access, outbox, devnet, rpc, deployment, keystore, account)
+    engine = _engine(access, outbox, devnet, rpc_url, deployment, keystore, account)
     reader = ChainChannels(payments, outbox.provider, access.confirmations)
     redeemer = Redeemer(
         payments,
-        _book(access, outbox, devnet, rpc, deployment, keystore, account),
+        _book(access, outbox, devnet, rpc_url, deployment, keystore, account),
         Channels(reader, Journal(engine), outbox.provider),
         outbox,
         now=lambda: access.chain.head().timestamp,
@@ -125,11 +136,13 @@ def _book(access: Any, outbox: Any, *options: Any) -> Any:
     return PaymentBook(_engine(access, outbox, *options))
 
 
-def _print(facts: dict[str, Any], amounts: dict[str, int], as_json: bool) -> None:
+def _print(
+    facts: dict[str, Any], amounts: dict[str, int], as_json: bool, more: dict[str, Any] | None = None
+) -> None:
     from contracts.protocol.ether import show_ether
 
     if as_json:
-        typer.echo(json.dumps(facts | {name: str(amount) for name, amount in amounts.items()}))
+        typer.echo(json.dumps(facts | {name: str(amount) for name, amount in amounts.items()} | (more or {})))
         return
     is_ether = not int(facts["token"], 16)
     for name, value in facts.items():

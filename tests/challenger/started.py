@@ -129,7 +129,7 @@ class StartedChallenger:
 
     def __init__(self, network: Network, database: Path, providers: Sequence[str], *options: str) -> None:
         self.log = database.with_suffix(f".{time.time_ns()}.log")
-        command = [sys.executable, str(ROOT / "gainsay.py"), "challenger", "run", "--model", "tiny"]
+        command = [sys.executable, "-m", "gainsay", "challenger", "run", "--model", "tiny"]
         command += ["--deployment", str(state_file(network.folder)), "--rpc-url", network.net.rpc_url]
         # Its verifiers check seals instead of proofs: not those that a challenger builds itself.
         command += ["--trust", "0x" + network.model_id.hex()]

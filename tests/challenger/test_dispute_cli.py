@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from challenger.dispute_cli import app
 from challenger.disputes_by_hand import NothingToDo
 from challenger.local_models import load_local_model
+from contracts.bindings.consent import NotAgreed
 from contracts.bindings.deployment import verifier_artifacts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.registration import register_model
@@ -65,11 +67,21 @@ class Table:
     def type(self, *words: str, side: str | None = None) -> Any:
         options = ["--deployment", str(state_file(self.folder)), "--rpc-url", self.net.rpc_url, "--json"]
         if side is not None:
-            options += ["--account", self.net.accounts[side]]
+            options += ["--devnet", "--as", side]
+        if words[0] in ("open", "move"):
+            options += ["--yes"]
         result = CliRunner().invoke(app, [*words, *options])
         if result.exception is not None:
             raise result.exception
-        return json.loads(result.output)
+        self.said = result.stderr
+        return json.loads(result.stdout)
+
+    def read(self, *words: str, input: str | None = None) -> str:
+        """As a person reads it."""
+        result = CliRunner().invoke(app, [*words, "--deployment", str(state_file(self.folder))], input=input)
+        if result.exception is not None:
+            raise result.exception
+        return result.output
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +99,38 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
 
 def test_a_dispute_by_hand(table: Table) -> None:
     batch, url = str(table.batch.batch_id), ["--provider", table.server.url]
+    before = table.contracts.chain.nonce(table.net.accounts["challenger"])
+    with pytest.raises(NotAgreed, match=r"stakes a bond of .* ETH, .*costs about [0-9,]+ gas, .* say --yes"):
+        table.read("open", batch, "0", *url, "--devnet")
+    assert table.contracts.chain.nonce(table.net.accounts["challenger"]) == before
+    with pytest.raises(UsageError, match="say --devnet"):
+        table.read("open", batch, "0", *url, "--as", "challenger")
     opened = table.type("open", batch, "0", *url, side="challenger")
+    assert "stakes a bond of" in table.said and opened["gas"] > 10**5 > opened["commit"]["gas"] > 0
+    assert int(opened["fee_wei"]) > 0
     game = str(opened["game"])
     assert table.type("show", game)["phase"] == "await_boundaries"
     with pytest.raises(NothingToDo, match="provider's move"):
         table.type("move", game, side="challenger")
+    with pytest.raises(NotAgreed, match=r"PostBoundaries in game 1 costs about .* say --yes"):
+        table.read("move", game, "--model", "tiny", *url, "--devnet", "--as", "provider")
     posted = table.type("move", game, "--model", "tiny", *url, side="provider")
-    assert posted["move"] == "PostBoundaries"
+    assert posted["move"] == "PostBoundaries" and "PostBoundaries in game 1 costs about" in table.said
     # The challenger is wrong about part 1; both go on by hand.
     assert table.type("move", game, "--part", "1", side="challenger")["move"] == "ChallengePart"
     assert table.type("move", game, "--model", "tiny", *url, side="provider")["move"] == "RevealWindows"
     assert table.type("move", game, "--window", "0", side="challenger")["move"] == "ChooseWindow"
     shown = table.type("show", game)
     assert (shown["phase"], shown["contested"]) == ("await_proof", {"step": 1, "window": 0})
-    with pytest.raises(NothingToDo, match="s left"):
+    assert re.search(r"deadline +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \(.* left\)", table.read("show", game))
+    with pytest.raises(NothingToDo, match="left"):
         table.type("resolve", game, side="client")
     table.net.chain().request("evm_increaseTime", [DEVNET.clock + DEVNET.prove_extension + 1])
     table.net.chain().request("anvil_mine", ["0x1"])
+    over = f"`gainsay dispute resolve {game}` ends"
+    assert over in table.read("show", game) and over in table.read("list")
+    with pytest.raises(NothingToDo, match=f"gainsay dispute resolve {game}"):
+        table.type("prove", game, "--model", "tiny", side="provider")
     assert table.type("resolve", game, side="client")["move"] == "Timeout"
     (listed,) = table.type("list")
     assert (listed["outcome"], listed["reason"]) == ("challenger_won", "timed_out")

@@ -77,7 +77,7 @@ def test_a_challenger_survives_every_listing(
     with lying_server(bodies) as (url, asked):
         answer = subprocess.run(
             [
-                sys.executable, str(ROOT / "gainsay.py"), "challenger", "run", "--once", "--model", "tiny",
+                sys.executable, "-m", "gainsay", "challenger", "run", "--once", "--model", "tiny",
                 "--provider", f"{provider.address}={url}", "--rpc-url", local_chain.chain.rpc_url,
                 "--deployment", str(file), "--account", local_chain.chain.unlocked_accounts()[9],
             ],

@@ -25,7 +25,7 @@ def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subproc
     } | environment
     variables["PYTHONPATH"] = str(ROOT)
     return subprocess.run(
-        [sys.executable, str(ROOT / "gainsay.py"), *arguments],
+        [sys.executable, "-m", "gainsay", *arguments],
         capture_output=True, text=True, cwd=cwd or ROOT, env=variables, timeout=60,
     )  # fmt: skip
 

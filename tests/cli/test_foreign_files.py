@@ -108,7 +108,7 @@ def test_a_lying_rpc_endpoint_ends_no_process(tmp_path: Path, name: str) -> None
     (tmp_path / "deployment.json").write_text(json.dumps(deployment))
     with lying_endpoint(HOSTILE[name]) as url:
         sentence = refused(
-            "settlements", "list", "--rpc", url, "--deployment", "deployment.json",
+            "settlements", "list", "--rpc-url", url, "--deployment", "deployment.json",
             cwd=tmp_path, code=ChainError.exit_code,
         )  # fmt: skip
     assert "answer" in sentence

@@ -67,7 +67,7 @@ def test_a_misspelt_key_or_table_ends_every_command(
     ],
 )
 def test_an_endpoint_that_is_no_url_is_one_sentence(tmp_path: Path, url: str) -> None:
-    for command in (("provider", "status", "--rpc", url), ("dispute", "list", "--rpc-url", url)):
+    for command in (("provider", "status", "--rpc-url", url), ("dispute", "list", "--rpc-url", url)):
         answer = run(*command, cwd=tmp_path)
         assert answer.returncode == 2 and "rpc_url" in answer.stderr, answer.stderr
         assert answer.stderr.count("\n") == 1

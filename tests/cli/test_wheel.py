@@ -22,7 +22,7 @@ from tests.contracts.local_chain import LocalChain, contracts, deployment, local
 __all__ = ["contracts", "deployment", "local_chain"]
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("contracts", "prover", "verifier_gen", "node", "challenger", "economics", "devnet", "ops")
+PARTS = ("gainsay", "contracts", "prover", "verifier_gen", "node", "challenger", "economics", "devnet", "ops")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         shutil.copytree(
             ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "out", "cache")
         )
-    for name in ("gainsay.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     quiet = {"check": True, "capture_output": True, "env": environment}
@@ -77,7 +77,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def test_the_wheel_holds_what_runs_and_no_tests(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as archive:
         names = archive.namelist()
-    assert {"gainsay.py", "contracts/solc/solc.js", "node/api/explorer.html"} <= set(names)
+    assert {
+        "gainsay/__main__.py",
+        "gainsay/py.typed",
+        "contracts/solc/solc.js",
+        "node/api/explorer.html",
+    } <= set(names)
     for folder, pattern in (("contracts/src", "*.sol"), ("verifier_gen/templates", "*")):
         for path in (ROOT / folder).rglob(pattern):
             assert path.is_dir() or path.relative_to(ROOT).as_posix() in names, path
@@ -107,7 +112,7 @@ def test_an_installed_command_reaches_a_chain(
 ) -> None:
     file = installed.folder / "deployment.json"
     file.write_text(json.dumps(deployment.as_json()))
-    chain = ("--rpc", local_chain.chain.rpc_url, "--deployment", str(file))
+    chain = ("--rpc-url", local_chain.chain.rpc_url, "--deployment", str(file))
     without = installed.run("settlements", "list", *chain)
     assert without.returncode == EnvironmentMissingError.exit_code, without.stderr
     assert "npm install --prefix" in without.stderr and "@openzeppelin/contracts" in without.stderr

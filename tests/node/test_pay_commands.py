@@ -44,7 +44,7 @@ def run(
 
     def run(app: Any, *arguments: str) -> Any:
         account = accounts[CLIENT] if app is pay_app else house.signer.address
-        chain = ("--rpc", house.local.chain.rpc_url, "--deployment", str(file), "--account", account)
+        chain = ("--rpc-url", house.local.chain.rpc_url, "--deployment", str(file), "--account", account)
         result = CliRunner().invoke(app, [*arguments, *chain, "--json"], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)

@@ -35,14 +35,14 @@ class Command:
         file = folder / "deployment.json"
         file.write_text(json.dumps(deployment.as_json()))
         self.chain_arguments = [
-            "--rpc", local.chain.rpc_url, "--deployment", str(file),
+            "--rpc-url", local.chain.rpc_url, "--deployment", str(file),
             "--account", local.chain.unlocked_accounts()[account],
         ]  # fmt: skip
 
     def run(self, *arguments: str, without_account: bool = False) -> subprocess.CompletedProcess[str]:
         chain = self.chain_arguments[:4] if without_account else self.chain_arguments
         return subprocess.run(
-            [sys.executable, str(ROOT / "gainsay.py"), *arguments, *chain],
+            [sys.executable, "-m", "gainsay", *arguments, *chain],
             cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=60,
         )  # fmt: skip
 
@@ -51,7 +51,7 @@ class Command:
         log = (self.folder / "provider.log").open("a")
         process = subprocess.Popen(
             [
-                sys.executable, str(ROOT / "gainsay.py"), "provider", "run", "--model", "tiny",
+                sys.executable, "-m", "gainsay", "provider", "run", "--model", "tiny",
                 "--port", str(self.port), "--batch-interval", "1", "--deposit-ether", deposit, *self.chain_arguments, *more,
             ],
             cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=log, text=True,

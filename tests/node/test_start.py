@@ -159,11 +159,11 @@ def test_settlements_show_what_is_on_chain(house: ProviderHouse, command: Any) -
     provider.follower.step()
     provider.committer.step()
     number = provider.journal.batches()[0].chain_batch_id
-    listed = command(settlements_app, "list", "--account", provider.address)
+    listed = command(settlements_app, "list", "--of", provider.address)
     assert listed["batches"][-1]["batch_id"] == number
     shown = command(settlements_app, "show", "--batch", str(number))
     assert shown["state"] == "can be disputed" and shown["states"] == ["pending"]
-    account = command(settlements_app, "show", "--account", provider.address)
+    account = command(settlements_app, "show", "--of", provider.address)
     assert int(account["locked_wei"]) > 0
     assert shown["model_deprecated"] is False and account["delayed_until"] == 0
     with pytest.raises(UnknownSettlementError):

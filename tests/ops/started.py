@@ -21,13 +21,13 @@ def environment(**settings: str) -> dict[str, str]:
 
 def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "gainsay.py"), *arguments],
+        [sys.executable, "-u", "-m", "gainsay", *arguments],
         cwd=folder, env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
 def run(folder: Path, *arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "gainsay.py"), *arguments],
+        [sys.executable, "-m", "gainsay", *arguments],
         cwd=folder, env=environment(**settings), capture_output=True, text=True, timeout=60, input=stdin,
     )  # fmt: skip

@@ -37,7 +37,7 @@ def test_a_machine_that_has_compiled_compiles_nothing_more(tmp_path: Path) -> No
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": str(ROOT)}
 
     def gainsay(*arguments: str) -> str:
-        command = [sys.executable, str(ROOT / "gainsay.py"), *arguments]
+        command = [sys.executable, "-m", "gainsay", *arguments]
         return subprocess.run(
             command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
         ).stdout

@@ -1,12 +1,13 @@
-"""What `gainsay devnet up` wrote down: where its chain listens, and which account is the provider's."""
+"""What `gainsay devnet up` wrote down: where its chain listens, and whose account is which."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from contracts.bindings.settings import STATE, SettingsError
 from prover.foreign_json import ForeignJsonError, read_json_file
+
+from .settings import STATE, SettingsError
 
 _FILE = STATE / "devnet.json"
 

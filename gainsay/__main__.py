@@ -1,0 +1,5 @@
+"""`python -m gainsay`: the command, where its script is not on the path."""
+
+from . import main
+
+main()
