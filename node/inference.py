@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 from prover.model.errors import GenerationCancelledError
 from prover.sampling import Sampling
 
+from .answer_watch import AnswerWatch
 from .errors import NotReadyError, QueueFullError
 
 
@@ -53,6 +54,7 @@ class Generator(Protocol):
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: AnswerWatch | None = None,
     ) -> Generated: ...
 
 
@@ -65,6 +67,7 @@ class Job:
     _loop: asyncio.AbstractEventLoop
     promise: Promise | None = None
     sampling: Sampling | None = None  # None: greedy
+    watch: AnswerWatch | None = None  # None: the request wants nothing but its tokens
     _news: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _result: Generated | None = None
@@ -147,12 +150,13 @@ class InferenceQueue:
         max_tokens: int,
         promise: Promise | None = None,
         sampling: Sampling | None = None,
+        watch: AnswerWatch | None = None,
     ) -> Job:
         """Queue a request from the event loop; `promise` is given up when no answer comes of it.
 
         Raises QueueFullError and NotReadyError, and then leaves the promise to the caller.
         """
-        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling)
+        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling, watch)
         with self._changed:
             if self._closed:
                 raise NotReadyError("it is shutting down")
@@ -186,6 +190,7 @@ class InferenceQueue:
                     sampling=job.sampling,
                     on_token=job._tell,
                     cancelled=job._cancelled.is_set,
+                    **({} if job.watch is None else {"watch": job.watch}),
                 )
             except Exception as error:  # goes to the caller, who knows what to make of it
                 job._failure = error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from prover.model.execute import Executor, Generation
+from prover.model.execute import Executor, Generation, Watch
 from prover.model.weights import IntegerModel
 from prover.sampling import Sampling
 
@@ -32,6 +32,7 @@ class TokenSwapper:
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Generation:
         """What the node's queue calls."""
         right = self._executor.generate(prompt, max_tokens, cancelled=cancelled).ids
@@ -67,6 +68,7 @@ class AnswerCache:
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Generation:
         """What the node's queue calls."""
         if self._kept is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -44,6 +44,17 @@ class Generation:
 
     ids: list[int]
     finish_reason: Literal["stop", "length"]
+
+
+class Watch(Protocol):
+    """What a request sees of its own generation, token by token, in the thread that generates."""
+
+    @property
+    def wants_logits(self) -> bool:
+        """Whether the logits of every row are worth a whole head."""
+
+    def chosen(self, token: int, logits: np.ndarray | None) -> bool:
+        """The next id, and its row of logits, (vocabulary,) int64, if wanted. True: the answer ends with it."""
 
 
 @dataclass
@@ -220,10 +231,12 @@ class Executor:
         sampling: Sampling | None = None,
         on_token: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Generation:
-        """Continuation of `prompt`, greedy or by `sampling`, until an end token or `max_tokens`; what it returns can be traced.
+        """Continuation of `prompt`, greedy or by `sampling`, until an end token, `max_tokens` or the word of `watch`; what it
+        returns can be traced.
 
-        `on_token` is called with each id as soon as it is known, end token included. Raises TokenError (empty
+        `on_token` is called with each id as soon as it is known, end token included, and after `watch`. Raises TokenError (empty
         prompt, bad id, max_tokens < 1), SequenceTooLongError before anything is computed,
         prover.program.OutOfRange and GenerationCancelledError; the padded rows of the last window are run at the end,
         so OutOfRange may follow the last token.
@@ -241,11 +254,15 @@ class Executor:
             rows = self.feed(fed, decoding, cancelled=cancelled)
             chosen = int(self.predictions(rows[-1:], decoding.length - 1, sampling)[0])
             produced.append(chosen)
+            ends_here = chosen in ends
+            if watch is not None:
+                wanted = self.logits(rows[-1:], decoding.length - 1)[0] if watch.wants_logits else None
+                ends_here = watch.chosen(chosen, wanted) or ends_here
             if on_token:
                 on_token(chosen)
-            if chosen in ends or len(produced) == max_tokens:
+            if ends_here or len(produced) == max_tokens:
                 self.finish_window(decoding, cancelled=cancelled)
-                return Generation(produced, "stop" if chosen in ends else "length")
+                return Generation(produced, "stop" if ends_here else "length")
             fed = [chosen]
 
     def replay(
