@@ -19,11 +19,14 @@ from contracts.bindings.command_options import (
     SignerUrl,
 )
 
+from .api_key_cli import api_key
 from .command_settings import settings_of
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake."
 )
+
+app.command("api-key")(api_key)
 
 
 def _ether(text: str) -> int:

@@ -97,6 +97,14 @@ class AnswerGivenUpError(NotReadyError):
         super().__init__("this answer was given up because its caller left or read too slowly")
 
 
+class KeyLimitError(GainsayError):
+    """An API key has used up what it may. retry_after_s: None where waiting does not help."""
+
+    def __init__(self, reason: str, retry_after_s: int | None) -> None:
+        super().__init__(reason if retry_after_s is None else f"{reason}; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
 class PaymentRefusedError(GainsayError):
     """A request is not paid for; `code` says why in a word that programs know."""
 

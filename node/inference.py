@@ -18,6 +18,7 @@ from prover.model.errors import GenerationCancelledError
 from prover.model.execute import Rows, StepObserver
 from prover.sampling import Sampling
 
+from .answer_watch import AnswerWatch
 from .errors import NotReadyError, QueueFullError
 
 
@@ -55,6 +56,7 @@ class Generator(Protocol):
         on_token: Callable[[int], None] | None = None,
         on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: AnswerWatch | None = None,
     ) -> Generated: ...
 
 
@@ -76,6 +78,7 @@ class Job:
     promise: Promise | None = None
     sampling: Sampling | None = None  # None: greedy
     keeper: Keeper | None = None
+    watch: AnswerWatch | None = None  # None: the request wants nothing but its tokens
     _news: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _result: Generated | None = None
@@ -161,12 +164,13 @@ class InferenceQueue:
         promise: Promise | None = None,
         sampling: Sampling | None = None,
         keeper: Keeper | None = None,
+        watch: AnswerWatch | None = None,
     ) -> Job:
         """Queue a request from the event loop; `promise` is given up, and `keeper` dropped, when no answer comes of it.
 
         Raises QueueFullError and NotReadyError, and then leaves the promise to the caller.
         """
-        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling, keeper)
+        job = Job(list(prompt), max_tokens, asyncio.get_running_loop(), promise, sampling, keeper, watch)
         with self._changed:
             if self._closed:
                 raise NotReadyError("it is shutting down")
@@ -195,6 +199,8 @@ class InferenceQueue:
             started = time.monotonic()
             try:
                 observed: dict[str, Any] = {} if job.keeper is None else {"on_step": job.keeper.keep}
+                if job.watch is not None:
+                    observed["watch"] = job.watch
                 job._result = self._generator.generate(
                     job.prompt,
                     job.max_tokens,

@@ -42,6 +42,13 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
 
+        self.key_refusals = Counter(
+            "gainsay_api_key_refusals",
+            "Requests refused for their API key",
+            ["reason"],
+            registry=self.registry,
+        )
+
     def request(self, route: str, status: int) -> None:
         self._requests.labels(route, str(status)).inc()
 

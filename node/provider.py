@@ -32,6 +32,7 @@ from prover.replay import Replay
 from prover.sampling import Sampling
 
 from .api.application import create_application
+from .api_keys import KeyRing
 from .audits.answerer import AuditAnswerer
 from .audits.boundaries import BoundaryCommitter
 from .audits.desk import AuditDesk
@@ -253,6 +254,8 @@ class Provider:
             reserve=self.backing.reserve,
             till=self._till(),
             boundaries=boundaries,
+            most_answers=min(settings.answers_per_request, settings.queue_size),
+            private_logprobs=settings.private_logprobs,
         )
         settlement = Settlement(
             self.journal,
@@ -274,6 +277,7 @@ class Provider:
             self.audits,
             lifespan=self._lifespan,
             cors_origins=settings.cors_origins,
+            keys=None if settings.api_keys is None else KeyRing(settings.api_keys),
         )
 
     def prepare(self) -> None:

@@ -13,6 +13,7 @@ from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
 from prover.sampling import Sampling, SamplingError, check_scale
 
+from .answer_watch import AnswerWatch
 from .audits.boundaries import BoundaryCommitter, CommittedTrace
 from .errors import NotReadyError
 from .inference import InferenceQueue, Job, Promise
@@ -68,6 +69,8 @@ class AnswerService:
     reserve: Callable[[], Promise] | None = None  # None: answers need no stake
     till: Till | None = None  # None: answers cost nothing
     boundaries: BoundaryCommitter | None = None  # None: the model is public
+    most_answers: int = 20  # of one request
+    private_logprobs: bool = False  # whether a private model tells how likely its tokens are
 
     @asynccontextmanager
     async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
@@ -93,7 +96,13 @@ class AnswerService:
             self.queue.require_room()
         return self.till.take(headers)
 
-    async def submit(self, prompt_ids: list[int], max_tokens: int, sampling: Sampling | None = None) -> Job:
+    async def submit(
+        self,
+        prompt_ids: list[int],
+        max_tokens: int,
+        sampling: Sampling | None = None,
+        watch: AnswerWatch | None = None,
+    ) -> Job:
         """Reserve stake for a request and queue it. Raises NotReadyError, QueueFullError, and SamplingError for a rule that
         this model does not know."""
         if sampling is not None:
@@ -105,7 +114,7 @@ class AnswerService:
         promise = await self._in_time(self._promise, _give_up)
         try:
             keeper = None if self.boundaries is None else self.boundaries.begin()
-            return self.queue.submit(prompt_ids, max_tokens, promise, sampling, keeper)
+            return self.queue.submit(prompt_ids, max_tokens, promise, sampling, keeper, watch)
         except BaseException:
             if promise is not None:
                 promise.give_up()
@@ -179,7 +188,9 @@ class AnswerService:
             return self.desk.issue(
                 job.prompt,
                 generation.ids,
-                job.max_tokens,
+                # With its length as its limit an answer that a stop string ends is one like any other: nobody can dispute
+                # that it is short, and its client sees by itself that the string is there (`require_own_end`).
+                len(generation.ids) if job.watch is not None and job.watch.stopped else job.max_tokens,
                 generation.finish_reason,
                 sampling=job.sampling,
                 response_id=response_id,

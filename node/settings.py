@@ -82,7 +82,16 @@ class ProviderSettings(ChainSettings):
     contract_payers: bool = False  # take ERC-1271 signatures, which can be unsaid before they are redeemed
     redeem_least: Wei | None = None  # vouchers are redeemed once they bring so much; None: a hundred fees
     redeem_interval_s: Annotated[int, Field(ge=1)] = 60  # how often is looked
-    cors_origins: tuple[str, ...] = ("*",)  # pages that may call the API from a browser
+    cors_origins: tuple[
+        str, ...
+    ] = ()  # pages that may call the API from a browser ("*": all); none by default
+    api_keys: Path | None = (
+        None  # TOML file with the hashes of API keys and their limits; None: no key is needed
+    )
+    answers_per_request: Annotated[int, Field(ge=1, le=128)] = 20  # prompts times n of one request
+    private_logprobs: bool = (
+        False  # tell likelihoods of a private model's tokens, which give its last layer away
+    )
 
 
 def _require_a_price(settings: ProviderSettings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from prover.model.execute import Executor, Generation, StepObserver
+from prover.model.execute import Executor, Generation, StepObserver, Watch
 from prover.model.weights import IntegerModel
 from prover.sampling import Sampling
 
@@ -33,6 +33,7 @@ class TokenSwapper:
         on_token: Callable[[int], None] | None = None,
         on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Generation:
         """What the node's queue calls."""
         right = self._executor.generate(prompt, max_tokens, cancelled=cancelled).ids
@@ -69,6 +70,7 @@ class AnswerCache:
         on_token: Callable[[int], None] | None = None,
         on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Generation:
         """What the node's queue calls."""
         if self._kept is None:

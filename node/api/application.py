@@ -9,12 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from ..api_keys import KeyRing
 from ..audits.desk import AuditDesk
 from ..payments.wire import TAKEN_HEADER, TERMS_HEADER
 from ..records import Records
 from ..service import AnswerService
 from . import audits, completions, explorer, operations, payment_terms, problems, records
 from .foreign_body import LARGEST_BODY_BYTES
+from .key_gate import KeyGate, OwnPages
 from .prompt_reading import PromptReader
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -27,10 +29,11 @@ def create_application(
     desk: AuditDesk | None = None,
     *,
     lifespan: Lifespan | None = None,
-    cors_origins: Sequence[str] = ("*",),
+    cors_origins: Sequence[str] = (),
+    keys: KeyRing | None = None,
 ) -> FastAPI:
     """All routes over one service. The queue runs for as long as the application does. Pages from `cors_origins` may
-    call it from a browser."""
+    call it from a browser; with `keys` only their holders get answers."""
 
     prompts = PromptReader(service.served.tokenizer)
 
@@ -59,21 +62,24 @@ def create_application(
     app.add_middleware(operations.CountRequests, metrics=service.metrics)
     app.add_middleware(problems.BodyLimit, limit=LARGEST_BODY_BYTES)
     app.add_middleware(problems.JsonBodies)
-    # Outermost, so that a refusal carries its headers too. No cookies: what a page may do here, anybody may do.
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=list(cors_origins),
-        allow_methods=["GET", "HEAD", "POST"],
-        allow_headers=["*"],
-        expose_headers=[
-            completions.RECEIPT_HEADER,
-            completions.SAMPLING_HEADER,
-            completions.AUDIT_KEY_HEADER,
-            "Retry-After",
-            TERMS_HEADER,
-            TAKEN_HEADER,
-        ],
-    )
+    app.add_middleware(KeyGate, ring=keys, metrics=service.metrics)
+    app.add_middleware(OwnPages, origins=cors_origins)
+    if cors_origins:
+        # Outermost, so that a refusal carries its headers too. No cookies: what a page may do here, anybody may do.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["*"],
+            expose_headers=[
+                completions.RECEIPT_HEADER,
+                completions.SAMPLING_HEADER,
+                completions.AUDIT_KEY_HEADER,
+                "Retry-After",
+                TERMS_HEADER,
+                TAKEN_HEADER,
+            ],
+        )
     app.include_router(completions.router(service, prompts))
     app.include_router(payment_terms.router(service))
     app.include_router(records.router(stored))

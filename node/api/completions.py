@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,53 +13,23 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from contracts.protocol.sampling import describe_sampling
 
-from ..errors import AnswerGivenUpError, PaymentRefusedError
-from ..inference import Job
+from ..api_keys import ApiKey
+from ..errors import KeyLimitError, PaymentRefusedError
 from ..payments.till import Payment
 from ..payments.wire import PAYMENT_HEADER, TAKEN_HEADER, pack
-from ..service import AnswerService, Finished
+from ..service import AnswerService
+from .answer_shapes import CHAT, TEXT, Kind
+from .answering import Choice, Wish, all_whole, events, submit, until_gone, usage
 from .conversation import conversation
 from .foreign_body import ForeignBodyRoute
 from .payment_terms import payment_problem
-from .problems import ApiProblem, as_problem
+from .problems import ApiProblem
 from .prompt_reading import PromptReader
-from .requests import ChatRequest, TextRequest
+from .requests import ChatRequest, TextRequest, require_few
 
-RECEIPT_HEADER = "x-gainsay-receipt"
-RECEIPT_FIELD = "x_gainsay_receipt"  # in the last stream chunk: an attribute name in every client
-SAMPLING_HEADER = "x-gainsay-sampling"  # the rule with its effective seed; a greedy answer has none
-SAMPLING_FIELD = "x_gainsay_sampling"
-AUDIT_KEY_HEADER = "x-gainsay-audit-key"  # the right to the one audit of a private model's answer
-AUDIT_KEY_FIELD = "x_gainsay_audit_key"
-
-_DISCONNECT_POLL_S = 0.25
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What differs between the two endpoints: names, and where the text goes."""
-
-    prefix: str
-    whole: str
-    chunk: str
-    chat: bool
-
-    def choice(self, text: str, finish_reason: str) -> dict[str, Any]:
-        content = {"message": {"role": "assistant", "content": text, "refusal": None}}
-        if not self.chat:
-            content = {"text": text}  # type: ignore[dict-item]
-        return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
-
-    def delta(self, text: str | None, *, first: bool = False, finish: str | None = None) -> dict[str, Any]:
-        delta: dict[str, Any] = {"role": "assistant"} if first and self.chat else {}
-        if text is not None:
-            delta["content"] = text
-        content: dict[str, Any] = {"delta": delta} if self.chat else {"text": text or ""}
-        return {"index": 0, **content, "logprobs": None, "finish_reason": finish}
-
-
-CHAT = _Kind("chatcmpl-", "chat.completion", "chat.completion.chunk", chat=True)
-TEXT = _Kind("cmpl-", "text_completion", "text_completion", chat=False)
+RECEIPT_HEADER = "x-gainsay-receipt"  # of every choice, in their order, with a comma between two
+AUDIT_KEY_HEADER = "x-gainsay-audit-key"  # likewise: the rights to the one audit of each private answer
+SAMPLING_HEADER = "x-gainsay-sampling"  # the rules with their effective seeds; greedy answers have none
 
 
 def router(service: AnswerService, prompts: PromptReader) -> APIRouter:
@@ -84,17 +51,27 @@ def router(service: AnswerService, prompts: PromptReader) -> APIRouter:
     @routes.post("/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
         _require_model(service, body.model)
-        limit = body.limit
+        _require_answerable(service, body)
+        body.choices(service.most_answers)
         messages = conversation(body.messages, served.tokenizer.specification.chat_template)
         prompt = await prompts.chat(messages, len(await request.body()))
-        return await _answer(service, CHAT, body, prompt, limit, request)
+        return await _answer(service, CHAT, body, [prompt], request)
 
     @routes.post("/completions")
     async def text(body: TextRequest, request: Request) -> Response:
         _require_model(service, body.model)
-        given = body.single_prompt
-        prompt = await prompts.text(given, len(await request.body())) if isinstance(given, str) else given
-        return await _answer(service, TEXT, body, prompt, body.limit, request)
+        _require_answerable(service, body)
+        given = body.prompts(service.most_answers)
+        require_few("n", len(given) * body.choices(service.most_answers), service.most_answers)
+        size = len(await request.body())
+        read = [await prompts.text(one, size) if isinstance(one, str) else one for one in given]
+        return await _answer(service, TEXT, body, read, request)
+
+    @routes.post("/responses")
+    def responses() -> None:
+        raise ApiProblem(
+            404, "not_found", "this provider has no Responses API; use /v1/chat/completions, which every client of OpenAI speaks"
+        )  # fmt: skip
 
     return routes
 
@@ -108,6 +85,8 @@ def _model_card(service: AnswerService) -> dict[str, Any]:
         "owned_by": "gainsay",
         "gainsay_model_id": "0x" + served.model_id.hex(),
         "max_positions": served.max_positions,
+        "default_max_tokens": service.default_max_tokens,
+        "logit_scale": served.logit_scale,
     }
 
 
@@ -117,51 +96,116 @@ def _require_model(service: AnswerService, name: str) -> None:
         raise ApiProblem(404, "model_not_found", message, param="model")
 
 
+def _require_answerable(service: AnswerService, body: ChatRequest | TextRequest) -> None:
+    """Refuse what is wrong with a request whatever its prompt says, before anything is read or run. Raises ApiProblem."""
+    body.sampling()
+    _ = body.stops, body.limit
+    if body.likely is not None and service.boundaries is not None and not service.private_logprobs:
+        raise ApiProblem(
+            400, "unsupported_value",
+            "logprobs: this model is private, and likelihoods of many tokens give its last layer away (docs/sampling.md); "
+            "leave it out", param="logprobs",
+        )  # fmt: skip
+
+
+def _wishes(service: AnswerService, body: ChatRequest | TextRequest, prompts: list[list[int]]) -> list[Wish]:
+    """Every choice of every prompt, in the order of their indices. Raises ApiProblem and SequenceTooLongError."""
+    vocabulary, wishes = len(service.served.tokenizer), []
+    for number, prompt in enumerate(prompts):
+        if not prompt:
+            raise ApiProblem(
+                400, "invalid_prompt", "the prompt is empty; send at least one token", param="prompt"
+            )
+        if (bad := next((token for token in prompt if token >= vocabulary), None)) is not None:
+            message = f"token id {bad} is outside the vocabulary of {vocabulary}"
+            raise ApiProblem(400, "invalid_prompt", message, param="prompt")
+        max_tokens = service.served.token_budget(len(prompt), body.limit, service.default_max_tokens)
+        # Before anything of the prompt is run: a seed that is drawn here cannot depend on what it gives.
+        wishes += [
+            Wish(number, prompt, max_tokens, body.sampling(choice))
+            for choice in range(body.choices(service.most_answers))
+        ]
+    return wishes
+
+
 async def _answer(
     service: AnswerService,
-    kind: _Kind,
+    kind: Kind,
     body: ChatRequest | TextRequest,
-    prompt: list[int],
-    limit: int | None,
+    prompts: list[list[int]],
     request: Request,
 ) -> Response:
-    if not prompt:
-        raise ApiProblem(
-            400, "invalid_prompt", "the prompt is empty; send at least one token", param="prompt"
-        )
-    vocabulary = len(service.served.tokenizer)
-    if (bad := next((token for token in prompt if token >= vocabulary), None)) is not None:
-        message = f"token id {bad} is outside the vocabulary of {vocabulary}"
-        raise ApiProblem(400, "invalid_prompt", message, param="prompt")
-    max_tokens = service.served.token_budget(len(prompt), limit, service.default_max_tokens)
+    wishes = _wishes(service, body, prompts)
+    if (
+        len(wishes) > 1
+        and service.till is not None
+        and (service.till.required or PAYMENT_HEADER in request.headers)
+    ):
+        message = "every answer is paid by a voucher of its own; send one request for each"
+        raise ApiProblem(400, "unsupported_value", message, param="n" if len(prompts) == 1 else "prompt")
     answer_id = kind.prefix + uuid.uuid4().hex[:24]
-    # Before anything of the prompt is run: a seed that is drawn here cannot depend on what it gives.
-    sampling = body.sampling
-    async with _paid(service, request) as payment:
-        job = await service.submit(prompt, max_tokens, sampling)
-        taken = {} if payment is None else {TAKEN_HEADER: _taken(service, payment)}
-        if sampling is not None:
-            taken[SAMPLING_HEADER] = describe_sampling(sampling)
-        if body.wants_stream:
-            stream = _stream(service, kind, job, answer_id, body.wants_usage, payment)
-            # The first event comes before the status line, so a prompt that cannot be run is a real 422.
-            first = await _until_gone(anext(stream), job, request)
-            return StreamingResponse(
-                _chain(first, stream), media_type="text/event-stream", headers=_NO_CACHE | taken
-            )
-        finished = await _until_gone(_whole(service, job, answer_id, payment), job, request)
+    with ExitStack() as stack:
+        choices = _leased(service, stack, wishes, request)
+        async with _paid(service, request) as payment:
+            choices += await submit(service, kind, answer_id, wishes, body.stops, body.likely, payment)
+            told = _told(service, choices, payment)
+            if body.wants_stream:
+                stream = _held(stack.pop_all(), events(service, kind, answer_id, choices, body.wants_usage))
+                # The first event comes before the status line, so a prompt that cannot be run is a real 422.
+                first = await until_gone(anext(stream), choices, request)
+                return StreamingResponse(
+                    _chain(first, stream), media_type="text/event-stream", headers=_NO_CACHE | told
+                )
+            shown = await until_gone(all_whole(choices), choices, request)
     content = {
         "id": answer_id,
         "object": kind.whole,
         "created": int(time.time()),
         "model": service.served.name,
-        "choices": [kind.choice(_text(service, finished), finished.finish_reason)],
-        "usage": _usage(job, finished),
+        "choices": shown,
+        "usage": usage(choices),
         "system_fingerprint": "0x" + service.served.model_id.hex(),
     }
-    if finished.receipt.audit_key is not None:
-        taken[AUDIT_KEY_HEADER] = finished.receipt.audit_key
-    return JSONResponse(content, headers={RECEIPT_HEADER: finished.receipt.receipt_id} | taken)
+    receipts = [choice.finished.receipt for choice in choices if choice.finished]
+    told[RECEIPT_HEADER] = ",".join(receipt.receipt_id for receipt in receipts)
+    if audit_keys := [receipt.audit_key for receipt in receipts if receipt.audit_key is not None]:
+        told[AUDIT_KEY_HEADER] = ",".join(audit_keys)
+    return JSONResponse(content, headers=told)
+
+
+def _leased(service: AnswerService, stack: ExitStack, wishes: list[Wish], request: Request) -> list[Choice]:
+    """The list of choices that the lease of the request's key looks at when it ends. Raises KeyLimitError."""
+    choices: list[Choice] = []
+    key: ApiKey | None = getattr(request.state, "api_key", None)
+    if key is not None:
+        prompts = {wish.number: len(wish.prompt) for wish in wishes}
+        most = sum(prompts.values()) + sum(wish.max_tokens for wish in wishes)
+        try:
+            lease = stack.enter_context(key.lease(len(wishes), most))
+        except KeyLimitError:
+            service.metrics.key_refusals.labels("limit").inc()
+            raise
+
+        def settle() -> None:
+            lease.tokens = usage(choices)["total_tokens"]
+
+        stack.callback(settle)
+    return choices
+
+
+def _told(service: AnswerService, choices: list[Choice], payment: Payment | None) -> dict[str, str]:
+    """Headers that are known before the first token."""
+    told = {} if payment is None else {TAKEN_HEADER: _taken(service, payment)}
+    rules = [describe_sampling(choice.job.sampling) for choice in choices if choice.job.sampling is not None]
+    return told | ({SAMPLING_HEADER: ", ".join(rules)} if rules else {})
+
+
+async def _held(stack: ExitStack, stream: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The stream; what it holds is released with its end."""
+    with stack:
+        async with aclosing(stream):  # type: ignore[type-var]  # an async generator: cancels its jobs at once
+            async for event in stream:
+                yield event
 
 
 @asynccontextmanager
@@ -187,103 +231,8 @@ def _taken(service: AnswerService, payment: Payment) -> str:
 _NO_CACHE = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-async def _whole(service: AnswerService, job: Job, answer_id: str, payment: Payment | None) -> Finished:
-    async for _ in service.tokens(job):
-        pass
-    return await service.commit(job, answer_id, payment)
-
-
-async def _until_gone(work: Any, job: Job, request: Request) -> Any:
-    """Await `work`, but give up and cancel the job when the caller closes the connection."""
-    task = asyncio.ensure_future(work)
-    try:
-        while True:
-            done, _ = await asyncio.wait({task}, timeout=_DISCONNECT_POLL_S)
-            if done:
-                return task.result()
-            if await request.is_disconnected():
-                raise ApiProblem(499, "client_closed_request", "the caller closed the connection")
-    finally:
-        if not task.done():
-            job.cancel()
-            task.cancel()
-
-
-async def _stream(
-    service: AnswerService,
-    kind: _Kind,
-    job: Job,
-    answer_id: str,
-    wants_usage: bool,
-    payment: Payment | None,
-) -> AsyncIterator[str]:
-    """Server-sent events of one answer; the receipt is in the last chunk.
-
-    Once text is out, the payment goes back only if this node fails: who reads an answer and leaves before its end paid
-    for what it read.
-    """
-    created = int(time.time())
-
-    def event(choices: list[dict[str, Any]], **extra: Any) -> str:
-        chunk = {
-            "id": answer_id,
-            "object": kind.chunk,
-            "created": created,
-            "model": service.served.name,
-            "choices": choices,
-            "system_fingerprint": "0x" + service.served.model_id.hex(),
-        }
-        if wants_usage:
-            chunk["usage"] = None
-        return f"data: {json.dumps(chunk | extra, ensure_ascii=False)}\n\n"
-
-    decoder, begun = service.served.tokenizer.stream(continuation=True), False
-    try:
-        async for token in service.tokens(job):
-            if (text := decoder.push(token)) or not begun:
-                first, begun = not begun, True
-                yield event([kind.delta(text, first=first)])
-        finished = await service.commit(job, answer_id, payment)
-    except Exception as error:
-        if not begun:
-            raise
-        if payment is not None:
-            is_callers = isinstance(error, AnswerGivenUpError)
-            await asyncio.to_thread(payment.keep if is_callers else payment.give_back)
-        yield f"data: {json.dumps(as_problem(error).body())}\n\n"
-        return
-    except BaseException:  # the caller left
-        if begun and payment is not None:
-            asyncio.get_running_loop().run_in_executor(None, payment.keep)
-        raise
-    finally:
-        job.cancel()
-    if rest := decoder.flush():
-        yield event([kind.delta(rest)])
-    receipt = {RECEIPT_FIELD: finished.receipt.receipt_id}
-    if job.sampling is not None:
-        receipt[SAMPLING_FIELD] = describe_sampling(job.sampling)
-    if finished.receipt.audit_key is not None:
-        receipt[AUDIT_KEY_FIELD] = finished.receipt.audit_key
-    yield event([kind.delta(None, finish=finished.finish_reason)], **receipt)
-    if wants_usage:
-        yield event([], usage=_usage(job, finished), **receipt)
-    yield "data: [DONE]\n\n"
-
-
 async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
-    try:
+    async with aclosing(rest):  # type: ignore[type-var]
         yield first
         async for event in rest:
             yield event
-    finally:
-        await rest.aclose()  # type: ignore[attr-defined]  # an async generator: cancels its job at once
-
-
-def _text(service: AnswerService, finished: Finished) -> str:
-    return service.served.tokenizer.decode(finished.output_ids, continuation=True)
-
-
-def _usage(job: Job, finished: Finished) -> dict[str, int]:
-    prompt, output = len(job.prompt), len(finished.output_ids)
-    return {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}

@@ -17,7 +17,7 @@ from prover.model.errors import ChatTemplateError, SequenceTooLongError, TokenEr
 from prover.program import OutOfRange
 from prover.sampling import SamplingError
 
-from ..errors import DatabaseError, NotReadyError, QueueFullError
+from ..errors import DatabaseError, KeyLimitError, NotReadyError, QueueFullError
 
 log = structlog.get_logger("node.api")
 
@@ -78,6 +78,11 @@ def as_problem(error: BaseException) -> ApiProblem:
         case QueueFullError():
             retry = {"Retry-After": str(error.retry_after_s)}
             return ApiProblem(429, "queue_full", str(error), headers=retry)
+        case KeyLimitError(retry_after_s=None):
+            return ApiProblem(400, "request_too_large", str(error), param="max_tokens")
+        case KeyLimitError():
+            retry = {"Retry-After": str(error.retry_after_s)}
+            return ApiProblem(429, "rate_limit_exceeded", str(error), headers=retry)
         case NotReadyError():
             return ApiProblem(503, "not_ready", str(error), headers={"Retry-After": "5"})
         case ChainError() | DatabaseError():
@@ -119,7 +124,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     for kind in (
         ApiProblem, OutOfRange, SequenceTooLongError, TokenizerError, TokenError, InvalidTokenIds,
-        SamplingError, QueueFullError, NotReadyError, ChainError, DatabaseError, Exception,
+        SamplingError, QueueFullError, KeyLimitError, NotReadyError, ChainError, DatabaseError, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, refuse)
 

@@ -68,6 +68,17 @@ class Generation:
     finish_reason: Literal["stop", "length"]
 
 
+class Watch(Protocol):
+    """What a request sees of its own generation, token by token, in the thread that generates."""
+
+    @property
+    def wants_logits(self) -> bool:
+        """Whether the logits of every row are worth a whole head."""
+
+    def chosen(self, token: int, logits: np.ndarray | None) -> bool:
+        """The next id, and its row of logits, (vocabulary,) int64, if wanted. True: the answer ends with it."""
+
+
 @dataclass
 class Executor:
     """Runs one model. Thread-safe: all state of a sequence is in its `Decoding`."""
@@ -281,11 +292,13 @@ class Executor:
         on_token: Callable[[int], None] | None = None,
         on_step: StepObserver | None = None,
         cancelled: Callable[[], bool] | None = None,
+        watch: Watch | None = None,
     ) -> Generation:
-        """Continuation of `prompt`, greedy or by `sampling`, until an end token or `max_tokens`; what it returns can be traced.
+        """Continuation of `prompt`, greedy or by `sampling`, until an end token, `max_tokens` or the word of `watch`; what it
+        returns can be traced.
 
-        `on_token` is called with each id as soon as it is known, end token included. `on_step` sees, in parts, all rows that a
-        trace of the answer has, those of the padding too. Raises TokenError (empty
+        `on_token` is called with each id as soon as it is known, end token included, and after `watch`. `on_step` sees, in parts,
+        all rows that a trace of the answer has, those of the padding too. Raises TokenError (empty
         prompt, bad id, max_tokens < 1), SequenceTooLongError before anything is computed,
         prover.program.OutOfRange and GenerationCancelledError; the padded rows of the last window are run at the end,
         so OutOfRange may follow the last token.
@@ -306,11 +319,15 @@ class Executor:
                 rows = self.feed(fed, decoding, cancelled=cancelled)
             chosen = int(self.predictions(rows[-1:], decoding.length - 1, sampling)[0])
             produced.append(chosen)
+            ends_here = chosen in ends
+            if watch is not None:
+                wanted = self.logits(rows[-1:], decoding.length - 1)[0] if watch.wants_logits else None
+                ends_here = watch.chosen(chosen, wanted) or ends_here
             if on_token:
                 on_token(chosen)
-            if chosen in ends or len(produced) == max_tokens:
+            if ends_here or len(produced) == max_tokens:
                 self.finish_window(decoding, on_step=on_step, cancelled=cancelled)
-                return Generation(produced, "stop" if chosen in ends else "length")
+                return Generation(produced, "stop" if ends_here else "length")
             fed = [chosen]
 
     def replay(

@@ -26,7 +26,7 @@ from .test_command import run
 
 # Code 1: nothing is wrong with the input, the chain or the machine.
 ANYTHING_ELSE = {
-    "GainsayError", "ModelError", "GenerationCancelledError", "QueueFullError", "NotReadyError",
+    "GainsayError", "ModelError", "GenerationCancelledError", "QueueFullError", "KeyLimitError", "NotReadyError",
     "ProviderUnreachable", "UnconstrainedError", "ScenarioStuck", "ScenarioFailed", "AnswerMissing",
     "OverBudget", "LostTooManyGames", "AnswerGivenUpError", "PaymentRefusedError", "VoucherTooLowError", "AuditLostError", "Unwell", "Wrong", "Doubtful",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from contracts.bindings.keys import SignedTransaction
 from node.api.application import create_application
+from node.api_keys import KeyRing
 from node.audits.boundaries import BoundaryCommitter
 from node.audits.desk import AuditDesk
 from node.inference import InferenceQueue
@@ -84,6 +85,9 @@ def build_node(
     till: Till | None = None,
     boundaries: BoundaryCommitter | None = None,
     most_items: int = 8,
+    cors_origins: tuple[str, ...] = (),
+    keys: KeyRing | None = None,
+    most_answers: int = 20,
 ) -> LocalNode:
     signer = signer or LocalSigner()
     issuer = Issuer(CHAIN_ID, LEDGER, LEDGER, signer.address, MODEL_ID)
@@ -100,10 +104,14 @@ def build_node(
         readiness=lambda: unready[0] if unready else None,
         till=till,
         boundaries=boundaries,
+        most_answers=most_answers,
     )
     book = AuditBook(journal.engine)
     desk = AuditDesk(journal, book, boundaries, lambda: int(time.time()), most_items=most_items)
-    app = create_application(service, Records(journal, issuer, "tiny"), lambda: {"batches": []}, desk)
+    app = create_application(
+        service, Records(journal, issuer, "tiny"), lambda: {"batches": []}, desk,
+        cors_origins=cors_origins, keys=keys,
+    )  # fmt: skip
     return LocalNode(app, service, journal, issuer, unready, desk)
 
 

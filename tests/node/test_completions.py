@@ -103,9 +103,29 @@ def test_stream_carries_the_same_text_and_the_receipt(client: TestClient, node: 
         ({"temperature": 0.7, "top_k": 40}, 400, "top_k"),
         ({"temperature": 0.7, "typical_p": 0.9}, 400, "typical_p"),
         ({"temperature": 0.7, "min_p": 1.1}, 400, "min_p"),
-        ({"n": 2}, 400, "n"),
-        ({"stop": ["\n"]}, 400, "stop"),
-        ({"logprobs": True}, 400, "logprobs"),
+        ({"n": 0}, 400, "n"),
+        ({"n": 21}, 400, "n"),
+        ({"n": 2**31}, 400, "n"),
+        ({"n": 10**30}, 400, "n"),
+        ({"n": True}, 400, "n"),
+        ({"n": 2, "best_of": 3}, 400, "best_of"),
+        ({"stop": ["a"] * 5}, 400, "stop"),
+        ({"stop": ["a", ""]}, 400, "stop.1"),
+        ({"stop": "x" * 2**20}, 400, "stop"),
+        ({"stop": {"a": 1}}, 400, "stop"),
+        ({"logprobs": 3}, 400, "logprobs"),
+        ({"top_logprobs": 3}, 400, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 10**9}, 400, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": -1}, 400, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 1.0}, 400, "top_logprobs"),
+        ({"logit_bias": {"65": 1}}, 400, "logit_bias"),
+        ({"logit_bias": {"NaN": 100}}, 400, "logit_bias"),
+        ({"logit_bias": {str(token): 1 for token in range(20_000)}}, 400, "logit_bias"),
+        ({"logit_bias": [[65, 1]]}, 400, "logit_bias"),
+        ({"presence_penalty": 0.5}, 400, "presence_penalty"),
+        ({"frequency_penalty": -0.5}, 400, "frequency_penalty"),
+        ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+        ({"x" * 10**6: 1}, 400, "x" * 80),
         ({"tools": [{"type": "function"}]}, 400, "tools"),
         ({"max_tokens": 0}, 400, "max_tokens"),
         ({"max_tokens": "5"}, 400, "max_tokens"),
@@ -145,8 +165,10 @@ def test_neutral_options_are_accepted(client: TestClient) -> None:
     neutral = {
         "temperature": 0, "top_p": 1, "n": 1, "stop": None, "presence_penalty": 0, "frequency_penalty": 0,
         "seed": 7, "user": "me", "logprobs": False, "tools": [], "response_format": {"type": "text"},
-        "logit_bias": {}, "max_completion_tokens": 2, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.0,
+        "max_completion_tokens": 2, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.0,
         "service_tier": "auto", "prompt_cache_key": "k", "safety_identifier": "me", "store": True,
+        "logit_bias": {"65": 0, "NaN": 0.0}, "top_logprobs": 0, "best_of": 1, "metadata": {"a": "b"},
+        "parallel_tool_calls": True, "prediction": {"type": "content", "content": "x"},
         "tool_choice": "auto", "audio": None, "web_search_options": None, "stream_options": None,
     }  # fmt: skip
     answer = client.post("/v1/chat/completions", json={"model": "tiny", "messages": HELLO} | neutral)
@@ -162,7 +184,26 @@ def test_malformed_bodies_are_400(client: TestClient) -> None:
         assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("prompt", ["", [], [[]], ["a", "b"], [300], [-1], [True], ["a", 3], 5, None])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        [],
+        [[]],
+        [300],
+        [-1],
+        [True],
+        ["a", 3],
+        ["a", ""],
+        [[65], [300]],
+        [[65], [True]],
+        ["a"] * 21,
+        [["a"]],
+        [[[65]]],
+        5,
+        None,
+    ],
+)
 def test_bad_prompts_are_400(client: TestClient, prompt: Any) -> None:
     answer = client.post("/v1/completions", json={"model": "tiny", "prompt": prompt, "max_tokens": 1})
     assert answer.status_code == 400, answer.text
@@ -195,18 +236,49 @@ def test_a_body_is_json_whatever_its_content_type(client: TestClient) -> None:
         assert answer.status_code == 200, (kind, answer.text)
 
 
-def test_pages_may_call_the_api_from_a_browser(client: TestClient) -> None:
+def test_pages_may_call_the_api_from_a_browser_where_the_operator_says(
+    tiny: IntegerModel, journal: Journal
+) -> None:
     page = {"Origin": "https://page.example"}
     preflight = page | {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
     }
-    allowed = client.options("/v1/chat/completions", headers=preflight)
-    assert allowed.status_code == 200 and allowed.headers["access-control-allow-origin"] == "*"
-    for path, status in (("/v1/models", 200), ("/v1/models/none", 404)):
-        answer = client.get(path, headers=page)
-        assert answer.status_code == status and answer.headers["access-control-allow-origin"] == "*"
-        assert "x-gainsay-receipt" in answer.headers["access-control-expose-headers"].lower()
+    for origins, allowed_origin in ((("*",), "*"), (("https://page.example",), "https://page.example")):
+        client = TestClient(build_node(tiny, journal, cors_origins=origins).app)
+        allowed = client.options("/v1/chat/completions", headers=preflight)
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == allowed_origin
+        # A page never speaks with what the browser knows of its reader.
+        assert "access-control-allow-credentials" not in allowed.headers
+        for path, status in (("/v1/models", 200), ("/v1/models/none", 404)):
+            answer = client.get(path, headers=page)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == allowed_origin
+            assert "x-gainsay-receipt" in answer.headers["access-control-expose-headers"].lower()
+        other = client.get("/v1/models", headers={"Origin": "https://other.example"})
+        assert other.headers.get("access-control-allow-origin") == ("*" if origins == ("*",) else None)
+
+
+def test_by_default_no_page_makes_a_provider_work(client: TestClient, node: LocalNode) -> None:
+    """A browser sends a POST of plain text without asking first, cookies or not; only the page's origin tells it apart."""
+    body = json.dumps({"model": "tiny", "prompt": "a", "max_tokens": 1})
+    foreign = (
+        "https://page.example",
+        "null",
+        "http://testserver.example",
+        "http://[",
+        "http://testserver:81",
+    )
+    for origin in foreign:
+        answer = client.post(
+            "/v1/completions", content=body, headers={"Origin": origin, "Content-Type": "text/plain"}
+        )
+        assert answer.status_code == 403 and answer.json()["error"]["code"] == "origin_not_allowed"
+        assert "access-control-allow-origin" not in answer.headers
+    assert node.journal.response_count() == 0
+    own = client.post("/v1/completions", content=body, headers={"Origin": "http://testserver"})
+    assert own.status_code == 200
 
 
 def test_the_model_list_answers_head(client: TestClient) -> None:

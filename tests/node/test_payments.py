@@ -18,7 +18,8 @@ from fastapi.testclient import TestClient
 from contracts.bindings.payments import Voucher
 from contracts.bindings.settings import SettingsError
 from contracts.protocol.response import ETHER_TOKEN
-from node.api.completions import TEXT, _stream
+from node.api.answer_shapes import TEXT
+from node.api.answering import Wish, events, submit
 from node.errors import NotReadyError, PaymentRefusedError, VoucherTooLowError
 from node.payments.channels import ChannelView
 from node.payments.redeemer import Redeemer
@@ -387,8 +388,9 @@ def test_who_leaves_after_reading_has_paid_and_whom_the_node_fails_has_not(
     async def talk() -> None:
         node.service.queue.start()
         async with node.service.paid([payer.header(PRICE)]) as payment:
-            job = await node.service.submit([65, 66], 8)
-            stream = _stream(node.service, TEXT, job, "cmpl-1", False, payment)
+            wish = Wish(0, [65, 66], 8, None)
+            choices = await submit(node.service, TEXT, "cmpl-1", [wish], (), None, payment)
+            stream = events(node.service, TEXT, "cmpl-1", choices, False)
             assert "data:" in await anext(stream)
             if leaves:
                 await stream.aclose()
@@ -404,6 +406,13 @@ def test_who_leaves_after_reading_has_paid_and_whom_the_node_fails_has_not(
     asyncio.run(talk())
     assert spent(desk, payer) == price
     assert desk.book.give_all_back() == 0  # settled, not left for the next start
+
+
+def test_one_voucher_pays_one_answer(client: TestClient, desk: PaidDesk, payer: Payer) -> None:
+    for several in ({"n": 2}, {"prompt": ["a", "b"]}):
+        answer = client.post("/v1/completions", json=ASK | several, headers=payer.headers(PRICE))
+        assert answer.status_code == 400 and answer.json()["error"]["param"] == next(iter(several))
+    assert spent(desk, payer) == 0
 
 
 def test_a_full_queue_costs_nothing(slow: TestClient, stuck: Stuck, desk: PaidDesk, payer: Payer) -> None:
