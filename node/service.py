@@ -13,6 +13,7 @@ from prover.model.tokenizer import Tokenizer
 from prover.sampling import Sampling, SamplingError, check_scale
 
 from .audits.boundaries import BoundaryCommitter, CommittedTrace
+from .clients import NOBODY, Client
 from .errors import NotReadyError
 from .inference import InferenceQueue, Job, Promise
 from .metrics import Metrics
@@ -67,6 +68,7 @@ class AnswerService:
     reserve: Callable[[], Promise] | None = None  # None: answers need no stake
     till: Till | None = None  # None: answers cost nothing
     boundaries: BoundaryCommitter | None = None  # None: the model is public
+    shares_prompts: bool = False  # whether beginnings that a client sent before are kept in memory
 
     @asynccontextmanager
     async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
@@ -92,7 +94,13 @@ class AnswerService:
             self.queue.require_room()
         return self.till.take(headers)
 
-    async def submit(self, prompt_ids: list[int], max_tokens: int, sampling: Sampling | None = None) -> Job:
+    async def submit(
+        self,
+        prompt_ids: list[int],
+        max_tokens: int,
+        sampling: Sampling | None = None,
+        client: Client = NOBODY,
+    ) -> Job:
         """Reserve stake for a request and queue it. Raises NotReadyError, QueueFullError, and SamplingError for a rule that
         this model does not know."""
         if sampling is not None:
@@ -103,7 +111,8 @@ class AnswerService:
             check_scale(self.served.logit_scale)
         promise = await self._in_time(self._promise, _give_up)
         try:
-            return self.queue.submit(prompt_ids, max_tokens, promise, sampling)
+            scope = client.scope if self.shares_prompts else None
+            return self.queue.submit(prompt_ids, max_tokens, promise, sampling, client.share, scope)
         except BaseException:
             if promise is not None:
                 promise.give_up()

@@ -21,6 +21,7 @@ from ..inference import Job
 from ..payments.till import Payment
 from ..payments.wire import PAYMENT_HEADER, TAKEN_HEADER, pack
 from ..service import AnswerService, Finished
+from .clients import client_of
 from .conversation import conversation
 from .foreign_body import ForeignBodyRoute
 from .payment_terms import payment_problem
@@ -136,7 +137,7 @@ async def _answer(
     # Before anything of the prompt is run: a seed that is drawn here cannot depend on what it gives.
     sampling = body.sampling
     async with _paid(service, request) as payment:
-        job = await service.submit(prompt, max_tokens, sampling)
+        job = await service.submit(prompt, max_tokens, sampling, client_of(request, payment))
         taken = {} if payment is None else {TAKEN_HEADER: _taken(service, payment)}
         if sampling is not None:
             taken[SAMPLING_HEADER] = describe_sampling(sampling)

@@ -20,7 +20,7 @@ from ..sampling import Sampling
 from ..streams import RESIDUAL
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .execute import Executor, Generation, Rows
-from .row_blocks import LayerRows, RowBlocks, first_name, next_name
+from .row_blocks import LayerRows, RowBlocks, bytes_per_block, first_name, next_name
 
 OnStep = Callable[[int, Rows], None]
 
@@ -272,6 +272,13 @@ class Batch:
         self._choose(choosing)
         return ended + self._drop_ended(sequences)
 
+    def abandon(self, error: BaseException) -> list[Running]:
+        """End everything that runs with the same failure."""
+        for sequence in self.running:
+            if not sequence.has_ended:
+                self._fail(sequence, error)
+        return self._drop_ended(self.running)
+
     def _taking_part(self, most_rows: int) -> list[tuple[Running, np.ndarray]]:
         """Who feeds what in the next pass."""
         present: list[tuple[Running, np.ndarray]] = []
@@ -383,3 +390,14 @@ class Batch:
             if number >= known:
                 self.blocks.name(int(sequence.blocks[number]), sequence._name)
             sequence._named += 1
+
+
+def batch_in_memory(executor: Executor, memory: int, sequences: int) -> Batch:
+    """A batch whose blocks take at most `memory` bytes, and no more than twice so many sequences of full length could use.
+
+    A whole sequence always fits, whatever the memory.
+    """
+    config = executor.model.config
+    whole = -(-config.max_positions // WINDOW_ROWS)
+    count = min(memory // bytes_per_block(config), 2 * sequences * whole)
+    return Batch(executor, RowBlocks(max(count, whole), config.layers))
