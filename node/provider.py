@@ -23,6 +23,7 @@ from contracts.protocol.ether import show_ether
 from contracts.protocol.game import ModelRules
 from contracts.protocol.trace import ProvingTrace
 from prover.curve.srs import SRS
+from prover.model.batch import batch_in_memory
 from prover.model.execute import Executor
 from prover.model.weights import IntegerModel
 from prover.model_blindings import ResponseBlindings
@@ -95,6 +96,15 @@ class CommittedServing:
 def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
     """Where it is kept what defending this model's answers takes on this machine."""
     return settings.traces_dir / model_id.hex() / "capacity.json"
+
+
+def _queue(settings: ProviderSettings, serving: CommittedServing) -> InferenceQueue:
+    """A private model's answers are made one at a time: boundaries are committed for each, and nothing of a prompt stays."""
+    executor = Executor(serving.model)
+    if serving.own is not None:
+        return InferenceQueue(executor, settings.queue_size)
+    batch = batch_in_memory(executor, settings.kv_cache_mib << 20, settings.at_once)
+    return InferenceQueue(executor, settings.queue_size, batch, settings.at_once)
 
 
 class Provider:
@@ -246,7 +256,7 @@ class Provider:
                 int(time.time()),
                 serving.model.logit_scale,
             ),
-            queue=InferenceQueue(Executor(serving.model), settings.queue_size),
+            queue=_queue(settings, serving),
             desk=self.desk,
             metrics=self.metrics,
             default_max_tokens=settings.default_max_tokens,
@@ -256,6 +266,7 @@ class Provider:
             boundaries=boundaries,
             most_answers=min(settings.answers_per_request, settings.queue_size),
             private_logprobs=settings.private_logprobs,
+            shares_prompts=settings.share_prompts and boundaries is None,
         )
         settlement = Settlement(
             self.journal,
@@ -480,6 +491,17 @@ class Provider:
 
         gauge, follower = self.metrics.gauge, self.follower
         gauge("gainsay_queue_waiting", "Requests that wait", lambda: self.service.queue.waiting)
+        gauge(
+            "gainsay_sequences_running", "Answers that are generated now", lambda: self.service.queue.running
+        )
+        gauge(
+            "gainsay_cache_used", "Share of the memory for keys and values that they hold (NaN: one at a time)",
+            lambda: self.service.queue.blocks_used,
+        )  # fmt: skip
+        gauge(
+            "gainsay_tokens_reused", "Share of all tokens that stood in memory and were not run again (NaN: none yet)",
+            lambda: self.service.queue.reused_share,
+        )  # fmt: skip
         gauge("gainsay_responses_unposted", "Answers not on chain yet", self.journal.pending_response_count)
         gauge("gainsay_answers_reserved", "Answers promised but not placed", lambda: self.backing.reserved)
         gauge("gainsay_answers_available", "Answers that may still be promised", self.backing.available)

@@ -15,6 +15,7 @@ from prover.sampling import Sampling, SamplingError, check_scale
 
 from .answer_watch import AnswerWatch
 from .audits.boundaries import BoundaryCommitter, CommittedTrace
+from .clients import NOBODY, Client
 from .errors import NotReadyError
 from .inference import InferenceQueue, Job, Promise
 from .metrics import Metrics
@@ -71,6 +72,7 @@ class AnswerService:
     boundaries: BoundaryCommitter | None = None  # None: the model is public
     most_answers: int = 20  # of one request
     private_logprobs: bool = False  # whether a private model tells how likely its tokens are
+    shares_prompts: bool = False  # whether beginnings that a client sent before are kept in memory
 
     @asynccontextmanager
     async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
@@ -102,6 +104,7 @@ class AnswerService:
         max_tokens: int,
         sampling: Sampling | None = None,
         watch: AnswerWatch | None = None,
+        client: Client = NOBODY,
     ) -> Job:
         """Reserve stake for a request and queue it. Raises NotReadyError, QueueFullError, and SamplingError for a rule that
         this model does not know."""
@@ -114,7 +117,10 @@ class AnswerService:
         promise = await self._in_time(self._promise, _give_up)
         try:
             keeper = None if self.boundaries is None else self.boundaries.begin()
-            return self.queue.submit(prompt_ids, max_tokens, promise, sampling, keeper, watch)
+            scope = client.scope if self.shares_prompts else None
+            return self.queue.submit(
+                prompt_ids, max_tokens, promise, sampling, keeper, watch, client.share, scope
+            )
         except BaseException:
             if promise is not None:
                 promise.give_up()

@@ -45,6 +45,13 @@ class ProviderSettings(ChainSettings):
     host: str = "127.0.0.1"  # address to listen on
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of the HTTP API
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32  # requests that may wait; more get 429
+    at_once: Annotated[int, Field(ge=1, le=1024)] = (
+        32  # answers of a public model that are generated together
+    )
+    kv_cache_mib: Annotated[int, Field(ge=1)] = (
+        1024  # memory for keys and values of running answers and known prompts; one whole context at least
+    )
+    share_prompts: bool = True  # what a client sent before is not run again while it stands in that memory
     default_max_tokens: Annotated[int, Field(ge=1)] = 256  # of a request that does not say
 
     provider: Address | None = None  # the owner's address when the account is its operator; None: the account

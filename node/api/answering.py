@@ -21,6 +21,7 @@ from prover.model.stop_strings import AnswerText, text_of
 from prover.sampling import Sampling
 
 from ..answer_watch import AnswerWatch
+from ..clients import Client
 from ..errors import AnswerGivenUpError
 from ..inference import Job
 from ..payments.till import Payment
@@ -131,6 +132,7 @@ async def submit(
     stops: tuple[str, ...],
     top_logprobs: int | None,
     payment: Payment | None,
+    client: Client,
 ) -> list[Choice]:
     """Queue every choice, or none. Raises NotReadyError, QueueFullError and SamplingError."""
     served = service.served
@@ -141,7 +143,7 @@ async def submit(
             watch = (
                 AnswerWatch(served.tokenizer, stops, served.logit_scale, top_logprobs) if watched else None
             )
-            job = await service.submit(wish.prompt, wish.max_tokens, wish.sampling, watch)
+            job = await service.submit(wish.prompt, wish.max_tokens, wish.sampling, watch, client)
             name = answer_id if len(wishes) == 1 else f"{answer_id}-{index}"
             choices.append(Choice(service, kind, index, wish.number, name, job, stops, payment))
     except BaseException:

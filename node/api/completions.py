@@ -20,6 +20,7 @@ from ..payments.wire import PAYMENT_HEADER, TAKEN_HEADER, pack
 from ..service import AnswerService
 from .answer_shapes import CHAT, TEXT, Kind
 from .answering import Choice, Wish, all_whole, events, submit, until_gone, usage
+from .clients import client_of
 from .conversation import conversation
 from .foreign_body import ForeignBodyRoute
 from .payment_terms import payment_problem
@@ -147,7 +148,10 @@ async def _answer(
     with ExitStack() as stack:
         choices = _leased(service, stack, wishes, request)
         async with _paid(service, request) as payment:
-            choices += await submit(service, kind, answer_id, wishes, body.stops, body.likely, payment)
+            client = client_of(request, payment)
+            choices += await submit(
+                service, kind, answer_id, wishes, body.stops, body.likely, payment, client
+            )
             told = _told(service, choices, payment)
             if body.wants_stream:
                 stream = _held(stack.pop_all(), events(service, kind, answer_id, choices, body.wants_usage))

@@ -19,8 +19,8 @@ from ..program import WINDOW_ROWS, OutOfRange, Span
 from ..sampling import Sampling
 from ..streams import RESIDUAL
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from .execute import Executor, Generation, Rows
-from .row_blocks import LayerRows, RowBlocks, first_name, next_name
+from .execute import Executor, Generation, Rows, Watch
+from .row_blocks import LayerRows, RowBlocks, bytes_per_block, first_name, next_name
 
 OnStep = Callable[[int, Rows], None]
 
@@ -135,8 +135,7 @@ def _refused(
 class Request:
     """One generation: as `Executor.generate` takes it.
 
-    scope: with whom beginnings of prompts are shared (row_blocks.py); None: with nobody. is_over: asked after every token with
-    all of them, ends the answer. on_logits: hears the logits of every row that a token is chosen from, in front of `on_token`.
+    scope: with whom beginnings of prompts are shared (row_blocks.py); None: with nobody.
     """
 
     prompt: Sequence[int]
@@ -146,8 +145,12 @@ class Request:
     on_token: Callable[[int], None] | None = None
     cancelled: Callable[[], bool] | None = None
     scope: bytes | None = None
-    is_over: Callable[[Sequence[int]], bool] | None = None
-    on_logits: Callable[[np.ndarray], None] | None = None
+    watch: Watch | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its next token can be chosen in one pass with those of others."""
+        return self.sampling is None and (self.watch is None or not self.watch.wants_logits)
 
 
 @dataclass
@@ -272,6 +275,13 @@ class Batch:
         self._choose(choosing)
         return ended + self._drop_ended(sequences)
 
+    def abandon(self, error: BaseException) -> list[Running]:
+        """End everything that runs with the same failure."""
+        for sequence in self.running:
+            if not sequence.has_ended:
+                self._fail(sequence, error)
+        return self._drop_ended(self.running)
+
     def _taking_part(self, most_rows: int) -> list[tuple[Running, np.ndarray]]:
         """Who feeds what in the next pass."""
         present: list[tuple[Running, np.ndarray]] = []
@@ -304,9 +314,7 @@ class Batch:
 
     def _choose(self, choosing: Sequence[tuple[Running, np.ndarray]]) -> None:
         """The next token of every sequence whose last row is at hand."""
-        greedy = [
-            (s, row) for s, row in choosing if s.request.sampling is None and s.request.on_logits is None
-        ]
+        greedy = [(sequence, row) for sequence, row in choosing if sequence.request.is_plain]
         if greedy:
             positions = np.array([sequence.fed - 1 for sequence, _ in greedy])
             try:
@@ -318,27 +326,27 @@ class Batch:
                 for (sequence, _), token in zip(greedy, chosen.tolist(), strict=True):
                     self._take(sequence, token)
         for sequence, row in choosing:
-            if sequence.request.sampling is not None or sequence.request.on_logits is not None:
+            if not sequence.request.is_plain:
                 self._choose_alone(sequence, row)
 
     def _choose_alone(self, sequence: Running, row: np.ndarray) -> None:
         request, position = sequence.request, sequence.fed - 1
         try:
-            if request.on_logits is not None:
-                request.on_logits(self._executor.logits(row, position)[0])
+            wanted = request.watch is not None and request.watch.wants_logits
+            logits = self._executor.logits(row, position)[0] if wanted else None
             token = int(self._executor.predictions(row, position, request.sampling)[0])
         except Exception as error:
             self._fail(sequence, error)
         else:
-            self._take(sequence, token)
+            self._take(sequence, token, logits)
 
-    def _take(self, sequence: Running, token: int) -> None:
+    def _take(self, sequence: Running, token: int, logits: np.ndarray | None = None) -> None:
         request = sequence.request
         sequence.produced.append(token)
         try:
+            is_over = request.watch is not None and request.watch.chosen(token, logits)
             if request.on_token is not None:
                 request.on_token(token)
-            is_over = request.is_over is not None and request.is_over(sequence.produced)
         except Exception as error:
             self._fail(sequence, error)
             return
@@ -383,3 +391,14 @@ class Batch:
             if number >= known:
                 self.blocks.name(int(sequence.blocks[number]), sequence._name)
             sequence._named += 1
+
+
+def batch_in_memory(executor: Executor, memory: int, sequences: int) -> Batch:
+    """A batch whose blocks take at most `memory` bytes, and no more than twice so many sequences of full length could use.
+
+    A whole sequence always fits, whatever the memory.
+    """
+    config = executor.model.config
+    whole = -(-config.max_positions // WINDOW_ROWS)
+    count = min(memory // bytes_per_block(config), 2 * sequences * whole)
+    return Batch(executor, RowBlocks(max(count, whole), config.layers))

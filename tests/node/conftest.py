@@ -26,6 +26,7 @@ from node.records import Records
 from node.service import AnswerService, ServedModel
 from node.store import AuditBook, Journal, open_engine
 from node.store.journal import BatchTerms
+from prover.model.batch import batch_in_memory
 from prover.model.execute import Executor
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
@@ -97,7 +98,7 @@ def build_node(
         served=ServedModel(
             "tiny", MODEL_ID, model.tokenizer, model.config.max_positions, int(time.time()), model.logit_scale
         ),
-        queue=InferenceQueue(generator or Executor(model), capacity),
+        queue=InferenceQueue(generator, capacity) if generator else batching(model, capacity, boundaries),
         desk=ReceiptDesk(journal, signer, issuer, terms, now=lambda: int(time.time())),
         metrics=Metrics(),
         default_max_tokens=16,
@@ -105,6 +106,7 @@ def build_node(
         till=till,
         boundaries=boundaries,
         most_answers=most_answers,
+        shares_prompts=boundaries is None,
     )
     book = AuditBook(journal.engine)
     desk = AuditDesk(journal, book, boundaries, lambda: int(time.time()), most_items=most_items)
@@ -113,6 +115,13 @@ def build_node(
         cors_origins=cors_origins, keys=keys,
     )  # fmt: skip
     return LocalNode(app, service, journal, issuer, unready, desk)
+
+
+def batching(model: IntegerModel, capacity: int, boundaries: BoundaryCommitter | None) -> InferenceQueue:
+    """As a provider does it: together, save of a private model."""
+    executor = Executor(model)
+    batch = None if boundaries is not None else batch_in_memory(executor, 1 << 22, 4)
+    return InferenceQueue(executor, capacity, batch, 4)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -170,11 +171,27 @@ def test_blocks_that_nobody_uses_make_room_the_longest_unused_first() -> None:
     assert last is not None and last.tolist() == [int(first[1])]
 
 
-def test_hooks_see_every_token_and_its_logits_and_may_end_the_answer(executor: Executor) -> None:
-    seen: list[np.ndarray] = []
-    batch = Batch(executor, RowBlocks(8, executor.model.config.layers))
+@dataclass
+class UntilThree:
+    """Ends an answer with its third token."""
+
+    wants_logits: bool
+    seen: list[tuple[int, np.ndarray | None]] = field(default_factory=list)
+
+    def chosen(self, token: int, logits: np.ndarray | None) -> bool:
+        self.seen.append((token, logits))
+        return len(self.seen) == 3
+
+
+@pytest.mark.parametrize("wants_logits", [True, False])
+def test_a_watch_sees_every_token_and_may_end_the_answer(executor: Executor, wants_logits: bool) -> None:
+    batch, watch, told = (
+        Batch(executor, RowBlocks(8, executor.model.config.layers)),
+        UntilThree(wants_logits),
+        [],
+    )
     request = Request(
-        [1, 2, 3], 30, end_ids=(), is_over=lambda ids: len(ids) == 3, on_logits=lambda row: seen.append(row)
+        [1, 2, 3], 30, end_ids=(), watch=watch, on_token=lambda token: told.append(len(watch.seen))
     )
     sequence = batch.admit(request)
     assert sequence is not None
@@ -182,7 +199,10 @@ def test_hooks_see_every_token_and_its_logits_and_may_end_the_answer(executor: E
         batch.step(32)
     assert sequence.result is not None and sequence.result.finish_reason == "stop"
     assert sequence.result.ids == executor.generate([1, 2, 3], 3, end_ids=()).ids
-    assert [int(row.argmax()) for row in seen] == sequence.result.ids
+    assert [token for token, _ in watch.seen] == sequence.result.ids
+    assert told == [1, 2, 3]  # the watch knows a token before the request is told
+    for token, logits in watch.seen:
+        assert (logits is not None) == wants_logits and (logits is None or int(logits.argmax()) == token)
 
 
 def test_a_hook_that_breaks_ends_its_own_sequence_only(executor: Executor) -> None:
