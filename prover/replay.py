@@ -17,6 +17,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from .argument.commitment import commit_integers
+from .audits.head_tiles import HeadAudit
+from .audits.private_head import PrivateHead
 from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
 from .embedding import prove_embedding
@@ -59,7 +61,7 @@ def _discreet(
         except OutOfRange as error:
             told: Exception = error.without_value()
         except RivalWins:
-            told = RivalWins("the rival beats the committed token (head statement is false)")
+            told = RivalWins("a committed token does not beat a rival (head statement is false)")
         raise told
 
     return called
@@ -397,6 +399,35 @@ class Replay:
         self.model.release_pages()
         blindings = None if self._blindings is None else self.head_blindings(position, rival)
         return prove(verifying_key, self.srs, statement, witness, self._phase, blindings).encode()
+
+    @cached_property
+    def _head(self) -> PrivateHead:
+        """Of a private model. Raises OutOfRange when the trace ends before the head."""
+        if self._blindings is None:
+            raise BadInputError(
+                "a public model's head is proven pair by pair; only a private one's has tiles"
+            )
+        audit = HeadAudit(self.model, self.srs, self.prompt_ids, self.output_ids, self.trace)
+        return PrivateHead(audit, self.commitment, self._blindings)
+
+    @_discreet
+    def chosen_logit_points(self) -> list[Point]:
+        """Of a private model: commitments of the committed tokens' logits, all W windows (audits/private_head.py)."""
+        return self._head.points
+
+    @_discreet
+    def head_tile_statement(self, window: int, tile: int) -> Statement:
+        """Of a private model: the committed tokens of a window beat the ids of a tile."""
+        self._check_window(window)
+        return self._head.statement(window, tile, self.window_points(self.commitment.step_count)[window])
+
+    @_discreet
+    def prove_head_tile(self, window: int, tile: int) -> bytes:
+        """Proof of `head_tile_statement`; raises RivalWins when a committed token loses there."""
+        self._check_window(window)
+        last = self.commitment.step_count
+        residual, blinding = self.window_points(last)[window], self._window_blindings(last, RESIDUAL)[window]
+        return self._head.prove(window, tile, residual, blinding)
 
     def embedding_inputs(self, window: int) -> tuple[list[Point], Point]:
         """Row commitments of the window's 32 tokens ((0, 0) for padding), and its own commitment."""

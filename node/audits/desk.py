@@ -58,8 +58,7 @@ class AuditDesk:
             )
         with self._taking:
             row = self._auditable(receipt)
-            commitment = self._boundaries.model.commitment
-            check_items(items, _response(row), commitment.step_count, commitment.vocabulary)
+            check_items(items, _response(row), self._boundaries.model.commitment)
             if len(items) > self._most_items:
                 raise AuditRefusedError(
                     "too_many",
