@@ -40,6 +40,12 @@ def open_command(
         list[int] | None,
         typer.Option("--input", min=0, metavar="WINDOW", help="Have the embedding proven; several times."),
     ] = None,
+    tile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TILE:WINDOW", help="Have a window's output proven against a tile of ids; several times."
+        ),
+    ] = None,
     provider: Providers = None,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
@@ -57,6 +63,7 @@ def open_command(
 
     items = [AuditItem.of_step(*number_pair(text, "--step")) for text in step or ()]
     items += [AuditItem.of_input(each) for each in window or ()]
+    items += [AuditItem.of_head(*number_pair(text, "--tile")) for text in tile or ()]
     table, sender = _sit_down(
         devnet, rpc_url, deployment, keystore, account, database, role, providers=provider or None
     )
@@ -126,6 +133,8 @@ def _mover(sender: Sender | None) -> Sender:
 
 
 def _named(item: dict[str, Any]) -> str:
+    if "tile" in item:
+        return f"tile {item['tile']}, window {item['window']}"
     step = "input" if item["step"] == "input" else f"step {item['step']}"
     return f"{step}, window {item['window']}"
 

@@ -39,7 +39,10 @@ def request(
         ),
     ],
     provider: Annotated[str, typer.Option(help="URL of the provider's API.")] = "http://127.0.0.1:8000",
-    budget: Annotated[int, typer.Option(min=1, max=64, help="Steps to draw, when none are named.")] = 8,
+    budget: Annotated[int, typer.Option(min=1, max=64, help="Items to draw, when none are named.")] = 8,
+    heads: Annotated[
+        int, typer.Option(min=0, max=64, help="How many of these are tiles of the head; the rest are steps.")
+    ] = 2,
     step: Annotated[
         list[str] | None, typer.Option(metavar="STEP:WINDOW", help="Name a step yourself; several times.")
     ] = None,
@@ -47,12 +50,18 @@ def request(
         list[str] | None,
         typer.Option(metavar="POSITION:RIVAL", help="Have a token proven against a rival; several times."),
     ] = None,
+    tile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TILE:WINDOW", help="Have a window's output proven against a tile of ids; several times."
+        ),
+    ] = None,
     window: Annotated[
         list[int] | None,
         typer.Option("--input", metavar="WINDOW", help="Have a window of the input proven; several times."),
     ] = None,
     seed: Annotated[
-        str | None, typer.Option(help="32 bytes in hex that draw the steps; fresh ones by default.")
+        str | None, typer.Option(help="32 bytes in hex that draw the items; fresh ones by default.")
     ] = None,
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the proofs.")] = 300,
     out: Annotated[Path | None, typer.Option(help="Keep the audit in this file, for `audit verify`.")] = None,
@@ -62,9 +71,9 @@ def request(
     devnet: Devnet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Name steps of an own answer, wait for their proofs and verify them here; no transaction.
+    """Name items of an own answer, wait for their proofs and verify them here; no transaction.
 
-    Steps are drawn after the answer was signed, so its provider could not know them. A provider that does not answer can be taken to the chain.
+    Items are drawn after the answer was signed, so its provider could not know them. A provider that does not answer can be taken to the chain.
     """
     from prover.progress import reporting
 
@@ -75,7 +84,8 @@ def request(
         asked = AuditedProvider(provider)
         signed = asked.response(receipt)
         _check_on_chain(signed, auditor, devnet, rpc_url, deployment)
-        entropy, items = _items(signed, auditor, budget, step, head, window, seed)
+        named = _named(step, head, window, tile)
+        entropy, items = (None, named) if named else _drawn(signed, auditor, budget, heads, seed)
         started = time.monotonic()
         evidence = asked.evidence(asked.ask(receipt, key, items), wait, report)
         answered_s = time.monotonic() - started
@@ -117,32 +127,34 @@ def _auditor(model: Path, srs: Path | None) -> Auditor:
     return Auditor(load_published(model, string), string)
 
 
-def _items(
-    signed: SignedResponse,
-    auditor: Auditor,
-    budget: int,
-    step: list[str] | None,
-    head: list[str] | None,
-    window: list[int] | None,
-    seed: str | None,
-) -> tuple[bytes | None, tuple[Item, ...]]:
-    """(the seed that drew them, the items)."""
-    from contracts.protocol.audit_evidence import HeadItem, InputItem, StepItem
-    from prover.audits.drawing import AuditPlanError
-
-    from .auditing import drawn_items
+def _named(
+    step: list[str] | None, head: list[str] | None, window: list[int] | None, tile: list[str] | None
+) -> tuple[Item, ...]:
+    from contracts.protocol.audit_evidence import HeadItem, InputItem, StepItem, TileItem
 
     named: list[Item] = [StepItem(*number_pair(text, "--step")) for text in step or ()]
     named += [HeadItem(*number_pair(text, "--head")) for text in head or ()]
     named += [InputItem(number) for number in window or ()]
-    if named:
-        return None, tuple(named)
+    named += [TileItem(*number_pair(text, "--tile")) for text in tile or ()]
+    return tuple(named)
+
+
+def _drawn(
+    signed: SignedResponse, auditor: Auditor, budget: int, heads: int, seed: str | None
+) -> tuple[bytes, tuple[Item, ...]]:
+    """(the seed that drew them, the items)."""
+    from prover.audits.drawing import AuditPlanError
+
+    from .auditing import drawn_items
+
     try:
         entropy = secrets.token_bytes(32) if seed is None else bytes.fromhex(seed.removeprefix("0x"))
     except ValueError:
         raise AuditPlanError(f"--seed {seed} is not hexadecimal; give 64 digits") from None
-    steps = auditor.model.commitment.step_count
-    return entropy, drawn_items(entropy, min(budget, steps), steps, signed.response.windows)
+    model, response = auditor.model.commitment, signed.response
+    tiles = min(heads, budget, model.head_tiles * len(response.head_windows))
+    steps = min(budget - tiles, model.step_count)
+    return entropy, drawn_items(entropy, model, response, steps, tiles)
 
 
 def number_pair(text: str, option: str) -> tuple[int, int]:
@@ -202,8 +214,10 @@ def _print(audit: Any, auditor: Auditor, times: dict[str, float], as_json: bool)
 
 
 def _described(item: Any, commitment: Any) -> dict[str, Any]:
-    from contracts.protocol.audit_evidence import InputItem, StepItem
+    from contracts.protocol.audit_evidence import InputItem, StepItem, TileItem
 
+    if isinstance(item, TileItem):
+        return {"tile": item.tile, "window": item.window, "name": str(item)}
     if isinstance(item, InputItem):
         return {"input": item.window, "name": str(item)}
     if isinstance(item, StepItem):

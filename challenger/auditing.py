@@ -25,6 +25,7 @@ from contracts.protocol.audit_evidence import (
     HeadItem,
     Item,
     StepItem,
+    TileItem,
 )
 from contracts.protocol.audit_wire import (
     MOST_BYTES,
@@ -35,9 +36,10 @@ from contracts.protocol.audit_wire import (
 )
 from contracts.protocol.response import NO_AUDITS, Receipt
 from contracts.protocol.trace import is_truncated, overrun_place
-from prover.audits.drawing import UNIFORM, draw, weights
+from prover.audits.drawing import UNIFORM, draw, draw_tiles, weights
 from prover.errors import BadInputError, ProofRejectedError
 from prover.foreign_json import ForeignJsonError, Limits, read_json, read_json_file
+from prover.model_commitment import ModelCommitment
 
 from .bounded_fetch import BoundedFetcher, FetchFailed, shared_fetcher
 from .errors import AuditNotAnswered, ProviderUnreachable
@@ -105,10 +107,17 @@ def drawn_windows(seed: bytes, steps: Sequence[int], windows: int) -> list[StepI
     return [StepItem(step, number[step] % windows) for step in steps]
 
 
-def drawn_items(seed: bytes, count: int, steps: int, windows: int) -> tuple[Item, ...]:
-    """The items that a seed names: `count` of the steps, all alike, with a window each. Raises BadInputError, AuditPlanError."""
-    drawn = draw(seed, weights(UNIFORM, [1 / steps] * steps), count)
-    return tuple(drawn_windows(seed, drawn, windows))
+def drawn_items(
+    seed: bytes, model: ModelCommitment, response: AuditedResponse, steps: int, tiles: int
+) -> tuple[Item, ...]:
+    """The items that a seed names: so many of the steps, all alike, with a window each, and so many of the head's tiles in a window.
+
+    Raises BadInputError, AuditPlanError.
+    """
+    uniform = weights(UNIFORM, [1 / model.step_count] * model.step_count)
+    drawn = draw(seed, uniform, steps) if steps else ()
+    pairs = draw_tiles(seed, model.head_tiles, response.head_windows, tiles)
+    return (*drawn_windows(seed, drawn, response.windows), *(TileItem(*pair) for pair in pairs))
 
 
 class AuditedProvider:
@@ -199,8 +208,9 @@ class AuditFile:
     def check(self, auditor: Auditor) -> None:
         """Raises ProofRejectedError and AuditItemError; also for an answer that ends where it must not, which no item is about."""
         if self.seed is not None:
-            steps, windows = auditor.model.commitment.step_count, self.signed.response.windows
-            if self.items != drawn_items(self.seed, len(self.items), steps, windows):
+            steps, tiles = (sum(isinstance(i, kind) for i in self.items) for kind in (StepItem, TileItem))
+            model, response = auditor.model.commitment, self.signed.response
+            if self.items != drawn_items(self.seed, model, response, steps, tiles):
                 raise AuditItemError("the seed draws other items than these; whoever named them chose them")
         output, limit = self.signed.response.output_ids, self.signed.receipt.max_tokens
         ends = auditor.model.commitment.end_tokens

@@ -21,6 +21,7 @@ from contracts.protocol.audits import Audit, AuditItem, AuditTarget
 from contracts.protocol.model import PUBLIC
 from contracts.protocol.opening import opening_secret
 from contracts.protocol.response import WINDOW_ROWS, ResponseFields
+from prover.audits.head_tiles import head_windows
 from prover.errors import NotFoundError, UsageError
 
 from .disputes_by_hand import DisputeTable, NothingToDo
@@ -129,8 +130,13 @@ class AuditTable:
 
     def _item(self, audit_id: int, audit: Audit, item: AuditItem) -> dict[str, Any]:
         state = self._contracts.audits.item_state(audit.batch_id, audit.index, item)
-        step = item.step if item.target is AuditTarget.STEP else "input"
-        return {"step": step, "window": item.window, "proven": state == (audit_id, True)}
+        proven = {"window": item.window, "proven": state == (audit_id, True)}
+        match item.target:
+            case AuditTarget.HEAD:
+                return {"tile": item.step, **proven}
+            case AuditTarget.INPUT:
+                return {"step": "input", **proven}
+        return {"step": item.step, **proven}
 
     def _check(self, model_id: bytes, fields: ResponseFields, items: Sequence[AuditItem]) -> None:
         """What the contract would refuse, before a commitment is paid for."""
@@ -146,12 +152,17 @@ class AuditTable:
             raise UsageError(f"an audit on this chain names 1 to {most} items, not {len(items)}")
         if len(set(items)) < len(items):
             raise UsageError("an item is named twice; name it once")
-        windows = -(-(fields.prompt_length + fields.output_length - 1) // WINDOW_ROWS)
+        windows = range(-(-(fields.prompt_length + fields.output_length - 1) // WINDOW_ROWS))
+        of_head = head_windows(fields.prompt_length, fields.output_length)
         for item in items:
-            if item.step >= spec.step_count or item.window >= windows:
+            is_tile = item.target is AuditTarget.HEAD
+            steps, named = (spec.head_tiles, "tile") if is_tile else (spec.step_count, "step")
+            possible = of_head if is_tile else windows
+            if item.step >= steps or item.window not in possible:
+                only = ", those with output tokens" if is_tile else ""
                 raise UsageError(
-                    f"step {item.step}, window {item.window} does not exist; the response has steps 0 to "
-                    f"{spec.step_count - 1} and windows 0 to {windows - 1}"
+                    f"{named} {item.step}, window {item.window} does not exist; the response has {named}s 0 to "
+                    f"{steps - 1} and windows {possible[0]} to {possible[-1]}{only}"
                 )
 
 

@@ -19,7 +19,7 @@ from .errors import AnvilDidNotStart, AnvilNotFound, PortInUse
 HOST = "127.0.0.1"
 CHAIN_ID = 31337
 DEFAULT_PORT = 8545
-ACCOUNT_COUNT = 12
+ACCOUNT_COUNT = 13
 BALANCE_ETHER = 10_000
 KEPT_STATES = 128
 """Past states that can still be asked for, and that a reorganisation can go back to."""

@@ -18,10 +18,9 @@ from contracts.bindings.keys import Signer
 from contracts.bindings.remote_signer import RemoteSigner
 from contracts.bindings.sender import sender_on_engine
 from contracts.bindings.settings import STATE
-from contracts.protocol.audit_evidence import AuditedTrace
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import ModelRules
-from contracts.protocol.trace import ProvingTrace
+from contracts.protocol.trace import AuditedTrace, ProvingTrace
 from prover.curve.srs import SRS
 from prover.model.batch import batch_in_memory
 from prover.model.execute import Executor

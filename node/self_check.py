@@ -2,7 +2,7 @@
 
 A release that proves another statement than the deployed verifiers check, a damaged cache of kernels or a wrong reference
 string loses every game, and would show in the first one. So at start a short answer is run, one step of every kind,
-one window of the embedding and one pair of the head are proven, and each proof is put to its verifier by `eth_call`:
+one window of the embedding and one pair of the head (of a private model one tile) are proven, and each proof is put to its verifier by `eth_call`:
 it must be accepted, and the same proof with one bit changed must not be. Seconds to a minute, once per model,
 verifiers' code, release and machine: what passed is kept beside the traces.
 """
@@ -24,7 +24,8 @@ import structlog
 import prover
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.layer_verifier import LayerVerifier
-from contracts.protocol.model import EMBEDDING, HEAD
+from contracts.protocol.model import EMBEDDING, HEAD, HEAD_TILE, audit_stride_of, head_kind
+from prover.architectures.audit_steps import statement_programs
 from prover.foreign_json import ForeignJsonError, read_json_file
 from prover.program import OutOfRange
 from prover.replay import Replay
@@ -41,7 +42,7 @@ _TOKENS = 34  # a whole window and a part of one
 
 @dataclass(frozen=True)
 class Checked:
-    """What passed: names of kinds, `embedding` and `head`. `seconds` is 0 where all of it was known from before."""
+    """What passed: names of kinds, `embedding` and `head` or `head_tile`. `seconds` is 0 where all of it was known from before."""
 
     kinds: tuple[str, ...]
     seconds: float
@@ -106,7 +107,8 @@ def _verifiers(contracts: ProtocolContracts, serving: CommittedServing) -> dict[
     registry, identity = contracts.registry, serving.model_id
     kinds = enumerate(serving.commitment.kind_names)
     found = {name: registry.step_rules(identity, number).verifier for number, name in kinds}
-    found[EMBEDDING], found[HEAD] = registry.embedding_verifier(identity), registry.head_verifier(identity)
+    found[EMBEDDING] = registry.embedding_verifier(identity)
+    found[head_kind(audit_stride_of(serving.commitment.privacy))] = registry.head_verifier(identity)
     return found
 
 
@@ -135,6 +137,12 @@ def _proofs(serving: CommittedServing, replay: Replay) -> Iterator[_Proof]:
         yield _Proof(kind, commitment.step_keys[step], inputs, replay.prove_step(step, last))
     rows, window = replay.embedding_inputs(last)
     yield _Proof(EMBEDDING, b"", _words([*rows, window]), replay.prove_embedding(last))
+    if commitment.head_tiles:
+        statement = replay.head_tile_statement(last, 0)
+        program = statement_programs(config)[HEAD_TILE]
+        inputs = [statement.publics[name] for name in program.public_scalars] + _words(statement.inputs)
+        yield _Proof(HEAD_TILE, commitment.tile_keys[0], inputs, replay.prove_head_tile(last, 0))
+        return
     position = replay.positions - 1
     rival = (replay.output_ids[0] + 1) % config.vocabulary
     statement = replay.head_statement(position, rival)

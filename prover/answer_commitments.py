@@ -1,8 +1,9 @@
 """The window commitments of a private model's answer, made while it is generated: there is no second pass over the text.
 
 What every step writes is kept until a window of 32 rows is whole; then all its streams are committed at once, on one other thread, and the
-rows are forgotten. So an answer holds the rows of the window that it writes and of `_MOST_WAITING` windows more, whatever its length, and
-64 bytes for each window of each stream (for SmolLM2-135M 5.9 MB a window, 121 points). Generation waits for the thread when that is behind.
+rows are forgotten, but for those of the last boundary, which the logits of the answer's tokens follow from. So an answer holds the rows of the
+window that it writes and of `_MOST_WAITING` windows more, whatever its length, and of each window its last rows and 64 bytes for each stream
+(for SmolLM2-135M 5.9 MB of a window that waits; 74 kB and 121 points of any other). Generation waits for the thread when that is behind.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .model.execute import Rows
 from .model.stream_versions import EMBEDDING
 from .model_blindings import ResponseBlindings
 from .program import WINDOW_ROWS
-from .streams import SUMS, Stream
+from .streams import RESIDUAL, SUMS, Stream
 
 _MOST_WAITING = 8
 """Windows that wait to be committed: as many as a piece of a prompt has."""
@@ -81,6 +82,7 @@ class AnswerCommitments:
         self._held: dict[Written, list[np.ndarray]] = {}
         self._rows = self._windows = 0
         self._points: dict[Written, list[Point]] = {}
+        self._last: list[np.ndarray] = []  # by window, the residual stream behind the last step
         self._waiting: list[Future[None]] = []
         self._is_dropped = False
 
@@ -105,6 +107,11 @@ class AnswerCommitments:
         """How many rows were kept, those of the padding too."""
         return self._rows
 
+    @property
+    def last_rows(self) -> np.ndarray:
+        """(32 W, hidden) int64 rows of the last boundary."""
+        return np.concatenate(self._last).astype(np.int64)
+
     def finish(self) -> Mapping[Written, list[Point]]:
         """Hiding commitments of all windows, by what wrote them. Raises ValueError when rows of a window are missing."""
         if self._rows != WINDOW_ROWS * self._windows or not self._windows:
@@ -126,6 +133,7 @@ class AnswerCommitments:
                 rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
                 window[key], rest = rows[:WINDOW_ROWS], rows[WINDOW_ROWS:]
                 self._held[key] = [rest] if len(rest) else []
+            self._last.append(window[max(step for step, name in window if name == RESIDUAL), RESIDUAL].copy())
             self._wait(_MOST_WAITING - 1)
             self._waiting.append(self._committer.submit(self, self._windows, window))
             self._windows += 1

@@ -2,7 +2,7 @@
 
     one line of JSON    {"format", "name", "privacy", "architecture", "srs", "logit_scale", "tokenizer", "end_tokens", "blindings", "keys", "vocabulary",
                          "step_keys_root", "embedding_rows_root", "checksum"}
-    step keys           one behind the other, of the lengths in "keys"
+    step keys           one behind the other, of the lengths in "keys": of the steps, then of the head's tiles
     token rows          128 bytes each: embedding row, head row
 
 Both roots are computed again from what the file holds, so a file that is read is the model with these roots; whether that is the registered one,
@@ -22,6 +22,7 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from .architectures import ModelConfig, config_from_json
+from .architectures.audit_steps import audit_schedule
 from .curve.srs import SRS
 from .errors import BadInputError, NotFoundError
 from .foreign_json import ForeignJsonError, read_json
@@ -30,7 +31,7 @@ from .plan import PRIVATE
 from .proof_system import ProofSystem
 from .statement import StepKey
 
-FORMAT = "gainsay-private-model/1"
+FORMAT = "gainsay-private-model/2"
 SUFFIX = ".commitment"
 _START = b'{"format": "gainsay-private-model/'
 _LONGEST_HEADER = 1 << 22
@@ -56,7 +57,8 @@ def save_published(path: Path, name: str, config: ModelConfig, commitment: Model
     """Write the file atomically. commitment: of a private model with this shape."""
     if commitment.privacy != PRIVATE:
         raise BadInputError("a public model has no such file: whoever has its weights makes its commitment")
-    body = b"".join(commitment.step_keys) + commitment.rows
+    keys = [*commitment.step_keys, *commitment.tile_keys]
+    body = b"".join(keys) + commitment.rows
     header = {
         "format": FORMAT,
         "name": name,
@@ -67,7 +69,7 @@ def save_published(path: Path, name: str, config: ModelConfig, commitment: Model
         "tokenizer": commitment.tokenizer_digest.hex(),
         "end_tokens": list(commitment.end_tokens),
         "blindings": commitment.blindings.hex(),
-        "keys": [len(key) for key in commitment.step_keys],
+        "keys": [len(key) for key in keys],
         "vocabulary": commitment.vocabulary,
         "step_keys_root": commitment.step_keys_root.hex(),
         "embedding_rows_root": commitment.embedding_rows_root.hex(),
@@ -102,18 +104,19 @@ def load_published(path: Path, srs: SRS) -> PublishedModel:
         config = config_from_json(header["architecture"])
         system = ProofSystem.shared(config, srs, PRIVATE)
         keys, rows = _split(header, body, config)
-        for step, key in zip(config.schedule, keys, strict=True):
+        for step, key in zip((*config.schedule, *audit_schedule(config)), keys, strict=True):
             plan = system.verifying_key(step.kind).plan
             StepKey.decode(key, plan, srs.mu)
         commitment = assemble(
             system,
-            keys,
+            keys[: config.step_count],
             rows,
             row_tree(rows),
             logit_scale=_count(header["logit_scale"]),
             tokenizer_digest=_digest(header, "tokenizer"),
             end_tokens=[_count(token) for token in header["end_tokens"]],
             blindings=_digest(header, "blindings"),
+            tile_keys=keys[config.step_count :],
         )
         if _digest(header, "step_keys_root") != commitment.step_keys_root:
             raise ValueError("its step keys have another root than it says")
@@ -145,15 +148,19 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         raise CommitmentFileError(f"{path} is not the public part of a private model: {error}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CommitmentFileError(
-            f"{path} is not the public part of a private model: its format must be {FORMAT}"
+            f"{path} is not the public part of a private model: its format must be {FORMAT}; with an older one it is made again by"
+            " `gainsay model commit --private`"
         )
     return header, body
 
 
 def _split(header: dict[str, Any], body: bytes, config: ModelConfig) -> tuple[list[bytes], bytes]:
     sizes, vocabulary = [_count(size) for size in header["keys"]], _count(header["vocabulary"])
-    if len(sizes) != config.step_count or vocabulary != config.vocabulary:
-        raise ValueError("it has step keys or token rows for another shape")
+    count = config.step_count + len(audit_schedule(config))
+    if len(sizes) != count or vocabulary != config.vocabulary:
+        raise ValueError(
+            f"it has {len(sizes)} keys and {vocabulary} token rows for a shape of {count}, its head's tiles included, and {config.vocabulary}"
+        )
     if sum(sizes) + _ROW_BYTES * vocabulary != len(body):
         raise ValueError("its length is not the one that its header says")
     keys, end = [], 0

@@ -1,6 +1,7 @@
 """The public commitment of a model: step keys, embedding rows, and the Merkle trees over both. That of a private model hides.
 
     step key leaf   keccak(keccak(abi.encode(step, kind, keccak(key))))   kind: the number of the step's kind (schedule)
+    tile key leaf   the same, behind those of the steps: step = n + j of tile j of a private model's head, kind = number of kinds
     token row leaf  keccak(keccak(abi.encode(token, E.x, E.y, H.x, H.y)))   E embedding row, H head row
 
 Made once per model and SRS (committing all weights), then cached in one file. What is stopped on the way goes on where it
@@ -20,7 +21,9 @@ from typing import Any
 import numpy as np
 from eth_hash.auto import keccak
 
+from .architectures.audit_steps import HEAD_TILE, audit_schedule
 from .architectures.config import ScheduledStep
+from .audits.head_tiles import commit_head_tile
 from .curve.g1 import Point, point_from_bytes, point_to_bytes
 from .curve.msm import commit_rows
 from .curve.srs import SRS
@@ -57,7 +60,7 @@ class ModelCommitment:
     """What is public about a model. `rows` holds 128 bytes per token: E then H.
 
     kind_names: the kinds of step by number; accesses: what each does to the streams (`streams.access_word`). chunk_bits: of every
-    stream, p: 2^p of its windows share a chunk.
+    stream, p: 2^p of its windows share a chunk. tile_keys: of a private model, the keys of its head's tiles.
     """
 
     architecture_digest: bytes
@@ -77,11 +80,17 @@ class ModelCommitment:
     privacy: Privacy = PUBLIC
     blindings: bytes = b""
     """Of a private model: which blindings its points have (`ModelBlindings.identity`)."""
+    tile_keys: tuple[bytes, ...] = ()
 
     @property
     def step_count(self) -> int:
         """Number of steps of the schedule."""
         return len(self.step_keys)
+
+    @property
+    def head_tiles(self) -> int:
+        """T: tiles of the head that audits name; none of a public model."""
+        return len(self.tile_keys)
 
     def kind(self, step: int) -> int:
         """Number of the kind of a step."""
@@ -109,6 +118,10 @@ class ModelCommitment:
     def step_key_path(self, step: int) -> list[bytes]:
         """Merkle path of a step key."""
         return self.step_tree.path(step)
+
+    def tile_key_path(self, tile: int) -> list[bytes]:
+        """Merkle path of the key of a tile of the head."""
+        return self.step_tree.path(self.step_count + tile)
 
     def row(self, token: int) -> tuple[Point, Point]:
         """(E, H): commitments of the token's embedding row and head row."""
@@ -179,6 +192,7 @@ def _commit(
     blindings: ModelBlindings | None,
 ) -> ModelCommitment:
     keys = _commit_steps(model, system, report, parts, blindings)
+    tile_keys = [] if blindings is None else _commit_tiles(model, system, report, parts, blindings)
     rows = _commit_rows(model, system.srs, report, parts, blindings)
     report("merkle", 0, 1)
     commitment = assemble(
@@ -190,6 +204,7 @@ def _commit(
         tokenizer_digest=model.tokenizer.digest,
         end_tokens=model.end_tokens,
         blindings=b"" if blindings is None else blindings.identity,
+        tile_keys=tile_keys,
     )
     report("merkle", 1, 1)
     return commitment
@@ -228,10 +243,30 @@ def _commit_step(
         model.layer_parameters(scheduled.layer, scheduled.kind, scheduled.tile),
         padded_weights(model, step),
     )
-    if blindings is not None:
-        own = blindings.of_step(step, len(key.points))
-        key = StepKey(key.parameters, tuple(blind_all(key.points, own, system.srs.digest)))
-    return key.encode()
+    return (key if blindings is None else _hidden(key, system, blindings, step)).encode()
+
+
+def _hidden(key: StepKey, system: ProofSystem, blindings: ModelBlindings, number: int) -> StepKey:
+    """The key behind the blindings of a step number."""
+    own = blindings.of_step(number, len(key.points))
+    return StepKey(key.parameters, tuple(blind_all(key.points, own, system.srs.digest)))
+
+
+def _commit_tiles(
+    model: IntegerModel, system: ProofSystem, report: Progress, parts: KeptParts, blindings: ModelBlindings
+) -> list[bytes]:
+    """The keys of the head's tiles, encoded: tile j is step n + j."""
+    tiles = audit_schedule(model.config)
+
+    def commit(tile: int) -> bytes:
+        key = commit_head_tile(model, system, tile)
+        return _hidden(key, system, blindings, model.config.step_count + tile).encode()
+
+    keys = []
+    for tile in range(len(tiles)):
+        report("head tiles", tile, len(tiles))
+        keys.append(parts.part(partial(commit, tile)))
+    return keys
 
 
 def padded_weights(model: IntegerModel, step: int) -> dict[str, np.ndarray]:
@@ -282,9 +317,12 @@ def assemble(
     tokenizer_digest: bytes,
     end_tokens: Sequence[int],
     blindings: bytes = b"",
+    tile_keys: Sequence[bytes] = (),
 ) -> ModelCommitment:
-    """The commitment that these step keys and rows are."""
+    """The commitment that these step keys, keys of the head's tiles and rows are."""
     config = system.config
+    numbered = [*zip(map(config.kinds.index, (step.kind for step in config.schedule)), keys, strict=True)]
+    numbered += [(len(config.kinds), key) for key in tile_keys]
     return ModelCommitment(
         architecture_digest=system.architecture_digest,
         tokenizer_digest=tokenizer_digest,
@@ -298,15 +336,11 @@ def assemble(
         chunk_bits=tuple(stream.chunk_windows_bits(system.srs.mu) for stream in config.streams),
         step_keys=list(keys),
         rows=rows,
-        step_tree=MerkleTree(
-            [
-                step_key_leaf(number, config.kinds.index(step.kind), key)
-                for number, (step, key) in enumerate(zip(config.schedule, keys, strict=True))
-            ]
-        ),
+        step_tree=MerkleTree([step_key_leaf(number, *pair) for number, pair in enumerate(numbered)]),
         row_tree=row_tree,
         privacy=system.privacy,
         blindings=blindings,
+        tile_keys=tuple(tile_keys),
     )
 
 
@@ -365,3 +399,9 @@ def decode_step_key(system: ProofSystem, commitment: ModelCommitment, step: int)
     """The parsed step key of a step."""
     key = system.verifying_key(commitment.schedule[step].kind)
     return StepKey.decode(commitment.step_keys[step], key.plan, key.chunk_bits)
+
+
+def decode_tile_key(system: ProofSystem, commitment: ModelCommitment, tile: int) -> StepKey:
+    """The parsed key of a tile of a private model's head."""
+    key = system.verifying_key(HEAD_TILE)
+    return StepKey.decode(commitment.tile_keys[tile], key.plan, key.chunk_bits)

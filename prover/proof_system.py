@@ -9,12 +9,12 @@ from threading import Lock
 from eth_hash.auto import keccak
 
 from .architectures import ModelConfig
-from .architectures.audit_steps import statement_programs
+from .architectures.audit_steps import HEAD_TILE, statement_programs
 from .architectures.config import HEAD
 from .canonical_form import encode
 from .curve.srs import SRS
 from .embedding import EmbeddingKey
-from .plan import PUBLIC, Privacy
+from .plan import PRIVATE, PUBLIC, Privacy
 from .statement import VerifyingKey
 
 
@@ -51,7 +51,9 @@ class ProofSystem:
     def architecture_digest(self) -> bytes:
         """Keccak over streams, kinds and the digests of all verifiers: what a boundary is, and what each step does to it."""
         streams = [[s.name, s.row_bits, s.placed] for s in self.config.streams]
-        kinds = [[kind, self.verifying_key(kind).digest.hex()] for kind in (*self.config.kinds, HEAD)]
+        of_audits = (HEAD_TILE,) if self.privacy == PRIVATE else ()
+        names = (*self.config.kinds, HEAD, *of_audits)
+        kinds = [[kind, self.verifying_key(kind).digest.hex()] for kind in names]
         return keccak(encode(["architecture", streams, kinds, self.embedding_key.digest.hex()]))
 
 

@@ -18,6 +18,8 @@ import numpy as np
 
 from .answer_commitments import padded_sizes
 from .argument.commitment import commit_integers
+from .audits.head_tiles import HeadAudit
+from .audits.private_head import PrivateHead
 from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
 from .embedding import prove_embedding
@@ -61,7 +63,7 @@ def _discreet(
         except OutOfRange as error:
             told: Exception = error.without_value()
         except RivalWins:
-            told = RivalWins("the rival beats the committed token (head statement is false)")
+            told = RivalWins("a committed token does not beat a rival (head statement is false)")
         raise told
 
     return called
@@ -81,9 +83,11 @@ class Replay:
         sampling: Sampling | None = None,
         blindings: ResponseBlindings | None = None,
         points: Mapping[tuple[int, str], list[Point]] | None = None,
+        last_rows: np.ndarray | None = None,
     ) -> None:
         """sampling: the response's rule; None is greedy. blindings: of a private model's commitment and of this response's windows.
-        points: all that would be committed, by step and stream, if that was done while generating (`answer_commitments`)."""
+        points: all that would be committed, by step and stream, if that was done while generating (`answer_commitments`). last_rows: (32 W, hidden) rows
+        of the last boundary, likewise."""
         if not prompt_ids or not output_ids:
             raise BadInputError("a response needs at least one prompt token and one output token")
         _check_blindings(commitment, blindings)
@@ -96,6 +100,7 @@ class Replay:
         # window commitments by the step that wrote them
         self._points: dict[tuple[int, str], list[Point]] = dict(points or {})
         self._is_committed = points is not None
+        self._last_rows = last_rows
         self._versions = StreamVersions(model.config)
         self._roots: dict[tuple[int, str], bytes] = {}
         self._executor = Executor(model)
@@ -402,6 +407,36 @@ class Replay:
         self.model.release_pages()
         blindings = None if self._blindings is None else self.head_blindings(position, rival)
         return prove(verifying_key, self.srs, statement, witness, self._phase, blindings).encode()
+
+    @cached_property
+    def _head(self) -> PrivateHead:
+        """Of a private model. Raises OutOfRange when the trace ends before the head."""
+        if self._blindings is None:
+            raise BadInputError(
+                "a public model's head is proven pair by pair; only a private one's has tiles"
+            )
+        last = self.trace if self._last_rows is None else self._last_rows
+        audit = HeadAudit(self.model, self.srs, self.prompt_ids, self.output_ids, last)
+        return PrivateHead(audit, self.commitment, self._blindings)
+
+    @_discreet
+    def chosen_logit_points(self) -> list[Point]:
+        """Of a private model: commitments of the committed tokens' logits, all W windows (audits/private_head.py)."""
+        return self._head.points
+
+    @_discreet
+    def head_tile_statement(self, window: int, tile: int) -> Statement:
+        """Of a private model: the committed tokens of a window beat the ids of a tile."""
+        self._check_window(window)
+        return self._head.statement(window, tile, self.window_points(self.commitment.step_count)[window])
+
+    @_discreet
+    def prove_head_tile(self, window: int, tile: int) -> bytes:
+        """Proof of `head_tile_statement`; raises RivalWins when a committed token loses there."""
+        self._check_window(window)
+        last = self.commitment.step_count
+        residual, blinding = self.window_points(last)[window], self._window_blindings(last, RESIDUAL)[window]
+        return self._head.prove(window, tile, residual, blinding)
 
     def embedding_inputs(self, window: int) -> tuple[list[Point], Point]:
         """Row commitments of the window's 32 tokens ((0, 0) for padding), and its own commitment."""

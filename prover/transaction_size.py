@@ -5,6 +5,7 @@ A step that is computed rightly and proven loses all the same when its proof can
     proveStep        both boundaries' roots, the step key with its path, the running sums read and written with theirs, and the
                      proof: for the last window of the longest sequence
     revealWindows    both boundaries' roots, and the running sums of every stream that the step writes
+    proveHeads       of a private model: the output's ids, two windows and a tile's key, each with its path, and the proof
     claimOverrun    the ids of the longest output, and all end tokens (claimTruncated is a word shorter)
 
     size   below 128 KiB, which nodes take
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .architectures.audit_steps import HEAD_TILE, audit_schedule
 from .errors import TransactionSizeError
 from .plan import PRIVATE
 from .program import WINDOW_BITS, WINDOW_ROWS
@@ -56,6 +58,11 @@ def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
                 f"the windows that a {kind} step writes take a transaction of {size} bytes, but a chain takes {MOST_BYTES}:"
                 f" import the model with fewer than {positions} positions"
             )
+    if system.privacy == PRIVATE and (size := prove_head_bytes(system, positions)) > MOST_BYTES:
+        raise TransactionSizeError(
+            f"the proof of one tile of the head takes a transaction of {size} bytes, but a chain takes {MOST_BYTES}: import the"
+            f" model with fewer than {positions} positions"
+        )
     size = claim_overrun_bytes(positions, len(end_tokens))
     if size > MOST_BYTES:
         raise TransactionSizeError(
@@ -94,6 +101,17 @@ def reveal_windows_bytes(system: ProofSystem, kind: str, positions: int) -> int:
     return _SELECTOR + 5 * WORD + 2 * roots + WORD + written
 
 
+def prove_head_bytes(system: ProofSystem, positions: int) -> int:
+    """Calldata of proveHeads about one tile and the last window of an output of so many ids, at most."""
+    config, key = system.config, system.verifying_key(HEAD_TILE)
+    windows, steps = -(-positions // WINDOW_ROWS), config.step_count + len(audit_schedule(config))
+    boundary, window = (config.step_count + 1).bit_length(), (windows - 1).bit_length()
+    siblings = 2 * boundary + 2 * window + (steps - 1).bit_length()
+    roots, ids = len(config.streams) + 1, -(-4 * positions // WORD)
+    words = siblings + roots + ids + 2 * 2 + _key_bytes(key) // WORD + _shape(key, positions).words
+    return _SELECTOR + WORD * (words + 26)  # numbers, offsets and lengths
+
+
 def _streams(system: ProofSystem) -> dict[str, Stream]:
     return {stream.name: stream for stream in system.config.streams}
 
@@ -126,6 +144,7 @@ __all__ = [
     "MOST_BYTES",
     "check_transactions",
     "claim_overrun_bytes",
+    "prove_head_bytes",
     "prove_step_bytes",
     "reveal_windows_bytes",
 ]

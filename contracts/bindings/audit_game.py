@@ -1,7 +1,7 @@
 """`AuditGame`: audits of private models. (`audit.py` is another matter: the audit of the books.)
 
 An auditor commits an opening (`InferenceLedger.commit_opening`) and, a block later, sends `open_audit` with the items that it
-names. The provider reads `AuditStarted`, proves every item (`step_answer`, `input_answer`) in one transaction or several, and is
+names. The provider reads `AuditStarted`, proves every item (`step_answer`, `input_answer`, `head_answer`) in one transaction or several, and is
 paid half of the bond; or anyone sends `timeout` after the deadline.
 """
 
@@ -49,6 +49,23 @@ class InputAnswer:
     window: int
     path: Sequence[bytes]
     proof: EmbeddingProof
+
+
+@dataclass(frozen=True)
+class HeadAnswer:
+    """Mirror of `HeadAnswer`."""
+
+    tile: int
+    window: int
+    prompt_hash: bytes
+    output_ids: bytes
+    path_last: Sequence[bytes]
+    path_chosen: Sequence[bytes]
+    residual: ResidualWindow
+    chosen: ResidualWindow
+    key: bytes
+    key_path: Sequence[bytes]
+    proof: bytes
 
 
 def step_answer(
@@ -108,6 +125,34 @@ def input_answer(
     )
 
 
+def head_answer(
+    model: CommittedModel,
+    boundaries: BoundaryTree,
+    tile: int,
+    window: int,
+    residual: Sequence[Point],
+    chosen: Sequence[Point],
+    prompt_ids: Sequence[int],
+    output_ids: Sequence[int],
+    proof: bytes,
+) -> HeadAnswer:
+    """The answer to an item about the head; `residual`: the window commitments of the last boundary, `chosen`: of the chosen logits."""
+    last, logits = boundaries.steps, boundaries.steps + 1
+    return HeadAnswer(
+        tile=tile,
+        window=window,
+        prompt_hash=token_ids_hash(prompt_ids),
+        output_ids=pack_token_ids(output_ids),
+        path_last=boundaries.path(last),
+        path_chosen=boundaries.path(logits),
+        residual=ResidualWindow(boundaries.roots[last], residual[window], stream_tree(residual).path(window)),
+        chosen=ResidualWindow(boundaries.roots[logits], chosen[window], stream_tree(chosen).path(window)),
+        key=model.tile_keys[tile],
+        key_path=model.tile_key_path(tile),
+        proof=proof,
+    )
+
+
 class AuditGame(BoundContract):
     def open_audit(self, request: AuditRequest, *, bond_wei: int) -> Call:
         """`bond_wei`: `InferenceLedger.bond_for(provider)` for every item, and for one at least."""
@@ -118,6 +163,9 @@ class AuditGame(BoundContract):
 
     def prove_inputs(self, audit_id: int, answers: Sequence[InputAnswer]) -> Call:
         return self._call("proveInputs", audit_id, list(answers))
+
+    def prove_heads(self, audit_id: int, answers: Sequence[HeadAnswer]) -> Call:
+        return self._call("proveHeads", audit_id, list(answers))
 
     def claim_truncated(
         self, audit_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int], end_tokens: Sequence[int]

@@ -14,9 +14,21 @@ class StepRules:
     """What a statement about a step of one kind follows from, beside the boundaries and its key."""
 
     step_keys_root: bytes
-    step_count: int
+    key_count: int
     streams: int
     access: int
+    verifier: str
+
+
+@dataclass(frozen=True)
+class HeadTileRules:
+    """Mirror of `struct HeadTileRules`: what a statement about a tile of a private model's head follows from."""
+
+    step_keys_root: bytes
+    step_count: int
+    tiles: int
+    kind: int
+    streams: int
     verifier: str
 
 
@@ -78,8 +90,12 @@ class ModelRegistry(BoundContract):
         return str(self._read("embeddingRules", model_id)[2])
 
     def head_verifier(self, model_id: bytes) -> str:
-        anything = TokenPair(sampling=0, position=0, chosen_id=0, rival_id=0, winner_id=0)
-        return self.head_rules(model_id, anything).verifier
+        """Of pairs of tokens of a public model, of tiles of a private one."""
+        return self.head_tile_rules(model_id).verifier
+
+    def head_tile_rules(self, model_id: bytes, block: BlockId = None) -> HeadTileRules:
+        """Raises `ContractError` (ModelUnknown)."""
+        return self._read("headTileRules", model_id, record=HeadTileRules, block=block)  # type: ignore[no-any-return]
 
     def head_rules(self, model_id: bytes, pair: TokenPair, block: BlockId = None) -> HeadRules:
         """Raises `ContractError` (ModelUnknown, WrongWinner)."""

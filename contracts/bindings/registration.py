@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..protocol.model import EMBEDDING, HEAD, PUBLIC, CommittedModel, ModelSpec, verifier_name
+from ..protocol.model import EMBEDDING, PUBLIC, CommittedModel, ModelSpec, head_kind, verifier_name
 from .compiler import Artifact
 from .deployment import ProtocolContracts, deploy_verifiers, verifier_artifacts, verifier_code_hashes
 from .errors import ContractError, DeploymentInvalid
@@ -19,7 +19,7 @@ from .sender import Mined, Sender
 
 @dataclass(frozen=True)
 class Registration:
-    """A registered model and where its verifiers are, by the names of its kinds of step, `EMBEDDING` and `HEAD`.
+    """A registered model and where its verifiers are, by the names of its kinds of step, `EMBEDDING` and `head_kind`.
 
     `gas_used`: of the verifiers' deployment and of the registration.
     """
@@ -34,12 +34,14 @@ def expected_spec(
     model: CommittedModel, verifiers: Mapping[str, Artifact], audit_stride: int = PUBLIC
 ) -> ModelSpec:
     """The spec that an honest registration of this model has: compare its id before trusting one."""
-    return ModelSpec.of(model, verifier_code_hashes(_of_model(model, verifiers)), audit_stride)
+    return ModelSpec.of(model, verifier_code_hashes(_of_model(model, verifiers, audit_stride)), audit_stride)
 
 
-def _of_model(model: CommittedModel, verifiers: Mapping[str, Artifact]) -> dict[str, Artifact]:
+def _of_model(
+    model: CommittedModel, verifiers: Mapping[str, Artifact], audit_stride: int
+) -> dict[str, Artifact]:
     """Those of the model's kinds, in their order, then the others."""
-    names = [*model.kind_names, EMBEDDING, HEAD]
+    names = [*model.kind_names, EMBEDDING, head_kind(audit_stride)]
     if missing := [verifier_name(name) for name in names if name not in verifiers]:
         raise DeploymentInvalid(f"The generated sources lack {', '.join(missing)}.")
     return {name: verifiers[name] for name in names}
@@ -66,14 +68,16 @@ def register(
     spec = expected_spec(model, verifiers, audit_stride)
     registry = contracts.registry
     if registry.is_registered(spec.model_id):
-        return Registration(spec.model_id, _registered(contracts, spec.model_id, model), 0, True)
+        return Registration(
+            spec.model_id, _registered(contracts, spec.model_id, model, audit_stride), 0, True
+        )
     report("deploy verifiers", 0, 1)
     spent: list[Mined] = []
-    placed = deploy_verifiers(sender, _of_model(model, verifiers), spent=spent)
+    placed = deploy_verifiers(sender, _of_model(model, verifiers, audit_stride), spent=spent)
     report("register", 0, 1)
     of_steps = [placed[name] for name in model.kind_names]
     try:
-        call = registry.register(spec, of_steps, placed[EMBEDDING], placed[HEAD])
+        call = registry.register(spec, of_steps, placed[EMBEDDING], placed[head_kind(audit_stride)])
         spent.append(sender.send(call, f"register {spec.model_id.hex()}"))
     except ContractError:
         # Anyone may register the same spec; whoever was faster did the same thing.
@@ -83,11 +87,14 @@ def register(
     return Registration(spec.model_id, placed, sum(mined.gas_used for mined in spent), False)
 
 
-def _registered(contracts: ProtocolContracts, model_id: bytes, model: CommittedModel) -> dict[str, str]:
+def _registered(
+    contracts: ProtocolContracts, model_id: bytes, model: CommittedModel, audit_stride: int
+) -> dict[str, str]:
     registry = contracts.registry
     kinds = enumerate(model.kind_names)
     found = {name: registry.step_rules(model_id, kind).verifier for kind, name in kinds}
-    found[EMBEDDING], found[HEAD] = registry.embedding_verifier(model_id), registry.head_verifier(model_id)
+    found[EMBEDDING] = registry.embedding_verifier(model_id)
+    found[head_kind(audit_stride)] = registry.head_verifier(model_id)
     return found
 
 

@@ -1,12 +1,15 @@
 """What a provider answers an audit with, and how an auditor checks it off chain.
 
-An audit names items of one response: steps of the layers in a window, windows of the input, or comparisons of the head. The answer holds a proof per item
-and the boundaries that the items touch, each with the running sums of all its streams and its path in the response's audit root.
+An audit names items of one response: steps of the layers in a window, windows of the input, tiles of the head in a window, or comparisons of two tokens. The
+answer holds a proof per item and the boundaries that the items touch, each with the running sums of all its streams and its path in the response's audit root. Behind
+the last boundary is one more place, of the chosen logits, which are shown like a boundary of one stream.
 An auditor knows the public part of the model, the token ids, and the audit root, which the provider signed:
 
     boundary i    its sums -> stream roots -> boundary hash -> leaf i under the audit root
     step s, w     what the step does not write is the same at s and s + 1; the statement follows from the sums and from step key s
     input w       the rows of the window's tokens, and window w of boundary 0
+    tile j, w     window w of the last boundary and of the chosen logits, and the key of tile j, which is step n + j; tile, rows and tokens of the
+                  statement follow from the ids (`prover.audits.head_tiles`)
     head p, v     the rows of the committed token behind position p and of its rival v, and window p // 32 of the last boundary
 
 So no point in a statement is the prover's choice at the time of the audit. What a boundary holds that no item is about is not checked:
@@ -17,24 +20,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from prover.architectures.audit_steps import HEAD_TILE
+from prover.audits.head_tiles import head_tile_publics, head_windows
 from prover.commitment_file import PublishedModel
 from prover.curve.g1 import INFINITY, is_on_curve
 from prover.curve.srs import SRS
 from prover.embedding import verify_embedding
 from prover.errors import BadInputError, ProofRejectedError
-from prover.model_commitment import ModelCommitment, decode_step_key
+from prover.model_commitment import ModelCommitment, decode_step_key, decode_tile_key
 from prover.plan import PRIVATE
 from prover.proof_system import ProofSystem
 from prover.sampling import head_publics
 from prover.statement import Statement, StepKey
 from prover.verify import verify
 
-from .audits import BoundaryTree, boundary_leaf
+from .audits import MORE_PLACES, BoundaryTree, boundary_leaf
 from .merkle import verify_path
 from .response import WINDOW_ROWS
 from .streams import Point, StepAccess, Use, boundary_hash, stream_root
+from .trace import AuditedTrace
 
 MOST_ITEMS = 64
 """Of one audit off chain, whoever asks."""
@@ -76,7 +81,18 @@ class HeadItem:
         return f"head at position {self.position} against token {self.rival}"
 
 
-Item = StepItem | InputItem | HeadItem
+@dataclass(frozen=True, order=True)
+class TileItem:
+    """The committed tokens of window `window` beat the ids of tile `tile` of the vocabulary."""
+
+    tile: int
+    window: int
+
+    def __str__(self) -> str:
+        return f"head tile {self.tile}, window {self.window}"
+
+
+Item = StepItem | InputItem | TileItem | HeadItem
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,11 @@ class AuditedResponse:
         """W = ceil(T / 32)."""
         return -(-self.positions // WINDOW_ROWS)
 
+    @property
+    def head_windows(self) -> range:
+        """The windows with a row that an output token follows."""
+        return head_windows(len(self.prompt_ids), len(self.output_ids))
+
     def next_token(self, position: int) -> int:
         """The committed token behind a position."""
         return (*self.prompt_ids, *self.output_ids)[position + 1]
@@ -123,33 +144,23 @@ class AuditedResponse:
         return (*self.prompt_ids, *self.output_ids)[:-1][first : first + WINDOW_ROWS]
 
 
-class AuditedTrace(Protocol):
-    """What a provider answers from (`prover.replay.Replay` of a private model)."""
-
-    def stream_points(self, boundary: int, number: int) -> list[Point]: ...
-
-    def stream_roots(self, boundary: int) -> tuple[bytes, ...]: ...
-
-    def prove_step(self, step: int, window: int) -> bytes: ...
-
-    def prove_embedding(self, window: int) -> bytes: ...
-
-    def prove_head(self, position: int, rival: int) -> bytes: ...
-
-
 def boundary_tree(trace: AuditedTrace, steps: int) -> BoundaryTree:
-    """All boundaries of a response. Its root goes into the response's leaf. Raises OutOfRange for a trace that ends early."""
-    return BoundaryTree.of([trace.stream_roots(boundary) for boundary in range(steps + 1)])
+    """All boundaries of a response and the logits of its tokens. Its root goes into the response's leaf.
+
+    Raises OutOfRange for a trace that ends early, or a head that has no proof.
+    """
+    boundaries = [trace.stream_roots(boundary) for boundary in range(steps + 1)]
+    return BoundaryTree.of(boundaries, stream_root(trace.chosen_logit_points()))
 
 
-def check_items(items: Sequence[Item], response: AuditedResponse, steps: int, vocabulary: int) -> None:
+def check_items(items: Sequence[Item], response: AuditedResponse, model: ModelCommitment) -> None:
     """Raise AuditItemError unless the response has all items, each named once, and they are not too many."""
     if not 1 <= len(items) <= MOST_ITEMS:
         raise AuditItemError(f"an audit names 1 to {MOST_ITEMS} items, not {len(items)}")
     if len(set(items)) < len(items):
         twice = next(item for place, item in enumerate(items) if item in items[:place])
         raise AuditItemError(f"{twice} is named twice; name it once")
-    first = len(response.prompt_ids) - 1
+    first, steps, vocabulary = len(response.prompt_ids) - 1, model.step_count, model.vocabulary
     for item in items:
         match item:
             case StepItem(step, window):
@@ -158,6 +169,15 @@ def check_items(items: Sequence[Item], response: AuditedResponse, steps: int, vo
                 _check_window(response, window)
             case InputItem(window):
                 _check_window(response, window)
+            case TileItem(tile, window):
+                if not 0 <= tile < model.head_tiles:
+                    raise AuditItemError(
+                        f"head tile {tile} does not exist; the model has tiles 0 to {model.head_tiles - 1}"
+                    )
+                if window not in (windows := response.head_windows):
+                    raise AuditItemError(
+                        f"window {window} has no output token to prove; those from {windows[0]} to {windows[-1]} have some"
+                    )
             case HeadItem(position, rival):
                 if not first <= position < response.positions:
                     raise AuditItemError(
@@ -194,12 +214,16 @@ def answer(
                 proofs.append(trace.prove_head(position, rival))
             case InputItem(window):
                 proofs.append(trace.prove_embedding(window))
+            case TileItem(tile, window):
+                proofs.append(trace.prove_head_tile(window, tile))
+
+    def sums(place: int) -> tuple[tuple[Point, ...], ...]:
+        if place > tree.steps:
+            return (tuple(trace.chosen_logit_points()),)
+        return tuple(tuple(trace.stream_points(place, number)) for number in range(streams))
+
     shown = {
-        boundary: ShownBoundary(
-            tuple(tuple(trace.stream_points(boundary, number)) for number in range(streams)),
-            tuple(tree.path(boundary)),
-        )
-        for boundary in _touched(items, len(tree.roots) - 1)
+        place: ShownBoundary(sums(place), tuple(tree.path(place))) for place in _touched(items, tree.steps)
     }
     return Evidence(tuple(proofs), shown)
 
@@ -221,7 +245,7 @@ class Auditor:
 
     def check(self, response: AuditedResponse, items: Sequence[Item], evidence: Evidence) -> None:
         """Raise AuditItemError for items that the response does not have, ProofRejectedError unless each one is proven."""
-        check_items(items, response, self._commitment.step_count, self._commitment.vocabulary)
+        check_items(items, response, self._commitment)
         if not 1 <= response.positions <= self._commitment.max_positions:
             raise ProofRejectedError(
                 f"{response.positions} positions are not 1 to the model's {self._commitment.max_positions}"
@@ -246,7 +270,8 @@ class Auditor:
     def _check_boundary(self, response: AuditedResponse, boundary: int, evidence: Evidence) -> None:
         """The committed one: no stream of another length than none or W windows, none but the residual one at b_0, and sums that
         the contracts take, too: canonical points."""
-        shown, count = evidence.boundaries.get(boundary), len(self._commitment.chunk_bits)
+        shown, last = evidence.boundaries.get(boundary), self._commitment.step_count
+        count = len(self._commitment.chunk_bits) if boundary <= last else 1
         if shown is None:
             raise ProofRejectedError(f"boundary {boundary} is not shown")
         if len(shown.sums) != count or any(len(sums) not in (0, response.windows) for sums in shown.sums):
@@ -260,7 +285,7 @@ class Auditor:
         if not all(is_on_curve(point) for sums in shown.sums for point in sums):
             raise ProofRejectedError(f"boundary {boundary} has a sum that is no point of the curve")
         leaf = boundary_leaf(boundary, boundary_hash([stream_root(sums) for sums in shown.sums]))
-        places = self._commitment.step_count + 1
+        places = last + MORE_PLACES
         if not verify_path(response.audit_root, leaf, shown.path, boundary, places):
             raise ProofRejectedError(f"boundary {boundary} is not the one that the response committed to")
 
@@ -275,10 +300,16 @@ class Auditor:
         verify_embedding(system.embedding_key, rows + padding, residual[window], proof)
 
     def _statement(
-        self, system: ProofSystem, response: AuditedResponse, item: StepItem | HeadItem, evidence: Evidence
+        self,
+        system: ProofSystem,
+        response: AuditedResponse,
+        item: StepItem | TileItem | HeadItem,
+        evidence: Evidence,
     ) -> tuple[str, Statement]:
         if isinstance(item, HeadItem):
             return "head", self._head_statement(response, item, evidence)
+        if isinstance(item, TileItem):
+            return HEAD_TILE, self._tile_statement(system, response, item, evidence)
         commitment = self._commitment
         number, kind = commitment.kind(item.step), commitment.schedule[item.step].kind
         before = evidence.boundaries[item.step].sums
@@ -294,12 +325,26 @@ class Auditor:
     def _head_statement(self, response: AuditedResponse, item: HeadItem, evidence: Evidence) -> Statement:
         commitment, chosen = self._commitment, response.next_token(item.position)
         window, row = divmod(item.position, WINDOW_ROWS)
-        residual = evidence.boundaries[commitment.step_count].sums[0]
-        if not residual:
-            raise ProofRejectedError("the last boundary has no residual stream")
+        residual = self._last_residual(evidence)
         points = commitment.row(chosen)[1], commitment.row(item.rival)[1], residual[window]
         pair = head_publics(None, commitment.logit_scale, item.position, chosen, item.rival)
         return Statement(StepKey((), ()), {"row": row, **pair}, points)
+
+    def _tile_statement(
+        self, system: ProofSystem, response: AuditedResponse, item: TileItem, evidence: Evidence
+    ) -> Statement:
+        (chosen,) = evidence.boundaries[self._commitment.step_count + 1].sums
+        if not chosen:
+            raise ProofRejectedError("the response committed to no logits of its tokens")
+        publics = head_tile_publics(response.prompt_ids, response.output_ids, item.window, item.tile)
+        points = self._last_residual(evidence)[item.window], chosen[item.window]
+        return Statement(decode_tile_key(system, self._commitment, item.tile), publics, points)
+
+    def _last_residual(self, evidence: Evidence) -> tuple[Point, ...]:
+        residual = evidence.boundaries[self._commitment.step_count].sums[0]
+        if not residual:
+            raise ProofRejectedError("the last boundary has no residual stream")
+        return residual
 
 
 def _touched(items: Iterable[Item], steps: int) -> list[int]:
@@ -310,6 +355,8 @@ def _touched(items: Iterable[Item], steps: int) -> list[int]:
                 found |= {step, step + 1}
             case InputItem():
                 found.add(0)
+            case TileItem():
+                found |= {steps, steps + 1}
             case HeadItem():
                 found.add(steps)
     return sorted(found)
@@ -337,7 +384,6 @@ __all__ = [
     "MOST_ITEMS",
     "AuditItemError",
     "AuditedResponse",
-    "AuditedTrace",
     "Auditor",
     "Evidence",
     "HeadItem",
@@ -345,6 +391,7 @@ __all__ = [
     "Item",
     "ShownBoundary",
     "StepItem",
+    "TileItem",
     "answer",
     "boundary_tree",
     "check_items",

@@ -1,9 +1,10 @@
 """Audits as JSON: what an auditor names, and what a provider answers with. Read strictly, whoever wrote it.
 
-    item       {"step": 3, "window": 0}, {"input": 0} or {"position": 40, "rival": 7}
+    item       {"step": 3, "window": 0}, {"input": 0}, {"tile": 2, "window": 1} or {"position": 40, "rival": 7}
     evidence   {"proofs": ["0x…"], "boundaries": {"3": {"sums": [["0x" and 128 digits, …], …], "path": ["0x…"]}}}
 
-Points are x and y, 32 bytes each; the sums are those of every stream, in the model's order.
+Points are x and y, 32 bytes each; the sums are those of every stream, in the model's order. The place behind the last boundary's has one
+stream: the logits of the tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from prover.errors import BadInputError, ProofRejectedError
 
-from .audit_evidence import MOST_ITEMS, Evidence, HeadItem, InputItem, Item, ShownBoundary, StepItem
+from .audit_evidence import (
+    MOST_ITEMS,
+    Evidence,
+    HeadItem,
+    InputItem,
+    Item,
+    ShownBoundary,
+    StepItem,
+    TileItem,
+)
 from .streams import MOST_STREAMS, Point
 
 MOST_BYTES = 8 * 2**20
@@ -55,6 +65,16 @@ class HeadItemBody(_Strict):
         return HeadItem(self.position, self.rival)
 
 
+class TileItemBody(_Strict):
+    """A window's tokens against a tile of the vocabulary."""
+
+    tile: _Number
+    window: _Number
+
+    def read(self) -> TileItem:
+        return TileItem(self.tile, self.window)
+
+
 class InputItemBody(_Strict):
     """A window of the input."""
 
@@ -87,6 +107,8 @@ def _item_to_json(item: Item) -> dict[str, int]:
             return {"step": step, "window": window}
         case InputItem(window):
             return {"input": window}
+        case TileItem(tile, window):
+            return {"tile": tile, "window": window}
         case HeadItem(position, rival):
             return {"position": position, "rival": rival}
 
@@ -95,19 +117,23 @@ def items_from_json(body: Any) -> tuple[Item, ...]:
     """The items of a text that somebody else wrote. Raises BadInputError."""
     if not isinstance(body, list):
         raise BadInputError(
-            "items must be a list of steps with windows, of windows of the input, or of positions with rivals"
+            "items must be a list of steps with windows, of windows of the input, of tiles with windows, or of positions with rivals"
         )
     return tuple(_item(place, entry) for place, entry in enumerate(body[: MOST_ITEMS + 1]))
 
 
 def _item(place: int, entry: Any) -> Item:
-    kinds: dict[str, type[HeadItemBody | InputItemBody]] = {"position": HeadItemBody, "input": InputItemBody}
+    kinds: dict[str, type[HeadItemBody | InputItemBody | TileItemBody]] = {
+        "position": HeadItemBody,
+        "input": InputItemBody,
+        "tile": TileItemBody,
+    }
     named = next((name for name in kinds if isinstance(entry, dict) and name in entry), None)
     try:
         return (StepItemBody if named is None else kinds[named]).model_validate(entry).read()
     except ValidationError as error:
         raise BadInputError(
-            f"items.{place} must be {{step, window}}, {{input}} or {{position, rival}}: {_first(error)}"
+            f"items.{place} must be {{step, window}}, {{input}}, {{tile, window}} or {{position, rival}}: {_first(error)}"
         ) from error
 
 

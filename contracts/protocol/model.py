@@ -21,8 +21,13 @@ def audit_stride_of(privacy: str) -> int:
     return PRIVATE if privacy == "private" else PUBLIC
 
 
-EMBEDDING, HEAD = "embedding", "head"
+EMBEDDING, HEAD, HEAD_TILE = "embedding", "head", "head_tile"
 """What is proven beside the steps: names like those of the kinds of step."""
+
+
+def head_kind(audit_stride: int) -> str:
+    """What the registered verifier of the head verifies: pairs of tokens of a public model, tiles of a private one."""
+    return HEAD if audit_stride == PUBLIC else HEAD_TILE
 
 
 def verifier_name(kind: str) -> str:
@@ -51,6 +56,11 @@ class CommittedModel(Protocol):
 
     @property
     def srs_digest(self) -> bytes: ...
+
+    @property
+    def tile_keys(self) -> Sequence[bytes]:
+        """The keys of the tiles of a private model's head, behind the step keys under their root; none of a public model."""
+        ...
 
     @property
     def step_count(self) -> int: ...
@@ -92,6 +102,8 @@ class CommittedModel(Protocol):
 
     def step_key_path(self, step: int) -> list[bytes]: ...
 
+    def tile_key_path(self, tile: int) -> list[bytes]: ...
+
     def row(self, token: int) -> tuple[Point, Point]: ...
 
     def row_path(self, token: int) -> list[bytes]: ...
@@ -122,6 +134,7 @@ class ModelSpec:
     streams: int
     kinds: tuple[StepKindSpec, ...]
     audit_stride: int
+    head_tiles: int
     embedding_verifier_code_hash: bytes
     head_verifier_code_hash: bytes
 
@@ -129,7 +142,7 @@ class ModelSpec:
     def of(
         cls, commitment: CommittedModel, code_hashes: Mapping[str, bytes], audit_stride: int = PUBLIC
     ) -> ModelSpec:
-        """The spec of a committed model whose verifiers, by the names of kinds, `EMBEDDING` and `HEAD`, have these code hashes.
+        """The spec of a committed model whose verifiers, by the names of kinds, `EMBEDDING` and `head_kind`, have these code hashes.
 
         `audit_stride`: `PUBLIC`, or after how many steps a private model's responses commit to a boundary.
 
@@ -149,8 +162,9 @@ class ModelSpec:
             streams=pack_streams(commitment.chunk_bits),
             kinds=_kinds(commitment, code_hashes),
             audit_stride=audit_stride,
+            head_tiles=len(commitment.tile_keys),
             embedding_verifier_code_hash=code_hashes[EMBEDDING],
-            head_verifier_code_hash=code_hashes[HEAD],
+            head_verifier_code_hash=code_hashes[head_kind(audit_stride)],
         )
 
     def difference(self, commitment: CommittedModel) -> str | None:
@@ -167,6 +181,7 @@ class ModelSpec:
             "scale of logits": (self.logit_scale, commitment.logit_scale),
             "list of end tokens": (self.end_tokens_digest, end_tokens_digest(commitment.end_tokens)),
             "list of streams": (self.streams, pack_streams(commitment.chunk_bits)),
+            "number of tiles of the head": (self.head_tiles, len(commitment.tile_keys)),
             "access of a kind of step": ([kind.access for kind in self.kinds], list(commitment.accesses)),
         }
         return next((name for name, (theirs, ours) in pairs.items() if theirs != ours), None)
@@ -179,7 +194,7 @@ class ModelSpec:
 
 _SPEC_TYPE = (
     "(bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256,bytes32,uint256,(bytes32,uint64)[],"
-    "uint256,bytes32,bytes32)"
+    "uint256,uint256,bytes32,bytes32)"
 )
 
 

@@ -74,6 +74,17 @@ class ProvingTrace(OwnTrace, Protocol):
     def prove_head(self, position: int, rival: int) -> bytes: ...
 
 
+class AuditedTrace(ProvingTrace, Protocol):
+    """A trace of a private model's response: its provider answers audits from it."""
+
+    def chosen_logit_points(self) -> Sequence[Point]:
+        """Commitments to the logits of the output tokens, all W windows; infinity where no output token follows a row. Raises
+        an error where the head has no proof."""
+        ...
+
+    def prove_head_tile(self, window: int, tile: int) -> bytes: ...
+
+
 class TraceUnavailable(RuntimeError):
     """The model cannot be run over these ids; only moves about the ids themselves are possible."""
 

@@ -9,13 +9,14 @@ import {
     AuditItem,
     AuditRequest,
     AuditTarget,
+    HeadAnswer,
     IAuditGame,
     InputAnswer,
     StepAnswer
 } from "./interfaces/IAuditGame.sol";
 import {IDisputeGame, Outcome, Reason} from "./interfaces/IDisputeGame.sol";
 import {IInferenceLedger} from "./interfaces/IInferenceLedger.sol";
-import {IModelRegistry, StepRules} from "./interfaces/IModelRegistry.sol";
+import {HeadTileRules, IModelRegistry, StepRules} from "./interfaces/IModelRegistry.sol";
 import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {AuditStatements} from "./libraries/AuditStatements.sol";
 import {Boundary} from "./libraries/Boundary.sol";
@@ -31,6 +32,7 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
         bytes32 modelId;
         bytes32 leaf;
         uint256 stepCount;
+        uint256 headTiles;
         uint256 maxPositions;
     }
 
@@ -96,7 +98,7 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
         uint64 deadline = uint64(block.timestamp) + _auditWindow;
         a.deadline = uint40(deadline);
         a.remaining = uint8(request.items.length);
-        _name(auditId, request, begun.stepCount);
+        _name(auditId, request, begun);
         emit AuditStarted(auditId, bond, deadline, request.items);
     }
 
@@ -137,13 +139,14 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
     function proveSteps(uint256 auditId, StepAnswer[] calldata answers) external nonReentrant {
         Audit storage a = _toProve(auditId, answers.length);
         bytes32 modelId = ledger.modelOf(a.batchId);
+        (uint256 stepCount,,,) = registry.sizes(modelId);
         for (uint256 i = 0; i < answers.length; ++i) {
             StepAnswer calldata answer = answers[i];
             AuditItem memory item = AuditItem(AuditTarget.Step, answer.step, answer.window);
             // One lookup for each: an audit's steps are of several kinds.
             // slither-disable-next-line calls-loop
             StepRules memory rules = registry.stepRules(modelId, answer.proof.kind);
-            uint256[] memory inputs = AuditStatements.step(a, rules, answer);
+            uint256[] memory inputs = AuditStatements.step(a, stepCount, rules, answer);
             _proven(auditId, a, item, rules.verifier, answer.proof.key, inputs, answer.proof.proof);
         }
         _settleIfDone(auditId, a);
@@ -162,6 +165,19 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
             uint256[] memory inputs = AuditStatements.input(a, rowsRoot, vocabSize, stepCount, answer);
             AuditItem memory item = AuditItem(AuditTarget.Input, 0, answer.window);
             _proven(auditId, a, item, verifier, "", inputs, answer.proof.proof);
+        }
+        _settleIfDone(auditId, a);
+    }
+
+    /// @inheritdoc IAuditGame
+    function proveHeads(uint256 auditId, HeadAnswer[] calldata answers) external nonReentrant {
+        Audit storage a = _toProve(auditId, answers.length);
+        HeadTileRules memory rules = registry.headTileRules(ledger.modelOf(a.batchId));
+        for (uint256 i = 0; i < answers.length; ++i) {
+            HeadAnswer calldata answer = answers[i];
+            uint256[] memory inputs = AuditStatements.head(a, rules, answer);
+            AuditItem memory item = AuditItem(AuditTarget.Head, answer.tile, answer.window);
+            _proven(auditId, a, item, rules.verifier, answer.key, inputs, answer.proof);
         }
         _settleIfDone(auditId, a);
     }
@@ -219,9 +235,8 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
         (a.provider, begun.modelId, begun.leaf, bond) = ledger.beginGame(
             request.batchId, request.index, request.fields, request.path, msg.sender, request.secret
         );
-        uint256 auditStride;
-        (begun.stepCount,, begun.maxPositions, auditStride) = registry.sizes(begun.modelId);
-        require(auditStride != 0, ModelIsPublic(begun.modelId));
+        (begun.stepCount,, begun.maxPositions, begun.headTiles) = registry.sizes(begun.modelId);
+        require(begun.headTiles != 0, ModelIsPublic(begun.modelId));
         a.batchId = uint40(request.batchId);
         a.index = uint32(request.index);
         a.promptLength = ResponseRules.cutLength(request.fields.promptLength);
@@ -234,12 +249,20 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
     }
 
     /// @dev Every item is one of the response's, and nobody named it before.
-    function _name(uint256 auditId, AuditRequest calldata request, uint256 stepCount) private {
-        uint256 windows = Boundary.windows(request.fields.promptLength, request.fields.outputLength);
+    function _name(uint256 auditId, AuditRequest calldata request, Begun memory begun) private {
+        uint256 promptLength = request.fields.promptLength;
+        uint256 windows = Boundary.windows(promptLength, request.fields.outputLength);
         for (uint256 i = 0; i < request.items.length; ++i) {
             AuditItem calldata item = request.items[i];
-            uint256 steps = item.target == AuditTarget.Step ? stepCount : 1;
-            require(item.step < steps && item.window < windows, ItemOutOfRange(item, steps, windows));
+            uint256 steps = item.target == AuditTarget.Step ? begun.stepCount : 1;
+            uint256 first = 0;
+            if (item.target == AuditTarget.Head) {
+                (steps, first) = (begun.headTiles, (promptLength - 1) / Boundary.WINDOW);
+            }
+            require(
+                item.step < steps && item.window >= first && item.window < windows,
+                ItemOutOfRange(item, steps, first, windows)
+            );
             bytes32 id = _itemId(request.batchId, request.index, item);
             require(_items[id] == 0, ItemNamedBefore(item, _items[id] & ~_PROVEN));
             _items[id] = auditId;

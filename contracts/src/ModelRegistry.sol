@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {
     HeadRules,
+    HeadTileRules,
     IModelRegistry,
     ModelSpec,
     StepKindSpec,
@@ -25,13 +26,14 @@ contract ModelRegistry is IModelRegistry {
 
     /// @dev A spec and its verifiers; what moves read is one slot beside the roots.
     struct Model {
-        uint32 stepCount;
+        uint24 stepCount;
         uint40 vocabSize;
-        uint32 maxPositions;
-        uint128 streams;
+        uint16 maxPositions;
+        uint120 streams;
         uint8 kindCount;
         uint8 logitScale;
         uint8 auditStride;
+        uint24 headTiles;
         // ---
         bytes32 stepKeysRoot;
         bytes32 embeddingRowsRoot;
@@ -50,6 +52,9 @@ contract ModelRegistry is IModelRegistry {
 
     /// @dev With longer strides an auditor would name chains of steps, which no proof is about yet.
     uint256 private constant _LARGEST_STRIDE = 1;
+
+    /// @dev Of steps, and of tiles of the head.
+    uint256 private constant _MOST_STEPS = 2 ** 20;
 
     /// @dev What windows may take of a move, so that it fits the 128 KiB that nodes take, the proof and its key included.
     uint256 private constant _MOST_WINDOW_BYTES = 96 * 1024;
@@ -115,6 +120,7 @@ contract ModelRegistry is IModelRegistry {
             found.kinds[kind] = StepKindSpec(k.verifierCodeHash, k.access);
         }
         found.auditStride = m.auditStride;
+        found.headTiles = m.headTiles;
         found.embeddingVerifierCodeHash = m.embeddingVerifierCodeHash;
         found.headVerifierCodeHash = m.headVerifierCodeHash;
     }
@@ -123,10 +129,10 @@ contract ModelRegistry is IModelRegistry {
     function sizes(bytes32 modelId)
         external
         view
-        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 auditStride)
+        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 headTiles)
     {
         Model storage m = _model(modelId);
-        return (m.stepCount, m.vocabSize, m.maxPositions, m.auditStride);
+        return (m.stepCount, m.vocabSize, m.maxPositions, m.headTiles);
     }
 
     /// @inheritdoc IModelRegistry
@@ -142,7 +148,8 @@ contract ModelRegistry is IModelRegistry {
     function stepRules(bytes32 modelId, uint256 kind) external view returns (StepRules memory) {
         Model storage m = _model(modelId);
         Kind storage k = _kind(modelId, kind);
-        return StepRules(m.stepKeysRoot, m.stepCount, m.streams, k.access, k.verifier);
+        uint256 keyCount = uint256(m.stepCount) + m.headTiles;
+        return StepRules(m.stepKeysRoot, keyCount, m.streams, k.access, k.verifier);
     }
 
     /// @inheritdoc IModelRegistry
@@ -161,6 +168,12 @@ contract ModelRegistry is IModelRegistry {
         (bool isPair, uint256 factor, uint256 offset) = Sampling.pair(pair, m.logitScale);
         require(isPair, WrongWinner(pair.winnerId, pair.chosenId));
         return HeadRules(m.embeddingRowsRoot, m.vocabSize, m.headVerifier, factor, offset);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function headTileRules(bytes32 modelId) external view returns (HeadTileRules memory) {
+        Model storage m = _model(modelId);
+        return HeadTileRules(m.stepKeysRoot, m.stepCount, m.headTiles, m.kindCount, m.streams, m.headVerifier);
     }
 
     /// @inheritdoc IModelRegistry
@@ -201,13 +214,14 @@ contract ModelRegistry is IModelRegistry {
 
     /// @dev All but the verifiers and the kinds. `_checkSizes` bounds what is cut off here.
     function _store(Model storage m, ModelSpec calldata newSpec) private {
-        m.stepCount = uint32(newSpec.stepCount);
+        m.stepCount = uint24(newSpec.stepCount);
         m.vocabSize = uint40(newSpec.vocabSize);
-        m.maxPositions = uint32(newSpec.maxPositions);
+        m.maxPositions = uint16(newSpec.maxPositions);
         m.logitScale = uint8(newSpec.logitScale);
-        m.streams = uint128(newSpec.streams);
+        m.streams = uint120(newSpec.streams);
         m.kindCount = uint8(newSpec.kinds.length);
         m.auditStride = uint8(newSpec.auditStride);
+        m.headTiles = uint24(newSpec.headTiles);
         m.stepKeysRoot = newSpec.stepKeysRoot;
         m.embeddingRowsRoot = newSpec.embeddingRowsRoot;
         m.endTokensDigest = newSpec.endTokensDigest;
@@ -222,13 +236,18 @@ contract ModelRegistry is IModelRegistry {
     ///      nodes take as a transaction.
     function _checkSizes(ModelSpec calldata newSpec, uint256 verifierCount) private pure {
         require(
-            newSpec.stepCount >= 1 && newSpec.stepCount <= 2 ** 20 && newSpec.vocabSize >= 2
+            newSpec.stepCount >= 1 && newSpec.stepCount <= _MOST_STEPS && newSpec.vocabSize >= 2
                 && newSpec.vocabSize <= 2 ** 32 && newSpec.maxPositions >= 1
                 && newSpec.maxPositions <= Boundary.MOST_POSITIONS,
             InvalidModelSize(newSpec.stepCount, newSpec.vocabSize, newSpec.maxPositions)
         );
         require(newSpec.logitScale <= type(uint8).max, InvalidLogitScale(newSpec.logitScale));
         require(newSpec.auditStride <= _LARGEST_STRIDE, InvalidAuditStride(newSpec.auditStride));
+        require(
+            (newSpec.headTiles == 0) == (newSpec.auditStride == 0) && newSpec.headTiles <= _MOST_STEPS
+                && newSpec.headTiles <= newSpec.vocabSize,
+            InvalidHeadTiles(newSpec.headTiles, newSpec.auditStride)
+        );
         require(Streams.areValid(newSpec.streams), InvalidStreams(newSpec.streams));
         uint256 kinds = newSpec.kinds.length;
         require(

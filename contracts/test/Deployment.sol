@@ -17,6 +17,7 @@ abstract contract Deployment is Protocol {
     uint256 internal constant STEPS = 12;
     uint256 internal constant VOCABULARY = 16;
     uint256 internal constant END_TOKEN = 2;
+    uint256 internal constant TILES = 3; // of the head, when the model is private
 
     uint256 internal constant STREAMS = 4;
     uint256 internal constant MLP = 0; // residual (own) -> residual
@@ -117,14 +118,15 @@ abstract contract Deployment is Protocol {
         return abi.encodePacked("step key ", step);
     }
 
-    function stepKeyLeaves() internal pure returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](STEPS);
-        for (uint256 s = 0; s < STEPS; ++s) {
-            leaves[s] = Leaves.stepKey(s, kindOf(s), keccak256(stepKey(s)));
+    /// @dev Behind those of the steps the keys of the tiles, of the kind behind the last.
+    function stepKeyLeaves() internal view returns (bytes32[] memory leaves) {
+        leaves = new bytes32[](STEPS + spec.headTiles);
+        for (uint256 s = 0; s < leaves.length; ++s) {
+            leaves[s] = Leaves.stepKey(s, s < STEPS ? kindOf(s) : KINDS, keccak256(stepKey(s)));
         }
     }
 
-    function stepKeyPath(uint256 step) internal pure returns (bytes32[] memory) {
+    function stepKeyPath(uint256 step) internal view returns (bytes32[] memory) {
         return Merkle.path(stepKeyLeaves(), step);
     }
 

@@ -64,27 +64,34 @@ contract EndAuditTest is AuditScenario {
         vm.assertEq(stake.escrowOf(address(audits)), 0);
     }
 
-    function test_deadline_of_an_audit() external {
-        uint256 auditId = openAudit(one(stepItem(5, 1)));
-        presetAudited(5, 1);
-        uint256 deadline = block.timestamp + p.auditWindow;
-        for (uint256 second = deadline - 1; second <= deadline + 1; ++second) {
-            uint256 here = vm.snapshotState();
-            vm.warp(second);
-            if (second > deadline) {
-                refuseSteps(auditId, stepAnswer(5, 1), IAuditGame.AuditDeadlinePassed.selector);
-                audits.timeout(auditId);
-                expectAudit(auditId, Outcome.ChallengerWon, Reason.TimedOut);
-            } else {
-                vm.expectRevert(
-                    abi.encodeWithSelector(IAuditGame.AuditDeadlineNotPassed.selector, uint64(deadline))
-                );
-                audits.timeout(auditId);
-                sendSteps(auditId, stepAnswer(5, 1));
-                expectAudit(auditId, Outcome.ProviderWon, Reason.Proven);
-            }
-            vm.revertToState(here);
-        }
+    /// @dev All steps are honest, and one item of the head is not proven: the bond comes back, with a reward.
+    function test_a_tile_that_is_not_proven_in_time_voids_the_response() external {
+        uint256 auditId = openAudit(two(stepItem(11, 1), headItem(1, 1)));
+        uint256 bond = audits.audit(auditId).bond;
+        uint256 staked = stake.totalStake();
+        proveAuditedStep(auditId, 11, 1);
+        expectProven(headItem(1, 1), auditId, false);
+        vm.warp(block.timestamp + p.auditWindow + 1);
+        audits.timeout(auditId);
+        expectAudit(auditId, Outcome.ChallengerWon, Reason.TimedOut);
+        expectStatus(ResponseStatus.Void);
+        vm.assertEq(stake.credits(challenger), bond + p.gameReward);
+        vm.assertEq(staked - stake.totalStake(), p.lockPerResponse + p.providerBond);
+    }
+
+    /// @dev Of three audits of one response one wins by its tile; the others get their bonds back.
+    function test_a_tile_of_a_response_that_became_void_is_refunded() external {
+        uint256 lost = openAudit(one(headItem(1, 1)));
+        uint256 other = openAuditAs(copycat, two(headItem(0, 1), headItem(2, 2)));
+        uint256 bond = audits.audit(other).bond;
+        proveAuditedHead(other, 0, 1);
+        vm.prank(provider);
+        audits.concede(lost);
+        refuseHeads(other, headAnswer(2, 2), IDisputeGame.ResponseAlreadyVoid.selector);
+        audits.resolveVoid(other);
+        expectAudit(other, Outcome.ResponseVoided, Reason.VoidedElsewhere);
+        vm.assertEq(stake.credits(copycat), bond + p.gameReward);
+        vm.assertEq(stake.escrowOf(address(audits)), 0);
     }
 
     function test_the_provider_concedes_and_nobody_else() external {

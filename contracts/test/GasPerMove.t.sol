@@ -146,6 +146,14 @@ contract GasPerAuditTest is AuditScenario {
         expectAudit(auditId, Outcome.ProviderWon, Reason.Proven);
     }
 
+    /// @dev Thirty rows that count need two windows; this is the fuller one.
+    function test_gas_of_a_head() public {
+        uint256 auditId = openAudit(two(headItem(1, 1), headItem(2, 1)));
+        measured("openAudit of two tiles");
+        proveAuditedHead(auditId, 1, 1);
+        measured("proveHeads of one tile");
+    }
+
     function test_gas_of_two_answers_and_of_the_ending() public {
         uint256 auditId = openAudit(two(stepItem(5, 0), stepItem(4, 0)));
         uint256 other = openAuditAs(copycat, one(stepItem(3, 0)));

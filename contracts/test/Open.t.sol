@@ -137,7 +137,7 @@ contract OpenTest is Scenario {
     }
 
     function test_attack_a_game_about_a_private_model() external {
-        spec.auditStride = 1;
+        (spec.auditStride, spec.headTiles) = (1, TILES);
         modelId = register();
         batchId = post(response, "private");
         bytes32[] memory path = batchPath();

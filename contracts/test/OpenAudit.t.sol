@@ -68,6 +68,26 @@ contract OpenAuditTest is AuditScenario {
         openAudit(two(stepItem(STEPS - 1, windows() - 1), inputItem(windows() - 1)));
     }
 
+    /// @dev Tiles behind the last, windows behind the last, and those whose rows no output token follows.
+    function test_attack_items_of_the_head_that_nobody_can_prove() external {
+        bytes4 error = IAuditGame.ItemOutOfRange.selector;
+        expectRefusedAudit(error, one(headItem(TILES, 1)));
+        expectRefusedAudit(error, one(headItem(0, windows())));
+        expectRefusedAudit(error, one(headItem(0, 0)));
+        expectRefusedAudit(error, one(stepItem(STEPS, 1))); // the tile as a step
+        openAudit(two(headItem(TILES - 1, windows() - 1), headItem(0, firstHeadWindow())));
+        // A prompt that ends with a window: its last row counts. One token more, and it has none.
+        response = makeResponse(32, 30, 30);
+        commitBoundaries();
+        batchId = post(response, "ends with a window");
+        openAudit(one(headItem(0, 0)));
+        response = makeResponse(33, 30, 30);
+        commitBoundaries();
+        batchId = post(response, "one more");
+        expectRefusedAudit(error, one(headItem(0, 0)));
+        openAudit(one(headItem(0, 1)));
+    }
+
     function test_attack_more_items_than_an_audit_holds() external {
         bytes4 error = IAuditGame.WrongItemCount.selector;
         AuditItem[] memory most = new AuditItem[](p.maxAuditItems + 1);

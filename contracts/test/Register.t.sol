@@ -6,6 +6,7 @@ import {
     IModelRegistry,
     ModelSpec,
     StepKindSpec,
+    HeadTileRules,
     StepRules,
     TokenPair
 } from "../src/interfaces/IModelRegistry.sol";
@@ -25,7 +26,7 @@ contract RegisterTest is Scenario {
             vm.assertEq(access, spec.kinds[kind].access);
             StepRules memory rules = registry.stepRules(modelId, kind);
             vm.assertEq(rules.stepKeysRoot, spec.stepKeysRoot);
-            vm.assertEq(rules.stepCount, STEPS);
+            vm.assertEq(rules.keyCount, STEPS);
             vm.assertEq(rules.streams, streams);
             vm.assertEq(rules.access, access);
             vm.assertEq(rules.verifier, address(verifiers[kind]));
@@ -121,18 +122,48 @@ contract RegisterTest is Scenario {
     }
 
     function test_a_model_is_public_or_commits_to_every_boundary() external {
-        spec.auditStride = 1;
+        (spec.auditStride, spec.headTiles) = (1, TILES);
         bytes32 id = register();
         vm.assertTrue(id != modelId);
         vm.assertEq(keccak256(abi.encode(registry.spec(id))), id);
-        (,,, uint256 auditStride) = registry.sizes(id);
-        vm.assertEq(auditStride, 1);
+        (,,, uint256 headTiles) = registry.sizes(id);
+        vm.assertEq(headTiles, TILES);
+        HeadTileRules memory rules = registry.headTileRules(id);
+        vm.assertEq(rules.stepKeysRoot, spec.stepKeysRoot);
+        vm.assertEq(rules.stepCount, STEPS);
+        vm.assertEq(rules.tiles, TILES);
+        vm.assertEq(rules.kind, KINDS);
+        vm.assertEq(rules.streams, spec.streams);
+        vm.assertEq(rules.verifier, address(headVerifier));
+        vm.assertEq(registry.stepRules(id, 0).keyCount, STEPS + TILES);
         uint256[3] memory bad = [uint256(2), 256, type(uint256).max];
         for (uint256 i = 0; i < bad.length; ++i) {
             spec.auditStride = bad[i];
             vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidAuditStride.selector, bad[i]));
             register();
         }
+    }
+
+    /// @dev Without tiles nobody could ask about the head; what no token is in can be asked of nobody.
+    function test_attack_a_private_model_without_tiles_of_its_head() external {
+        uint256[2][5] memory bad = [
+            [uint256(1), 0],
+            [uint256(0), 1],
+            [uint256(1), VOCABULARY + 1],
+            [uint256(1), 2 ** 20 + 1],
+            [uint256(1), 2 ** 24 + 1]
+        ];
+        for (uint256 i = 0; i < bad.length; ++i) {
+            (spec.auditStride, spec.headTiles) = (bad[i][0], bad[i][1]);
+            if (i > 2) spec.vocabSize = 2 ** 32;
+            vm.expectRevert(
+                abi.encodeWithSelector(IModelRegistry.InvalidHeadTiles.selector, bad[i][1], bad[i][0])
+            );
+            register();
+        }
+        (spec.auditStride, spec.headTiles) = (1, 2 ** 20);
+        (,,, uint256 headTiles) = registry.sizes(register());
+        vm.assertEq(headTiles, 2 ** 20);
     }
 
     function test_a_scale_of_logits_fits_a_byte() external {
@@ -147,8 +178,8 @@ contract RegisterTest is Scenario {
         (spec.stepCount, spec.vocabSize, spec.maxPositions) = (2 ** 20, 2 ** 32, 2 ** 14);
         bytes32 id = register();
         vm.assertEq(keccak256(abi.encode(registry.spec(id))), keccak256(abi.encode(spec)));
-        (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 auditStride) = registry.sizes(id);
-        vm.assertEq(auditStride, 0);
+        (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 headTiles) = registry.sizes(id);
+        vm.assertEq(headTiles, 0);
         vm.assertEq(stepCount, 2 ** 20);
         vm.assertEq(vocabSize, 2 ** 32);
         vm.assertEq(maxPositions, 2 ** 14);

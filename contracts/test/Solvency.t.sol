@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Audit, AuditItem} from "../src/interfaces/IAuditGame.sol";
+import {Audit, AuditItem, AuditTarget} from "../src/interfaces/IAuditGame.sol";
 import {Game, IDisputeGame, Outcome, Phase} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {StakeAccount} from "../src/interfaces/IProviderStake.sol";
@@ -43,6 +43,7 @@ contract Actors is AuditScenario {
         (response, _otherResponse) = (_otherResponse, aside);
         (modelId, _otherModel) = (_otherModel, modelId);
         (batchId, _otherBatch) = (_otherBatch, batchId);
+        spec.headTiles = TILES - spec.headTiles; // whose keys are behind the steps'
         batchLeaves = leavesOf(response, ledger.batch(batchId).salt);
     }
 
@@ -87,7 +88,9 @@ contract Actors is AuditScenario {
     function openAuditOf(uint256 seed, bool asCopycat) external privately {
         AuditItem[] memory items = new AuditItem[](1 + seed % 2);
         for (uint256 i = 0; i < items.length; ++i) {
-            items[i] = stepItem((seed / 8 + i) % STEPS, (seed / 2) % 3);
+            items[i] = (seed / 64 + i) % 3 == 0
+                ? headItem((seed / 8) % TILES, firstHeadWindow() + (seed / 2) % 2)
+                : stepItem((seed / 8 + i) % STEPS, (seed / 2) % 3);
         }
         address who = asCopycat ? copycat : challenger;
         vm.deal(who, 100 ether);
@@ -109,7 +112,8 @@ contract Actors is AuditScenario {
         if (a.outcome != Outcome.Undecided || block.timestamp > a.deadline) return;
         if (ledger.isVoid(a.batchId, a.index)) return;
         AuditItem memory item = _itemsOf[auditId][a.remaining - 1];
-        proveAuditedStep(auditId, item.step, item.window);
+        if (item.target == AuditTarget.Head) proveAuditedHead(auditId, item.step, item.window);
+        else proveAuditedStep(auditId, item.step, item.window);
     }
 
     function endAudit(uint256 which, uint256 how) external {

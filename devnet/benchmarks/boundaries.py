@@ -9,6 +9,8 @@ from typing import Any
 
 from contracts.protocol.audits import BoundaryTree
 from prover.answer_commitments import AnswerCommitments, WindowCommitter
+from prover.audits.head_tiles import HeadAudit
+from prover.audits.private_head import chosen_logit_points
 from prover.curve.g1 import Point
 from prover.curve.srs import SRS
 from prover.model.execute import Executor, Rows
@@ -47,15 +49,16 @@ def measure_boundaries(executor: Executor, srs: SRS) -> dict[str, Any]:
         begun = committer.begin(ResponseBlindings.draw(blindings))
         keeper = begun.keep if not every else _whole_layers(executor, begun, every)
 
-        def finish() -> None:
+        def finish(output: list[int]) -> None:
             points = begun.finish()
             if not every:
-                _root(executor, points, srs)
+                audit = HeadAudit(executor.model, srs, prompt, output, begun.last_rows)
+                _root(executor, points, chosen_logit_points(audit, begun.blindings), srs)
 
         return _spent(executor, prompt, room - len(prompt), keeper, finish)
 
     def public() -> Spent:
-        return _spent(executor, prompt, room - len(prompt), None, lambda: None)
+        return _spent(executor, prompt, room - len(prompt), None, lambda _: None)
 
     runs: dict[str, list[Spent]] = {"public": [], "step": [], "layer": []}
     private(0)  # tables, and kernels that are read from the disk
@@ -91,7 +94,7 @@ def _spent(
     prompt: list[int],
     tokens: int,
     keeper: Callable[[int, Rows], None] | None,
-    finish: Callable[[], None],
+    finish: Callable[[list[int]], None],
 ) -> Spent:
     told = 0.0
 
@@ -100,8 +103,8 @@ def _spent(
         told = time.perf_counter()
 
     cpu, started = time.process_time(), time.perf_counter()
-    executor.generate(prompt, tokens, end_ids=(), on_token=tell, on_step=keeper)
-    finish()
+    generated = executor.generate(prompt, tokens, end_ids=(), on_token=tell, on_step=keeper)
+    finish(generated.ids)
     return Spent(time.process_time() - cpu, told - started, time.perf_counter() - started)
 
 
@@ -117,8 +120,8 @@ def _whole_layers(executor: Executor, begun: AnswerCommitments, every: int) -> C
     return keep
 
 
-def _root(executor: Executor, points: Any, srs: SRS) -> bytes:
-    """As a provider computes it: of every boundary the roots of its streams."""
+def _root(executor: Executor, points: Any, chosen: list[Point], srs: SRS) -> bytes:
+    """As a provider computes it: of every boundary the roots of its streams, and that of the chosen logits."""
     config, versions = executor.model.config, StreamVersions(executor.model.config)
     known: dict[tuple[int, str] | None, bytes] = {None: stream_root([])}
     roots = []
@@ -132,4 +135,4 @@ def _root(executor: Executor, points: Any, srs: SRS) -> bytes:
                 known[key] = stream_root(running_sums(windows, stream.chunk_windows_bits(srs.mu)))
             of_streams.append(known[key])
         roots.append(of_streams)
-    return BoundaryTree.of(roots).root
+    return BoundaryTree.of(roots, stream_root(chosen)).root

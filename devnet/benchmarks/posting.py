@@ -50,7 +50,7 @@ def _register(sender: Sender, contracts: ProtocolContracts) -> bytes:
     none = bytes(32)
     kind = StepKindSpec(code, access_word(writes=[0]))
     spec = ModelSpec(
-        none, none, none, none, none, 2, 2, 1, 0, none, pack_streams([0]), (kind,), PUBLIC, code, code
+        none, none, none, none, none, 2, 2, 1, 0, none, pack_streams([0]), (kind,), PUBLIC, 0, code, code
     )
     place = contracts.registry.address
     sender.send(contracts.registry.register(spec, [place], place, place), key="register")

@@ -1,4 +1,4 @@
-"""The scenarios of `gainsay demo`: one honest, three false challenges, four ways to cheat, three audits of a private model.
+"""The scenarios of `gainsay demo`: one honest, three false challenges, four ways to cheat, four audits of a private model.
 
 Everything dishonest in this project lives in this package: liars are made of the production parts, given other
 weights, another generator or another hand on the moves. No production code has a switch for cheating.
@@ -69,6 +69,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "audit-substituted", "audits", "substituted", "provider_slashed",
         "a private model's answer comes from a 4-bit copy, and an audit names a step of it",
+    ),
+    Scenario(
+        "audit-other-token", "audits", "other_token", "provider_slashed",
+        "one token of a private model's answer is its second choice, and an audit names its head",
     ),
     Scenario(
         "audit-refused", "audits", "refused", "provider_slashed",

@@ -1,12 +1,12 @@
-"""A private model's answers, audited on chain: an honest provider proves what is named, one that runs cheaper weights and one
-that is silent lose the answer's lock.
+"""A private model's answers, audited on chain: an honest provider proves what is named; one that runs cheaper weights, one that says
+another token and one that is silent lose the answer's lock.
 
 The auditor is the client itself, with what it can see: the receipt, the batch's listing, and the command's own table of audits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from challenger.audits_by_hand import AuditTable
 from challenger.disputes_by_hand import DisputeTable
 from contracts.bindings.deployment import verifier_artifacts
 from contracts.bindings.registration import register
-from contracts.protocol.audits import Audit, AuditItem
+from contracts.protocol.audits import Audit, AuditItem, AuditTarget
 from contracts.protocol.game import Outcome
-from contracts.protocol.model import PRIVATE
+from contracts.protocol.model import HEAD_TILE, PRIVATE
+from contracts.protocol.response import WINDOW_ROWS
 from node.provider import CommittedServing
+from prover.architectures.audit_steps import head_tiles
 from prover.blindings_file import LOWEST_COST
 from prover.model.weights import IntegerModel
 from prover.plan import PRIVATE as PRIVATE_PLAN
@@ -28,6 +30,7 @@ from .cheap_weights import BITS, requantised
 from .hosted_provider import Answered, HostedProvider, StagedProvider
 from .result import RefusedProof, ScenarioResult
 from .stage import Posted, Stage
+from .wrong_answers import TokenSwapper
 
 PROMPT = "Name a fruit that grows on trees."
 MAX_TOKENS = 12
@@ -78,15 +81,23 @@ class _Audited:
 
 
 def honest(stage: Stage) -> ScenarioResult:
-    """Must end `audited`: a step of the MLP, one of attention and the embedding are proven, and the provider is paid."""
+    """Must end `audited`: a step of the MLP, one of attention, the embedding and a tile of the head are proven, and the provider is
+    paid."""
     config = stage.prepared.model.config
     items = [
         AuditItem.of_step(config.step_with("w_down", config.layers // 2), 0),
         AuditItem.of_step(config.step_with("w_output", config.layers // 2), 0),
         AuditItem.of_input(0),
     ]
+    tile = head_tiles(config).count - 1
     house = stage.hire("spare 5", private=private_serving(stage))
-    return _audit(stage, "audit-honest", house, "spare 5", items)
+    return _audit(
+        stage,
+        "audit-honest",
+        house,
+        "spare 5",
+        lambda answered: [*items, AuditItem.of_head(tile, _last_window(house, answered))],
+    )
 
 
 def substituted(stage: Stage) -> ScenarioResult:
@@ -108,6 +119,29 @@ def substituted(stage: Stage) -> ScenarioResult:
     return result
 
 
+def other_token(stage: Stage) -> ScenarioResult:
+    """Must end `provider_slashed`: every step is honest, and so is the head but for the tile with the token that was not said."""
+    config, swapper = stage.prepared.model.config, TokenSwapper(stage.prepared.model)
+    house = stage.hire("spare 7", generator=swapper, private=private_serving(stage))
+    stage.tell("a provider of the private model swaps one token of every answer")
+
+    def items(_: Answered) -> list[AuditItem]:
+        position, right = swapper.swapped
+        window, tile = position // WINDOW_ROWS, head_tiles(config).tile_of(right)
+        return [AuditItem.of_step(config.step_count - 1, window), AuditItem.of_head(tile, window)]
+
+    result = _audit(stage, "audit-other-token", house, "spare 7", items)
+    if not result.problem and (result.contested or {}).get("step") != "head_tile":
+        result.problem = f"the item without a proof is {result.contested}"
+    return result
+
+
+def _last_window(house: HostedProvider, answered: Answered) -> int:
+    """The last window of an answer, which has an output token."""
+    receipt = house.receipt(answered.receipt_id)["receipt"]
+    return int((receipt["prompt_length"] + receipt["output_length"] - 2) // WINDOW_ROWS)
+
+
 def refused(stage: Stage) -> ScenarioResult:
     """Must end `provider_slashed`, with nothing proven."""
     house = stage.hire("watcher", private=private_serving(stage), host=_silent)
@@ -125,10 +159,15 @@ def _silent(provider: StagedProvider, name: str) -> HostedProvider:
 
 
 def _audit(
-    stage: Stage, name: str, house: HostedProvider, role: str, items: Sequence[AuditItem]
+    stage: Stage,
+    name: str,
+    house: HostedProvider,
+    role: str,
+    named: Sequence[AuditItem] | Callable[[Answered], Sequence[AuditItem]],
 ) -> ScenarioResult:
     book = stage.open_book(provider=role, challenger=AUDITOR)
     answered, posted = stage.ask(house, PROMPT, MAX_TOKENS)
+    items = named(answered) if callable(named) else named
     ended = _play_out(stage, house, answered, posted, items)
     if stage.contracts.ledger.is_void(posted.batch_id, posted.index):
         stage.close_rewards(posted.batch_id, posted.index)
@@ -147,7 +186,7 @@ def _audit(
         dispute_gas=book.dispute_gas(),
         bond_changes_wei=changes,
         refused_proofs=[
-            RefusedProof("its own proof, over the cheap weights", error.name, None)
+            RefusedProof("its own proof, of what it ran", error.name, None)
             for error in house.refused_moves[:1]
         ],
         reason=audit.reason.name.lower(),
@@ -182,7 +221,10 @@ def _play_out(
 
 
 def _place(stage: Stage, item: AuditItem) -> dict[str, Any]:
-    step = stage.prepared.model.config.schedule[item.step]
+    config = stage.prepared.model.config
+    if item.target is AuditTarget.HEAD:
+        return {"step": HEAD_TILE, "tile": item.step, "window": item.window}
+    step = config.schedule[item.step]
     tile = {"tile": step.tile} if step.tiles > 1 else {}
     place = {"window": item.window, "number": item.step, "name": str(step)}
     return {"step": step.kind, "layer": step.layer, **tile, **place}

@@ -18,9 +18,13 @@ MAX_TOKENS = 16
 
 
 class TokenSwapper:
-    """Replaces the middle token by the model's second choice and goes on from there."""
+    """Replaces the middle token by the model's second choice and goes on from there.
+
+    swapped: of the last answer, the position that predicts the token, and the model's own.
+    """
 
     def __init__(self, model: IntegerModel) -> None:
+        self.swapped = (0, 0)
         self._executor = Executor(model)
         self._ends = model.end_tokens
 
@@ -38,6 +42,7 @@ class TokenSwapper:
         """What the node's queue calls."""
         right = self._executor.generate(prompt, max_tokens, cancelled=cancelled).ids
         kept = right[: len(right) // 2]
+        self.swapped = len(prompt) + len(kept) - 1, right[len(kept)]
         ids = [*kept, self._second_choice([*prompt, *kept])]
         reason = "length"
         if len(ids) < max_tokens:

@@ -76,6 +76,7 @@ class BoundaryCommitter:
             list(output_ids),
             blindings=made.blindings,
             points=made.finish(),
+            last_rows=made.last_rows,
         )
         return self._keep(replay, made.blindings.nonce)
 

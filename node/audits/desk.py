@@ -13,9 +13,10 @@ from typing import Any
 
 import structlog
 
-from contracts.protocol.audit_evidence import AuditedResponse, AuditedTrace, Item, answer, check_items
+from contracts.protocol.audit_evidence import AuditedResponse, Item, answer, check_items
 from contracts.protocol.audit_wire import evidence_to_json, items_from_json, items_to_json
 from contracts.protocol.token_ids import unpack_token_ids
+from contracts.protocol.trace import AuditedTrace
 
 from ..errors import AuditRefusedError, DatabaseError, QueueFullError, UnknownReceiptError
 from ..store import Journal, ResponseRow, ResponseState
@@ -65,8 +66,7 @@ class AuditDesk:
             )
         with self._taking:
             row = self._auditable(receipt, key)
-            commitment = self._boundaries.model.commitment
-            check_items(items, _response(row), commitment.step_count, commitment.vocabulary)
+            check_items(items, _response(row), self._boundaries.model.commitment)
             if len(items) > self._most_items:
                 raise AuditRefusedError(
                     "too_many",

@@ -5,6 +5,9 @@ those that are left. An exponential race does the same at once: step s arrives a
 taken, where u_s in (0, 1] is keccak256(seed ‖ s). Whoever fixes the seed after the answer was committed fixes the steps.
 
 Every p_s has a uniform part: a step that is never drawn is a step that anybody may substitute.
+
+The head's items are pairs of a tile and a window. One false token makes exactly one pair false or more, and which of them was the
+liar's choice when the answer was committed, so pairs are drawn all alike, or all of them are named.
 """
 
 from __future__ import annotations
@@ -47,6 +50,25 @@ def draw(seed: bytes, weights: Sequence[float], count: int) -> tuple[int, ...]:
     return tuple(
         sorted(sorted(possible, key=lambda step: (_arrival(seed, step, weights[step]), step))[:count])
     )
+
+
+def draw_tiles(seed: bytes, tiles: int, windows: range, count: int) -> tuple[tuple[int, int], ...]:
+    """The pairs (tile, window) of the head that a seed names: `count` different ones, all alike, those of one window together.
+
+    windows: with a row that an output token follows. Raises BadInputError and AuditPlanError.
+    """
+    pairs = tiles * len(windows)
+    if not 0 <= count <= pairs:
+        raise AuditPlanError(f"{count} tiles of the head are not possible; name a number in 0..{pairs}")
+    if count == 0:
+        return ()
+    places = draw(keccak(seed + b"head"), weights(UNIFORM, [1 / pairs] * pairs), count)
+    return tuple((place % tiles, windows[place // tiles]) for place in places)
+
+
+def tiles_caught(pairs: int, false: int, count: int) -> float:
+    """The probability that one of `count` drawn pairs is among the `false` ones: 1 - C(pairs - false, count) / C(pairs, count)."""
+    return 1 - math.comb(pairs - false, count) / math.comb(pairs, count)
 
 
 def caught(weights: Sequence[float], substituted: Collection[int], count: int) -> float:

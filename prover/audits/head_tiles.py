@@ -7,7 +7,7 @@ the statement. All of it follows from the response's leaf and the window, so a v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -55,14 +55,23 @@ def head_tile_weights(model: IntegerModel, tile: int) -> dict[str, np.ndarray]:
     return {HEAD_WEIGHT: weight_table(step.program, tensor, columns)}
 
 
-def commit_head_tile(model: IntegerModel, srs: SRS, tile: int) -> StepKey:
+def head_windows(prompt: int, output: int) -> range:
+    """The windows with a row that an output token follows, of a response of so many tokens: from that of the last prompt token on."""
+    return range((prompt - 1) // WINDOW_ROWS, -(-(prompt + output - 1) // WINDOW_ROWS))
+
+
+def commit_head_tile(model: IntegerModel, system: ProofSystem, tile: int) -> StepKey:
     """The step key of a tile, before it is hidden."""
-    plan = ProofSystem.shared(model.config, srs).verifying_key(HEAD_TILE).plan
-    return commit_step_key(plan, srs, {}, head_tile_weights(model, tile))
+    plan = system.verifying_key(HEAD_TILE).plan
+    return commit_step_key(plan, system.srs, {}, head_tile_weights(model, tile))
 
 
 class HeadAudit:
-    """The tiles of one response, from the trace of its tokens (made when first asked for, unless one is given)."""
+    """The tiles of one response, from the trace of its tokens (made when first asked for, unless one is given).
+
+    last: that trace, or of its last boundary the (32 W, hidden) rows. Raises OutOfRange, when rows are asked for, if the trace
+    does not have all of them.
+    """
 
     def __init__(
         self,
@@ -70,30 +79,31 @@ class HeadAudit:
         srs: SRS,
         prompt_ids: Sequence[int],
         output_ids: Sequence[int],
-        trace: Trace | None = None,
+        last: Trace | np.ndarray | None = None,
     ) -> None:
         if not prompt_ids or not output_ids:
             raise BadInputError("a response needs at least one prompt token and one output token")
         self.model, self.srs = model, srs
         self.prompt_ids, self.output_ids = list(prompt_ids), list(output_ids)
         self.tiles = head_tiles(model.config)
-        self._trace = trace
+        self._last = last
         self._keys: dict[int, StepKey] = {}
         self._logits: dict[int, np.ndarray] = {}  # chosen ones, by window
 
     @cached_property
-    def trace(self) -> Trace:
-        """All boundaries. Raises OutOfRange when the last one is not known as a whole."""
+    def _rows_of(self) -> Callable[[int], np.ndarray]:
+        last = self._last
+        if isinstance(last, np.ndarray):
+            return lambda window: last[WINDOW_ROWS * window : WINDOW_ROWS * (window + 1)]
         fed = [*self.prompt_ids, *self.output_ids][:-1]
-        found = Trace(Executor(self.model), fed) if self._trace is None else self._trace
+        found = Trace(Executor(self.model), fed) if last is None else last
         found.require(found.steps)
-        return found
+        return lambda window: found.window(found.steps, window)
 
     @cached_property
     def windows(self) -> range:
         """The windows with rows that count."""
-        fed = len(self.prompt_ids) + len(self.output_ids) - 1
-        return range((len(self.prompt_ids) - 1) // WINDOW_ROWS, -(-fed // WINDOW_ROWS))
+        return head_windows(len(self.prompt_ids), len(self.output_ids))
 
     def publics(self, window: int, tile: int) -> dict[str, int]:
         """The public integers of a statement. Raises BadInputError for a window or tile that has none."""
@@ -107,11 +117,16 @@ class HeadAudit:
 
     def rows(self, window: int) -> np.ndarray:
         """(32, hidden) rows of the last boundary, the padded ones of the last window included."""
-        return self.trace.window(self.trace.steps, window)
+        return self._rows_of(window)
 
     def tile_logits(self, window: int, tile: int) -> np.ndarray:
         """(32, ids) logits of all rows of a window. Raises OutOfRange when a norm has no proof."""
-        head = np.asarray(self.model.head[self.tiles.size * tile : self.tiles.size * (tile + 1)])
+        return self._logits_of(
+            window, np.asarray(self.model.head[self.tiles.size * tile : self.tiles.size * (tile + 1)])
+        )
+
+    def _logits_of(self, window: int, head: np.ndarray) -> np.ndarray:
+        """The same of any rows of the head."""
         context = RunContext(
             tensors={WINDOW: self.rows(window)},
             parameters={},
@@ -129,19 +144,20 @@ class HeadAudit:
             return self._logits[window]
         publics = self.publics(window, 0)
         result = np.zeros(WINDOW_ROWS, dtype=np.int64)
-        rows = {row: publics[TOKENS[row]] for row in counted_rows(publics)}
-        for tile in {self.tiles.tile_of(token) for token in rows.values()}:
-            logits = self.tile_logits(window, tile)
-            for row, token in rows.items():
-                if self.tiles.tile_of(token) == tile:
-                    result[row] = logits[row, token - tile * self.tiles.size]
+        rows = list(counted_rows(publics))
+        tokens = [publics[TOKENS[row]] for row in rows]
+        if (largest := max(tokens)) >= self.tiles.vocabulary:
+            raise BadInputError(f"token id {largest} is outside the vocabulary of {self.tiles.vocabulary}")
+        result[rows] = self._logits_of(window, np.asarray(self.model.head[tokens]))[rows, range(len(rows))]
         self._logits[window] = result
         return result
 
     def key(self, tile: int) -> StepKey:
         """The step key of a tile, made once."""
         if tile not in self._keys:
-            self._keys[tile] = commit_head_tile(self.model, self.srs, tile)
+            self._keys[tile] = commit_head_tile(
+                self.model, ProofSystem.shared(self.model.config, self.srs), tile
+            )
         return self._keys[tile]
 
     def tensors(self, window: int, tile: int) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
 from prover.errors import NotFoundError, UsageError
 from tests.contracts.chain_game import Arena, PostedBatch
-from tests.contracts.synthetic import seal_verifier_sources
+from tests.contracts.synthetic import SyntheticModel, seal_verifier_sources
 
 _IDS = [72, 105, 33] * 11, [7]  # two windows
 
@@ -37,7 +37,8 @@ def _shown(arena: Arena, fields: ResponseFields) -> PostedBatch:
 def test_an_audit_by_hand(arena: Arena, deployment: Deployment, tmp_path: Path) -> None:
     contracts, chain = arena.contracts, arena.local_chain.chain
     verifiers = verifier_artifacts(seal_verifier_sources(arena.model.kind_names))
-    registered = register(arena.provider, contracts, arena.model, verifiers, audit_stride=PRIVATE)
+    model = SyntheticModel(step_count=6, head_tiles=2)
+    registered = register(arena.provider, contracts, model, verifiers, audit_stride=PRIVATE)
     private = replace(arena, model_id=registered.model_id)
     (tmp_path / "chain.json").write_text(json.dumps(deployment.as_json()))
     options = ["--deployment", str(tmp_path / "chain.json"), "--rpc-url", chain.rpc_url]
@@ -55,6 +56,9 @@ def test_an_audit_by_hand(arena: Arena, deployment: Deployment, tmp_path: Path) 
     for words, says in (
         (["--step", "6:0"], "steps 0 to 5 and windows 0 to 1"),
         (["--input", "2"], "windows 0 to 1"),
+        (["--tile", "2:1"], "tiles 0 to 1 and windows 1 to 1, those with output tokens"),
+        (["--tile", "1:0"], "tile 1, window 0 does not exist"),
+        (["--tile", "1"], "two numbers with a colon"),
         (["--step", "1:0", "--step", "1:0"], "named twice"),
         ([], "names 1 to 8 items, not 0"),
         (["--step", "1"], "two numbers with a colon"),
@@ -69,22 +73,24 @@ def test_an_audit_by_hand(arena: Arena, deployment: Deployment, tmp_path: Path) 
     assert chain.nonce(arena.challenger.address) == before + 1  # for the ask: nothing was paid for a mistake
 
     bond = contracts.ledger.bond_for(arena.provider.address)
-    opened = type_("open", number, "0", "--step", "1:1", "--input", "0")
+    opened = type_("open", number, "0", "--step", "1:1", "--input", "0", "--tile", "1:1")
     audit = str(opened["audit"])
-    assert (opened["move"], opened["remaining"], opened["bond_wei"]) == ("Open", 2, str(2 * bond))
+    assert (opened["move"], opened["remaining"], opened["bond_wei"]) == ("Open", 3, str(3 * bond))
     assert chain.nonce(arena.challenger.address) == before + 3 and int(opened["fee_wei"]) > 0
     shown = type_("show", audit, moves=False)
     assert shown["items"] == [
         {"step": 1, "window": 1, "proven": False},
         {"step": "input", "window": 0, "proven": False},
+        {"tile": 1, "window": 1, "proven": False},
     ]
     assert (shown["auditor"], shown["outcome"]) == (arena.challenger.address, "undecided")
-    with pytest.raises(NothingToDo, match="proofs of 2 items"):
+    with pytest.raises(NothingToDo, match="proofs of 3 items"):
         type_("resolve", audit)
     arena.local_chain.pass_time(DEVNET.audit_window + 1)
     ended = type_("resolve", audit, as_json=False)
     assert "Timeout" in ended and "challenger won (timed out)" in ended
-    assert "step 1, window 1: not proven" in type_("show", audit, moves=False, as_json=False)
+    told = type_("show", audit, moves=False, as_json=False)
+    assert "step 1, window 1: not proven" in told and "tile 1, window 1: not proven" in told
     with pytest.raises(NothingToDo, match="over already: challenger won"):
         type_("resolve", audit)
     assert contracts.ledger.response(batch.batch_id, 0).is_void

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contracts.bindings.audit_game import StepAnswer, step_answer
+from contracts.protocol.audit_evidence import boundary_tree
 from contracts.protocol.audits import AuditItem, BoundaryTree
 from contracts.protocol.streams import StepAccess
 from prover.curve.srs import SRS
@@ -57,7 +58,7 @@ class PrivateReplay(Replay):
         )
 
     def boundaries(self) -> BoundaryTree:
-        return BoundaryTree.of([self.stream_roots(b) for b in range(self.commitment.step_count + 1)])
+        return boundary_tree(self, self.commitment.step_count)
 
     def answer(self, boundaries: BoundaryTree, item: AuditItem, proof: bytes | None = None) -> StepAnswer:
         step, window = item.step, item.window

@@ -86,7 +86,9 @@ def stranger_verifier_sources(
 
 
 def _sources(template: str, kinds: Sequence[str]) -> dict[str, str]:
-    names = [verifier_name(kind).removesuffix("Verifier") for kind in (*kinds, "embedding", "head")]
+    names = [
+        verifier_name(kind).removesuffix("Verifier") for kind in (*kinds, "embedding", "head", "head_tile")
+    ]
     return {f"{name}Verifier.sol": template.replace("NAME", name) for name in names}
 
 
@@ -113,13 +115,19 @@ class SyntheticModel:
     tokenizer_digest: bytes = b"\2" * 32
     srs_digest: bytes = b"\3" * 32
     shape: Shape = STREAMS
+    head_tiles: int = 0
     step_keys: list[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self.chunk_bits = self.shape.chunk_bits
         self.kind_names, self.accesses = tuple(self.shape.kinds), tuple(self.shape.kinds.values())
         self.step_keys = [b"step key %d" % step for step in range(self.step_count)]
+        self.tile_keys = [b"tile key %d" % tile for tile in range(self.head_tiles)]
         leaves = [step_key_leaf(step, self.kind(step), key) for step, key in enumerate(self.step_keys)]
+        leaves += [
+            step_key_leaf(self.step_count + tile, len(self.kind_names), key)
+            for tile, key in enumerate(self.tile_keys)
+        ]
         self._keys = MerkleTree(leaves)
         self._rows = MerkleTree([token_row_leaf(t, *self.row(t)) for t in range(self.vocabulary)])
         self.step_keys_root = self._keys.root
@@ -146,6 +154,9 @@ class SyntheticModel:
 
     def step_key_path(self, step: int) -> list[bytes]:
         return self._keys.path(step)
+
+    def tile_key_path(self, tile: int) -> list[bytes]:
+        return self._keys.path(self.step_count + tile)
 
     def row(self, token: int) -> tuple[Point, Point]:
         return generator_multiple(1000 + 2 * token), generator_multiple(1001 + 2 * token)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from contracts.bindings.audit import differences
-from contracts.bindings.audit_game import StepAnswer
+from contracts.bindings.audit_game import HeadAnswer, StepAnswer, head_answer
 from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import AuditOpened
@@ -17,16 +17,19 @@ from contracts.bindings.indexer import Indexer
 from contracts.bindings.openings import open_audit
 from contracts.bindings.registration import expected_spec, register
 from contracts.bindings.sender import Sender
-from contracts.protocol.audits import AuditItem, AuditTarget
+from contracts.protocol.audits import AuditItem, AuditTarget, BoundaryTree
 from contracts.protocol.game import Outcome, Reason
 from contracts.protocol.model import PRIVATE, PUBLIC
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
+from prover.audits.head_tiles import HeadAudit
+from prover.audits.private_head import PrivateHead
 from prover.curve.srs import SRS
 from prover.hiding import blind, blinding_base, draw_blinding
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
 from prover.model_commitment import padded_weights
+from prover.operators.head_pair import RivalWins
 from prover.plan import PRIVATE as PRIVATE_PLAN
 from prover.statement import StepKey, commit_step_key
 from tests.contracts.chain_game import Arena, PostedBatch
@@ -77,6 +80,27 @@ class House:
         call = self.contracts.audits.prove_steps(audit_id, answers)
         return provider.send(call, key=f"answer {secrets.token_hex(4)}").gas_used
 
+    def head_answer(self, replay: PrivateReplay, boundaries: BoundaryTree) -> HeadAnswer:
+        """About the one tile and the last window."""
+        window, last = replay.windows - 1, boundaries.steps
+        points = replay.stream_points(last, 0), replay.chosen_logit_points()
+        ids, proof = (replay.prompt_ids, replay.output_ids), replay.prove_head_tile(window, 0)
+        return head_answer(replay.commitment, boundaries, 0, window, *points, *ids, proof)
+
+    def prove_head(self, audit_id: int, answer: HeadAnswer) -> int:
+        """Likewise."""
+        call = self.contracts.audits.prove_heads(audit_id, [answer])
+        return self.arena.provider.send(call, key=f"answer {secrets.token_hex(4)}").gas_used
+
+    def end(self, audit_id: int) -> None:
+        """Time passes and nothing more is proven: the response is void, and its provider loses."""
+        self.arena.local_chain.pass_time(DEVNET.audit_window + 1)
+        self.arena.challenger.send(self.contracts.audits.timeout(audit_id), key=f"timeout {audit_id}")
+        ended = self.contracts.audits.audit(audit_id)
+        assert (ended.outcome, ended.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)
+        assert self.contracts.ledger.response(ended.batch_id, ended.index).is_void
+        assert self.contracts.stake.is_paused(self.arena.provider.address)
+
     def step(self, kind: str, layer: int) -> int:
         schedule = self.private.model.config.schedule
         return next(n for n, s in enumerate(schedule) if (s.kind, s.layer) == (kind, layer))
@@ -91,7 +115,9 @@ def house(local_chain: LocalChain, contracts: ProtocolContracts) -> House:
     spec = expected_spec(private.commitment, artifacts, PRIVATE)
     assert spec.model_id != expected_spec(private.commitment, artifacts, PUBLIC).model_id
     model_id = register(provider, contracts, private.commitment, artifacts, audit_stride=PRIVATE).model_id
-    assert contracts.registry.spec(model_id) == spec
+    assert contracts.registry.spec(model_id) == spec and spec.difference(private.commitment) is None
+    fewer = replace(spec, head_tiles=spec.head_tiles - 1)
+    assert fewer.difference(private.commitment) == "number of tiles of the head"
     provider.send(contracts.stake.deposit(10 * 10**18), key=f"stake {model_id.hex()}")
     first = PrivateReplay(private, _PROMPT, [0]).argmax(len(_PROMPT) - 1)
     assert first is not None
@@ -106,17 +132,19 @@ def test_an_honest_provider_answers_an_audit(house: House) -> None:
     items = [
         AuditItem.of_step(house.step("attention", _LAYER), 1),
         AuditItem.of_step(house.step("mlp", _LAYER), 1),
+        AuditItem.of_head(0, 1),
     ]
     # The chain's clock is the machine's, which may be busy: what is proven is proven before the windows open.
-    answers = [house.truth.answer(boundaries, item) for item in items]
+    answers = [house.truth.answer(boundaries, item) for item in items[:2]]
+    tile = house.head_answer(house.truth, boundaries)
     unnamed = house.truth.answer(boundaries, AuditItem.of_step(items[1].step, 0), answers[1].proof.proof)
     batch = house.post(house.truth, boundaries.root)
     bond = house.contracts.ledger.bond_for(house.arena.provider.address)
     audit_id = house.audit(batch, items)
     audits, stake = house.contracts.audits, house.contracts.stake
     opened = audits.audit(audit_id)
-    assert (opened.remaining, opened.audit_root, opened.is_open) == (2, boundaries.root, True)
-    assert opened.bond == 2 * bond
+    assert (opened.remaining, opened.audit_root, opened.is_open) == (3, boundaries.root, True)
+    assert opened.bond == 3 * bond
     credits = stake.credits(house.arena.provider.address)
     changed = replace(
         answers[1].proof, proof=bytes([answers[1].proof.proof[0] ^ 1]) + answers[1].proof.proof[1:]
@@ -129,11 +157,15 @@ def test_an_honest_provider_answers_an_audit(house: House) -> None:
     assert audits.item_state(batch.batch_id, 0, items[1]) == (audit_id, True)
     assert audits.item_state(batch.batch_id, 0, items[0]) == (audit_id, False)
     house.prove(audit_id, answers[:1])
+    other = replace(tile, proof=bytes([tile.proof[0] ^ 1]) + tile.proof[1:])
+    with pytest.raises(ContractError, match="ProofRejected"):
+        house.prove_head(audit_id, other)
+    house.prove_head(audit_id, tile)
     ended = audits.audit(audit_id)
     assert (ended.outcome, ended.reason, ended.remaining) == (Outcome.PROVIDER_WON, Reason.PROVEN, 0)
     assert stake.credits(house.arena.provider.address) - credits == opened.bond // 2
     with pytest.raises(ContractError, match="ItemNamedBefore"):
-        house.audit(batch, items[:1])
+        house.audit(batch, items[2:])
     books = Indexer(house.contracts).catch_up()
     assert set(books.audits[audit_id].proven) == set(items) == set(books.audits[audit_id].items)
     assert books.audits[audit_id].items[0].target is AuditTarget.STEP
@@ -184,12 +216,41 @@ def test_a_provider_that_runs_substituted_weights_has_no_answer(house: House) ->
     # The honest boundaries, which were not committed to.
     with pytest.raises(ContractError, match="WrongAuditedBoundary"):
         house.prove(audit_id, [uncommitted])
-    house.arena.local_chain.pass_time(DEVNET.audit_window + 1)
-    house.arena.challenger.send(house.contracts.audits.timeout(audit_id), key=f"timeout {audit_id}")
-    ended = house.contracts.audits.audit(audit_id)
-    assert (ended.outcome, ended.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)
-    assert house.contracts.ledger.response(batch.batch_id, 0).is_void
-    assert house.contracts.stake.is_paused(house.arena.provider.address)
+    house.end(audit_id)
     books = Indexer(house.contracts).catch_up()
     assert books.audits[audit_id].proven == (honest_part,)
     assert differences(books, house.contracts, house.contracts.chain.head().number) == []
+
+
+def test_attack_honest_boundaries_with_another_token(house: House) -> None:
+    """All steps are proven; of the head the liar has a true proof, about the token that the model would have said and the logit
+    that it committed to, which is that token's."""
+    house.arena.local_chain.pass_time(1)
+    stake = house.contracts.stake
+    if stake.is_paused(house.arena.provider.address):
+        house.arena.provider.send(stake.deposit(10**18), key=f"again {secrets.token_hex(4)}")
+        house.arena.provider.send(stake.resume(), key=f"resume {secrets.token_hex(4)}")
+    said = (house.truth.output_ids[0] + 1) % house.private.commitment.vocabulary
+    liar = PrivateReplay(house.private, _PROMPT, [said])
+    with pytest.raises(RivalWins):  # the logit of what it said, honestly committed
+        liar.prove_head_tile(1, 0)
+    private, blindings = house.private, liar._blindings
+    assert blindings is not None
+    truth = HeadAudit(private.model, private.srs, _PROMPT, house.truth.output_ids, liar.trace)
+    vars(liar)["_head"] = PrivateHead(truth, private.commitment, blindings)
+    boundaries = liar.boundaries()
+    step = AuditItem.of_step(house.step("mlp", _LAYER), 1)
+    answer, forged = liar.answer(boundaries, step), house.head_answer(liar, boundaries)
+    true_ids = house.truth.output_ids[0].to_bytes(4, "big")
+    batch = house.post(liar, boundaries.root)
+    audit_id = house.audit(batch, [step, AuditItem.of_head(0, 1)])
+    house.prove(audit_id, [answer])
+    with pytest.raises(ContractError, match="ProofRejected"):  # the contract says which tokens it is about
+        house.prove_head(audit_id, forged)
+    with pytest.raises(ContractError, match="WrongTokenIds"):
+        house.prove_head(audit_id, replace(forged, output_ids=true_ids))
+    # The honest logits, which were not committed to.
+    honest = house.head_answer(house.truth, house.truth.boundaries())
+    with pytest.raises(ContractError, match="WrongAuditedBoundary"):
+        house.prove_head(audit_id, replace(forged, chosen=honest.chosen, proof=honest.proof))
+    house.end(audit_id)

@@ -319,7 +319,7 @@ def test_the_id_of_a_model(contracts: ProtocolContracts) -> None:
     digests = [bytes([value]) * 32 for value in range(1, 11)]
     kinds = (StepKindSpec(digests[8], 0x6), StepKindSpec(digests[9], 0x5))
     spec = ModelSpec(
-        *digests[:5], 4, 259, 2048, 24, digests[5], pack_streams([0, 2]), kinds, PRIVATE, *digests[6:8]
+        *digests[:5], 4, 259, 2048, 24, digests[5], pack_streams([0, 2]), kinds, PRIVATE, 3, *digests[6:8]
     )
     assert spec.model_id == contracts.registry.model_id_of(spec)
 

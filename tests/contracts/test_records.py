@@ -7,12 +7,12 @@ from dataclasses import fields
 import pytest
 
 from contracts.bindings.abi import Entry, snake_case
-from contracts.bindings.audit_game import AuditRequest, InputAnswer, StepAnswer
+from contracts.bindings.audit_game import AuditRequest, HeadAnswer, InputAnswer, StepAnswer
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow
 from contracts.bindings.events import _RENAMED, EVENTS
 from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
-from contracts.bindings.model_registry import HeadRules, StepRules, TokenPair
+from contracts.bindings.model_registry import HeadRules, HeadTileRules, StepRules, TokenPair
 from contracts.bindings.payments import Channel, ProviderAccount, Voucher
 from contracts.bindings.provider_stake import ReceiptSigner, StakeAccount
 from contracts.bindings.receipt_claims import ReceiptClaim, ReceiptStatus
@@ -41,7 +41,9 @@ _RECORDS: list[type] = [
     Game,
     HeadProof,
     InputAnswer,
+    HeadAnswer,
     HeadRules,
+    HeadTileRules,
     ModelSpec,
     ProtocolParameters,
     ProviderAccount,

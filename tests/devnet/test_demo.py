@@ -112,12 +112,13 @@ def test_audits_of_a_private_model(state: Path, prepared: PreparedModel) -> None
         assert (
             honest.verifier_call_gas and honest.bond_changes_wei["provider"] > 0 and not honest.refused_proofs
         )
-    substituted, refused = run_demo(
+    substituted, other, refused = run_demo(
         "tiny", AUDITS[1:], lambda _: None, lambda *_: None, state=state, prepared=prepared
     ).scenarios
-    assert [result.reason for result in (substituted, refused)] == ["timed_out"] * 2
+    assert [result.reason for result in (substituted, other, refused)] == ["timed_out"] * 3
     assert substituted.contested is not None and substituted.contested["layer"] == 1
-    assert substituted.verify_gas and not refused.verify_gas
+    assert substituted.verify_gas and other.verify_gas and not refused.verify_gas
+    assert other.contested == {"step": "head_tile", "tile": 0, "window": other.contested["window"]}  # type: ignore[index]
 
 
 @pytest.mark.long

@@ -27,6 +27,7 @@ from contracts.protocol.audit_evidence import (
     Item,
     ShownBoundary,
     StepItem,
+    TileItem,
     boundary_tree,
 )
 from contracts.protocol.audit_wire import evidence_from_json, evidence_to_json
@@ -154,7 +155,13 @@ def audited(client: TestClient, node: LocalNode, provider: AuditedProvider, audi
     signed = provider.response(receipt)
     first = len(signed.response.prompt_ids) - 1
     rival = (signed.response.next_token(first) + 1) % auditor.model.commitment.vocabulary
-    items: tuple[Item, ...] = (StepItem(0, 0), StepItem(1, 0), HeadItem(first, rival), InputItem(0))
+    items: tuple[Item, ...] = (
+        StepItem(0, 0),
+        StepItem(1, 0),
+        HeadItem(first, rival),
+        InputItem(0),
+        TileItem(0, 0),
+    )
     audit = provider.ask(receipt, KEYS[receipt], items)
     node.audits.step()
     return Audited(receipt, audit, AuditFile(signed, items, provider.evidence(audit, 1.0), None))
@@ -257,7 +264,7 @@ def _flip(text: str) -> str:
 
 def test_every_part_of_the_evidence_counts(audited: Audited, auditor: Auditor) -> None:
     body = evidence_to_json(audited.file.evidence)
-    changed = [_with(body, "proofs", place, value=_flip) for place in range(4)]
+    changed = [_with(body, "proofs", place, value=_flip) for place in range(5)]
     for number, shown in body["boundaries"].items():
         changed.append(_with(body, "boundaries", number, "path", 0, value=_flip))
         changed.append(_with(body, "boundaries", number, "sums", 0, 0, value=_flip))
@@ -311,12 +318,29 @@ def _arguments(response: AuditedResponse, evidence: Evidence) -> tuple[AuditedRe
 
 def test_an_input_of_other_tokens_is_none(audited: Audited, auditor: Auditor) -> None:
     """Steps alone would hold for any prompt: they start from whatever boundary 0 is."""
-    evidence = dataclasses.replace(audited.file.evidence, proofs=audited.file.evidence.proofs[3:])
+    evidence = dataclasses.replace(audited.file.evidence, proofs=audited.file.evidence.proofs[3:4])
     auditor.check(audited.response, [InputItem(0)], evidence)
     prompt = audited.response.prompt_ids
     for other in ((prompt[1], prompt[0], *prompt[2:]), (*prompt[:-1], 10**6)):
         with pytest.raises(ProofRejectedError, match="input, window 0"):
             auditor.check(dataclasses.replace(audited.response, prompt_ids=other), [InputItem(0)], evidence)
+
+
+def test_a_tile_of_other_tokens_is_none(audited: Audited, auditor: Auditor) -> None:
+    """Tokens, rows and tile are the auditor's to say; logits that were not committed are no boundary of the response."""
+    evidence = dataclasses.replace(audited.file.evidence, proofs=audited.file.evidence.proofs[4:])
+    response, items = audited.response, [TileItem(0, 0)]
+    auditor.check(response, items, evidence)
+    output = response.output_ids
+    for other in ((output[0] ^ 1, *output[1:]), output[:-1], (*output, 1)):
+        with pytest.raises(ProofRejectedError, match="head tile 0, window 0"):
+            auditor.check(dataclasses.replace(response, output_ids=other), items, evidence)
+    last = auditor.model.commitment.step_count
+    logits = evidence.boundaries[last + 1]
+    for sums in (((),), evidence.boundaries[last].sums[:1]):
+        changed = {**evidence.boundaries, last + 1: dataclasses.replace(logits, sums=sums)}
+        with pytest.raises(ProofRejectedError, match="not the one that the response committed to"):
+            auditor.check(response, items, dataclasses.replace(evidence, boundaries=changed))
 
 
 def test_the_proof_of_another_item_is_none(audited: Audited, auditor: Auditor) -> None:
@@ -382,6 +406,9 @@ def test_substituted_layers_cannot_be_proven(
         ([{"step": -1, "window": 0}], "items.0 must be"),
         ([{"input": 1}], "window 1 does not exist"),
         ([{"input": 0, "window": 0}], "items.0 must be"),
+        ([{"tile": 1, "window": 0}], "head tile 1 does not exist; the model has tiles 0 to 0"),
+        ([{"tile": 0, "window": 1}], "window 1 has no output token to prove; those from 0 to 0 have some"),
+        ([{"tile": 0}], "items.0 must be"),
         ([{"step": 0, "window": 0, "layer": 3}], "items.0 must be"),
         ([{"step": True, "window": 0}], "items.0 must be"),
         ([{"step": step, "window": 0} for step in range(6)], "at most 5 items"),
@@ -546,9 +573,11 @@ def test_a_signed_answer_that_is_void_on_chain_is_not_audited(audited: Audited) 
 
 def test_a_seed_that_did_not_draw_the_items_is_refused(audited: Audited, auditor: Auditor) -> None:
     """Who keeps a file could name harmless steps and say that a seed did."""
-    steps = auditor.model.commitment.step_count
-    drawn = drawn_items(bytes(32), 1, steps, 1)
-    for items in ((StepItem((drawn[0].step + 1) % steps, 0),), audited.file.items):  # type: ignore[union-attr]
+    model, response = auditor.model.commitment, audited.response
+    drawn = drawn_items(bytes(32), model, response, 1, 1)
+    assert drawn[1:] == (TileItem(0, 0),) and drawn_items(bytes(32), model, response, 0, 1) == drawn[1:]
+    other = StepItem((drawn[0].step + 1) % model.step_count, 0)  # type: ignore[union-attr]
+    for items in ((other, drawn[1]), (drawn[1], drawn[0]), audited.file.items):
         with pytest.raises(AuditItemError, match="draws other items"):
             dataclasses.replace(audited.file, items=items, seed=bytes(32)).check(auditor)
     with pytest.raises(ProofRejectedError):  # these it draws, and the evidence is about others

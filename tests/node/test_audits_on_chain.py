@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from verifier_gen import generate_sources
 from .chain import CHALLENGER, ProviderHouse, make_house
 from .test_kills import Killed
 
-_ITEMS = [AuditItem.of_step(1, 1), AuditItem.of_step(2, 1), AuditItem.of_input(1)]
+_ITEMS = [AuditItem.of_step(1, 1), AuditItem.of_step(2, 1), AuditItem.of_input(1), AuditItem.of_head(0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +61,45 @@ def private_house(
     return make_house(tmp_path / "node.sqlite", local_chain, contracts, private)
 
 
-def _answered(provider: Provider) -> ResponseRow:
-    """A posted answer of two windows."""
+def _answered(provider: Provider, lies: bool = False) -> ResponseRow:
+    """An answer of two windows. lies: its second token is not the model's; everything else is honest."""
     boundaries = provider.service.boundaries
     assert boundaries is not None
     prompt = provider.service.served.tokenizer.encode("audit this, in two windows of a prompt")
     ids = Executor(provider._serving.model).generate(prompt, 3, end_ids=()).ids
+    if lies:
+        ids[1] = (ids[1] + 1) % provider._serving.model.config.vocabulary
     issued = provider.desk.issue(prompt, ids, len(ids), "length", committed=boundaries.commit(prompt, ids))
     row = provider.journal.find_response(issued.receipt_id)
     assert row is not None
     return row
+
+
+def _posted(house: ProviderHouse, provider: Provider, row: ResponseRow) -> tuple[int, int]:
+    """Where the answer is on chain: batch and index."""
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    batch = provider.journal.batch(row.batch_id)
+    assert batch is not None and batch.chain_batch_id is not None
+    return batch.chain_batch_id, row.index_in_batch
+
+
+def _opened(
+    house: ProviderHouse,
+    provider: Provider,
+    row: ResponseRow,
+    place: tuple[int, int],
+    items: Sequence[AuditItem],
+) -> int:
+    """The number of an audit of these items."""
+    path = batch_tree(provider.journal.responses_of(row.batch_id)).path(row.index_in_batch)
+    mined = open_audit(
+        house.contracts, house.other(CHALLENGER), *place, fields_of(row), path, items,
+        secret=secrets.token_bytes(32), key=f"audit {row.leaf}",
+    )  # fmt: skip
+    assert mined.gas_used
+    return house.contracts.audits.audit_count()
 
 
 def test_an_audit_is_answered_through_stops(
@@ -78,26 +108,16 @@ def test_an_audit_is_answered_through_stops(
     house, audits = private_house, private_house.contracts.audits
     provider = house.start()
     row = _answered(provider)
-    house.pass_time(6)
-    provider.follower.step()
-    provider.committer.step()
-    batch = provider.journal.batch(row.batch_id)
-    assert batch is not None and batch.chain_batch_id is not None
-    place = batch.chain_batch_id, row.index_in_batch
-    path = batch_tree(provider.journal.responses_of(row.batch_id)).path(row.index_in_batch)
+    place = _posted(house, provider, row)
     off_chain = provider.audits.ask(
         row.receipt_id, audit_key(bytes.fromhex(row.audit_nonce), row.receipt_id), [StepItem(0, 0)]
     )
-    mined = open_audit(
-        house.contracts, house.other(CHALLENGER), *place, fields_of(row), path, _ITEMS,
-        secret=secrets.token_bytes(32), key=f"audit {row.leaf}",
-    )  # fmt: skip
-    assert mined.gas_used
-    audit = audits.audit_count()
+    audit = _opened(house, provider, row, place, _ITEMS)
     proven: list[object] = []
-    prove_step, prove_input = Replay.prove_step, Replay.prove_embedding
+    prove_step, prove_input, prove_tile = Replay.prove_step, Replay.prove_embedding, Replay.prove_head_tile
     monkeypatch.setattr(Replay, "prove_step", lambda *a: [proven.append(a), prove_step(*a)][1])
     monkeypatch.setattr(Replay, "prove_embedding", lambda *a: [proven.append(a), prove_input(*a)][1])
+    monkeypatch.setattr(Replay, "prove_head_tile", lambda *a: [proven.append(a), prove_tile(*a)][1])
 
     def states() -> list[bool]:
         return [audits.item_state(*place, item) == (audit, True) for item in _ITEMS]
@@ -114,7 +134,7 @@ def test_an_audit_is_answered_through_stops(
     other.answerer.step()
     assert "not in this node's database" in (other.answerer.reason() or "")
     assert "not in this node's database" in (other.readiness() or "")
-    assert (sent(), states()) == (0, [False] * 3)
+    assert (sent(), states()) == (0, [False] * 4)
 
     # What can wait waits; the first item; then the node is killed between signing the second one's proof and sending it.
     provider.follower.step()
@@ -126,7 +146,7 @@ def test_an_audit_is_answered_through_stops(
     until = time.monotonic() + 30
     while not any(states()) and time.monotonic() < until:
         time.sleep(0.01)  # a round waits for no block
-    assert states() == [True, False, False]
+    assert states() == [True, False, False, False]
     send_raw = house.contracts.chain.send_raw
 
     def die(raw: bytes) -> None:
@@ -142,15 +162,45 @@ def test_an_audit_is_answered_through_stops(
     restarted = house.start()
     restarted.follower.step()
     restarted.answerer.play_out()
-    assert (len(proven), sent(), states()) == (3, 3, [True] * 3)
+    assert (len(proven), sent(), states()) == (4, 4, [True] * 4)
     ended = audits.audit(audit)
     assert (ended.outcome, ended.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
     restarted.follower.step()
     restarted.answerer.play_out()
-    assert (sent(), restarted.answerer.open_audits(), restarted.answerer.reason()) == (3, [], None)
+    assert (sent(), restarted.answerer.open_audits(), restarted.answerer.reason()) == (4, [], None)
     house.pass_time(200)
     for _ in range(2):
         restarted.follower.step()
         restarted.committer.step()
     after = restarted.journal.find_response(row.id)
     assert after is not None and after.state == ResponseState.FINAL
+
+
+def test_attack_a_provider_says_another_token_than_its_model(private_house: ProviderHouse) -> None:
+    """It computes honestly, posts, proves the step that is named, and has no proof of its head: its lock is lost."""
+    house, contracts = private_house, private_house.contracts
+    provider = house.start()
+    row = _answered(provider, lies=True)
+    place = _posted(house, provider, row)
+    audit = _opened(house, provider, row, place, [AuditItem.of_step(5, 1), AuditItem.of_head(0, 1)])
+    provider.follower.step()
+    until = time.monotonic() + 60
+    while (contracts.audits.audit(audit).remaining, provider.answerer.failed_items(audit)) != (1, 1):
+        assert time.monotonic() < until
+        provider.answerer.step()
+        time.sleep(0.01)
+    assert contracts.audits.item_state(*place, AuditItem.of_step(5, 1)) == (audit, True)
+    assert contracts.audits.item_state(*place, AuditItem.of_head(0, 1)) == (audit, False)
+    reason = provider.answerer.reason() or ""
+    assert "no proof of prove" in reason and not any(
+        word in reason for word in ("beats token", "logit of row")
+    )
+    staked = contracts.stake.account(provider.address).total
+    house.pass_time(house.contracts.stake.parameters().audit_window + 1)
+    house.other(CHALLENGER).send(contracts.audits.timeout(audit), key=f"timeout {audit}")
+    ended = contracts.audits.audit(audit)
+    assert (ended.outcome, ended.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)
+    assert contracts.ledger.response(*place).is_void
+    parameters = contracts.stake.parameters()
+    lost = parameters.lock_per_response + parameters.provider_bond
+    assert staked - contracts.stake.account(provider.address).total == lost

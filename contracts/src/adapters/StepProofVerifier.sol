@@ -60,7 +60,7 @@ contract StepProofVerifier is IProofVerifier, ERC165 {
     ) external view returns (bool) {
         StepRules memory rules = registry.stepRules(modelId, evidence.kind);
         bytes32 leaf = Leaves.stepKey(step, evidence.kind, keccak256(evidence.key));
-        if (!MerklePath.leads(evidence.keyPath, rules.stepKeysRoot, leaf, step, rules.stepCount)) {
+        if (!MerklePath.leads(evidence.keyPath, rules.stepKeysRoot, leaf, step, rules.keyCount)) {
             return false;
         }
         if (!_isStatement(rules, inputHash, outputHash, evidence.inputs)) return false;

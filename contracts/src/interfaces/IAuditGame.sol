@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {EmbeddingProof, Outcome, Reason, StepProof} from "./IDisputeGame.sol";
+import {EmbeddingProof, Outcome, Reason, ResidualWindow, StepProof} from "./IDisputeGame.sol";
 import {IInferenceLedger, ResponseFields} from "./IInferenceLedger.sol";
 import {IModelRegistry} from "./IModelRegistry.sol";
 import {IProviderStake} from "./IProviderStake.sol";
@@ -9,11 +9,12 @@ import {IProviderStake} from "./IProviderStake.sol";
 /// @notice What an item of an audit is about.
 enum AuditTarget {
     Step, // one window of one step of the model
-    Input // one window of b_0: the embedding of the tokens
+    Input, // one window of b_0: the embedding of the tokens
+    Head // the output tokens of one window against one tile of the vocabulary
 }
 
-/// @param step the step's number; 0 where the target is the input
-/// @param window which 32 positions
+/// @param step the step's number; 0 where the target is the input; the tile's number where it is the head
+/// @param window which 32 positions; of the head one with a row that an output token follows
 struct AuditItem {
     AuditTarget target;
     uint24 step;
@@ -55,6 +56,29 @@ struct InputAnswer {
     EmbeddingProof proof;
 }
 
+/// @notice Answer to an item about the head. What the statement says of the tile, of the rows that count and of their tokens is
+///         computed from the response's leaf; the answer brings what it cannot know.
+/// @param promptHash of the response's fields
+/// @param outputIds of the response; the prompt's are in no statement about a head
+/// @param pathLast of the last boundary, `stepCount`, in the response's `auditRoot`
+/// @param pathChosen of the chosen logits, place `stepCount + 1`
+/// @param residual the window of the last boundary
+/// @param chosen the window's commitment to the logits of the tokens, under that stream's one root
+/// @param key of the tile, and its path in the model's `stepKeysRoot`
+struct HeadAnswer {
+    uint24 tile;
+    uint16 window;
+    bytes32 promptHash;
+    bytes outputIds;
+    bytes32[] pathLast;
+    bytes32[] pathChosen;
+    ResidualWindow residual;
+    ResidualWindow chosen;
+    bytes key;
+    bytes32[] keyPath;
+    bytes proof;
+}
+
 /// @notice The whole state of an audit, in the order in which it fills storage slots (`// ---`).
 /// @param isShort whether the output has fewer tokens than `maxTokens`
 /// @param idsHash keccak256 of the response's promptHash and outputHash
@@ -82,8 +106,8 @@ struct Audit {
 }
 
 /// @title Audits: what holds the provider of a private model to its word
-/// @notice Nobody can re-run a private model, so there is nothing to bisect. Its responses commit to every boundary
-///         (`auditRoot`); an auditor names items, each one window of one step, and the provider proves them all in time, or the
+/// @notice Nobody can re-run a private model, so there is nothing to bisect. Its responses commit to every boundary and to the logits
+///         of their tokens (`auditRoot`); an auditor names items, each one window of one step, and the provider proves them all in time, or the
 ///         response is void like one that lost a game: same lock, same rewards, same openings, same cap of places, which audits
 ///         and games share (`IInferenceLedger`). Neighbouring steps are chained by the boundaries under the one root.
 ///
@@ -115,15 +139,17 @@ interface IAuditGame {
     error ModelIsPublic(bytes32 modelId);
     /// An audit names at most `maxAuditItems` items; an answer proves one at least and no more than remain.
     error WrongItemCount(uint256 items, uint256 most);
-    /// The response has fewer windows, or the model fewer steps; of the input, step is 0.
-    error ItemOutOfRange(AuditItem item, uint256 steps, uint256 windows);
+    /// The item's step is below `steps` (of the input 1; of the head its tiles), and its window in firstWindow .. windows - 1: those in
+    /// front of the last prompt token's have no head, because no output token follows any of their rows.
+    error ItemOutOfRange(AuditItem item, uint256 steps, uint256 firstWindow, uint256 windows);
     /// An audit of the response named this item before; leave it out.
     error ItemNamedBefore(AuditItem item, uint256 auditId);
     /// The audit does not name this item.
     error ItemNotNamed(uint256 auditId, AuditItem item);
     /// The item is proven already.
     error ItemProvenBefore(uint256 auditId, AuditItem item);
-    /// The stream roots and their path do not lead to the response's `auditRoot`.
+    /// The stream roots and their path do not lead to this place of the response's `auditRoot`; the one behind the last boundary's is the
+    /// chosen logits'.
     error WrongAuditedBoundary(uint256 place, bytes32 boundary);
     /// The time to prove is over.
     error AuditDeadlinePassed(uint64 deadline);
@@ -162,6 +188,9 @@ interface IAuditGame {
 
     /// @notice Proves some of the items about the input; likewise.
     function proveInputs(uint256 auditId, InputAnswer[] calldata answers) external;
+
+    /// @notice Proves some of the items about the head; likewise.
+    function proveHeads(uint256 auditId, HeadAnswer[] calldata answers) external;
 
     /// @notice Gives up: the auditor wins.
     function concede(uint256 auditId) external;

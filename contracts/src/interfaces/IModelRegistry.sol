@@ -11,9 +11,10 @@ struct StepKindSpec {
 }
 
 /// @notice Everything that identifies a model; `modelId` = keccak256(abi.encode(spec)). Its trees are those of
-///         `MerklePath`: leaf s of `stepCount`, leaf v of the vocabulary.
+///         `MerklePath`: leaf s of `stepCount + headTiles`, leaf v of the vocabulary.
 /// @param architectureDigest digest of the architecture: its kinds of step, their order and what each computes
-/// @param stepKeysRoot Merkle root over the step keys: leaf(s) = keccak(keccak(abi.encode(s, kind, keyDigest)))
+/// @param stepKeysRoot Merkle root over the step keys: leaf(s) = keccak(keccak(abi.encode(s, kind, keyDigest))); behind those of
+///        the steps the keys of the head's tiles, leaf(stepCount + j) of tile j, whose kind is the number of kinds
 /// @param embeddingRowsRoot Merkle root over the vocabulary:
 ///        leaf(v) = keccak(keccak(abi.encode(v, E.x, E.y, H.x, H.y))), E embedding row, H head row
 /// @param tokenizerDigest digest of the tokenizer
@@ -29,7 +30,9 @@ struct StepKindSpec {
 /// @param auditStride 0: public, anybody with the weights can re-run the model, and responses are disputed (`DisputeGame`).
 ///        k >= 1: private, responses commit to the boundaries 0, k, 2k, ..., stepCount, and auditors name steps that the
 ///        provider has to prove (`AuditGame`); 1 is the only k of this version
-/// @param embeddingVerifierCodeHash code hash of the verifier of embedding rows; likewise the head's
+/// @param headTiles T of a private model: its head is cut into so many tiles of the vocabulary, each with a key. 0 of a public one
+/// @param embeddingVerifierCodeHash code hash of the verifier of embedding rows; likewise the head's, which verifies pairs of tokens of
+///        a public model and tiles of a private one
 struct ModelSpec {
     bytes32 architectureDigest;
     bytes32 stepKeysRoot;
@@ -44,14 +47,16 @@ struct ModelSpec {
     uint256 streams;
     StepKindSpec[] kinds;
     uint256 auditStride;
+    uint256 headTiles;
     bytes32 embeddingVerifierCodeHash;
     bytes32 headVerifierCodeHash;
 }
 
 /// @notice What a step's statement follows from, beside the boundaries and its key.
+/// @param keyCount leaves under `stepKeysRoot`
 struct StepRules {
     bytes32 stepKeysRoot;
-    uint256 stepCount;
+    uint256 keyCount;
     uint256 streams;
     uint256 access;
     address verifier;
@@ -76,6 +81,16 @@ struct HeadRules {
     address verifier;
     uint256 factor;
     uint256 offset;
+}
+
+/// @notice What a statement about a tile of the head follows from: tile j has key `stepCount + j` of `stepCount + tiles`, of this kind.
+struct HeadTileRules {
+    bytes32 stepKeysRoot;
+    uint256 stepCount;
+    uint256 tiles;
+    uint256 kind;
+    uint256 streams;
+    address verifier;
 }
 
 /// @title Models, immutable once registered
@@ -104,6 +119,8 @@ interface IModelRegistry {
     error WrongWinner(uint256 winnerId, uint256 chosenId);
     /// Boundaries are committed after every step (1) or not at all (0); register the model with one of these.
     error InvalidAuditStride(uint256 auditStride);
+    /// A private model's head has 1..2^20 tiles, no more than tokens; a public one's has none.
+    error InvalidHeadTiles(uint256 headTiles, uint256 auditStride);
     /// The streams are 1..15 without a gap, and stream 0 is not placed.
     error InvalidStreams(uint256 streams);
     /// A model has 1..32 kinds of step, with one verifier each.
@@ -154,7 +171,7 @@ interface IModelRegistry {
     function sizes(bytes32 modelId)
         external
         view
-        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 auditStride);
+        returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 headTiles);
 
     /// @notice The streams of a registered model, and what a kind of step does to them; like the following views, without
     ///         reading the whole spec.
@@ -169,8 +186,11 @@ interface IModelRegistry {
         view
         returns (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams);
 
-    /// @notice What a statement about the head follows from, and what it must say of a pair of tokens.
+    /// @notice What a statement about a pair of tokens follows from, and what it must say of them; of a public model.
     function headRules(bytes32 modelId, TokenPair calldata pair) external view returns (HeadRules memory);
+
+    /// @notice What a statement about a tile of a private model's head follows from.
+    function headTileRules(bytes32 modelId) external view returns (HeadTileRules memory);
 
     /// @notice What a response of the model must keep to: steps, positions, how boundaries are committed, whether its `samplingHash` is a way to choose tokens
     ///         that the model knows, and that rule for `headRules`, below 2^96 and 0 for greedy.

@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Audit, IAuditGame, InputAnswer, StepAnswer} from "../interfaces/IAuditGame.sol";
+import {Audit, HeadAnswer, IAuditGame, InputAnswer, StepAnswer} from "../interfaces/IAuditGame.sol";
 import {IDisputeGame} from "../interfaces/IDisputeGame.sol";
-import {StepRules} from "../interfaces/IModelRegistry.sol";
+import {HeadTileRules, StepRules} from "../interfaces/IModelRegistry.sol";
 import {Boundary} from "./Boundary.sol";
 import {Leaves} from "./Leaves.sol";
 import {MerklePath} from "./MerklePath.sol";
 import {Statements} from "./Statements.sol";
+import {Streams} from "./Streams.sol";
+import {TokenIds} from "./TokenIds.sol";
 
 /// @title The public inputs of a proof in an audit, rebuilt from the response's `auditRoot` and the model
 /// @notice Where a game has the two boundaries that both sides narrowed it to, an audit has their paths; all else is
 ///         `Statements`. Nothing is revealed before, so what a step must not move is compared with its proof.
 library AuditStatements {
+    /// @dev Places under `auditRoot` beyond one per step: one boundary more, and the chosen logits.
+    uint256 internal constant MORE_PLACES = 2;
+
+    /// @dev Of a head's statement in front of the tokens of the rows: tile, first, end.
+    uint256 private constant _HEAD_WORDS = 3;
+
     /// @notice `Statements.step` of the answer's step and window.
-    function step(Audit storage audit, StepRules memory rules, StepAnswer calldata answer)
+    function step(Audit storage audit, uint256 stepCount, StepRules memory rules, StepAnswer calldata answer)
         internal
         view
         returns (uint256[] memory)
     {
-        uint256 places = rules.stepCount + 1;
+        uint256 places = stepCount + MORE_PLACES;
         uint256 start = answer.step;
         checkBoundary(audit, answer.proof.rootsBefore, answer.pathBefore, start, places);
         checkBoundary(audit, answer.proof.rootsAfter, answer.pathAfter, start + 1, places);
@@ -39,7 +47,7 @@ library AuditStatements {
         uint256 stepCount,
         InputAnswer calldata answer
     ) internal view returns (uint256[] memory) {
-        checkBoundary(audit, answer.proof.window.roots, answer.path, 0, stepCount + 1);
+        checkBoundary(audit, answer.proof.window.roots, answer.path, 0, stepCount + MORE_PLACES);
         require(
             answer.proof.promptIds.length == 4 * uint256(audit.promptLength), IDisputeGame.WrongTokenIds()
         );
@@ -48,7 +56,32 @@ library AuditStatements {
         return Statements.embeddingInputs(answer.window, positions, rowsRoot, vocabSize, answer.proof);
     }
 
-    /// @notice The roots are those of boundary `place` of the response.
+    /// @notice [tile, first, end, token_0, ..., token_31, window.x, window.y, chosen.x, chosen.y]: the rows first <= t < end are those
+    ///         that an output token follows, token_t the token at position 32 w + t + 1, 0 in all other rows. No word but the two
+    ///         points is the prover's to say, and these are leaves under `auditRoot`.
+    function head(Audit storage audit, HeadTileRules memory rules, HeadAnswer calldata answer)
+        internal
+        view
+        returns (uint256[] memory inputs)
+    {
+        _checkHeadWindows(audit, rules, answer);
+        _checkTileKey(rules, answer);
+        checkOutput(audit, answer.promptHash, answer.outputIds);
+        inputs = new uint256[](_HEAD_WORDS + Boundary.WINDOW + 4);
+        uint256 start = Boundary.WINDOW * uint256(answer.window);
+        uint256 promptLength = audit.promptLength;
+        uint256 first = _rowOf(promptLength - 1, start);
+        uint256 end = _rowOf(Boundary.positions(promptLength, audit.outputLength), start);
+        (inputs[0], inputs[1], inputs[2]) = (answer.tile, first, end);
+        for (uint256 row = first; row < end; ++row) {
+            inputs[_HEAD_WORDS + row] = TokenIds.at(answer.outputIds, start + row + 1 - promptLength);
+        }
+        uint256 point = _HEAD_WORDS + Boundary.WINDOW;
+        (inputs[point], inputs[point + 1]) = (answer.residual.sum[0], answer.residual.sum[1]);
+        (inputs[point + 2], inputs[point + 3]) = (answer.chosen.sum[0], answer.chosen.sum[1]);
+    }
+
+    /// @notice The roots are those of place `place` under the response's `auditRoot`.
     function checkBoundary(
         Audit storage audit,
         bytes32[] calldata roots,
@@ -70,5 +103,38 @@ library AuditStatements {
                 && Statements.idsHash(promptHash, keccak256(outputIds)) == audit.idsHash,
             IDisputeGame.WrongTokenIds()
         );
+    }
+
+    /// @dev Both windows are committed ones: of the last boundary, and of the chosen logits, a stream by itself.
+    function _checkHeadWindows(Audit storage audit, HeadTileRules memory rules, HeadAnswer calldata answer)
+        private
+        view
+    {
+        uint256 last = rules.stepCount;
+        uint256 places = last + MORE_PLACES;
+        Statements.checkRootCount(answer.residual.roots, Streams.count(rules.streams));
+        Statements.checkRootCount(answer.chosen.roots, 1);
+        checkBoundary(audit, answer.residual.roots, answer.pathLast, last, places);
+        checkBoundary(audit, answer.chosen.roots, answer.pathChosen, last + 1, places);
+        uint256 windows = Boundary.windows(audit.promptLength, audit.outputLength);
+        Statements.checkResidualWindow(answer.residual, answer.window, windows);
+        Statements.checkResidualWindow(answer.chosen, answer.window, windows);
+    }
+
+    /// @dev The key is the model's for this tile.
+    function _checkTileKey(HeadTileRules memory rules, HeadAnswer calldata answer) private pure {
+        uint256 number = rules.stepCount + answer.tile;
+        bytes32 digest = keccak256(answer.key);
+        bytes32 leaf = Leaves.stepKey(number, rules.kind, digest);
+        require(
+            MerklePath.leads(answer.keyPath, rules.stepKeysRoot, leaf, number, rules.stepCount + rules.tiles),
+            IDisputeGame.WrongStepKey(number, rules.kind, digest)
+        );
+    }
+
+    /// @dev The row of a position in the window that begins at `start`: 0 in front of it, 32 behind it.
+    function _rowOf(uint256 position, uint256 start) private pure returns (uint256) {
+        if (position <= start) return 0;
+        return position - start < Boundary.WINDOW ? position - start : Boundary.WINDOW;
     }
 }

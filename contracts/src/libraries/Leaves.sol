@@ -49,8 +49,9 @@ library Leaves {
         }
     }
 
-    /// @notice Leaf of boundary `place` in a response's `auditRoot`: the tree (`MerklePath`) over the `stepCount + 1` boundaries
-    ///         of a private model's response. `hash` is the boundary's (`Boundary.hash` of its stream roots).
+    /// @notice Leaf `place` in a response's `auditRoot`: the tree (`MerklePath`) over what a private model's response commits to.
+    ///         Places 0 .. stepCount are the boundaries, whose `hash` is that of their stream roots (`Boundary.hash`); place
+    ///         stepCount + 1, the last, is the stream of chosen logits, and `hash` that of its one root.
     function boundary(uint256 place, bytes32 hash) internal pure returns (bytes32) {
         return _twice(abi.encode(place, hash));
     }

@@ -269,7 +269,7 @@ library Statements {
         bytes32 keyDigest = keccak256(stepProof.key);
         bytes32 leaf = Leaves.stepKey(number, stepProof.kind, keyDigest);
         require(
-            MerklePath.leads(stepProof.keyPath, rules.stepKeysRoot, leaf, number, rules.stepCount),
+            MerklePath.leads(stepProof.keyPath, rules.stepKeysRoot, leaf, number, rules.keyCount),
             IDisputeGame.WrongStepKey(number, stepProof.kind, keyDigest)
         );
     }

@@ -11,7 +11,7 @@ from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
 from prover.audits.cli import app
-from prover.audits.drawing import AuditPlanError, caught, draw, weights
+from prover.audits.drawing import AuditPlanError, caught, draw, draw_tiles, tiles_caught, weights
 from prover.audits.plan import outlooks, weighted_steps
 from prover.errors import BadInputError
 from prover.model.fisher import measure_fisher
@@ -73,6 +73,25 @@ def test_a_bad_seed_budget_or_strategy_is_refused() -> None:
         weights("best", SHARES)
 
 
+def test_tiles_of_the_head_are_drawn_all_alike() -> None:
+    """Every pair of a tile and a window equally often, none twice; one false pair is caught as often as it is said to be."""
+    tiles, windows, count = 3, range(4, 6), 2
+    counted = {(tile, window): 0 for tile in range(tiles) for window in windows}
+    for seed in seeds(600):
+        drawn = draw_tiles(seed, tiles, windows, count)
+        assert drawn == draw_tiles(seed, tiles, windows, count) and len(set(drawn)) == count
+        for pair in drawn:
+            counted[pair] += 1
+    assert tiles_caught(6, 1, count) == pytest.approx(2 / 6)
+    assert all(150 < found < 250 for found in counted.values())  # 200, and five deviations around it
+    assert set(draw_tiles(bytes(32), tiles, windows, 6)) == set(counted)
+    assert (tiles_caught(6, 1, 6), tiles_caught(6, 3, 0)) == (1.0, 0.0)
+    assert tiles_caught(6, 2, 2) == pytest.approx(1 - comb(4, 2) / comb(6, 2))
+    assert draw_tiles(bytes(32), tiles, windows, 0) == ()
+    with pytest.raises(AuditPlanError, match=r"0\.\.6"):
+        draw_tiles(bytes(32), tiles, windows, 7)
+
+
 def test_an_outlook_grows_with_the_budget_and_with_the_layers() -> None:
     steps = len(CONFIG.schedule)
     shares = tuple((step + 1) / (steps * (steps + 1) / 2) for step in range(steps))
@@ -96,11 +115,18 @@ def test_the_command_draws_from_the_profile(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)  # type: ignore[no-any-return]
 
-    fixed = run("--budget", "2", "--seed", "0x" + "11" * 32)
-    assert fixed == run("--budget", "2", "--seed", "11" * 32)
+    fixed = run(
+        "--budget", "3", "--heads", "1", "--first-window", "5", "--windows", "2", "--seed", "0x" + "11" * 32
+    )
     assert isinstance(fixed["steps"], list) and len(fixed["steps"]) == 2
+    assert fixed["heads"] in ([{"tile": 0, "window": 5}], [{"tile": 0, "window": 6}])
+    assert (fixed["head_pairs"], fixed["false_token_caught"]) == (2, 0.5)
+    twice = [run("--budget", "2", "--seed", seed) for seed in ("0x" + "11" * 32, "11" * 32)]
+    assert twice[0] == twice[1]
+    with pytest.raises(AuditPlanError, match="leaves no steps"):
+        run("--budget", "1")
     assert run("--budget", "2")["seed"] != run("--budget", "2")["seed"]
     with pytest.raises(AuditPlanError, match="hexadecimal"):
         run("--seed", "zz")
     with pytest.raises(AuditPlanError, match=r"1\.\.6"):
-        run("--budget", "7")
+        run("--budget", "8")

@@ -12,7 +12,7 @@ import pytest
 
 from prover import private_model
 from prover.blindings_file import LOWEST_COST, BlindingsFile, BlindingsFileError
-from prover.commitment_file import CommitmentFileError, load_published
+from prover.commitment_file import CommitmentFileError, load_published, save_published
 from prover.curve.g1 import INFINITY, add, negate, point_to_bytes
 from prover.curve.srs import SRS
 from prover.errors import BadInputError, NotFoundError
@@ -223,6 +223,18 @@ def _dearer(body: dict[str, object]) -> None:
     body["kdf"]["n"] = 1 << 40  # type: ignore[index]
 
 
+def test_a_public_part_without_keys_of_its_tiles_is_refused(
+    own: PrivateModel, tiny: IntegerModel, srs: SRS, tmp_path: Path
+) -> None:
+    """Tokens of a tile without a key would be compared with nothing. The keys are the last leaves under the root of step keys."""
+    commitment = own.commitment
+    assert (commitment.head_tiles, commitment.tile_key_path(0)) == (1, commitment.step_key_path(6))
+    path = tmp_path / "tileless.commitment"
+    save_published(path, "tileless", tiny.config, dataclasses.replace(commitment, tile_keys=()))
+    with pytest.raises(CommitmentFileError, match="it has 6 keys and 259 token rows for a shape of 7"):
+        load_published(path, srs)
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -303,7 +315,7 @@ def test_a_client_reads_what_was_committed(own: PrivateModel, tiny: IntegerModel
         (lambda content: content[:-1], "damaged"),
         (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "damaged"),
         (lambda content: content.replace(b'"private"', b'"public "'), "damaged"),
-        (lambda content: content.replace(b"model/1", b"model/9"), "its format must be"),
+        (lambda content: content.replace(b"model/2", b"model/1"), "its format must be"),
         (lambda content: b"", "not the public part"),
         (lambda content: b"{" * 5000 + b"\n", "not the public part"),
     ],
