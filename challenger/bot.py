@@ -30,6 +30,7 @@ from .judging import Judge
 from .listing import Lister
 from .local_models import ModelFinder
 from .loops import Loop
+from .metrics import JudgeMetrics
 from .openings import Opener, Winnings
 from .policies import Policy
 from .provider_client import ProviderBook, ProviderClient
@@ -77,6 +78,7 @@ class Challenger:
         policy: Policy,
         options: Options | None = None,
         traces: TraceFiles | None = None,
+        metrics: JudgeMetrics | None = None,
     ) -> None:
         self.options = options or Options()
         self._contracts, self._store, self._models = contracts, store, models
@@ -99,7 +101,13 @@ class Challenger:
         )
         margin_s = self.options.opening_margin_s
         self._judge = Judge(
-            store, models, self._arity, lambda: self._watcher.now, margin_s, self._found_invalid
+            store,
+            models,
+            self._arity,
+            lambda: self._watcher.now,
+            margin_s,
+            self._found_invalid,
+            metrics=metrics,
         )
         self._budgets = Budgets(contracts, store, self.options.limits, lambda: self._watcher.now)
         self._dispatcher = (

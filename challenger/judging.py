@@ -1,4 +1,9 @@
-"""Re-runs responses, one at a time, in the order of `schedule`; writes verdicts, sends nothing."""
+"""Re-runs responses in the order of `schedule`; writes verdicts, sends nothing.
+
+Responses of one provider and one model that follow one another in that order go through the model in one pass, as many as
+`_ROWS_TOGETHER` positions hold: what one of them needs longer for is at the cost of its own provider's turn, and one that cannot
+be re-run, or takes a pass with it, makes no other unknown, since each is then run by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,17 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from contracts.protocol.sampling import sampling_of
 from contracts.protocol.trace import OwnTrace
 from prover.sampling import Sampling
 
 from .errors import Stopped
-from .local_models import LocalModel, ModelFinder
+from .local_models import Asked, LocalModel, ModelFinder
+from .metrics import Backlog, JudgeMetrics
 from .pace import backoff_s
 from .schedule import Choice, Demand, Shortage, choose
 from .store import ResponseRow, Store
-from .verdicts import Judgement, Verdict, judge, malformed
+from .verdicts import Judgement, Verdict, judge, judge_without_replay, malformed
 
 log = structlog.get_logger(__name__)
 _FIRST_RETRY_S = 5.0
@@ -24,6 +31,9 @@ _LONGEST_RETRY_S = 600.0
 _S_PER_POSITION = 0.05
 _LEAST_S = 0.01
 _SHORTAGE_TOLD_EVERY_S = 30.0
+_BACKLOG_TOLD_EVERY_S = 60.0
+_TOGETHER, _ROWS_TOGETHER = 64, 1024
+"""About a second of the reference model on two cores: a verdict, and another provider's turn, wait no longer for a batch."""
 FOREIGN = "its model is not on this machine, or not a trusted one"
 
 #: Called with what was found invalid, and the trace that showed it (None when no replay was needed).
@@ -43,7 +53,10 @@ class Judge:
         margin_s: int,
         found_invalid: Found,
         clock: Callable[[], float] = time.monotonic,
+        metrics: JudgeMetrics | None = None,
     ) -> None:
+        self.metrics = metrics or JudgeMetrics()
+        self._backlog_told_at = float("-inf")
         self._store, self._models, self._arity = store, models, arity
         self._now, self._margin_s, self._found_invalid = now, margin_s, found_invalid
         self._clock = clock
@@ -56,11 +69,15 @@ class Judge:
         store.look_again_at_foreign_models()
 
     def step(self) -> bool:
-        """Decide one response; whether there was one. Never judged before judged again."""
+        """Decide the next responses; whether there were any. Never judged before judged again."""
         now = self._now()
         if now != self._closed_until:
+            if number := self._store.undecided_late(now + self._margin_s):
+                log.error("responses closed undecided: their window is over", responses=number)
+                self.metrics.undecided.inc(number)
             for batch_id, number in self._store.close_windows(now + self._margin_s):
                 log.error("responses missed: their window closed first", batch=batch_id, responses=number)
+                self.metrics.missed.inc(number)
             if number := self._store.open_windows(now + self._margin_s):
                 log.warning("responses can be disputed again", responses=number)
             self._closed_until = now
@@ -68,20 +85,28 @@ class Judge:
         if choice is None:
             if (again := self._store.due_again(time.time())) is None:
                 return False
-            self._decide(again)
+            self._decide([again])
             return True
         most = 2**31
         if choice.shortage is not None:
             slowest = max(self._s_per_position.values(), default=_S_PER_POSITION)
             most = int(min(max(0.0, choice.shortage.left_s) / slowest, most))
         parked = [number for number, (_, until) in self._parked.items() if until > self._clock()]
-        row = self._store.next_pending(
-            choice.provider, by_ticket=choice.by_ticket, most_positions=most, without=parked
+        rows = self._store.next_pending(
+            choice.provider,
+            by_ticket=choice.by_ticket,
+            most_positions=most,
+            without=parked,
+            together=_TOGETHER,
+            rows_together=_ROWS_TOGETHER,
         )
-        if row is None:
+        if not rows:
             return False
+        model = self._find(rows[0].model_id)
+        if model is None or model.replay_together is None:
+            rows = rows[:1]
         started = self._clock()
-        self._decide(row)
+        self._decide(rows)
         spent_s = max(self._clock() - started, _LEAST_S)
         self._served_s[choice.provider] = self._served_s.get(choice.provider, 0.0) + spent_s
         return True
@@ -101,7 +126,27 @@ class Judge:
         self._served_s = {provider: known.get(provider, least) for provider in waiting}
         choice = choose(demands, self._cost_s, self._served_s, now + self._margin_s)
         self._tell(choice.shortage if choice else None)
+        self._tell_backlog(demands, now)
         return choice
+
+    def _tell_backlog(self, demands: Sequence[Demand], now: int) -> None:
+        """What waits, for whoever looks; in the log now and then."""
+        backlog = Backlog(
+            sum(demand.count for demand in demands),
+            sum(demand.positions for demand in demands),
+            sum(map(self._cost_s, demands)),
+            min((demand.deadline - self._margin_s - now for demand in demands), default=None),
+        )
+        self.metrics.backlog = backlog
+        if backlog.responses > 1 and self._clock() - self._backlog_told_at > _BACKLOG_TOLD_EVERY_S:
+            self._backlog_told_at = self._clock()
+            log.info(
+                "backlog",
+                responses=backlog.responses,
+                positions=backlog.positions,
+                needed_s=round(backlog.needed_s, 1),
+                first_window_closes_in_s=backlog.left_s,
+            )
 
     def _find(self, model_id: bytes) -> LocalModel | None:
         return self._models.find(model_id)
@@ -113,11 +158,13 @@ class Judge:
     def _tell(self, shortage: Shortage | None) -> None:
         """Replay capacity is finite: when it does not suffice, say so before a window closes."""
         if shortage is None:
+            self.metrics.short.set(0)
             if self._shortage is not None:
                 log.warning("replay capacity suffices again")
                 self._store.note_risk("", None)
             self._shortage = None
             return
+        self.metrics.short.set(1)
         if self._shortage is None or self._clock() - self._told_at > _SHORTAGE_TOLD_EVERY_S:
             self._told_at = self._clock()
             log.error(
@@ -134,11 +181,51 @@ class Judge:
 
     # --- what it is
 
-    def _decide(self, row: ResponseRow) -> None:
-        assert row.id is not None  # it came from the database
+    def _decide(self, rows: Sequence[ResponseRow]) -> None:
+        made = self._replay_together(rows) if len(rows) > 1 else {}
+        for row in rows:
+            assert row.id is not None  # it came from the database
+            self._decide_one(row, made.pop(row.id, None))
+
+    def _replay_together(self, rows: Sequence[ResponseRow]) -> dict[int, OwnTrace]:
+        """Traces by row of those that have to be re-run; none of them where the pass fails, whoever is to blame."""
+        model = self._find(rows[0].model_id)
+        assert model is not None and model.replay_together is not None
+        rules, most = model.rules(self._arity), model.commitment.max_positions
+        wanted: list[ResponseRow] = []
+        asked: list[Asked] = []
+        for row in rows:
+            try:
+                if row.ids is None or judge_without_replay(row.fields, *row.ids, rules, most) is not None:
+                    continue
+                asked.append((*row.ids, sampling_of(row.fields.sampling_hash)))
+                wanted.append(row)
+            except Exception:
+                continue  # `_decide_one` says what is wrong with it
+        if len(wanted) < 2:
+            return {}
+        started = self._clock()
+        try:
+            traces = model.replay_together(asked)
+        except Stopped:
+            raise
+        except Exception as error:
+            log.warning("a pass over several responses failed; each is run alone", because=str(error))
+            return {}
+        self._note_pace(rows[0].model_id, self._clock() - started, sum(row.positions for row in wanted))
+        self.metrics.together.observe(len(wanted))
+        return {row.id: trace for row, trace in zip(wanted, traces, strict=True) if row.id is not None}
+
+    def _note_pace(self, model_id: bytes, seconds: float, positions: int) -> None:
+        measured = seconds / max(1, positions)
+        old = self._s_per_position.get(model_id, measured)
+        self._s_per_position[model_id] = (old + measured) / 2
+
+    def _decide_one(self, row: ResponseRow, known: OwnTrace | None) -> None:
+        assert row.id is not None
         trace: OwnTrace | None = None
         try:
-            verdict, trace = self._verdict(row)
+            verdict, trace = self._verdict(row, known)
         except Stopped:
             raise
         except Exception as error:
@@ -147,6 +234,7 @@ class Judge:
         try:
             self._write(row, verdict)
             self._parked.pop(row.id, None)
+            self.metrics.verdicts.labels(str(verdict.judgement)).inc()
         except Exception:
             # Its row cannot be written: leave it out for a while, so that it does not stand before the others.
             log.exception("verdict not written", batch=row.batch_id, index=row.index)
@@ -157,7 +245,7 @@ class Judge:
         if verdict.judgement is Judgement.INVALID:
             self._found_invalid(row, trace)
 
-    def _verdict(self, row: ResponseRow) -> tuple[Verdict, OwnTrace | None]:
+    def _verdict(self, row: ResponseRow, known: OwnTrace | None) -> tuple[Verdict, OwnTrace | None]:
         model = self._find(row.model_id)
         if model is None:
             return Verdict(Judgement.UNKNOWN, FOREIGN), None
@@ -171,7 +259,7 @@ class Judge:
         def replay(
             prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None
         ) -> OwnTrace:
-            made.append(model.replay(prompt_ids, output_ids, sampling))
+            made.append(known if known is not None else model.replay(prompt_ids, output_ids, sampling))
             return made[0]
 
         started = self._clock()
@@ -183,10 +271,8 @@ class Judge:
             replay,
             model.commitment.step_name,
         )
-        if made:
-            measured = (self._clock() - started) / max(1, row.positions)
-            old = self._s_per_position.get(row.model_id, measured)
-            self._s_per_position[row.model_id] = (old + measured) / 2
+        if made and known is None:
+            self._note_pace(row.model_id, self._clock() - started, row.positions)
         return verdict, made[0] if made else None
 
     def _write(self, row: ResponseRow, verdict: Verdict) -> None:

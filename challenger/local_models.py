@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 MODELS, COMMITMENTS = STATE / "models", STATE / "commitments"
 
 Replayer = Callable[[Sequence[int], Sequence[int], Sampling | None], OwnTrace]
+Asked = tuple[Sequence[int], Sequence[int], Sampling | None]
+"""Prompt, output and rule of a response."""
 
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model on this machine. `replay(prompt_ids, output_ids, sampling)` gives the own trace of a response.
+    """A model on this machine. `replay(prompt_ids, output_ids, sampling)` gives the own trace of a response, `replay_together`
+    those of several in one pass (None: it cannot).
 
     `built_id` is its id with the verifiers that this program generates; None when there are none.
     """
@@ -37,6 +40,7 @@ class LocalModel:
     commitment: CommittedModel
     replay: Replayer
     built_id: bytes | None = None
+    replay_together: Callable[[Sequence[Asked]], list[OwnTrace]] | None = None
 
     def rules(self, arity: int) -> ModelRules:
         return ModelRules.of(self.commitment, arity)
@@ -97,7 +101,7 @@ def load_local_model(
     from prover.curve.srs import DEVNET_BITS, SRS
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
-    from prover.replay import Replay
+    from prover.replay import Replay, trace_together
     from verifier_gen import generate_sources
 
     srs = SRS.devnet(DEVNET_BITS) if srs_file is None else SRS.load(srs_file)
@@ -114,9 +118,15 @@ def load_local_model(
     ) -> OwnTrace:
         return Replay(model, commitment, srs, prompt_ids, output_ids, progress, sampling)
 
+    def replay_together(asked: Sequence[Asked]) -> list[OwnTrace]:
+        replays = [Replay(model, commitment, srs, p, o, progress, s) for p, o, s in asked]
+        trace_together(replays, progress)
+        return list(replays)
+
     return LocalModel(
         name=name,
         commitment=commitment,
         replay=replay,
         built_id=built_model_id(commitment, generate_sources(model.config, srs)),
+        replay_together=replay_together,
     )

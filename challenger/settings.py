@@ -61,6 +61,10 @@ class ChallengerSettings(ChainSettings):
     bond_budget_per_day_wei: Wei | None = None  # bonds staked in 24 hours, won back or not
     stop_after_lost_games: Annotated[int, Field(ge=1)] | None = 3  # an honest challenger loses none
 
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = (
+        None  # Prometheus figures on 127.0.0.1: backlog, verdicts, what was missed; None: none
+    )
+
     challenger_database: Path | None = None  # None: one file per deployment and account
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 from .bot import Challenger, Options
 from .budgets import Limits
 from .local_models import LocalModels, load_local_model
+from .metrics import JudgeMetrics
 from .policies import parse_policy
 from .provider_client import provider_book
 from .settings import ChallengerSettings
@@ -129,6 +130,14 @@ def open_challenger(
                 f"{connection.sender.address} holds {show_ether(balance)}, less than one bond of {show_ether(bond)}; send it some "
                 "ether, or use --watch-only"
             )
+    metrics = JudgeMetrics()
+    if settings.metrics_port is not None:
+        try:
+            metrics.serve(settings.metrics_port)
+        except OSError as error:
+            raise SettingsError(
+                f"metrics_port {settings.metrics_port} cannot be listened on ({error.strerror}); choose another"
+            ) from error
     return Challenger(
         contracts,
         connection.sender,
@@ -148,6 +157,7 @@ def open_challenger(
             poll_s=settings.poll_s,
         ),
         connection.traces,
+        metrics,
     )
 
 

@@ -150,9 +150,17 @@ class Store(ChainRecord):
             return [Demand(*row) for row in session.exec(query).all()]
 
     def next_pending(
-        self, provider: str, *, by_ticket: bool, most_positions: int, without: Collection[int]
-    ) -> ResponseRow | None:
-        """The provider's never-judged response that is first due, or first in the secret order. Void ones are
+        self,
+        provider: str,
+        *,
+        by_ticket: bool,
+        most_positions: int,
+        without: Collection[int],
+        together: int = 1,
+        rows_together: int = 0,
+    ) -> list[ResponseRow]:
+        """The provider's never-judged response that is first due, or first in the secret order, and those of the same model
+        that come next: at most `together`, with `rows_together` positions in all. Void ones are
         left out, and those longer than `most_positions` unless there is nothing else."""
         order = col(ResponseRow.ticket) if by_ticket else _LIMIT
         with Session(self.engine) as session:
@@ -162,10 +170,18 @@ class Store(ChainRecord):
                 .where(ResponseRow.state == "pending", ResponseRow.provider == provider)
                 .where(_IS_VOID == False, col(ResponseRow.id).not_in(list(without)))  # noqa: E712
                 .order_by(order, col(ResponseRow.ticket))
-                .limit(1)
+                .limit(together)
             )
-            fitting = session.exec(query.where(ResponseRow.positions <= most_positions)).first()
-            return fitting or session.exec(query).first()
+            found = list(session.exec(query.where(ResponseRow.positions <= most_positions)).all())
+            found = found or list(session.exec(query.limit(1)).all())
+        taken, positions = found[:1], sum(row.positions for row in found[:1])
+        for row in found[1:]:
+            # Whoever is passed over is the first of the next ones.
+            fits = positions + row.positions <= min(rows_together, most_positions)
+            if fits and row.model_id == taken[0].model_id:
+                taken.append(row)
+                positions += row.positions
+        return taken
 
     def due_again(self, now_s: float) -> ResponseRow | None:
         """An undecided response whose next try is due."""
@@ -189,6 +205,18 @@ class Store(ChainRecord):
             waiting = and_(col(ResponseRow.state) == "pending", col(ResponseRow.model_id) == model_id)
             session.execute(update(ResponseRow).where(waiting).values(state="unknown", why=why))
             session.commit()
+
+    def undecided_late(self, now: int) -> int:
+        """Responses that were tried and not decided, whose window is over by now: `close_windows` gives them up."""
+        tried = and_(col(ResponseRow.state) == "unknown", col(ResponseRow.tries) > 0)
+        with Session(self.engine) as session:
+            late = (
+                select(func.count())
+                .select_from(ResponseRow)
+                .join(DisputeRow, _WITH_DISPUTE, isouter=True)
+                .where(tried, now > _LIMIT, _IS_VOID == False)  # noqa: E712
+            )
+            return int(session.exec(late).one())
 
     def close_windows(self, now: int) -> list[tuple[int, int]]:
         """Give up what can no longer be disputed: (batch, number of drawn responses that nobody looked at here).

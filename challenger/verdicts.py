@@ -79,6 +79,24 @@ def judge(
     or a token has no proof at all, because a value leaves its range. What this machine cannot decide (out of memory, a
     model that cannot be read) is unknown.
     """
+    known = judge_without_replay(fields, prompt_ids, output_ids, rules, max_positions)
+    if known is not None:
+        return known
+    try:
+        sampling = sampling_of(fields.sampling_hash)
+        return _replayed(replay(prompt_ids, output_ids, sampling), step_name)
+    except (GainsayError, MemoryError, ArithmeticError) as error:
+        return Verdict(Judgement.UNKNOWN, f"it cannot be re-run here: {error or type(error).__name__}")
+
+
+def judge_without_replay(
+    fields: ResponseFields,
+    prompt_ids: Sequence[int],
+    output_ids: Sequence[int],
+    rules: ModelRules,
+    max_positions: int,
+) -> Verdict | None:
+    """What can be said of a response without running the model; None: it has to be re-run."""
     if (why := malformed(fields, max_positions, rules.logit_scale)) is not None:
         return Verdict(Judgement.INVALID, why)
     if not fields.matches(prompt_ids, output_ids):
@@ -90,11 +108,7 @@ def judge(
     unknown = first_unknown_fed_id(IdsOnly(prompt_ids, output_ids), rules.vocab_size)
     if unknown is not None:
         return Verdict(Judgement.INVALID, f"the id at position {unknown} is not in the vocabulary")
-    try:
-        sampling = sampling_of(fields.sampling_hash)
-        return _replayed(replay(prompt_ids, output_ids, sampling), step_name)
-    except (GainsayError, MemoryError, ArithmeticError) as error:
-        return Verdict(Judgement.UNKNOWN, f"it cannot be re-run here: {error or type(error).__name__}")
+    return None
 
 
 def _replayed(trace: OwnTrace, step_name: Callable[[int], str]) -> Verdict:

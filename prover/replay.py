@@ -27,7 +27,7 @@ from .errors import BadInputError
 from .hiding import Blindings, blind_all
 from .model.execute import Executor
 from .model.stream_versions import StreamVersions
-from .model.trace import Trace
+from .model.trace import Trace, traces
 from .model.weights import IntegerModel
 from .model_blindings import ResponseBlindings
 from .model_commitment import ModelCommitment, decode_step_key, padded_weights
@@ -487,3 +487,34 @@ def _check_blindings(commitment: ModelCommitment, blindings: ResponseBlindings |
 
 
 __all__ = ["Replay", "RivalWins"]
+
+
+def trace_together(replays: Sequence[Replay], progress: Progress | None = None) -> None:
+    """Compute the traces of several responses of one public model in one pass, and the next tokens of the greedy ones.
+
+    Nothing about a response depends on its company. Raises what `traces` raises; then none of them has a trace yet.
+    """
+    if not replays:
+        return
+    executor = replays[0]._executor
+    for replay, trace in zip(
+        replays, traces(executor, [replay.sequence[:-1] for replay in replays], progress), strict=True
+    ):
+        replay.__dict__["trace"] = trace  # where `cached_property` keeps it
+    greedy = [r for r in replays if r.sampling is None and r.trace.refusal is None]
+    ranges = [(len(replay.prompt_ids) - 1, replay.positions) for replay in greedy]
+    if not greedy:
+        return
+    rows = [
+        replay.trace.stream(replay.trace.steps)[first:end]
+        for replay, (first, end) in zip(greedy, ranges, strict=True)
+    ]
+    positions = np.concatenate([np.arange(first, end) for first, end in ranges])
+    try:
+        chosen = executor.largest(np.concatenate(rows), positions).tolist()
+    except OutOfRange:
+        return  # each finds out for itself which of its rows leave the head's range
+    start = 0
+    for replay, (first, end) in zip(greedy, ranges, strict=True):
+        replay.__dict__["predictions"] = chosen[start : start + end - first]
+        start += end - first

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..program import WINDOW_ROWS, OutOfRange
+from ..program import WINDOW_ROWS, OutOfRange, Span
 from ..streams import RESIDUAL, SUMS
+from .batch import run_pass
 from .errors import SequenceTooLongError, TokenError
 from .execute import Executor, Rows
 from .stream_versions import EMBEDDING, StreamVersions
@@ -55,6 +56,23 @@ class Trace:
         GenerationCancelledError. A value that leaves its range ends the trace instead.
         """
         executor = model if isinstance(model, Executor) else Executor(model)
+        first = self._begin(executor, ids)
+        reached = 0
+
+        def keep(step: int, written: Rows) -> None:
+            nonlocal reached
+            self._keep_all(step, written)
+            reached = step + 1
+            if progress:
+                progress("trace", step + 1, self.steps)
+
+        try:
+            executor.feed_rows(first, executor.start(), on_step=keep, cancelled=cancelled)
+        except OutOfRange as error:
+            self.refusal = self._run_up_to_the_refusal(executor, reached, error)
+
+    def _begin(self, executor: Executor, ids: Sequence[int]) -> np.ndarray:
+        """The rows in front of the first step, which are kept already."""
         config = executor.model.config
         if len(ids) == 0:
             raise TokenError("a trace needs at least one token; send a prompt")
@@ -70,20 +88,12 @@ class Trace:
         self._sums: dict[int, Rows] = {}
         self._executor = executor
         self._keep(EMBEDDING, {RESIDUAL: first})
-        reached = 0
-
-        def keep(step: int, written: Rows) -> None:
-            nonlocal reached
-            self._keep(step, {name: rows for name, rows in written.items() if name not in SUMS})
-            reached = step + 1
-            if progress:
-                progress("trace", step + 1, self.steps)
-
         self.length, self.refusal = len(ids), None
-        try:
-            executor.feed_rows(first, executor.start(), on_step=keep, cancelled=cancelled)
-        except OutOfRange as error:
-            self.refusal = self._run_up_to_the_refusal(executor, reached, error)
+        return first
+
+    def _keep_all(self, step: int, written: Rows) -> None:
+        """Everything that a step wrote save partial sums."""
+        self._keep(step, {name: rows for name, rows in written.items() if name not in SUMS})
 
     def _keep(self, step: int, written: Rows) -> None:
         """All streams but sums are below 2^31 by their declared widths."""
@@ -182,3 +192,32 @@ class Trace:
                 kept = {n: rows for n, rows in kept.items() if n == number - 1} | {number: written}
             self._sums = kept
         return self._sums[step][stream]
+
+
+def traces(
+    executor: Executor,
+    texts: Sequence[Sequence[int]],
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[Trace]:
+    """The same traces of several sequences, whose rows go through every step together.
+
+    A value that leaves its range ends the trace that it belongs to. Raises what `Trace` raises for any of them, and
+    `progress` may raise to stop all.
+    """
+    found = [Trace.__new__(Trace) for _ in texts]
+    firsts = [trace._begin(executor, ids) for trace, ids in zip(found, texts, strict=True)]
+
+    def keep(step: int, written: Rows, numbers: Sequence[int], spans: Sequence[Span]) -> None:
+        for number, span in zip(numbers, spans, strict=True):
+            found[number]._keep_all(
+                step, {name: rows[span.first : span.end] for name, rows in written.items()}
+            )
+        if progress:
+            progress("trace", step + 1, found[0].steps)
+
+    for trace, outcome in zip(
+        found, run_pass(executor, firsts, [0] * len(firsts), on_step=keep), strict=True
+    ):
+        if outcome.refused is not None:
+            trace.refusal = trace._run_up_to_the_refusal(executor, *outcome.refused)
+    return found

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from challenger.judging import Judge
-from challenger.local_models import LocalModel
+from challenger.local_models import Asked, LocalModel
 from challenger.policies import ticket_of
 from challenger.schedule import Demand, choose, first_shortage
 from challenger.store import BatchRow, ResponseRow, Store, open_engine
@@ -37,11 +37,14 @@ class World:
     store: Store = field(default_factory=lambda: Store(open_engine(None)))
     order: list[tuple[int, int]] = field(default_factory=list)
     undecidable: set[int] = field(default_factory=set)
+    together: bool = False  # whether the model can re-run several in one pass, at a tenth of the time
+    passes: list[list[int]] = field(default_factory=list)  # positions of what was re-run together
     _batches: int = 0
 
     def __post_init__(self) -> None:
         self._secret = self.store.secret()
-        model = LocalModel("synthetic", _MODEL, self._replay)
+        together = self._replay_together if self.together else None
+        model = LocalModel("synthetic", _MODEL, self._replay, replay_together=together)
         finder = type("Finder", (), {"find": lambda _, model_id: model if model_id == _MODEL_ID else None})()
         self.judge = Judge(self.store, finder, 8, lambda: int(self.now), 0, lambda *_: None, lambda: self.now)
 
@@ -96,6 +99,13 @@ class World:
         if len(prompt_ids) in self.undecidable:
             raise MemoryError
         return SyntheticTrace(_MODEL, prompt_ids, output_ids)
+
+    def _replay_together(self, asked: Sequence[Asked]) -> list[OwnTrace]:
+        self.passes.append([len(prompt) for prompt, _, _ in asked])
+        self.now += _S_PER_POSITION * sum(self.passes[-1]) / 10
+        if self.undecidable & set(self.passes[-1]):
+            raise MemoryError
+        return [SyntheticTrace(_MODEL, prompt, output) for prompt, output, _ in asked]
 
     def run(self, until: float) -> None:
         while self.now < until:
@@ -196,6 +206,48 @@ def test_the_undecided_are_tried_again_ever_more_rarely(monkeypatch: pytest.Monk
     world.undecidable.clear()
     world.run(1700)
     assert world.state(batch, 0) == "valid"
+
+
+def test_a_pass_over_several_finds_every_lie_and_saves_their_time() -> None:
+    world = World(together=True)
+    batch = world.post("0xa", [50] * 40, [0, 17, 39], window=100)
+    world.run(30)  # 200 s one by one
+    assert [i for i in range(40) if world.state(batch, i) == "invalid"] == [0, 17, 39]
+    assert all(world.state(batch, i) == "valid" for i in range(40) if i not in (0, 17, 39))
+    assert [len(lengths) for lengths in world.passes] == [20, 20], "at most 1,024 positions"
+    assert world.judge.metrics.verdicts.labels("invalid")._value.get() == 3
+
+
+def test_one_that_takes_its_pass_with_it_makes_no_other_unknown() -> None:
+    world = World(together=True, undecidable={51})
+    batch = world.post("0xa", [50, 51, 50, 50], [3], window=400)
+    world.run(100)
+    assert [world.state(batch, i) for i in range(4)] == ["valid", "unknown", "valid", "invalid"]
+
+
+def test_a_long_one_goes_alone_and_passes_are_of_one_provider() -> None:
+    world = World(together=True)
+    long = world.post("0xa", [500, 500, 500, 20, 20], window=800)
+    other = world.post("0xb", [20] * 8, [7], window=800)
+    world.run(150)
+    assert all(sum(lengths) <= 1024 for lengths in world.passes)
+    assert [lengths for lengths in world.passes if len(lengths) == 8] == [[20] * 8]
+    assert world.state(other, 7) == "invalid"
+    assert all(world.state(long, i) == "valid" for i in range(5))
+
+
+def test_the_backlog_is_a_figure_and_what_closes_undecided_is_an_alert() -> None:
+    world = World(undecidable={30})
+    world.post("0xa", [30], window=20)
+    waiting = world.post("0xb", [60] * 5, window=100)
+    with capture_logs() as logs:
+        world.judge.step()
+        assert world.judge.metrics.backlog.responses == 6 and world.judge.metrics.backlog.left_s == 20
+        world.run(60)
+    assert world.judge.metrics.undecided._value.get() == 1
+    assert [entry["log_level"] for entry in logs if "closed undecided" in entry["event"]] == ["error"]
+    assert any(entry["event"] == "backlog" for entry in logs)
+    assert all(world.state(waiting, i) == "valid" for i in range(5))
 
 
 def test_the_schedule_is_by_deadline_while_time_suffices() -> None:

@@ -15,7 +15,8 @@ from prover.model.library import BUILT_IN, load_model
 from prover.model.weights import IntegerModel
 from prover.model_commitment import ModelCommitment, commit_model
 from prover.program import OutOfRange
-from prover.replay import Replay
+from prover.replay import Replay, trace_together
+from prover.sampling import SCALES, Sampling
 from tests.prover.model.leaving_model import leaving
 from tests.prover.statements import srs
 
@@ -84,6 +85,31 @@ def test_what_is_generated_is_valid_and_what_is_refused_is_not(family: str) -> N
         if len(wrong) == 4:
             assert verdict(family, prompt, wrong, 4).judgement is Judgement.INVALID
     assert answered >= 5 and refused >= 2
+
+
+@pytest.mark.parametrize("family", ["tiny", "tiny-mixtral"])
+def test_responses_that_are_re_run_together_get_the_verdicts_of_each_alone(family: str) -> None:
+    """Right, wrong, sampled, and those in which a token leaves its range."""
+    model, commitment = leaver(family)
+    executor, draw = Executor(model), np.random.default_rng(3)
+    rule = Sampling(900, 7) if model.logit_scale in SCALES else None
+    asked: list[tuple[list[int], list[int], Sampling | None]] = []
+    for number, length in enumerate((1, 31, 40, 33, 2, 64)):
+        prompt = [int(token) for token in draw.integers(0, 200, length)]
+        sampling = rule if number % 3 == 2 else None
+        output = executor.generate(prompt, 3, sampling=sampling, end_ids=()).ids
+        asked += [(prompt, output, sampling), (prompt, [*output[:-1], (output[-1] + 1) % 200], sampling)]
+    asked.append(([5, LEAVERS[0], 7], [1, 2], None))
+    asked.append(([5] * 40, [1, LEAVERS[1], 3], None))
+    together = [Replay(model, commitment, srs(), p, o, None, s) for p, o, s in asked]
+    trace_together(together)
+    for (prompt, output, sampling), replay in zip(asked, together, strict=True):
+        alone = Replay(model, commitment, srs(), prompt, output, None, sampling)
+        assert replay.first_unprovable() == alone.first_unprovable()
+        if alone.first_unprovable() is None:
+            assert replay.predictions == alone.predictions
+            assert replay.first_wrong_output() == alone.first_wrong_output()
+    assert sum(replay.first_unprovable() is not None for replay in together) >= 2
 
 
 @pytest.mark.parametrize("family", FAMILIES)

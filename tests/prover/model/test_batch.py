@@ -14,6 +14,7 @@ from prover.model.errors import GenerationCancelledError, SequenceTooLongError, 
 from prover.model.execute import Executor, Generation
 from prover.model.library import BUILT_IN, load_model
 from prover.model.row_blocks import RowBlocks, bytes_per_block
+from prover.model.trace import Trace, traces
 from prover.model.weights import IntegerModel
 from prover.program import WINDOW_ROWS
 from prover.sampling import SCALES, Sampling
@@ -121,6 +122,25 @@ def test_rows_of_a_pass_are_those_of_each_alone(executor: Executor) -> None:
     outcomes = run_pass(executor, pieces, [0] * len(pieces))
     for piece, outcome in zip(pieces, outcomes, strict=True):
         assert np.array_equal(outcome.rows, executor.feed_rows(piece, executor.start()))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_traces_that_are_made_together_are_those_of_each_alone(family: str) -> None:
+    executor, draw = leaver(family), random.Random(family)
+    texts = [[draw.randrange(200) for _ in range(length)] for length in (1, 40, 64, 33, 70)]
+    texts[1][7], texts[4][69] = LEAVERS
+    for ids, trace in zip(texts, traces(executor, texts), strict=True):
+        right = Trace(executor, ids)
+        assert str(trace.refusal and trace.refusal.error) == str(right.refusal and right.refusal.error)
+        last = right.steps if right.refusal is None else right.refusal.step
+        for index in (0, 1, last):
+            for stream in executor.model.config.streams:
+                windows = right.known_windows(index, stream.name)
+                assert trace.known_windows(index, stream.name) == windows
+                for window in range(windows):
+                    assert np.array_equal(
+                        trace.window(index, window, stream.name), right.window(index, window, stream.name)
+                    )
 
 
 def test_a_cancelled_sequence_leaves_the_others_and_its_blocks_at_once(executor: Executor) -> None:
