@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 
 from contracts.bindings.contract import Call
 from contracts.bindings.lease import running_alone
-from contracts.bindings.sender import Mined, Sender
+from contracts.bindings.sender import Forecast, Mined, Sender
 
 
 class Outbox:
@@ -40,6 +40,10 @@ class Outbox:
         mined, carried_on = self._sender.send_by_hand(call, name, timeout_s=self._timeout_s)
         self.sent_by_hand.append((call.description, mined))
         return mined, carried_on
+
+    def forecast(self, call: Call) -> Forecast:
+        """What sending `call` would cost now. Raises `ContractError` when the chain would refuse it."""
+        return self._sender.forecast(call)
 
     def submit(self, call: Call, name: str) -> int:
         """Like `send`, but without waiting; a number for `wait`."""

@@ -123,9 +123,9 @@ class ProviderStake(BoundContract):
         """Seconds that the guardian can still delay once the present delay is over."""
         return self._read("delayLeft", block=block)  # type: ignore[no-any-return]
 
-    def posting_time(self, posting_deadline: int, at: int) -> int:
+    def posting_time(self, posting_deadline: int, at: int, block: BlockId = None) -> int:
         """What a receipt's posting deadline is compared with at the second `at`: delays of a guardian do not count."""
-        return self._read("postingTime", posting_deadline, at)  # type: ignore[no-any-return]
+        return self._read("postingTime", posting_deadline, at, block=block)  # type: ignore[no-any-return]
 
     def escrow_of(self, holder: str, block: BlockId = None) -> int:
         return self._read("escrowOf", holder, block=block)  # type: ignore[no-any-return]

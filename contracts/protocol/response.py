@@ -21,13 +21,14 @@ NOBODY = ETHER_TOKEN = "0x" + 40 * "0"
 #: `audit_root` of a response of a public model: it is disputed, not audited.
 NO_AUDITS = bytes(32)
 
-_LEAF_FIELDS = (
+#: What a leaf says, as Solidity writes it.
+LEAF_FIELDS = (
     "uint256 chainId,address ledger,address provider,bytes32 modelId,bytes32 batchSalt,uint256 index,"
     "bytes32 promptHash,bytes32 outputHash,uint256 promptLength,uint256 outputLength,uint256 maxTokens,"
     "bytes32 samplingHash,uint256 feeWei,bytes32 auditRoot"
 )
-RESPONSE_LEAF_TYPEHASH = keccak(f"Response({_LEAF_FIELDS})".encode())
-_LEAF_TYPES = ["bytes32", *(field.split(" ")[0] for field in _LEAF_FIELDS.split(","))]
+RESPONSE_LEAF_TYPEHASH = keccak(f"Response({LEAF_FIELDS})".encode())
+_LEAF_TYPES = ["bytes32", *(field.split(" ")[0] for field in LEAF_FIELDS.split(","))]
 
 
 @dataclass(frozen=True)

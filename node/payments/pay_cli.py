@@ -60,14 +60,14 @@ def deposit(
     """Put money into the channel with a provider; only this provider can be paid from it."""
     from contracts.bindings.erc20 import Token
 
-    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
+    access, outbox = payer_side(devnet, rpc_url, deployment, keystore, account)
     payments, to, currency = access.contracts.payments, _address(provider), token_of(token)
     units = _amount(amount, currency)
     if int(currency, 16):
         approve = Token(access.chain, currency).approve(payments.address, units)
         by_hand(outbox, approve, f"approve {currency} {units}")
     by_hand(outbox, payments.deposit(to, currency, units), f"pay deposit {to} {currency} {units}")
-    _print_channel(access, outbox.address, to, currency, as_json, outbox=outbox)
+    print_channel(access, outbox.address, to, currency, as_json, outbox=outbox)
 
 
 @app.command()
@@ -99,7 +99,7 @@ def status(
         more["signed"] = str(_wallet(file, address, _terms(access, to, currency, 1), 0).balance().signed)
     if url is not None:
         more |= _said(url, address)
-    _print_channel(access, address, to, currency, as_json, more)
+    print_channel(access, address, to, currency, as_json, more)
 
 
 @app.command()
@@ -176,7 +176,7 @@ def withdraw(
 
     if complete + cancel + (amount is not None) > 1:
         raise UsageError("an amount, --complete and --cancel are three different things; give one of them")
-    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
+    access, outbox = payer_side(devnet, rpc_url, deployment, keystore, account)
     payments, to, currency = access.contracts.payments, _address(provider), token_of(token)
     name = f"pay withdraw {to} {currency}"
     if complete:
@@ -187,7 +187,7 @@ def withdraw(
         if not units and not cancel:
             raise UsageError(f"the channel of {outbox.address} with {to} is empty; nothing can be asked back")
         by_hand(outbox, payments.request_withdrawal(to, currency, units), f"{name} {units}")
-    _print_channel(access, outbox.address, to, currency, as_json, outbox=outbox)
+    print_channel(access, outbox.address, to, currency, as_json, outbox=outbox)
 
 
 @app.command()
@@ -210,10 +210,10 @@ def refund(
     except OSError as error:
         raise NotFoundError(f"{file} cannot be read ({error.strerror}); name a receipt's file") from error
     receipt, signature = parse_receipt(body)
-    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
+    access, outbox = payer_side(devnet, rpc_url, deployment, keystore, account)
     name = f"pay refund {receipt.provider} {receipt.batch_salt.hex()} {receipt.index}"
     by_hand(outbox, access.contracts.payments.refund(receipt, signature), name)
-    _print_channel(access, receipt.payer, receipt.provider, receipt.fee_token, as_json, outbox=outbox)
+    print_channel(access, receipt.payer, receipt.provider, receipt.fee_token, as_json, outbox=outbox)
 
 
 @app.command("authorise-key")
@@ -230,7 +230,7 @@ def authorise_key(
     as_json: AsJson = False,
 ) -> None:
     """Let another key sign this account's vouchers, so that the account's own can stay in a safe."""
-    access, outbox = _payer_side(devnet, rpc_url, deployment, keystore, account)
+    access, outbox = payer_side(devnet, rpc_url, deployment, keystore, account)
     payments, signer = access.contracts.payments, _address(key)
     call = payments.revoke_voucher_key(signer) if revoke else payments.authorise_voucher_key(signer)
     by_hand(outbox, call, f"{call.description} {signer}")
@@ -246,7 +246,7 @@ def authorise_key(
     typer.echo(f"{signer} signs for {outbox.address} {ends}")
 
 
-def _payer_side(
+def payer_side(
     devnet: bool, rpc_url: str | None, deployment: Path | None, keystore: Path | None, account: str | None
 ) -> Any:
     """(ChainAccess, Outbox) of the payer's account."""
@@ -332,7 +332,7 @@ def _said(url: str, payer: str) -> dict[str, str]:
     return said if due is None else said | {"due_next": str(due.cumulative), "credit_there": str(due.credit)}
 
 
-def _print_channel(
+def print_channel(
     access: Any,
     payer: str,
     provider: str,
