@@ -199,6 +199,7 @@ def _print(audit: Any, auditor: Auditor, times: dict[str, float], as_json: bool)
         "model_id": "0x" + signed.receipt.model_id.hex(),
         "seed": None if audit.seed is None else "0x" + audit.seed.hex(),
         "items": [_described(item, commitment) for item in audit.items],
+        "false_token_caught": _false_token_caught(audit, commitment.head_tiles),
         "outcome": "audited",
         **times,
     }
@@ -210,7 +211,20 @@ def _print(audit: Any, auditor: Auditor, times: dict[str, float], as_json: bool)
     typer.echo(
         f"all {len(audit.items)} items of receipt {facts['receipt_id']} are proven under the commitments of {facts['model']}"
     )
+    if (caught := facts["false_token_caught"]) is not None:
+        typer.echo(f"drawn tiles of the head find one false token with probability {caught:.1%}")
     typer.echo(", ".join(f"{name.removesuffix('_s')} in {seconds} s" for name, seconds in times.items()))
+
+
+def _false_token_caught(audit: Any, tiles: int) -> float | None:
+    """Of an audit whose items a seed drew; whoever names them by hand looks where it suspects something."""
+    from contracts.protocol.audit_evidence import TileItem
+    from prover.audits.drawing import tiles_caught
+
+    if audit.seed is None:
+        return None
+    named = sum(isinstance(item, TileItem) for item in audit.items)
+    return tiles_caught(tiles * len(audit.signed.response.head_windows), 1, named)
 
 
 def _described(item: Any, commitment: Any) -> dict[str, Any]:

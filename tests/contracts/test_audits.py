@@ -222,6 +222,7 @@ def test_a_provider_that_runs_substituted_weights_has_no_answer(house: House) ->
     assert differences(books, house.contracts, house.contracts.chain.head().number) == []
 
 
+@pytest.mark.long
 def test_attack_honest_boundaries_with_another_token(house: House) -> None:
     """All steps are proven; of the head the liar has a true proof, about the token that the model would have said and the logit
     that it committed to, which is that token's."""
