@@ -95,7 +95,7 @@ class ProviderSettings(ChainSettings):
     api_keys: Path | None = (
         None  # TOML file with the hashes of API keys and their limits; None: no key is needed
     )
-    answers_per_request: Annotated[int, Field(ge=1, le=128)] = 20  # prompts times n of one request
+    answers_per_request: Annotated[int, Field(ge=1, le=64)] = 20  # prompts times n of one request
     private_logprobs: bool = (
         False  # tell likelihoods of a private model's tokens, which give its last layer away
     )

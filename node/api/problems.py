@@ -79,7 +79,7 @@ def as_problem(error: BaseException) -> ApiProblem:
             retry = {"Retry-After": str(error.retry_after_s)}
             return ApiProblem(429, "queue_full", str(error), headers=retry)
         case KeyLimitError(retry_after_s=None):
-            return ApiProblem(400, "request_too_large", str(error), param="max_tokens")
+            return ApiProblem(400, "request_too_large", str(error))
         case KeyLimitError():
             retry = {"Retry-After": str(error.retry_after_s)}
             return ApiProblem(429, "rate_limit_exceeded", str(error), headers=retry)

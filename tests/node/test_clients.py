@@ -209,6 +209,25 @@ def test_litellm_holds_a_conversation(url: str, expected: list[str], streamed: b
     assert [message["content"] for message in messages[1::2]] == expected
 
 
+def test_litellm_with_its_defaults(url: str, tiny: IntegerModel) -> None:
+    litellm, hello = _litellm(), [{"role": "user", "content": "Hello"}]
+    ids = Executor(tiny).generate(tiny.tokenizer.encode_chat(hello), 16).ids  # as many as `build_node` gives
+    said = tiny.tokenizer.decode(ids, continuation=True)
+    common: dict[str, Any] = {"api_base": url, "api_key": "none"}
+    answer = litellm.completion(model="openai/tiny", messages=hello, **common)
+    assert answer.choices[0].message.content == said
+    pieces = list(litellm.completion(model="openai/tiny", messages=hello, stream=True, **common))
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == said
+    stop = next(letter for letter in said[1:] if letter.isascii())
+    options: dict[str, Any] = {"n": 2, "stop": stop, "logprobs": True, "top_logprobs": 1, "user": "me"}
+    cut = litellm.completion(model="openai/tiny", messages=hello, **options, **common)
+    assert [choice.message.content for choice in cut.choices] == [said[: said.index(stop)]] * 2
+    text = litellm.text_completion(
+        model="text-completion-openai/tiny", prompt=["a", "b"], max_tokens=2, **common
+    )
+    assert len(text.choices) == 2
+
+
 def test_litellm_recognises_a_prompt_that_is_too_long(url: str) -> None:
     litellm = _litellm()
     with pytest.raises(litellm.ContextWindowExceededError):
