@@ -14,6 +14,8 @@ from contracts.bindings.command_options import (
     DeploymentFile,
     Devnet,
     Keystore,
+    LogFormat,
+    LogLevel,
     RpcUrl,
     SignerUrl,
     chain_flags,
@@ -71,6 +73,8 @@ def run(
         bool,
         typer.Option("--allow-insecure-srs", help="Stake off a devnet, though anyone can forge proofs."),
     ] = False,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
     once: Annotated[bool, typer.Option("--once", help="Do what is due now, then leave.")] = False,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
@@ -82,6 +86,8 @@ def run(
     """Watch the chain until Ctrl-C: re-run responses, open disputes, play them to the end, withdraw."""
     import signal
     import threading
+
+    from contracts.bindings.log_setup import configure_logging
 
     from .startup import connect, open_challenger
 
@@ -96,8 +102,11 @@ def run(
         providers=provider or None,
         signer_url=signer_url,
         allow_insecure_srs=allow_insecure_srs or None,
+        log_level=log_level,
+        log_format=log_format,
         database=database,
     )
+    configure_logging(settings.log_level, settings.log_format)
     stop = threading.Event()
     connection = connect(settings)
     with connection.running_alone():

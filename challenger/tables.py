@@ -300,6 +300,7 @@ def open_engine(path: Path | None) -> Engine:
     from sqlalchemy.pool import StaticPool
 
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": _BUSY_S}}
+    options["hide_parameters"] = True  # an error's text is logged: it must not quote an answer
     try:
         if path is None:
             engine = create_engine("sqlite://", poolclass=StaticPool, **options)

@@ -85,6 +85,12 @@ class Watcher:
             case GameOpened():
                 rows.append(_others_game_row(event))
             case GameResolved():
+                log.info(
+                    "game over",
+                    game=event.game_id,
+                    outcome=event.outcome.name.lower(),
+                    reason=event.reason.name.lower(),
+                )
                 ended[event.game_id] = Ending(event.outcome.name.lower(), event.reason.name.lower(), block)
             case TurnStarted():
                 turns[event.game_id] = Turn(_fitting(event.deadline), block)

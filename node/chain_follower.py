@@ -12,7 +12,7 @@ import structlog
 
 from contracts.bindings.chain import Block, TransactionReceipt
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.events import Event, Unreadable
+from contracts.bindings.events import Event, GameResolved, Unreadable
 from contracts.bindings.log_reader import Cursor, LogReader
 from contracts.bindings.provider_stake import StakeAccount, VaultTotals
 from contracts.protocol.game import Game
@@ -152,6 +152,9 @@ class ChainFollower:
                 rewound_to=reading.rewound_to,
             )
 
+    def _is_own(self, game_id: int) -> bool:
+        return self._contracts.game.game(game_id).provider == self._provider
+
     def _rows(self, events: Sequence[Event]) -> list[ChainEventRow]:
         timestamps: dict[int, int] = {}
         receipts: dict[bytes, TransactionReceipt | None] = {}
@@ -161,6 +164,9 @@ class ChainFollower:
             if isinstance(event, Unreadable):  # perhaps of another release: the events behind it still count
                 log.error("event left out", name=event.name, block=place.block_number, reason=event.why)
                 continue
+            if isinstance(event, GameResolved) and self._is_own(event.game_id):
+                outcome, reason = event.outcome.name.lower(), event.reason.name.lower()
+                log.info("game over", game=event.game_id, outcome=outcome, reason=reason)
             if place.block_number not in timestamps:
                 timestamps[place.block_number] = self._contracts.chain.block(place.block_number).timestamp
             if place.transaction_hash not in receipts:

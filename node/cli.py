@@ -15,6 +15,8 @@ from contracts.bindings.command_options import (
     DeploymentFile,
     Devnet,
     Keystore,
+    LogFormat,
+    LogLevel,
     RpcUrl,
     SignerUrl,
 )
@@ -122,7 +124,8 @@ def run(
         bool,
         typer.Option("--allow-insecure-srs", help="Serve off a devnet, though anyone can forge proofs."),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Serve a model over an OpenAI-compatible API, post batches and defend them."""
     settings = settings_of(
@@ -131,18 +134,19 @@ def run(
         provider=provider, signer_url=signer_url, receipt_signer_url=receipt_signer_url,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
         allow_insecure_srs=allow_insecure_srs or None, private=private or None,
+        log_level=log_level, log_format=log_format,
     )  # fmt: skip
     _require_free_port(settings.host, settings.port)
 
+    from contracts.bindings.log_setup import configure_logging
     from prover.progress import reporting
 
     from .chain_access import open_chain, open_signer
     from .keys import open_receipt_key
-    from .log_setup import configure_logging
     from .model_loading import load_serving
     from .provider import Provider
 
-    configure_logging(verbose)
+    configure_logging(settings.log_level, settings.log_format)
     access = open_chain(settings)
     signer = open_signer(settings, access.chain)
     with reporting() as report:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contracts.bindings.command_options import DeploymentFile, Devnet, RpcUrl
+from contracts.bindings.command_options import DeploymentFile, Devnet, LogFormat, LogLevel, RpcUrl
 
 if TYPE_CHECKING:
     from .monitor import Alert
@@ -41,6 +41,8 @@ def monitor(
     listen: Annotated[
         int | None, typer.Option("--port", help="Port of /metrics (default 9464; 0: none).")
     ] = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
     once: Annotated[
         bool, typer.Option("--once", help="Look once; leave with 1 when there are alerts.")
     ] = False,
@@ -50,6 +52,7 @@ def monitor(
 ) -> None:
     """Watch a deployment from outside: deadlines, stakes, ether, nodes; it holds no key and sends nothing."""
     from contracts.bindings.errors import BindingsError
+    from contracts.bindings.log_setup import configure_logging
     from contracts.bindings.opening import open_chain
 
     from .monitor import Monitor, Watched, alerts_of
@@ -64,7 +67,10 @@ def monitor(
         watch_nodes=node or None,
         webhook_url=webhook,
         monitor_port=listen,
+        log_level=log_level,
+        log_format=log_format,
     )
+    configure_logging(settings.log_level, settings.log_format)
     opened = open_chain(settings)
     watched = Watched(
         tuple(settings.watch_providers),

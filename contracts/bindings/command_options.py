@@ -41,6 +41,14 @@ Role = Annotated[
     typer.Option("--as", metavar="ROLE", help="With --devnet: whose account (provider, challenger, client)."),
 ]
 Of = Annotated[str | None, typer.Option("--of", metavar="ADDRESS", help="Only what concerns this address.")]
+LogLevel = Annotated[
+    str | None,
+    typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error."),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option("--log-format", metavar="FORM", help="Of the log on standard error: console or json."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")]
 

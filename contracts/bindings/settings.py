@@ -83,6 +83,11 @@ class ChainSettings(BaseSettings):
 
     table: ClassVar[str]
 
+    log_level: Literal["debug", "info", "warning", "error"] = (
+        "info"  # a line per move and outcome from info on
+    )
+    log_format: Literal["console", "json"] = "console"  # of the lines on standard error
+
     srs: Path | None = None  # None: the public devnet string, which is insecure
     allow_insecure_srs: bool = False  # off a devnet, too: anyone can forge proofs then
 

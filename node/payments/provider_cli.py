@@ -75,13 +75,14 @@ def redeem(
     as_json: AsJson = False,
 ) -> None:
     """Redeem the best voucher of every payer now, however little it brings; a running node does it by itself."""
-    from ..log_setup import configure_logging
+    from contracts.bindings.log_setup import configure_logging
+
     from ..store import Journal
     from .channels import ChainChannels, Channels
     from .redeemer import Redeemer
 
     access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    configure_logging(verbose=False)  # standard output is the command's answer
+    configure_logging("warning")  # standard output is the command's answer
     payments = access.contracts.payments
     engine = _engine(access, outbox, devnet, rpc_url, deployment, keystore, account)
     reader = ChainChannels(payments, outbox.provider, access.confirmations)

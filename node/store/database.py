@@ -96,10 +96,13 @@ def impatient_engine(engine: Engine, patience_s: float) -> Engine:
 def _options(url: URL, server_options: str = "") -> dict[str, Any]:
     """No statement and no connection may wait for ever."""
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": _BUSY_S, "check_same_thread": False}}
+        return {
+            "connect_args": {"timeout": _BUSY_S, "check_same_thread": False},
+            "hide_parameters": True,  # an error's text is logged: it must not quote a prompt
+        }
     limits = f"-c statement_timeout={_BUSY_S}s -c lock_timeout={_BUSY_S}s"
     connect = {"connect_timeout": _CONNECT_S, "options": f"{limits} {server_options}".strip()}
-    return {"pool_pre_ping": True, "pool_timeout": _BUSY_S, "connect_args": connect}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_timeout": _BUSY_S, "connect_args": connect}
 
 
 def _name_the_failure(context: ExceptionContext) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_it_leaves_until_somebody_says_that_it_may_go_on(
     database = tmp_path / "challenger.sqlite"
     lost_a_game(database)
     monkeypatch.setenv("GAINSAY_STOP_AFTER_LOST_GAMES", "1")
+    monkeypatch.setenv("GAINSAY_LOG_FORMAT", "json")
     server = HostileServer()
     lie = network.post()
     server.answers[lie.path] = raw(200, lie.json)
@@ -74,7 +76,11 @@ def test_it_leaves_until_somebody_says_that_it_may_go_on(
         resumed = StartedChallenger(network, database, [server.url])
         try:
             await_true(lambda: bool(network.games_about(lie)), 60, resumed.text)
+            await_true(lambda: '"event": "disputed"' in resumed.text, 30, resumed.text)
             assert resumed.stop() == 0
+            lines = [json.loads(line) for line in resumed.text.splitlines() if line.startswith("{")]
+            said = {(line["level"], line["event"]) for line in lines}
+            assert {("info", "batch posted"), ("info", "verdict"), ("info", "disputed")} <= said
         finally:
             resumed.kill()
     finally:

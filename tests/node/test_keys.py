@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
     command: Command, tmp_path: Path, local_chain: LocalChain, contracts: ProtocolContracts,
     serving: CommittedServing,
 ) -> None:  # fmt: skip
+    command.settings["GAINSAY_LOG_FORMAT"] = "json"
     accounts = local_chain.chain.unlocked_accounts()
     owner, operator, key = accounts[OWNER], accounts[OPERATOR], accounts[RECEIPT_KEY]
     flags = ("--provider", owner, "--receipt-account", key)
@@ -119,6 +121,14 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
         as_account(command, owner, "retire-signer", key)
         command.wait_until(lambda: f"receipt key {key} is retired" in (command.unready() or ""), 10)
         assert command.post("refused").status_code == 503
+    lines = [json.loads(line) for line in command.log().splitlines() if line.startswith("{")]
+    said = [(line["level"], line["event"]) for line in lines]
+    for event in ("batch posted", "move", "game over"):
+        assert ("info", event) in said, said
+    assert {"three keys", "replaced meanwhile"}.isdisjoint(
+        re.findall(r"three keys|replaced meanwhile", command.log())
+    )
+    assert len(lines) < 60 and all("timestamp" in line for line in lines)
     text = command.run("provider", "status", "--provider", owner, without_account=True)
     assert text.returncode == 0 and f"{key}, retired" in text.stdout, text.stderr
     assert command.run("provider", "resume", "--json").returncode != 0  # nothing is paused

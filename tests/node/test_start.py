@@ -28,6 +28,7 @@ from node.receipts import fields_of
 from node.records import batch_tree
 from node.settings import ProviderSettings, load_settings
 from node.settlements_cli import app as settlements_app
+from prover.errors import UsageError
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import stranger_verifier_sources
 from verifier_gen import generate_sources
@@ -170,6 +171,29 @@ def test_settlements_show_what_is_on_chain(house: ProviderHouse, command: Any) -
         command(settlements_app, "show", "--dispute", "99999")
     with pytest.raises(SettingsError, match="one of"):
         command(settlements_app, "show")
+
+
+def test_an_exit_is_taken_back_and_credits_go_elsewhere(house: ProviderHouse, command: Any) -> None:
+    stake, chain = house.contracts.stake, house.contracts.chain
+    asked = command(provider_app, "exit", "1")
+    assert (
+        asked["exiting_wei"] == str(10**18)
+        and asked["transactions"][0]["call"] == "ProviderStake.requestExit"
+    )
+    assert asked["transactions"][0]["gas"] > 21_000 and int(asked["transactions"][0]["fee_wei"]) > 0
+    back = command(provider_app, "exit", "--cancel")
+    assert back["exiting_wei"] == "0" and back["stake_wei"] == asked["stake_wei"]
+    with pytest.raises(UsageError, match="give one of them"):
+        command(provider_app, "exit", "--cancel", "--complete")
+    command(provider_app, "exit", "1")
+    house.pass_time(stake.parameters().exit_delay + 1)
+    command(provider_app, "exit", "--complete")
+    stranger = "0x" + 39 * "0" + "7"
+    before, credits = chain.balance_wei(stranger), stake.credits(house.signer.address)
+    sent = command(settlements_app, "withdraw", "--to", stranger)
+    assert credits >= 10**18 and chain.balance_wei(stranger) - before == credits == int(sent["withdrawn_wei"])
+    assert (sent["to"], sent["transactions"][0]["call"]) == (stranger, "ProviderStake.withdrawTo")
+    assert command(settlements_app, "withdraw")["transactions"] == []
 
 
 def test_disputes_come_in_pages_and_logs_agree_with_the_contracts(house: ProviderHouse, command: Any) -> None:
