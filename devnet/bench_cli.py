@@ -134,18 +134,72 @@ def serve(
     name: Annotated[
         str, typer.Argument(help="Name of an imported model; 'tiny' is built in.")
     ] = "smollm2-135m",
-    answers: Annotated[int, typer.Option(min=1, help="Answers to generate and sign.")] = 3,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens per answer.")] = 32,
+    concurrent: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Clients that ask at the same time; repeatable. Default 1, 8, 32."),
+    ] = None,
+    answers: Annotated[int, typer.Option(min=1, help="Answers per client, one after the other.")] = 3,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens per prompt.")] = 32,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens per answer, at most.")] = 32,
     models: Models = _MODELS,
     as_json: AsJson = False,
 ) -> None:
-    """What a signed receipt costs beside generating the answer that it is for."""
+    """Tokens per second that a started provider gives many clients beside one, and what a signed receipt costs.
+
+    Starts a provider without a chain in a process of its own and streams answers from it, 1, 8 and 32 clients at a time in one run.
+    `times_one` is what all clients together get beside the first row; `times_one_by_cpu` counts processor seconds instead, which a
+    busy machine changes less. Many clients get more because weights are read once for all of them; prompts are random, so that none is
+    known beforehand.
+    """
+    from .benchmarks.load import measure_together
     from .benchmarks.serve import measure_serving
 
     facts = measure_serving(name, models, answers, tokens)
     if not as_json:
         typer.echo(_line(facts))
-    _finish(facts, as_json)
+    rows = measure_together(name, models, concurrent or [1, 8, 32], prompt, tokens, answers)
+    if not as_json:
+        for row in rows:
+            typer.echo(_line(row))
+    _finish({"receipt": facts, "together": rows}, as_json)
+
+
+@app.command()
+def watch(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names of imported models; default 'tiny', and smollm2-135m where it is imported."
+        ),
+    ] = None,
+    answers: Annotated[int, typer.Option(min=2, help="Answers to generate and to judge.")] = 64,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens per prompt.")] = 32,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens per answer, at most.")] = 64,
+    models: Models = _MODELS,
+    commitments: Commitments = _COMMITMENTS,
+    as_json: AsJson = False,
+) -> None:
+    """Whether a challenger keeps up: its verdicts per second beside the answers per second of a provider on the same machine.
+
+    Generates answers 32 at a time, then judges all of them as a challenger at policy `all` does, in the same run. `verdicts_per_answer`
+    above 1 means that it never falls behind a provider on equal hardware, whatever the load; `…_by_cpu` is the same in processor
+    seconds, which a busy machine changes less. What the chain takes (posting, listing) is not part of it.
+    """
+    import logging
+
+    import structlog
+
+    from .benchmarks.watch import measure_watching
+
+    # A line per verdict is for whoever watches, not for who reads figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    names = name or ["tiny", *(["smollm2-135m"] if (models / "smollm2-135m").is_dir() else [])]
+    rows = []
+    for each in names:
+        rows.append(measure_watching(each, models, commitments, answers, prompt, tokens))
+        if not as_json:
+            typer.echo(_line(rows[-1]))
+    _finish(rows, as_json)
 
 
 @app.command()

@@ -17,11 +17,11 @@ from node.store.journal import BatchTerms
 from prover.model.execute import Executor
 from prover.model.library import load_model
 
-_LEDGER = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
-_CHAIN_ID = 31337
+LEDGER = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+CHAIN_ID = 31337
 
 
-class _MemorySigner:
+class MemorySigner:
     """A fresh key that lives as long as the measurement."""
 
     def __init__(self) -> None:
@@ -46,11 +46,11 @@ def measure_serving(name: str, models: Path, answers: int, tokens: int) -> dict[
     executor.generate(prompt, 2, end_ids=())
     generation, receipts = [], []
     with tempfile.TemporaryDirectory() as folder:
-        signer = _MemorySigner()
+        signer = MemorySigner()
         desk = ReceiptDesk(
             Journal(open_engine(f"sqlite:///{folder}/node.db")),
             signer,
-            Issuer(_CHAIN_ID, _LEDGER, _LEDGER, signer.address, bytes(range(32))),
+            Issuer(CHAIN_ID, LEDGER, LEDGER, signer.address, bytes(range(32))),
             BatchTerms(interval_s=30, posting_window_s=60, largest=1000),
             now=lambda: int(time.time()),
         )

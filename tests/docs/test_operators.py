@@ -10,7 +10,8 @@ PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 
 
 def test_every_metric_is_on_the_page_and_no_other() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "node").rglob("*.py")]
+    folders = (ROOT / "node", ROOT / "challenger")
+    sources = [path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")]
     figures = {name for text in sources for name in re.findall(r'"(gainsay_[a-z_]+)"', text)}
     figures -= {"gainsay_model_id"}  # a field of /v1/models
     shown = {name.removesuffix("_total") for name in re.findall(r"`(gainsay_[a-z_]+)", PAGE)}

@@ -1,0 +1,1 @@
+"""Started programs under load for as long as is asked for."""
