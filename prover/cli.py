@@ -185,7 +185,7 @@ def verify(
     from .proof_subject import label_of
 
     proof = ProofFile.load(file)
-    reference = _srs(srs)
+    reference = _kept_srs(srs, commitments)
     started = time.perf_counter()
     proof.verify(reference)
     elapsed = time.perf_counter() - started
@@ -276,6 +276,13 @@ def _srs(path: Path | None) -> SRS:
     from .curve.srs import DEVNET_BITS, SRS
 
     return SRS.devnet(DEVNET_BITS) if path is None else SRS.load(path)
+
+
+def _kept_srs(path: Path | None, folder: Path) -> SRS:
+    """For a verifier, which needs no powers once the tables of its program are committed."""
+    from .kept_reference import KeptReference
+
+    return KeptReference.on_devnet(folder) if path is None else KeptReference.of(_srs(path), folder)
 
 
 def _load(model: str, models: Path, srs: Path | None) -> tuple[IntegerModel, SRS]:

@@ -16,6 +16,7 @@ from .chunk_size import check_chunk_size
 from .curve.g1 import Point, PointError, point_from_bytes, point_to_bytes
 from .curve.srs import SRS
 from .errors import BadInputError
+from .kept_reference import commit_table
 from .plan import PUBLIC, Plan, Privacy
 from .program import WINDOW_BITS, Program, Tensor
 from .tables import LARGEST_TABLE_BITS
@@ -117,7 +118,7 @@ class VerifyingKey:
                     " take fewer positions"
                 )
             chunks = split_chunks(tensor.values().reshape(-1), plan.constant_chunks(tensor, srs.mu), srs.mu)
-            constants += [(tensor.name, point) for point in commit_chunks(srs.g1, chunks)]
+            constants += [(tensor.name, point) for point in commit_table(srs, chunks)]
         return cls(plan, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
 
     @cached_property

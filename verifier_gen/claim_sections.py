@@ -8,9 +8,10 @@ from prover.program import Kind, Tensor
 from prover.relations import Bits, FixedBits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey
 
+from .claim_products import ClaimProducts, Number, SlotProducts, whole_point
 from .final_value import slice_start
 from .function import Function
-from .layout import TOP_BITS, Region, StepLayout, describe, width, words_after
+from .layout import Region, StepLayout, describe, width, words_after
 from .mask_section import MaskSection
 
 
@@ -29,6 +30,8 @@ class ClaimSections:
         self.plan: Plan = key.plan
         self.masks = MaskSection(key, layout)
         self.mu = key.chunk_bits
+        self.slots = SlotProducts(layout, self.mu)
+        self.products = ClaimProducts(layout, self.slots, self.mu)
 
     def input_points(self, tensor: Tensor) -> str:
         """Yul for the number of commitments of an input."""
@@ -114,7 +117,7 @@ class ClaimSections:
             for own, members in by_size.items():
                 lines.append("inner := 0")
                 for slot, evaluation in members:
-                    product = f"mulmod({self._factor(evaluation)}, {self._slot_eq(slot, self.mu - own)}, r)"
+                    product = f"mulmod({self._factor(evaluation)}, {self.slots.at(slot, self.mu - own)}, r)"
                     lines.append(f"inner := addmod(inner, {product}, r) // {evaluation.tensor}")
                 behind = words_after(self.layout.eq_point.name, Bits(own))
                 lines.append(f"sum := addmod(sum, mulmod(inner, mload({behind}), r), r)")
@@ -122,11 +125,16 @@ class ClaimSections:
             lines.append(f"mstore({place}, sum)")
         return function
 
-    def _slot_eq(self, slot: int, bits: int) -> str:
-        """Yul for eq of the first coordinates of q and the bits of a slot."""
-        if bits <= TOP_BITS:
-            return f"mload({words_after(self.layout.eq_top.name, Bits((1 << bits) + slot))})"
-        return f"slot_eq({slot}, {bits})"
+    def _number(self, slot: tuple[int, int], place_bits: int, evaluation: Evaluation) -> Number:
+        """The leading coordinates of a claim that are bits: its slot, its place, and what its point begins with."""
+        number = Number(*slot)
+        if place_bits:
+            number = number.followed_by("mload(PUBLIC_WINDOW)", place_bits)
+        for part in evaluation.parts:
+            if isinstance(part, Slice):
+                break
+            number = number.followed_by(self._index(part), part.width.fixed)
+        return number
 
     def _commitments(self, evaluation: Evaluation) -> tuple[Region, str]:
         """(coefficients, Yul for the number of commitments) of a tensor."""
@@ -158,17 +166,37 @@ class ClaimSections:
             zone = self.plan.zone_of(evaluation.tensor)
             slot = (0, 0) if zone is None else self.plan.zones[zone].slot(evaluation.tensor)
             known.setdefault((slot, self._place_bits(evaluation), evaluation.parts), []).append(evaluation)
-        for (slot, place_bits, _), members in known.items():
+        points = [
+            whole_point(self._number(slot, place_bits, members[0]), _merged(members[0]), self.mu)
+            for (slot, place_bits, _), members in known.items()
+        ]
+        self.products.share([point for point in points if point is not None])
+        for ((slot, place_bits, _), members), point in zip(known.items(), points, strict=True):
             first = members[0]
             names = ", ".join(evaluation.tensor for evaluation in members)
             lines.append(f"// {names} {describe(first.parts)}")
-            lines += self._point(slot, place_bits, first)
-            lines.append(f"weight, top := claim_eq(end, {width(self._shared(first))})")
+            if point is None:
+                lines += self._point(slot, place_bits, first)
+                lines.append(f"weight, top := claim_eq(end, {width(self._shared(first))})")
+            else:
+                lines += self.products.weight(point)
+            if point is not None and point.top:
+                lines.append("fill_eq_table(weight, CLAIM_POINT, end)")
             for evaluation in members:
                 region, count = self._commitments(evaluation)
-                lines.append(
-                    f"spread(mulmod(weight, {self._factor(evaluation)}, r), top, {count}, {region.name})"
-                )
+                factor = self._factor(evaluation)
+                if point is None:
+                    lines.append(f"spread(mulmod(weight, {factor}, r), top, {count}, {region.name})")
+                elif point.top:
+                    most = 1 << point.top
+                    number = min(int(count), most) if count.isdigit() else f"minimum({count}, {most})"
+                    lines.append(f"spread_table({factor}, {number}, {region.name})")
+                elif not count.isdigit() or point.chunk < int(
+                    count
+                ):  # a tensor is zero behind its last chunk
+                    place = words_after(region.name, Bits(point.chunk))
+                    term = f"mulmod(weight, {factor}, r)"
+                    lines.append(f"mstore({place}, addmod(mload({place}), {term}, r))")
         for index, output in enumerate(self.plan.short_outputs(self.mu)):
             lines += self._output_is_alone(output, len(self.plan.sent) + 1 + index)
         return function
@@ -250,12 +278,16 @@ class ClaimSections:
         function = Function("combine_commitments()", "SUM = sum of all commitments times their coefficients.")
         lines = function.lines
         program = self.plan.program
-        lines += ["mstore(SUM, 0)", "mstore(add(SUM, 0x20), 0)"]
-        lines.append("// public inputs")
+        first = self.layout.input_coefficients[program.inputs[0].name].name
+        lines.append("// public inputs; the first point, of which there is always one, begins the sum")
         lines.append(f"let data := add(mload(INPUT_DATA), {hex(32 * len(program.public_scalars))})")
-        for tensor in program.inputs:
+        lines.append(f"data := begin_sum(data, mload({first}))")
+        for index, tensor in enumerate(program.inputs):
             place, count = self.layout.input_coefficients[tensor.name].name, self.input_points(tensor)
-            lines.append(f"data := accumulate(data, {place}, {count}) // {tensor.name}")
+            if index == 0:
+                place, count = f"add({place}, 0x20)", "0" if count == "1" else f"sub({count}, 1)"
+            if count != "0":
+                lines.append(f"data := accumulate(data, {place}, {count}) // {tensor.name}")
         if program.weights:
             lines.append("// step key")
             lines.append(f"data := add(mload(KEY_DATA), {hex(32 * len(program.parameters))})")

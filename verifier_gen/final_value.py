@@ -61,6 +61,7 @@ class FinalValue:
             "compute_closed_forms()", "Public tensors at the points where relations use them."
         )
         self._ranges: dict[tuple[object, ...], str] = {}
+        self._texts: dict[str, str] = {}
         self._names = _power_names(plan)
         self._begun: set[Evaluation] = set()
 
@@ -172,9 +173,10 @@ class FinalValue:
         return self.graph.leaf(f"mload({hex(int(self._ranges[key], 16) + offset)})")
 
     def _stored(self, evaluation: Evaluation, text: str) -> Node:
-        address = self.layout.memory.temporary()
-        self.closed_function.lines.append(f"mstore({address}, {text}) // {evaluation.tensor}")
-        return self.graph.leaf(f"mload({address})")
+        if text not in self._texts:
+            self._texts[text] = self.layout.memory.temporary()
+            self.closed_function.lines.append(f"mstore({self._texts[text]}, {text}) // {evaluation.tensor}")
+        return self.graph.leaf(f"mload({self._texts[text]})")
 
     def _coordinates(self, part: Slice) -> list[Node]:
         """The coordinates of a slice of fixed width."""

@@ -146,6 +146,11 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     final = FinalValue(key.plan, layout)
     closed_forms, final_value = final.emit()
     functions = statement_functions(key, layout, sections)
+    claims = [sections.value(), sections.packed_claims(), sections.single_claims()]
+    claims += [
+        sections.slots.prepare(),
+        *sections.masks.claims(),
+    ]  # the slots are those that claims asked for
     half_bytes = 32 * (key.chunk_bits // 2)
     values: dict[str, object] = {
         "selectors": _selectors(),
@@ -182,16 +187,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     parts = {
         "statement": "\n\n".join(function.render() for function in functions) + "\n",
         "final_value": final_value + "\n",
-        "claim_sections": "\n\n".join(
-            f.render()
-            for f in (
-                sections.value(),
-                sections.packed_claims(),
-                sections.single_claims(),
-                *sections.masks.claims(),
-            )
-        )
-        + "\n",
+        "claim_sections": "\n\n".join(function.render() for function in claims) + "\n",
         "combine_commitments": sections.commitments().render() + "\n",
         "closed_forms": "\n".join([*(_yul(name, values) for name in forms), closed_forms, ""]),
         **{

@@ -44,6 +44,8 @@ _UNREADABLE = (
 
 DEVNET_BITS = 18
 """The devnet has 2^18 powers: what the programs of the reference model need."""
+DEVNET_DIGEST = bytes.fromhex("481429e4c8e184a80437d149989f6aa6a349a77c0f1f55a579eb40a4871fa34e")
+"""Of the devnet's SRS, for whoever needs no power of it."""
 
 
 class SrsError(BadInputError, ValueError):
@@ -221,6 +223,11 @@ def check_square(mu: int) -> None:
 
 def _devnet_tau() -> int:
     return int.from_bytes(keccak(_DEVNET_LABEL), "big") % SCALAR_MODULUS
+
+
+def devnet_tau_g2() -> tuple[PointG2, PointG2]:
+    """[1]_2 and [tau]_2 of the devnet's SRS."""
+    return GENERATOR_G2, multiply_g2(GENERATOR_G2, _devnet_tau())
 
 
 def _random_combinations(powers: PointArray) -> tuple[Point, Point]:

@@ -206,6 +206,7 @@ TARGETS: dict[str, Target] = {
                         "statement_section",
                         "expressions",
                         "final_value",
+                        "claim_products",
                         "claim_sections",
                     )
                 ),

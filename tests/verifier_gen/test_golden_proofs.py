@@ -15,16 +15,15 @@ import pytest
 from contracts.bindings.compiler import compile_sources
 from prover.architectures.steps import GLOBAL, LOCAL
 from prover.argument.mercury import MercuryOpening
-from prover.embedding import EmbeddingKey
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
 from prover.program import WINDOW_BITS
 from prover.proof import ProofShape
 from prover.statement import VerifyingKey
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
+from tests.verifier_gen.gas_snapshot import deploy_verifier, snapshot
 from tests.verifier_gen.golden_proofs import FAMILY_STATEMENTS, LIES, STATEMENTS, golden, golden_lie
-from tests.verifier_gen.statements import Proven, privacy_of
-from verifier_gen import CONTRACTS
-from verifier_gen.generator import embedding_verifier, step_verifier
+from tests.verifier_gen.statements import Proven
+from verifier_gen.generator import step_verifier
 
 WORD = 32
 _EVERY_RUN = ("gpt2 positions", "gemma3 attention of window 2", "mixtral")
@@ -60,10 +59,7 @@ def golden_verifier(evm: Evm) -> Callable[[str], Verifier]:
     def verifier(name: str) -> Verifier:
         key = golden(name).verifying_key
         if key not in deployed:
-            contract = CONTRACTS[privacy_of(golden(name).kind)[0]]
-            make = embedding_verifier if isinstance(key, EmbeddingKey) else step_verifier
-            artifact = compile_sources({f"{contract}.sol": make(key, insecure=True)})[contract]  # type: ignore[operator]
-            deployed[key] = evm.deploy(artifact.creation_code)
+            deployed[key] = deploy_verifier(evm, name)
         return deployed[key]
 
     return verifier
@@ -103,6 +99,15 @@ def _changes(kept: Proven) -> Iterator[tuple[str, bytes, list[int], bytes]]:
 def test_a_kept_proof_is_accepted(golden_verifier: Callable[[str], Verifier], name: str) -> None:
     kept = golden(name)
     assert golden_verifier(name).verdict(kept.key, kept.inputs, kept.proof) == ACCEPTED
+
+
+@pytest.mark.parametrize("name", snapshot())
+def test_a_kept_proof_costs_what_the_snapshot_says(
+    golden_verifier: Callable[[str], Verifier], name: str
+) -> None:
+    """Exactly; after a change that should: python -m tests.verifier_gen.gas_snapshot"""
+    kept = golden(name)
+    assert golden_verifier(name).gas_used(kept.key, kept.inputs, kept.proof) == snapshot()[name]
 
 
 @pytest.mark.parametrize("lie", LIES)

@@ -1,8 +1,9 @@
 /// sum_i factor_i * value_i.
 function dot(factors, values, count) -> sum {
+    let r := mload(MODULUS)
+    let distance := sub(values, factors)
     for { let end := add(factors, shl(5, count)) } lt(factors, end) { factors := add(factors, 0x20) } {
-        sum := addmod(sum, mulmod(mload(factors), mload(values), mload(MODULUS)), mload(MODULUS))
-        values := add(values, 0x20)
+        sum := addmod(sum, mulmod(mload(factors), mload(add(factors, distance)), r), r)
     }
 }
 
@@ -90,6 +91,16 @@ function spread(weight, top, count, coefficients) {
     for {} lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
         mstore(coefficients, addmod(mload(coefficients), mload(source), r))
         source := add(source, 0x20)
+    }
+}
+
+/// coefficients[i] += factor * SCRATCH[i] for i < count, after `fill_eq_table`.
+function spread_table(factor, count, coefficients) {
+    let r := mload(MODULUS)
+    let distance := sub(SCRATCH, coefficients)
+    for { let end := add(coefficients, shl(5, count)) } lt(coefficients, end) { coefficients := add(coefficients, 0x20) } {
+        let term := mulmod(factor, mload(add(coefficients, distance)), r)
+        mstore(coefficients, addmod(mload(coefficients), term, r))
     }
 }
 

@@ -5,10 +5,12 @@ function range_extension(coordinates, n, target) {
     let tag := 0
     let value := 0
     let low := 0
-    for { let k := 0 } lt(k, n) { k := add(k, 1) } {
-        let x := mload(add(coordinates, shl(5, sub(sub(n, 1), k))))
-        tag := addmod(tag, mulmod(x, add(k, sub(r, tag)), r), r)
-        value := addmod(value, mulmod(x, add(low, sub(r, value)), r), r)
+    let k := 0
+    for { let place := add(coordinates, shl(5, n)) } gt(place, coordinates) { k := add(k, 1) } {
+        place := sub(place, 0x20)
+        let x := mload(place)
+        tag := addmod(tag, mulmod(x, sub(add(r, k), tag), r), r)
+        value := addmod(value, mulmod(x, sub(add(r, low), value), r), r)
         low := addmod(low, mulmod(x, shl(k, 1), r), r)
     }
     mstore(target, tag)
@@ -17,8 +19,9 @@ function range_extension(coordinates, n, target) {
 
 /// The number that n coordinates form, most significant first.
 function counter(coordinates, n) -> value {
+    let r := mload(MODULUS)
     for { let end := add(coordinates, shl(5, n)) } lt(coordinates, end) { coordinates := add(coordinates, 0x20) } {
-        value := addmod(add(value, value), mload(coordinates), mload(MODULUS))
+        value := addmod(add(value, value), mload(coordinates), r)
     }
 }
 

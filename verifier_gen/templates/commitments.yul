@@ -5,6 +5,14 @@ function accumulate_factor(coefficient) {
     if iszero(staticcall(gas(), 6, SUM, 0x80, SUM, 0x40)) { reject(INVALID_POINT) }
 }
 
+/// SUM = coefficient * (point of calldata); returns the offset behind the point.
+function begin_sum(data, coefficient) -> next {
+    next := add(data, 0x40)
+    calldatacopy(FACTOR, data, 0x40)
+    mstore(add(FACTOR, 0x40), coefficient)
+    if iszero(staticcall(gas(), 7, FACTOR, 0x60, SUM, 0x40)) { reject(INVALID_POINT) }
+}
+
 /// SUM += sum_i coefficients[i] * (point i of calldata); returns the offset behind the last point.
 function accumulate(data, coefficients, count) -> next {
     next := add(data, shl(6, count))

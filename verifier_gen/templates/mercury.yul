@@ -67,14 +67,18 @@ function multiply_opening_products(value) {
     let u1_inverse := 1
     let u2_zeta := 1
     let u2_inverse := 1
+    let less := sub(r, 1)
     for { let place := sub(REDUCED_END, $half_bytes) } gt(place, REDUCED) {} {
         place := sub(place, 0x20)
         let u2 := mload(place)
         let u1 := mload(add(place, $half_bytes))
-        u1_zeta := mulmod(u1_zeta, add(1, mulmod(u1, add(power, sub(r, 1)), r)), r)
-        u2_zeta := mulmod(u2_zeta, add(1, mulmod(u2, add(power, sub(r, 1)), r)), r)
-        u1_inverse := mulmod(u1_inverse, add(1, mulmod(u1, add(inverse, sub(r, 1)), r)), r)
-        u2_inverse := mulmod(u2_inverse, add(1, mulmod(u2, add(inverse, sub(r, 1)), r)), r)
+        // a word below r plus another one stays below 2^256
+        let minus := add(power, less)
+        u1_zeta := mulmod(u1_zeta, add(1, mulmod(u1, minus, r)), r)
+        u2_zeta := mulmod(u2_zeta, add(1, mulmod(u2, minus, r)), r)
+        minus := add(inverse, less)
+        u1_inverse := mulmod(u1_inverse, add(1, mulmod(u1, minus, r)), r)
+        u2_inverse := mulmod(u2_inverse, add(1, mulmod(u2, minus, r)), r)
         power := mulmod(power, power, r)
         inverse := mulmod(inverse, inverse, r)
     }

@@ -82,6 +82,7 @@ $selectors
             running := reduction_sumcheck(combined_value(running))
             multiply_reduced_products(mload(ROUNDS))
             // 6. One combination of all commitments.
+            prepare_slots()
             combine_packed_claims()
             combine_single_claims()$combine_mask_claims
             combine_commitments()

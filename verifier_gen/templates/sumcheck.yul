@@ -14,10 +14,10 @@ function batched_sumcheck(rounds) -> claim {
         if iszero(and(and(lt(c0, r), lt(c2, r)), and(lt(c3, r), lt(c4, r)))) { reject(NOT_CANONICAL) }
         // 5 r is below 2^256
         let c1 := addmod(claim, sub(mul(5, r), add(add(add(c0, c0), c2), add(c3, c4))), r)
-        claim := addmod(mulmod(c4, x, r), c3, r)
-        claim := addmod(mulmod(claim, x, r), c2, r)
-        claim := addmod(mulmod(claim, x, r), c1, r)
-        claim := addmod(mulmod(claim, x, r), c0, r)
+        // mulmod takes sums of two reduced values as they are
+        claim := mulmod(add(mulmod(c4, x, r), c3), x, r)
+        claim := mulmod(add(claim, c2), x, r)
+        claim := addmod(mulmod(add(claim, c1), x, r), c0, r)
         data := add(data, 0x80)
         label := add(label, 1)
     }$masked_round
@@ -37,8 +37,7 @@ function reduction_sumcheck(value) -> claim {
         let c2 := mload(add(WORDS, 0x20))
         if iszero(and(lt(c0, r), lt(c2, r))) { reject(NOT_CANONICAL) }
         let c1 := addmod(claim, sub(mul(3, r), add(add(c0, c0), c2)), r)
-        claim := addmod(mulmod(c2, x, r), c1, r)
-        claim := addmod(mulmod(claim, x, r), c0, r)
+        claim := addmod(mulmod(add(mulmod(c2, x, r), c1), x, r), c0, r)
         data := add(data, 0x40)
         label := add(label, 1)
     }
@@ -52,29 +51,43 @@ function times_eq(factor, a, b) -> product {
     product := mulmod(factor, sub(add(add(r, r), add(1, add(twice, twice))), add(a, b)), r)
 }
 
-/// prod eq(left_j, right_j) over count coordinates (times_eq in place, for speed).
+/// prod eq(left_j, right_j) over count coordinates (times_eq in place and two at a time, for speed).
 function eq_slices(left, right, count) -> product {
     product := 1
     let r := mload(MODULUS)
     let offset := add(add(r, r), 1)
     let distance := sub(right, left)
-    for { let end := add(left, shl(5, count)) } lt(left, end) { left := add(left, 0x20) } {
-        let a := mload(left)
-        let b := mload(add(left, distance))
-        let ab := mulmod(a, b, r)
-        product := mulmod(product, sub(add(offset, add(ab, ab)), add(a, b)), r)
+    let end := add(left, shl(5, count))
+    let a, b
+    if and(count, 1) {
+        a := mload(left)
+        b := mload(right)
+        product := sub(add(offset, shl(1, mulmod(a, b, r))), add(a, b))
+        left := add(left, 0x20)
     }
+    for {} lt(left, end) { left := add(left, 0x20) } {
+        a := mload(left)
+        b := mload(add(left, distance))
+        product := mulmod(product, sub(add(offset, shl(1, mulmod(a, b, r))), add(a, b)), r)
+        left := add(left, 0x20)
+        a := mload(left)
+        b := mload(add(left, distance))
+        product := mulmod(product, sub(add(offset, shl(1, mulmod(a, b, r))), add(a, b)), r)
+    }
+    // of a single coordinate it is not reduced yet
+    product := mod(product, r)
 }
 
 /// table[n] = prod (1 - x_j) over all but the last n of count coordinates.
 function front_products(coordinates, count, table) {
     let r := mload(MODULUS)
+    let above := add(r, 1)
     let product := 1
     let place := add(table, shl(5, count))
     mstore(place, 1)
     for {} gt(place, table) {} {
         place := sub(place, 0x20)
-        product := mulmod(product, sub(add(r, 1), mload(coordinates)), r)
+        product := mulmod(product, sub(above, mload(coordinates)), r)
         mstore(place, product)
         coordinates := add(coordinates, 0x20)
     }
@@ -101,8 +114,7 @@ function back_eq_products(left, right, count, table) {
         table := add(table, 0x20)
         let a := mload(left)
         let b := mload(add(left, distance))
-        let ab := mulmod(a, b, r)
-        product := mulmod(product, sub(add(offset, add(ab, ab)), add(a, b)), r)
+        product := mulmod(product, sub(add(offset, shl(1, mulmod(a, b, r))), add(a, b)), r)
         mstore(table, product)
     }
 }
