@@ -76,10 +76,17 @@ def run(
 ) -> None:
     """Watch the chain until Ctrl-C: re-run responses, open disputes, play them to the end, withdraw."""
     import signal
+    import sys
     import threading
+
+    import structlog
+
+    from contracts.bindings.log_output import lossy_loggers
 
     from .settings import load_settings
     from .startup import connect, open_challenger
+
+    structlog.configure(logger_factory=lossy_loggers(sys.stdout))
 
     settings = load_settings(
         policy=policy,
