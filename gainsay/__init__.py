@@ -65,6 +65,10 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry(
         "ops.doctor_cli:doctor", "Look at all that can be wrong before a start, and say what to do."
     ),
+    "backup": Entry(
+        "ops.backup_cli:backup", "Copy what cannot be made again into one file, while the program runs."
+    ),
+    "restore": Entry("ops.backup_cli:restore", "Put a copy back, and make it safe to start on."),
     "monitor": Entry(
         "ops.monitor_cli:monitor", "Watch a deployment from outside: deadlines, stakes, ether, nodes."
     ),

@@ -15,3 +15,7 @@ class DeploymentRefused(UsageError):
 
 class DeploymentDiffers(ChainError):
     """What lies on chain is not what the record and this release say."""
+
+
+class BackupRefused(BadInputError):
+    """Nothing was copied, or nothing was restored; the message says why, and what to do."""

@@ -22,6 +22,8 @@ from contracts.bindings.receipt_claims import ReceiptStatus
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import MOVER_OF_PHASE, Phase, Side
 
+from .forecasts import Forecast, forecast
+
 CRITICAL, WARNING = "critical", "warning"
 _NODE_GAUGES = ("gainsay_posting_seconds_left", "gainsay_stake_shortfall_ether")
 _LONGEST_PAGE = 2**20
@@ -51,6 +53,7 @@ class OpenGame:
     challenger: str
     mover: Side
     seconds_left: int
+    forecast: Forecast | None = None
 
     @property
     def mover_address(self) -> str:
@@ -108,6 +111,7 @@ class Observation:
     surplus_wei: int
     disagreements: tuple[str, ...]
     nodes: tuple[Node, ...]
+    head_time: int = 0
     taken_at: float = field(default_factory=time.time)
 
 
@@ -128,6 +132,11 @@ class Monitor:
         self._contracts, self._watched = contracts, watched
         self._indexer = Indexer(contracts, confirmations=confirmations)
         self.parameters = contracts.stake.parameters()
+
+    @property
+    def books(self) -> Books:
+        """As of the last look."""
+        return self._indexer.books
 
     def look(self) -> Observation:
         chain, stake = self._contracts.chain, self._contracts.stake
@@ -154,13 +163,23 @@ class Monitor:
             - (totals.stake + totals.escrow + totals.credits + totals.burned),
             disagreements=tuple(self._disagreements(books)),
             nodes=tuple(ask_node(url) for url in self._watched.urls),
+            head_time=head.timestamp,
         )
 
     def _open_games(self, books: Books, now: int) -> Iterator[OpenGame]:
         for game in books.games.values():
             if game.phase in MOVER_OF_PHASE and not self._is_void(books, game):
                 mover = MOVER_OF_PHASE[game.phase]
-                yield OpenGame(game.game_id, game.provider, game.challenger, mover, game.deadline - now)
+                yield OpenGame(
+                    game.game_id, game.provider, game.challenger, mover, game.deadline - now, self._forecast(game.game_id, now)
+                )  # fmt: skip
+
+    def _forecast(self, game_id: int, now: int) -> Forecast | None:
+        try:
+            game = self._contracts.game.game(game_id)
+        except BindingsError:
+            return None  # the next look may know
+        return forecast(game, self.parameters.clock, self.parameters.arity, now)
 
     @staticmethod
     def _is_void(books: Books, game: GameBook) -> bool:
@@ -207,12 +226,12 @@ class Monitor:
 
 
 def alerts_of(seen: Observation, watched: Watched, margins: Mapping[str, int]) -> list[Alert]:
-    """What somebody must do something about. `margins`: seconds before a deadline of a game ("game"), an ask ("ask") and
-    a claim ("receipt") from which on it is near."""
+    """What somebody must do something about. `margins`: seconds before a deadline of a game ("game"), an ask ("ask"), a claim
+    ("receipt") and an unposted receipt ("posting") from which on it is near."""
     return [
         *_of_deadlines(seen, watched, margins),
         *_of_accounts(seen, watched),
-        *_of_nodes(seen.nodes),
+        *_of_nodes(seen.nodes, margins.get("posting", 0)),
         *_of_the_chain(seen, watched),
     ]
 
@@ -227,6 +246,16 @@ def _of_deadlines(seen: Observation, watched: Watched, margins: Mapping[str, int
                 CRITICAL,
                 f"game {game.game_id}",
                 f"{who} {left} in game {game.game_id}",
+            )
+        ahead = game.forecast
+        is_told = game.seconds_left < margins["game"]  # then there is nothing to forecast
+        if watched.cares_for(game.mover_address) and ahead is not None and ahead.is_short and not is_told:
+            yield Alert(
+                "GainsayGameTooSlow",
+                WARNING,
+                f"game {game.game_id}",
+                f"{ahead.side.name.lower()} {game.mover_address} may have {ahead.moves} moves left in game {game.game_id}, took {ahead.pace_s:.0f} s "
+                f"for each so far, and has {ahead.left_s} s",
             )
     for demand in seen.demands:
         if watched.cares_for(demand.provider) and demand.seconds_left < margins[demand.kind]:
@@ -255,13 +284,18 @@ def _of_accounts(seen: Observation, watched: Watched) -> Iterator[Alert]:
             )  # fmt: skip
 
 
-def _of_nodes(nodes: Iterable[Node]) -> Iterator[Alert]:
+def _of_nodes(nodes: Iterable[Node], posting_margin_s: int) -> Iterator[Alert]:
     for node in nodes:
+        left = node.figures.get("gainsay_posting_seconds_left", float("nan"))
+        if left < posting_margin_s:  # never of NaN, when nothing waits
+            yield Alert(
+                "GainsayPostingNearDeadline", CRITICAL, node.url,
+                f"{node.url} holds receipts that are not on chain, with {left:.0f} s left: {node.reason or 'it is ready, but does not post'}",
+            )  # fmt: skip
         if node.reason is not None:
             yield Alert("GainsayNodeNotReady", CRITICAL, node.url, f"{node.url} is not ready: {node.reason}")
         short = node.figures.get("gainsay_stake_shortfall_ether", 0.0)
         if short > 0:
-            left = node.figures.get("gainsay_posting_seconds_left", float("nan"))
             yield Alert(
                 "GainsayCannotPost", CRITICAL, node.url,
                 f"{node.url} needs {short:g} ETH more of free stake to post what it promised, with {left:.0f} s left",

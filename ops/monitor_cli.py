@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +43,28 @@ def monitor(
     ] = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replay",
+            metavar="MODEL",
+            help="Re-run the answers of this model that the nodes show (--node); several times.",
+        ),
+    ] = None,
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            "--canary",
+            metavar="MODEL",
+            help="Devnets only: lie about this model every hour, and raise an alert when nobody disputes it.",
+        ),
+    ] = None,
+    canary_account: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="The canary's account, which loses stake (default: the devnet's spare 5)."
+        ),
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Look once; leave with 1 when there are alerts.")
     ] = False,
@@ -50,7 +72,7 @@ def monitor(
         bool, typer.Option("--json", help="Print JSON, one object per look or change.")
     ] = False,
 ) -> None:
-    """Watch a deployment from outside: deadlines, stakes, ether, nodes; it holds no key and sends nothing."""
+    """Watch a deployment from outside: deadlines, stakes, ether, nodes; it holds no key and sends nothing (but for --canary)."""
     from contracts.bindings.errors import BindingsError
     from contracts.bindings.log_setup import configure_logging
     from contracts.bindings.opening import open_chain
@@ -69,6 +91,7 @@ def monitor(
         monitor_port=listen,
         log_level=log_level,
         log_format=log_format,
+        replay_models=replay or None,
     )
     configure_logging(settings.log_level, settings.log_format)
     opened = open_chain(settings)
@@ -85,18 +108,71 @@ def monitor(
         "game": settings.near_s or rules.move_extension // 4,
         "ask": settings.near_s or rules.show_window // 4,
         "receipt": settings.near_s or rules.receipt_answer_window // 4,
+        "posting": settings.near_s or rules.posting_window // 4,
     }
+    drill = _canary(opened, settings, canary, canary_account)
+
+    def more(seen: Any) -> list[Alert]:
+        """What the own replay and the canary have to say after a look."""
+        found: list[Alert] = []
+        if judging is not None:
+            judging.step(looking.books, seen.head_time, float("inf") if once else max(1.0, settings.poll_s))
+            found += judging.alerts(looking.books, seen.head_time)
+        if drill is not None:
+            drill.step()
+            found += drill.alerts()
+        return found
+
+    judging = _own_replay(opened, settings)
     if once:
-        alerts = alerts_of(looking.look(), watched, margins)
+        seen = looking.look()
+        alerts = alerts_of(seen, watched, margins) + more(seen)
         _show(alerts, [], as_json)
         if not as_json and not alerts:
             typer.echo("no alerts")
         raise typer.Exit(1 if alerts else 0)
-    _watch(looking, watched, margins, settings, as_json, BindingsError)
+    _watch(looking, watched, margins, settings, as_json, BindingsError, more)
+
+
+def _own_replay(opened: Any, settings: Any) -> Any:
+    if not settings.replay_models:
+        return None
+    from challenger.local_models import load_local_model
+    from challenger.provider_client import provider_book
+    from prover.errors import UsageError
+
+    from .replaying import OwnReplay
+
+    if not settings.watch_nodes:
+        raise UsageError("--replay needs to know who shows the answers; name the nodes with --node")
+    models = [
+        load_local_model(name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir)
+        for name in settings.replay_models
+    ]
+    return OwnReplay(opened.contracts, models, provider_book(settings.watch_nodes))
+
+
+def _canary(opened: Any, settings: Any, model: str | None, account: str | None) -> Any:
+    if model is None:
+        return None
+    from .canary import open_canary
+
+    drill = open_canary(opened.contracts, settings, model, account)
+    typer.echo(
+        f"the canary {drill.address} lists its false answers on {drill.url}; a challenger must know it",
+        err=True,
+    )
+    return drill
 
 
 def _watch(
-    looking: Any, watched: Any, margins: Any, settings: Any, as_json: bool, failure: type[Exception]
+    looking: Any,
+    watched: Any,
+    margins: Any,
+    settings: Any,
+    as_json: bool,
+    failure: type[Exception],
+    more: Callable[[Any], list[Alert]],
 ) -> None:
     """Until Ctrl-C. A look that fails is told once, counted, and made again."""
     import signal
@@ -122,7 +198,7 @@ def _watch(
     while not stop.is_set():
         try:
             seen = looking.look()
-            alerts = alerts_of(seen, watched, margins)
+            alerts = alerts_of(seen, watched, margins) + more(seen)
             metrics.show(seen, alerts)
         except failure as error:
             metrics.failed()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, ValidationError
 
-from contracts.bindings.settings import CONFIGURATION_FILE, Address, ChainSettings, SettingsError, Wei
+from contracts.bindings.settings import CONFIGURATION_FILE, STATE, Address, ChainSettings, SettingsError, Wei
 
 _Settings = TypeVar("_Settings", bound=ChainSettings)
 
@@ -30,6 +31,11 @@ class MonitorSettings(ChainSettings):
     monitor_port: Annotated[int, Field(ge=0, le=65535)] = 9464  # 0: no /metrics
     least_ether_wei: Wei = 5 * 10**16
     longest_silence_s: Annotated[float, Field(gt=0)] = 60.0
+    replay_models: tuple[str, ...] = ()  # answers of these models are re-run, as shown by `watch_nodes`
+    models_dir: Path = STATE / "models"  # imported models
+    commitments_dir: Path = STATE / "commitments"  # their commitments, made once
+    canary_port: Annotated[int, Field(ge=0, le=65535)] = 8001  # where the canary lists its false answers
+    canary_every_s: Annotated[float, Field(gt=0)] = 3600.0  # from one false answer to the next
     near_s: Annotated[int, Field(ge=1)] | None = None  # before a deadline; None: a quarter of the window
 
 

@@ -162,8 +162,10 @@ def heartbeat(leases: Leases, lease: Lease, every_s: float, on_loss: Callable[[]
             except LeaseLost:
                 on_loss()
                 return
-            except SQLAlchemyError:
-                continue  # the database does not answer now; the lease is ours until somebody takes it
+            except Exception:
+                # The database does not answer now (a program's own engine gives that a name of its own); the lease is
+                # ours until somebody takes it, and a thread that ended here would let somebody take it.
+                continue
 
     thread = threading.Thread(target=beat, name=f"lease {lease.name}", daemon=True)
     thread.start()
@@ -172,7 +174,7 @@ def heartbeat(leases: Leases, lease: Lease, every_s: float, on_loss: Callable[[]
     finally:
         stop.set()
         thread.join()
-        with suppress(SQLAlchemyError):
+        with suppress(Exception):
             leases.release(lease)
 
 

@@ -66,19 +66,29 @@ def configure_logging(level: Level = "info", form: Form = "console") -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
+        logger_factory=structlog.PrintLoggerFactory(StandardError()),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
 
 
-class _StandardError:
-    """Standard error as it is now: what was there at the start may be closed."""
+class StandardError:
+    """Standard error as it is now: what was there at the start may be closed.
+
+    What cannot be written is dropped (a full disk, a pipe that nobody reads any more): a loop that tells its failure in a line
+    would otherwise end in telling it.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        try:
+            return sys.stderr.write(text)
+        except (OSError, ValueError):
+            return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return
 
 
 def without_secrets(_logger: Any, _method: str, event: _Event) -> _Event:

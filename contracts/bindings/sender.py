@@ -266,7 +266,8 @@ class Sender:
             for i in self.journal.unfinished()
             if i.status is IntentStatus.SIGNED and i.id not in known and (i.nonce or 0) < highest
         ]
-        return self._taken_back(used, min(i.nonce or 0 for i in [*ours, *lower])) + lower + sent
+        lowest = min(i.nonce or 0 for i in [*ours, *lower])
+        return self._taken_back(used, lowest) + self._filled(used, lowest) + lower + sent
 
     def _taken_back(self, used: int, lowest: int) -> list[Intent]:
         """Finished intents whose nonces the chain waits for, in front of `lowest`; their signed transactions are sent again.
@@ -282,6 +283,30 @@ class Sender:
                 with suppress(Overtaken):  # another process was faster
                     reopened.append(self.journal.reopen(intent))
         return reopened
+
+    def _filled(self, used: int, lowest: int) -> list[Intent]:
+        """Empty transactions at the nonces in front of `lowest` that the chain waits for and this journal knows nothing of.
+
+        An endpoint that named too high a nonce leaves such a gap, and so does a reorganisation that took back what another program
+        sent with this key: nothing behind it would ever be mined. What waits there already is left to be mined.
+        """
+        nonces = range(used, min(lowest, used + _MOST_TAKEN_BACK))
+        signed = {intent.nonce for intent in self.journal.unfinished()}
+        unknown = [n for n in nonces if n not in signed and self.journal.finished_at(n) is None]
+        if not unknown or self.chain.nonce(self.address, pending=True) > used:
+            return []
+        filled = []
+        fees = self._fees_now()
+        for nonce in unknown:
+            call = Call(
+                self.address, b"", 0, f"an empty transaction, which frees what waits behind nonce {nonce}"
+            )
+            gas = self._estimate_gas(call)
+            with self._signing() as lease:
+                intent = self.journal.plan(f"fill nonce {nonce}", call)
+                if intent.status is IntentStatus.PLANNED:
+                    filled.append(self._sign(intent, nonce, gas, fees, None, lease))
+        return filled
 
     def _look_for(self, intent: Intent, used: int) -> TransactionReceipt | BindingsError | None:
         """The receipt of an intent, if it can have one."""

@@ -304,3 +304,23 @@ def test_an_account_without_ether_is_named(local_chain: LocalChain, contracts: P
             sender.send(contracts.stake.deposit(1), "poor")
     finally:
         local_chain.chain.request("anvil_setBalance", [sender.address, hex(balance)])
+
+
+def test_a_gap_that_an_endpoint_lied_into_being_is_filled(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names a nonce that is three too high: what is signed under it would wait for ever."""
+    sender = make_sender(local_chain, engine, 7, fees=FeePolicy(bump_after_s=0.2))
+    chain, true_nonce = sender.chain, sender.chain.nonce
+    before, first = contracts.stake.account(sender.address).total, true_nonce(sender.address)
+    with monkeypatch.context() as lying:
+        lying.setattr(chain, "nonce", lambda address, **asked: true_nonce(address, **asked) + 3)
+        intent = sender.submit(contracts.stake.deposit(9), "behind the gap")
+    assert sender.journal.get(intent).nonce == first + 3
+    until = time.monotonic() + 20
+    while sender.recover() and time.monotonic() < until:
+        local_chain.mine(1)
+        time.sleep(0.05)
+    assert sender.journal.get(intent).status is IntentStatus.CONFIRMED
+    assert true_nonce(sender.address) == first + 4
+    assert contracts.stake.account(sender.address).total == before + 9

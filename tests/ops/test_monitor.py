@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -22,12 +23,13 @@ from prometheus_client import generate_latest
 import ops
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from contracts.bindings.provider_stake import VaultTotals
-from contracts.protocol.game import Side
+from contracts.protocol.game import Game, Phase, Side
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
 from devnet.anvil import free_port
 from node.metrics import Metrics
 from ops import monitor as module
+from ops.forecasts import Forecast, forecast, moves_left
 from ops.monitor import (
     Account,
     Alert,
@@ -106,7 +108,10 @@ def test_every_alert_has_a_rule_a_runbook_entry_and_figures_that_exist() -> None
     raised = set(
         re.findall(
             r"\"(Gainsay\w+)\"",
-            Path(module.__file__).read_text() + (FILES.parent / "monitor_cli.py").read_text(),
+            "".join(
+                (FILES.parent / f"{name}.py").read_text()
+                for name in ("monitor", "monitor_cli", "canary", "replaying")
+            ),
         )
     )
     assert raised and raised <= set(rules), raised - set(rules)
@@ -276,3 +281,30 @@ def test_the_command_tells_alerts_once_posts_them_and_shows_figures(
 def test_an_alert_is_known_by_name_and_subject() -> None:
     one = Alert("A", "critical", "x", "first")
     assert new_and_over([one], [replace(one, subject="y")]) == ([replace(one, subject="y")], [one])
+
+
+def test_a_game_is_forecast_from_its_pace() -> None:
+    """Four moves may be left (two cuts of 20 steps by 10, windows, proof); at 40 s each so far, 100 s are too few."""
+    fields = {f.name: 0 for f in dataclass_fields(Game)}
+    game = Game(**fields | {  # type: ignore[arg-type]
+        "phase": Phase.AWAIT_BOUNDARIES, "range_start": 0, "range_end": 20, "round": 2, "deadline": 1_100,
+    })  # fmt: skip
+    assert moves_left(game, Side.PROVIDER, 10) == 4 and moves_left(game, Side.CHALLENGER, 10) == 3
+    ahead = forecast(game, 180, 10, now=1_000)
+    assert ahead == Forecast(Side.PROVIDER, 4, 40.0, 100) and ahead.is_short
+    assert not replace(ahead, pace_s=20.0).is_short
+    proving = replace(game, phase=Phase.AWAIT_PROOF)
+    assert (moves_left(proving, Side.PROVIDER, 10), moves_left(proving, Side.CHALLENGER, 10)) == (1, 0)
+    assert forecast(replace(game, phase=Phase.RESOLVED), 180, 10, now=1_000) is None
+    seen = replace(CALM, games=(OpenGame(3, ME, OTHER, Side.PROVIDER, 100, ahead),))
+    assert [alert.name for alert in alerts_of(seen, Watched(), MARGINS)] == ["GainsayGameTooSlow"]
+
+
+def test_receipts_that_are_not_posted_in_time_are_told() -> None:
+    def alerts(left: float) -> list[str]:
+        node = Node("http://n", None, {"gainsay_posting_seconds_left": left})
+        return [
+            a.name for a in alerts_of(replace(CALM, nodes=(node,)), Watched(), {**MARGINS, "posting": 15})
+        ]
+
+    assert alerts(14) == ["GainsayPostingNearDeadline"] and alerts(16) == [] and alerts(float("nan")) == []
