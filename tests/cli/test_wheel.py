@@ -22,7 +22,17 @@ from tests.contracts.local_chain import LocalChain, contracts, deployment, local
 __all__ = ["contracts", "deployment", "local_chain"]
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("contracts", "prover", "verifier_gen", "node", "challenger", "economics", "devnet", "ops")
+PARTS = (
+    "contracts",
+    "prover",
+    "verifier_gen",
+    "node",
+    "challenger",
+    "economics",
+    "devnet",
+    "ops",
+    "explorer",
+)
 
 
 @dataclass(frozen=True)

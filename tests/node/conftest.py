@@ -25,6 +25,7 @@ from node.records import Records
 from node.service import AnswerService, ServedModel
 from node.store import AuditBook, Journal, open_engine
 from node.store.journal import BatchTerms
+from node.texts import Texts
 from prover.model.execute import Executor
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
@@ -103,7 +104,10 @@ def build_node(
     )
     book = AuditBook(journal.engine)
     desk = AuditDesk(journal, book, boundaries, lambda: int(time.time()), most_items=most_items)
-    app = create_application(service, Records(journal, issuer, "tiny"), lambda: {"batches": []}, desk)
+    texts = Texts(journal, model.tokenizer)
+    app = create_application(
+        service, Records(journal, issuer, "tiny"), lambda _: {"batches": []}, texts, desk
+    )
     return LocalNode(app, service, journal, issuer, unready, desk)
 
 
