@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Page
 
 from devnet.anvil import free_port
 from explorer.index import Index
@@ -17,6 +19,7 @@ from explorer.server import Explorer, create_application
 from tests.contracts.chain_game import PostedBatch
 from tests.contracts.local_chain import LocalChain, contracts, deployment, local_chain  # noqa: F401
 
+from .browser import chromium
 from .stage import Stage
 
 
@@ -83,3 +86,29 @@ def serve(app: FastAPI) -> Iterator[Served]:
 @pytest.fixture(scope="package")
 def served(past: Past, index: Index) -> Iterator[Served]:
     yield from serve(create_application(explorer_of(past.stage, index)))
+
+
+@pytest.fixture(scope="package")
+def page() -> Iterator[Page]:
+    """One for all tests: the browser is one process, and ends with its first page."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1120, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+
+
+@pytest.fixture
+def faults(page: Page) -> Iterator[list[str]]:
+    """What the console, failed scripts and the policy complain about; 404 of a page that is not there is none."""
+    found: list[str] = []
+    told: dict[str, Any] = {
+        "console": lambda message: (
+            message.type == "error" and "404" not in message.text and found.append(message.text)
+        ),
+        "pageerror": lambda error: found.append(str(error)),
+    }
+    for name, listen in told.items():
+        page.on(name, listen)  # type: ignore[call-overload]
+    yield found
+    for name, listen in told.items():
+        page.remove_listener(name, listen)

@@ -16,6 +16,10 @@ function show(element) {
   tip.textContent = entry[1];
   tip.hidden = false;
   element.setAttribute("aria-describedby", "tip");
+  place(element);
+}
+
+function place(element) {
   const box = element.getBoundingClientRect(), size = tip.getBoundingClientRect();
   const left = Math.max(8, Math.min(box.left, document.documentElement.clientWidth - size.width - 8));
   const below = box.bottom + 6, fits = below + size.height < window.innerHeight;
@@ -37,7 +41,8 @@ export function start() {
   document.addEventListener("focusin", (event) => { const term = termOf(event.target); if (term) show(term); else if (shown) later(); });
   document.addEventListener("focusout", (event) => { if (termOf(event.target)) later(); });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  document.addEventListener("scroll", hide, { passive: true });
+  // Focus scrolls: what is focused keeps its words, at its new place.
+  document.addEventListener("scroll", () => { if (shown && shown === document.activeElement) place(shown); else hide(); }, { passive: true });
   tip.addEventListener("mouseenter", () => clearTimeout(leaving));
   tip.addEventListener("mouseleave", later);
 }

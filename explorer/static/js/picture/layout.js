@@ -21,7 +21,7 @@ export function layout(game, width) {
   const wide = beside ? 2.5 * unit : left;
   const tall = 46;
   const windows = hasWindows ? {
-    x: beside ? left - wide + 1 : 1, y: beside ? top + height / 2 - tall / 2 : top + height + STRIP + GAP + 44, width: wide, height: tall,
+    x: beside ? left - wide + 1 : 1, y: beside ? top + height / 2 - tall / 2 : top + height + STRIP + GAP + 62, width: wide, height: tall,
   } : null;
   const bottom = windows && !beside ? windows.y + tall + 30 : top + height + GAP + STRIP + 24;
   return { narrow, beside, run, rounds: shown, windows, width, height: bottom, strip: STRIP, gap: GAP, head: HEAD };

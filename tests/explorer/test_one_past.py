@@ -1,7 +1,11 @@
-"""What the index and its pages say is what happened, after a stop and a reorganisation, too."""
+"""What happened is what the index, the terminal and a page in a browser say, after a stop and a reorganisation, too.
+
+One module, so that one process plays the past.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from playwright.sync_api import Page
 
 from contracts.bindings.audit import differences
 from contracts.bindings.events import GameOpened
@@ -19,9 +24,11 @@ from explorer.index import Index, Run
 from explorer.pages import Pages
 from explorer.search import Place, Search
 from explorer.server import create_application
+from explorer.terminal import _JsonLines, _MoveLines, _repeat, bar, event_line, game_lines, overview_lines
 from prover.errors import NotFoundError
 
-from .conftest import Past, explorer_of
+from .browser import until, visit
+from .conftest import Past, Served, explorer_of
 
 
 def test_the_books_are_those_of_the_contracts_and_a_cache_is_gone_on_from(
@@ -44,25 +51,6 @@ def test_the_books_are_those_of_the_contracts_and_a_cache_is_gone_on_from(
     assert second.catch_up() and asked == []
     assert second.books.games == first.books.games and second.books.batches == first.books.batches
     assert second.ledgers.all == first.ledgers.all and second.ledgers.all.total == 33
-
-
-def test_a_reorganisation_is_taken_out_again(past: Past, tmp_path: Path) -> None:
-    stage, chain = past.stage, past.stage.contracts.chain
-    index = Index(stage.contracts, tmp_path / "index.sqlite")
-    index.catch_up()
-    before = index.books.games[past.open]
-    snapshot = chain.request("evm_snapshot", [])
-    stage.arena.local_chain.mine(2)
-    assert stage.step(past.open, stage.trace((13, 1)), stage.trace())
-    index.catch_up()
-    assert index.books.games[past.open] != before
-    moves = len(index.events_of_game(past.open))
-    chain.request("evm_revert", [snapshot])
-    stage.arena.local_chain.pass_time(100)
-    stage.arena.local_chain.mine(8)
-    index.catch_up()
-    assert index.books.games[past.open] == before and len(index.events_of_game(past.open)) < moves
-    assert index.books.games == Indexer(stage.contracts).catch_up().games
 
 
 def test_a_file_of_another_deployment_or_none_is_refused(past: Past, index: Index, tmp_path: Path) -> None:
@@ -185,3 +173,80 @@ def test_a_run_names_responses_by_number() -> None:
         run.add(batch, count)
     places = [run.response(number) for number in range(run.total)]
     assert places == [(4, 0), (4, 1), (4, 2), (9, 0), (11, 0), (11, 1), (11, 2), (11, 3), (11, 4)]
+
+
+def test_a_bar_shows_where_a_part_lies() -> None:
+    assert (
+        bar(0, 90, 90) == "#" * 60 and bar(0, 1, 90) == "#" + "." * 59 and bar(89, 90, 90) == "=" * 59 + "#"
+    )
+    assert all(len(bar(step, step + 1, 7)) == 60 for step in range(7))
+
+
+def test_a_dispute_is_drawn_and_told(past: Past, index: Index, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = explorer_of(past.stage, index).pages
+    lost = pages.game(past.lost)
+    drawn = "\n".join(game_lines(lost, 0))
+    assert (
+        "challenger won (timed out)" in drawn
+        and "keys and values of layer 3" in drawn
+        and "window 1 is wrong" in drawn
+    )
+    assert _MoveLines()(lost) and _JsonLines()(lost)
+    *moves, over, text = capsys.readouterr().out.splitlines()
+    assert (
+        len(moves) == len(lost["moves"])
+        and over.startswith("over: ")
+        and json.loads(text) == json.loads(json.dumps(lost))
+    )
+    assert not _MoveLines()(pages.game(past.open))
+    whole = pages.overview() | {"games": pages.games()["games"], "batches": pages.batches()["batches"]}
+    assert "dispute 1" in "\n".join(overview_lines(whole, 0))
+    assert "game opened" in event_line(index.events_of_game(past.lost)[0])
+
+
+def test_ctrl_c_is_an_end_and_no_error() -> None:
+    def look() -> object:
+        raise KeyboardInterrupt
+
+    _repeat(look, lambda _: False, 0.0)
+
+
+def test_a_dispute_is_drawn_and_keeps_the_focus_over_an_update(
+    page: Page, served: Served, past: Past, faults: list[str]
+) -> None:
+    stage = past.stage
+    game = stage.open(past.second, 9)
+    assert stage.step(game, stage.trace((13, 1)), stage.trace())
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    visit(page, served.url, f"#/games/{game}")
+    assert f"Dispute {game}" in page.inner_text("h1") and page.locator("svg[role=img] rect").count() > 10
+    assert "10 parts" in page.inner_text("figure")
+    copy = page.locator(".side.provider .copy")
+    copy.focus()
+    page.evaluate("document.activeElement.gainsayMark = 1")
+    moves = page.locator("tbody tr").count()
+    assert stage.step(game, stage.trace((13, 1)), stage.trace())
+    until(page, f"document.querySelectorAll('main tbody tr').length > {moves}")
+    assert page.evaluate("document.activeElement.gainsayMark") == 1  # the very element
+    until(page, "document.getElementById('said').textContent.includes('turn')")
+    assert faults == [] and all(url.startswith((served.url, "about:")) for url in asked)
+
+
+def test_a_reorganisation_is_taken_out_again(past: Past, tmp_path: Path) -> None:
+    stage, chain = past.stage, past.stage.contracts.chain
+    index = Index(stage.contracts, tmp_path / "index.sqlite")
+    index.catch_up()
+    before = index.books.games[past.open]
+    snapshot = chain.request("evm_snapshot", [])
+    stage.arena.local_chain.mine(2)
+    assert stage.step(past.open, stage.trace((13, 1)), stage.trace())
+    index.catch_up()
+    assert index.books.games[past.open] != before
+    moves = len(index.events_of_game(past.open))
+    chain.request("evm_revert", [snapshot])
+    stage.arena.local_chain.pass_time(100)
+    stage.arena.local_chain.mine(8)
+    index.catch_up()
+    assert index.books.games[past.open] == before and len(index.events_of_game(past.open)) < moves
+    assert index.books.games == Indexer(stage.contracts).catch_up().games
