@@ -33,7 +33,7 @@ function hide() {
   tip.hidden = true;
 }
 
-const later = () => { leaving = setTimeout(hide, 150); };
+const later = () => { clearTimeout(leaving); leaving = setTimeout(hide, 150); };
 
 export function start() {
   document.addEventListener("mouseover", (event) => { const term = termOf(event.target); if (term && term !== shown) show(term); });
