@@ -55,7 +55,7 @@ mutation: setup
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy contracts/bindings contracts/protocol verifier_gen node challenger economics devnet ops prover gainsay
+	$(BIN)/mypy contracts/bindings contracts/protocol verifier_gen node challenger economics devnet ops explorer prover gainsay
 	$(BIN)/lint-imports
 	node contracts/solc/forge.js fmt --check
 

@@ -180,13 +180,24 @@ def list_command(
 @app.command()
 def show(
     game_id: GameId,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw it as it narrows, until it is over or Ctrl-C.")
+    ] = False,
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
     devnet: Devnet = False,
     as_json: AsJson = False,
 ) -> None:
     """One game: whose turn it is, until when, and what is contested."""
-    table, _ = _look(settings_of(devnet, rpc_url, deployment, watch_only=True))
+    settings = settings_of(devnet, rpc_url, deployment, watch_only=True)
+    if watch:
+        from contracts.bindings.opening import open_chain
+        from explorer.terminal import watch_game
+
+        opened = open_chain(settings)
+        watch_game(opened.contracts, game_id, settings.poll_s, opened.confirmations, as_json)
+        return
+    table, _ = _look(settings)
     facts = table.describe(game_id, table.game(game_id))
     if as_json:
         typer.echo(json.dumps(facts))

@@ -72,6 +72,10 @@ COMMANDS: dict[str, Entry] = {
     "monitor": Entry(
         "ops.monitor_cli:monitor", "Watch a deployment from outside: deadlines, stakes, ether, nodes."
     ),
+    "explorer": Entry(
+        "ops.explorer_cli:explorer",
+        "Pages about a deployment: batches, disputes as pictures, models, accounts.",
+    ),
     "economics": Entry(
         "economics.cli:economics", "When honesty pays: locks, bonds and fees against what a lie saves."
     ),

@@ -21,6 +21,10 @@ from contracts.bindings.settings import STATE
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import ModelRules
 from contracts.protocol.trace import AuditedTrace, ProvingTrace
+from explorer.errors import CacheUnusableError
+from explorer.index import Index
+from explorer.search import Place
+from explorer.server import Explorer
 from prover.curve.srs import SRS
 from prover.model.batch import batch_in_memory
 from prover.model.execute import Executor
@@ -58,14 +62,17 @@ from .receipts import Issuer, ReceiptDesk
 from .records import Records
 from .remembered_trace import BoundaryFiles
 from .service import AnswerService, ServedModel
-from .settings import ProviderSettings
+from .settings import ProviderSettings, view_key_of
 from .settlement import Settlement
 from .store import AuditBook, Journal, PaymentBook, open_engine
 from .store.journal import BatchTerms
+from .texts import Texts
 from .worker import Worker
 
 log = structlog.get_logger("node.provider")
 
+# The explorer's index is read on for so long after somebody looked.
+_EXPLORER_IDLE_S = 60.0
 # So many answers' fees are worth a transaction, unless a setting says otherwise.
 _FEES_PER_BULK = 100
 # Chains take blocks of a few seconds in the future; whoever is further behind dates receipts wrongly.
@@ -244,7 +251,9 @@ class Provider:
             max_head_age_s=access.max_head_age_s,
         )
         self.pulse = self._build_pulse([signer, receipt_key])
-        records = Records(self.journal, issuer, serving.name)
+        records = Records(self.journal, issuer, serving.name, list_token_ids=settings.list_token_ids)
+        self.texts = Texts(self.journal, serving.model.tokenizer, view_key_of(settings))
+        self.explorer = self._explorer(records)
         config = serving.model.config
         self.service = AnswerService(
             served=ServedModel(
@@ -276,7 +285,7 @@ class Provider:
             model_name=serving.name,
             steps=serving.commitment.step_count,
             step_name=serving.commitment.step_name,
-            tokenizer=serving.model.tokenizer,
+            texts=self.texts,
             game=contracts.game.address,
         )
         self._add_gauges()
@@ -284,7 +293,9 @@ class Provider:
             self.service,
             records,
             settlement.snapshot,
+            self.texts,
             self.audits,
+            explorer=self.explorer,
             lifespan=self._lifespan,
             cors_origins=settings.cors_origins,
             keys=None if settings.api_keys is None else KeyRing(settings.api_keys),
@@ -314,6 +325,34 @@ class Provider:
             log.info("payments of requests that the last stop cut off went back", payments=cut_off)
         if left := self.desk.sign_left_over():
             log.info("signed receipts that the last stop left unsigned", receipts=left)
+
+    def _explorer(self, records: Records) -> Explorer:
+        """Pages about the whole deployment, drawn from its events; they are read on only while somebody looks."""
+        access, serving = self._access, self._serving
+        folder = self._settings.traces_dir if self.journal.file is None else self.journal.file.parent
+        path = folder / f"explorer-{access.contracts.ledger.address[2:10].lower()}.sqlite"
+        index_in = partial(
+            Index, access.contracts, confirmations=access.confirmations, parameters=access.parameters
+        )
+        try:
+            index = index_in(path)
+        except CacheUnusableError as error:  # the node serves and defends without it
+            log.warning("the explorer keeps its index in memory", because=str(error))
+            index = index_in(None)
+
+        def place_of(name: str) -> Place | None:
+            found = records.place(name)
+            return None if found is None else Place(*found)
+
+        return Explorer.over(
+            index,
+            self._settings.poll_s,
+            idle_s=_EXPLORER_IDLE_S,
+            model_names={serving.model_id: serving.name},
+            step_names={serving.model_id: serving.commitment.step_name},
+            resolvers=[place_of],
+            about={"provider": self.address, "model": serving.name, "texts": True},
+        )
 
     def _till(self) -> Till | None:
         """Takes vouchers; None where answers cost nothing."""
@@ -385,10 +424,12 @@ class Provider:
         self.pulse.start()
         for worker in self._workers.values():
             worker.start()
+        self.explorer.keeper.start()
 
     def stop_workers(self) -> None:
         """End the background threads; what they leave undone, the next start takes up."""
         self.pulse.stop()
+        self.explorer.keeper.stop()
         for worker in self._workers.values():
             worker.stop()
 

@@ -124,6 +124,11 @@ class ReceiptDesk:
             self._sign(batch, row)
         return len(left)
 
+    @property
+    def issuer(self) -> Issuer:
+        """Whose receipts these are."""
+        return self._issuer
+
     def receipt(self, batch: BatchRow, row: ResponseRow) -> Receipt:
         """The receipt of a stored response."""
         return receipt_of(self._issuer.provider, batch, row)

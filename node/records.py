@@ -10,6 +10,7 @@ from typing import Any
 
 from contracts.bindings.receipts import receipt_message
 from contracts.protocol.merkle import MerkleTree
+from contracts.protocol.response import Receipt
 from contracts.protocol.sampling import describe_sampling
 from contracts.protocol.token_ids import unpack_token_ids
 
@@ -20,8 +21,15 @@ from .store import BatchRow, BatchState, Journal, ResponseRow
 class Records:
     """Read-only views of one node's journal."""
 
-    def __init__(self, journal: Journal, issuer: Issuer, model_name: str) -> None:
+    def __init__(
+        self, journal: Journal, issuer: Issuer, model_name: str, *, list_token_ids: bool = True
+    ) -> None:
+        """`list_token_ids`: whether everybody reads token ids, or only who names a response by its own id.
+
+        A response's own id is what its client alone was given; it is left out of all that others read.
+        """
         self._journal, self._issuer, self._model_name = journal, issuer, model_name
+        self._list_token_ids = list_token_ids
 
     def response(self, key: str) -> dict[str, Any] | None:
         """A response by its id, receipt id or leaf."""
@@ -29,13 +37,19 @@ class Records:
             return None
         batch = self._journal.batch(row.batch_id)
         assert batch is not None
-        entry = self._entry(row)
-        return entry | {
-            "batch_id": batch.chain_batch_id,
-            "model_id": batch.model_id,
-            "model": self._model_name,
-            "salt": batch.salt,
-        }
+        is_own = key == row.id
+        entry = self._entry(row, self._list_token_ids or is_own)
+        own = {"response_id": row.id} if is_own else {}
+        return (
+            own
+            | entry
+            | {
+                "batch_id": batch.chain_batch_id,
+                "model_id": batch.model_id,
+                "model": self._model_name,
+                "salt": batch.salt,
+            }
+        )
 
     def receipt(self, key: str) -> dict[str, Any] | None:
         """A signed receipt by its id, response id or leaf; with batch and Merkle path once the batch is sealed."""
@@ -46,9 +60,9 @@ class Records:
         assert batch is not None
         receipt = receipt_of(self._issuer.provider, batch, row)
         posted = None if batch.state == BatchState.OPEN else self._path(row)
-        return {
+        own = {"response_id": row.id} if key == row.id else {}
+        return own | {
             "receipt_id": row.receipt_id,
-            "response_id": row.id,
             "receipt": _plain(asdict(receipt)) | {"fee_wei": str(receipt.fee_wei)},
             "domain": receipt_message(receipt, self._issuer.chain_id, self._issuer.receipts)["domain"],
             "signature": row.signature,
@@ -63,6 +77,17 @@ class Records:
             "challenge_deadline": batch.challenge_deadline,
         }
 
+    def place(self, key: str) -> tuple[Receipt, tuple[bytes, ...] | None] | None:
+        """A response's receipt, and its Merkle path once the batch is sealed; by its id, receipt id or leaf."""
+        if (row := self._journal.find_response(key)) is None:
+            return None
+        batch = self._journal.batch(row.batch_id)
+        assert batch is not None
+        path = None
+        if batch.state != BatchState.OPEN:
+            path = tuple(bytes.fromhex(node[2:]) for node in self._path(row))
+        return receipt_of(self._issuer.provider, batch, row), path
+
     def batch(self, key: str) -> dict[str, Any] | None:
         """A sealed or posted batch with all its responses, by number on the chain, root or salt."""
         if key.isdecimal() and len(key) < 19:
@@ -72,7 +97,9 @@ class Records:
         if batch is None or batch.id is None or batch.state == BatchState.OPEN:
             return None
         return self.batch_summary(batch) | {
-            "responses": [self._entry(row) for row in self._journal.responses_of(batch.id)]
+            "responses": [
+                self._entry(row, self._list_token_ids) for row in self._journal.responses_of(batch.id)
+            ]
         }
 
     def batch_summary(self, batch: BatchRow) -> dict[str, Any]:
@@ -96,14 +123,16 @@ class Records:
         return [_hex(node) for node in tree.path(row.index_in_batch)]
 
     @staticmethod
-    def _entry(row: ResponseRow) -> dict[str, Any]:
-        return {
-            "index": row.index_in_batch,
-            "response_id": row.id,
-            "receipt_id": row.receipt_id,
-            "leaf": row.leaf,
+    def _entry(row: ResponseRow, with_ids: bool) -> dict[str, Any]:
+        ids = {
             "prompt_ids": unpack_token_ids(row.prompt_ids),
             "output_ids": unpack_token_ids(row.output_ids),
+        }
+        return {
+            "index": row.index_in_batch,
+            "receipt_id": row.receipt_id,
+            "leaf": row.leaf,
+            **(ids if with_ids else {}),
             "max_tokens": row.max_tokens,
             "sampling_hash": _hex(fields_of(row).sampling_hash),
             "sampling": describe_sampling(sampling_of_row(row)),

@@ -26,7 +26,10 @@ from contracts.bindings.settings import (
     SettingsError,
     SignerUrl,
     Wei,
+    read_secret_file,
 )
+
+_SHORTEST_VIEW_KEY = 16
 
 
 class ProviderSettings(ChainSettings):
@@ -99,6 +102,13 @@ class ProviderSettings(ChainSettings):
     private_logprobs: bool = (
         False  # tell likelihoods of a private model's tokens, which give its last layer away
     )
+    view_key: SecretStr | None = (
+        None  # shows its holder every prompt and answer; None: only clients see their own
+    )
+    view_key_file: Path | None = None  # instead: a file whose text it is
+    list_token_ids: bool = (
+        True  # to everybody; false: only to an answer's client, and challengers ask on chain
+    )
 
 
 def _require_a_price(settings: ProviderSettings) -> None:
@@ -108,6 +118,18 @@ def _require_a_price(settings: ProviderSettings) -> None:
         )
     if settings.fee_wei > LARGEST_CUMULATIVE:
         raise SettingsError("fee_wei is 2^112 or more, which no channel can pay; lower --fee-wei")
+
+
+def view_key_of(settings: ProviderSettings) -> str | None:
+    """The key that shows every text. Raises SettingsError for one that can be guessed, and when its file cannot be read."""
+    key = None if settings.view_key is None else settings.view_key.get_secret_value()
+    if key is None and settings.view_key_file is not None:
+        key = read_secret_file(settings.view_key_file, "view key")
+    if key is not None and len(key) < _SHORTEST_VIEW_KEY:
+        raise SettingsError(
+            f"view_key has {len(key)} characters, so it can be guessed; take {_SHORTEST_VIEW_KEY} random ones at least"
+        )
+    return key
 
 
 def load_settings(**flags: Any) -> ProviderSettings:

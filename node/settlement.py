@@ -1,21 +1,19 @@
-"""What the settlement explorer shows: the account, batches with their answers, disputes."""
+"""What a node tells of its own answers: the account, batches and their responses, disputes. Texts only to who may see them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from contracts.protocol.parameters import ProtocolParameters
-from contracts.protocol.token_ids import unpack_token_ids
-from prover.model.tokenizer import Tokenizer
+from explorer.stories import GAME_EVENTS, StepName, Told, tell
 
 from .chain_follower import ChainFollower
-from .game_story import GAME_EVENTS, tell
 from .receipts import Issuer
 from .records import Records
 from .store import BatchRow, BatchState, Journal, ResponseRow
+from .texts import Texts
 
 _BATCHES_SHOWN = 30
 _RESPONSES_SHOWN = 20
@@ -25,7 +23,7 @@ _TEXT_SHOWN = 400
 
 
 class Settlement:
-    """Builds the explorer's snapshot; one per look at the chain, however many people watch."""
+    """Builds the snapshot; one per look at the chain and kind of reader, however many people watch."""
 
     def __init__(
         self,
@@ -37,26 +35,40 @@ class Settlement:
         *,
         model_name: str,
         steps: int,
-        step_name: Callable[[int], str],
-        tokenizer: Tokenizer,
+        step_name: StepName,
+        texts: Texts,
         game: str,
     ) -> None:
         self._journal, self._records, self._follower = journal, records, follower
         self._issuer, self._parameters, self._game = issuer, parameters, game
-        self._model_name, self._steps, self._tokenizer = model_name, steps, tokenizer
+        self._model_name, self._steps, self._texts = model_name, steps, texts
         self._step_name = step_name
-        self._cached: tuple[tuple[float, int], dict[str, Any]] | None = None
+        self._cached: dict[bool, tuple[tuple[float, int], dict[str, Any]]] = {}
 
-    def snapshot(self) -> dict[str, Any]:
-        """The present state as JSON values."""
+    def snapshot(self, token: str | None = None) -> dict[str, Any]:
+        """The present state as JSON values. `token`: the operator's key opens all texts, an answer's own id that answer's."""
+        with_texts = self._texts.is_operator(token)
         state = self._follower.state
         answers = self._journal.response_count()
         key = (state.seen_at if state else 0.0, answers)
-        if self._cached is None or self._cached[0] != key:
-            self._cached = (key, self._build(answers))
-        return self._cached[1]
+        cached = self._cached.get(with_texts)
+        if cached is None or cached[0] != key:
+            cached = self._cached[with_texts] = (key, self._build(answers, with_texts))
+        own = None if with_texts else self._texts.own(token)
+        return cached[1] if own is None else self._with_own(cached[1], own)
 
-    def _build(self, answers: int) -> dict[str, Any]:
+    def _with_own(self, shown: dict[str, Any], own: ResponseRow) -> dict[str, Any]:
+        """The same with one client's own texts."""
+
+        def opened(response: dict[str, Any]) -> dict[str, Any]:
+            return response | self._shortened(own) if response["leaf"] == own.leaf else response
+
+        batches = [
+            batch | {"responses": [opened(one) for one in batch["responses"]]} for batch in shown["batches"]
+        ]
+        return shown | {"batches": batches}
+
+    def _build(self, answers: int, with_texts: bool) -> dict[str, Any]:
         state = self._follower.state
         games = self._games()
         account = state.account if state else None
@@ -96,7 +108,7 @@ class Settlement:
                 "challenger_won": sum(game["outcome"] == "challenger_won" for game in games),
             },
             "games": games[::-1][:_GAMES_SHOWN],
-            "batches": self._batches(),
+            "batches": self._batches(with_texts),
         }
 
     def _is_deprecated(self) -> bool:
@@ -109,13 +121,20 @@ class Settlement:
         state = self._follower.state
         present = state.games if state else {}
         events = self._journal.events(names=GAME_EVENTS, limit=_EVENTS_READ)
-        rules = self._parameters
-        amounts = rules.challenger_bond, rules.lock_per_response, rules.game_reward
-        stories = tell(events, self._steps, self._step_name)
-        told = [story for story in stories if story.provider == self._issuer.provider]
-        return [story.as_json(present.get(story.game_id), *amounts) for story in told]
+        told = [
+            (event.game_id, Told(event.name, json.loads(event.arguments), event.timestamp, event.gas_used, event.transaction_hash))
+            for event in events
+            if event.game_id is not None
+        ]  # fmt: skip
+        stories = tell(told, self._steps, self._step_name, self._parameters)
+        least = self._parameters.challenger_bond
+        return [
+            story.as_json(present[story.game_id].bond if story.game_id in present else least)
+            for story in stories
+            if story.provider == self._issuer.provider
+        ]
 
-    def _batches(self) -> list[dict[str, Any]]:
+    def _batches(self, with_texts: bool) -> list[dict[str, Any]]:
         gas = {
             event.batch_id: event.gas_used
             for event in self._journal.events(names=["BatchPosted"], limit=_EVENTS_READ)
@@ -125,28 +144,27 @@ class Settlement:
             | {
                 "gas": gas.get(batch.chain_batch_id, 0),
                 "failure": batch.failure,
-                "responses": self._responses(batch),
+                "responses": self._responses(batch, with_texts),
             }
             for batch in self._journal.batches(limit=_BATCHES_SHOWN)[::-1]
         ]
 
-    def _responses(self, batch: BatchRow) -> list[dict[str, Any]]:
-        # An answer becomes public with its batch: before that only its owner has the receipt.
+    def _responses(self, batch: BatchRow, with_texts: bool) -> list[dict[str, Any]]:
+        # Leaves become public with their batch: before that only the answer's client has the receipt.
         if batch.id is None or batch.state == BatchState.OPEN:
             return []
-        return [self._response(row) for row in self._journal.responses_of(batch.id)[:_RESPONSES_SHOWN]]
+        return [
+            {"index": row.index_in_batch, "leaf": row.leaf, "state": row.state}
+            | (self._shortened(row) if with_texts else {})
+            for row in self._journal.responses_of(batch.id)[:_RESPONSES_SHOWN]
+        ]
 
-    def _response(self, row: ResponseRow) -> dict[str, Any]:
+    def _shortened(self, row: ResponseRow) -> dict[str, Any]:
+        texts = self._texts.of(row)
         return {
-            "index": row.index_in_batch,
-            "state": row.state,
-            "prompt": self._text(row.prompt_ids),
-            "answer": self._text(row.output_ids),
+            name: text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + "…"
+            for name, text in texts.items()
         }
-
-    def _text(self, packed: bytes) -> str:
-        text = self._tokenizer.decode(unpack_token_ids(packed)).strip()
-        return text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + "…"
 
 
 _WEI = {"lock_per_response", "challenger_bond", "receipt_claim_bond"}

@@ -136,6 +136,21 @@ def disputes(
 
 
 @app.command()
+def watch(
+    rpc_url: RpcUrl = None,
+    deployment: DeploymentFile = None,
+    devnet: Devnet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Batches and disputes as they come, until Ctrl-C: drawn in place on a terminal, a line for each event elsewhere."""
+    from explorer.terminal import watch_settlements
+
+    settings = settings_of(devnet, rpc_url, deployment, None, None)
+    access = _open(devnet, rpc_url, deployment)
+    watch_settlements(access.contracts, settings.poll_s, access.confirmations, as_json)
+
+
+@app.command()
 def audit(
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,

@@ -168,8 +168,7 @@ def _place(
     role: str, devnet: bool, rpc_url: str | None, deployment: Path | None, keystore: Path | None, account: str | None,
     database_url: str | None, database: Path | None,
 ) -> _Place:  # fmt: skip
-    from node.devnet_file import devnet_values
-
+    from contracts.bindings.devnet_file import devnet_values
     from contracts.bindings.opening import open_chain
     from prover.errors import UsageError
 

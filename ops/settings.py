@@ -39,13 +39,27 @@ class MonitorSettings(ChainSettings):
     near_s: Annotated[int, Field(ge=1)] | None = None  # before a deadline; None: a quarter of the window
 
 
+class ExplorerSettings(ChainSettings):
+    """Everything that `gainsay explorer` can be told."""
+
+    table: ClassVar[str] = "explorer"
+
+    explorer_host: str = "127.0.0.1"  # address to listen on
+    explorer_port: Annotated[int, Field(ge=1, le=65535)] = 8080  # of the pages
+    explorer_index: Path | None = None  # SQLite; None: one file per deployment
+    explorer_nodes: tuple[str, ...] = ()  # URLs of providers' APIs, asked for receipts
+    explorer_models: tuple[str, ...] = ()  # models on this machine, for names of steps
+
+
 def require_all_names_known() -> None:
     """All programs share one environment and one file. Raises SettingsError for a name that none of them knows."""
     from challenger.settings import ChallengerSettings
     from contracts.bindings.setting_names import require_known_settings
     from node.settings import ProviderSettings
 
-    require_known_settings([ProviderSettings, ChallengerSettings, DeploySettings, MonitorSettings])
+    require_known_settings(
+        [ProviderSettings, ChallengerSettings, DeploySettings, MonitorSettings, ExplorerSettings]
+    )
 
 
 def load_deploy_settings(**flags: Any) -> DeploySettings:
@@ -55,12 +69,21 @@ def load_deploy_settings(**flags: Any) -> DeploySettings:
 
 def load_monitor_settings(devnet: bool, **flags: Any) -> MonitorSettings:
     """As `load_deploy_settings`, with a devnet's endpoint and record where `devnet` is set. Raises SettingsError."""
+    return _loaded(MonitorSettings, _with_devnet(devnet, flags))
+
+
+def load_explorer_settings(devnet: bool, **flags: Any) -> ExplorerSettings:
+    """As `load_monitor_settings`."""
+    return _loaded(ExplorerSettings, _with_devnet(devnet, flags))
+
+
+def _with_devnet(devnet: bool, flags: dict[str, Any]) -> dict[str, Any]:
     if devnet:
         from contracts.bindings.devnet_file import devnet_values
 
         values = devnet_values(flags.get("deployment"))
         flags |= {name: values[name] for name in ("rpc_url", "deployment") if flags.get(name) is None}
-    return _loaded(MonitorSettings, flags)
+    return flags
 
 
 def _loaded(kind: type[_Settings], flags: dict[str, Any]) -> _Settings:

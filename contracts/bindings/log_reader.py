@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .chain import RawLog
 from .deployment import ProtocolContracts
 from .events import Event
 
@@ -20,11 +21,13 @@ class Cursor:
 @dataclass(frozen=True)
 class Reading:
     """New events up to `cursor`. With `rewound_to`, everything handled after that block must be dropped
-    first: those blocks are no longer part of the chain."""
+    first: those blocks are no longer part of the chain. `logs`: what the events were decoded from, and what
+    could not be decoded."""
 
     events: tuple[Event, ...]
     cursor: Cursor
     rewound_to: int | None = None
+    logs: tuple[RawLog, ...] = ()
 
 
 class LogReader:
@@ -57,10 +60,11 @@ class LogReader:
             cursor = known or Cursor(max(start, 0), self._chain.block(max(start, 0)).hash)
             return Reading((), cursor, rewound_to=start)
         end_block = self._chain.block(end)
-        events = self._contracts.events.decode(self._chain.logs(self._contracts.addresses, start + 1, end))
+        logs = self._chain.logs(self._contracts.addresses, start + 1, end)
+        events = self._contracts.events.decode(logs)
         if self._chain.block_hash(end) != end_block.hash or (known and not self._is_canonical(known)):
             return None  # reorganised while reading; the next call sees the new chain
-        return Reading(tuple(events), Cursor(end, end_block.hash), start if rewound else None)
+        return Reading(tuple(events), Cursor(end, end_block.hash), start if rewound else None, tuple(logs))
 
     def _lags(self, history: Sequence[Cursor]) -> bool:
         """Whether the endpoint has just not come to where we are: its head is one of our blocks, or below all."""

@@ -22,6 +22,7 @@ from node.records import Records
 from node.service import AnswerService, ServedModel
 from node.store import Journal, open_engine
 from node.store.journal import BatchTerms
+from node.texts import Texts
 from prover.model.batch import batch_in_memory
 from prover.model.execute import Executor
 from prover.model.library import load_model
@@ -56,7 +57,12 @@ def main(name: str, models: Path, port: int, at_once: int, queue_size: int) -> N
             Metrics(),
             default_max_tokens=64,
         )
-        app = create_application(service, Records(journal, issuer, name), lambda: {"batches": []})
+        app = create_application(
+            service,
+            Records(journal, issuer, name),
+            lambda _: {"batches": []},
+            Texts(journal, model.tokenizer),
+        )
 
         class Announcing(uvicorn.Server):
             async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]

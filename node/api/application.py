@@ -9,12 +9,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from explorer import site
+from explorer.server import Explorer
+
 from ..api_keys import KeyRing
 from ..audits.desk import AuditDesk
 from ..payments.wire import TAKEN_HEADER, TERMS_HEADER
 from ..records import Records
 from ..service import AnswerService
-from . import audits, completions, explorer, operations, payment_terms, problems, records
+from ..texts import Texts
+from . import audits, completions, operations, payment_terms, problems, records, settlement
 from .foreign_body import LARGEST_BODY_BYTES
 from .key_gate import KeyGate, OwnPages
 from .prompt_reading import PromptReader
@@ -25,15 +29,18 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 def create_application(
     service: AnswerService,
     stored: Records,
-    snapshot: Callable[[], dict[str, Any]],
+    snapshot: Callable[[str | None], dict[str, Any]],
+    texts: Texts,
     desk: AuditDesk | None = None,
     *,
+    explorer: Explorer | None = None,
     lifespan: Lifespan | None = None,
     cors_origins: Sequence[str] = (),
     keys: KeyRing | None = None,
 ) -> FastAPI:
     """All routes over one service. The queue runs for as long as the application does. Pages from `cors_origins` may
-    call it from a browser; with `keys` only their holders get answers."""
+    call it from a browser; with `keys` only their holders get answers. `explorer`: what the pages at / draw beside this
+    node's own answers."""
 
     prompts = PromptReader(service.served.tokenizer)
 
@@ -86,5 +93,8 @@ def create_application(
     if desk is not None:
         app.include_router(audits.router(desk))
     app.include_router(operations.router(service.readiness, service.metrics))
-    app.include_router(explorer.router(snapshot))
+    app.include_router(settlement.router(snapshot, texts))
+    app.include_router(site.files())
+    if explorer is not None:
+        app.include_router(explorer.facts())
     return app

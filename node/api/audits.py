@@ -61,7 +61,6 @@ def router(desk: AuditDesk) -> APIRouter:
         items = json.loads(row.items)
         return {
             "audit_id": row.id,
-            "response_id": row.response_id,
             "state": row.state,
             "items": items,
             "done": len(items) if row.evidence is not None else row.done,

@@ -22,7 +22,18 @@ from tests.contracts.local_chain import LocalChain, contracts, deployment, local
 __all__ = ["contracts", "deployment", "local_chain"]
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("gainsay", "contracts", "prover", "verifier_gen", "node", "challenger", "economics", "devnet", "ops")
+PARTS = (
+    "gainsay",
+    "contracts",
+    "prover",
+    "verifier_gen",
+    "node",
+    "challenger",
+    "economics",
+    "devnet",
+    "ops",
+    "explorer",
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ def test_the_wheel_holds_what_runs_and_no_tests(installed: Installed) -> None:
         "gainsay/__main__.py",
         "gainsay/py.typed",
         "contracts/solc/solc.js",
-        "node/api/explorer.html",
+        "explorer/static/index.html",
     } <= set(names)
     for folder, pattern in (("contracts/src", "*.sol"), ("verifier_gen/templates", "*")):
         for path in (ROOT / folder).rglob(pattern):

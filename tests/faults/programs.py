@@ -57,7 +57,7 @@ class Program:
         environment |= {"GAINSAY_RPC_URL": self.proxy.url, "GAINSAY_TEST_CLOCK_FILE": str(self._clock)}
         with log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, str(ROOT / "gainsay.py"), *arguments],
+                [sys.executable, "-m", "gainsay", *arguments],
                 cwd=self.folder, env=environment | dict(settings or {}), stdout=output, stderr=output,
             )  # fmt: skip
 

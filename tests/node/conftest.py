@@ -26,6 +26,7 @@ from node.records import Records
 from node.service import AnswerService, ServedModel
 from node.store import AuditBook, Journal, open_engine
 from node.store.journal import BatchTerms
+from node.texts import Texts
 from prover.model.batch import batch_in_memory
 from prover.model.execute import Executor
 from prover.model.library import load_model
@@ -110,8 +111,9 @@ def build_node(
     )
     book = AuditBook(journal.engine)
     desk = AuditDesk(journal, book, boundaries, lambda: int(time.time()), most_items=most_items)
+    texts = Texts(journal, model.tokenizer)
     app = create_application(
-        service, Records(journal, issuer, "tiny"), lambda: {"batches": []}, desk,
+        service, Records(journal, issuer, "tiny"), lambda _: {"batches": []}, texts, desk,
         cors_origins=cors_origins, keys=keys,
     )  # fmt: skip
     return LocalNode(app, service, journal, issuer, unready, desk)

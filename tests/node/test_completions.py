@@ -303,9 +303,7 @@ def test_unready_node_answers_503(client: TestClient, node: LocalNode) -> None:
 
 def test_explorer_and_metrics_are_served(client: TestClient) -> None:
     page = client.get("/")
-    assert (
-        "settlement explorer" in page.text and "default-src 'none'" in page.headers["content-security-policy"]
-    )
+    assert "Gainsay explorer" in page.text and "default-src 'none'" in page.headers["content-security-policy"]
     assert "http://" not in page.text and "https://" not in page.text
     snapshot = client.get("/v1/settlement")
     again = client.get("/v1/settlement", headers={"If-None-Match": snapshot.headers["etag"]})

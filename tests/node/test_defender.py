@@ -109,7 +109,7 @@ def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> N
     assert dispute.settle() == ResponseState.FINAL
     story = dispute_story(dispute)
     assert [move["by"] for move in story["moves"]][-3:] == ["provider", "challenger", "provider"]
-    assert (story["ranges"][-1]["start"], story["ranges"][-1]["end"]) == (2, 3) and story[
+    assert (story["rounds"][-1]["start"], story["rounds"][-1]["end"]) == (2, 3) and story[
         "outcome"
     ] == "provider_won"
     assert story["gas"]["provider"] > 100_000 and story["window"] == 0

@@ -1,0 +1,28 @@
+// The words that need one, for whoever never heard of them; shown on hover and focus, and all on a page.
+
+export const GLOSSARY = {
+  answer: ["response", "A prompt and the text that the provider's model made of it, as numbers of tokens. Only hashes go on chain."],
+  batch: ["batch", "Many responses posted with one transaction: their hashes are leaves of a tree, and its root is on chain."],
+  bisection: ["bisection", "Both sides ran the same steps. “Where do we first differ?” is asked about a range, then about the first part that differs, until one step is left. Ten parts a round make 90 steps two rounds."],
+  bond: ["bond", "What a challenger stakes on being right. If it is wrong, half goes to the provider and half is burned."],
+  boundary: ["boundary", "The state of the computation between two steps, as one hash. Sides that agree about a boundary agree about everything before it."],
+  burned: ["burned", "Kept in the vault for nobody, for ever."],
+  challenger: ["challenger", "Anybody who runs an answer again, gets something else, and stakes a bond on it."],
+  clock: ["clock", "As in chess: each side has so much time for the whole dispute, and at least some seconds for every move. Whoever runs out of it loses."],
+  credits: ["credits", "Money that an account may withdraw: rewards, bonds that came back, finished exits."],
+  final: ["final", "Nobody can dispute it any more."],
+  gas: ["gas", "What a transaction costs the chain to carry out."],
+  leaf: ["leaf", "One response's hash in its batch."],
+  lock: ["lock", "The part of a provider's stake that stands behind one response until it is final."],
+  model: ["model", "A program of whole numbers, the same bits on every machine. Its id names architecture, weights, tokenizer and verifiers."],
+  private: ["private model", "Its weights are secret, so nobody can run it again; chosen steps are audited with proofs that reveal nothing."],
+  proof: ["proof", "A few kilobytes that show that one step, for one window, was computed as the model says. A contract checks it."],
+  provider: ["provider", "Runs a model, answers requests, posts hashes of the answers with a stake behind them."],
+  receipt: ["receipt", "Signed by the provider with each answer: whose answer is posted nowhere can claim a part of the stake with it."],
+  round: ["round", "The provider shows boundaries at some cuts of the range in question; the challenger names the first part whose end is wrong."],
+  salt: ["salt", "A batch's name, drawn by the provider, used once."],
+  stake: ["stake", "What a provider deposited, to lose where it lies."],
+  step: ["step", "One piece of a model's computation, such as the attention of one layer. A proof is about one step."],
+  void: ["void", "A dispute showed that the response is wrong, or the provider did not defend it: it counts for nothing, and its lock is lost."],
+  window: ["window", "32 tokens in a row. A step's proof is about one window."],
+};

@@ -1,0 +1,236 @@
+"""Disputes and batches in a terminal: drawn in place on one, a line for each change where there is none, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from contracts.bindings.deployment import ProtocolContracts
+from contracts.bindings.errors import BindingsError
+from contracts.bindings.events import Event
+from contracts.protocol.ether import show_ether
+
+from .index import Index
+from .pages import Pages, plain
+
+_BAR = 60
+_LEFT_OUT = {"hashes", "sums", "spec", "step_verifiers", "path", "prompt_ids", "output_ids", "fields"}
+
+
+def watch_game(
+    contracts: ProtocolContracts, game_id: int, interval_s: float, confirmations: int, as_json: bool
+) -> None:
+    """One dispute until it is over, or Ctrl-C. Raises NotFoundError for one that is not there."""
+    index = Index.for_a_look(contracts, confirmations)
+    index.catch_up()
+    pages = Pages(index)
+
+    def look() -> dict[str, Any]:
+        index.catch_up()
+        return pages.game(game_id)
+
+    look()  # what is not there is said before anything is drawn
+    if as_json:
+        _repeat(look, _JsonLines(), interval_s)
+    elif sys.stdout.isatty():
+        _redraw(look, lambda game: game_lines(game, _now(index)), interval_s)
+    else:
+        _repeat(look, _MoveLines(), interval_s)
+
+
+def watch_settlements(
+    contracts: ProtocolContracts, interval_s: float, confirmations: int, as_json: bool
+) -> None:
+    """All batches and disputes from now on, until Ctrl-C."""
+    index = Index.for_a_look(contracts, confirmations)
+    index.catch_up()
+    pages = Pages(index)
+
+    def look() -> dict[str, Any]:
+        index.catch_up()
+        newest = {"games": pages.games(limit=8)["games"], "batches": pages.batches(limit=8)["batches"]}
+        return pages.overview() | newest
+
+    if as_json or not sys.stdout.isatty():
+        index.listener = lambda event: print(
+            json.dumps(event_facts(event)) if as_json else event_line(event), flush=True
+        )
+        _repeat(look, lambda _: False, interval_s)
+    else:
+        _redraw(look, lambda whole: overview_lines(whole, _now(index)), interval_s)
+
+
+# --- what is drawn
+
+
+def game_lines(game: Mapping[str, Any], now: int) -> list[str]:
+    """A dispute as the explorer draws it, in characters: `=` agreed, `#` disputed, `.` behind it."""
+    lines = [
+        f"dispute {game['game_id']}, about response {game['index']} of batch {game['batch_id']}: {state_of(game, now)}",
+        "",
+        game["so_far"],
+        "",
+    ]
+    for number, one in enumerate(game["rounds"]):
+        start, end = one["start"], one["end"]
+        name = one["name"] or f"steps {start} to {end - 1}"
+        lines.append(f"{_title(number):<10} [{bar(start, end, game['steps'])}] {name}")
+    if game["window"] is not None:
+        window = game["window"]
+        lines.append(
+            f"{'window':<10} [{bar(window, window + 1, game['windows'])}] {window} of 0 to {game['windows'] - 1}"
+        )
+    lines.append("")
+    for side in ("provider", "challenger"):
+        moves = game["mover"] == side
+        left = max(0, game[f"{side}_clock"] - (max(0, now - game["turn_started_at"]) if moves else 0))
+        lines.append(
+            f"{side:<10} {game[side]}  {left:>5} s on its clock, {game['gas'][side]:>9,} gas{'  <- to move' if moves else ''}"
+        )
+    lines.append("")
+    lines += [move_line(move) for move in game["moves"]]
+    if game["settled"]:
+        lines += ["", game["settled"]]
+    return lines
+
+
+def overview_lines(whole: Mapping[str, Any], now: int) -> list[str]:
+    """Totals, the newest disputes and batches."""
+    totals, chain = whole["totals"], whole["chain"]
+    lines = [
+        f"chain {chain['id']}, block {chain['head']}: {totals['responses']:,} responses in {totals['batches']:,} batches, "
+        f"{totals['open_games']} open disputes, {totals['provider_won']} proven, {totals['challenger_won']} found wrong",
+        f"stakes {show_ether(int(totals['stake_wei']))}, credits {show_ether(int(totals['credits_wei']))}, "
+        f"burned {show_ether(int(totals['burned_wei']))}",
+        "",
+    ]
+    lines += [
+        f"dispute {game['game_id']:<6} response {game['index']} of batch {game['batch_id']}: {state_of(game, now)}"
+        for game in whole["games"]
+    ] or ["no disputes"]
+    lines.append("")
+    lines += [
+        f"batch {batch['batch_id']:<8} {batch['count']:>5} responses by {batch['provider']}, {batch['state']}"
+        for batch in whole["batches"]
+    ] or ["no batches"]
+    return lines
+
+
+def state_of(game: Mapping[str, Any], now: int) -> str:
+    if game["outcome"]:
+        return f"{game['outcome']} ({game['reason']})".replace("_", " ")
+    left = game["deadline"] - now
+    return (
+        f"{game['mover']} to move ({game['phase']}), {left} s left"
+        if left >= 0
+        else f"{game['mover']} is out of time"
+    )
+
+
+def bar(start: int, end: int, whole: int) -> str:
+    """Where start .. end - 1 lie among `whole`; at least one character wide."""
+    first = min(_BAR - 1, start * _BAR // whole)
+    last = max(first + 1, -(-end * _BAR // whole))
+    return "=" * first + "#" * (last - first) + "." * (_BAR - last)
+
+
+def move_line(move: Mapping[str, Any]) -> str:
+    at = time.strftime("%H:%M:%S", time.gmtime(move["at"]))
+    return f"{at}  {move['by']:<10}  {move['said']}  ({move['gas']:,} gas)"
+
+
+def event_facts(event: Event) -> dict[str, Any]:
+    """An event as JSON values, without what is long."""
+    facts = {name: plain(value) for name, value in asdict(event).items() if name not in _LEFT_OUT | {"at"}}
+    return {"event": type(event).__name__, "block": event.at.block_number} | facts
+
+
+def event_line(event: Event) -> str:
+    facts = event_facts(event)
+    name = "".join(
+        " " + letter.lower() if letter.isupper() else letter for letter in facts.pop("event")
+    ).strip()
+    block = facts.pop("block")
+    return f"block {block}: {name}: " + ", ".join(
+        f"{key.replace('_', ' ')} {value}" for key, value in facts.items()
+    )
+
+
+def _title(number: int) -> str:
+    return "at first" if number == 0 else f"round {number}"
+
+
+# --- again and again
+
+
+class _MoveLines:
+    """Prints what is new of a story; true when it is over."""
+
+    def __init__(self) -> None:
+        self._printed = 0
+
+    def __call__(self, game: Mapping[str, Any]) -> bool:
+        for move in game["moves"][self._printed :]:
+            print(move_line(move), flush=True)
+        self._printed = max(self._printed, len(game["moves"]))
+        if game["outcome"]:
+            print(f"over: {game['so_far']}", flush=True)
+        return bool(game["outcome"])
+
+
+class _JsonLines:
+    """Prints a story whenever it changed; true when it is over."""
+
+    def __init__(self) -> None:
+        self._before = ""
+
+    def __call__(self, game: Mapping[str, Any]) -> bool:
+        text = json.dumps(game)
+        if text != self._before:
+            print(text, flush=True)
+        self._before = text
+        return bool(game["outcome"])
+
+
+def _repeat(look: Callable[[], Any], show: Callable[[Any], bool], interval_s: float) -> None:
+    """Until `show` says that it is over, or Ctrl-C. A look that fails is told once, and made again."""
+    trouble = None
+    try:
+        while True:
+            try:
+                if show(look()):
+                    return
+                trouble = None
+            except BindingsError as error:
+                if str(error) != trouble:
+                    print(
+                        f"gainsay: {' '.join(str(error).split())}; trying again", file=sys.stderr, flush=True
+                    )
+                trouble = str(error)
+            time.sleep(interval_s)
+    except (KeyboardInterrupt, BrokenPipeError):
+        return
+
+
+def _redraw(look: Callable[[], Any], draw: Callable[[Any], Sequence[str]], interval_s: float) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+
+        def show(seen: Any) -> bool:
+            live.update(Text("\n".join(draw(seen))), refresh=True)  # as text: no name in it is markup
+            return bool(seen.get("outcome"))
+
+        _repeat(look, show, interval_s)
+
+
+def _now(index: Index) -> int:
+    head = index.head.timestamp if index.head else 0
+    return max(head, int(time.time()))
