@@ -357,13 +357,38 @@ def peers(
         list[int] | None, typer.Option(min=1, help="Tokens; repeatable. Default 4 and 16.")
     ] = None,
     skip_ezkl: Annotated[bool, typer.Option("--skip-ezkl", help="Measure only Gainsay.")] = False,
+    decoding: Annotated[
+        bool,
+        typer.Option(
+            "--decoding",
+            help="Instead of proofs: one sequence decoded by Gainsay and by llama.cpp on the same GGUF.",
+        ),
+    ] = False,
+    model: Model = "smollm2-135m",
+    gguf: Annotated[
+        Path | None,
+        typer.Option(help="With --decoding: the file; the one that `model fetch` got by default."),
+    ] = None,
+    node_modules: Annotated[
+        Path | None, typer.Option(help="With --decoding: where node-llama-cpp is; here by default.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="With --decoding: threads of both.")] = 2,
+    models: Models = _MODELS,
     runs: Annotated[int, typer.Option(min=1, help="Our proofs per step after a warm-up; medians count.")] = 3,
     memory_gb: MemoryGb = 20.0,
     seconds: Annotated[float, typer.Option(min=1, help="Longest run of one stage.")] = 3600.0,
     results: Results = _RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """The same transformer block proven by Gainsay and by EZKL, which must be installed apart. Resumes where it stopped."""
+    """The same transformer block proven by Gainsay and by EZKL, which must be installed apart. Resumes where it stopped.
+
+    With --decoding instead: tokens per second of Gainsay and of llama.cpp, one sequence, both with the same threads in one run: decode,
+    decode after 512 tokens, prefill of 512. llama.cpp comes with `npm install --no-save node-llama-cpp`. Ratios are ours over
+    llama.cpp's: 1 is as fast. What it multiplies has as few bits as the file, ours 16: say which file beside a ratio.
+    """
+    if decoding:
+        _finish(_decoding(model, gguf, node_modules, threads, models, as_json), as_json)
+        return
     from .benchmarks.capped_process import default_limits
     from .benchmarks.ezkl_stages import require_ezkl
     from .benchmarks.peers import (
@@ -400,6 +425,36 @@ def peers(
         typer.echo(markdown(rows))
     _progress(f"EZKL {version}" if version else "EZKL skipped")
     _finish(rows, as_json)
+
+
+def _decoding(
+    name: str, gguf: Path | None, node_modules: Path | None, threads: int, models: Path, as_json: bool
+) -> dict[str, Any]:
+    import numba
+
+    from prover.model.fetch import SOURCES
+
+    from .benchmarks.llama_cpp import INSTALL, find_modules, measure_llama_cpp
+    from .errors import DevnetError
+
+    modules = find_modules(node_modules)
+    if modules is None:
+        raise DevnetError(
+            f"node-llama-cpp is not installed here; run `{INSTALL}`, or name its folder with --node-modules"
+        )
+    if threads > numba.config.NUMBA_NUM_THREADS:
+        raise typer.BadParameter(
+            f"--threads {threads} is more than the {numba.config.NUMBA_NUM_THREADS} that NUMBA_NUM_THREADS or the cores allow"
+        )
+    numba.set_num_threads(threads)
+    if gguf is None and name not in SOURCES:
+        raise typer.BadParameter(
+            f"{name} does not come with `gainsay model fetch`; name its file with --gguf"
+        )
+    row = measure_llama_cpp(name, models, gguf or models / SOURCES[name].gguf, modules, threads)
+    if not as_json:
+        typer.echo(_line(row))
+    return row
 
 
 def _progress(text: str) -> None:
