@@ -215,6 +215,7 @@ class Provider:
             boundaries,
             window_s=parameters.audit_window,
             now=clock.now,
+            timed=self._timed_trace,
         )
         self.audits = AuditDesk(
             self.journal,
@@ -224,7 +225,7 @@ class Provider:
             most_items=settings.audit_items,
             is_playing=self._is_playing,
             refusal=self._audit_refusal,
-            timed=self._timed_audit,
+            timed=lambda trace: cast(AuditedTrace, self._timed_trace(cast(ProvingTrace, trace))),
         )
         steps = {
             "follower": self.follower.step,
@@ -415,7 +416,7 @@ class Provider:
             self.pulse.reason()
             or self._ended_reason()
             or self.pulse.in_time(self.health.reason)
-            or self._defence_reason()
+            or self.pulse.in_time(self._defence_reason)
             or self.pulse.in_time(self.answerer.reason)
         )
 
@@ -514,11 +515,11 @@ class Provider:
             audits + len(open_audits), items, self._access.parameters.audit_window
         )
 
-    def _timed_audit(self, trace: AuditedTrace) -> AuditedTrace:
-        """A trace, made now, whose proofs are timed."""
-        timed = self.capacity.timed(cast(ProvingTrace, trace))
+    def _timed_trace(self, trace: ProvingTrace) -> ProvingTrace:
+        """Of an audited answer, made now, so that no proof seems to take as long as it does."""
+        timed = self.capacity.timed(trace)
         timed.first_unprovable()
-        return cast(AuditedTrace, timed)
+        return timed
 
     def _replay(
         self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None

@@ -21,6 +21,8 @@ from prover.streams import RESIDUAL
 
 _PROMPT, _OUTPUT = 32, 128
 _RUNS = 3
+_EVERY_LAYERS = (1, 3)
+"""Depths that no model can be registered with: what they would cost."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Spent:
 
 
 def measure_boundaries(executor: Executor, srs: SRS) -> dict[str, Any]:
-    """A public answer, a private one, and one whose boundaries are those of whole layers only, by turns; the least of some runs.
+    """A public answer, a private one, and ones whose boundaries are those behind whole layers only, by turns; the least of some runs.
 
     A prompt of 32 tokens and 128 of output, or as many as the model's positions take. Serving is all until the root of the boundaries is known:
     generating, committing, hashing. Drawing of blindings, HTTP and signature are in both or below a millisecond.
@@ -60,12 +62,14 @@ def measure_boundaries(executor: Executor, srs: SRS) -> dict[str, Any]:
     def public() -> Spent:
         return _spent(executor, prompt, room - len(prompt), None, lambda _: None)
 
-    runs: dict[str, list[Spent]] = {"public": [], "step": [], "layer": []}
+    depths = [every for every in _EVERY_LAYERS if every == 1 or every < config.layers]
+    runs: dict[str, list[Spent]] = {"public": [], "step": [], **{f"layers {every}": [] for every in depths}}
     private(0)  # tables, and kernels that are read from the disk
     for _ in range(_RUNS):
         runs["public"].append(public())
         runs["step"].append(private(0))
-        runs["layer"].append(private(1))
+        for every in depths:
+            runs[f"layers {every}"].append(private(every))
     committer.close()
     least = {
         name: Spent(
@@ -73,12 +77,16 @@ def measure_boundaries(executor: Executor, srs: SRS) -> dict[str, Any]:
         )
         for name, each in runs.items()
     }
-    plain, every_step, every_layer = least["public"], least["step"], least["layer"]
+    plain, every_step = least["public"], least["step"]
+    of_layers = {
+        f"boundaries_every_{every}_layers_percent": _percent(least[f"layers {every}"].cpu_s, plain.cpu_s)
+        for every in depths
+    }
     return {
         "serve_cpu_s": round(plain.cpu_s, 3),
         "private_cpu_s": round(every_step.cpu_s, 3),
         "boundaries_percent": _percent(every_step.cpu_s, plain.cpu_s),
-        "layer_boundaries_percent": _percent(every_layer.cpu_s, plain.cpu_s),
+        **of_layers,
         "serve_s": round(plain.root_s, 3),
         "private_last_token_s": round(every_step.last_token_s, 3),
         "private_root_s": round(every_step.root_s, 3),

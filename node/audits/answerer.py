@@ -19,6 +19,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import BindingsError, ContractError, TransactionTimedOut
 from contracts.protocol.audits import AuditItem, AuditTarget
 from contracts.protocol.token_ids import unpack_token_ids
+from contracts.protocol.trace import ProvingTrace
 
 from ..errors import AuditLostError, error_sentence
 from ..metrics import Metrics
@@ -69,8 +70,10 @@ class AuditAnswerer:
         *,
         window_s: int,
         now: Callable[[], int],
+        timed: Callable[[ProvingTrace], ProvingTrace] = lambda trace: trace,
     ) -> None:
-        """`boundaries`: None when the model that is served is public. `window_s`: an audit's, on this deployment."""
+        """`boundaries`: None when the model that is served is public. `window_s`: an audit's, on this deployment. `timed`: notes what proving takes."""
+        self._timed = timed
         self._contracts, self._journal, self._outbox = contracts, journal, outbox
         self._metrics, self._boundaries, self._window_s, self._now = metrics, boundaries, window_s, now
         self._sent: dict[str, tuple[int, _Due]] = {}  # by name: the outbox's number
@@ -190,7 +193,7 @@ class AuditAnswerer:
             audit.audit_id,
             due.item,
             boundaries.model.commitment,
-            made.replay,
+            self._timed(made.replay),
             made.tree,
         )
 

@@ -19,7 +19,7 @@ from prover.argument.integer_sums import bind_columns, combine_integers
 from prover.argument.sumcheck import Term, prove_sumcheck
 from prover.argument.tape import Tape, TapeBuilder
 from prover.argument.transcript import Transcript
-from prover.curve import g1, g2, group_sums, msm, pairing, point_arrays, segment_sums, vector_sums
+from prover.curve import g1, g2, group_sums, msm, pairing, point_arrays, row_sums, segment_sums, vector_sums
 from prover.curve.srs import SRS
 from prover.field import arrays, base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.arrays import MODULUS
@@ -103,6 +103,7 @@ def _curve() -> None:
     msm.msm_field(bases, arrays.from_ints(_scalars(len(points), 3)))
     msm.msm_int(bases, np.arange(-7, 7) * 1000)
     msm.commit_rows(bases, np.random.default_rng(4).integers(-300, 300, (3, len(points))))
+    row_sums.row_sums(bases, np.array([[5] * 14, [4] * 13 + [900], [*range(-7, 7)]]))
     entries = np.arange(2 * len(points), dtype=np.uint32)
     starts = np.array([0, 1, 1, 8, 28], np.int64)
     segment_sums.segment_sums(bases, entries, starts)
