@@ -19,7 +19,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import BindingsError, ContractError, TransactionTimedOut
 from contracts.protocol.audits import AuditItem, AuditTarget
 from contracts.protocol.token_ids import unpack_token_ids
-from contracts.protocol.trace import ProvingTrace
+from contracts.protocol.trace import AuditedTrace
 
 from ..errors import AuditLostError, error_sentence
 from ..metrics import Metrics
@@ -70,7 +70,7 @@ class AuditAnswerer:
         *,
         window_s: int,
         now: Callable[[], int],
-        timed: Callable[[ProvingTrace], ProvingTrace] = lambda trace: trace,
+        timed: Callable[[AuditedTrace], AuditedTrace] = lambda trace: trace,
     ) -> None:
         """`boundaries`: None when the model that is served is public. `window_s`: an audit's, on this deployment. `timed`: notes what proving takes."""
         self._timed = timed
