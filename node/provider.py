@@ -225,7 +225,7 @@ class Provider:
             most_items=settings.audit_items,
             is_playing=self._is_playing,
             refusal=self._audit_refusal,
-            timed=lambda trace: cast(AuditedTrace, self._timed_trace(cast(ProvingTrace, trace))),
+            timed=self._timed_trace,
         )
         steps = {
             "follower": self.follower.step,
@@ -515,9 +515,9 @@ class Provider:
             audits + len(open_audits), items, self._access.parameters.audit_window
         )
 
-    def _timed_trace(self, trace: ProvingTrace) -> ProvingTrace:
+    def _timed_trace(self, trace: AuditedTrace) -> AuditedTrace:
         """Of an audited answer, made now, so that no proof seems to take as long as it does."""
-        timed = self.capacity.timed(trace)
+        timed = cast(AuditedTrace, self.capacity.timed(trace))  # it passes on whatever it does not time
         timed.first_unprovable()
         return timed
 

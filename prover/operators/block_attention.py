@@ -2,6 +2,7 @@
 
 MEANING    what `row_passes.attend_rows` gives for every sequence by itself, whatever the company: rows touch nothing but the
            blocks that their own sequence lists.
+REFUSED    never: `attend.py` bounds what comes in by its widths.
 """
 
 from __future__ import annotations

@@ -220,7 +220,8 @@ def test_a_dispute_is_drawn_and_keeps_the_focus_over_an_update(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     visit(page, served.url, f"#/games/{game}")
-    assert f"Dispute {game}" in page.inner_text("h1") and page.locator("svg[role=img] rect").count() > 10
+    until(page, f"document.querySelector('main h1').textContent.includes('Dispute {game}')")
+    assert page.locator("svg[role=img] rect").count() > 10
     assert "10 parts" in page.inner_text("figure")
     copy = page.locator(".side.provider .copy")
     copy.focus()

@@ -156,7 +156,7 @@ def test_answers_at_a_time(tiny: IntegerModel, journal: Journal, file: Path) -> 
 
         thread = threading.Thread(target=ask)
         thread.start()
-        until(lambda: node.service.queue.busy and node.service.queue.waiting == 1)
+        until(lambda: node.service.queue.running and node.service.queue.waiting == 1)
         refused = client.post("/v1/completions", json=BODY, headers=bearer(ALICE))
         assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
         held.go.set()

@@ -20,6 +20,7 @@ from contracts.bindings.settings import SettingsError
 from contracts.protocol.response import ETHER_TOKEN
 from node.api.answer_shapes import TEXT
 from node.api.answering import Wish, events, submit
+from node.clients import NOBODY
 from node.errors import NotReadyError, PaymentRefusedError, VoucherTooLowError
 from node.payments.channels import ChannelView
 from node.payments.redeemer import Redeemer
@@ -389,7 +390,7 @@ def test_who_leaves_after_reading_has_paid_and_whom_the_node_fails_has_not(
         node.service.queue.start()
         async with node.service.paid([payer.header(PRICE)]) as payment:
             wish = Wish(0, [65, 66], 8, None)
-            choices = await submit(node.service, TEXT, "cmpl-1", [wish], (), None, payment)
+            choices = await submit(node.service, TEXT, "cmpl-1", [wish], (), None, payment, NOBODY)
             stream = events(node.service, TEXT, "cmpl-1", choices, False)
             assert "data:" in await anext(stream)
             if leaves:

@@ -26,7 +26,7 @@ from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS, DivisionByZeroError
 from prover.model import word_gemm
 from prover.model.exact_gemm import multiply_exactly, multiply_in_floats
-from prover.operators import row_passes
+from prover.operators import block_attention, row_passes
 from prover.tables import exponential_table
 from tests.oracles.plain_kernels import (
     LANES,
@@ -212,6 +212,15 @@ def _rows_of_a_model() -> None:
     query = generator.integers(-90, 90, (3, 2, 2, 4))
     keys, values = generator.integers(-90, 90, (2, 2, 6, 4)).astype(np.int32)
     row_passes.attend_rows(query, keys, values, 3, 4, 2, exponential_table(), np.empty_like(query))
+    kept = generator.integers(-90, 90, (3, 2, 4, 4)).astype(np.int32)
+    places = np.arange(3), np.array([0, 0, 1]), np.array([5, 6, 2]), np.array([[0, 1], [2, 0]])
+    blocks = kept, np.ascontiguousarray(kept[..., :0]), kept
+    for worth in (1 << 20, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(block_attention, "_WORTH_A_THREAD", worth)
+            block_attention.attend_blocks(
+                query, places, blocks, 0, 4, 2, exponential_table(), np.empty_like(query)
+            )
     scores, totals = generator.integers(-90, 90, (2, 6, 6)).astype(np.float64), np.empty((2, 6), np.int64)
     row_passes.weigh_scores(scores, 2, 3, 4, 2, exponential_table(), totals)
     row_passes.divide_rows(scores @ values, totals, np.empty_like(query))
