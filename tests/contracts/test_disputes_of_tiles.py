@@ -59,7 +59,7 @@ CASES = [
     pytest.param(family, kind, marks=pytest.mark.long if long else ())
     for family, disputed in DISPUTED.items()
     for kind in _config(family).kinds
-    for long in (family in ("olmo2", "deepseek-v3") or kind not in disputed,)
+    for long in (family in ("olmo2", "deepseek-v3", "gpt2") or kind not in disputed,)
 ]
 
 

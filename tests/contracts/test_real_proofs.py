@@ -64,7 +64,9 @@ def test_an_honest_provider_proves_every_kind_of_step(
         assert (config.schedule[game.range_start].kind, game.window) == (kind, wrong_from[1])
 
 
-@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize(
+    "step", [3, pytest.param(4, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long)]
+)
 def test_a_real_proof_passes_the_adapter_to_erc_8274(
     arena_and_truth: tuple[Arena, Replay], step: int
 ) -> None:

@@ -188,7 +188,15 @@ def test_removing_any_one_absorption_is_noticed(
             assert [str(s) for s in sites(Absorption.parse(data) for data in hashed[1:])] != pinned
 
 
-@every_case
+@pytest.mark.parametrize(
+    "case",
+    [
+        case
+        if case.marks or case.values[0] in ("mlp", "private_head")
+        else pytest.param(*case.values, marks=pytest.mark.long)
+        for case in ALL
+    ],
+)
 def test_removing_any_one_word_is_noticed(
     recorded: Recordings, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:

@@ -33,7 +33,7 @@ MORE_GAS = 45_500
 KINDS = (
     ("head", 0),
     ("mlp", 0),
-    ("attention", 2),
+    pytest.param("attention", 2, marks=pytest.mark.long),
     *(pytest.param(kind, window, marks=pytest.mark.long) for kind, window in CASES),
 )
 

@@ -141,7 +141,7 @@ def design(bits: int) -> list[tuple[int, ...]]:
     return [complemented_places(bits), places(bits)]
 
 
-@pytest.mark.parametrize("revealing", [4, 6, 8, 18], indirect=True)
+@pytest.mark.parametrize("revealing", [4, 6, 8, pytest.param(18, marks=pytest.mark.long)], indirect=True)
 def test_the_masks_hide_whatever_is_revealed(revealing: Revealing) -> None:
     """Adding a secret chunk adds its claimed value and nothing else; what the other elements say follows from these."""
     masks = revealing.masks(design(revealing.bits))
