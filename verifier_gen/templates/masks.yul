@@ -13,7 +13,7 @@ function masked_round(claim, data, label) -> value {
         let c := mload(place)
         if iszero(lt(c, r)) { reject(NOT_CANONICAL) }
         sum := addmod(sum, c, r)
-        value := addmod(mulmod(value, x, r), c, r)
+        value := add(mulmod(value, x, r), c) // two reduced values: below 2^256
     }
     value := addmod(mulmod(value, x, r), addmod(claim, sub(r, sum), r), r)
     value := addmod(mulmod(value, x, r), c0, r)
