@@ -53,10 +53,12 @@ class Dispatcher:
 
     def key_of(self, name: str) -> str:
         """The journal key for something that the chain says is still to be done: its name, or with a number when it was
-        confirmed under that name before and a reorganisation took it back."""
+        confirmed under that name before and something else took its nonce after a reorganisation."""
         key, number = name, 0
-        while (intent := self.sender.journal.find(key)) is not None and (
-            intent.status is IntentStatus.CONFIRMED
+        while (
+            (intent := self.sender.journal.find(key)) is not None
+            and intent.status is IntentStatus.CONFIRMED
+            and not self.sender.comes_back(key)
         ):
             number += 1
             key = f"{name} again {number}"

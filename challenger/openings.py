@@ -126,6 +126,8 @@ class Opener:
         batch = self._store.batch(due.row.batch_id)
         if batch is None:
             return False  # a reorganisation took it
+        if due.opening.lost and self._is_coming_back(due, newest):
+            return False
         secret = opening_secret(self._secret, batch.root, due.row.index)
         if self._is_sent(key):
             self._open(due, key, secret)
@@ -144,6 +146,18 @@ class Opener:
         self._open(due, key, secret)
         return True
 
+    def _is_coming_back(self, due: OpeningDue, newest: Block) -> bool:
+        """Whether a transaction of an opening that was lost to a reorganisation is mined again, or will be: it is neither committed nor
+        opened a second time before the newest block shows what became of it."""
+        sender = self._dispatcher.sender
+        keys = [opening_key(due.row, lost) for lost in range(due.opening.lost)]
+        names = [name for key in keys for name in (f"commit {key}", key)]
+        if any(
+            [sender.comes_back(name) for name in names]
+        ):  # all of them: the opening stands behind its commitment
+            return True
+        return any((sender.mined_in(name) or 0) > newest.number for name in names)
+
     def _commitment(self, row: ResponseRow, secret: bytes) -> bytes:
         own = self._dispatcher.sender.address
         return commitment_of(self._contracts, own, row.batch_id, row.index, secret)
@@ -159,8 +173,14 @@ class Opener:
     def _commit(self, due: OpeningDue, key: str, commitment: bytes, newest: Block) -> bool:
         row = due.row
         before = self._dispatcher.sender.journal.find(f"commit {key}")
-        if before is not None and before.status is IntentStatus.CONFIRMED:
-            if (before.mined_block or 0) <= newest.number:  # else the endpoint lags
+        sender = self._dispatcher.sender
+        if (
+            before is not None
+            and before.status is IntentStatus.CONFIRMED
+            and not sender.comes_back(before.key)
+        ):
+            mined_in = sender.mined_in(before.key) or before.mined_block or 0
+            if mined_in <= newest.number:  # else the endpoint lags
                 self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
             return False
 

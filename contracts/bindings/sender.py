@@ -221,6 +221,31 @@ class Sender:
                 raise failure
         return self.journal.unfinished()
 
+    def comes_back(self, key: str) -> bool:
+        """Whether what was sent under `key` is on its way (again): not finished yet, or finished but taken back by a reorganisation, so
+        that its nonce is free.
+
+        It is then sent again as it was signed, never anew under another key: nothing behind its nonce is mined before it, so
+        whoever plans it afresh does it twice.
+        """
+        intent = self.journal.find(key)
+        if intent is None or intent.nonce is None or not intent.attempts:
+            return False
+        back = [intent]
+        if intent.status in FINISHED:
+            used = self.chain.nonce(self.address)
+            if used > intent.nonce or self._find_receipt(intent) is not None:
+                return False
+            back = self._taken_back(used, intent.nonce + 1)
+        self._carry_on(back)  # what fails stays in the journal
+        return self.journal.get(intent.id).status not in FINISHED
+
+    def mined_in(self, key: str) -> int | None:
+        """The block in which the chain has what was sent under `key` now, whatever the journal says."""
+        intent = self.journal.find(key)
+        receipt = None if intent is None else self._find_receipt(intent)
+        return None if receipt is None else receipt.block_number
+
     # --- one step of many intents; each can be repeated at will
 
     def _carry_on(self, intents: Sequence[Intent]) -> dict[int, BindingsError]:

@@ -138,19 +138,29 @@ def fidelity_command(
     name: Measured = _DEFAULT_NAME,
     source: Origin = None,
     text: Prose = None,
-    tokens: Annotated[int, typer.Option(min=2, help="How many tokens of the text to use.")] = 512,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=2, help="How many tokens of the text to use; 512 by default, 10,000 with --beside."),
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(help="Measure others as well, by commas: bfloat16, q8_0 (llama.cpp's 8-bit blocks)."),
+    ] = None,
     models: Models = _MODELS,
     as_json: Json = False,
 ) -> None:
-    """Compare the integer model with its float reference on a text."""
+    """Compare the integer model with its float reference on a text, or with what people run instead."""
     from .fidelity import measure_fidelity
     from .library import float_model_of, load_model
 
     model = load_model(name, models=models)
     prose = _prose(text)
+    if beside is not None:
+        _fidelity_beside(model, name, source, prose, tokens, beside, models, as_json)
+        return
     with reporting() as report:
         floats = float_model_of(model, name, source, models=models, progress=report)
-        result = measure_fidelity(floats, model, text=prose, tokens=tokens, progress=report)
+        result = measure_fidelity(floats, model, text=prose, tokens=tokens or 512, progress=report)
     lines = [
         f"text: {result.tokens} tokens of {result.origin}, SHA-256 {result.sha256}",
         f"perplexity: float {result.float_perplexity:.4f}, integer {result.integer_perplexity:.4f}",
@@ -160,6 +170,39 @@ def fidelity_command(
         *(_range_line(entry) for entry in result.worst_ranges),
     ]
     _print(result.to_json(), "\n".join(lines), as_json)
+
+
+def _fidelity_beside(
+    model: IntegerModel,
+    name: str,
+    source: str | None,
+    prose: SourceText | None,
+    tokens: int | None,
+    beside: str,
+    models: Path,
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .closeness import INTEGERS, measure_closeness
+    from .library import float_model_of
+
+    others = [entry.strip() for entry in beside.split(",") if entry.strip()]
+    with reporting() as report:
+        floats = float_model_of(model, name, source, models=models, progress=report)
+        found = measure_closeness(floats, model, others, text=prose, tokens=tokens or 10_000, progress=report)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    table = Table("beside float32", "perplexity", "same argmax", "KL divergence", box=None)
+    table.add_row("float32", f"{found.float_perplexity:.4f}", "", "")
+    for row in found.rows:
+        shown = f"{INTEGERS} (Gainsay)" if row.arithmetic == INTEGERS else row.arithmetic
+        agreement = f"{100 * row.argmax_agreement:.2f} %"
+        table.add_row(shown, f"{row.perplexity:.4f}", agreement, f"{row.divergence:.3e} nats")
+    typer.echo(f"{found.tokens} tokens in pieces of {found.piece}, of {found.origin}, SHA-256 {found.sha256}")
+    Console().print(table)
 
 
 @app.command("fisher")

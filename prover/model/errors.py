@@ -160,5 +160,13 @@ class TokenError(ModelError, BadInputError):
     """A token id lies outside the vocabulary, or the sequence is empty."""
 
 
+class UnknownArithmeticError(ModelError, BadInputError):
+    """No arithmetic of that name is measured beside the integers."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"{name!r} is no arithmetic to measure beside; there are {', '.join(known)}")
+        self.name, self.known = name, tuple(known)
+
+
 class GenerationCancelledError(ModelError):
     """The caller asked a running generation to stop."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,11 +60,19 @@ Block = tuple[tuple[slice, slice], np.ndarray]
 """Some rows and columns of a matrix, and what stands there."""
 
 
+Rounding = Callable[[Any], Any]
+"""What an engine makes of rows, a tensor (rows, inputs), in front of a product."""
+
+
 @dataclass(frozen=True)
 class FloatLayer:
-    """The float32 tensors of one layer, by name."""
+    """The float32 tensors of one layer, by name.
+
+    rounding: of what meets a matrix, where an engine's own arithmetic is measured; None leaves it as it is.
+    """
 
     tensors: Mapping[str, np.ndarray | Stack]
+    rounding: Rounding | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
         tensor = self.tensors[name]
@@ -102,4 +111,5 @@ class FloatModel:
     head: np.ndarray  # (vocabulary, hidden); the embedding itself when tied
     positions: np.ndarray | None = None  # (max_positions, hidden), where positions are learned
     final_norm_bias: np.ndarray | None = None  # (hidden,), of a LayerNorm
+    rounding: Rounding | None = None  # of what meets the head
     notes: tuple[str, ...] = ()  # what the reader of the files decided that their owner should know

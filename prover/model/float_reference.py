@@ -1,14 +1,15 @@
 """The model as its makers meant it: one causal pass in float32, to measure the integer model against.
 
 Read it from top to bottom; nothing else in the project depends on its numbers. Families differ in which tensors a
-layer has: what is absent is left out.
+layer has: what is absent is left out. Rows have the type of the embedding: with tensors of bfloat16 it is the model as most
+people run it (`other_arithmetics.py`), norms and angles in float32 and rounded as `transformers` rounds them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -47,10 +48,11 @@ def float_logits(
     """
     rows = final_rows(model, ids, progress=progress)
     head = _tensor(model.head)
+    rows = rows if model.rounding is None else model.rounding(rows)
     blocks = [
         rows[start : start + _HEAD_ROWS_AT_ONCE] @ head.T for start in range(0, len(ids), _HEAD_ROWS_AT_ONCE)
     ]
-    return (torch.cat(blocks) / model.config.head_rule.divisor).numpy()
+    return (torch.cat(blocks).float() / model.config.head_rule.divisor).numpy()
 
 
 def final_rows(
@@ -60,7 +62,7 @@ def final_rows(
     cache: KeyValueCache | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> torch.Tensor:
-    """What the head multiplies at every position of `ids`, (T, hidden) float32.
+    """What the head multiplies at every position of `ids`, (T, hidden), of the embedding's type.
 
     cache: the positions before them; it grows by them. Without one `ids` are the whole sequence.
     """
@@ -163,7 +165,7 @@ def _mlp(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
 
 def _mixture(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
     """The sum over a row's experts of weight * expert(n), (T, hidden)."""
-    logits = n @ _tensor(layer["w_router"]).T
+    logits = n @ _tensor(layer["w_router"]).T  # no engine rounds what decides the route
     weights, experts = (_scored if "choice_bias" in layer.tensors else _routed)(
         logits, layer, config
     )  # (T, k) each
@@ -173,9 +175,9 @@ def _mixture(n: torch.Tensor, layer: FloatLayer, config: Any) -> torch.Tensor:
         row, place = torch.where(experts == expert)
         if len(row) == 0:
             continue
-        own = slice(expert * size, (expert + 1) * size)
-        gate, up = (n[row] @ _tensor(layer[name][own]).T for name in ("w_gate", "w_up"))
-        output = (functional.silu(gate) * up) @ _tensor(layer["w_down"][:, own]).T
+        own, rows = slice(expert * size, (expert + 1) * size), _rounded(n[row], layer)
+        gate, up = (rows @ _tensor(layer[name][own]).T for name in ("w_gate", "w_up"))
+        output = _rounded(functional.silu(gate) * up, layer) @ _tensor(layer["w_down"][:, own]).T
         total[row] += weights[row, place, None] * output
     return total
 
@@ -199,12 +201,20 @@ def _scored(logits: torch.Tensor, layer: FloatLayer, config: Any) -> tuple[torch
     chosen = scores.gather(1, experts)
     shared = torch.arange(config.experts, config.experts + config.shared_experts).expand(len(chosen), -1)
     weights = config.routing_factor * chosen / chosen.sum(-1, keepdim=True)
-    return torch.cat((weights, torch.ones(shared.shape)), 1), torch.cat((experts, shared), 1)
+    return torch.cat((weights, torch.ones(shared.shape, dtype=weights.dtype)), 1), torch.cat(
+        (experts, shared), 1
+    )
 
 
 def _linear(x: torch.Tensor, layer: FloatLayer, weight: str, bias: str) -> torch.Tensor:
     stored = layer.get(bias)
-    return functional.linear(x, _tensor(layer[weight]), None if stored is None else _tensor(stored))
+    return functional.linear(
+        _rounded(x, layer), _tensor(layer[weight]), None if stored is None else _tensor(stored)
+    )
+
+
+def _rounded(x: torch.Tensor, layer: FloatLayer) -> torch.Tensor:
+    return x if layer.rounding is None else cast(torch.Tensor, layer.rounding(x))
 
 
 def _gelu(x: torch.Tensor) -> torch.Tensor:
@@ -220,7 +230,8 @@ def _norm(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.T
 
 
 def _rms(x: torch.Tensor, gain: np.ndarray, epsilon: float) -> torch.Tensor:
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon) * _tensor(gain)
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)).to(x.dtype) * _tensor(gain)
 
 
 def _norm_if_any(x: torch.Tensor, layer: FloatLayer, name: str, config: Any) -> torch.Tensor:
@@ -243,6 +254,7 @@ def _rotary_angles(position: torch.Tensor, config: Any, local: bool) -> tuple[to
 def _rotate(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
     """Rotate the adjacent pairs (2i, 2i+1) of the last axis, as many as there are angles for."""
     turning = 2 * cosine.shape[-1]
+    cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
     even, odd = x[..., 0:turning:2], x[..., 1:turning:2]
     turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), -1).flatten(-2)
     return torch.cat((turned, x[..., turning:]), -1)

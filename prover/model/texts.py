@@ -16,6 +16,8 @@ from pydoc_data import topics
 
 # Well-written chapters, kept apart: figures are measured on text that calibration never saw.
 FIDELITY_CHAPTERS = ("objects", "exceptions", "import")
+COMPARISON_CHAPTERS = (*FIDELITY_CHAPTERS, "types", "compound", "formatstrings")
+"""Enough for 10,000 tokens of a model with a vocabulary of 49,152."""
 CALIBRATION_CHAPTERS = ("execmodel", "context-managers", "naming", "attribute-access")
 
 _MARKUP = re.compile(r"\*\*|[*`‘’]|(?<!\w)\"|\"(?!\w)|\[\d+\]")

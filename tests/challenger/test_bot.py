@@ -23,6 +23,7 @@ from contracts.protocol.response import ResponseFields
 from tests.challenger.listing_server import ListingServer
 from tests.contracts.chain_game import Arena, PostedBatch
 from tests.contracts.synthetic import SyntheticTrace
+from tests.faults.audit import transactions_of
 
 _PROMPTS = [[seed] * 40 for seed in range(3, 9)]
 _MAX_TOKENS = 6
@@ -248,16 +249,23 @@ def test_an_opening_that_a_reorganisation_takes_back_is_made_again(  # type: ign
     monkeypatch.setattr("challenger.chain_record.SHOWN_AGAIN_S", 0.0)
     scene = make_scene()
     batch = scene.post(wrong(arena, 0))
+    posted_in = arena.contracts.chain.head().number
     snapshot = arena.contracts.chain.request("evm_snapshot", [])
     scene.run()
     scene.the_game(batch, 0)
     arena.contracts.chain.request("evm_revert", [snapshot])
-    arena.local_chain.mine(6)
-    scene.run()
+    for _ in range(10):  # what was taken back waits for its blocks
+        arena.local_chain.mine(6)
+        scene.run()
     again = scene.the_game(batch, 0)
     scene.defend(again, scene.trace(wrong(arena, 0), 0))
     assert arena.contracts.game.game(again).outcome is Outcome.CHALLENGER_WON
     assert [game.game_id for game in scene.store.games()] == [again]
+    chain, sender = arena.contracts.chain, scene.challenger._dispatcher.sender
+    commitment = arena.contracts.ledger.commit_opening(bytes(32))
+    sent = transactions_of(chain, sender.address, posted_in, chain.head().number)
+    committed = [data for _, data, _ in sent if data[:4] == commitment.data[:4]]
+    assert len(committed) == len(set(committed))
 
 
 def test_an_untrusted_model_is_unknown(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
