@@ -1,0 +1,66 @@
+"""torch on the CPU or a GPU as the place where a model runs. Imported by `devices.open_device` only."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import MissingDeviceError
+from .torch_arrays import TorchArrays
+from .torch_products import MOST_INPUTS, Digits, Floats
+from .word_products import AVAILABLE
+
+_LEAST_ROWS = 17
+"""Of `torch._int_mm` on CUDA."""
+_LOGITS_AT_ONCE = 1 << 24
+"""Logits of one pass over some rows, at most, unless a single row has more."""
+
+
+class TorchDevice:
+    """One device. digits: whether products are of int8 digits where these are exact; least_rows: of their kernel."""
+
+    def __init__(self, device: torch.device, *, digits: bool, least_rows: int = 1) -> None:
+        self.arrays = TorchArrays(device)
+        self._digits, self._least_rows = digits, least_rows
+
+    @classmethod
+    def open(cls, name: str) -> TorchDevice:
+        """`cpu`, `cuda` or `cuda:N`. Raises MissingDeviceError."""
+        device = torch.device(name)
+        if device.type == "cpu":
+            return cls(device, digits=AVAILABLE)
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise MissingDeviceError(name, torch.__version__, count)
+        return cls(device, digits=True, least_rows=_LEAST_ROWS)
+
+    def matrix(self, weights: np.ndarray) -> Digits | Floats:
+        """A copy on the device."""
+        if self._digits and weights.shape[1] <= MOST_INPUTS:
+            return Digits.of(weights, self.arrays.device, self._least_rows)
+        return Floats.of(weights, self.arrays.device)
+
+    def passing(self, weights: np.ndarray) -> None:
+        """Weights are brought to a device once."""
+
+    def outputs(self, weights: np.ndarray) -> TorchOutputs:
+        return TorchOutputs(self.matrix(weights), len(weights))
+
+
+class TorchOutputs:
+    """A head on a device."""
+
+    def __init__(self, whole: Digits | Floats, outputs: int) -> None:
+        self._whole, self._rows_at_once = whole, max(1, _LOGITS_AT_ONCE // outputs)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        return self._whole.multiply(x)
+
+    def largest(self, x: Tensor) -> Tensor:
+        """By row; `argmax` of torch is the first of equal ones."""
+        parts = [
+            self.multiply(x[row : row + self._rows_at_once]).argmax(1)
+            for row in range(0, len(x), self._rows_at_once)
+        ]
+        return torch.cat(parts)
