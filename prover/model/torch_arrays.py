@@ -17,17 +17,14 @@ from ..arrays import NO_LIMIT, Blocks, Places
 from ..program import WINDOW_ROWS
 from ..tables import exponential_table
 
-_SCORES_AT_ONCE = 1 << 22
-"""Entries of one float64 array of attention, at most, unless a single row needs more: 32 MiB."""
-
 _Pass = tuple[Tensor, bool]
 
 
 class TorchArrays:
-    """Tensors on one device."""
+    """Tensors on one device. at_once: entries of one float64 array of attention, at most, unless a single row needs more."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, at_once: int = 1 << 18) -> None:
+        self.device, self._at_once = device, at_once
         self._constants: dict[int, tuple[np.ndarray, Tensor]] = {}
 
     def of(self, array: np.ndarray | Tensor) -> Tensor:
@@ -116,7 +113,7 @@ class TorchArrays:
         rows, groups, queries, size = query.shape
         output = self.empty((rows, groups, queries, values.shape[2]))
         wide_keys, wide_values = keys.double().swapaxes(1, 2), values.double()
-        at_once = max(1, _SCORES_AT_ONCE // (groups * queries * keys.shape[1]))
+        at_once = max(1, self._at_once // (groups * queries * keys.shape[1]))
         for row in range(0, rows, at_once):
             some = query[row : row + at_once]
             first, end = max(0, start + row + 1 - reach), start + row + len(some)
@@ -147,7 +144,7 @@ class TorchArrays:
         while start < len(rows):
             # as many rows as one array takes, by the longest of their sequences
             longest = positions[start:].max() // WINDOW_ROWS + 1
-            end = start + max(1, _SCORES_AT_ONCE // int(of_row * longest * WINDOW_ROWS))
+            end = start + max(1, self._at_once // int(of_row * longest * WINDOW_ROWS))
             some = self.of(rows[start:end])
             numbers = self.of(tables[owners[start:end], :longest])
             own = [_rows_of(pool, numbers) for pool in (keys, more, values)]

@@ -13,6 +13,8 @@ from .word_products import AVAILABLE
 
 _LEAST_ROWS = 17
 """Of `torch._int_mm` on CUDA."""
+_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 25}
+"""Entries of what lies between two passes: those that stay in a CPU's cache, and a few hundred megabytes of a GPU's memory."""
 _LOGITS_AT_ONCE = 1 << 24
 """Logits of one pass over some rows, at most, unless a single row has more."""
 
@@ -21,7 +23,8 @@ class TorchDevice:
     """One device. digits: whether products are of int8 digits where these are exact; least_rows: of their kernel."""
 
     def __init__(self, device: torch.device, *, digits: bool, least_rows: int = 1) -> None:
-        self.arrays = TorchArrays(device)
+        self._at_once = _AT_ONCE[device.type]
+        self.arrays = TorchArrays(device, self._at_once)
         self._digits, self._least_rows = digits, least_rows
 
     @classmethod
@@ -38,7 +41,7 @@ class TorchDevice:
     def matrix(self, weights: np.ndarray) -> Digits | Floats:
         """A copy on the device."""
         if self._digits and weights.shape[1] <= MOST_INPUTS:
-            return Digits.of(weights, self.arrays.device, self._least_rows)
+            return Digits.of(weights, self.arrays.device, self._least_rows, self._at_once)
         return Floats.of(weights, self.arrays.device)
 
     def passing(self, weights: np.ndarray) -> None:

@@ -32,8 +32,6 @@ _HALF = 1 << (DIGIT_BITS - 1)
 _MULTIPLE = 8
 """`torch._int_mm` takes inputs and outputs by eights on CUDA."""
 _WIDENED_ENTRIES = 1 << 24
-_SUMS_AT_ONCE = 1 << 24
-"""int32 sums of one product, at most, unless a single row has more."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,8 @@ class Digits:
     """Weights (outputs, inputs) as int8 digits, one behind the other along the outputs.
 
     digits: (outputs of all digits, inputs), padded with zeros to multiples of eight. places: of every digit beyond the first
-    the outputs that have it, None for all. least_rows: what rows are padded to, since CUDA takes no fewer.
+    the outputs that have it, None for all. least_rows: what rows are padded to, since CUDA takes no fewer. at_once: int32 sums of
+    one product, at most, unless a single row has more.
     """
 
     digits: Tensor
@@ -49,9 +48,12 @@ class Digits:
     inputs: int
     places: tuple[Tensor | None, ...]
     least_rows: int
+    at_once: int
 
     @classmethod
-    def of(cls, weights: np.ndarray, device: torch.device, least_rows: int) -> Digits:
+    def of(
+        cls, weights: np.ndarray, device: torch.device, least_rows: int = 1, at_once: int = 1 << 18
+    ) -> Digits:
         """Looks at every weight once. Raises ValueError for more inputs than sums have room for."""
         outputs, inputs = weights.shape
         if inputs > MOST_INPUTS:
@@ -75,6 +77,7 @@ class Digits:
             inputs,
             tuple(None if at is None else torch.from_numpy(at).to(device) for at in places),
             least_rows,
+            at_once,
         )
 
     def multiply(self, x: Tensor) -> Tensor:
@@ -84,7 +87,7 @@ class Digits:
         if x.numel() == 0:
             return x.new_zeros((x.shape[0], self.outputs))
         count = _digits_needed(int(x.abs().max()))
-        at_once = max(1, _SUMS_AT_ONCE // (count * len(self.digits)))
+        at_once = max(1, self.at_once // (count * len(self.digits)))
         parts = [self._multiply(x[row : row + at_once], count) for row in range(0, len(x), at_once)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -95,20 +98,20 @@ class Digits:
             digit = ((x + _HALF) & (2 * _HALF - 1)) - _HALF
             cut[number * rows : (number + 1) * rows, : self.inputs] = digit
             x = (x - digit) >> DIGIT_BITS
-        sums = torch._int_mm(cut, self.digits.T)[: count * rows].view(count, rows, -1).long()
-        of_digits = sums[0]
+        sums = torch._int_mm(cut, self.digits.T)[: count * rows].view(count, rows, -1)
+        of_digits = sums[0].long()
         for number in range(1, count):
-            of_digits = of_digits + (sums[number] << (DIGIT_BITS * number))
-        result, first = of_digits[:, : self.outputs].clone(), self.outputs
+            of_digits.add_(sums[number], alpha=1 << (DIGIT_BITS * number))
+        result, first = of_digits[:, : self.outputs], self.outputs
         for number, at in enumerate(self.places, 1):
             end = first + (self.outputs if at is None else len(at))
-            more = of_digits[:, first:end] << (DIGIT_BITS * number)
+            more = of_digits[:, first:end]
             if at is None:
-                result += more
+                result = torch.add(result, more, alpha=1 << (DIGIT_BITS * number))
             else:
-                result[:, at] += more
+                result[:, at] += more << (DIGIT_BITS * number)
             first = end
-        return result
+        return result.contiguous()
 
 
 @dataclass(frozen=True)

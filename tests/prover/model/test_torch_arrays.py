@@ -124,23 +124,21 @@ def _attention(rows: int, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 @pytest.mark.parametrize("at_once", [1, 1 << 22])
 @pytest.mark.parametrize(("rows", "start"), [(1, 0), (1, 70), (31, 5), (40, 0), (70, 33)])
 @pytest.mark.parametrize("reach", [1, 32, 1 << 15])
-def test_attention_is_that_of_compiled_passes(
-    rows: int, start: int, reach: int, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attention_is_that_of_compiled_passes(rows: int, start: int, reach: int, at_once: int) -> None:
     """Of few rows and of many, with a limited reach, all at once or row by row."""
-    monkeypatch.setattr("prover.model.torch_arrays._SCORES_AT_ONCE", at_once)
+    tensors = TorchArrays(torch.device("cpu"), at_once)
     arrays = _attention(rows, start)
-    same(TENSORS.attend(*there(*arrays), start, reach, 6), HOST.attend(*arrays, start, reach, 6))
+    same(tensors.attend(*there(*arrays), start, reach, 6), HOST.attend(*arrays, start, reach, 6))
 
 
 @pytest.mark.parametrize("at_once", [1, 20_000, 1 << 22])
 @pytest.mark.parametrize("second", [0, 4])
 @pytest.mark.parametrize(("first_group", "reach"), [(0, 1 << 15), (1, 1 << 15), (0, 40)])
 def test_attention_over_shared_blocks_is_that_of_compiled_passes(
-    first_group: int, reach: int, second: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+    first_group: int, reach: int, second: int, at_once: int
 ) -> None:
     """Sequences of different lengths, some with several rows, groups that the model does not have, second parts of keys."""
-    monkeypatch.setattr("prover.model.torch_arrays._SCORES_AT_ONCE", at_once)
+    tensors = TorchArrays(torch.device("cpu"), at_once)
     keys, more, values = (
         generator.integers(-900, 900, (7, 3, WINDOW_ROWS, size)).astype(np.int32) for size in (8, second, 6)
     )
@@ -154,7 +152,7 @@ def test_attention_over_shared_blocks_is_that_of_compiled_passes(
     before = generator.integers(-9, 9, (9, 3, 2, 6))
     expected, found = before.copy(), TENSORS.of(before)
     HOST.attend_blocks(query, places, (keys, more, values), first_group, reach, 6, expected)
-    TENSORS.attend_blocks(
+    tensors.attend_blocks(
         TENSORS.of(query), places, tuple(there(keys, more, values)), first_group, reach, 6, found
     )
     same(found, expected)

@@ -20,10 +20,10 @@ def definition(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     return x @ weights.T.astype(np.int64)
 
 
-def both(weights: np.ndarray, x: np.ndarray, least_rows: int = 1) -> np.ndarray:
+def both(weights: np.ndarray, x: np.ndarray, least_rows: int = 1, at_once: int = 1 << 18) -> np.ndarray:
     """The product of digits, which that of floats equals."""
     rows = torch.tensor(x)
-    found = Digits.of(weights, CPU, least_rows).multiply(rows).numpy()
+    found = Digits.of(weights, CPU, least_rows, at_once).multiply(rows).numpy()
     np.testing.assert_array_equal(Floats.of(weights, CPU).multiply(rows).numpy(), found)
     assert found.dtype == np.int64
     return found
@@ -119,9 +119,9 @@ def test_many_rows_go_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(3)
     weights = generator.integers(-(2**15), 2**15, (20, 12)).astype(np.int16)
     x = generator.integers(-(2**20), 2**20, (11, 12))
-    for name, size in (("_SUMS_AT_ONCE", 400), ("_WIDENED_ENTRIES", 36)):
-        monkeypatch.setattr(f"prover.model.torch_products.{name}", size)
-    np.testing.assert_array_equal(both(weights, x), definition(weights, x))
+    monkeypatch.setattr("prover.model.torch_products._WIDENED_ENTRIES", 36)
+    for at_once in (1, 400):
+        np.testing.assert_array_equal(both(weights, x, 1, at_once), definition(weights, x))
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 1 << 20])
