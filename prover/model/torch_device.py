@@ -8,11 +8,9 @@ from torch import Tensor
 
 from .errors import MissingDeviceError
 from .torch_arrays import TorchArrays
-from .torch_products import MOST_INPUTS, Digits, Floats
+from .torch_products import BY, MOST_INPUTS, Digits, Floats, digits_are_exact
 from .word_products import AVAILABLE
 
-_LEAST_ROWS = 17
-"""Of `torch._int_mm` on CUDA."""
 _AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 25}
 """Entries of what lies between two passes: those that stay in a CPU's cache, and a few hundred megabytes of a GPU's memory."""
 _LOGITS_AT_ONCE = 1 << 24
@@ -20,28 +18,28 @@ _LOGITS_AT_ONCE = 1 << 24
 
 
 class TorchDevice:
-    """One device. digits: whether products are of int8 digits where these are exact; least_rows: of their kernel."""
+    """One device. digits: whether products are of int8 digits where these are exact; rows_by: of their kernel."""
 
-    def __init__(self, device: torch.device, *, digits: bool, least_rows: int = 1) -> None:
+    def __init__(self, device: torch.device, *, digits: bool, rows_by: int = 1) -> None:
         self._at_once = _AT_ONCE[device.type]
         self.arrays = TorchArrays(device, self._at_once)
-        self._digits, self._least_rows = digits, least_rows
+        self._digits, self._rows_by = digits, rows_by
 
     @classmethod
     def open(cls, name: str) -> TorchDevice:
         """`cpu`, `cuda` or `cuda:N`. Raises MissingDeviceError."""
         device = torch.device(name)
         if device.type == "cpu":
-            return cls(device, digits=AVAILABLE)
+            return cls(device, digits=AVAILABLE and digits_are_exact(device, 1))
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             raise MissingDeviceError(name, torch.__version__, count)
-        return cls(device, digits=True, least_rows=_LEAST_ROWS)
+        return cls(device, digits=digits_are_exact(device, BY), rows_by=BY)
 
     def matrix(self, weights: np.ndarray) -> Digits | Floats:
         """A copy on the device."""
         if self._digits and weights.shape[1] <= MOST_INPUTS:
-            return Digits.of(weights, self.arrays.device, self._least_rows, self._at_once)
+            return Digits.of(weights, self.arrays.device, self._rows_by, self._at_once)
         return Floats.of(weights, self.arrays.device)
 
     def passing(self, weights: np.ndarray) -> None:

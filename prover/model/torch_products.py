@@ -15,7 +15,7 @@ together in int64 modulo 2^64; the product fits it, as every product of a model 
 Float64 sums are exact because every partial sum of a model's product stays below 2^53 (checked when it is imported).
 
 Digits are taken on CUDA, whose tensor cores multiply them and whose memory they fill no more than int16 does, and on CPUs
-that multiply bytes into 32-bit sums. Others put pairs of products into 16 bits, which saturate: there it is float64.
+that multiply bytes into 32-bit sums, once a few products have come out right there. Others put pairs of products into 16 bits, which saturate: there it is float64.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from torch import Tensor
 MOST_INPUTS = 1 << 16
 DIGIT_BITS = 8
 _HALF = 1 << (DIGIT_BITS - 1)
-_MULTIPLE = 8
-"""`torch._int_mm` takes inputs and outputs by eights on CUDA."""
+BY = 32
+"""On CUDA `torch._int_mm` takes no fewer than 17 rows, inputs and outputs by eights, and was wrong, silently, in shapes whose rows lie
+off the alignment that cuBLAS asks for (pytorch issue 107671): whole multiples of 32 are none of these."""
 _WIDENED_ENTRIES = 1 << 24
 
 
@@ -38,8 +39,8 @@ _WIDENED_ENTRIES = 1 << 24
 class Digits:
     """Weights (outputs, inputs) as int8 digits, one behind the other along the outputs.
 
-    digits: (outputs of all digits, inputs), padded with zeros to multiples of eight. places: of every digit beyond the first
-    the outputs that have it, None for all. least_rows: what rows are padded to, since CUDA takes no fewer. at_once: int32 sums of
+    digits: (outputs of all digits, inputs), padded with zeros to multiples of 32. places: of every digit beyond the first
+    the outputs that have it, None for all. rows_by: rows are padded to a multiple of it. at_once: int32 sums of
     one product, at most, unless a single row has more.
     """
 
@@ -47,12 +48,12 @@ class Digits:
     outputs: int
     inputs: int
     places: tuple[Tensor | None, ...]
-    least_rows: int
+    rows_by: int
     at_once: int
 
     @classmethod
     def of(
-        cls, weights: np.ndarray, device: torch.device, least_rows: int = 1, at_once: int = 1 << 18
+        cls, weights: np.ndarray, device: torch.device, rows_by: int = 1, at_once: int = 1 << 18
     ) -> Digits:
         """Looks at every weight once. Raises ValueError for more inputs than sums have room for."""
         outputs, inputs = weights.shape
@@ -69,14 +70,14 @@ class Digits:
             places.append(None if 2 * len(having) > outputs else having)
         chosen = [parts[0], *(p if at is None else p[at] for p, at in zip(parts[1:], places, strict=True))]
         stacked = np.concatenate(chosen)
-        padded = np.zeros((_rounded_up(len(stacked)), _rounded_up(inputs)), dtype=np.int8)
+        padded = np.zeros((_rounded_up(len(stacked), BY), _rounded_up(inputs, BY)), dtype=np.int8)
         padded[: len(stacked), :inputs] = stacked
         return cls(
             torch.from_numpy(padded).to(device),
             outputs,
             inputs,
             tuple(None if at is None else torch.from_numpy(at).to(device) for at in places),
-            least_rows,
+            rows_by,
             at_once,
         )
 
@@ -93,7 +94,7 @@ class Digits:
 
     def _multiply(self, x: Tensor, count: int) -> Tensor:
         rows = len(x)
-        cut = x.new_zeros((max(count * rows, self.least_rows), self.digits.shape[1]), dtype=torch.int8)
+        cut = x.new_zeros((_rounded_up(count * rows, self.rows_by), self.digits.shape[1]), dtype=torch.int8)
         for number in range(count):
             digit = ((x + _HALF) & (2 * _HALF - 1)) - _HALF
             cut[number * rows : (number + 1) * rows, : self.inputs] = digit
@@ -142,5 +143,21 @@ def _digits_needed(largest: int) -> int:
     return count
 
 
-def _rounded_up(size: int) -> int:
-    return -(-size // _MULTIPLE) * _MULTIPLE
+def digits_are_exact(device: torch.device, rows_by: int) -> bool:
+    """Whether this torch multiplies digits as integers on this device, or at all: tried on a few shapes, which takes milliseconds."""
+    generator = np.random.default_rng(0)
+    for rows, inputs, outputs in ((1, 8, 8), (17, 16, 16), (33, 300, 200)):
+        weights = generator.integers(-(2**15), 2**15, (outputs, inputs)).astype(np.int16)
+        x = generator.integers(-(2**15), 2**15, (rows, inputs))
+        weights[0], x[0] = -(2**15), -(2**15)
+        try:
+            found = Digits.of(weights, device, rows_by).multiply(torch.tensor(x, device=device))
+        except RuntimeError:
+            return False
+        if not np.array_equal(found.cpu().numpy(), x @ weights.T.astype(np.int64)):
+            return False
+    return True
+
+
+def _rounded_up(size: int, by: int) -> int:
+    return -(-size // by) * by

@@ -21,6 +21,7 @@ from prover.model.execute import Executor, Rows
 from prover.model.library import BUILT_IN, load_model
 from prover.model.row_blocks import RowBlocks
 from prover.model.torch_device import TorchDevice
+from prover.model.torch_products import BY, Digits, Floats
 from prover.model.trace import Trace, traces
 from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
@@ -37,7 +38,7 @@ LENGTH = 70
 CPU = torch.device("cpu")
 DIGITS = TorchDevice(CPU, digits=True)
 FLOATS = TorchDevice(CPU, digits=False)
-AS_ON_CUDA = TorchDevice(CPU, digits=True, least_rows=17)
+AS_ON_CUDA = TorchDevice(CPU, digits=True, rows_by=BY)
 KERNELS = {"digits": DIGITS, "floats": FLOATS, "padded digits": AS_ON_CUDA}
 
 
@@ -258,6 +259,27 @@ def test_a_device_that_is_not_there_is_refused(
         open_device(name)
     assert refused.value.exit_code == 7
     assert f"device {name} is not there: torch {torch.__version__}" in str(refused.value)
+
+
+@pytest.mark.parametrize("fault", ["wrong", "unsupported"])
+def test_a_kernel_that_is_not_exact_is_not_taken(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries gave wrong sums in some shapes, silently, or refuse some: products go through float64 then."""
+    right, weights = torch._int_mm, np.ones((3, 4), dtype=np.int16)
+
+    def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        if len(a) >= 33:
+            if fault == "unsupported":
+                raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
+            return right(a, b) + 1
+        return right(a, b)
+
+    monkeypatch.setattr("prover.model.torch_device.AVAILABLE", True)
+    assert isinstance(TorchDevice.open("cpu").matrix(weights), Digits)
+    monkeypatch.setattr(torch, "_int_mm", product)
+    assert isinstance(TorchDevice.open("cpu").matrix(weights), Floats)
+    monkeypatch.setattr(torch, "_int_mm", right)
+    monkeypatch.setattr("prover.model.torch_device.AVAILABLE", False)
+    assert isinstance(TorchDevice.open("cpu").matrix(weights), Floats)
 
 
 _BLOCKED = """
