@@ -28,6 +28,13 @@ app = typer.Typer(no_args_is_help=True, help="Re-run responses and dispute the w
 
 Database = Annotated[Path | None, typer.Option("--database", help="The challenger's own SQLite file.")]
 
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Run answers again by torch on cpu, cuda or cuda:N (default: without torch; the integers are the same)."
+    ),
+]
+
 
 @app.command()
 def run(
@@ -68,6 +75,7 @@ def run(
         list[str] | None,
         typer.Option("--provider", help="URL of a provider, or 0xADDRESS=URL; several times."),
     ] = None,
+    device: Device = None,
     signer_url: SignerUrl = None,
     allow_insecure_srs: Annotated[
         bool,
@@ -100,6 +108,7 @@ def run(
         models=model or None,
         trusted_models=trust or None,
         providers=provider or None,
+        device=device,
         signer_url=signer_url,
         allow_insecure_srs=allow_insecure_srs or None,
         log_level=log_level,

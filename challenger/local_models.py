@@ -90,15 +90,18 @@ def load_local_model(
     models: Path = MODELS,
     commitments: Path = COMMITMENTS,
     stop: threading.Event | None = None,
+    device: str | None = None,
     accept_srs: Callable[[SRS], None] = lambda srs: None,
 ) -> LocalModel:
     """Load, commit and wrap one model, and build its verifiers. Takes seconds to minutes the first time, then reads
     caches.
 
-    `accept_srs` raises when nothing may be staked under the reference string. Once `stop` is set, a replay that runs raises `Stopped` after its current step.
+    `device`: where answers are run again (`prover.model.devices.open_device`). `accept_srs` raises when nothing may be staked under the reference string. Once `stop` is set, a replay that runs raises `Stopped` after its current step.
     """
     from contracts.bindings.registration import built_model_id
     from prover.curve.srs import DEVNET_BITS, SRS
+    from prover.model.devices import open_device
+    from prover.model.execute import Executor
     from prover.model.library import load_model
     from prover.model_commitment import commit_model
     from prover.replay import Replay, trace_together
@@ -106,7 +109,9 @@ def load_local_model(
 
     srs = SRS.devnet(DEVNET_BITS) if srs_file is None else SRS.load(srs_file)
     accept_srs(srs)
+    place = open_device(device)
     model = load_model(name, models=models)
+    executor = Executor(model, device=place)
     commitment = commit_model(model, srs, cache_dir=commitments)
 
     def progress(_what: str, _done: int, _all: int) -> None:
@@ -116,10 +121,10 @@ def load_local_model(
     def replay(
         prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
     ) -> OwnTrace:
-        return Replay(model, commitment, srs, prompt_ids, output_ids, progress, sampling)
+        return Replay(model, commitment, srs, prompt_ids, output_ids, progress, sampling, executor=executor)
 
     def replay_together(asked: Sequence[Asked]) -> list[OwnTrace]:
-        replays = [Replay(model, commitment, srs, p, o, progress, s) for p, o, s in asked]
+        replays = [Replay(model, commitment, srs, p, o, progress, s, executor=executor) for p, o, s in asked]
         trace_together(replays, progress)
         return list(replays)
 

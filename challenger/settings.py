@@ -42,6 +42,9 @@ class ChallengerSettings(ChainSettings):
 
     models_dir: Path = STATE / "models"  # imported models
     commitments_dir: Path = STATE / "commitments"  # their commitments, made once
+    device: str | None = (
+        None  # where answers are run again by torch: cpu, cuda or cuda:N; None: without torch
+    )
 
     policy: str = "all"  # which responses are re-run: all, random:SHARE, fee:…, stake:… or suspicion…
     watch_only: bool = False  # judge, but send nothing

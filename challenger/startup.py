@@ -119,6 +119,7 @@ def open_challenger(
                 models=settings.models_dir,
                 commitments=settings.commitments_dir,
                 stop=stop,
+                device=settings.device,
                 accept_srs=accept_srs,
             )
         )

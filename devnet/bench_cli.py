@@ -107,23 +107,31 @@ def model(
         bool,
         typer.Option("--private", help="Only what committing to the boundaries of a private answer costs."),
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Compute the integers by torch on cpu, cuda or cuda:N (default: without torch)."),
+    ] = None,
     models: Models = _MODELS,
     as_json: AsJson = False,
 ) -> None:
     """Decode with exact integers and with float32 torch, and check an answer; with --commit also the commitment's time."""
     if private:
         from prover.curve.srs import SRS
+        from prover.model.devices import open_device
         from prover.model.execute import Executor
         from prover.model.library import load_model
 
         from .benchmarks.boundaries import measure_boundaries
 
         loaded = load_model(name, models=models)
-        facts = {"model": loaded.name, **measure_boundaries(Executor(loaded), SRS.devnet(18))}
+        facts = {
+            "model": loaded.name,
+            **measure_boundaries(Executor(loaded, device=open_device(device)), SRS.devnet(18)),
+        }
     else:
         from .benchmarks.model import measure_model
 
-        facts = measure_model(name, models, tokens, commit)
+        facts = measure_model(name, models, tokens, commit, device)
     if not as_json:
         typer.echo(_line(facts))
     _finish(facts, as_json)

@@ -48,6 +48,12 @@ def _wei(text: str) -> int:
 Model = Annotated[
     str | None, typer.Option(help="Name or directory of an imported model; 'tiny' is built in.")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the model by torch on cpu, cuda or cuda:N (default: without torch; the integers are the same)."
+    ),
+]
 ProviderAddress = Annotated[
     str | None,
     typer.Option("--provider", metavar="ADDRESS", help="The provider's owner (default: the account itself)."),
@@ -67,6 +73,7 @@ def run(
     account: Account = None,
     devnet: Devnet = False,
     model_id: Annotated[str | None, typer.Option(help="Registered id that the model must have.")] = None,
+    device: Device = None,
     database_url: Annotated[str | None, typer.Option(help="sqlite:///file or postgresql://… .")] = None,
     batch_interval: Annotated[int | None, typer.Option(help="Seconds that a batch stays open.")] = None,
     fee_wei: Annotated[
@@ -133,7 +140,7 @@ def run(
         database_url=database_url, batch_interval_s=batch_interval, fee_wei=fee_wei, fee_token=fee_token, require_payment=require_payment,
         provider=provider, signer_url=signer_url, receipt_signer_url=receipt_signer_url,
         receipt_account=receipt_account, receipt_keystore=receipt_keystore, receipt_allowance=receipt_allowance,
-        allow_insecure_srs=allow_insecure_srs or None, private=private or None,
+        allow_insecure_srs=allow_insecure_srs or None, private=private or None, device=device,
         log_level=log_level, log_format=log_format,
     )  # fmt: skip
     _require_free_port(settings.host, settings.port)

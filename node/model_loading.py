@@ -8,6 +8,7 @@ from contracts.bindings.reference_string import require_secure_srs
 from contracts.bindings.registration import built_model_id
 from contracts.protocol.model import audit_stride_of
 from prover.curve.srs import DEVNET_BITS, SRS
+from prover.model.devices import open_device
 from prover.model.library import load_model
 from prover.model.weights import IntegerModel
 from prover.model_commitment import commit_model
@@ -26,9 +27,10 @@ def load_serving(
 ) -> CommittedServing:
     """Load the model, commit it (cached after the first time) and find its registration.
 
-    Raises `InsecureReferenceString` and the errors of `load_model`, `SRS.load`, `commit_model`, `built_model_id` and `find_model_id`.
+    Raises `InsecureReferenceString` and the errors of `open_device`, `load_model`, `SRS.load`, `commit_model`, `built_model_id` and `find_model_id`.
     """
     report = progress or (lambda stage, done, total: None)
+    device = open_device(settings.device)
     report("load reference string", 0, 1)
     srs = SRS.load(settings.srs) if settings.srs is not None else SRS.devnet(DEVNET_BITS)
     require_secure_srs(
@@ -50,7 +52,7 @@ def load_serving(
     sources = generate_sources(model.config, srs, commitment.privacy)
     built_id = built_model_id(commitment, sources, audit_stride_of(commitment.privacy))
     model_id = find_model_id(access.contracts, commitment, built_id, settings.model_id)
-    return CommittedServing(settings.model, model, commitment, srs, model_id, own)
+    return CommittedServing(settings.model, model, commitment, srs, model_id, own, device)
 
 
 def _private(

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +27,7 @@ from explorer.search import Place
 from explorer.server import Explorer
 from prover.curve.srs import SRS
 from prover.model.batch import batch_in_memory
+from prover.model.devices import HOST_DEVICE, Device
 from prover.model.execute import Executor
 from prover.model.weights import IntegerModel
 from prover.model_blindings import ResponseBlindings
@@ -89,6 +90,12 @@ class CommittedServing:
     srs: SRS
     model_id: bytes
     own: PrivateModel | None = None  # None: the model is public
+    device: Device = HOST_DEVICE  # where the model is run
+
+    @cached_property
+    def executor(self) -> Executor:
+        """What runs the model, for all: what it finds out about weights, or brings to a device, is there once."""
+        return Executor(self.model, device=self.device)
 
     def replay(
         self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
@@ -96,7 +103,15 @@ class CommittedServing:
         """A lazy trace of an answer; of a private model with blindings that no answer has, to measure what it takes."""
         ids = list(prompt_ids), list(output_ids)
         blindings = None if self.own is None else ResponseBlindings.draw(self.own.blindings)
-        return Replay(self.model, self.commitment, self.srs, *ids, sampling=sampling, blindings=blindings)
+        return Replay(
+            self.model,
+            self.commitment,
+            self.srs,
+            *ids,
+            sampling=sampling,
+            blindings=blindings,
+            executor=self.executor,
+        )
 
 
 def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
@@ -106,11 +121,10 @@ def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
 
 def _queue(settings: ProviderSettings, serving: CommittedServing) -> InferenceQueue:
     """A private model's answers are made one at a time: boundaries are committed for each, and nothing of a prompt stays."""
-    executor = Executor(serving.model)
     if serving.own is not None:
-        return InferenceQueue(executor, settings.queue_size)
-    batch = batch_in_memory(executor, settings.kv_cache_mib << 20, settings.at_once)
-    return InferenceQueue(executor, settings.queue_size, batch, settings.at_once)
+        return InferenceQueue(serving.executor, settings.queue_size)
+    batch = batch_in_memory(serving.executor, settings.kv_cache_mib << 20, settings.at_once)
+    return InferenceQueue(serving.executor, settings.queue_size, batch, settings.at_once)
 
 
 class Provider:
@@ -205,7 +219,9 @@ class Provider:
             hurry_s=contracts.payments.withdrawal_delay() // 2,
         )
         boundaries = (
-            None if serving.own is None else BoundaryCommitter(serving.model, serving.own, serving.srs)
+            None
+            if serving.own is None
+            else BoundaryCommitter(serving.model, serving.own, serving.srs, serving.executor)
         )
         self.answerer = AuditAnswerer(
             contracts,

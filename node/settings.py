@@ -40,6 +40,7 @@ class ProviderSettings(ChainSettings):
     model: str = "smollm2-135m"  # name or directory of the model that is served
     models_dir: Path = STATE / "models"  # imported models
     commitments_dir: Path = STATE / "commitments"  # their commitments, made once
+    device: str | None = None  # where the model is run by torch: cpu, cuda or cuda:N; None: without torch
     traces_dir: Path = STATE / "traces"  # boundaries of disputed answers
     model_id: HexId | None = None  # None: the registered model with this model's commitments
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .arrays import Arrays, Rows
 from .errors import OutOfRangeError
 from .relations import (
     Along,
@@ -106,13 +107,13 @@ class Span:
 class BlockRows(Protocol):
     """What attention needs of earlier positions of many sequences, in blocks of WINDOW_ROWS positions."""
 
-    def extend(self, name: str, rows: np.ndarray) -> np.ndarray:
+    def extend(self, name: str, rows: Rows) -> Rows:
         """Keep the rows of a pass, (rows, groups, size); returns all blocks, (blocks, groups, WINDOW_ROWS, size) int32."""
 
 
 @dataclass
 class RunContext:
-    """What the run reader works on: unpadded tensors by name, rows first.
+    """What the run reader works on: unpadded tensors by name, rows first, where `arrays` says (None: NumPy's).
 
     `matmul(weight, x)` returns the exact int64 accumulator of x @ weight; `matmul(weight, x, inputs)` that of x @ weight[inputs], a
     slice. `weights` are the step's other weights
@@ -122,24 +123,26 @@ class RunContext:
     `cache`, and without it every sequence begins in this pass.
     """
 
-    tensors: dict[str, np.ndarray]
+    tensors: dict[str, Rows]
     parameters: Mapping[str, int]
-    matmul: Callable[..., np.ndarray]
+    matmul: Callable[..., Rows]
     positions: np.ndarray
-    cache: dict[str, np.ndarray] = field(default_factory=dict)
+    cache: dict[str, Rows] = field(default_factory=dict)
     layer: int | None = None
-    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    weights: Mapping[str, Rows] = field(default_factory=dict)
     rows: np.ndarray | None = None
     spans: Sequence[Span] = ()
     blocks: BlockRows | None = None
+    arrays: Arrays | None = None
 
     @property
     def idle(self) -> bool:
         """Whether no row is left: what the step writes is what it read."""
         return self.rows is not None and len(self.rows) == 0
 
-    def check_range(self, name: str, values: np.ndarray, low: int, high: int) -> None:
+    def check_range(self, name: str, values: Rows, low: int, high: int) -> None:
         """Raise OutOfRange unless low <= values < high."""
+        values = values if self.arrays is None else self.arrays.host(values)
         if values.size and (values.min() < low or values.max() >= high):
             flat = values.reshape(values.shape[0], -1)
             places = np.argwhere((flat < low) | (flat >= high))
@@ -151,7 +154,7 @@ class RunContext:
             error.rows = tuple(int(r) for r in (rows if self.rows is None else self.rows[rows]))
             raise error
 
-    def store(self, name: str, values: np.ndarray, limit: int, *, fits: bool) -> None:
+    def store(self, name: str, values: Rows, limit: int, *, fits: bool) -> None:
         """Keep a tensor whose values are known to be in [-limit, limit), or not to be. Raises OutOfRange."""
         if not fits:
             self.check_range(name, values, -limit, limit)

@@ -84,10 +84,11 @@ class Replay:
         blindings: ResponseBlindings | None = None,
         points: Mapping[tuple[int, str], list[Point]] | None = None,
         last_rows: np.ndarray | None = None,
+        executor: Executor | None = None,
     ) -> None:
         """sampling: the response's rule; None is greedy. blindings: of a private model's commitment and of this response's windows.
         points: all that would be committed, by step and stream, if that was done while generating (`answer_commitments`). last_rows: (32 W, hidden) rows
-        of the last boundary, likewise."""
+        of the last boundary, likewise. executor: what runs the model; None: one of its own, in this process."""
         if not prompt_ids or not output_ids:
             raise BadInputError("a response needs at least one prompt token and one output token")
         _check_blindings(commitment, blindings)
@@ -103,7 +104,7 @@ class Replay:
         self._last_rows = last_rows
         self._versions = StreamVersions(model.config)
         self._roots: dict[tuple[int, str], bytes] = {}
-        self._executor = Executor(model)
+        self._executor = executor or Executor(model)
 
     # --- the sequence -----------------------------------------------------------------------------------
 

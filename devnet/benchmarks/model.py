@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from prover.model.devices import open_device
 from prover.model.execute import Executor
 from prover.model.float_model import FloatModel
 from prover.model.float_reference import KeyValueCache, final_rows
@@ -23,13 +24,16 @@ _CHECKED_PROMPT, _CHECKED_OUTPUT = 32, 128
 _RUNS = 3
 
 
-def measure_model(name: str, models: Path, tokens: int, commit: bool) -> dict[str, Any]:
+def measure_model(
+    name: str, models: Path, tokens: int, commit: bool, device: str | None = None
+) -> dict[str, Any]:
     """Median tokens per second of greedy decoding after a prompt of 16 tokens, what checking an answer costs beside generating it;
-    optionally the commitment's seconds.
+    optionally the commitment's seconds. `device`: where the integers are computed (`open_device`).
     """
+    place = open_device(device)
     model = load_model(name, models=models)
     prompt = list(range(1, _PROMPT_TOKENS + 1))
-    executor = Executor(model)
+    executor = Executor(model, device=place)
     executor.generate(prompt, 2, end_ids=())
     integer_s = _token_seconds(
         lambda heard: executor.generate(prompt, tokens, end_ids=(), on_token=heard),
@@ -41,6 +45,7 @@ def measure_model(name: str, models: Path, tokens: int, commit: bool) -> dict[st
     facts: dict[str, Any] = {
         "model": model.name,
         "tokens": tokens,
+        "device": device or "without torch",
         "integer_tokens_per_s": round(1 / integer_s, 2),
         "float32_torch_tokens_per_s": round(1 / float_s, 2),
         "integer_to_float": round(float_s / integer_s, 3),

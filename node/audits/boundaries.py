@@ -42,7 +42,10 @@ class CommittedTrace:
 class BoundaryCommitter:
     """Commits to the answers of one private model. Safe to share between threads."""
 
-    def __init__(self, model: IntegerModel, own: PrivateModel, srs: SRS) -> None:
+    def __init__(
+        self, model: IntegerModel, own: PrivateModel, srs: SRS, executor: Executor | None = None
+    ) -> None:
+        self._executor = executor or Executor(model)
         self._model, self._own, self._srs = model, own, srs
         self._windows = WindowCommitter(model.config.streams, len(model.config.schedule), srs)
         self._kept: OrderedDict[bytes, CommittedTrace] = OrderedDict()
@@ -77,6 +80,7 @@ class BoundaryCommitter:
             blindings=made.blindings,
             points=made.finish(),
             last_rows=made.last_rows,
+            executor=self._executor,
         )
         return self._keep(replay, made.blindings.nonce)
 
@@ -97,7 +101,7 @@ class BoundaryCommitter:
         self, prompt_ids: Sequence[int], output_ids: Sequence[int], made: AnswerCommitments
     ) -> CommittedTrace:
         with self._again:
-            executor = Executor(self._model)
+            executor = self._executor
             decoding = executor.start()
             try:
                 executor.feed_kept([*prompt_ids, *output_ids[:-1]], decoding, made.keep)

@@ -74,20 +74,22 @@ def run_pass(
     starts: positions of the first rows. tables: by sequence the blocks of its rows. `on_step(s, written, numbers, spans)` sees
     what every step writes, and whose rows these are. Raises GenerationCancelledError once `cancelled()` is true.
     """
+    if not pieces or any(len(piece) == 0 for piece in pieces):
+        raise TokenError("a pass needs a row of every sequence; leave out sequences that have none to feed")
     nothing = np.zeros(0, dtype=np.int64)
     spans, first = [], 0
     for number, (piece, start) in enumerate(zip(pieces, starts, strict=True)):
         spans.append(Span(first, first + len(piece), start, tables[number] if tables else nothing))
         first += len(piece)
     outcomes, present = [Outcome() for _ in pieces], list(range(len(pieces)))
-    fed, state = Pass(spans, blocks), {RESIDUAL: np.concatenate(pieces)}
-    config = executor.model.config
+    arrays, config = executor.arrays, executor.model.config
+    fed, state = Pass(spans, blocks), {RESIDUAL: arrays.of(np.concatenate(pieces))}
     for step, scheduled in enumerate(config.schedule):
         if cancelled is not None and cancelled():
             raise GenerationCancelledError("the request was cancelled by its caller")
         while True:
             try:
-                written = executor.run_step(step, state, fed)
+                written = executor.run_step_there(step, state, fed)
                 break
             except OutOfRange as error:
                 left = _refused(executor, step, state, fed, error)
@@ -98,14 +100,15 @@ def run_pass(
                 return outcomes
             fed, rows = fed.only(remaining)
             present = [present[place] for place in remaining]
-            state = {name: values[rows] for name, values in state.items()}
+            state = {name: values[arrays.of(rows)] for name, values in state.items()}
         state |= written
         for stream in config.programs[scheduled.kind].resets:
             del state[stream]
         if on_step is not None:
-            on_step(step, written, present, fed.spans)
+            on_step(step, executor.to_host(written), present, fed.spans)
+    last = arrays.host(state[RESIDUAL])
     for number, span in zip(present, fed.spans, strict=True):
-        outcomes[number].rows = state[RESIDUAL][span.first : span.end]
+        outcomes[number].rows = last[span.first : span.end]
     return outcomes
 
 
@@ -113,17 +116,18 @@ def _refused(
     executor: Executor, step: int, state: Rows, fed: Pass, error: OutOfRange
 ) -> dict[int, OutOfRange]:
     """Which sequences cannot go through a step, by their place in the pass, and what each of them says when it is run alone."""
-    rows = set(error.rows)
+    left = set(error.rows)
     suspects = [
         place
         for place, span in enumerate(fed.spans)
-        if not rows or any(span.first <= row < span.end for row in rows)
+        if not left or any(span.first <= row < span.end for row in left)
     ]
     found: dict[int, OutOfRange] = {}
     for place in suspects:
         alone, own = fed.only([place])
         try:
-            executor.run_step(step, {name: values[own] for name, values in state.items()}, alone)
+            rows = {name: values[executor.arrays.of(own)] for name, values in state.items()}
+            executor.run_step_there(step, rows, alone)
         except OutOfRange as refused:
             found[place] = refused
     if not found:
@@ -401,4 +405,4 @@ def batch_in_memory(executor: Executor, memory: int, sequences: int) -> Batch:
     config = executor.model.config
     whole = -(-config.max_positions // WINDOW_ROWS)
     count = min(memory // bytes_per_block(config), 2 * sequences * whole)
-    return Batch(executor, RowBlocks(max(count, whole), config.layers))
+    return Batch(executor, RowBlocks(max(count, whole), config.layers, executor.arrays))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import BadInputError, EnvironmentMissingError, GainsayError, NotFoundError
+from ..errors import BadInputError, EnvironmentMissingError, GainsayError, NotFoundError, UsageError
 
 
 class ModelError(GainsayError):
@@ -170,3 +170,34 @@ class UnknownArithmeticError(ModelError, BadInputError):
 
 class GenerationCancelledError(ModelError):
     """The caller asked a running generation to stop."""
+
+
+class UnknownDeviceError(ModelError, UsageError):
+    """A device has a name that none has."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"device {name!r} is unknown; say cpu, cuda or cuda:N, or leave it out")
+        self.name = name
+
+
+class MissingTorchError(ModelError, EnvironmentMissingError):
+    """A device was asked for, and torch is not installed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"device {name} needs torch, which is not installed; run pip install 'gainsay[torch]', or leave the device out"
+        )
+
+
+class MissingDeviceError(ModelError, EnvironmentMissingError):
+    """torch does not find the device."""
+
+    def __init__(self, name: str, version: str, count: int) -> None:
+        found = {0: "no CUDA device", 1: "one CUDA device, cuda:0"}.get(
+            count, f"CUDA devices 0 to {count - 1}"
+        )
+        super().__init__(
+            f"device {name} is not there: torch {version} finds {found}; name another, leave the device out, or "
+            "install a torch that is built for this machine's driver"
+        )
+        self.name = name

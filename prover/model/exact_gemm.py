@@ -45,6 +45,10 @@ class Matrix:
         weights.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
         return cls(weights, word_gemm.lengths_of(weights) if word_gemm.AVAILABLE else None)
 
+    def multiply(self, x: np.ndarray) -> np.ndarray:
+        """x · weightsᵀ, (rows, outputs) int64."""
+        return multiply_exactly(self, x)
+
 
 def multiply_exactly(matrix: Matrix | np.ndarray, x: np.ndarray) -> np.ndarray:
     """x · weightsᵀ: weights (outputs, inputs) int16 or int32, x (rows, inputs) int64, result (rows, outputs) int64."""
@@ -64,6 +68,10 @@ class Outputs:
             Matrix.of(weights[start : start + _OUTPUTS_AT_ONCE])
             for start in range(0, len(weights), _OUTPUTS_AT_ONCE)
         ]
+
+    def multiply(self, x: np.ndarray) -> np.ndarray:
+        """x · weightsᵀ, (rows, outputs) int64."""
+        return multiply_exactly(self.whole, x)
 
     def largest(self, x: np.ndarray) -> np.ndarray:
         """argmax of x · weightsᵀ by row, (rows,) int64, ties to the smaller output.

@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from ..arrays import Arrays
 from ..program import WINDOW_ROWS, Program, RunContext
 from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
+from .devices import HOST_DEVICE, Device, Largest, Product
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
-from .exact_gemm import Matrix, Outputs, multiply_exactly
 from .stream_versions import EMBEDDING
 from .weights import IntegerModel
 
@@ -30,7 +31,7 @@ _KEPT_ROWS_AT_ONCE = 8 * WINDOW_ROWS
 
 
 Rows = dict[str, np.ndarray]
-"""Rows of streams by name: (rows, ...) int64."""
+"""Rows of streams by name: (rows, ...) int64, NumPy's unless it says that they lie on the executor's device."""
 
 StepObserver = Callable[[int, Rows], None]
 """(step, what it wrote); EMBEDDING for the rows in front of the first step."""
@@ -81,20 +82,31 @@ class Watch(Protocol):
 
 @dataclass
 class Executor:
-    """Runs one model. Thread-safe: all state of a sequence is in its `Decoding`."""
+    """Runs one model, on a device: what comes in and goes out are NumPy arrays. Thread-safe: all state of a sequence is in its `Decoding`."""
 
     model: IntegerModel
     observer: Observer | None = None
+    device: Device = HOST_DEVICE
     _parameters: list[dict[str, int]] = field(init=False, repr=False)
-    _matrices: dict[tuple[int, str, int | None, int | None], Matrix] = field(
+    _matrices: dict[tuple[int, str, int | None, int | None], Product] = field(
         init=False, repr=False, default_factory=dict
     )
+    _vectors: dict[int, Rows] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._parameters = [
             self.model.layer_parameters(step.layer, step.kind, step.tile)
             for step in self.model.config.schedule
         ]
+
+    @property
+    def arrays(self) -> Arrays:
+        """Where rows lie while steps run."""
+        return self.device.arrays
+
+    def to_host(self, rows: Rows) -> Rows:
+        """Rows on the device as NumPy arrays."""
+        return {name: self.arrays.host(values) for name, values in rows.items()}
 
     def start(self) -> Decoding:
         """An empty sequence."""
@@ -115,23 +127,27 @@ class Executor:
         The rows follow those fed before; a step that reads earlier windows of a stream takes them
         from what is kept of the layer and extends it. Raises prover.program.OutOfRange when a value leaves its declared range.
         """
+        on_device = {name: self.arrays.of(values) for name, values in state.items()}
+        return self.to_host(self.run_step_there(step, on_device, fed))
+
+    def run_step_there(self, step: int, state: Mapping[str, Any], fed: Fed) -> Rows:
+        """`run_step` of rows on the device, which stay there."""
         scheduled = self.model.config.schedule[step]
         program = self.model.config.programs[scheduled.kind]
-        weight = partial(self.model.layer_weight, scheduled.layer, scheduled.kind, scheduled.tile)
-        matrices = self.model.config.steps[scheduled.kind].matrices
         rows = state[RESIDUAL].shape[0]
         context = RunContext(
             tensors={
-                tensor: _nothing(program, tensor, rows)
+                tensor: self.arrays.of(_nothing(program, tensor, rows))
                 if stream in SUMS and stream not in state
                 else state[stream]
                 for stream, tensor in program.reads.items()
             },
             parameters=self._parameters[step],
-            matmul=lambda name, x, inputs=slice(None): multiply_exactly(self._matrix(step, name, inputs), x),
+            matmul=lambda name, x, inputs=slice(None): self._matrix(step, name, inputs).multiply(x),
             positions=fed.positions(rows),
             layer=scheduled.layer,
-            weights={t.name: weight(t.name) for t in program.weights if t.name not in matrices},
+            weights=self._other_weights(step),
+            arrays=self.arrays,
             **fed.keep_in(scheduled.layer),
         )
         for operator in program.operators:
@@ -139,26 +155,38 @@ class Executor:
             if context.idle:  # an expert that no row is routed to: its weights are not even looked at
                 return {stream: context.tensors[program.reads[stream]] for stream in program.writes}
         if self.observer is not None:
-            self.observer(scheduled.layer, context.tensors)
+            self.observer(scheduled.layer, self.to_host(context.tensors))
         return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}
 
-    def _matrix(self, step: int, name: str, inputs: slice) -> Matrix:
+    def _other_weights(self, step: int) -> Rows:
+        """The weights of a step that are no matrices, on the device."""
+        if step not in self._vectors:
+            scheduled = self.model.config.schedule[step]
+            matrices = self.model.config.steps[scheduled.kind].matrices
+            weight = partial(self.model.layer_weight, scheduled.layer, scheduled.kind, scheduled.tile)
+            names = (tensor.name for tensor in self.model.config.programs[scheduled.kind].weights)
+            self._vectors[step] = {
+                name: self.arrays.of(weight(name)) for name in names if name not in matrices
+            }
+        return self._vectors[step]
+
+    def _matrix(self, step: int, name: str, inputs: slice) -> Product:
         """A matrix of a step, or those of its rows that meet some inputs; what the kernels know about it is found out once."""
         scheduled, key = self.model.config.schedule[step], (step, name, inputs.start, inputs.stop)
         if (known := self._matrices.get(key)) is not None:
             return known
         weights = self.model.layer_weight(scheduled.layer, scheduled.kind, scheduled.tile, name)[inputs].T
         whole = self.model.weights.layers[scheduled.layer][name].values
-        if not np.may_share_memory(
-            weights, whole
-        ):  # a last tile with zeros behind it: a copy, which is not kept
-            return Matrix(weights)
-        self._matrices[key] = Matrix.of(weights)
+        if not np.may_share_memory(weights, whole):  # a last tile with zeros behind it: a copy
+            passing = self.device.passing(weights)
+            if passing is not None:
+                return passing
+        self._matrices[key] = self.device.matrix(weights)
         return self._matrices[key]
 
     @cached_property
-    def _head(self) -> Outputs:
-        return Outputs(self.model.weights.head)
+    def _head(self) -> Largest:
+        return self.device.outputs(self.model.weights.head)
 
     def feed_rows(
         self,
@@ -176,18 +204,18 @@ class Executor:
         total = decoding.length + rows.shape[0]
         if total > self.model.config.max_positions:
             raise SequenceTooLongError(total, self.model.config.max_positions)
-        state: Rows = {RESIDUAL: rows}
+        state: Rows = {RESIDUAL: self.arrays.of(rows)}
         for step in range(len(self.model.config.schedule)):
             if cancelled is not None and cancelled():
                 raise GenerationCancelledError("the request was cancelled by its caller")
-            written = self.run_step(step, state, decoding)
+            written = self.run_step_there(step, state, decoding)
             state |= written
             for stream in self.model.config.programs[self.model.config.schedule[step].kind].resets:
                 del state[stream]
             if on_step:
-                on_step(step, written)
+                on_step(step, self.to_host(written))
         decoding.length = total
-        return state[RESIDUAL]
+        return self.arrays.host(state[RESIDUAL])
 
     def feed(
         self,
@@ -242,22 +270,21 @@ class Executor:
     def logits(self, rows: np.ndarray, first_position: int = 0) -> np.ndarray:
         """Integer logits of rows of the last boundary, (rows, vocabulary) int64; their scale does not matter."""
         positions = np.arange(first_position, first_position + rows.shape[0])
-        return self._run_head(rows, positions, lambda x: multiply_exactly(self._head.whole, x))
+        return self._run_head(rows, positions, self._head.multiply)
 
-    def _run_head(
-        self, rows: np.ndarray, positions: np.ndarray, product: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray:
+    def _run_head(self, rows: np.ndarray, positions: np.ndarray, product: Callable[[Any], Any]) -> np.ndarray:
         """`product` of what the head multiplies: its normalised rows."""
         context = RunContext(
-            tensors={"window": rows},
+            tensors={"window": self.arrays.of(rows)},
             parameters={},
             matmul=lambda weight, x: product(x),
             positions=positions,
             layer=self.model.config.layers,
+            arrays=self.arrays,
         )
         for operator in self.model.config.programs["head"].operators:
             operator.run(context)
-        return context.tensors["logits"]
+        return self.arrays.host(context.tensors["logits"])
 
     def largest(self, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """argmax of the logits of rows at any positions, (rows,) int64, ties to the smaller id."""

@@ -20,17 +20,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..architectures.config import ModelConfig
+from ..arrays import Arrays, Rows
+from ..operators.host_arrays import HOST
 from ..program import WINDOW_ROWS, Span
 
 _KEPT_BYTES = 4
 
 
 class RowBlocks:
-    """`count` blocks. Not thread-safe: one thread runs the passes that use it."""
+    """`count` blocks, in `arrays`. Not thread-safe: one thread runs the passes that use it."""
 
-    def __init__(self, count: int, layers: int) -> None:
-        self.count = count
-        self._pools: list[dict[str, np.ndarray]] = [{} for _ in range(layers)]
+    def __init__(self, count: int, layers: int, arrays: Arrays = HOST) -> None:
+        self.count, self.arrays = count, arrays
+        self._pools: list[dict[str, Rows]] = [{} for _ in range(layers)]
         self._free = list(range(count - 1, -1, -1))
         self._users = np.zeros(count, dtype=np.int64)
         self._names: dict[int, bytes] = {}
@@ -92,11 +94,11 @@ class RowBlocks:
         self._users[block] = 1
         return block
 
-    def pool(self, layer: int, name: str, groups: int, size: int) -> np.ndarray:
-        """What a layer keeps under a name, (blocks, groups, 32, size) int32: memory that is only taken once it is written."""
+    def pool(self, layer: int, name: str, groups: int, size: int) -> Rows:
+        """What a layer keeps under a name, (blocks, groups, 32, size) int32."""
         pools = self._pools[layer]
         if name not in pools:
-            pools[name] = np.zeros((self.count, groups, WINDOW_ROWS, size), dtype=np.int32)
+            pools[name] = self.arrays.kept((self.count, groups, WINDOW_ROWS, size))
         return pools[name]
 
 
@@ -106,15 +108,14 @@ class LayerRows:
     def __init__(self, blocks: RowBlocks, layer: int, spans: Sequence[Span]) -> None:
         self._blocks, self._layer = blocks, layer
         positions = np.concatenate([np.arange(s.start, s.start + s.rows) for s in spans])
-        self._places = positions % WINDOW_ROWS
-        self._numbers = np.concatenate(
-            [s.blocks[np.arange(s.start, s.start + s.rows) // WINDOW_ROWS] for s in spans]
-        )
+        self._places = blocks.arrays.of(positions % WINDOW_ROWS)
+        numbers = [s.blocks[np.arange(s.start, s.start + s.rows) // WINDOW_ROWS] for s in spans]
+        self._numbers = blocks.arrays.of(np.concatenate(numbers))
 
-    def extend(self, name: str, rows: np.ndarray) -> np.ndarray:
+    def extend(self, name: str, rows: Rows) -> Rows:
         """Keep rows of a pass, of streams, whose widths are below 32 bits; returns all blocks."""
         pool = self._blocks.pool(self._layer, name, rows.shape[1], rows.shape[2])
-        pool[self._numbers, :, self._places] = rows
+        pool[self._numbers, :, self._places] = self._blocks.arrays.narrow(rows)
         return pool
 
     def of_layer(self, layer: int) -> LayerRows:

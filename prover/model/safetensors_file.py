@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 
 from ..foreign_json import MODEL_FILE, ForeignJsonError, read_json
@@ -183,6 +182,8 @@ class SafetensorsCheckpoint:
 
     def _compare(self, single: Path, shards: list[Path]) -> None:
         """Raise CheckpointError when the single file and the shards are different models."""
+        import torch  # 200 MB that nobody needs who reads one model
+
         whole, parts = self._open([single]), self._open(shards)
         differing = sorted(whole.keys() ^ parts.keys()) or [
             name

@@ -18,7 +18,7 @@ import numpy as np
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Bits, Constant, Lookup, LookupTable, Ref, Relation
 from ..tables import ACTIVATION_TAG, Counter, activation_table
-from .row_passes import look_up_rows
+from .host_arrays import arrays_of
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Activation(OperatorBase):
     def run(self, context: RunContext) -> None:
         half = 1 << (self.bits - 1)
         x = context.tensors[self.x]
-        output = np.empty(x.shape, dtype=np.int64)
-        if not look_up_rows(x.reshape(-1), self._table, output.reshape(-1)):
+        output, fits = arrays_of(context).look_up_rows(x, self._table)
+        if not fits:
             context.check_range(self.x, x, -half, half)
         context.tensors[self.output] = output
 

@@ -38,6 +38,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Arrays, Rows
 from ..program import WINDOW_ROWS, Kind, OperatorBase, Program, RunContext, Span, Tensor, WitnessContext
 from ..relations import (
     Constant,
@@ -63,10 +64,9 @@ from ..tables import (
     CausalMask,
     exponential_table,
 )
-from .block_attention import attend_blocks
 from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
+from .host_arrays import FEW_ROWS, arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck, SignedRange
-from .row_passes import attend_rows, divide_rows, weigh_scores
 
 SCORES = ("kv_group", "query", "row", "context")
 STATISTICS = ("kv_group", "query", "row")
@@ -76,7 +76,6 @@ SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
 MOST_POSITIONS = 1 << 15
 """2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
 _DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
-_ROWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -139,17 +138,19 @@ class Attend(OperatorBase):
     def _of_groups(self, name: str) -> Ref:
         return Ref(name) if self.groups is None else Ref(name, (("any_group", self.groups),))
 
-    def _own(self, rows: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
+    def _own(self, rows: Rows, parameters: Mapping[str, int], arrays: Arrays) -> Rows:
         """The groups at hand of all, (groups, positions, head_size); those that the model does not have are zero."""
-        return rows if self.groups is None else _run(rows, 0, self.groups, self.group_count, parameters)
+        return (
+            rows if self.groups is None else _run(rows, 0, self.groups, self.group_count, parameters, arrays)
+        )
 
-    def _own_queries(self, rows: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
+    def _own_queries(self, rows: Rows, parameters: Mapping[str, int], arrays: Arrays) -> Rows:
         """The queries at hand of all, (rows, groups, queries, head_size)."""
         if self.queries is None:
             return rows
         assert self.groups is not None
-        rows = _run(rows, 1, self.groups, self.group_count, parameters)
-        return _run(rows, 2, self.queries, self.query_count, parameters)
+        rows = _run(rows, 1, self.groups, self.group_count, parameters, arrays)
+        return _run(rows, 2, self.queries, self.query_count, parameters, arrays)
 
     @property
     def _second_refs(self) -> tuple[Ref, Ref]:
@@ -205,19 +206,22 @@ class Attend(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        query = self._own_queries(context.tensors[self.query], context.parameters)
+        arrays, limit = arrays_of(context), 1 << (self.bits - 1)
+        query = self._own_queries(context.tensors[self.query], context.parameters, arrays)
         if self.second is not None:
-            query = np.concatenate([query, context.tensors[self.second[0]]], axis=-1)
+            query = arrays.join([query, context.tensors[self.second[0]]], -1)
         reach = self.reach if self._is_local(context.parameters) else None
         reach = reach or MOST_POSITIONS
         if context.spans:
             output = self._attend_spans(context, query, reach)
         else:
             start = int(context.positions[0])
-            known = {name: _extend(context.cache, name, context.tensors[name], start) for name in self._kept}
-            output = self._attend(query, known, start, reach, context.parameters)
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+            known = {
+                name: _extend(context.cache, name, context.tensors[name], start, arrays)
+                for name in self._kept
+            }
+            output = self._attend(query, known, start, reach, context.parameters, arrays)
+        context.store(self.output, output, limit, fits=arrays.fits(output, limit))
 
     @property
     def _kept(self) -> tuple[str, ...]:
@@ -226,52 +230,47 @@ class Attend(OperatorBase):
 
     def _attend(
         self,
-        query: np.ndarray,
-        known: Mapping[str, np.ndarray],
+        query: Rows,
+        known: Mapping[str, Rows],
         start: int,
         reach: int,
         parameters: Mapping[str, int],
-    ) -> np.ndarray:
+        arrays: Arrays,
+    ) -> Rows:
         """Rows of one sequence from position `start` on; `known` holds (groups, start + rows, size) by name."""
-        keys, values = (self._own(known[name], parameters) for name in (self.key, self.value))
+        keys, values = (self._own(known[name], parameters, arrays) for name in (self.key, self.value))
         if self.second is not None:
-            keys = np.concatenate([keys, self._own(known[self.second[1]], parameters)], axis=-1)
-        query, keys, values = (np.ascontiguousarray(array) for array in (query, keys, values))
-        output = np.empty((*query.shape[:3], values.shape[2]), dtype=np.int64)
-        if len(query) < _ROWS_AT_ONCE:
-            attend_rows(query, keys, values, start, reach, self.shift, exponential_table(), output)
-        else:
-            self._attend_many(query, keys, values, start, reach, output)
-        return output
+            keys = arrays.join([keys, self._own(known[self.second[1]], parameters, arrays)], -1)
+        return arrays.attend(query, keys, values, start, reach, self.shift)
 
-    def _attend_spans(self, context: RunContext, query: np.ndarray, reach: int) -> np.ndarray:
+    def _attend_spans(self, context: RunContext, query: Rows, reach: int) -> Rows:
         """The same integers for every sequence of a pass: those with few rows in one go over the blocks, the others by turns."""
-        blocks: dict[str, np.ndarray] = {}
+        arrays, blocks = arrays_of(context), dict[str, Rows]()
         if context.blocks is not None:
             blocks = {name: context.blocks.extend(name, context.tensors[name]) for name in self._kept}
-        output = np.empty((*query.shape[:3], context.tensors[self.value].shape[2]), dtype=np.int64)
-        few = [span for span in context.spans if span.blocks.size and span.rows < _ROWS_AT_ONCE]
+        output = arrays.empty((*query.shape[:3], context.tensors[self.value].shape[2]))
+        few = [span for span in context.spans if span.blocks.size and span.rows < FEW_ROWS]
         if few:
             self._attend_few(context, query, blocks, few, reach, output)
         for span in context.spans:
-            if span.blocks.size and span.rows < _ROWS_AT_ONCE:
+            if span.blocks.size and span.rows < FEW_ROWS:
                 continue
             rows = slice(span.first, span.end)
             if span.start == 0:
-                known = {name: context.tensors[name][rows].transpose(1, 0, 2) for name in self._kept}
+                known = {name: context.tensors[name][rows].swapaxes(0, 1) for name in self._kept}
             else:
-                known = {name: _gather(blocks[name], span) for name in self._kept}
-            output[rows] = self._attend(query[rows], known, span.start, reach, context.parameters)
+                known = {name: _gather(blocks[name], span, arrays) for name in self._kept}
+            output[rows] = self._attend(query[rows], known, span.start, reach, context.parameters, arrays)
         return output
 
     def _attend_few(
         self,
         context: RunContext,
-        query: np.ndarray,
-        blocks: Mapping[str, np.ndarray],
+        query: Rows,
+        blocks: Mapping[str, Rows],
         spans: Sequence[Span],
         reach: int,
-        output: np.ndarray,
+        output: Rows,
     ) -> None:
         rows = np.concatenate([np.arange(span.first, span.end) for span in spans])
         owners = np.repeat(np.arange(len(spans)), [span.rows for span in spans])
@@ -282,45 +281,18 @@ class Attend(OperatorBase):
         more = keys[:, :, :, :0] if self.second is None else blocks[self.second[1]]
         segments = self.groups or ()
         run = next((context.parameters[s.name] - 1 for s in segments if isinstance(s, ParameterBits)), 0)
-        attend_blocks(
+        arrays_of(context).attend_blocks(
             query,
             (rows, owners, context.positions[rows], tables),
-            (keys, np.ascontiguousarray(more), blocks[self.value]),
+            (keys, more, blocks[self.value]),
             run * self.group_count,
             reach,
             self.shift,
-            exponential_table(),
             output,
         )
 
     def _is_local(self, parameters: Mapping[str, int]) -> bool:
         return self.selector is not None and parameters[self.selector] == 1
-
-    def _attend_many(
-        self,
-        query: np.ndarray,
-        keys: np.ndarray,
-        values: np.ndarray,
-        start: int,
-        reach: int,
-        output: np.ndarray,
-    ) -> None:
-        """The same integers as `attend_rows` by matrix products, some rows at a time, whose scores stay in the cache.
-
-        Exact in float64: partial sums of a score stay below OFFSET < 2^48, those of e v below 2^16 2^15 2^17.
-        """
-        rows, groups, _, size = query.shape
-        wide_keys, wide_values = keys.astype(np.float64).transpose(0, 2, 1), values.astype(np.float64)
-        for row in range(0, rows, _ROWS_AT_ONCE):
-            some = query[row : row + _ROWS_AT_ONCE]
-            first, end = max(0, start + row + 1 - reach), start + row + len(some)
-            stacked = some.transpose(1, 0, 2, 3).reshape(groups, -1, size).astype(np.float64)
-            scores = stacked @ wide_keys[:, :, first:end]  # (groups, rows * queries, positions)
-            totals = np.empty(scores.shape[:2], dtype=np.int64)
-            in_front = start + row - first
-            weigh_scores(scores, query.shape[2], in_front, reach, self.shift, exponential_table(), totals)
-            mixed = scores @ wide_values[:, first:end]
-            divide_rows(mixed, totals, output[row : row + _ROWS_AT_ONCE])
 
     def witness(self, context: WitnessContext) -> None:
         tensors = context.tensors
@@ -399,20 +371,23 @@ class Attend(OperatorBase):
 
 
 def _run(
-    array: np.ndarray, axis: int, segments: tuple[Segment, ...], count: int, parameters: Mapping[str, int]
-) -> np.ndarray:
+    array: Rows,
+    axis: int,
+    segments: tuple[Segment, ...],
+    count: int,
+    parameters: Mapping[str, int],
+    arrays: Arrays,
+) -> Rows:
     """`count` entries of an axis, the run that a step-key integer counts from 1, or the first; zero beyond its end."""
     run = next((parameters[s.name] - 1 for s in segments if isinstance(s, ParameterBits)), 0)
     place = [slice(None)] * array.ndim
     place[axis] = slice(run * count, (run + 1) * count)
     found = array[tuple(place)]
     missing = count - found.shape[axis]
-    return (
-        np.pad(found, [(0, missing if at == axis else 0) for at in range(array.ndim)]) if missing else found
-    )
+    return arrays.pad_end(found, axis, missing) if missing else found
 
 
-def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int) -> np.ndarray:
+def _extend(cache: dict[str, Rows], name: str, new: Rows, start: int, arrays: Arrays) -> Rows:
     """All positions so far, (kv_groups, start + rows, head_size) int32: a view of a buffer that grows by doubling.
 
     `new` is (rows, kv_groups, head_size), of streams, whose widths are below 32 bits.
@@ -420,16 +395,16 @@ def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int
     end, buffer = start + new.shape[0], cache.get(name)
     if buffer is None or buffer.shape[1] < end:
         capacity = end if buffer is None else max(end, 2 * buffer.shape[1])
-        grown = np.zeros((new.shape[1], capacity, new.shape[2]), dtype=np.int32)
+        grown = arrays.kept((new.shape[1], capacity, new.shape[2]))
         if buffer is not None:
             grown[:, :start] = buffer[:, :start]
         cache[name] = buffer = grown
-    buffer[:, start:end] = new.transpose(1, 0, 2)
+    buffer[:, start:end] = new.swapaxes(0, 1)
     return buffer[:, :end]
 
 
-def _gather(blocks: np.ndarray, span: Span) -> np.ndarray:
+def _gather(blocks: Rows, span: Span, arrays: Arrays) -> Rows:
     """A sequence's rows out of their blocks up to those of the pass, (groups, positions, size)."""
     end = span.start + span.rows
-    found = blocks[span.blocks[: -(-end // WINDOW_ROWS)]].transpose(1, 0, 2, 3)
+    found = blocks[arrays.of(span.blocks[: -(-end // WINDOW_ROWS)])].swapaxes(0, 1)
     return found.reshape(found.shape[0], -1, found.shape[3])[:, :end]

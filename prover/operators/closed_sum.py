@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..program import Program, RunContext, WitnessContext
 from ..relations import Pointwise, Ref, Relation
+from .host_arrays import arrays_of
 from .requantised_sum import RequantisedSum
 from .rounding import Shift
 
@@ -31,7 +32,7 @@ class ClosedSum(RequantisedSum):
     bias: str | None = None
 
     def run(self, context: RunContext) -> None:
-        self.run_rounded(context, context.tensors[self.x.tensor].copy())
+        self.run_rounded(context, arrays_of(context).copy(context.tensors[self.x.tensor]))
 
     def witness(self, context: WitnessContext) -> None:
         self.witness_rounded(context, context.over(self.x, self.domain))

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from ..arrays import Rows
 from ..program import RunContext
 from ..relations import Ref
 from .multiply import RequantisedProduct
@@ -38,6 +37,5 @@ class GatedRows(RequantisedProduct):
     def parameters(self) -> Sequence[str]:
         return (self.gate.parameter,)
 
-    def unpadded(self, context: RunContext) -> tuple[np.ndarray, np.ndarray]:
-        x = context.tensors[self.x]
-        return np.repeat(self.gate.run(context), x.shape[1]), x
+    def unpadded(self, context: RunContext) -> tuple[Rows, Rows]:
+        return self.gate.run(context), context.tensors[self.x]

@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Along, Constant, Contraction, ProductTerm, Ref, Relation
+from .host_arrays import arrays_of
 from .top_k import Groups
 
 
@@ -36,16 +39,20 @@ class GroupScores(OperatorBase):
         return (Tensor(self.output, (self.row, self.groups.group), Kind.WITNESS),)
 
     def run(self, context: RunContext) -> None:
-        values = context.tensors[self.best] * (context.tensors[self.x] + context.weights[self.bias])
-        context.tensors[self.output] = values.reshape(len(values), -1, 1 << self.groups.member_bits).sum(
-            axis=-1
+        arrays = arrays_of(context)
+        best, x, bias = (
+            arrays.host(rows)
+            for rows in (context.tensors[self.best], context.tensors[self.x], context.weights[self.bias])
         )
+        context.tensors[self.output] = arrays.of(self._sums(best * (x + bias)))
+
+    def _sums(self, values: np.ndarray) -> np.ndarray:
+        """Of the members of every group."""
+        return np.asarray(values.reshape(len(values), -1, 1 << self.groups.member_bits).sum(axis=-1))
 
     def witness(self, context: WitnessContext) -> None:
         values = context.tensors[self.best] * (context.tensors[self.x] + context.tensors[self.bias])
-        context.tensors[self.output] = values.reshape(len(values), -1, 1 << self.groups.member_bits).sum(
-            axis=-1
-        )
+        context.tensors[self.output] = self._sums(values)
 
     def relations(self, program: Program) -> Sequence[Relation]:
         best, member = self._ref(self.best), (self.groups.member,)

@@ -18,7 +18,8 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, LookupTable, ProductTerm, Ref, Relation
-from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+from .host_arrays import arrays_of
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
 
 GROUP, HEAD, ROW = HEAD_ROWS = ("kv_group", "query", "row")
 """The axes of x and y in front of their own; the weight has HEAD, what is summed, and the output's own."""
@@ -72,10 +73,11 @@ class HeadMatMul(OperatorBase):
             )
             for head in range(heads)
         ]
-        accumulator = np.stack(products, axis=1).reshape(rows, groups, heads, -1)
-        output = requantise_half_up(accumulator, self.shift.value(context.parameters))
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        arrays, limit = arrays_of(context), 1 << (self.bits - 1)
+        sums = arrays.stack(products, 1)  # (rows * groups, heads, outputs)
+        flat, shift = sums.reshape(rows * groups, -1), self.shift.value(context.parameters)
+        output, fits = arrays.round_rows(flat, None, shift, limit)
+        context.store(self.output, output.reshape(rows, groups, heads, -1), limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
         x, weight = (context.tensors[name].astype(np.float64) for name in (self.x, self.weight))

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Arrays, Rows
 from ..errors import ProofRejectedError
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import (
@@ -38,6 +39,7 @@ from ..relations import (
 )
 from ..sampling import ZERO
 from ..tables import RANGE_BITS, Unit, Weighted
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS
 
 MARGIN_LIMBS = 4
@@ -50,11 +52,11 @@ class RivalWins(ProofRejectedError):
     """The statement is false: the rival's score is larger (or equal with a smaller id)."""
 
 
-def with_bias_input(x: np.ndarray, bias_channel: int | None) -> np.ndarray:
+def with_bias_input(x: Rows, bias_channel: int | None, arrays: Arrays) -> Rows:
     """Normalised rows as head rows meet them: where these hold a bias, with one more channel."""
     if bias_channel is None:
         return x
-    return np.concatenate([x, np.full((x.shape[0], 1), BIAS_INPUT, dtype=x.dtype)], axis=1)
+    return arrays.join([x, 0 * x[:, :1] + BIAS_INPUT], 1)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class HeadPair(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        x = with_bias_input(context.tensors[self.x], self.bias_channel)
+        x = with_bias_input(context.tensors[self.x], self.bias_channel, arrays_of(context))
         context.tensors["logits"] = context.matmul("head", x)
 
     def witness(self, context: WitnessContext) -> None:

@@ -43,6 +43,7 @@ from ..relations import (
 from ..tables import RANGE_BITS, Unit
 from ..token_forms import TILE, TOKENS, ChosenIds, CountedRows, RealIds, SmallerIds, counted_rows
 from .head_pair import BIAS_INPUT, RivalWins, with_bias_input
+from .host_arrays import arrays_of
 from .matmul import contract_exactly
 from .rounding import RANGE_TABLE, RANGE_TENSORS
 
@@ -95,7 +96,7 @@ class HeadTile(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        x = with_bias_input(context.tensors[self.x], self.bias_channel)
+        x = with_bias_input(context.tensors[self.x], self.bias_channel, arrays_of(context))
         context.tensors["logits"] = context.matmul(self.weight, x)
 
     def witness(self, context: WitnessContext) -> None:

@@ -18,10 +18,11 @@ from math import isqrt
 
 import numpy as np
 
+from ..arrays import Arrays, Rows
 from ..program import Kind, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Lookup, ProductTerm, Ref, Relation
 from ..tables import RANGE_BITS, Weighted
-from .row_passes import sum_squares
+from .host_arrays import HOST
 
 ROOT_LIMBS = 2
 SLACK_LIMBS = 7
@@ -115,15 +116,15 @@ class InverseRoot:
         )
 
 
-def row_statistic(x: np.ndarray, factor: int, epsilon: int) -> np.ndarray:
-    """factor * sum_j x_j^2 + epsilon over the last axis, exactly, for |x_j| < 2^32 and at most 2^13 channels.
+def row_statistic(x: Rows, factor: int, epsilon: int, arrays: Arrays = HOST) -> np.ndarray:
+    """factor * sum_j x_j^2 + epsilon over the last axis, exactly, for |x_j| < 2^32 and at most 2^13 channels; x lies in `arrays`.
 
     int64 where every row surely fits; Python integers (objects) otherwise, which relations accept all the same.
     """
-    of_rows = np.empty(x.shape[:-1], dtype=np.int64)
-    largest = sum_squares(x.reshape(-1, x.shape[-1]), of_rows.reshape(-1))
+    of_rows, largest = arrays.sum_squares(x.reshape(-1, x.shape[-1]))
     if factor * largest + epsilon < _FITS_INT64:
-        return factor * of_rows + epsilon
+        return np.asarray(factor * of_rows.reshape(tuple(x.shape[:-1])) + epsilon)
+    x = arrays.host(x)
     high, low = x >> RANGE_BITS, x & ((1 << RANGE_BITS) - 1)
     squares, mixed, rest = (
         np.asarray(np.einsum("...j,...j->...", a, b)).astype(object)

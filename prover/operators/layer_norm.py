@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Arrays, Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import (
     Constant,
@@ -35,9 +36,10 @@ from ..relations import (
     Relation,
 )
 from ..tables import Below
+from .host_arrays import HOST, arrays_of
 from .inverse_root import InverseRoot, row_statistic
 from .rms_norm import refuse_overflow
-from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange, requantise_half_up
+from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,15 @@ class LayerNorm(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
-        total = x.sum(axis=-1)
-        variance = self._variance_of(x, total)
+        arrays, total, limit = arrays_of(context), x.sum(-1), 1 << (self.bits - 1)
+        root = self._root.value(self._variance_of(x, arrays.host(total), arrays))
         centred = self.real_channels * x - total[:, None]
-        output = requantise_half_up(centred * self._root.value(variance)[:, None], self.shift)
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        output, fits = arrays.scale_rows(centred, root, None, self.shift, limit)
+        context.store(self.output, output, limit, fits=fits)
 
-    def _variance_of(self, x: np.ndarray, total: np.ndarray) -> np.ndarray:
+    def _variance_of(self, x: Rows, total: np.ndarray, arrays: Arrays = HOST) -> np.ndarray:
         """V; total^2 <= d sum x^2, so it fits wherever that does. Of a single row (the head's) both are arrays without axes."""
-        squares = row_statistic(x, self.real_channels, self.epsilon)
+        squares = row_statistic(x, self.real_channels, self.epsilon, arrays)
         total = np.asarray(total).astype(
             squares.dtype
         )  # a bare np.int64 has no other type: its square would wrap

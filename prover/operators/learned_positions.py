@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ..program import OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation, Segment
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, SignedRange
 
 
@@ -50,9 +51,10 @@ class LearnedPositions(OperatorBase):
         return {self.output: 1 << (self.bits - 1)}
 
     def run(self, context: RunContext) -> None:
-        output = context.tensors[self.x.tensor] + context.weights[self.table][context.positions]
-        context.check_range(self.output, output, -(1 << (self.bits - 1)), 1 << (self.bits - 1))
-        context.tensors[self.output] = output
+        arrays, limit = arrays_of(context), 1 << (self.bits - 1)
+        rows = context.weights[self.table][arrays.of(context.positions)]
+        output, fits = arrays.add_rows(context.tensors[self.x.tensor], rows, limit)
+        context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
         context.tensors[self.output] = context.over(self.x, self.domain) + context.over(

@@ -13,12 +13,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from ..arrays import Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
-from .row_passes import multiply_rows
 
 
 class RequantisedProduct(OperatorBase, ABC):
@@ -35,8 +34,8 @@ class RequantisedProduct(OperatorBase, ABC):
         """Left and right."""
 
     @abstractmethod
-    def unpadded(self, context: RunContext) -> tuple[np.ndarray, np.ndarray]:
-        """Their values when the model is run, as many of one as of the other."""
+    def unpadded(self, context: RunContext) -> tuple[Rows, Rows]:
+        """Their values when the model is run; left as many as right, or one for each row."""
 
     @property
     def _requantisation(self) -> Requantisation:
@@ -58,8 +57,8 @@ class RequantisedProduct(OperatorBase, ABC):
 
     def run(self, context: RunContext) -> None:
         left, right = self.unpadded(context)
-        output, limit = np.empty(right.shape, dtype=np.int64), 1 << (self.bits - 1)
-        fits = multiply_rows(left.reshape(-1), right.reshape(-1), self.shift, limit, output.reshape(-1))
+        limit = 1 << (self.bits - 1)
+        output, fits = arrays_of(context).multiply_rows(left, right, self.shift, limit)
         context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
@@ -92,5 +91,5 @@ class Multiply(RequantisedProduct):
     def factors(self) -> tuple[Ref, Ref]:
         return Ref(self.left), Ref(self.right)
 
-    def unpadded(self, context: RunContext) -> tuple[np.ndarray, np.ndarray]:
+    def unpadded(self, context: RunContext) -> tuple[Rows, Rows]:
         return context.tensors[self.left], context.tensors[self.right]

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from ..arrays import Arrays, Rows
 from ..program import OperatorBase, Program, RunContext, WitnessContext
 from ..relations import Along, Bits, Constant, Contraction, ParameterBits, ProductTerm, Ref, Relation
+from .host_arrays import arrays_of
 from .matmul import contract_exactly
 
 
@@ -41,11 +41,11 @@ class SomeInputs:
         run = ParameterBits(self.parameter, Bits(self.index_bits))
         return Ref(name, ((self.axis, (run, Along(self.along))),))
 
-    def unpadded(self, x: np.ndarray, parameters: Mapping[str, int]) -> np.ndarray:
+    def unpadded(self, x: Rows, parameters: Mapping[str, int], arrays: Arrays) -> Rows:
         """The same when the model is run, zero beyond the end of x."""
         first = (parameters[self.parameter] - 1) << self.bits
         found = x[:, first : first + (1 << self.bits)]
-        return np.pad(found, ((0, 0), (0, (1 << self.bits) - found.shape[1])))
+        return arrays.pad_end(found, 1, (1 << self.bits) - found.shape[1])
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,15 @@ class PartialSum(OperatorBase):
         return () if self.some is None else (self.some.parameter,)
 
     def run(self, context: RunContext) -> None:
+        arrays = arrays_of(context)
         x = context.tensors[self.x]
         x = x.reshape(x.shape[0], -1)
         if self.some is not None:
-            x = self.some.unpadded(x, context.parameters)
+            x = self.some.unpadded(x, context.parameters, arrays)
         product = context.matmul(self.weight, x)
-        after = context.tensors[self.before].copy()
-        after[slice(None) if context.rows is None else context.rows] += product.reshape(-1, *after.shape[1:])
+        after = arrays.copy(context.tensors[self.before])
+        rows = slice(None) if context.rows is None else arrays.of(context.rows)
+        after[rows] += product.reshape(-1, *after.shape[1:])
         context.tensors[self.after] = after
 
     def witness(self, context: WitnessContext) -> None:

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..arrays import NO_LIMIT, Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Expression, LookupTable, Ref, Relation
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
-from .row_passes import NO_LIMIT, NONE, round_rows
 
 
 class RequantisedSum(OperatorBase):
@@ -59,13 +60,13 @@ class RequantisedSum(OperatorBase):
     def limits(self) -> Mapping[str, int]:
         return {} if self.bits is None else {self.output: 1 << (self.bits - 1)}
 
-    def run_rounded(self, context: RunContext, total: np.ndarray) -> None:
+    def run_rounded(self, context: RunContext, total: Rows) -> None:
         """Store the output of a sum, unpadded, in its place: the sum is an array that nobody else has."""
-        bias = NONE if self.bias is None else context.weights[self.bias].reshape(-1)
+        bias = None if self.bias is None else context.weights[self.bias].reshape(-1)
         limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
-        flat = total.reshape(len(total), -1)
-        fits = round_rows(flat, bias, self.shift.value(context.parameters), limit, flat)
-        context.store(self.output, total, limit, fits=fits)
+        flat, shift = total.reshape(len(total), -1), self.shift.value(context.parameters)
+        output, fits = arrays_of(context).round_rows(flat, bias, shift, limit)
+        context.store(self.output, output.reshape(total.shape), limit, fits=fits)
 
     def witness_rounded(self, context: WitnessContext, total: np.ndarray) -> None:
         """Store the output of a sum, its remainder and its limbs, padded."""

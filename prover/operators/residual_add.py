@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..program import OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Expression, LookupTable, Ref, Relation
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, SignedRange
-from .row_passes import add_rows
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class ResidualAdd(OperatorBase):
 
     def run(self, context: RunContext) -> None:
         x, y = context.tensors[self.x.tensor], context.tensors[self.y]
-        output, limit = np.empty(x.shape, dtype=np.int64), 1 << (self.bits - 1)
-        fits = add_rows(x.reshape(-1), y.reshape(-1), limit, output.reshape(-1))
+        limit = 1 << (self.bits - 1)
+        output, fits = arrays_of(context).add_rows(x, y, limit)
         context.store(self.output, output, limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:

@@ -24,11 +24,12 @@ from math import isqrt, prod
 
 import numpy as np
 
+from ..arrays import NO_LIMIT
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Expression, LookupTable, Pointwise, ProductTerm, Ref, Relation
+from .host_arrays import arrays_of
 from .inverse_root import LIMB_AXIS_BITS, InverseRoot, row_statistic
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
-from .row_passes import NO_LIMIT, NONE, scale_rows
 
 __all__ = ["LIMB_AXIS_BITS", "RmsNorm"]
 
@@ -116,12 +117,12 @@ class RmsNorm(OperatorBase):
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
         flat = x.reshape(-1, prod(x.shape[x.ndim - len(self._spanned) :]))  # rows come first
-        root = self._root.value(row_statistic(flat, 1, self.epsilon))
-        gain = NONE if self.gain is None else context.weights[self.gain].reshape(-1)
+        arrays = arrays_of(context)
+        root = self._root.value(row_statistic(flat, 1, self.epsilon, arrays))
+        gain = None if self.gain is None else context.weights[self.gain].reshape(-1)
         limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
-        output = np.empty(x.shape, dtype=np.int64)
-        fits = scale_rows(flat, root, gain, self.shift, limit, output.reshape(flat.shape))
-        context.store(self.output, output, limit, fits=fits)
+        output, fits = arrays.scale_rows(flat, root, gain, self.shift, limit)
+        context.store(self.output, output.reshape(x.shape), limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:
         x = context.gather(self.x)  # in the order of the domain

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
 from functools import cache
+from math import prod
 
 import numpy as np
 
@@ -35,8 +36,8 @@ from ..relations import (
     Relation,
     Segment,
 )
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
-from .row_passes import turn_rows
 
 ROTARY_SCALE = 14
 LARGEST_FACTOR = 16
@@ -212,18 +213,12 @@ class Rotary(OperatorBase):
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x]  # (rows, ..., head_size)
         table = self._chosen(context.parameters)
-        output, limit = np.empty(x.shape, dtype=np.int64), 1 << (self.bits - 1)
-        heads = (len(x), -1, x.shape[-1])
-        fits = turn_rows(
-            x.reshape(heads),
-            context.positions,
-            table.cosine(),
-            table.signed_sine(),
-            ROTARY_SCALE,
-            limit,
-            output.reshape(heads),
+        limit, heads = 1 << (self.bits - 1), (len(x), prod(x.shape[1:-1]), x.shape[-1])
+        tables = table.cosine(), table.signed_sine()
+        output, fits = arrays_of(context).turn_rows(
+            x.reshape(heads), context.positions, tables, ROTARY_SCALE, limit
         )
-        context.store(self.output, output, limit, fits=fits)
+        context.store(self.output, output.reshape(x.shape), limit, fits=fits)
 
     @property
     def _flipped(self) -> Ref:

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Bits, Constant, Lookup, LookupTable, ParameterBits, Pointwise, Ref, Relation
 from ..tables import SATURATION_TAG
 from .exponential import SATURATION_TABLE, SATURATION_TENSORS
+from .host_arrays import arrays_of
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Gate:
         """It as a tensor over rows."""
         return Ref(self.tensor, ((self.axis, (ParameterBits(self.parameter, Bits(self.index_bits)),)),))
 
-    def run(self, context: RunContext) -> np.ndarray:
+    def run(self, context: RunContext) -> Rows:
         """It for the rows at hand, unpadded."""
         column = context.tensors[self.tensor][:, context.parameters[self.parameter] - 1]
-        return np.asarray(column if context.rows is None else column[context.rows])
+        return column if context.rows is None else column[arrays_of(context).of(context.rows)]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class RoutedRows(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        rows = np.flatnonzero(self.gate.run(context))
-        context.tensors[self.output] = context.tensors[self.x][rows]
+        arrays = arrays_of(context)
+        rows = np.flatnonzero(arrays.host(self.gate.run(context)))
+        context.tensors[self.output] = context.tensors[self.x][arrays.of(rows)]
         context.rows, context.positions = rows, context.positions[rows]
 
     def witness(self, context: WitnessContext) -> None:

@@ -40,6 +40,7 @@ from ..relations import (
 from ..tables import EXPONENTIAL_DIGIT_BITS, EXPONENTIAL_ONE, EXPONENTIAL_TAG, SATURATION_BITS, SATURATION_TAG
 from ..tables import exponential_table as exponentials
 from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck
 
 SUM_BITS = 32
@@ -114,10 +115,11 @@ class RoutingWeights(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        x, picked = context.tensors[self.x], context.tensors[self.picked]
+        arrays = arrays_of(context)
+        x, picked = (arrays.host(context.tensors[name]) for name in (self.x, self.picked))
         distance = np.where(picked > 0, self._largest(x, picked)[..., None] - x, _DIGIT)
         weight = exponentials()[np.minimum(distance, _DIGIT)]
-        context.tensors[self.output] = self._quotient(weight, weight.sum(axis=-1, keepdims=True))
+        context.tensors[self.output] = arrays.of(self._quotient(weight, weight.sum(axis=-1, keepdims=True)))
 
     def _largest(self, x: np.ndarray, picked: np.ndarray) -> np.ndarray:
         return np.asarray(np.where(picked > 0, x, np.iinfo(np.int64).min).max(axis=-1))

@@ -22,6 +22,7 @@ import numpy as np
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, LookupTable, Pointwise, ProductTerm, Ref, Relation
 from ..tables import Below
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck
 
 SUM_BITS = 32
@@ -101,11 +102,13 @@ class ScoreWeights(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        chosen = context.tensors[self.picked] * context.tensors[self.scores]
+        arrays = arrays_of(context)
+        picked, scores = (arrays.host(context.tensors[name]) for name in (self.picked, self.scores))
+        chosen = picked * scores
         total = chosen.sum(axis=-1, keepdims=True)
         shares = (2 * self.factor * chosen + total) // (2 * total)
         always = np.full((len(shares), self.always), 1 << self.scale, dtype=np.int64)
-        context.tensors[self.output] = np.concatenate([shares, always], axis=1)
+        context.tensors[self.output] = arrays.of(np.concatenate([shares, always], axis=1))
 
     def witness(self, context: WitnessContext) -> None:
         tensors = context.tensors

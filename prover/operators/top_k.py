@@ -42,6 +42,7 @@ from ..relations import (
     Relation,
 )
 from ..tables import RANGE_BITS, Below, Counter
+from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS
 
 
@@ -168,18 +169,19 @@ class TopK(OperatorBase):
         )
 
     def run(self, context: RunContext) -> None:
-        x = context.tensors[self.x]
+        arrays = arrays_of(context)
+        x = arrays.host(context.tensors[self.x])
         if self.bias is not None:
-            x = x + context.weights[self.bias]
+            x = x + arrays.host(context.weights[self.bias])
         shape = x.shape
         if self.groups is not None:
             x = x.reshape(len(x), -1, 1 << self.groups.member_bits)
             if self.groups.allowed is not None:
                 lowered = self._lowered >> self.index_bits
-                x = x - lowered * (1 - context.tensors[self.groups.allowed][:, :, None])
+                x = x - lowered * (1 - arrays.host(context.tensors[self.groups.allowed])[:, :, None])
                 x = x.reshape(shape)
         keys = self._keys(x, np.arange(x.shape[-1]))
-        context.tensors[self.output] = self._picked(keys).reshape(shape)
+        context.tensors[self.output] = arrays.of(self._picked(keys).reshape(shape))
 
     def _keys(self, x: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         size: int = 1 << self.index_bits

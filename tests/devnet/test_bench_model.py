@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from devnet.bench_cli import app
 from devnet.benchmarks import model
 from devnet.benchmarks.model import FloatDecoder
-from prover.model.errors import SequenceTooLongError
+from prover.model.errors import SequenceTooLongError, UnknownDeviceError
 from prover.model.float_reference import float_logits
 from prover.model.library import BUILT_IN, TINY, built_in_config, built_in_model
 
@@ -47,6 +47,15 @@ def test_the_command_measures_both(name: str, monkeypatch: pytest.MonkeyPatch) -
     ratio = facts["integer_tokens_per_s"] / facts["float32_torch_tokens_per_s"]
     assert facts["integer_to_float"] == pytest.approx(ratio, rel=0.05)
     assert facts["check_cpu_s"] >= 0 and facts["generate_cpu_s"] > 0
+
+
+def test_the_command_measures_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "_CHECKED_OUTPUT", 3)
+    result = CliRunner().invoke(app, ["model", TINY, "--tokens", "3", "--device", "cpu", "--json"])
+    assert result.exit_code == 0, result.exception
+    assert json.JSONDecoder().raw_decode(result.stdout)[0]["device"] == "cpu"
+    result = CliRunner().invoke(app, ["model", TINY, "--device", "gpu"])
+    assert isinstance(result.exception, UnknownDeviceError) and "'gpu'" in str(result.exception)
 
 
 def test_more_tokens_than_positions_are_refused() -> None:
