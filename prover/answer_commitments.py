@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from .curve.g1 import Point
-from .curve.point_arrays import to_points
+from .curve.point_arrays import aligned_points, to_points
 from .curve.row_sums import row_sums
 from .curve.srs import SRS
 from .hiding import blind_array
@@ -67,7 +67,7 @@ class WindowCommitter:
         padded = padded_sizes(stream, sizes)
         places = np.arange(WINDOW_ROWS << stream.row_bits).reshape(WINDOW_ROWS, *padded)
         used = places[(slice(None), *(slice(0, size) for size in sizes))].reshape(-1)
-        bases = self.srs.g1[(place << stream.window_bits) + used]
+        bases = aligned_points(self.srs.g1[(place << stream.window_bits) + used])
         if not stream.placed:  # of a placed stream every window has its own
             self._bases[name, place] = bases
         return bases

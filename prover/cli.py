@@ -383,13 +383,14 @@ def _prove(
 
 def _subject(proof: ProofFile, model: str | None, models: Path, commitments: Path, srs: SRS) -> ProofSubject:
     """What a verified proof is about. Raises ProofRejectedError when it is not about `model`."""
-    from .commitment_file import is_published, load_published
-    from .errors import BadInputError
-    from .plan import PUBLIC
     from .proof_subject import subject_in_model, subject_of
 
     if model is None:
         return subject_of(proof)
+    from .commitment_file import is_published, load_published
+    from .errors import BadInputError
+    from .plan import PUBLIC
+
     if is_published(Path(model)):
         published = load_published(Path(model), srs)
         return subject_in_model(proof, published.name, published.commitment, proof.architecture_digest(srs))

@@ -36,7 +36,7 @@ from .canonical_form import embedding_form, encode
 from .chunk_size import check_window
 from .curve.g1 import GENERATOR, Point, negate, point_to_bytes
 from .curve.msm import combine
-from .curve.pairing import pairing_check
+from .curve.pairing_checks import pairing_check
 from .curve.point_arrays import to_points
 from .curve.srs import SRS
 from .errors import BadInputError, ProofRejectedError

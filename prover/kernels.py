@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .curve.g1 import GENERATOR
+from .curve import pairing
+from .curve.g1 import GENERATOR, negate
+from .curve.g2 import GENERATOR_G2
 from .curve.msm import FixedBase
 from .curve.row_sums import row_sums
 from .curve.srs import SRS
@@ -44,6 +46,7 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
         srs.truncated(_CHECKED_BITS).check_consistency()
         compile_products()
         row_sums(srs.g1[:1], np.ones((2, 1), np.int64))
+        pairing.pairing_check([(GENERATOR, GENERATOR_G2), (negate(GENERATOR), GENERATOR_G2)])
         FixedBase(GENERATOR).multiples(from_ints([1]))
         compile_block_attention()
         _answer_and_prove(load_model(TINY), srs)

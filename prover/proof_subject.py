@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .architectures.audit_steps import head_tiles
 from .architectures.config import HEAD, ScheduledStep
 from .curve.g1 import INFINITY, Point, point_to_bytes
 from .errors import ProofRejectedError
-from .model_commitment import ModelCommitment
 from .plan import PUBLIC
 from .program import WINDOW_ROWS
 from .proof_file import ProofFile
 from .sampling import ZERO
 from .token_forms import TILE, TOKENS, counted_rows
+
+if TYPE_CHECKING:
+    from .model_commitment import ModelCommitment
 
 _SHOWN = 8
 _LONGEST_LABEL = 200

@@ -34,7 +34,7 @@ from numba import njit, prange
 
 from ..curve.g1 import Point
 from ..curve.msm import combine
-from ..curve.pairing import pairing_check
+from ..curve.pairing_checks import pairing_check
 from ..field import arrays
 from ..field.arrays import MODULUS
 from ..field.reference import BASE_MODULUS

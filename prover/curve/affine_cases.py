@@ -35,6 +35,13 @@ def prefetch_pair(coordinates, entries, position):
 
 
 @njit(cache=True, nogil=True, forceinline=True)
+def prefetch_entry(coordinates, entry):
+    """Start fetching the point that an entry names."""
+    prefetch(coordinates, entry & ~1)
+    prefetch(coordinates, entry | 1)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
 def classify(x1, y1, x2, y2):
     """The case of a pair, and the denominator of its slope (one where there is no slope)."""
     # y = 0 means infinity: the group has odd order, so no point of order two exists.

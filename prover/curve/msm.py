@@ -35,7 +35,7 @@ from .jacobian_kernels import (
     jacobian_small_multiple,
     jacobian_to_affine,
 )
-from .point_arrays import PointArray, checked_points, from_points, to_points
+from .point_arrays import PointArray, checked_points, empty_points, from_points, to_points
 from .segment_sums import add_elementwise, segment_sums
 
 _BUCKET_COST = 6
@@ -112,7 +112,7 @@ def fixed_base_multiples(base: Point, scalars: FieldArray) -> PointArray:
     digit_bits = _table_digit_bits(len(scalars), 1, SCALAR_MODULUS - 1)
     windows = windows_for(SCALAR_MODULUS - 1, digit_bits)
     table = _multiples_table(from_points([base]), digit_bits, windows)
-    multiples = np.empty((len(scalars), 8), np.uint64)
+    multiples = empty_points(len(scalars))
     chunk = _ROW_CHUNK_ENTRIES // windows
     for first in range(0, len(scalars), chunk):
         magnitudes = scalars_to_plain_limbs(scalars[first : first + chunk])
@@ -205,7 +205,7 @@ def _pippenger_of_some(
 def _multiples_table(bases: PointArray, digit_bits: int, windows: int) -> PointArray:
     """Points ``m 2^(c w) P_j`` for m = 1 .. 2^(c-1), laid out [window w][m - 1][column j]."""
     columns, multiples = len(bases), 1 << (digit_bits - 1)
-    table = np.empty((windows, multiples, columns, 8), np.uint64)
+    table = empty_points(windows * multiples * columns).reshape(windows, multiples, columns, 8)
     table[0, 0] = bases
     for window in range(1, windows):
         table[window, 0] = table[window - 1, 0]

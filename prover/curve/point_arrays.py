@@ -30,6 +30,7 @@ PointArray = NDArray[np.uint64]
 
 _WORTHWHILE = 2048
 """Points from which other threads are woken to convert or check them."""
+_LINE_BYTES = 64
 _MODULUS = tuple(np.uint64(limb) for limb in limbs_of(BASE_MODULUS))
 
 
@@ -46,6 +47,25 @@ def checked_points(points: PointArray) -> PointArray:
     if not points.flags.c_contiguous:
         raise PointArrayShapeError("the points are not C-contiguous: pass numpy.ascontiguousarray(points)")
     return points
+
+
+def empty_points(count: int) -> PointArray:
+    """(n, 8) array with any contents, from a multiple of 64 bytes on: a point is one line of the cache.
+
+    NumPy begins large arrays 16 bytes behind one, so that every point lies in two lines.
+    """
+    words = np.empty(8 * count + 7, np.uint64)
+    first = -words.ctypes.data % _LINE_BYTES // words.itemsize
+    return words[first : first + 8 * count].reshape(count, 8)
+
+
+def aligned_points(points: PointArray) -> PointArray:
+    """The same points from a multiple of 64 bytes on."""
+    if points.ctypes.data % _LINE_BYTES == 0 and points.flags.c_contiguous:
+        return points
+    copied = empty_points(len(points))
+    copied[:] = points
+    return copied
 
 
 def from_points(points: Sequence[Point]) -> PointArray:

@@ -21,7 +21,7 @@ from ..field.base_kernels import FQ_ONE, fq_is_zero, fq_load, fq_store
 from ..field.threads import threads_for
 from .jacobian_kernels import JACOBIAN_INFINITY, jacobian_add_affine, jacobian_double, jacobian_to_affine
 from .point_arrays import PointArray, checked_points
-from .segment_sums import segment_sums
+from .segment_sums import LooseSums, loose_sums, reduced
 
 LARGEST = 1 << 56
 """Magnitudes are below it, so those of differences are below 2^57."""
@@ -33,6 +33,8 @@ _SIZES = 64
 _AT_ONCE = 1 << 18
 """Integers whose additions are made together: what these write stays in the cache."""
 _WORTHWHILE = 2048
+_SAMPLED = 7
+"""Every so many columns are looked at to choose how a row is summed, which changes what it costs and nothing else."""
 
 
 class _Groups(NamedTuple):
@@ -80,10 +82,10 @@ def _some_rows(
     np.cumsum(starts, out=starts)
     entries = np.empty(starts[-1], np.uint32)
     _enter_digits(values, widths, group_of_row, groups.first, starts[:-1].copy(), entries)
-    points = segment_sums(bases, entries, starts)
+    points = loose_sums(bases, entries, starts)
     for parts in (_halves, _bits):
         points, groups = _regroup(points, groups, *parts(groups))
-    return _horner(points.reshape(-1, 4), groups.row, groups.shift, len(values))
+    return _horner(reduced(points).reshape(-1, 4), groups.row, groups.shift, len(values))
 
 
 def _digit_groups(widths: NDArray[np.int64], largest: NDArray[np.int64]) -> tuple[_Groups, NDArray[np.int64]]:
@@ -128,16 +130,16 @@ def _bit_lengths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _regroup(
-    points: PointArray, groups: _Groups, parts: _Groups, detail: NDArray[np.int64], halves: bool
-) -> tuple[PointArray, _Groups]:
+    points: LooseSums, groups: _Groups, parts: _Groups, detail: NDArray[np.int64], halves: bool
+) -> tuple[LooseSums, _Groups]:
     """The points of `groups`, summed into those of `parts`, which have the same weighted sum."""
-    coordinates = points.reshape(-1, 4)
+    coordinates = points.coordinates
     starts = np.zeros(parts.first[-1] + 1, np.int64)
     _count_parts(coordinates, groups.first, parts.first, detail, halves, starts[1:])
     np.cumsum(starts, out=starts)
     entries = np.empty(starts[-1], np.uint32)
     _enter_parts(coordinates, groups.first, parts.first, detail, halves, starts[:-1].copy(), entries)
-    return segment_sums(points, entries, starts), parts
+    return loose_sums(points, entries, starts), parts
 
 
 @njit(cache=True, nogil=True)
@@ -180,19 +182,23 @@ def _plan(rows):
     largest = np.zeros(count, np.int64)
     for row in prange(count):
         own, differences = np.zeros(_SIZES, np.int64), np.zeros(_SIZES, np.int64)
-        for column in range(columns):
-            own[_bit_length(abs(rows[row, column]))] += 1
+        for column in range(0, columns, _SAMPLED):
+            own[_bit_length(abs(rows[row, column]))] += _SAMPLED
             if row:
-                differences[_bit_length(abs(rows[row, column] - rows[row - 1, column]))] += 1
+                differences[_bit_length(abs(rows[row, column] - rows[row - 1, column]))] += _SAMPLED
         widths[row], cost = _least_width(own)
         if row:
             width, other = _least_width(differences)
             if other < cost:
                 widths[row], is_difference[row] = width, True
+        if is_difference[row]:
+            values[row] = rows[row] - rows[row - 1]
+        else:
+            values[row] = rows[row]
+        most = np.int64(0)
         for column in range(columns):
-            value = rows[row, column] - rows[row - 1, column] if is_difference[row] else rows[row, column]
-            values[row, column] = value
-            largest[row] = max(largest[row], abs(value))
+            most = max(most, abs(values[row, column]))
+        largest[row] = most
     return values, is_difference, widths, largest
 
 

@@ -26,8 +26,8 @@ from ..field.scalar_kernels import FR_ONE, fr_mul, fr_store
 from .g1 import GENERATOR, INFINITY, Point, negate
 from .g2 import GENERATOR_G2, PointG2, multiply_g2, point_g2_from_bytes, point_g2_to_bytes, validate_g2
 from .msm import fixed_base_multiples, msm_field
-from .pairing import pairing_check
-from .point_arrays import PointArray, checked_points, to_bytes, to_points, validate_points
+from .pairing_checks import pairing_check
+from .point_arrays import PointArray, aligned_points, checked_points, to_bytes, to_points, validate_points
 
 LARGEST_MU = 28
 """2^28 divides r - 1 and is the largest public ceremony for BN254."""
@@ -101,7 +101,7 @@ class SRS:
             + point_g2_to_bytes(g2_tau)
             + to_bytes(g1)
         )
-        return cls(mu, g1, GENERATOR_G2, g2_tau, insecure, digest, description)
+        return cls(mu, aligned_points(g1), GENERATOR_G2, g2_tau, insecure, digest, description)
 
     @classmethod
     def devnet(cls, mu: int) -> "SRS":

@@ -4,7 +4,8 @@ A vector element is eight field elements at once: five 52-bit limbs, each a row 
 consecutive rows of a (rows, 8) uint64 array. Values are in Montgomery form with radix 2^260 and only loosely
 reduced: with ``p < 2^254`` there is room for 64p, and a product of values below ``A p`` and ``B p`` is below
 ``(A B / 64 + 1) p``; callers note the bounds. Packed elements, four rows of 64-bit limbs in the radix 2^256
-of montgomery.py, come in and go out through ``unpack`` and ``pack``.
+of montgomery.py, come in and go out through ``unpack`` and ``pack``. Elements that stay among these kernels keep
+their radix: packed *loosely* they are any representative below 2^256, and ``cut`` and ``join`` only move bits.
 
 The functions here return Numba intrinsics taking row numbers; they need a CPU with ``AVAILABLE`` true.
 """
@@ -22,6 +23,8 @@ LANES = 8
 VECTOR_ROWS = 5
 PACKED_ROWS = 4
 RADIX_BITS = 260
+LOOSE_BOUND = 4
+"""What is packed loosely is below 4p, which is below 2^256."""
 
 _LIMB_BITS = 52
 _MASK = (1 << _LIMB_BITS) - 1
@@ -93,7 +96,18 @@ def _binary(body: Callable[..., list[Any]]) -> Intrinsic:
     return operation
 
 
-def _unary(body: Callable[..., list[Any]], rows: int) -> Intrinsic:
+def _ternary(body: Callable[..., list[Any]]) -> Intrinsic:
+    generate = _emit(body, (VECTOR_ROWS, VECTOR_ROWS, VECTOR_ROWS))
+
+    @intrinsic
+    def operation(typing_context: Any, array: Any, out: Any, a: Any, b: Any, c: Any) -> Any:
+        _check_rows(array)
+        return types.void(array, types.int64, types.int64, types.int64, types.int64), generate
+
+    return operation
+
+
+def _unary(body: Callable[..., list[Any]], rows: int = VECTOR_ROWS) -> Intrinsic:
     generate = _emit(body, (rows,))
 
     @intrinsic
@@ -212,6 +226,139 @@ def make_vector_subtract_reduced(modulus: int) -> Intrinsic:
     return _binary(body)
 
 
+def make_vector_lower(modulus: int, subtrahends: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a, b, ..)``: ``a - b - ..`` modulo p, below ``LOOSE_BOUND * p``.
+
+    Needs ``b, .. <= 16p`` and ``a + 16p * subtrahends < 42p``. The bits above 2^255 of the sum with 16p for each b name the multiple of p
+    that is taken off, ``floor(i 2^255 / p) p``: what is left is below ``2^255 + p < 3.7p``. They are read before carries, which can make i one
+    more or one less than it is where the sum is within 2^211 of a multiple of 2^255: no multiple that is taken off is above
+    ``(i - 0.01) 2^255``, so nothing becomes negative, and 2^211 more is still below 4p.
+    """
+    multiples = [((i << 255) // modulus) * modulus for i in range(2 * LANES)]
+    tables = [
+        [ir.Constant(_VECTOR, [row[k] for row in map(vector_limbs, half)]) for k in range(VECTOR_ROWS)]
+        for half in (multiples[:LANES], multiples[LANES:])
+    ]
+    lift = [_constant(limb) for limb in vector_limbs(16 * subtrahends * modulus)]
+
+    def body(builder: ir.IRBuilder, a: list[Any], *others: list[Any]) -> list[Any]:
+        total = [builder.add(x, offset) for x, offset in zip(a, lift, strict=True)]
+        for other in others:
+            total = [builder.sub(x, y) for x, y in zip(total, other, strict=True)]
+        name = "llvm.x86.avx512.vpermi2var.q.512"
+        function_type = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        choose = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
+        index = builder.lshr(total[-1], _constant(255 - (VECTOR_ROWS - 1) * _LIMB_BITS))
+        chosen = [builder.call(choose, [low, index, high]) for low, high in zip(*tables, strict=True)]
+        return _carry(builder, [builder.sub(x, multiple) for x, multiple in zip(total, chosen, strict=True)])
+
+    return (_unary, _binary, _ternary)[subtrahends](body)
+
+
+def make_vector_negate_odd(modulus: int, multiple: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a, entries, first)``: ``multiple * p - a`` in lanes whose entry is odd, ``a`` in the others."""
+    offsets = [_constant(limb) for limb in vector_limbs(multiple * modulus)]
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        array, out, a, entries, first = arguments
+        rows = [_row(context, builder, signature.args[0], array, a, k) for k in range(VECTOR_ROWS)]
+        values = [builder.load(row, align=8) for row in rows]
+        negated = _carry(builder, [builder.sub(offset, x) for offset, x in zip(offsets, values, strict=True)])
+        data = context.make_array(signature.args[3])(context, builder, entries).data
+        pointer = builder.bitcast(builder.gep(data, [first]), _VECTOR.as_pointer())
+        signs = builder.and_(builder.load(pointer, align=8), _constant(1))
+        is_odd = builder.icmp_unsigned("!=", signs, _constant(0))
+        for offset, (minus, plus) in enumerate(zip(negated, values, strict=True)):
+            row = _row(context, builder, signature.args[0], array, out, offset)
+            builder.store(builder.select(is_odd, minus, plus), row, align=8)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def operation(typing_context: Any, array: Any, out: Any, a: Any, entries: Any, first: Any) -> Any:
+        _check_rows(array)
+        return types.void(array, types.int64, types.int64, entries, types.int64), generate
+
+    return operation
+
+
+def _transposed(builder: ir.IRBuilder, rows: list[Any]) -> list[Any]:
+    """Eight vectors as the columns of an 8 x 8 matrix of words."""
+    turned = list(rows)
+    for distance in (1, 2, 4):
+        kept = [lane if not lane & distance else LANES + lane - distance for lane in range(LANES)]
+        moved = [lane + distance if not lane & distance else LANES + lane for lane in range(LANES)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), LANES), mask) for mask in (kept, moved)]
+        for row in range(LANES):
+            if not row & distance:
+                pair = turned[row], turned[row + distance]
+                turned[row], turned[row + distance] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+    return turned
+
+
+def _points(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> list[Any]:
+    """Pointers to the eight 64-byte points that ``entries[first:first + 8]`` name."""
+    _, _, coordinates, entries, first = arguments
+    data = context.make_array(signature.args[2])(context, builder, coordinates).data
+    named = context.make_array(signature.args[3])(context, builder, entries).data
+    pointers = []
+    for lane in range(LANES):
+        entry = builder.load(builder.gep(named, [builder.add(first, _I64(lane))]))
+        word = builder.mul(builder.lshr(entry, _I64(1)), _I64(2 * PACKED_ROWS))
+        pointers.append(builder.bitcast(builder.gep(data, [word]), _VECTOR.as_pointer()))
+    return pointers
+
+
+@intrinsic
+def gather(typing_context: Any, array: Any, out: Any, coordinates: Any, entries: Any, first: Any) -> Any:
+    """Intrinsic ``(array, out, coordinates, entries, first)``: eight points in eight rows, four words of x and four of y.
+
+    ``coordinates`` (2 n, 4) holds x and y of points in turn, and an entry is ``2 * point`` or one more.
+    """
+    _check_rows(array)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        words = [builder.load(each, align=8) for each in _points(context, builder, signature, arguments)]
+        for offset, row in enumerate(_transposed(builder, words)):
+            builder.store(
+                row, _row(context, builder, signature.args[0], arguments[0], arguments[1], offset), align=8
+            )
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, coordinates, entries, types.int64), generate
+
+
+@intrinsic
+def scatter(typing_context: Any, array: Any, rows: Any, coordinates: Any, entries: Any, first: Any) -> Any:
+    """Intrinsic ``(array, rows, coordinates, entries, first)``: what ``gather`` does, the other way."""
+    _check_rows(array)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        pointers = [
+            _row(context, builder, signature.args[0], arguments[0], arguments[1], k) for k in range(LANES)
+        ]
+        turned = _transposed(builder, [builder.load(pointer, align=8) for pointer in pointers])
+        for point, pointer in zip(turned, _points(context, builder, signature, arguments), strict=True):
+            builder.store(point, pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, coordinates, entries, types.int64), generate
+
+
+@intrinsic
+def has_zero_lane(typing_context: Any, array: Any, a: Any) -> Any:
+    """Intrinsic ``(array, a)``: whether the four packed rows from ``a`` are all zero in some lane."""
+    _check_rows(array)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        rows = [_row(context, builder, signature.args[0], *arguments, k) for k in range(PACKED_ROWS)]
+        words = [builder.load(row, align=8) for row in rows]
+        merged = builder.or_(builder.or_(words[0], words[1]), builder.or_(words[2], words[3]))
+        zero = builder.icmp_unsigned("==", merged, _constant(0))
+        return builder.icmp_unsigned("!=", builder.bitcast(zero, ir.IntType(LANES)), ir.IntType(LANES)(0))
+
+    return types.boolean(array, types.int64), generate
+
+
 def _unpack_body(builder: ir.IRBuilder, words: list[Any]) -> list[Any]:
     """Times 2^4 (from radix 2^256 to 2^260) and cut into 52-bit limbs: the result is below 16p."""
 
@@ -236,6 +383,43 @@ unpack = _unary(_unpack_body, PACKED_ROWS)
 """Intrinsic ``(array, out, a)``: the four packed rows from ``a`` as a vector element below 16p."""
 
 
+def _cut_body(builder: ir.IRBuilder, words: list[Any]) -> list[Any]:
+    """The same integer in limbs of 52 bits."""
+
+    def left(word: Any, bits: int) -> Any:
+        return builder.shl(word, _constant(bits))
+
+    def right(word: Any, bits: int) -> Any:
+        return builder.lshr(word, _constant(bits))
+
+    w0, w1, w2, w3 = words
+    limbs = [
+        w0,
+        builder.or_(right(w0, 52), left(w1, 12)),
+        builder.or_(right(w1, 40), left(w2, 24)),
+        builder.or_(right(w2, 28), left(w3, 36)),
+    ]
+    return [*(builder.and_(limb, _constant(_MASK)) for limb in limbs), right(w3, 16)]
+
+
+cut = _unary(_cut_body, PACKED_ROWS)
+"""Intrinsic ``(array, out, a)``: four rows of 64-bit words as five of 52-bit limbs."""
+
+
+def _join_body(builder: ir.IRBuilder, limbs: list[Any]) -> list[Any]:
+    l0, l1, l2, l3, l4 = limbs
+    return [
+        builder.or_(l0, builder.shl(l1, _constant(52))),
+        builder.or_(builder.lshr(l1, _constant(12)), builder.shl(l2, _constant(40))),
+        builder.or_(builder.lshr(l2, _constant(24)), builder.shl(l3, _constant(28))),
+        builder.or_(builder.lshr(l3, _constant(36)), builder.shl(l4, _constant(16))),
+    ]
+
+
+join = _unary(_join_body, VECTOR_ROWS)
+"""Intrinsic ``(array, out, a)``: what ``cut`` does, the other way; needs ``a < 2^256``."""
+
+
 def make_pack(modulus: int) -> Intrinsic:
     """Intrinsic ``(array, out, a)``: a vector element below 64p as four packed rows, fully reduced."""
     to_radix_256 = [_constant(limb) for limb in vector_limbs((1 << 256) % modulus)]
@@ -247,12 +431,8 @@ def make_pack(modulus: int) -> Intrinsic:
         lowered = [builder.add(x, minus) for x, minus in zip(value, minus_modulus, strict=True)]
         lowered = _carry(builder, lowered)
         negative = builder.icmp_signed("<", lowered[-1], _constant(0))
-        l0, l1, l2, l3, l4 = (builder.select(negative, x, y) for x, y in zip(value, lowered, strict=True))
-        return [
-            builder.or_(l0, builder.shl(l1, _constant(52))),
-            builder.or_(builder.lshr(l1, _constant(12)), builder.shl(l2, _constant(40))),
-            builder.or_(builder.lshr(l2, _constant(24)), builder.shl(l3, _constant(28))),
-            builder.or_(builder.lshr(l3, _constant(36)), builder.shl(l4, _constant(16))),
-        ]
+        return _join_body(
+            builder, [builder.select(negative, x, y) for x, y in zip(value, lowered, strict=True)]
+        )
 
     return _unary(body, VECTOR_ROWS)

@@ -137,6 +137,59 @@ def _pack(modulus: int) -> Callable[..., None]:
     return run
 
 
+def _cut(rows: np.ndarray, out: int, register: int) -> None:
+    put_lanes(rows, out, [integer(rows[register : register + 4, lane]) for lane in range(LANES)])
+
+
+def _join(rows: np.ndarray, out: int, register: int) -> None:
+    for lane, value in enumerate(lane_values(rows, register)):
+        rows[out : out + 4, lane] = element(value)
+
+
+def _vector_lower(modulus: int, subtrahends: int) -> Callable[..., None]:
+    """Less the multiple of p that the highest bits name: those of the sum of highest limbs, whatever the lower ones borrow."""
+    lift = 16 * subtrahends * modulus
+
+    def lowered(a: int, *others: int) -> int:
+        top = sum(
+            sign * (value >> (LIMB * 4)) for sign, value in ((1, a), (1, lift), *((-1, b) for b in others))
+        )
+        multiple = ((top >> 47) << 255) // modulus
+        return a + lift - sum(others) - multiple * modulus
+
+    return _on_lanes(lowered)
+
+
+def _negate_odd(modulus: int, multiple: int) -> Callable[..., None]:
+    def run(rows: np.ndarray, out: int, register: int, entries: np.ndarray, first: int) -> None:
+        values, signs = lane_values(rows, register), entries[first : first + LANES] & 1
+        put_lanes(
+            rows, out, [multiple * modulus - a if sign else a for a, sign in zip(values, signs, strict=True)]
+        )
+
+    return run
+
+
+def _points_named(coordinates: np.ndarray, entries: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    return coordinates.reshape(-1, 8), entries[first : first + LANES] >> 1
+
+
+def _gather(rows: np.ndarray, out: int, coordinates: np.ndarray, entries: np.ndarray, first: int) -> None:
+    points, named = _points_named(coordinates, entries, first)
+    rows[out : out + 8] = points[named].T
+
+
+def _scatter(
+    rows: np.ndarray, register: int, coordinates: np.ndarray, entries: np.ndarray, first: int
+) -> None:
+    points, named = _points_named(coordinates, entries, first)
+    points[named] = rows[register : register + 8].T
+
+
+def _has_zero_lane(rows: np.ndarray, register: int) -> bool:
+    return any(not rows[register : register + 4, lane].any() for lane in range(LANES))
+
+
 def _accumulate_integers(
     rows: np.ndarray, out: int, address: int, offset: int, factors: np.ndarray, factor: int
 ) -> None:
@@ -182,10 +235,18 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     **_field(scalar_kernels, "fr", SCALAR_MODULUS),
     **_field(base_kernels, "fq", BASE_MODULUS),
     ifma.unpack: _unpack,
+    ifma.cut: _cut,
+    ifma.join: _join,
+    ifma.gather: _gather,
+    ifma.scatter: _scatter,
+    ifma.has_zero_lane: _has_zero_lane,
     ifma.accumulate_integers: _accumulate_integers,
     vector_sums._multiply: _vector_multiply(BASE_MODULUS),
     vector_sums._subtract_16: _vector_subtract(BASE_MODULUS, 16),
-    vector_sums._subtract_34: _vector_subtract(BASE_MODULUS, 34),
+    vector_sums._lower: _vector_lower(BASE_MODULUS, 0),
+    vector_sums._lower_difference: _vector_lower(BASE_MODULUS, 1),
+    vector_sums._lower_difference_of_both: _vector_lower(BASE_MODULUS, 2),
+    vector_sums._negate_odd: _negate_odd(BASE_MODULUS, 16),
     vector_sums._pack: _pack(BASE_MODULUS),
     word_gemm._products_of_one: _products_of_words(1),
     word_gemm._products_of_two: _products_of_words(2),

@@ -297,9 +297,13 @@ MEMORY = {montgomery.load, montgomery.store, montgomery.prefetch}
 LANE_BOUNDS = {
     vector_sums._multiply: ((8, 8), (2, 32), (64, 1)),
     vector_sums._subtract_16: ((32, 16), (1, 16)),
-    vector_sums._subtract_34: ((16, 34), (1, 34)),
+    vector_sums._lower: ((16,), (42,)),
+    vector_sums._lower_difference: ((2, 16), (26, 16)),
+    vector_sums._lower_difference_of_both: ((2, 16, 16), (10, 16, 16), (10, 1, 1)),
     vector_sums._pack: ((64,), (1,)),
     ifma.unpack: ((1,),),
+    ifma.cut: ((5,),),
+    ifma.join: ((1,), (5,)),
     **{lanes_of: ((8, 8), (2, 32), (64, 1)) for lanes_of in (lanes._multiply, integer_sums._multiply)},
     **{module._add: ((2, 2),) for module in (lanes, integer_sums)},
     **{module._subtract: ((2, 2),) for module in (lanes, integer_sums)},
@@ -311,7 +315,12 @@ WORD_PRODUCTS = {
     word_gemm._products_of_two: 2,
     word_gemm._products_of_four: 4,
 }
-ON_ELEMENTS = set(PLAIN) - UNARY - MEMORY - set(LANE_BOUNDS) - set(WORD_PRODUCTS) - {ifma.accumulate_integers}
+POINTS_IN_LANES = {ifma.gather, ifma.scatter, ifma.has_zero_lane, vector_sums._negate_odd}
+ON_ELEMENTS = (
+    set(PLAIN)
+    - (UNARY | MEMORY | set(LANE_BOUNDS) | set(WORD_PRODUCTS) | POINTS_IN_LANES)
+    - {ifma.accumulate_integers}
+)
 
 
 def test_every_intrinsic_has_a_meaning() -> None:
@@ -405,14 +414,20 @@ def test_intrinsics_on_words(intrinsic: Any, words: int) -> None:
 def test_intrinsics_on_eight_lanes(intrinsic: Any) -> None:
     """All limbs of the result, loosely reduced as it is."""
     modulus = SCALAR_MODULUS if "argument" in _name(intrinsic) else BASE_MODULUS
-    registers = (10, 0) if len(LANE_BOUNDS[intrinsic][0]) == 1 else (10, 0, 5)
-    run = njit((lambda r: intrinsic(r, 10, 0)) if len(registers) == 2 else (lambda r: intrinsic(r, 10, 0, 5)))
+    registers = (15, 0, 5, 10)[: 1 + len(LANE_BOUNDS[intrinsic][0])]
+    run = njit(
+        {
+            2: lambda r: intrinsic(r, 15, 0),
+            3: lambda r: intrinsic(r, 15, 0, 5),
+            4: lambda r: intrinsic(r, 15, 0, 5, 10),
+        }[len(registers)]
+    )
     for bounds in LANE_BOUNDS[intrinsic]:
         operands = [_edges(bound * modulus, 10 + k)[:: 1 - 2 * k] for k, bound in enumerate(bounds)]
         for first in range(0, len(operands[0]), LANES):
-            rows = np.zeros((3 * ROWS, LANES), np.uint64)
+            rows = np.zeros((4 * ROWS, LANES), np.uint64)
             for k, values in enumerate(operands):
-                if intrinsic is ifma.unpack:
+                if intrinsic in (ifma.unpack, ifma.cut):
                     rows[:4] = np.array([element(value) for value in values[first : first + LANES]]).T
                 else:
                     put_lanes(rows, ROWS * k, values[first : first + LANES])
@@ -420,6 +435,57 @@ def test_intrinsics_on_eight_lanes(intrinsic: Any) -> None:
             run(rows)
             PLAIN[intrinsic](expected, *registers)
             assert np.array_equal(rows, expected)
+
+
+@needs_lanes
+def test_what_is_lowered_is_loose() -> None:
+    """At every multiple of 2^255, where another multiple of p begins to be taken off, and with limbs that borrow."""
+    bound = ifma.LOOSE_BOUND * BASE_MODULUS
+    for kernel, others in ((vector_sums._lower, 0), (vector_sums._lower_difference_of_both, 2)):
+        for i in range(16):
+            for near in (-1, 0, 1):
+                rows = np.zeros((4 * ROWS, LANES), np.uint64)
+                total = (i << 255) + near
+                if not 0 <= total < 42 * BASE_MODULUS:
+                    continue
+                taken = [others * 16 * BASE_MODULUS - 5, 5][:others] if others else []
+                taken = [min(each, 16 * BASE_MODULUS) for each in taken]
+                a = total - 16 * others * BASE_MODULUS + sum(taken)
+                if a < 0:
+                    continue
+                for k, value in enumerate([a, *taken]):
+                    put_lanes(rows, ROWS * k, [value] * LANES)
+                expected = rows.copy()
+                PLAIN[kernel](expected, 15, *range(0, ROWS * (1 + others), ROWS))
+                assert all(0 <= value < bound for value in lane_values(expected, 15))
+                assert all((value - total) % BASE_MODULUS == 0 for value in lane_values(expected, 15))
+
+
+@needs_lanes
+def test_points_in_lanes() -> None:
+    """Gathered, negated and scattered as entries say."""
+
+    @njit
+    def run(rows: Any, points: Any, entries: Any, sums: Any) -> bool:
+        ifma.gather(rows, 0, points, entries, 2)
+        ifma.cut(rows, 8, 4)
+        vector_sums._negate_odd(rows, 13, 8, entries, 2)
+        ifma.scatter(rows, 0, sums, entries, 2)
+        return ifma.has_zero_lane(rows, 4)
+
+    points = np.random.default_rng(22).integers(0, 2**63, (48, 4), dtype=np.uint64)
+    entries = np.array([0, 0, 3, 8, 13, 2, 46, 21, 10, 30, 0], np.int64)
+    for is_zero in (False, True):
+        points[11] *= np.uint64(not is_zero)
+        rows, sums = np.zeros((18, LANES), np.uint64), np.zeros_like(points)
+        expected, expected_sums = rows.copy(), sums.copy()
+        assert run(rows, points, entries, sums) is is_zero
+        PLAIN[ifma.gather](expected, 0, points, entries, 2)
+        PLAIN[ifma.cut](expected, 8, 4)
+        PLAIN[vector_sums._negate_odd](expected, 13, 8, entries, 2)
+        PLAIN[ifma.scatter](expected, 0, expected_sums, entries, 2)
+        assert PLAIN[ifma.has_zero_lane](expected, 4) is is_zero
+        assert np.array_equal(rows, expected) and np.array_equal(sums, expected_sums) and sums.any()
 
 
 @needs_lanes

@@ -7,6 +7,7 @@ from decimal import Decimal, getcontext
 import numpy as np
 import pytest
 
+from prover import tables
 from prover.field.arrays import MODULUS
 from prover.tables import (
     ACTIVATIONS,
@@ -104,6 +105,18 @@ def test_an_activation_table_is_exactly_rounded(
         least = 1 if function == "sigmoid" else -(1 << 62)
         rounded = int((value + Decimal("0.5")).to_integral_value(rounding="ROUND_FLOOR"))
         assert table[g + half] == max(rounded, least), g
+
+
+@pytest.mark.parametrize("function", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("bits", "scale", "output_scale"), [(16, 9, 9), (16, 9, 11), (17, 10, 8), (8, 2, 20)]
+)
+def test_doubles_say_what_integers_say(function: str, bits: int, scale: int, output_scale: int) -> None:
+    """Also where large arguments come close to a half (scale 10 to 8), which doubles must leave to the integers."""
+    in_integers = tables.exact_activation_table(function, bits, scale, output_scale)
+    assert np.array_equal(activation_table(function, bits, scale, output_scale), in_integers)
+    _, is_sure = tables._rounded_doubles(function, bits, scale, output_scale)
+    assert is_sure.all() == (output_scale >= scale or function == "sigmoid")
 
 
 @pytest.mark.parametrize("function", [name for name in ACTIVATIONS if name != "sigmoid"])

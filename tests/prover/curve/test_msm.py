@@ -8,6 +8,7 @@ import pytest
 
 from prover.curve import g1, msm, point_arrays, segment_sums
 from prover.curve.digits import offset_of, signed_digit, windows_for, with_offset
+from prover.curve.segment_sums import LooseSums
 from prover.field import arrays, ifma
 from prover.field.arrays import MODULUS, FieldShapeError
 
@@ -214,9 +215,30 @@ def test_both_paths_agree_bit_for_bit():
     many = msm.fixed_base_multiples(g1.GENERATOR, arrays.from_ints(range(1, 5001))).reshape(-1, 4)
     entries = (2 * np.random.default_rng(3).permutation(5000)).astype(np.uint32)
     starts, next_starts = np.arange(0, 5001, 5), np.arange(0, 3001, 3)
-    results = []
-    for kernel in (segment_sums._add_neighbours_portable, segment_sums._add_neighbours_vector):
-        sums = np.zeros((6000, 4), np.uint64)
-        kernel(many, entries, starts, next_starts, sums)
-        results.append(sums)
-    assert np.array_equal(*results)
+    places = np.random.default_rng(4).permutation(1000) * 3
+    plain, loose = np.zeros((6000, 4), np.uint64), np.zeros((6000, 4), np.uint64)
+    arguments = (many, entries, starts, next_starts, places)
+    segment_sums._add_neighbours_portable(*arguments, plain, False)
+    segment_sums._add_neighbours_vector(*arguments, loose, False)
+    assert np.array_equal(plain.reshape(-1, 8), segment_sums.reduced(LooseSums(loose, True)))
+
+
+def test_sums_of_loose_sums_on_both_paths(points, bases, monkeypatch):
+    """Of points that were never reduced in between, with signs, doublings and infinities."""
+    entries, starts = _random_segments(points, 3000, 5)
+    of_sums, of_sums_starts = _random_segments(range(len(starts) - 1), 900, 6)
+    totals = _segment_totals(_segment_totals(points, entries, starts), of_sums, of_sums_starts)
+    for path in ("portable", *(["vector"] if ifma.AVAILABLE else [])):
+        monkeypatch.setattr(segment_sums, "_add_neighbours", getattr(segment_sums, f"_add_neighbours_{path}"))
+        sums = segment_sums.loose_sums(bases, entries, starts)
+        twice = segment_sums.loose_sums(sums, of_sums, of_sums_starts)
+        assert point_arrays.to_points(segment_sums.reduced(twice)) == totals
+
+
+def test_points_are_one_cache_line_each(bases):
+    for count in (1, 5, 5000):
+        assert point_arrays.empty_points(count).ctypes.data % 64 == 0
+    shifted = np.zeros(8 * 9 + 2, np.uint64)[2:].reshape(9, 8)
+    aligned = point_arrays.aligned_points(shifted)
+    assert aligned.ctypes.data % 64 == 0 and np.array_equal(aligned, shifted)
+    assert point_arrays.aligned_points(aligned) is aligned

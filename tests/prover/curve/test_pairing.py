@@ -1,12 +1,13 @@
 """The pairing: compiled against plain integers, and both against py_ecc."""
 
+import itertools
 import random
 import sys
 
 import pytest
 from py_ecc import bn128
 
-from prover.curve import g1, g2, reference_pairing
+from prover.curve import g1, g2, pairing, pairing_checks, plain_pairing, reference_pairing
 from prover.curve.pairing import pairing_check
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
 
@@ -52,14 +53,37 @@ def test_bilinearity_compiled_and_plain(seed):
     a, b = generator.randrange(1, SCALAR_MODULUS), generator.randrange(1, SCALAR_MODULUS)
     true_pairs = _pair_with_product(a, b, a * b)
     false_pairs = _pair_with_product(a, b, a * b + 1)
-    assert pairing_check(true_pairs)
-    assert not pairing_check(false_pairs)
+    for check in (pairing_check, plain_pairing.pairing_check):
+        assert check(true_pairs)
+        assert not check(false_pairs)
     if seed == 0:
         assert reference_pairing.pairing_check(true_pairs)
         assert not reference_pairing.pairing_check(false_pairs)
 
 
-def test_several_pairs_and_infinities():
+def test_the_split_final_exponentiation_is_the_whole_one():
+    p, q = g1.multiply(G, 5), g2.multiply_g2(H, 7)
+    f = reference_pairing.miller_loop(p, q)
+    assert plain_pairing.final_power(f) == reference_pairing.pairing(p, q)
+
+
+def test_the_first_checks_of_a_process_load_no_kernels(monkeypatch):
+    """And whoever makes them says the same."""
+    made = []
+
+    def noticed(name, check):
+        return lambda pairs: made.append(name) or check(pairs)
+
+    monkeypatch.setattr(plain_pairing, "pairing_check", noticed("plain", plain_pairing.pairing_check))
+    monkeypatch.setattr(pairing, "pairing_check", noticed("compiled", pairing.pairing_check))
+    monkeypatch.setattr(pairing_checks, "_made", itertools.count())
+    for holds in (True, False, True, False):
+        assert pairing_checks.pairing_check(_pair_with_product(3, 4, 12 + (not holds))) is holds
+    assert made == ["plain", "plain", "compiled", "compiled"]
+
+
+@pytest.mark.parametrize("pairing_check", [pairing.pairing_check, plain_pairing.pairing_check])
+def test_several_pairs_and_infinities(pairing_check):
     pairs = [(g1.multiply(G, k), g2.multiply_g2(H, k)) for k in (2, 3, 5)]
     pairs.append((g1.negate(g1.multiply(G, 4 + 9 + 25)), H))
     assert pairing_check(pairs)
@@ -110,7 +134,7 @@ def _outside_the_subgroup():
 def test_invalid_points_are_refused():
     stray = _outside_the_subgroup()
     assert g2.is_on_twist(stray) and not g2.is_in_subgroup(stray)
-    for check in (pairing_check, reference_pairing.pairing_check):
+    for check in (pairing_check, plain_pairing.pairing_check, reference_pairing.pairing_check):
         with pytest.raises(g2.SubgroupError):
             check([(G, stray)])
         with pytest.raises(g1.OffCurveError):
