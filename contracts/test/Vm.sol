@@ -27,6 +27,7 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
     function deployCode(string calldata artifact) external returns (address);
+    function getCode(string calldata artifact) external view returns (bytes memory);
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address);
     function snapshotState() external returns (uint256);
     function revertToState(uint256 snapshot) external returns (bool);

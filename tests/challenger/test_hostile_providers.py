@@ -113,7 +113,7 @@ def test_slow_providers_cost_no_game(network: Network, servers: list[HostileServ
         network, tmp_path / "challenger.sqlite", [honest.url, slow.url, slower.url]
     )
     try:
-        await_true(lambda: bool(network.games_about(lie)), 60, challenger.text)
+        await_true(lambda: bool(network.games_about(lie)), 180, challenger.text)
         (game_id,) = network.games_about(lie)
         answered_s = []
         while network.game(game_id).outcome is Outcome.UNDECIDED:

@@ -39,6 +39,7 @@ class World:
     undecidable: set[int] = field(default_factory=set)
     together: bool = False  # whether the model can re-run several in one pass, at a tenth of the time
     passes: list[list[int]] = field(default_factory=list)  # positions of what was re-run together
+    idle_s: float = 1  # that pass when nothing is to be done
     _batches: int = 0
 
     def __post_init__(self) -> None:
@@ -110,7 +111,7 @@ class World:
     def run(self, until: float) -> None:
         while self.now < until:
             if not self.judge.step():
-                self.now += 1
+                self.now += self.idle_s
 
     def state(self, batch: int, index: int) -> str:
         row = self.store.response(batch, index)
@@ -196,7 +197,7 @@ def test_a_foreign_model_costs_nothing() -> None:
 
 
 def test_the_undecided_are_tried_again_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(undecidable={50})
+    world = World(undecidable={50}, idle_s=5)
     batch = world.post("0xa", [50], window=4000)
     monkeypatch.setattr("challenger.judging.time.time", lambda: 1e9 + world.now)
     world.run(1000)

@@ -23,12 +23,12 @@ from .test_command import run
         *(
             pytest.param(variables, nearest, marks=pytest.mark.long)
             for variables, nearest in (
+                ({"GAINSAY_MODELS_DIR": '["tiny"]'}, "GAINSAY_MODELS"),
                 ({"GAINSAY_KEYSTORE_PASWORD_FILE": "x"}, "GAINSAY_KEYSTORE_PASSWORD_FILE"),
                 ({"GAINSAY_SRC": "x"}, "GAINSAY_SRS"),
                 ({"GAINSAY_MODELS": ".gainsay/models"}, "GAINSAY_MODELS_DIR"),
             )
         ),
-        ({"GAINSAY_MODELS_DIR": '["tiny"]'}, "GAINSAY_MODELS"),
     ],
 )
 def test_a_misspelt_variable_ends_every_command(
@@ -45,9 +45,14 @@ def test_a_misspelt_variable_ends_every_command(
     [
         ("rpc_ulr = 'x'\n", "rpc_ulr", "rpc_url"),
         ("[provder]\nport = 1\n", "provder", "provider"),
-        ("[challenger]\npolcy = 'all'\n", "polcy", "policy"),
-        ("[provider]\nfee_we = 1\n", "fee_we", "fee_wei"),
-        ("provider = 1\n", "provider", "[provider]"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (
+                ("[challenger]\npolcy = 'all'\n", "polcy", "policy"),
+                ("[provider]\nfee_we = 1\n", "fee_we", "fee_wei"),
+                ("provider = 1\n", "provider", "[provider]"),
+            )
+        ),
     ],
 )
 def test_a_misspelt_key_or_table_ends_every_command(
@@ -61,9 +66,11 @@ def test_a_misspelt_key_or_table_ends_every_command(
 @pytest.mark.parametrize(
     "url",
     [
-        "",
         "127.0.0.1:8545",
-        *(pytest.param(f"{scheme}://127.0.0.1:8545", marks=pytest.mark.long) for scheme in ("ftp", "ws")),
+        *(
+            pytest.param(url, marks=pytest.mark.long)
+            for url in ("", "ftp://127.0.0.1:8545", "ws://127.0.0.1:8545")
+        ),
     ],
 )
 def test_an_endpoint_that_is_no_url_is_one_sentence(tmp_path: Path, url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -31,9 +32,13 @@ def evm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingEvm]:
 
 
 @pytest.fixture(scope="session")
-def verifier_of(evm: TracingEvm, srs: SRS) -> Callable[[str], Verifier]:
-    """The deployed verifier of a statement kind, for small random layers."""
-    artifacts = compile_sources(small_sources(srs))
+def verifier_of(evm: TracingEvm, srs: SRS, request: pytest.FixtureRequest) -> Callable[[str], Verifier]:
+    """The deployed verifier of a statement kind, for small random layers; compiled are those of the tests that run."""
+    tests = (item for item in request.session.items if isinstance(item, pytest.Function))
+    ours = (item for item in tests if item.path.parent == Path(__file__).parent)
+    cases = {item.callspec.params["case"] for item in ours if "verifier_of" in item.fixturenames}
+    wanted = {f"{contract_of(CASES[case][0])}.sol" for case in cases}
+    artifacts = compile_sources({path: text for path, text in small_sources(srs).items() if path in wanted})
     return cache(lambda kind: evm.deploy(artifacts[contract_of(kind)].creation_code))
 
 

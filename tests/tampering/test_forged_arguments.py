@@ -36,7 +36,9 @@ def _assert_rejected(forger: ChunkForger | Confuser, case: Case, verifier_of: Ve
 # --- commitments ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("phase", "further"), [(1, 0), (1, 1000), (2, 0)])
+@pytest.mark.parametrize(
+    ("phase", "further"), [(1, 0), pytest.param(1, 1000, marks=pytest.mark.long), (2, 0)]
+)
 def test_what_lies_behind_the_last_tensor_of_a_witness_chunk_proves_nothing_else(
     phase: int, further: int
 ) -> None:
@@ -56,7 +58,12 @@ def test_what_lies_behind_the_last_tensor_of_a_witness_chunk_proves_nothing_else
 
 @pytest.mark.parametrize(
     ("kind", "output"),
-    [("mlp", "after"), ("attention", "after"), ("keys_values", "keys"), ("keys_values", "values")],
+    [
+        ("mlp", "after"),
+        pytest.param("attention", "after", marks=pytest.mark.long),
+        ("keys_values", "keys"),
+        pytest.param("keys_values", "values", marks=pytest.mark.long),
+    ],
 )
 def test_an_output_window_has_one_commitment(verifier_of: Verifiers, kind: str, output: str) -> None:
     """A window with data beyond its entries would be a second commitment to the same activations."""
@@ -104,7 +111,13 @@ def test_the_forger_of_nothing_is_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "first", "second"),
-    [("mlp", 0, 1), ("mlp", 2, 3), ("mlp", -1, 4), ("head", 0, 1), ("head", 2, -1)],
+    [
+        ("mlp", 0, 1),
+        pytest.param("mlp", 2, 3, marks=pytest.mark.long),
+        pytest.param("mlp", -1, 4, marks=pytest.mark.long),
+        ("head", 0, 1),
+        ("head", 2, -1),
+    ],
 )
 def test_evaluations_belong_to_their_tensors(
     verifier_of: Verifiers, kind: str, first: int, second: int

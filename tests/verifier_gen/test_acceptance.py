@@ -119,12 +119,11 @@ def test_models_of_one_architecture_share_their_verifiers(srs: SRS) -> None:
 def test_the_real_shape_fits_into_contracts() -> None:
     """So do tiles of a model of 8B, whose windows fill half a chunk."""
     srs = SRS.devnet(DEPLOYED_MU)
-    artifacts = compile_sources(generate_sources(REAL, srs))
     tiles = [kind for kind in LARGE.programs if kind not in REAL.programs]
     keys = {kind: VerifyingKey.create(LARGE.programs[kind], srs) for kind in tiles}
-    artifacts |= compile_sources(
-        {f"{CONTRACTS[kind]}.sol": step_verifier(key, insecure=True) for kind, key in keys.items()}
-    )
+    sources = generate_sources(REAL, srs)
+    sources |= {f"{CONTRACTS[kind]}.sol": step_verifier(key, insecure=True) for kind, key in keys.items()}
+    artifacts = compile_sources(sources)
     assert {"attention_tile", "mlp_tile"} <= set(tiles)
     for kind in (*REAL.steps, *tiles, "embedding"):
         assert 0 < len(artifacts[CONTRACTS[kind]].runtime_code) <= LARGEST_CODE

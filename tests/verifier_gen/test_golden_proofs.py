@@ -1,7 +1,7 @@
 """Generated verifiers accept the kept proofs, and reject what is changed in them as the Python verifier does.
 
-The kept statements need no prover, and each contract is compiled on its own: a change of a template or of the
-generator is noticed within seconds.
+The kept statements need no prover, and the contracts of the tests that run are compiled together: a change of a template
+or of the generator is noticed within seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prover.program import WINDOW_BITS
 from prover.proof import ProofShape
 from prover.statement import VerifyingKey
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
-from tests.verifier_gen.gas_snapshot import deploy_verifier, snapshot
+from tests.verifier_gen.gas_snapshot import compile_verifiers, snapshot
 from tests.verifier_gen.golden_proofs import FAMILY_STATEMENTS, LIES, STATEMENTS, golden, golden_lie
 from tests.verifier_gen.statements import Proven
 from verifier_gen.generator import step_verifier
@@ -51,18 +51,18 @@ LARGEST = (1 << 256) - 1
 
 
 @pytest.fixture(scope="module")
-def golden_verifier(evm: Evm) -> Callable[[str], Verifier]:
+def golden_verifier(evm: Evm, request: pytest.FixtureRequest) -> Callable[[str], Verifier]:
     """The deployed verifier of a kept statement; statements with one key share it."""
-    deployed: dict[object, Verifier] = {}
-
-    @cache
-    def verifier(name: str) -> Verifier:
-        key = golden(name).verifying_key
-        if key not in deployed:
-            deployed[key] = deploy_verifier(evm, name)
-        return deployed[key]
-
-    return verifier
+    tests = (item for item in request.session.items if isinstance(item, pytest.Function))
+    ours = (
+        item for item in tests if item.module is request.module and "golden_verifier" in item.fixturenames
+    )
+    names = {
+        item.callspec.params.get("name", "head") if hasattr(item, "callspec") else "head" for item in ours
+    }
+    codes = compile_verifiers(sorted(names))
+    deployed = cache(lambda key: evm.deploy(codes[key]))
+    return lambda name: deployed(golden(name).verifying_key)
 
 
 def _words(encoded: bytes) -> list[int]:

@@ -23,7 +23,7 @@ from tests.prover.private.statements import Private, hidden, private
 from tests.prover.statements import CASES, proven, srs
 from tests.tampering.manifest import changes, once_each
 from tests.verifier_gen.evm import ACCEPTED, FALSE, Evm, Verifier
-from tests.verifier_gen.statements import contract_of, prove_random_embedding
+from tests.verifier_gen.statements import contract_of, prove_random_embedding, small_sources
 from verifier_gen import CONTRACTS, generate_sources
 from verifier_gen.generator import step_verifier
 
@@ -39,16 +39,22 @@ KINDS = (
 
 
 @pytest.fixture(scope="session")
-def deployed(evm: Evm) -> Callable[[VerifyingKey], Verifier]:
-    """The verifier of a key."""
+def deployed(evm: Evm, artifacts: dict[str, Artifact]) -> Callable[[VerifyingKey], Verifier]:
+    """The verifier of a key; those that the session compiles anyway are taken from there."""
     known: dict[bytes, Verifier] = {}
+    compiled = small_sources(srs())
 
     def make(key: VerifyingKey) -> Verifier:
         if key.digest not in known:
-            name = CONTRACTS[key.plan.program.name]
-            artifact = compile_sources({f"{name}.sol": step_verifier(key, insecure=True)})[name]
-            assert len(artifact.runtime_code) < LARGEST_CODE
-            known[key.digest] = evm.deploy(artifact.creation_code)
+            plain = key.plan.program.name
+            name = contract_of(plain if key.plan.privacy == PUBLIC else f"private {plain}")
+            source = step_verifier(key, insecure=True).replace(
+                f"contract {CONTRACTS[plain]} ", f"contract {name} "
+            )
+            path = f"{name}.sol"
+            ours = artifacts if compiled.get(path) == source else compile_sources({path: source})
+            assert len(ours[name].runtime_code) < LARGEST_CODE
+            known[key.digest] = evm.deploy(ours[name].creation_code)
         return known[key.digest]
 
     return make
