@@ -21,7 +21,7 @@ from .local_models import Asked, LocalModel, ModelFinder
 from .metrics import Backlog, JudgeMetrics
 from .pace import backoff_s
 from .schedule import Choice, Demand, Shortage, choose
-from .store import ResponseRow, Store
+from .store import ResponseRow, Store, Unjudged
 from .verdicts import Judgement, Verdict, judge, judge_without_replay, malformed
 
 log = structlog.get_logger(__name__)
@@ -72,9 +72,15 @@ class Judge:
         """Decide the next responses; whether there were any. Never judged before judged again."""
         now = self._now()
         if now != self._closed_until:
-            if number := self._store.undecided_late(now + self._margin_s):
-                log.error("responses closed undecided: their window is over", responses=number)
-                self.metrics.undecided.inc(number)
+            for why, number in self._store.unjudged_late(now + self._margin_s).items():
+                # Others may judge what this machine has no model for; what is withheld, or fails here, may be nobody's.
+                tell = log.warning if why is Unjudged.MODEL_NOT_HERE else log.error
+                tell(
+                    "responses closed without a verdict: their window is over",
+                    responses=number,
+                    because=str(why),
+                )
+                self.metrics.unjudged.labels(str(why)).inc(number)
             for batch_id, number in self._store.close_windows(now + self._margin_s):
                 log.error("responses missed: their window closed first", batch=batch_id, responses=number)
                 self.metrics.missed.inc(number)
