@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from contracts.bindings.log_setup import told_of
 from contracts.protocol.sampling import sampling_of
 from contracts.protocol.trace import OwnTrace
 from prover.sampling import Sampling
@@ -216,7 +217,8 @@ class Judge:
         except Stopped:
             raise
         except Exception as error:
-            log.warning("a pass over several responses failed; each is run alone", because=str(error))
+            why = f"{type(error).__name__}: {told_of(error)}"
+            log.warning("a pass over several responses failed; each is run alone", because=why)
             return {}
         self._note_pace(rows[0].model_id, self._clock() - started, sum(row.positions for row in wanted))
         self.metrics.together.observe(len(wanted))
