@@ -19,6 +19,7 @@ import structlog
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
+from contracts.bindings.log_setup import told_of
 from contracts.bindings.sender import Mined
 from contracts.protocol.ether import LARGEST_WEI
 
@@ -209,7 +210,12 @@ class Asker:
             return False
         except Exception as error:
             # Ether is missing, say; what was journalled is carried on under the same key.
-            log.error("not asked yet", batch=row.batch_id, index=row.index, because=f"{error}")
+            log.error(
+                "not asked yet",
+                batch=row.batch_id,
+                index=row.index,
+                because=f"{type(error).__name__}: {told_of(error)}",
+            )
             self._wait(row, str(error))
             return False
         self._on_the_way[key] = row.provider

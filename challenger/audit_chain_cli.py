@@ -15,9 +15,10 @@ from contracts.bindings.command_options import (
     Keystore,
     Role,
     RpcUrl,
+    Yes,
 )
 
-from .dispute_cli import BatchId, Database, Index, Providers
+from .dispute_cli import BatchId, Database, Index, Providers, consent_of
 
 if TYPE_CHECKING:
     from contracts.bindings.sender import Sender
@@ -54,9 +55,10 @@ def open_command(
     role: Role = None,
     devnet: Devnet = False,
     database: Database = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Audit a private answer on chain; stakes a bond for each item, which is lost if the provider proves it."""
+    """Audit a private answer on chain; stakes a bond for each item, which is lost if the provider proves them. Names the cost and asks."""
     from contracts.protocol.audits import AuditItem
 
     from .audit_cli import number_pair
@@ -67,7 +69,7 @@ def open_command(
     table, sender = _sit_down(
         devnet, rpc_url, deployment, keystore, account, database, role, providers=provider or None
     )
-    _print(table.open(_mover(sender), batch, index, items), as_json)
+    _print(table.open(_mover(sender), batch, index, items, consent_of(yes)), as_json)
 
 
 @app.command()

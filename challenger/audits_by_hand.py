@@ -18,13 +18,19 @@ from contracts.bindings.indexer import Indexer
 from contracts.bindings.openings import bond_to_send, commitment_of, is_under_way, when_committed
 from contracts.bindings.sender import Mined, Sender
 from contracts.protocol.audits import Audit, AuditItem, AuditTarget
+from contracts.protocol.ether import show_ether
 from contracts.protocol.model import PUBLIC
 from contracts.protocol.opening import opening_secret
 from contracts.protocol.response import WINDOW_ROWS, ResponseFields
 from prover.audits.head_tiles import head_windows
 from prover.errors import NotFoundError, UsageError
 
-from .disputes_by_hand import DisputeTable, NothingToDo
+from .disputes_by_hand import Consent, DisputeTable, NothingToDo, gas_text
+
+#: Gas of `commitOpening` and `openAudit` with the sender's margin, without items and for each of them (snapshots/GasPerAudit.json), which
+#: cannot be estimated before the commitment is there.
+_OPENING_GAS = 435_000
+_GAS_PER_ITEM = 34_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,14 @@ class AuditTable:
     def __init__(self, contracts: ProtocolContracts, table: DisputeTable, secret: bytes) -> None:
         self._contracts, self._table, self._secret = contracts, table, secret
 
-    def open(self, sender: Sender, batch_id: int, index: int, items: Sequence[AuditItem]) -> AuditSent:
+    def open(
+        self,
+        sender: Sender,
+        batch_id: int,
+        index: int,
+        items: Sequence[AuditItem],
+        consent: Consent = lambda _: None,
+    ) -> AuditSent:
         """Stake a bond for each item: commit, wait for the next block, open. Interrupted and typed again it goes on where it was.
 
         Raises `UsageError`, `NotFoundError`, `ProviderUnreachable`, `ContractError`.
@@ -70,10 +83,18 @@ class AuditTable:
         request = AuditRequest(batch_id, index, response.fields, list(response.path), secret, list(items))
         call = contracts.audits.open_audit(request, bond_wei=bond_wei)
         commitment, commit = commitment_of(contracts, sender.address, batch_id, index, secret), None
-        if not contracts.ledger.opening_block(commitment) and not is_under_way(sender, call):
-            commit = sender.send_next(
-                contracts.ledger.commit_opening(commitment), f"commit {commitment.hex()}"
+        if not is_under_way(sender, call):
+            is_committed = bool(contracts.ledger.opening_block(commitment))
+            expected = _OPENING_GAS + _GAS_PER_ITEM * len(items)
+            cost = sender.forecast(call) if is_committed else sender.forecast(None, more_gas=expected)
+            consent(
+                f"auditing {len(items)} items of response {index} of batch {batch_id} stakes a bond of at most {show_ether(bond_wei)}, which is "
+                f"lost if the provider proves them all, and costs {gas_text(cost)}"
             )
+            if not is_committed:
+                commit = sender.send_next(
+                    contracts.ledger.commit_opening(commitment), f"commit {commitment.hex()}"
+                )
         named = " ".join(f"{each.target.name.lower()}:{each.step}:{each.window}" for each in items)
         mined = when_committed(lambda: sender.send_by_hand(call, f"audit {response.leaf.hex()} {named}")[0])
         logs = [log for log in mined.receipt.logs if log.address == contracts.audits.address]

@@ -64,7 +64,7 @@ def open_command(
         devnet, rpc_url, deployment, keystore, account, database, role, providers=provider or None
     )
     table, sender = _sit_down(settings)
-    _print_sent(table.open(sender, batch, index, consent=_consent(yes)), as_json)
+    _print_sent(table.open(sender, batch, index, consent=consent_of(yes)), as_json)
 
 
 @app.command()
@@ -253,10 +253,10 @@ def move(
     )  # fmt: skip
     table, sender = _sit_down(settings)
     if named is not None:
-        _print_sent(table.send(sender, game_id, named, consent=_consent(yes)), as_json)
+        _print_sent(table.send(sender, game_id, named, consent=consent_of(yes)), as_json)
         return
     table.require_turn(sender.address, game_id)
-    _print_sent(table.honest_move(sender, game_id, _models(settings), consent=_consent(yes)), as_json)
+    _print_sent(table.honest_move(sender, game_id, _models(settings), consent=consent_of(yes)), as_json)
 
 
 @app.command()
@@ -391,7 +391,7 @@ def _named_move(
     return named[0] if named else None
 
 
-def _consent(yes: bool) -> Callable[[str], None]:
+def consent_of(yes: bool) -> Callable[[str], None]:
     """Asks on the terminal, unless `--yes` was given; what is asked never reaches standard output."""
     from contracts.bindings.consent import ask
 

@@ -125,7 +125,7 @@ class DisputeTable:
             lock = show_ether(bond_wei)
             consent(
                 f"disputing response {index} of batch {batch_id} stakes a bond of {lock}, which a lost game loses, and "
-                f"costs {_gas_text(cost)}"
+                f"costs {gas_text(cost)}"
             )
             if not is_committed:
                 call_to_commit = contracts.ledger.commit_opening(commitment)
@@ -313,7 +313,7 @@ class DisputeTable:
         self, sender: Sender, game_id: int, action: Action, call: Call, state: GameState, consent: Consent
     ) -> Sent:
         name = type(action).__name__
-        consent(f"{name} in game {game_id} costs {_gas_text(sender.forecast(call))}")
+        consent(f"{name} in game {game_id} costs {gas_text(sender.forecast(call))}")
         return Sent(game_id, name, sender.send(call, key=move_key(state, action)))
 
     def resolve(self, sender: Sender, game_id: int) -> Sent:
@@ -403,5 +403,5 @@ class DisputeTable:
         return None
 
 
-def _gas_text(cost: Forecast) -> str:
+def gas_text(cost: Forecast) -> str:
     return f"about {cost.gas:,} gas, {show_ether(cost.fee_wei)} at today's fee (at most {show_ether(cost.highest_fee_wei)})"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from contracts.bindings.log_setup import told_of
 from contracts.protocol.sampling import sampling_of
 from contracts.protocol.trace import OwnTrace
 from prover.sampling import Sampling
@@ -21,7 +22,7 @@ from .local_models import Asked, LocalModel, ModelFinder
 from .metrics import Backlog, JudgeMetrics
 from .pace import backoff_s
 from .schedule import Choice, Demand, Shortage, choose
-from .store import ResponseRow, Store
+from .store import ResponseRow, Store, Unjudged
 from .verdicts import Judgement, Verdict, judge, judge_without_replay, malformed
 
 log = structlog.get_logger(__name__)
@@ -72,9 +73,15 @@ class Judge:
         """Decide the next responses; whether there were any. Never judged before judged again."""
         now = self._now()
         if now != self._closed_until:
-            if number := self._store.undecided_late(now + self._margin_s):
-                log.error("responses closed undecided: their window is over", responses=number)
-                self.metrics.undecided.inc(number)
+            for why, number in self._store.unjudged_late(now + self._margin_s).items():
+                # Others may judge what this machine has no model for; what is withheld, or fails here, may be nobody's.
+                tell = log.warning if why is Unjudged.MODEL_NOT_HERE else log.error
+                tell(
+                    "responses closed without a verdict: their window is over",
+                    responses=number,
+                    because=str(why),
+                )
+                self.metrics.unjudged.labels(str(why)).inc(number)
             for batch_id, number in self._store.close_windows(now + self._margin_s):
                 log.error("responses missed: their window closed first", batch=batch_id, responses=number)
                 self.metrics.missed.inc(number)
@@ -210,7 +217,8 @@ class Judge:
         except Stopped:
             raise
         except Exception as error:
-            log.warning("a pass over several responses failed; each is run alone", because=str(error))
+            why = f"{type(error).__name__}: {told_of(error)}"
+            log.warning("a pass over several responses failed; each is run alone", because=why)
             return {}
         self._note_pace(rows[0].model_id, self._clock() - started, sum(row.positions for row in wanted))
         self.metrics.together.observe(len(wanted))

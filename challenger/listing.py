@@ -88,6 +88,7 @@ class Lister:
         self._secret = store.secret()
         self._asked: dict[str, _Asking] = {}
         self._warned: set[BatchName] = set()
+        self._foreign: set[bytes] = set()  # models that were told to be not here
 
     def step(self, client: ProviderClient) -> bool:
         """Ask this URL about one batch, if one is due; whether one was."""
@@ -215,6 +216,12 @@ class Lister:
         )
         model = self._models.find(batch.model_id)
         limits = None if model is None else _limits(model)
+        if model is None and batch.model_id not in self._foreign:
+            self._foreign.add(batch.model_id)
+            named = "0x" + batch.model_id.hex()
+            log.warning(
+                "responses of a model are not judged", model_id=named, batch=batch.batch_id, because=_FOREIGN
+            )
         locked_wei = self._contracts.stake.account(batch.provider).locked
         outputs: dict[bytes, set[bytes]] = defaultdict(set)
         for response in known:

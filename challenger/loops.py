@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from contracts.bindings.errors import BindingsError
+from contracts.bindings.log_setup import told_of
 
 from .pace import backoff_s
 
@@ -45,7 +46,7 @@ class Loop:
                 log.error(
                     "trouble",
                     loop=self._name,
-                    because=f"{type(error).__name__}: {error}",
+                    because=f"{type(error).__name__}: {told_of(error)}",
                     exc_info=not isinstance(error, BindingsError),
                 )
                 self._stop.wait(backoff_s(failures, first_s=self._pause_s, longest_s=_LONGEST_PAUSE_S))

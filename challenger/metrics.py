@@ -33,8 +33,8 @@ class JudgeMetrics:
             "gainsay_challenger_missed", "Responses whose window closed before they were looked at",
             registry=self.registry,
         )  # fmt: skip
-        self.undecided = Counter(
-            "gainsay_challenger_undecided", "Responses whose window closed though they could not be decided",
+        self.unjudged = Counter(
+            "gainsay_challenger_unjudged", "Drawn responses whose window closed without a verdict, by why", ["why"],
             registry=self.registry,
         )  # fmt: skip
         self.short = Gauge(

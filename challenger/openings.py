@@ -17,6 +17,7 @@ from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
 from contracts.bindings.journal import IntentStatus
+from contracts.bindings.log_setup import told_of
 from contracts.bindings.openings import bond_to_send, commitment_of
 from contracts.bindings.sender import Mined
 from contracts.protocol.opening import opening_secret
@@ -89,7 +90,7 @@ class Opener:
                     "not disputed yet",
                     batch=each.row.batch_id,
                     index=each.row.index,
-                    because=f"{type(error).__name__}: {error}",
+                    because=f"{type(error).__name__}: {told_of(error)}",
                 )
                 self._wait(each, str(error))
         return opened

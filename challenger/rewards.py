@@ -12,6 +12,7 @@ import structlog
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
+from contracts.bindings.log_setup import told_of
 from contracts.bindings.openings import commitment_of
 from contracts.bindings.sender import Mined
 from contracts.protocol.opening import opening_secret
@@ -48,7 +49,12 @@ class Joiner:
             except ContractError as error:
                 self._note(row, "missed", error.name)
             except Exception as error:
-                log.error("not joined yet", batch=row.batch_id, index=row.index, because=f"{error}")
+                log.error(
+                    "not joined yet",
+                    batch=row.batch_id,
+                    index=row.index,
+                    because=f"{type(error).__name__}: {told_of(error)}",
+                )
                 self._note(row, "waiting", str(error))
         return joined
 

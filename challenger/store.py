@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Engine, and_, case, func, insert, or_, update
@@ -27,7 +28,17 @@ from .tables import (
 )
 from .tend_store import TendStore
 
-__all__ = ["BatchRow", "ChainRow", "Ending", "GameRow", "ResponseRow", "Store", "Turn", "open_engine"]
+__all__ = [
+    "BatchRow",
+    "ChainRow",
+    "Ending",
+    "GameRow",
+    "ResponseRow",
+    "Store",
+    "Turn",
+    "Unjudged",
+    "open_engine",
+]
 
 #: Short transactions, because the sender's journal of moves is in the same database.
 _ROWS_PER_TRANSACTION = 500
@@ -47,6 +58,14 @@ class OpeningDue:
     row: ResponseRow
     opening: OpeningRow
     empty_until: int
+
+
+class Unjudged(StrEnum):
+    """Why the window of a drawn response closed without a verdict, though somebody looked."""
+
+    UNDECIDED = "undecided"  # tried, and failed on this machine
+    WITHHELD = "ids withheld"
+    MODEL_NOT_HERE = "model not here"
 
 
 class Store(ChainRecord):
@@ -206,17 +225,23 @@ class Store(ChainRecord):
             session.execute(update(ResponseRow).where(waiting).values(state="unknown", why=why))
             session.commit()
 
-    def undecided_late(self, now: int) -> int:
-        """Responses that were tried and not decided, whose window is over by now: `close_windows` gives them up."""
-        tried = and_(col(ResponseRow.state) == "unknown", col(ResponseRow.tries) > 0)
+    def unjudged_late(self, now: int) -> dict[Unjudged, int]:
+        """Responses that the policy drew and nobody judged here, whose window is over by now, by why: `close_windows` gives them up."""
+        state, tries = col(ResponseRow.state), col(ResponseRow.tries)
+        why = case(
+            (state == "withheld", Unjudged.WITHHELD),
+            (tries > 0, Unjudged.UNDECIDED),
+            else_=Unjudged.MODEL_NOT_HERE,
+        )
         with Session(self.engine) as session:
             late = (
-                select(func.count())
+                select(why, func.count())
                 .select_from(ResponseRow)
                 .join(DisputeRow, _WITH_DISPUTE, isouter=True)
-                .where(tried, now > _LIMIT, _IS_VOID == False)  # noqa: E712
+                .where(state.in_(("unknown", "withheld")), now > _LIMIT, _IS_VOID == False)  # noqa: E712
+                .group_by(why)
             )
-            return int(session.exec(late).one())
+            return {Unjudged(reason): int(number) for reason, number in session.exec(late).all()}
 
     def close_windows(self, now: int) -> list[tuple[int, int]]:
         """Give up what can no longer be disputed: (batch, number of drawn responses that nobody looked at here).

@@ -25,6 +25,7 @@ from contracts.bindings.chain import Block
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
+from contracts.bindings.log_setup import told_of
 from contracts.bindings.sender import Mined
 from contracts.protocol.game import Side
 
@@ -92,7 +93,12 @@ class Tender:
                 raise
             except Exception as error:
                 expected = isinstance(error, ContractError)  # somebody was faster
-                log.info("not ended", left=str(each), because=f"{error}", exc_info=not expected)
+                log.info(
+                    "not ended",
+                    left=str(each),
+                    because=f"{type(error).__name__}: {told_of(error)}",
+                    exc_info=not expected,
+                )
                 ended = False
             sent += ended
             if not ended:

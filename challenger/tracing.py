@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from contracts.bindings.log_setup import told_of
 from contracts.protocol.actions import Action
 from contracts.protocol.bisection import cuts
 from contracts.protocol.game import GameState, Side
@@ -140,7 +141,7 @@ class Tracer:
             wait = self._waits.setdefault(game_id, _Wait())
             wait.tries += 1
             wait.until_s = time.monotonic() + backoff_s(wait.tries, first_s=0.5, longest_s=_LONGEST_RETRY_S)
-            log.warning("no move known", game=game_id, because=f"{type(error).__name__}: {error}")
+            log.warning("no move known", game=game_id, because=f"{type(error).__name__}: {told_of(error)}")
             return
         with self._lock:
             self._answers[game_id] = (turn_of(state), action)
@@ -170,7 +171,7 @@ class Tracer:
             raise
         except Exception as error:
             # What cannot be computed once is left to the games' questions.
-            log.warning("trace not completed", because=f"{type(error).__name__}: {error}")
+            log.warning("trace not completed", because=f"{type(error).__name__}: {told_of(error)}")
             done = True
         if done or len(trace.stored.streams) == len(first_cuts):
             self._save(subject, trace.stored)

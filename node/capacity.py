@@ -11,7 +11,8 @@ A private model's answers have no games, but audits, each with a window of its o
 
     audits . slowest trace + items . slowest proof <= window / 2
 
-over all audits that wait, on chain and off chain, and over the one that a new answer may bring.
+over all audits that wait on chain, and over the one that a new answer may bring. Those off chain are put off for them, and
+taken on while all of both fit.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
 from contracts.protocol.streams import Point
-from contracts.protocol.trace import ProvingTrace
+from contracts.protocol.trace import AuditedTrace, ProvingTrace
 from prover.foreign_json import ForeignJsonError, read_json_file
 
 log = structlog.get_logger("node.capacity")
@@ -48,6 +49,7 @@ class Capacity:
         nothing is kept."""
         self._file, self._clock_s, self._lock = file, clock_s, threading.Lock()
         self._numbers = itertools.count()
+        self._begun: set[str] = set()  # kinds of proofs
         # kind -> number of the trace or proof -> seconds, the newest last
         self._seconds: dict[str, dict[int, float]] = {"trace": {}, "proof": {}}
         if file is not None:
@@ -107,6 +109,14 @@ class Capacity:
             "wait until some are over"
         )
 
+    def seconds_per_audit(self, items: int) -> float | None:
+        """Of an audit with so many items; None until a trace and a proof were measured."""
+        with self._lock:
+            if not all(self._seconds.values()):
+                return None
+            trace, proof = (max(self._seconds[kind].values()) for kind in ("trace", "proof"))
+        return trace + items * proof
+
     def audit_reason(self, audits: int, items: int, window_s: int) -> str | None:
         """Why so many audits with so many items in all could not be answered within a window, or None."""
         with self._lock:
@@ -118,10 +128,10 @@ class Capacity:
         seconds = audits * trace + items * proof
         if seconds <= _SHARE_OF_CLOCK * window_s:
             return None
-        return (
-            f"{audits} audits with {items} items would take this machine {seconds:.0f} s of a window of {window_s} s; "
-            "wait until some are answered, or use a faster machine"
-        )
+        told = f"{audits} audits with {items} items would take this machine {seconds:.0f} s of a window of {window_s} s; "
+        if audits <= 1:  # nothing waits, so waiting does not help, and nothing is measured again by itself
+            return told + "use a faster machine, or measure again with `gainsay provider capacity --private`"
+        return told + "wait until some are answered, or use a faster machine"
 
     def _games_of(self, seconds: float) -> int:
         return int(_SHARE_OF_CLOCK * self._clock_s / seconds)
@@ -130,9 +140,19 @@ class Capacity:
         with self._lock:
             return sum(min(values.values()) for values in self._seconds.values())
 
-    def timed(self, trace: ProvingTrace) -> ProvingTrace:
-        """The same trace; what it takes is noted."""
-        return _TimedTrace(trace, self)
+    def timed(self, trace: ProvingTrace, *, is_warm: bool = False) -> ProvingTrace:
+        """The same trace; what it takes is noted, but for the first proof of each kind unless `is_warm`: it reads kernels and makes tables,
+        and a node that had only such times would refuse the answers whose audits or games measure others.
+        """
+        return _TimedTrace(trace, self, is_warm)
+
+    def is_first(self, kind: str) -> bool:
+        """Whether no proof of this kind was begun before; now one is."""
+        with self._lock:
+            if kind in self._begun:
+                return False
+            self._begun.add(kind)
+            return True
 
     def _load(self, file: Path) -> None:
         with contextlib.suppress(OSError, ForeignJsonError):
@@ -157,8 +177,8 @@ class Capacity:
 class _TimedTrace:
     """A `ProvingTrace` that tells how long it works: as a trace in all so far, and per proof."""
 
-    def __init__(self, trace: ProvingTrace, capacity: Capacity) -> None:
-        self._trace, self._capacity = trace, capacity
+    def __init__(self, trace: ProvingTrace, capacity: Capacity, is_warm: bool) -> None:
+        self._trace, self._capacity, self._is_warm = trace, capacity, is_warm
         self._number, self._traced_s = capacity.number(), 0.0
         self.prompt_ids, self.output_ids = trace.prompt_ids, trace.output_ids
 
@@ -174,10 +194,12 @@ class _TimedTrace:
         self._capacity.note("trace", self._number, self._traced_s)
 
     @contextlib.contextmanager
-    def _proving(self) -> Iterator[None]:
+    def _proving(self, kind: str) -> Iterator[None]:
+        is_noted = self._is_warm or not self._capacity.is_first(kind)
         started = time.monotonic()
         yield
-        self._capacity.note("proof", self._capacity.number(), time.monotonic() - started)
+        if is_noted:
+            self._capacity.note("proof", self._capacity.number(), time.monotonic() - started)
 
     def first_unprovable(self) -> tuple[int, int] | None:
         with self._tracing():
@@ -207,11 +229,11 @@ class _TimedTrace:
             return self._trace.first_wrong_output()
 
     def prove_step(self, s: int, window: int) -> bytes:
-        with self._proving():
+        with self._proving(f"step {self._trace.step_kind(s)}"):
             return self._trace.prove_step(s, window)
 
     def prove_embedding(self, window: int) -> bytes:
-        with self._proving():
+        with self._proving("embedding"):
             return self._trace.prove_embedding(window)
 
     def winner(self, position: int, rival: int) -> int:
@@ -219,15 +241,20 @@ class _TimedTrace:
             return self._trace.winner(position, rival)
 
     def prove_head(self, position: int, rival: int) -> bytes:
-        with self._proving():
+        with self._proving("head"):
             return self._trace.prove_head(position, rival)
+
+    def prove_head_tile(self, window: int, tile: int) -> bytes:
+        """Of a private model's trace."""
+        with self._proving("head tile"):
+            return cast(AuditedTrace, self._trace).prove_head_tile(window, tile)
 
 
 def measure(capacity: Capacity, trace: ProvingTrace, steps: int) -> None:
     """Play a game's work on an answer: every boundary that a bisection can ask for, then a proof of the last step of every
     kind in the last window, where they are slowest."""
     windows = -(-(len(trace.prompt_ids) + len(trace.output_ids) - 1) // 32)
-    timed = capacity.timed(trace)
+    timed = capacity.timed(trace, is_warm=True)
     for boundary in range(steps + 1):
         timed.boundary_hash(boundary)
     last_of_kind = {timed.step_kind(step): step for step in range(steps)}

@@ -218,6 +218,9 @@ def capacity(
     deployment: DeploymentFile = None,
     account: Account = None,
     devnet: Devnet = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Of a private model: how many audits it can answer at once.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure how many games this machine can defend at once; `provider run` refuses requests beyond it."""
@@ -228,13 +231,16 @@ def capacity(
     from .model_loading import load_serving
     from .provider import capacity_file
 
-    settings = settings_of(devnet, rpc_url, deployment, None, account, model=model)
+    settings = settings_of(devnet, rpc_url, deployment, None, account, model=model, private=private or None)
     access = open_chain(settings)
     with reporting() as report:
         serving = load_serving(settings, access, report)
     clock_s = access.parameters.clock
     found = Capacity(capacity_file(settings, serving.model_id), clock_s)
     _measure(found, serving, tokens or settings.default_max_tokens)
+    if serving.own is not None:
+        _print_audits(found, access.parameters, as_json)
+        return
     facts = {"seconds_per_game": found.seconds_per_game, "clock_s": clock_s, "games_at_once": found.games}
     if as_json:
         typer.echo(json.dumps(facts))
@@ -242,6 +248,24 @@ def capacity(
     typer.echo(
         f"a game takes this machine {found.seconds_per_game:.1f} s of a clock of {clock_s} s: it can defend "
         f"{found.games} games at once"
+    )
+
+
+def _print_audits(capacity: Any, parameters: Any, as_json: bool) -> None:
+    items, window_s = parameters.max_audit_items, parameters.audit_window
+    seconds = capacity.seconds_per_audit(items)
+    facts = {
+        "seconds_per_audit": seconds,
+        "items": items,
+        "audit_window_s": window_s,
+        "audits_at_once": int(window_s / 2 / seconds),
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(
+        f"an audit of {items} items takes this machine {seconds:.1f} s of a window of {window_s} s: it can answer "
+        f"{facts['audits_at_once']} at once, each in half of it"
     )
 
 

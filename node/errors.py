@@ -65,13 +65,13 @@ class UnknownSettlementError(NotFoundError):
 
 
 def error_sentence(error: BaseException) -> str:
-    """What a log, a status or a caller is told about a failure."""
+    """What a log, a status or a caller is told about a failure: `readyz` says it to everybody, so nothing of an unforeseen one but its type."""
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, GainsayError):
         return text
     if isinstance(error, OSError):
         return f"this machine refused: {text}; check its disk, its folders and its limits"
-    return f"unexpected {type(error).__name__}: {text}"
+    return f"unexpected {type(error).__name__}; the log says where it came from"
 
 
 class QueueFullError(GainsayError):

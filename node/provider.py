@@ -240,7 +240,7 @@ class Provider:
             clock.now,
             most_items=settings.audit_items,
             is_playing=self._is_playing,
-            refusal=self._audit_refusal,
+            refusal=self._audit_reason,
             timed=self._timed_trace,
         )
         steps = {
@@ -520,10 +520,11 @@ class Provider:
             return None
         if self._serving.own is None:
             return self.capacity.reason(len(state.games))
-        audits, items = self.audits.waiting
-        return self._audit_refusal(audits + 1, items + self._access.parameters.max_audit_items)
+        # Audits off chain are put off for those on chain: of them one proof at most is under way.
+        under_way = min(1, self.audits.waiting[0])
+        return self._audit_reason(1, self._access.parameters.max_audit_items + under_way)
 
-    def _audit_refusal(self, audits: int, items: int) -> str | None:
+    def _audit_reason(self, audits: int, items: int) -> str | None:
         """Why so many audits more could not be answered beside those that the chain waits for."""
         open_audits = self.answerer.open_audits()
         items += sum(len(audit.items) for audit in open_audits)

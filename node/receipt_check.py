@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from contracts.bindings.deployment import ProtocolContracts
@@ -13,6 +14,10 @@ from contracts.protocol.sampling import describe_sampling, sampling_of
 from prover.sampling import SamplingError
 
 from .errors import ReceiptNotValidError
+
+LONGEST_WAIT_S = 5
+"""How far ahead a receipt may be dated to be waited for: clocks of client and provider differ by that."""
+_PAUSE_S = 0.2
 
 
 def check_receipt(
@@ -33,17 +38,12 @@ def check_receipt(
         )
     if provider is not None and receipt.provider != provider:
         raise ReceiptNotValidError(f"the receipt is of provider {receipt.provider}, not of {provider}")
+    # Until its date its provider could retire the key, and the receipt would never have counted: the chain is asked behind it.
+    _await_date(receipt.issued_at, lambda: max(int(time.time()), contracts.chain.head().timestamp))
     try:
         identity = contracts.receipts.checked_receipt_id(receipt, signature)
     except ContractError as error:
         raise ReceiptNotValidError(f"the receipt is worth nothing on this deployment: {error}") from error
-    # Until then its provider could retire the key, and the receipt would never have counted.
-    now = max(int(time.time()), contracts.chain.head().timestamp)
-    if receipt.issued_at > now:
-        raise ReceiptNotValidError(
-            f"the receipt is dated {receipt.issued_at - now} s ahead of now; until then its key can be retired, and it "
-            "would be void: check it again then, or ask somebody else"
-        )
     try:
         sampling = describe_sampling(sampling_of(receipt.sampling_hash))
     except SamplingError as error:
@@ -72,3 +72,15 @@ def _is_own_signature(contracts: ProtocolContracts, receipt: Receipt, signature:
     except Exception:  # eth-keys has an error of its own for each kind of malformed signature
         return False
     return signed == receipt.signer
+
+
+def _await_date(issued_at: int, now: Callable[[], int]) -> None:
+    """Return when the date is over. Raises ReceiptNotValidError for one that is too far ahead."""
+    started = time.monotonic()
+    while (left_s := issued_at - now()) > 0:
+        if left_s > LONGEST_WAIT_S or time.monotonic() - started > 2 * LONGEST_WAIT_S:
+            raise ReceiptNotValidError(
+                f"the receipt is dated {left_s} s ahead of now; until then its key can be retired, and it would be void: "
+                "check it again then, or ask somebody else"
+            )
+        time.sleep(_PAUSE_S)

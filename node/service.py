@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from prover.answer_commitments import AnswerCommitments
 from prover.model.errors import SequenceTooLongError
 from prover.model.tokenizer import Tokenizer
+from prover.program import OutOfRange
 from prover.sampling import Sampling, SamplingError, check_scale
 
 from .answer_watch import AnswerWatch
@@ -149,12 +150,20 @@ class AnswerService:
         return self.reserve() if self.reserve is not None else None
 
     async def tokens(self, job: Job) -> AsyncIterator[int]:
-        """The job's ids as they come. Leaving early cancels the job, so that nothing of it is committed."""
+        """The job's ids as they come. Leaving early cancels the job, so that nothing of it is committed.
+
+        Raises what the generation raised; of a private model without the value that left its range, and without its place: clients
+        choose the texts, so what they are told about one would be an activation of their choice.
+        """
         complete = False
         try:
             async for token in job.tokens():
                 yield token
             complete = True
+        except OutOfRange as error:
+            if self.boundaries is None:
+                raise
+            raise error.without_value() from None
         finally:
             if not complete:
                 job.cancel()

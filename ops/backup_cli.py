@@ -96,7 +96,8 @@ def backup(
         typer.echo(
             f"  without the private model's blindings {path}: copy that file yourself; without it no audit is answered"
         )
-    typer.echo("  every answer after this moment is missing in it; make the next one soon")
+    later = "answer and voucher" if role == "provider" else "verdict and opening"
+    typer.echo(f"  every {later} after this moment is missing in it; make the next one soon")
 
 
 def restore(

@@ -44,6 +44,7 @@ class OutOfRange(OutOfRangeError):
         self.rows: tuple[
             int, ...
         ] = ()  # all rows of the pass that left it in this place, where that is known
+        self.is_told = True  # whether tensor, layer, position and value may be said to whoever asked
         where = "" if layer is None else f" of layer {layer}"
         super().__init__(
             f"tensor {tensor}{where} at position {position} has value {value}, outside {bound};"
@@ -53,6 +54,7 @@ class OutOfRange(OutOfRangeError):
     def without_value(self) -> OutOfRange:
         """What a private model's provider may tell: neither the value nor where it was."""
         told = OutOfRange("hidden", 0, 0, "hidden")
+        told.is_told = False
         told.args = (
             "a value leaves its range; this model cannot answer this request provably: change the prompt",
         )

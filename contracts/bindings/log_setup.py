@@ -112,9 +112,18 @@ def traceback_text(error: BaseException) -> str:
     parts = []
     for each in _chain(error):
         frames = "".join(traceback.format_tb(each.__traceback__))
-        told = str(each) if isinstance(each, GainsayError | OSError) else "(message not logged)"
-        parts.append(f"Traceback (most recent call last):\n{frames}{type(each).__name__}: {told}")
+        parts.append(f"Traceback (most recent call last):\n{frames}{type(each).__name__}: {told_of(each)}")
     return "\nThat led to:\n".join(parts)
+
+
+def told_of(error: BaseException) -> str:
+    """The message of an error of our own, of the system or of a database's driver; another's may quote what a client wrote, or what a private
+    model computed, and a database's own error quotes its parameters."""
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(error, DBAPIError):
+        return str(error.orig)
+    return str(error) if isinstance(error, GainsayError | OSError) else "(message not logged)"
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -59,8 +59,9 @@ def as_problem(error: BaseException) -> ApiProblem:
             return error
         case OutOfRange():
             where = {"tensor": error.tensor, "layer": error.layer, "position": error.position}
+            details = where if error.is_told else None
             message = f"this text cannot be answered provably by this model: {error}; shorten or rephrase it"
-            return ApiProblem(422, "out_of_range", message, details=where)
+            return ApiProblem(422, "out_of_range", message, details=details)
         case SequenceTooLongError():
             # Clients recognise a prompt that is too long by these words and this status.
             # The last token of an answer is never fed, so one more than the positions fits.

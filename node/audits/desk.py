@@ -101,13 +101,13 @@ class AuditDesk:
                 "an audit off chain belongs to who got the answer: send the key that came with it (x-gainsay-audit-key);"
                 " without it, audit on chain",
             )
-        if row.state in (ResponseState.FINAL, ResponseState.VOID):
-            raise AuditRefusedError(
-                "too_late", f"this answer is {row.state}; answers are audited until their batch is final"
-            )
         if (before := self._book.of_response(row.id)) is not None:
             raise AuditRefusedError(
                 "twice", f"this answer is audited already; read /v1/audits/{before.id} for the evidence"
+            )
+        if row.state in (ResponseState.FINAL, ResponseState.VOID):
+            raise AuditRefusedError(
+                "too_late", f"this answer is {row.state}; answers are audited until their batch is final"
             )
         return row
 

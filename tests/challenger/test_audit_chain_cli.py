@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from challenger.audit_chain_cli import app
 from challenger.disputes_by_hand import NothingToDo
+from contracts.bindings.consent import NotAgreed
 from contracts.bindings.deployment import Deployment, verifier_artifacts
 from contracts.bindings.registration import register
 from contracts.protocol.model import PRIVATE
@@ -49,7 +50,7 @@ def test_an_audit_by_hand(arena: Arena, deployment: Deployment, tmp_path: Path) 
         result = CliRunner().invoke(app, [*words, *more])
         if result.exception is not None:
             raise result.exception
-        return json.loads(result.output) if as_json else result.output
+        return json.loads(result.stdout) if as_json else result.stdout
 
     batch = _shown(private, ResponseFields.of(*_IDS, 1, 0, audit_root=secrets.token_bytes(32)))
     number, before = str(batch.batch_id), chain.nonce(arena.challenger.address)
@@ -73,7 +74,11 @@ def test_an_audit_by_hand(arena: Arena, deployment: Deployment, tmp_path: Path) 
     assert chain.nonce(arena.challenger.address) == before + 1  # for the ask: nothing was paid for a mistake
 
     bond = contracts.ledger.bond_for(arena.provider.address)
-    opened = type_("open", number, "0", "--step", "1:1", "--input", "0", "--tile", "1:1")
+    wanted = ["open", number, "0", "--step", "1:1", "--input", "0", "--tile", "1:1"]
+    with pytest.raises(NotAgreed, match=r"auditing 3 items .* a bond of at most .* costs .*say --yes"):
+        type_(*wanted)
+    assert chain.nonce(arena.challenger.address) == before + 1  # nobody agreed, nothing was sent
+    opened = type_(*wanted, "--yes")
     audit = str(opened["audit"])
     assert (opened["move"], opened["remaining"], opened["bond_wei"]) == ("Open", 3, str(3 * bond))
     assert chain.nonce(arena.challenger.address) == before + 3 and int(opened["fee_wei"]) > 0

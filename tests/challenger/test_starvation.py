@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import Session, col
 from structlog.testing import capture_logs
 
 from challenger.judging import Judge
 from challenger.local_models import Asked, LocalModel
 from challenger.policies import ticket_of
 from challenger.schedule import Demand, choose, first_shortage
-from challenger.store import BatchRow, ResponseRow, Store, open_engine
+from challenger.store import BatchRow, ResponseRow, Store, Unjudged, open_engine
 from challenger.tables import encode_fields
 from contracts.bindings.log_reader import Cursor
 from contracts.protocol.response import ResponseFields
@@ -245,10 +247,32 @@ def test_the_backlog_is_a_figure_and_what_closes_undecided_is_an_alert() -> None
         world.judge.step()
         assert world.judge.metrics.backlog.responses == 6 and world.judge.metrics.backlog.left_s == 20
         world.run(60)
-    assert world.judge.metrics.undecided._value.get() == 1
-    assert [entry["log_level"] for entry in logs if "closed undecided" in entry["event"]] == ["error"]
+    assert world.judge.metrics.unjudged.labels("undecided")._value.get() == 1
+    assert [entry["log_level"] for entry in logs if "without a verdict" in entry["event"]] == ["error"]
     assert any(entry["event"] == "backlog" for entry in logs)
     assert all(world.state(waiting, i) == "valid" for i in range(5))
+
+
+def test_what_is_skipped_because_its_ids_or_its_model_are_not_here_is_told() -> None:
+    """Once, when the window closes; what the policy did not draw is nobody's business."""
+    world = World()
+    world.post("0xa", [30], window=20, model_id=b"f" * 32)
+    batch = world.post("0xb", [30] * 3, window=20)
+    with Session(world.store.engine) as session:
+        for index, state in enumerate(("withheld", "withheld", "skipped")):
+            here = (col(ResponseRow.batch_id) == batch, col(ResponseRow.index) == index)
+            session.execute(update(ResponseRow).where(*here).values(state=state, prompt_packed=None))
+        session.commit()
+    with capture_logs() as logs:
+        world.run(60)
+    counted = {why: world.judge.metrics.unjudged.labels(why)._value.get() for why in Unjudged}
+    assert counted == {Unjudged.WITHHELD: 2, Unjudged.MODEL_NOT_HERE: 1, Unjudged.UNDECIDED: 0}
+    told = [
+        (entry["log_level"], entry["because"], entry["responses"])
+        for entry in logs
+        if "verdict" in entry["event"]
+    ]
+    assert sorted(told) == [("error", "ids withheld", 2), ("warning", "model not here", 1)]
 
 
 def test_the_schedule_is_by_deadline_while_time_suffices() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy.exc import OperationalError
 
-from contracts.bindings.log_setup import Form, Level, Repetitions, configure_logging
+from contracts.bindings.log_setup import Form, Level, Repetitions, configure_logging, told_of
+from node.errors import error_sentence
 from prover.errors import GainsayError
 
 SECRET = "the client's own words"
@@ -98,3 +101,17 @@ def test_a_failure_that_comes_again_is_one_line_with_a_count() -> None:
     for number in range(3000):
         fail(worker=f"{number}", game=number)
     assert len(drop._seen) <= 1000
+
+
+def test_no_words_of_a_client_reach_a_status() -> None:
+    """`readyz` and the log of a node say the type of an unforeseen failure; an error of our own, or the system's, in its own words."""
+    assert SECRET not in error_sentence(ValueError(SECRET)) and "ValueError" in error_sentence(
+        ValueError(SECRET)
+    )
+    assert error_sentence(GainsayError("deposit first")) == "deposit first"
+    assert "no space" in error_sentence(OSError("no space"))
+    locked = OperationalError(
+        "UPDATE response", {"prompt": SECRET}, sqlite3.OperationalError("database is locked")
+    )
+    assert told_of(locked) == "database is locked" and SECRET in str(locked)
+    assert told_of(KeyError(SECRET)) == "(message not logged)" and told_of(GainsayError("why")) == "why"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from contracts.bindings.deployment import Deployment
 from contracts.bindings.openings import open_game
 from contracts.protocol.parameters import DEVNET
+from contracts.protocol.trace import AuditedTrace
 from node.capacity import Capacity, measure
 from node.provider import CommittedServing
 from node.receipts import fields_of
@@ -23,10 +25,11 @@ from .chain import CHALLENGER, ProviderHouse
 from .test_provider_command import Command
 
 
-def with_seconds(file: Path | None, clock_s: int, trace_s: float, proof_s: float) -> Capacity:
+def with_seconds(file: Path | None, clock_s: int, trace_s: float, proof_s: float | None = None) -> Capacity:
     capacity = Capacity(file, clock_s)
     capacity.note("trace", capacity.number(), trace_s)
-    capacity.note("proof", capacity.number(), proof_s)
+    if proof_s is not None:
+        capacity.note("proof", capacity.number(), proof_s)
     return capacity
 
 
@@ -71,6 +74,36 @@ def test_one_slow_moment_does_not_end_a_node_for_good() -> None:
     assert capacity.games is None and capacity.reason(0) is None
 
 
+class _Prover:
+    """A trace whose proofs take no time."""
+
+    prompt_ids, output_ids = [1], [1]
+
+    def step_kind(self, s: int) -> int:
+        return s % 2
+
+    def prove_step(self, s: int, window: int) -> bytes:
+        return b""
+
+    def prove_head_tile(self, window: int, tile: int) -> bytes:
+        return b""
+
+
+def test_the_first_proof_of_each_kind_makes_no_machine_slow() -> None:
+    """It reads kernels and makes tables; a node that knew only such times refused all answers, whose audits would have shown others."""
+    capacity, trace = with_seconds(None, 60, 1.0), cast(AuditedTrace, _Prover())
+    timed = cast(AuditedTrace, capacity.timed(trace))
+    for step in (0, 1):
+        timed.prove_step(step, 0)
+    timed.prove_head_tile(0, 0)
+    assert capacity.seconds_per_game is None
+    cast(AuditedTrace, capacity.timed(trace)).prove_step(2, 0)
+    assert 1.0 <= (capacity.seconds_per_game or 0.0) < 2.0
+    warm = with_seconds(None, 60, 1.0)
+    warm.timed(trace, is_warm=True).prove_step(0, 0)
+    assert warm.seconds_per_game is not None
+
+
 def test_audits_share_a_window_and_the_machine() -> None:
     """Traces and proofs of all that wait, in half a window; one alone is measured by the fastest moment."""
     assert Capacity(None, 1).audit_reason(9, 99, 1) is None  # nothing was measured yet
@@ -79,7 +112,11 @@ def test_audits_share_a_window_and_the_machine() -> None:
     assert "2 audits with 9 items" in (capacity.audit_reason(2, 9, 32) or "")
     capacity.note("proof", capacity.number(), 20.0)
     assert capacity.audit_reason(2, 8, 32) is not None
-    assert capacity.audit_reason(1, 8, 32) is None and capacity.audit_reason(1, 10, 32) is not None
+    assert capacity.audit_reason(1, 8, 32) is None
+    # Nothing waits, so waiting cannot help.
+    assert "provider capacity --private" in (capacity.audit_reason(1, 10, 32) or "")
+    assert "wait until some" in (capacity.audit_reason(2, 8, 32) or "")
+    assert capacity.seconds_per_audit(8) == 2.0 + 8 * 20.0 and Capacity(None, 1).seconds_per_audit(8) is None
 
 
 def test_a_restart_remembers_and_a_spoilt_file_does_not_end_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -258,6 +259,15 @@ def test_attack_a_receipt_that_counts_for_nothing_is_told_to_the_client(house: P
     ):
         with pytest.raises(ReceiptNotValidError, match=why):
             check_receipt(contracts, changed, by)
+    soon = max(int(time.time()), contracts.chain.head().timestamp) + 3
+    near = signed(issued_at=soon, posting_deadline=soon + window)
+    passing = threading.Timer(
+        0.5, house.local.pass_time, [3]
+    )  # clocks differ by seconds: it is waited for, then the chain is asked
+    passing.start()
+    assert check_receipt(contracts, *near)["issued_at"] == soon
+    passing.join()
+    assert contracts.chain.head().timestamp >= soon
     with pytest.raises(ReceiptNotValidError, match="not of 0x"):
         check_receipt(contracts, receipt, signature, stranger)
     for spoilt in (

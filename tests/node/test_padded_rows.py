@@ -1,18 +1,24 @@
 """An answer whose padded rows leave their range: the client gets an error in the receipt's place, and nothing is signed.
 
-The tokens of such an answer are in range, so a stream has carried them all before the provider can know.
+The tokens of such an answer are in range, so a stream has carried them all before the provider can know. Of a private model the client
+hears neither the value nor its place: it chose the text, so that would be an activation of its choice.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from node.audits.boundaries import BoundaryCommitter
 from node.store import Journal
+from prover.blindings_file import LOWEST_COST
+from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
+from prover.private_model import commit_private
 from tests.prover.model.cancelled_biases import llama_with_padded_rows_out_of_range
 
 from .conftest import LocalNode, build_node
@@ -72,3 +78,24 @@ def test_the_next_answer_is_served_and_signed(drowned: TestClient, drowned_node:
     assert answer.status_code == 200, answer.text
     assert drowned_node.journal.find_response(answer.headers["x-gainsay-receipt"]) is not None
     assert _signed(drowned_node) == 1
+
+
+def test_attack_texts_that_leave_a_private_models_range_tell_no_activation(
+    journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a whole answer nor a stream nor a log says which tensor, layer, position and value; a public model's do."""
+    model, srs = IntegerModel.from_float(llama_with_padded_rows_out_of_range()), SRS.devnet(18)
+    own = commit_private(model, srs, lambda new: "password", models=tmp_path, commitments=tmp_path, cost=LOWEST_COST)  # fmt: skip
+    node = build_node(model, journal, boundaries=BoundaryCommitter(model, own, srs))
+    with TestClient(node.app, raise_server_exceptions=False) as client:
+        whole = client.post("/v1/completions", json=UNPROVABLE)
+        assert whole.status_code == 422, whole.text
+        assert set(whole.json()["error"]) == {"message", "type", "param", "code"}
+        stream = client.post("/v1/completions", json=UNPROVABLE | {"stream": True}).text
+        last = json.loads(stream.split("\n\n")[-2].removeprefix("data: "))
+        assert last["error"] == whole.json()["error"]
+        logged = "".join(capsys.readouterr())
+        for told in (whole.text, json.dumps(last), logged):
+            assert not any(word in told for word in ("gate", "layer", "position", "has value", "outside"))
+        assert _signed(node) == 0
+        assert client.post("/v1/completions", json=PROVABLE).status_code == 200
