@@ -232,10 +232,12 @@ class Attend(OperatorBase):
         reach: int,
         parameters: Mapping[str, int],
     ) -> np.ndarray:
-        """Rows of one sequence from position `start` on; `known` holds (groups, start + rows, size) by name."""
+        """Rows of one sequence from position `start` on; `known` holds (groups, start + rows or more, size) by name."""
         keys, values = (self._own(known[name], parameters) for name in (self.key, self.value))
         if self.second is not None:
-            keys = np.concatenate([keys, self._own(known[self.second[1]], parameters)], axis=-1)
+            end = start + len(query)
+            both = keys, self._own(known[self.second[1]], parameters)
+            keys = np.concatenate([part[:, :end] for part in both], axis=-1)
         query, keys, values = (np.ascontiguousarray(array) for array in (query, keys, values))
         output = np.empty((*query.shape[:3], values.shape[2]), dtype=np.int64)
         if len(query) < _ROWS_AT_ONCE:
@@ -310,7 +312,9 @@ class Attend(OperatorBase):
         Exact in float64: partial sums of a score stay below OFFSET < 2^48, those of e v below 2^16 2^15 2^17.
         """
         rows, groups, _, size = query.shape
-        wide_keys, wide_values = keys.astype(np.float64).transpose(0, 2, 1), values.astype(np.float64)
+        known = start + rows
+        wide_keys = keys[:, :known].astype(np.float64).transpose(0, 2, 1)
+        wide_values = values[:, :known].astype(np.float64)
         for row in range(0, rows, _ROWS_AT_ONCE):
             some = query[row : row + _ROWS_AT_ONCE]
             first, end = max(0, start + row + 1 - reach), start + row + len(some)
@@ -413,7 +417,8 @@ def _run(
 
 
 def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int) -> np.ndarray:
-    """All positions so far, (kv_groups, start + rows, head_size) int32: a view of a buffer that grows by doubling.
+    """All positions so far, (kv_groups, start + rows or more, head_size) int32: a buffer that grows by doubling, whole, since a part
+    of it would be copied for the kernels.
 
     `new` is (rows, kv_groups, head_size), of streams, whose widths are below 32 bits.
     """
@@ -425,7 +430,7 @@ def _extend(cache: dict[str, np.ndarray], name: str, new: np.ndarray, start: int
             grown[:, :start] = buffer[:, :start]
         cache[name] = buffer = grown
     buffer[:, start:end] = new.transpose(1, 0, 2)
-    return buffer[:, :end]
+    return buffer
 
 
 def _gather(blocks: np.ndarray, span: Span) -> np.ndarray:
