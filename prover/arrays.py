@@ -97,7 +97,7 @@ class Arrays(Protocol):
     def attend(self, query: Rows, keys: Rows, values: Rows, start: int, reach: int, shift: int) -> Rows:
         """Attention of rows at positions start, start + 1, ... (operators/attend.py), (rows, groups, queries, value size) int64.
 
-        query (rows, groups, queries, size), keys (groups, start + rows, size), values (groups, start + rows, value size).
+        query (rows, groups, queries, size), keys (groups, start + rows or more, size), values (groups, as many, value size).
         """
 
     def attend_blocks(

@@ -25,7 +25,8 @@ from . import word_gemm
 FEW_ROWS = 8
 # A head of 262,144 rows would take a gigabyte as float64.
 _WIDENED_ENTRIES = 1 << 24
-_OUTPUTS_AT_ONCE = 1 << 12
+_OUTPUTS_AT_ONCE = 1 << 10
+"""Of a head for many rows: its products stay in the second cache until the largest is found."""
 
 
 @dataclass(frozen=True)

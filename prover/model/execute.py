@@ -26,6 +26,9 @@ from .weights import IntegerModel
 Observer = Callable[[int, dict[str, np.ndarray]], None]
 
 _LOGIT_ROWS_AT_ONCE = 128
+_UNSEEN_ROWS_AT_ONCE, _UNSEEN_ROWS_AT_MOST = 4 * WINDOW_ROWS, 8 * WINDOW_ROWS
+"""Pieces of what nobody looks into, so that what operators pass on stays in the caches, and how many rows are still one piece, for which
+weights are read once."""
 _KEPT_ROWS_AT_ONCE = 8 * WINDOW_ROWS
 """Of a prompt, where what every step writes is kept: bounds what is kept at once."""
 
@@ -198,12 +201,19 @@ class Executor:
     ) -> np.ndarray:
         """Take rows of the residual stream through all steps; returns what they are behind the last one.
 
-        `on_step(s, written)` sees what every step writes. Raises SequenceTooLongError, prover.program.OutOfRange, and
+        `on_step(s, written)` sees what every step writes; where nobody looks, many rows go in pieces. Raises
+        SequenceTooLongError, prover.program.OutOfRange, and
         GenerationCancelledError once `cancelled()` is true.
         """
         total = decoding.length + rows.shape[0]
         if total > self.model.config.max_positions:
             raise SequenceTooLongError(total, self.model.config.max_positions)
+        if on_step is None and self.observer is None and len(rows) > _UNSEEN_ROWS_AT_MOST:
+            pieces = [
+                self.feed_rows(rows[start : start + _UNSEEN_ROWS_AT_ONCE], decoding, cancelled=cancelled)
+                for start in range(0, len(rows), _UNSEEN_ROWS_AT_ONCE)
+            ]
+            return np.concatenate(pieces)
         state: Rows = {RESIDUAL: self.arrays.of(rows)}
         for step in range(len(self.model.config.schedule)):
             if cancelled is not None and cancelled():
@@ -288,7 +298,11 @@ class Executor:
 
     def largest(self, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """argmax of the logits of rows at any positions, (rows,) int64, ties to the smaller id."""
-        return self._run_head(rows, positions, self._head.largest)
+        pieces = [
+            slice(start, start + _LOGIT_ROWS_AT_ONCE) for start in range(0, len(rows), _LOGIT_ROWS_AT_ONCE)
+        ]
+        chosen = [self._run_head(rows[some], positions[some], self._head.largest) for some in pieces]
+        return np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
 
     def predictions(
         self, rows: np.ndarray, first_position: int = 0, sampling: Sampling | None = None

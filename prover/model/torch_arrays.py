@@ -112,8 +112,9 @@ class TorchArrays:
     ) -> Tensor:
         rows, groups, queries, size = query.shape
         output = self.empty((rows, groups, queries, values.shape[2]))
-        wide_keys, wide_values = keys.double().swapaxes(1, 2), values.double()
-        at_once = max(1, self._at_once // (groups * queries * keys.shape[1]))
+        known = start + rows
+        wide_keys, wide_values = keys[:, :known].double().swapaxes(1, 2), values[:, :known].double()
+        at_once = max(1, self._at_once // (groups * queries * known))
         for row in range(0, rows, at_once):
             some = query[row : row + at_once]
             first, end = max(0, start + row + 1 - reach), start + row + len(some)

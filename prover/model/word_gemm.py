@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from ..other_threads import other_threads
 from .word_products import AVAILABLE, WORDS, make_products_of_4
@@ -34,6 +34,8 @@ SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
 """What products of norms stay below: rounding in float64 is far less than the part that is taken off."""
 _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
 _OUTPUTS = 4
+_WORDS_OF_ROWS, _WORDS_OF_FOURS = 1 << 18, 1 << 14
+"""What the second cache keeps of rows while outputs pass, and the first one of weights while these rows pass."""
 _WORTH_A_THREAD = 1 << 20
 """Products of words: below this waking another thread costs more than it gives."""
 
@@ -93,7 +95,7 @@ def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
     if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
         return _multiply(*arguments)
     try:
-        return _multiply_in_threads(*arguments)
+        return _multiply_in_threads(*arguments, get_num_threads())
     finally:
         other_threads.release()
 
@@ -181,16 +183,19 @@ def _multiply_some(
     high: float,
     cut: Cut,
     result: np.ndarray,
+    some: tuple[int, int],
     fours: tuple[int, int],
 ) -> None:
-    """The products with every four outputs of those from `fours[0]` to `fours[1]` whose norms are in (low, high]."""
+    """The products of the rows of words from `some[0]` to `some[1]` with every four outputs of those from `fours[0]` to `fours[1]`
+    whose norms are in (low, high].
+    """
     words, places, shifts = cut
     address, w_step, outputs, inputs = matrix
     rows, step = result.shape[0], words.strides[0]
-    start = 0
-    while start < len(words):
+    start = some[0]
+    while start < some[1]:
         adds = start >= rows  # the first rows of words of all rows come first
-        left = (len(words) if adds else rows) - start
+        left = (some[1] if adds else min(rows, some[1])) - start
         tile = 4 if left >= 4 else 2 if left >= 2 else 1
         x, place, shift = words[start:].ctypes.data, places[start:].ctypes.data, shifts[start:].ctypes.data
         for four in range(fours[0], fours[1]):
@@ -215,9 +220,26 @@ def _multiply_some(
 
 
 @njit(nogil=True, cache=True)
-def _fours_at_once(rows: int, inputs: int) -> int:
-    """Outputs whose weights stay in the nearest cache while all rows pass, by four; more where there are few rows."""
-    return max(1, (16384 if rows > 8 else 131072) // (_OUTPUTS * inputs))
+def _multiply_blocks(
+    matrix: Place,
+    of_fours: np.ndarray,
+    low: float,
+    high: float,
+    cut: Cut,
+    result: np.ndarray,
+    fours: tuple[int, int],
+) -> None:
+    """`_multiply_some` of all rows of words: some at a time, which stay in the second cache while outputs pass, of which again some
+    stay in the first while these rows pass.
+    """
+    rows, inputs = len(cut[0]), matrix[3]
+    rows_at_once = max(4, _WORDS_OF_ROWS // (4 * inputs) * 4)
+    fours_at_once = max(1, _WORDS_OF_FOURS // (_OUTPUTS * inputs))
+    for start in range(0, rows, rows_at_once):
+        some = (start, min(start + rows_at_once, rows))
+        for first in range(fours[0], fours[1], fours_at_once):
+            part = (first, min(first + fours_at_once, fours[1]))
+            _multiply_some(matrix, of_fours, low, high, cut, result, some, part)
 
 
 @njit(nogil=True, cache=True)
@@ -240,30 +262,27 @@ def _multiply_part(
 ) -> None:
     whole, fewer, middle = cuts
     if middle > 0:
-        _multiply_some(matrix, of_fours, 0.0, middle, fewer, result, fours)
-    _multiply_some(matrix, of_fours, middle, largest, whole, result, fours)
+        _multiply_blocks(matrix, of_fours, 0.0, middle, fewer, result, fours)
+    _multiply_blocks(matrix, of_fours, middle, largest, whole, result, fours)
 
 
 @njit(nogil=True, cache=True)
 def _multiply(matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray) -> np.ndarray:
     result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
     cuts = _cut_twice(x, usual, largest)
-    at_once = _fours_at_once(len(x), x.shape[1])
-    for first in range(0, len(of_fours), at_once):
-        fours = (first, min(first + at_once, len(of_fours)))
-        _multiply_part(matrix, of_fours, largest, cuts, result, fours)
+    _multiply_part(matrix, of_fours, largest, cuts, result, (0, len(of_fours)))
     return result
 
 
 @njit(nogil=True, cache=True, parallel=True)
 def _multiply_in_threads(
-    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
+    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray, parts: int
 ) -> np.ndarray:
+    """`_multiply` with the outputs in so many parts: as many as there are threads, which take equal shares of them."""
     result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
     (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle = _cut_twice(x, usual, largest)
-    at_once = _fours_at_once(len(x), x.shape[1])
-    for part in prange(-(-len(of_fours) // at_once)):
+    for part in prange(parts):
         cuts = (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle
-        fours = (part * at_once, min((part + 1) * at_once, len(of_fours)))
+        fours = (part * len(of_fours) // parts, (part + 1) * len(of_fours) // parts)
         _multiply_part(matrix, of_fours, largest, cuts, result, fours)
     return result

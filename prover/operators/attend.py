@@ -237,10 +237,12 @@ class Attend(OperatorBase):
         parameters: Mapping[str, int],
         arrays: Arrays,
     ) -> Rows:
-        """Rows of one sequence from position `start` on; `known` holds (groups, start + rows, size) by name."""
+        """Rows of one sequence from position `start` on; `known` holds (groups, start + rows or more, size) by name."""
         keys, values = (self._own(known[name], parameters, arrays) for name in (self.key, self.value))
         if self.second is not None:
-            keys = arrays.join([keys, self._own(known[self.second[1]], parameters, arrays)], -1)
+            end = start + len(query)
+            both = keys, self._own(known[self.second[1]], parameters, arrays)
+            keys = arrays.join([part[:, :end] for part in both], -1)
         return arrays.attend(query, keys, values, start, reach, self.shift)
 
     def _attend_spans(self, context: RunContext, query: Rows, reach: int) -> Rows:
@@ -388,7 +390,8 @@ def _run(
 
 
 def _extend(cache: dict[str, Rows], name: str, new: Rows, start: int, arrays: Arrays) -> Rows:
-    """All positions so far, (kv_groups, start + rows, head_size) int32: a view of a buffer that grows by doubling.
+    """All positions so far, (kv_groups, start + rows or more, head_size) int32: a buffer that grows by doubling, whole, since a part
+    of it would be copied for the kernels.
 
     `new` is (rows, kv_groups, head_size), of streams, whose widths are below 32 bits.
     """
@@ -400,7 +403,7 @@ def _extend(cache: dict[str, Rows], name: str, new: Rows, start: int, arrays: Ar
             grown[:, :start] = buffer[:, :start]
         cache[name] = buffer = grown
     buffer[:, start:end] = new.swapaxes(0, 1)
-    return buffer[:, :end]
+    return buffer
 
 
 def _gather(blocks: Rows, span: Span, arrays: Arrays) -> Rows:

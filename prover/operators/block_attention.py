@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from ..other_threads import other_threads
+from .row_passes import divide_row, weigh_row
 
 # Products below which waking another thread costs more than it gives.
 _WORTH_A_THREAD = 1 << 18
@@ -72,10 +73,11 @@ def _attend_row(
 ) -> None:
     groups, queries, size = query.shape
     window, own_size, channels = keys.shape[2], keys.shape[3], values.shape[3]
-    saturated, end = np.int64(table.shape[0] // 2), position + 1
+    end = position + 1
     start = max(0, end - reach)
     score, own = np.empty((queries, end - start)), np.empty((queries, size))
     key, mixed = np.empty(size), np.empty((queries, channels))
+    totals, places = np.empty(queries), np.empty(end - start, dtype=np.int64)
     for group in range(groups):
         place = first_group + group
         if place >= keys.shape[1]:
@@ -95,23 +97,17 @@ def _attend_row(
                 for c in range(size):
                     product += own[head, c] * key[c]
                 score[head, u - start] = product
+        mixed[:] = 0.0
         for head in range(queries):
-            largest = score[head, 0]
-            for u in range(end - start):
-                largest = max(largest, score[head, u])
-            total = np.int64(0)
-            for u in range(end - start):
-                weight = table[min(np.int64(largest - score[head, u]) >> shift, saturated)]
-                total += weight
-                score[head, u] = weight
-            for c in range(channels):
-                mixed[head, c] = 0.0
-            for u in range(start, end):
-                block, row, weight_of_u = blocks[u // window], u % window, score[head, u - start]
+            totals[head] = weigh_row(score[head], shift, table, places)
+        for u in range(start, end):
+            block, row = blocks[u // window], u % window
+            for head in range(queries):
+                weight_of_u = score[head, u - start]
                 for c in range(channels):
                     mixed[head, c] += weight_of_u * np.float64(values[block, place, row, c])
-            for c in range(channels):
-                y[group, head, c] = (2 * np.int64(mixed[head, c]) + total) // (2 * total)
+        for head in range(queries):
+            divide_row(mixed[head], totals[head], y[group, head])
 
 
 @njit(nogil=True, cache=True)

@@ -138,7 +138,9 @@ def _attend_many(
     Exact in float64: partial sums of a score stay below OFFSET < 2^48, those of e v below 2^16 2^15 2^17.
     """
     rows, groups, _, size = query.shape
-    wide_keys, wide_values = keys.astype(np.float64).transpose(0, 2, 1), values.astype(np.float64)
+    known = start + rows
+    wide_keys = keys[:, :known].astype(np.float64).transpose(0, 2, 1)
+    wide_values = values[:, :known].astype(np.float64)
     for row in range(0, rows, FEW_ROWS):
         some = query[row : row + FEW_ROWS]
         first, end = max(0, start + row + 1 - reach), start + row + len(some)

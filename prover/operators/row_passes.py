@@ -124,6 +124,42 @@ def turn_rows(
     return bool(-limit <= low and high < limit)
 
 
+@njit(nogil=True, cache=True, fastmath={"reassoc", "nnan", "nsz"})
+def weigh_row(scores: np.ndarray, shift: int, table: np.ndarray, places: np.ndarray) -> float:
+    """Scores that a query sees become their weights, table[(max - score) >> shift]; returns their sum, an integer below 2^31.
+
+    Three loops, of which the compiler takes two in vector lanes. places: int64, as many as there are scores or more.
+    """
+    saturated, count = np.int64(table.shape[0] // 2), scores.shape[0]
+    own_places = places[:count]
+    largest = scores[0]
+    for u in range(count):
+        largest = max(largest, scores[u])
+    for u in range(count):
+        own_places[u] = min(np.int64(largest - scores[u]) >> shift, saturated)
+    total = 0.0
+    for u in range(count):
+        weight = np.float64(table[np.uint64(own_places[u])])
+        total += weight
+        scores[u] = weight
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def divide_row(mixed: np.ndarray, total: float, y: np.ndarray) -> None:
+    """y = floor((2 mixed + total) / (2 total)) of float64 integers below 2^52; |y| < 2^31.
+
+    A product with 1 / (2 total) is off by less than one, so its floor by at most one, which the remainder shows: it is exact.
+    """
+    divisor = 2.0 * total
+    inverse = 1.0 / divisor
+    for c in range(mixed.shape[0]):
+        twice = 2.0 * mixed[c] + total
+        quotient = np.floor(twice * inverse)
+        remainder = twice - quotient * divisor
+        y[c] = np.int64(quotient) + np.int64(remainder >= divisor) - np.int64(remainder < 0.0)
+
+
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
 def attend_rows(
     query: np.ndarray,
@@ -137,43 +173,36 @@ def attend_rows(
 ) -> None:
     """Attention of rows at positions first, first + 1, ... over what they see (operators/attend.py).
 
-    query (rows, groups, queries, size) int64, keys (groups, positions, size) and values (groups, positions, value size) int32;
+    query (rows, groups, queries, size) int64, keys (groups, positions, size) and values (groups, positions, value size) int32, which
+    may have more positions than are at hand;
     reach: how many positions a row sees. Scores and mixed values are float64 sums of integers below 2^53, in any order.
     """
     rows, groups, queries, size = query.shape
-    channels, saturated = values.shape[2], np.int64(table.shape[0] // 2)
-    score = np.empty((queries, first + rows))
+    channels = values.shape[2]
+    score, places = np.empty((queries, first + rows)), np.empty(first + rows, dtype=np.int64)
     mixed, own = np.empty((queries, channels)), np.empty((queries, size))
+    totals = np.empty(queries)
     for group in range(groups):
         for row in range(rows):
             end = first + row + 1
             start = max(0, end - reach)
-            for head in range(queries):
-                for c in range(size):
-                    own[head, c] = query[row, group, head, c]
+            own[:] = query[row, group]
             for u in range(start, end):
                 for head in range(queries):
                     product = 0.0
                     for c in range(size):
                         product += own[head, c] * np.float64(keys[group, u, c])
                     score[head, u] = product
+            mixed[:] = 0.0
             for head in range(queries):
-                largest = score[head, start]
-                for u in range(start, end):
-                    largest = max(largest, score[head, u])
-                total = np.int64(0)
-                for u in range(start, end):
-                    weight = table[min(np.int64(largest - score[head, u]) >> shift, saturated)]
-                    total += weight
-                    score[head, u] = weight
-                for c in range(channels):
-                    mixed[head, c] = 0.0
-                for u in range(start, end):
+                totals[head] = weigh_row(score[head, start:end], shift, table, places)
+            for u in range(start, end):
+                for head in range(queries):
                     weight_of_u = score[head, u]
                     for c in range(channels):
                         mixed[head, c] += weight_of_u * np.float64(values[group, u, c])
-                for c in range(channels):
-                    y[row, group, head, c] = (2 * np.int64(mixed[head, c]) + total) // (2 * total)
+            for head in range(queries):
+                divide_row(mixed[head], totals[head], y[row, group, head])
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
@@ -191,23 +220,15 @@ def weigh_scores(
     scores (groups, rows * queries, positions) float64, queries of a row side by side, rows at positions first, first + 1, ...;
     totals (groups, rows * queries).
     """
-    saturated = np.int64(table.shape[0] // 2)
+    places = np.empty(scores.shape[2], dtype=np.int64)
     for group in range(scores.shape[0]):
         for place in range(scores.shape[1]):
             end = first + place // queries + 1
             start = max(0, end - reach)
             row = scores[group, place]
-            largest = row[start]
-            for u in range(start, end):
-                largest = max(largest, row[u])
-            total = np.int64(0)
-            for u in range(start, end):
-                weight = table[min(np.int64(largest - row[u]) >> shift, saturated)]
-                total += weight
-                row[u] = weight
+            totals[group, place] = weigh_row(row[start:end], shift, table, places)
             row[:start] = 0.0
             row[end:] = 0.0
-            totals[group, place] = total
 
 
 @njit(nogil=True, cache=True)
@@ -216,7 +237,5 @@ def divide_rows(mixed: np.ndarray, totals: np.ndarray, y: np.ndarray) -> None:
     queries = y.shape[2]
     for group in range(mixed.shape[0]):
         for place in range(mixed.shape[1]):
-            total = totals[group, place]
-            for c in range(mixed.shape[2]):
-                twice = 2 * np.int64(mixed[group, place, c]) + total
-                y[place // queries, group, place % queries, c] = twice // (2 * total)
+            total = np.float64(totals[group, place])
+            divide_row(mixed[group, place], total, y[place // queries, group, place % queries])

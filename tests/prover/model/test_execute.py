@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.model import exact_gemm, word_gemm
+from prover.model import exact_gemm, execute, word_gemm
 from prover.model.errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from prover.model.exact_gemm import FEW_ROWS, Outputs, multiply_exactly, multiply_few_rows, multiply_in_floats
 from prover.model.execute import Executor
@@ -19,6 +19,7 @@ from prover.model.float_model import FloatModel
 from prover.model.float_reference import float_logits
 from prover.model.weights import IntegerModel
 from prover.program import OutOfRange
+from prover.streams import RESIDUAL
 
 PROMPT = list(b"The quick brown fox jumps over the lazy dog, then naps.")
 GENERATED = [53, 258, 163, 238, 241, 85, 226, 242, 130, 81, 67, 163, 18, 227, 17, 215]
@@ -70,6 +71,33 @@ def test_any_way_of_feeding_gives_the_same_integers(executor: Executor, chunks: 
         start += size
     np.testing.assert_array_equal(np.concatenate(rows), expected)
     assert whole.length == pieces.length == len(PROMPT)
+
+
+def test_long_texts_go_in_pieces_unless_somebody_looks(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same rows and the same next tokens; a trace sees every step once, with all rows."""
+    positions = np.arange(len(PROMPT))
+    whole = executor.feed(PROMPT, executor.start())
+    chosen = executor.largest(whole, positions)
+    monkeypatch.setattr(execute, "_UNSEEN_ROWS_AT_MOST", 40)
+    monkeypatch.setattr(execute, "_UNSEEN_ROWS_AT_ONCE", 9)
+    monkeypatch.setattr(execute, "_LOGIT_ROWS_AT_ONCE", 7)
+    run_step, seen = Executor.run_step, []
+
+    def counted(self: Executor, step: int, state: dict[str, np.ndarray], fed: execute.Fed) -> execute.Rows:
+        seen.append(len(state[RESIDUAL]))
+        return run_step(self, step, state, fed)
+
+    monkeypatch.setattr(Executor, "run_step", counted)
+    decoding = executor.start()
+    np.testing.assert_array_equal(executor.feed(PROMPT, decoding), whole)
+    assert decoding.length == len(PROMPT) == 55 and set(seen) == {9, 1}
+    np.testing.assert_array_equal(executor.largest(whole, positions), chosen)
+    assert executor.largest(whole[:0], positions[:0]).shape == (0,)
+    seen.clear()
+    executor.feed(PROMPT, executor.start(), on_step=lambda step, written: None)
+    assert set(seen) == {55}
 
 
 def test_the_number_of_threads_changes_nothing(executor: Executor) -> None:

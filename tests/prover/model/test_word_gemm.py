@@ -24,7 +24,8 @@ def both(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     assert lengths is not None
     arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, np.ascontiguousarray(x))
     found = word_gemm._multiply(*arguments)
-    np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments))
+    for parts in (1, 2, 3):
+        np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments, parts))
     return found
 
 
@@ -91,6 +92,19 @@ def test_every_row_of_words_meets_the_bound_and_they_add_up(norm: float) -> None
     np.testing.assert_array_equal(places[: len(x)], np.arange(len(x)))
     squares = (words.astype(np.int64) ** 2).sum(axis=1)
     assert max(isqrt(int(s)) + 1 for s in squares) * norm < 2**31 + norm
+
+
+def test_rows_and_outputs_of_many_blocks() -> None:
+    """More rows of words and more weights than either cache is thought to hold, some rows in digits that another block holds."""
+    generator = np.random.default_rng(7)
+    inputs = 4096
+    rows = word_gemm._WORDS_OF_ROWS // inputs + 7
+    outputs = 2 * word_gemm._WORDS_OF_FOURS // inputs + 9
+    weights = generator.integers(-(2**9), 2**9, (outputs, inputs)).astype(np.int16)
+    weights[-1] = LARGEST
+    x = generator.integers(-(2**9), 2**9, (rows, inputs))
+    x[::3] <<= 18
+    np.testing.assert_array_equal(both(weights, x), definition(weights, x))
 
 
 def test_weights_are_read_as_they_lie() -> None:
