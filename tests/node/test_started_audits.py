@@ -11,10 +11,11 @@ import secrets
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -24,13 +25,21 @@ from challenger.disputes_by_hand import DisputeTable
 from challenger.provider_client import provider_book
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.sender import Sender
-from contracts.protocol.audit_evidence import Auditor, InputItem
+from contracts.protocol.audit_evidence import AuditedResponse, Auditor, InputItem, ShownBoundary
 from contracts.protocol.audit_wire import evidence_from_json
 from contracts.protocol.audits import AuditItem
 from contracts.protocol.game import Outcome
+from prover.argument.commitment import combine, commit_integers
+from prover.audits.head_tiles import HeadAudit
 from prover.commitment_file import load_published
+from prover.curve.g1 import INFINITY, Point
+from prover.curve.srs import SRS
+from prover.field.arrays import MODULUS
+from prover.hiding import blind, blinding_base
 from prover.model.weights import IntegerModel
+from prover.model_commitment import commit_model
 from prover.private_model import PrivateModel
+from prover.replay import Replay
 from tests.contracts.local_chain import LocalChain
 
 from .started_private import OPEN_PAGES, PASSWORD, Answer, StartedPrivate, registered
@@ -149,7 +158,49 @@ def test_attack_a_flood_of_audits_stops_no_answers(scene: Scene) -> None:
     assert provider.ask(refused.receipt, refused.key, {"input": 0}).status_code == 202
 
 
-# --- behind the stage ------------------------------------------------------------------------------------------
+# --- what commitments and proofs tell -------------------------------------------------------------------------
+
+
+def _guessed(model: IntegerModel, srs: SRS, response: AuditedResponse) -> Callable[[int], list[list[Point]]]:
+    """Streams of a boundary without blindings, as who knows all weights computes them."""
+    ids = list(response.prompt_ids), list(response.output_ids)
+    commitment = commit_model(model, srs, cache_dir=None)
+    replay, head = Replay(model, commitment, srs, *ids), HeadAudit(model, srs, *ids)
+    logits = {window: commit_integers(srs.g1[:32], head.chosen_logits(window)) for window in head.windows}
+
+    def streams(place: int) -> list[list[Point]]:
+        if place <= commitment.step_count:
+            return [replay.stream_points(place, number) for number in range(len(commitment.chunk_bits))]
+        return [[logits.get(window, INFINITY) for window in range(replay.windows)]]
+
+    return streams
+
+
+def _difference(left: Point, right: Point) -> Point:
+    return combine([left, right], [1, MODULUS - 1])
+
+
+def _hidden(
+    shown: Mapping[int, ShownBoundary], guessed: Callable[[int], list[list[Point]]]
+) -> dict[Point, Point]:
+    """What is left of each committed window, and of each difference of two, when the right guess is taken away; by the point."""
+    found: dict[Point, Point] = {}
+    for place, boundary in shown.items():
+        for sums, own in zip(boundary.sums, guessed(place), strict=True):
+            windows = [(INFINITY, INFINITY), *zip(sums, own, strict=True)]
+            for (before, guess_before), (now, guess) in pairwise(windows):
+                if now == INFINITY:
+                    assert guess == INFINITY
+                    continue
+                # Windows that share a chunk are shown as sums of what came before, others by themselves: whichever it is, both are looked at.
+                found[now] = _difference(now, guess)
+                point = _difference(now, before)
+                found[point] = _difference(point, _difference(guess, guess_before))
+    return found
+
+
+def _words(proof: bytes) -> set[bytes]:
+    return {proof[start : start + 32] for start in range(0, len(proof) - 31, 32)}
 
 
 def _nonce(provider: StartedPrivate, answer: Answer) -> bytes:
@@ -164,6 +215,48 @@ def _opened(scene: Scene, answer: Answer, items: list[AuditItem]) -> tuple[int, 
     place, secret = scene.provider.batch_of(answer), secrets.token_bytes(32)
     table = DisputeTable(scene.contracts, provider_book([scene.provider.url]), secret)
     return AuditTable(scene.contracts, table, secret).open(scene.bonds, *place, items).audit_id, place
+
+
+def _calls(scene: Scene, since: int) -> list[bytes]:
+    """Calldata of all transactions from a block on."""
+    chain, found = scene.contracts.chain, []
+    for block in range(since, chain.head().number + 1):
+        body = chain.request("eth_getBlockByNumber", [hex(block), True])
+        found += [bytes.fromhex(each["input"][2:]) for each in body["transactions"]]
+    return found
+
+
+def test_attack_equal_answers_and_repeated_items_tell_nothing(scene: Scene, tiny: IntegerModel) -> None:
+    """Two equal answers, the same items of both off chain and one of them on chain as well: no commitment holds a guess without a
+    blinding, no two share one, and no proof shares an element with another."""
+    provider, srs = scene.provider, scene.own.system.srs
+    answers = [provider.answer(_LONG), provider.answer(_LONG)]
+    items: list[dict[str, int]] = [{"step": 2, "window": 1}, {"input": 0}, {"tile": 0, "window": 1}]
+    guessed = _guessed(tiny, srs, provider.audited().response(answers[0].receipt).response)
+    left: dict[Point, Point] = {}
+    proofs: list[set[bytes]] = []
+    for answer in answers:
+        found = provider.proven(provider.ask(answer.receipt, answer.key, *items).json()["audit_id"])
+        evidence = evidence_from_json(found["evidence"])
+        hidden = _hidden(evidence.boundaries, guessed)
+        assert len(hidden) >= 8 and not hidden.keys() & left.keys()
+        left |= hidden
+        proofs += [_words(proof) for proof in evidence.proofs]
+    assert INFINITY not in left.values()  # else a guess was right, and nothing hid it
+    assert len(set(left.values())) == len(left)  # else two differ by a fact about activations
+    of_answer = scene.own.blindings.of_response(_nonce(provider, answers[1]))
+    base = blinding_base(srs.digest)
+    for window in range(2):  # the guesses are right
+        assert blind(INFINITY, of_answer.of_window(0, 0, window), base) in left.values()
+    since = scene.contracts.chain.head().number
+    audit, _ = _opened(scene, answers[0], [AuditItem.of_step(2, 1), AuditItem.of_input(0)])
+    provider.await_true(lambda: not scene.contracts.audits.audit(audit).is_open, 300)
+    assert scene.contracts.audits.audit(audit).outcome is Outcome.PROVIDER_WON
+    calls = _calls(scene, since)
+    assert sum(len(call) > 4000 for call in calls) >= 2  # both proofs are among them
+    for number, words in enumerate(proofs):
+        assert not any(words & other for other in proofs[:number])
+        assert not any(word in call for word in words for call in calls)
 
 
 # --- kills while the chain waits ------------------------------------------------------------------------------
