@@ -83,13 +83,13 @@ def test_long_texts_go_in_pieces_unless_somebody_looks(
     monkeypatch.setattr(execute, "_UNSEEN_ROWS_AT_MOST", 40)
     monkeypatch.setattr(execute, "_UNSEEN_ROWS_AT_ONCE", 9)
     monkeypatch.setattr(execute, "_LOGIT_ROWS_AT_ONCE", 7)
-    run_step, seen = Executor.run_step, []
+    run_step, seen = Executor.run_step_there, []
 
     def counted(self: Executor, step: int, state: dict[str, np.ndarray], fed: execute.Fed) -> execute.Rows:
         seen.append(len(state[RESIDUAL]))
         return run_step(self, step, state, fed)
 
-    monkeypatch.setattr(Executor, "run_step", counted)
+    monkeypatch.setattr(Executor, "run_step_there", counted)
     decoding = executor.start()
     np.testing.assert_array_equal(executor.feed(PROMPT, decoding), whole)
     assert decoding.length == len(PROMPT) == 55 and set(seen) == {9, 1}
