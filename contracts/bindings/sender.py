@@ -231,13 +231,13 @@ class Sender:
         intent = self.journal.find(key)
         if intent is None or intent.nonce is None or not intent.attempts:
             return False
-        back = [intent]
         if intent.status in FINISHED:
             used = self.chain.nonce(self.address)
             if used > intent.nonce or self._find_receipt(intent) is not None:
                 return False
-            back = self._taken_back(used, intent.nonce + 1)
-        self._carry_on(back)  # what fails stays in the journal
+            self._carry_on(self._taken_back(used, intent.nonce + 1))  # what fails stays in the journal
+            return True
+        self._carry_on([intent])
         return self.journal.get(intent.id).status not in FINISHED
 
     def mined_in(self, key: str) -> int | None:
