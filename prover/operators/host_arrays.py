@@ -1,4 +1,7 @@
-"""Rows as NumPy arrays in this process: compiled passes, and products by BLAS where attention has many rows."""
+"""Rows as NumPy arrays in this process: compiled passes, and products by BLAS where attention has many rows.
+
+REFUSED    nothing here: a pass says whether all that it gave lies in its limit, and the operator that asked refuses.
+"""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ CASES = [
 
 SIMILAR = (
     "qwen2",
+    "qwen3",
     "phi3",
     "olmo2-tiled",
     "qwen3-tiled",
