@@ -151,6 +151,24 @@ def test_what_is_done_again_has_another_key(make_scene, arena: Arena) -> None:  
     assert dispatcher.key_of("deposit") == "deposit again 2"
 
 
+def test_what_is_taken_back_keeps_its_key_and_is_mined_once(make_scene, arena: Arena) -> None:  # type: ignore[no-untyped-def]
+    """Under another key it would be done twice: the first one's nonce comes in front of the second's."""
+    dispatcher: Dispatcher = make_scene().challenger._dispatcher
+    chain, sender = arena.contracts.chain, dispatcher.sender
+    call: Call = arena.contracts.ledger.commit_opening(b"d" * 32)
+    first = chain.nonce(sender.address)
+    snapshot = chain.request("evm_snapshot", [])
+    sender.send(call, "taken back")
+    assert sender.mined_in("taken back") is not None and not sender.comes_back("taken back")
+    chain.request("evm_revert", [snapshot])
+    chain.request("anvil_dropAllTransactions", [])
+    assert chain.nonce(sender.address) == first and sender.mined_in("taken back") is None
+    assert dispatcher.key_of("taken back") == "taken back"
+    sender.send(call, "taken back")
+    assert chain.nonce(sender.address) == first + 1
+    assert dispatcher.key_of("taken back") == "taken back again 1"  # done, as far as the chain knows
+
+
 def given_up(store: Store, now: int) -> str:
     store.close_windows(now)
     row = store.response(1, 0)
