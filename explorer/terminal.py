@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +18,11 @@ from contracts.protocol.ether import show_ether
 from .index import Index
 from .pages import Pages, plain
 
+Size = tuple[int, int]
+"""Columns and rows."""
+
 _BAR = 60
+_FEW_MOVES = 5  # lines: two or three moves and what is said of those before them
 _LEFT_OUT = {"hashes", "sums", "spec", "step_verifiers", "path", "prompt_ids", "output_ids", "fields"}
 
 
@@ -37,7 +42,7 @@ def watch_game(
     if as_json:
         _repeat(look, _JsonLines(), interval_s)
     elif sys.stdout.isatty():
-        _redraw(look, lambda game: game_lines(game, _now(index)), interval_s)
+        _redraw(look, lambda game, size: game_lines(game, _now(index), size), interval_s)
     else:
         _repeat(look, _MoveLines(), interval_s)
 
@@ -61,14 +66,19 @@ def watch_settlements(
         )
         _repeat(look, lambda _: False, interval_s)
     else:
-        _redraw(look, lambda whole: overview_lines(whole, _now(index)), interval_s)
+        _redraw(
+            look, lambda whole, size: fitted(overview_lines(whole, _now(index)), [], [], size), interval_s
+        )
 
 
 # --- what is drawn
 
 
-def game_lines(game: Mapping[str, Any], now: int) -> list[str]:
-    """A dispute as the explorer draws it, in characters: `=` agreed, `#` disputed, `.` behind it."""
+def game_lines(game: Mapping[str, Any], now: int, size: Size | None = None) -> list[str]:
+    """A dispute as the explorer draws it, in characters: `=` agreed, `#` disputed, `.` behind it.
+
+    In a terminal of that size: lines cut to its width, sentences broken, and of the moves the newest.
+    """
     lines = [
         f"dispute {game['game_id']}, about response {game['index']} of batch {game['batch_id']}: {state_of(game, now)}",
         "",
@@ -92,10 +102,45 @@ def game_lines(game: Mapping[str, Any], now: int) -> list[str]:
             f"{side:<10} {game[side]}  {left:>5} s on its clock, {game['gas'][side]:>9,} gas{'  <- to move' if moves else ''}"
         )
     lines.append("")
-    lines += [move_line(move) for move in game["moves"]]
-    if game["settled"]:
-        lines += ["", game["settled"]]
-    return lines
+    end = ["", game["settled"]] if game["settled"] else []
+    return fitted(lines, [move_line(move) for move in game["moves"]], end, size, (game["so_far"], *end))
+
+
+def fitted(
+    head: Sequence[str],
+    moves: Sequence[str],
+    end: Sequence[str],
+    size: Size | None,
+    aside: Sequence[str] = (),
+) -> list[str]:
+    """All lines; in a terminal of that size broken to its width, without the oldest moves where they do not fit.
+
+    aside: lines that go first, empty ones with them, where there is no room for a few moves.
+    """
+    if size is None:
+        return [*head, *moves, *end]
+    columns, rows = size
+    for left_out in ((), ("", *aside)):
+        before, behind = (
+            [part for line in part_of if line not in left_out for part in _broken(line, columns)]
+            for part_of in (head, end)
+        )
+        left = rows - len(before) - len(behind)
+        if left >= _FEW_MOVES:
+            break
+    told = [_broken(move, columns) for move in moves]
+    if sum(map(len, told)) <= left:
+        return [*before, *(line for move in told for line in move), *behind]
+    shown: list[str] = []
+    dropped = len(told)
+    while dropped and len(shown) + len(told[dropped - 1]) < left:
+        dropped -= 1
+        shown = [*told[dropped], *shown]
+    return [*before, f"... {dropped} earlier moves (all: --json)", *shown, *behind]
+
+
+def _broken(line: str, columns: int) -> list[str]:
+    return textwrap.wrap(line, columns, subsequent_indent="  ") if len(line) > columns else [line]
 
 
 def overview_lines(whole: Mapping[str, Any], now: int) -> list[str]:
@@ -216,7 +261,10 @@ def _repeat(look: Callable[[], Any], show: Callable[[Any], bool], interval_s: fl
         return
 
 
-def _redraw(look: Callable[[], Any], draw: Callable[[Any], Sequence[str]], interval_s: float) -> None:
+def _redraw(
+    look: Callable[[], Any], draw: Callable[[Any, Size | None], Sequence[str]], interval_s: float
+) -> None:
+    """In place; what is drawn last stays, whole."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -225,8 +273,10 @@ def _redraw(look: Callable[[], Any], draw: Callable[[Any], Sequence[str]], inter
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
 
         def show(seen: Any) -> bool:
-            live.update(Text("\n".join(draw(seen))), refresh=True)  # as text: no name in it is markup
-            return bool(seen.get("outcome"))
+            is_over = bool(seen.get("outcome"))
+            lines = draw(seen, None if is_over else (console.width, console.height))
+            live.update(Text("\n".join(lines)), refresh=True)  # as text: no name in it is markup
+            return is_over
 
         _repeat(look, show, interval_s)
 

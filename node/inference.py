@@ -1,7 +1,7 @@
 """A bounded, fair queue before one worker thread that generates.
 
 With a `Batch` (prover/model/batch.py) up to `places` sequences run together and join and leave between two tokens: every weight is
-read once for all of them. Without one (a private model, whose boundaries are kept while it runs; a generator that only
+read once for all of them. How many depends on how fast they are: a few dozen always, more only while each still gets its next token soon. Without one (a private model, whose boundaries are kept while it runs; a generator that only
 generates) there is one sequence at a time. Either way a caller that goes away frees its place before the next token.
 
 A client is whoever pays, else an address (api/clients.py). A client may have all places, save that a few are kept for those who
@@ -26,7 +26,11 @@ from .answer_watch import AnswerWatch
 from .errors import NotReadyError, QueueFullError
 from .fair_line import FairLine
 
-PLACES = 32
+PLACES = 256
+_SURE_PLACES = 32
+"""So many sequences run together however long a pass takes: waiting in the line would not be faster."""
+_LONGEST_WAIT_S = 0.5
+"""More join only while passes, and so the waits for a next token, are shorter than this."""
 _SPARE = 4
 """One more place in so many is for clients that have none."""
 _LONGEST_PASS_S = 0.2
@@ -151,7 +155,7 @@ class InferenceQueue:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._seconds_per_job = 2.0  # moving average, for Retry-After
-        self._seconds_per_row = 0.0  # of passes, moving average
+        self._seconds_per_row = self._seconds_per_pass = 0.0  # moving averages
         self._taken: dict[int, int] = {}  # blocks of the running jobs
 
     def start(self) -> None:
@@ -344,11 +348,15 @@ class InferenceQueue:
         own = [other for other in self._running if other.client == job.client]
         if not own:
             return len(self._running) < self._places + max(1, self._places // _SPARE)
-        if len(self._running) >= self._places:
+        if len(self._running) >= self._places_now():
             return False
         is_alone = all(other.client == job.client for other in (*self._running, *self._line.all()))
         held = sum(self._taken[id(other)] for other in own) + batch.windows(_request(job))
         return is_alone or 2 * held <= batch.blocks.count
+
+    def _places_now(self) -> int:
+        """For clients that run something already. Who runs nothing begins whatever the pace: none waits behind another's crowd."""
+        return self._places if self._seconds_per_pass < _LONGEST_WAIT_S else min(self._places, _SURE_PLACES)
 
     def _rows_at_once(self) -> int:
         """How much of prompts to feed in a pass: a whole number of windows."""
@@ -356,6 +364,7 @@ class InferenceQueue:
         return int(min(max(wanted, _LEAST_ROWS), _MOST_ROWS)) // 32 * 32
 
     def _note_pace(self, seconds: float, rows: int) -> None:
+        self._seconds_per_pass += 0.2 * (seconds - self._seconds_per_pass)
         if (
             rows >= 32
         ):  # a pass of few rows costs what reading the weights costs, which says nothing about prompts

@@ -204,6 +204,21 @@ def test_a_dispute_is_drawn_and_told(past: Past, index: Index, capsys: pytest.Ca
     assert "game opened" in event_line(index.events_of_game(past.lost)[0])
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows", "misses_some"), [(80, 24, False), (60, 20, True), (100, 12, True), (200, 60, False)]
+)
+def test_a_terminal_shows_the_newest_moves_whatever_its_size(
+    past: Past, index: Index, columns: int, rows: int, misses_some: bool
+) -> None:
+    game = explorer_of(past.stage, index).pages.game(past.lost)
+    lines = game_lines(game, 0, (columns, rows))
+    assert len(lines) <= rows and max(map(len, lines)) <= columns
+    said = " ".join(line.strip() for line in lines)
+    assert game["moves"][-1]["said"] in said and lines[0].startswith(f"dispute {past.lost}")
+    assert ("earlier moves" in said) == misses_some
+    assert game_lines(game, 0, (1000, 1000)) == game_lines(game, 0)
+
+
 def test_ctrl_c_is_an_end_and_no_error() -> None:
     def look() -> object:
         raise KeyboardInterrupt

@@ -158,6 +158,34 @@ def test_a_long_prompt_does_not_stop_the_others_and_a_client_with_every_place_le
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("pass_s", "together_at_most"), [(0.01, 40), (1.0, 32)])
+def test_more_than_a_few_dozen_join_only_while_everybodys_next_token_comes_soon(
+    tiny: IntegerModel, monkeypatch: pytest.MonkeyPatch, pass_s: float, together_at_most: int
+) -> None:
+    async def story() -> None:
+        queue = together(tiny, 100, 40)
+        batch: Any = queue._batch
+        step, present = batch.step, []
+
+        def watched(rows: int) -> Any:
+            present.append(len(batch.running))
+            return step(rows)
+
+        monkeypatch.setattr(batch, "step", watched)
+        monkeypatch.setattr(queue, "_note_pace", lambda *_: setattr(queue, "_seconds_per_pass", pass_s))
+        queue._seconds_per_pass = pass_s
+        crowd = [queue.submit([1, 2], 6, client="crowd") for _ in range(60)]
+        queue.start()
+        newcomer = queue.submit([3], 1, client="newcomer")
+        assert len(await answer(newcomer)) == 1  # type: ignore[arg-type]
+        assert sum(job._result is None for job in crowd) >= 60 - together_at_most - 1
+        assert all(len(found) == 6 for found in await asyncio.gather(*map(answer, crowd)))  # type: ignore[arg-type]
+        assert together_at_most <= max(present) <= together_at_most + 1  # the newcomer has a place of its own
+        await asyncio.to_thread(queue.close)
+
+    asyncio.run(story())
+
+
 def test_what_can_never_fit_is_refused_and_stops_nobody(tiny: IntegerModel) -> None:
     async def story() -> None:
         queue = together(tiny, 5, 2, memory=1)  # one whole context, as always
