@@ -187,32 +187,41 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plot(rows: Sequence[Row], axis: str, path: Path) -> None:
     pyplot = require_plotting()
+    from matplotlib import ticker
+
     series = [name for name in _series(rows) if any(r["axis"] == axis and r["series"] == name for r in rows)]
     figures = [f for f in FIGURES if any(_curve(rows, axis, name, f)[0] for name in series)]
     columns = 3 if len(figures) > 2 else max(1, len(figures))
     lines = -(-len(figures) // columns)
     canvas, panels = pyplot.subplots(lines, columns, figsize=(4.2 * columns, 3.3 * lines), squeeze=False)
+    colours = dict(
+        zip(series, pyplot.get_cmap("tab20" if len(series) > 10 else "tab10").colors, strict=False)
+    )
+    shown = {}
     for panel, figure in zip(panels.flat, figures, strict=False):
         for name in series:
             xs, ys = _curve(rows, axis, name, figure)
             if xs:
-                slope = exponent(xs, ys)
-                panel.loglog(xs, ys, "o-", label=name if slope is None else f"{name}: exponent {slope:.2f}")
-                for x, y in {(xs[0], ys[0]), (xs[-1], ys[-1])}:
-                    label = f"{y:,.0f}" if y >= 100 else f"{y:.3g}"
-                    panel.annotate(label, (x, y), (0, 5), textcoords="offset points", ha="center", fontsize=7)
+                (shown[name],) = panel.loglog(xs, ys, "o-", markersize=4, color=colours[name])
         ticks = sorted({x for name in series for x in _curve(rows, axis, name, figure)[0]})
         panel.set_xticks(ticks, [f"{x:,}" for x in ticks], rotation=45, fontsize=8)
-        panel.minorticks_off()
         low, high = panel.get_ylim()
         spread = max(1.0, (_LEAST_SPREAD * low / high) ** 0.5)  # what hardly grows must not look steep
         panel.set_ylim(low / spread, high * spread)
+        panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:,.10g}"))
+        panel.minorticks_off()
         panel.set_xlabel(_AXIS_NAMES[axis])
         panel.set_title(FIGURES[figure], fontsize=10)
         panel.grid(True, alpha=0.3)
-        panel.legend(fontsize=8)
     for panel in list(panels.flat)[len(figures) :]:
         panel.set_visible(False)
-    canvas.tight_layout()
+    below = (
+        -(-len(series) // 6) * 0.25 / (3.3 * lines)
+    )  # one legend for all panels, so that it covers no point
+    canvas.legend(
+        shown.values(), shown, loc="lower center", ncols=min(6, len(series)), fontsize=9, frameon=False
+    )
+    canvas.tight_layout(rect=(0, below, 1, 1))
     canvas.savefig(path, dpi=110, metadata={"Software": None})
     pyplot.close(canvas)
