@@ -187,6 +187,9 @@ contract PaymentActors is Test {
     }
 }
 
+/// @notice Payers, redeemers and a provider at random.
+/// forge-config: deep.invariant.runs = 100
+/// forge-config: deep.invariant.depth = 200
 contract PaymentsInvariantTest is Test {
     PaymentActors private actors;
 

@@ -123,5 +123,5 @@ def _tell(seen: Seen, answered: list[Streamed], statuses: Counter[int]) -> None:
     print(
         f"\n{_CLIENTS} clients, {_SECONDS:.0f} s: {len(answered)} answers ({seen.left} clients left), {tokens / _SECONDS:.0f} tokens/s, "
         f"first token median {first[len(first) // 2]:.2f} s, p99 {first[len(first) * 99 // 100]:.2f} s, statuses {dict(statuses)}, "
-        f"memory {seen.memory[0]:.0f} -> {seen.memory[-1]:.0f} MiB, load {os.getloadavg()[0]:.1f}"
+        f"load {os.getloadavg()[0]:.1f}, MiB over time: {' '.join(f'{mib:.0f}' for mib in seen.memory)}"
     )

@@ -13,7 +13,7 @@ import {Settlement} from "./Settlement.sol";
 /// @notice Honest and malicious actors at random; what the protocol promises holds after every action.
 /// forge-config: default.invariant.runs = 3
 /// forge-config: default.invariant.depth = 60
-/// forge-config: deep.invariant.runs = 30
+/// forge-config: deep.invariant.runs = 510
 /// forge-config: deep.invariant.depth = 200
 contract AdversarialTest is Test {
     event log_named_uint(string key, uint256 value);
