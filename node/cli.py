@@ -577,7 +577,7 @@ def _serve(application: Any, host: str, port: int, ready: str) -> None:
 
     import uvicorn
 
-    from .api.connections import BACKLOG, bounded_protocol, most_connections
+    from .api.connections import BACKLOG, IDLE_SECONDS, bounded_protocol, most_connections
 
     class AnnouncingServer(uvicorn.Server):
         """Says that it is ready once the port is open, not before."""
@@ -593,6 +593,6 @@ def _serve(application: Any, host: str, port: int, ready: str) -> None:
         uvicorn.Config(
             application, host=host, port=port, http=bounded_protocol(most_connections()), backlog=BACKLOG, ws="none",
             log_level="error",  # its warnings are one line per malformed request: a stranger would fill the disk
-            timeout_graceful_shutdown=5,
+            timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=5,
         )
     ).run()  # fmt: skip

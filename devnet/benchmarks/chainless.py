@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from node.api.application import create_application
-from node.api.connections import BACKLOG, bounded_protocol, most_connections
+from node.api.connections import BACKLOG, IDLE_SECONDS, bounded_protocol, most_connections
 from node.inference import InferenceQueue
 from node.metrics import Metrics
 from node.receipts import Issuer, ReceiptDesk
@@ -78,6 +78,7 @@ def main(name: str, models: Path, port: int, at_once: int, queue_size: int) -> N
                 backlog=BACKLOG,
                 ws="none",
                 log_level="error",
+                timeout_keep_alive=IDLE_SECONDS,
             )
         ).run()
 

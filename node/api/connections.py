@@ -19,6 +19,9 @@ BACKLOG = 128
 # Until a request has arrived whole, and until an answer that nobody reads is given up.
 REQUEST_SECONDS = 60.0
 UNREAD_SECONDS = 60.0
+# Of a connection between two requests. Longer than clients and proxies keep theirs (5 s in httpx, 60 s in nginx): whoever ends it must be
+# the side that sends on it, or a request meets a connection that is just being closed, and is lost.
+IDLE_SECONDS = 75
 
 
 def most_connections() -> int:
@@ -42,6 +45,7 @@ def bounded_protocol(
     class BoundedProtocol(H11Protocol):
         """One connection: it waits for a request, has its answer made, and has it read."""
 
+        _is_idle = False
         _request_deadline: asyncio.TimerHandle | None = None
         _unread_deadline: asyncio.TimerHandle | None = None
 
@@ -55,12 +59,15 @@ def bounded_protocol(
                 longest.transport.abort()
 
         def data_received(self, data: bytes) -> None:
+            if self._is_idle:
+                self._wait_for_request()
             super().data_received(data)
             self._look_for_request()
 
         def on_response_complete(self) -> None:
             self._wait_for_request()
-            super().on_response_complete()  # which begins with a request that came meanwhile
+            self._stay_idle()
+            super().on_response_complete()  # which begins with a request that came meanwhile, and ends an idle connection in time
             self._look_for_request()
 
         def pause_writing(self) -> None:
@@ -79,9 +86,16 @@ def bounded_protocol(
 
         def _wait_for_request(self) -> None:
             self._end_waiting()
+            self._is_idle = False
             if not self.transport.is_closing():
                 waiting[self] = None
                 self._request_deadline = self.loop.call_later(request_seconds, self.transport.abort)
+
+        def _stay_idle(self) -> None:
+            """Nothing of a request came yet: its time begins with its first byte."""
+            self._is_idle = True
+            if self._request_deadline is not None:
+                self._request_deadline.cancel()
 
         def _look_for_request(self) -> None:
             if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:

@@ -163,6 +163,22 @@ def test_bytes_that_trickle_do_not_prolong_a_request() -> None:
         assert time.monotonic() - started < 3
 
 
+def test_a_connection_may_rest_between_requests_and_the_next_one_has_its_own_time() -> None:
+    """Whoever sends on a connection must be the one that ends it, or a request is lost in between."""
+    with _server(10, 0.5) as (url, port), httpx.Client(base_url=url) as client:
+        assert client.get("/").text == "whole"
+        time.sleep(1.5)
+        assert client.get("/").text == "whole"
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"0\r\n\r\n"):
+                answer += connection.recv(1 << 16)
+            assert not _closed_within(connection, 1.5), "no client could use it again"
+            connection.sendall(b"GET /")
+            assert _closed_within(connection, 1.5)
+
+
 def test_an_answer_that_nobody_reads_is_given_up() -> None:
     with _server(10, 0.5) as (_, port), socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET /long HTTP/1.1\r\nhost: a\r\n\r\n")

@@ -210,7 +210,7 @@ library Parameters {
         require(p.exitDelay > receiptLife && p.exitDelay <= longest, InvalidParameter("exitDelay"));
         require(p.lockPerResponse > 0 && p.lockPerResponse < 2 ** 96, InvalidParameter("lockPerResponse"));
         require(p.providerBond > 0 && p.providerBond < 2 ** 96, InvalidParameter("providerBond"));
-        // A game keeps its bond in 88 bits, and it rises with the games that are open.
+        // A game keeps its bond in 80 bits, and it rises with the games that are open.
         require(p.challengerBond > 0 && p.challengerBond < 2 ** 72, InvalidParameter("challengerBond"));
         require(p.receiptClaimBond > 0 && p.receiptClaimBond < 2 ** 96, InvalidParameter("receiptClaimBond"));
         // Below a bond, or nobody would ask first.
