@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -44,6 +44,22 @@ class ChainState:
     totals: VaultTotals
     games: Mapping[int, Game]  # the open ones
     seen_at: float  # time.monotonic()
+
+
+@dataclass
+class Locked:
+    """Batches that were on chain at a block: they still are while that block is, so none is asked for twice."""
+
+    block: Block | None = None
+    batches: frozenset[int] = frozenset()
+
+    def require_ancestor(self, block: Block, hash_of: Callable[[int], bytes | None]) -> None:
+        """Forget everything unless the known block is this one or below it on the same chain."""
+        known = self.block
+        if known is None or known.hash == block.hash:
+            return
+        if known.number >= block.number or hash_of(known.number) != known.hash:
+            self.block, self.batches = None, frozenset()
 
 
 class ChainClock:
@@ -85,6 +101,7 @@ class ChainFollower:
         self._confirmations = confirmations
         self._first_block_hash = contracts.chain.genesis_hash
         self._reader = LogReader(contracts, confirmations=confirmations)
+        self._locked = {depth: Locked() for depth in (0, confirmations)}
         self.clock = ChainClock()
         self.state: ChainState | None = None
 
@@ -104,10 +121,11 @@ class ChainFollower:
         head = chain.head()
         self.clock.observe(head.timestamp)
         self._read_events()
-        view = self._stake_view(head)
+        view = self._stake_view(head, self._locked[0])
         views = [view]
         if self._confirmations:  # a deposit or a release that is reorganised away backs nothing
-            views.append(self._stake_view(chain.confirmed_head(self._confirmations)))
+            confirmed = chain.confirmed_head(self._confirmations)
+            views.append(self._stake_view(confirmed, self._locked[self._confirmations]))
         self.state = ChainState(
             head=head,
             account=stake.account(self._provider),
@@ -122,10 +140,13 @@ class ChainFollower:
             seen_at=time.monotonic(),
         )
 
-    def _stake_view(self, block: Block) -> StakeView:
+    def _stake_view(self, block: Block, known: Locked) -> StakeView:
         """Free stake at a block and the batches that it locks, both as of that block."""
+        known.require_ancestor(block, self._contracts.chain.block_hash)
 
         def is_locked(batch: BatchRow) -> bool:
+            if batch.id in known.batches:
+                return True
             if batch.posted_at is not None and batch.posted_at < block.timestamp - _SETTLED_AFTER_S:
                 return True
             salt = bytes.fromhex(batch.salt[2:])
@@ -134,6 +155,7 @@ class ChainFollower:
         # Before the stake: a batch that opens meanwhile is not in the list and therefore counts as not locked.
         batches = self._journal.batches([BatchState.SEALED, BatchState.POSTED])
         locked = frozenset(batch.id for batch in batches if batch.id is not None and is_locked(batch))
+        known.block, known.batches = block, locked
         return StakeView(self._contracts.stake.free_stake(self._provider, block=block.number), locked)
 
     def _open_games(self) -> dict[int, Game]:

@@ -156,19 +156,17 @@ class Committer:
             self._note_posted(batch)
             return
         posted = self._ledger.batch(chain_batch_id)
-        rows = self._journal.responses_of(_number(batch))
         disputed = self._disputed(chain_batch_id) if posted.disputed_count else set()
         over = self._now() > posted.deadline
         if over and not posted.finalised and not self._finalise(batch, chain_batch_id):
             return
         settled = over
-        for row in rows:
-            state = ResponseState.FINAL if over else ResponseState.PENDING
-            if row.index_in_batch in disputed:
-                state = self._disputed_state(chain_batch_id, row)
-                settled = settled and state in (ResponseState.FINAL, ResponseState.VOID)
-            if state != row.state:
-                self._journal.set_response_state(row.id, state)
+        for row in self._journal.responses_of(_number(batch), only=disputed) if disputed else ():
+            state = self._disputed_state(chain_batch_id, row)
+            settled = settled and state in (ResponseState.FINAL, ResponseState.VOID)
+            self._journal.set_response_states(_number(batch), state, only=[row.index_in_batch])
+        undisputed = ResponseState.FINAL if over else ResponseState.PENDING
+        self._journal.set_response_states(_number(batch), undisputed, but=disputed)
         # More games than this node has read of: wait for the events.
         if settled and len(disputed) == posted.disputed_count:
             self._journal.update_batch(_number(batch), state=BatchState.FINAL, failure=None)

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, delete, func
+from sqlalchemy import Engine, delete, func, update
 from sqlmodel import Session, col, select
 
 from ..errors import DatabaseError, UnknownReceiptError
@@ -192,23 +193,30 @@ class Journal:
             ).first()
             return (found[0], found[1]) if found else None
 
-    def responses_of(self, batch_id: int) -> list[ResponseRow]:
-        """All responses of a batch (by its number in this database), in the order of their indices."""
+    def responses_of(self, batch_id: int, only: Iterable[int] | None = None) -> list[ResponseRow]:
+        """All responses of a batch (by its number in this database), or those at some indices, in the order of their indices."""
+        wanted = select(ResponseRow).where(ResponseRow.batch_id == batch_id)
+        if only is not None:
+            wanted = wanted.where(col(ResponseRow.index_in_batch).in_(list(only)))
         with self._session() as session:
-            return list(
-                session.exec(
-                    select(ResponseRow)
-                    .where(ResponseRow.batch_id == batch_id)
-                    .order_by(col(ResponseRow.index_in_batch))
-                )
-            )
+            return list(session.exec(wanted.order_by(col(ResponseRow.index_in_batch))))
 
-    def set_response_state(self, response_id: str, state: ResponseState) -> None:
+    def set_response_states(
+        self, batch_id: int, state: ResponseState, only: Iterable[int] | None = None, but: Iterable[int] = ()
+    ) -> None:
+        """Of a batch (by its number in this database) all responses, those at the indices `only`, or all `but` some, in one statement."""
+        index = col(ResponseRow.index_in_batch)
+        which: list[Any] = [
+            ResponseRow.batch_id == batch_id,
+            col(ResponseRow.state) != state,
+            index.not_in(list(but)),
+        ]
+        if only is not None:
+            which.append(index.in_(list(only)))
         with self._session() as session:
-            row = session.get(ResponseRow, response_id)
-            if row is not None and row.state != state:
-                row.state = state
-                session.add(row)
+            # Looked for first: a statement that changes nothing would still wait for those that write receipts, and they for it.
+            if session.exec(select(ResponseRow.id).where(*which).limit(1)).first() is not None:
+                session.execute(update(ResponseRow).where(*which).values(state=state))
                 session.commit()
 
     def pending_response_count(self) -> int:

@@ -436,7 +436,7 @@ def test_a_foreign_receipt_and_one_asked_twice_or_too_late(
     late = answered(client, "too late")
     row = node.journal.find_response(late)
     assert row is not None
-    node.journal.set_response_state(row.id, ResponseState.FINAL)
+    node.journal.set_response_states(row.batch_id, ResponseState.FINAL, only=[row.index_in_batch])
     refused = asked_for(client, late, item)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "audit_too_late")
     assert client.get("/v1/audits/nothing").status_code == 404

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from contracts.protocol.merkle import verify_path
 from node.records import Records
 from node.store import BatchState, ResponseState
@@ -105,6 +109,38 @@ def test_a_reorganisation_makes_it_post_again(house: ProviderHouse) -> None:
         house.contracts.ledger.batch_of(provider.address, bytes.fromhex(again.salt[2:]))
         == again.chain_batch_id
     )
+
+
+def test_what_the_stake_locks_is_asked_for_once_and_again_after_a_reorganisation(
+    house: ProviderHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = house.start()
+    ledger, asked = house.contracts.ledger, []
+    batch_of = type(ledger).batch_of
+
+    def counted(self: Any, provider: str, salt: bytes, **where: Any) -> int:
+        asked.append(salt)
+        return batch_of(self, provider, salt, **where)
+
+    def locked() -> frozenset[int]:
+        provider.follower.step()
+        views = {view.locked_batches for view in provider.follower.state.stake_views}
+        assert len(views) == 1
+        return views.pop()
+
+    answer(provider, house, "once")
+    house.pass_time(6)
+    provider.follower.step()
+    snapshot = house.contracts.chain.request("evm_snapshot", [])
+    provider.committer.step()
+    number = provider.journal.batches()[0].id
+    assert number in locked()
+    monkeypatch.setattr(type(ledger), "batch_of", counted)
+    house.local.mine(2)
+    assert number in locked() and not asked
+    house.contracts.chain.request("evm_revert", [snapshot])
+    house.local.mine(9)  # the new chain is longer: only its blocks tell
+    assert number not in locked() and asked
 
 
 def test_full_batches_are_sealed_early(house: ProviderHouse) -> None:
