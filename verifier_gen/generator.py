@@ -26,6 +26,7 @@ from prover.plan import PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.statement import TRANSCRIPT_DOMAIN, VerifyingKey
 
+from .called_functions import without_uncalled_functions
 from .claim_sections import ClaimSections
 from .errors import GeneratorError
 from .final_value import FinalValue
@@ -195,7 +196,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
             for name in ("transcript", "sumcheck", "claims", "commitments", "mercury")
         },
     }
-    return _template("step_verifier.sol", {**values, **parts})
+    return without_uncalled_functions(_template("step_verifier.sol", {**values, **parts}))
 
 
 def embedding_verifier(key: EmbeddingKey, *, insecure: bool) -> str:

@@ -9,9 +9,12 @@ from itertools import pairwise
 
 import pytest
 
+from prover.curve.srs import SRS
 from prover.field.reference import SCALAR_MODULUS
 from tests.verifier_gen.golden_proofs import golden
+from tests.verifier_gen.statements import small_sources
 from verifier_gen import generator
+from verifier_gen.called_functions import without_uncalled_functions
 from verifier_gen.errors import GeneratorError
 from verifier_gen.generator import TEMPLATES, embedding_verifier
 
@@ -68,3 +71,47 @@ def test_an_odd_number_of_variables_is_refused() -> None:
     key = golden("head").verifying_key
     with pytest.raises(GeneratorError, match="even mu"):
         generator.step_verifier(replace(key, chunk_bits=17), insecure=True)  # type: ignore[type-var]
+
+
+def test_a_verifier_has_the_functions_that_it_calls_and_no_other(srs: SRS) -> None:
+    for source in small_sources(srs).values():
+        if "layer program" not in source:
+            continue
+        code = re.sub(r"//.*", "", source)
+        defined = re.findall(r"function (\w+)\(", code.partition("assembly")[2])
+        assert len(defined) == len(set(defined)) > 20
+        for name in defined:
+            assert len(re.findall(rf"\b{name}\(", code)) > 1, name
+
+
+def test_functions_are_dropped_with_their_comments_and_what_only_they_call() -> None:
+    block = """
+    {
+            use(1)
+            // --- first ---
+            /// What is used.
+            function use(a) { pass_on(a) }
+
+            /// Called by what is used; twice(x) in a comment is no call.
+            function pass_on(a) {
+                mstore(0, a)
+            }
+
+            /// Nobody calls it but itself and what nobody calls.
+            function twice(a) {
+                if a { once(a) }
+                twice(a)
+            }
+            /// Called by what nobody calls.
+            function once(a) { twice(a) }
+            // --- second ---
+    }"""
+    left = without_uncalled_functions(block)
+    assert re.findall(r"function (\w+)", left) == ["use", "pass_on"]
+    assert (
+        "--- first" in left
+        and "--- second" in left
+        and "Nobody" not in left
+        and "Called by what nobody" not in left
+    )
+    assert without_uncalled_functions(left) == left
