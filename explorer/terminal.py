@@ -21,7 +21,7 @@ from .pages import Pages, plain
 Size = tuple[int, int]
 """Columns and rows."""
 
-_BAR = 60
+_BAR, _LEAST_BAR, _BESIDE_BAR = 60, 20, 46  # characters; beside a bar stands its title and what it means
 _FEW_MOVES = 5  # lines: two or three moves and what is said of those before them
 _LEFT_OUT = {"hashes", "sums", "spec", "step_verifiers", "path", "prompt_ids", "output_ids", "fields"}
 
@@ -85,14 +85,15 @@ def game_lines(game: Mapping[str, Any], now: int, size: Size | None = None) -> l
         game["so_far"],
         "",
     ]
+    width = _BAR if size is None else max(_LEAST_BAR, min(_BAR, size[0] - _BESIDE_BAR))
     for number, one in enumerate(game["rounds"]):
         start, end = one["start"], one["end"]
         name = one["name"] or f"steps {start} to {end - 1}"
-        lines.append(f"{_title(number):<10} [{bar(start, end, game['steps'])}] {name}")
+        lines.append(f"{_title(number):<10} [{bar(start, end, game['steps'], width)}] {name}")
     if game["window"] is not None:
         window = game["window"]
         lines.append(
-            f"{'window':<10} [{bar(window, window + 1, game['windows'])}] {window} of 0 to {game['windows'] - 1}"
+            f"{'window':<10} [{bar(window, window + 1, game['windows'], width)}] {window} of 0 to {game['windows'] - 1}"
         )
     lines.append("")
     for side in ("provider", "challenger"):
@@ -176,11 +177,11 @@ def state_of(game: Mapping[str, Any], now: int) -> str:
     )
 
 
-def bar(start: int, end: int, whole: int) -> str:
-    """Where start .. end - 1 lie among `whole`; at least one character wide."""
-    first = min(_BAR - 1, start * _BAR // whole)
-    last = max(first + 1, -(-end * _BAR // whole))
-    return "=" * first + "#" * (last - first) + "." * (_BAR - last)
+def bar(start: int, end: int, whole: int, width: int = _BAR) -> str:
+    """Where start .. end - 1 lie among `whole`, in `width` characters; at least one of them."""
+    first = min(width - 1, start * width // whole)
+    last = max(first + 1, -(-end * width // whole))
+    return "=" * first + "#" * (last - first) + "." * (width - last)
 
 
 def move_line(move: Mapping[str, Any]) -> str:
