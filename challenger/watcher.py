@@ -46,7 +46,9 @@ class Watcher:
         """Handle everything new; the number of events."""
         handled = 0
         while (reading := self._reader.read(self._store.history())) is not None:
-            if reading.rewound_to is not None:
+            if reading.again:
+                log.info("blocks read again", after_block=reading.rewound_to)
+            elif reading.rewound_to is not None:
                 log.warning("chain reorganised", back_to_block=reading.rewound_to)
             self._take(reading)
             handled += len(reading.events)

@@ -11,6 +11,7 @@ from typing import Any
 
 from .endpoint import Endpoint, EndpointFailed
 from .errors import EndpointsDisagree, RpcRefused, RpcUnavailable
+from .rpc_answers import what_is_wrong
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_REST_S = 30.0
@@ -175,7 +176,10 @@ def _ask(known: _Known, method: str, parameters: list[object], timeout_s: float)
         raise _Try(str(error)) from error
     body = answer.get("error")
     if body is None:
-        return answer.get("result")
+        result = answer.get("result")
+        if (wrong := what_is_wrong(method, result)) is not None:
+            raise _Try(wrong)
+        return result
     if not isinstance(body, dict):
         raise RpcRefused(method, str(body))
     message, code = str(body.get("message", body)), body.get("code")
