@@ -111,6 +111,69 @@ def test_what_passes_is_waited_for(local_chain: LocalChain, endpoint: Open, fail
     assert Chain(proxy.url).head() == chain.head()
 
 
+_READINGS: dict[str, Callable[[Chain], object]] = {
+    "eth_chainId": lambda chain: chain.chain_id,
+    "eth_getBlockByNumber": lambda chain: chain.head(),
+    "eth_getBalance": lambda chain: chain.balance_wei(_ACCOUNT),
+    "eth_getTransactionCount": lambda chain: chain.nonce(_ACCOUNT),
+    "eth_call": lambda chain: chain.call(_ACCOUNT, b""),
+    "eth_estimateGas": lambda chain: chain.estimate_gas(_ACCOUNT, b"", sender=_ACCOUNT, value_wei=0),
+    "eth_getLogs": lambda chain: chain.logs([_ACCOUNT], 0, 1),
+    "eth_getTransactionReceipt": lambda chain: chain.receipt(bytes(32)),
+    "eth_accounts": lambda chain: chain.unlocked_accounts(),
+}
+_ACCOUNT = "0x" + 40 * "1"
+_NO_ANSWERS = [
+    "words",
+    "0x",
+    "0xg1",
+    7,
+    -1.5,
+    True,
+    None,
+    [],
+    {},
+    ["0x1", None],
+    {"number": 1},
+    {"blockNumber": "0x1"},
+    [{}],
+]
+
+
+@pytest.mark.parametrize("method", _READINGS)
+def test_what_is_no_answer_to_the_question_is_an_endpoint_that_does_not_answer(
+    local_chain: LocalChain, endpoint: Open, method: str
+) -> None:
+    proxy, right = endpoint(), _READINGS[method](Chain(local_chain.chain.rpc_url))
+    for nothing in _NO_ANSWERS:
+        left = [1]
+
+        def script(
+            asked: str, parameters: list[Any], nothing: object = nothing, left: list[int] = left
+        ) -> Any:
+            if asked != method:
+                return None
+            left[0] -= 1
+            return {"result": nothing} if left[0] >= 0 else None
+
+        proxy.script = script
+        once = Chain(proxy.url, attempts=1, timeout_s=2)
+        try:
+            found = _READINGS[method](once)
+        except RpcUnavailable as error:
+            assert "something that is no" in str(error) and method in str(error)
+        except RpcRefused as error:
+            assert nothing is None and method == "eth_getBlockByNumber", error
+        else:  # some of them are right answers to some of the questions
+            assert (method, nothing) in [
+                ("eth_call", "0x"), ("eth_getLogs", []), ("eth_accounts", []), ("eth_getTransactionReceipt", None),
+                ("eth_getTransactionReceipt", {}), ("eth_getTransactionReceipt", {"number": 1}),
+            ], found  # fmt: skip
+    left = [1]
+    proxy.script = lambda asked, _: {"result": "words"} if asked == method and left and left.pop() else None
+    assert _READINGS[method](Chain(proxy.url)) == right  # and is asked again
+
+
 def test_what_does_not_pass_ends_in_time(endpoint: Open) -> None:
     proxy = endpoint()
     chain = Chain(proxy.url, timeout_s=1.5)
