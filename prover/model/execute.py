@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..arrays import Arrays
+from ..kept_memory import keep_freed_memory
 from ..program import WINDOW_ROWS, Program, RunContext
 from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
@@ -97,6 +98,7 @@ class Executor:
     _vectors: dict[int, Rows] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         self._parameters = [
             self.model.layer_parameters(step.layer, step.kind, step.tile)
             for step in self.model.config.schedule

@@ -26,12 +26,10 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 
 from ..other_threads import other_threads
-from .word_products import AVAILABLE, WORDS, make_products_of_4
+from ..word_products import AVAILABLE, SUM_LIMIT, WORDS, make_products_of_4
 
-__all__ = ["AVAILABLE", "Lengths", "lengths_of", "multiply_in_words"]
+__all__ = ["AVAILABLE", "SUM_LIMIT", "Lengths", "lengths_of", "multiply_in_words"]
 
-SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
-"""What products of norms stay below: rounding in float64 is far less than the part that is taken off."""
 _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
 _OUTPUTS = 4
 _WORDS_OF_ROWS, _WORDS_OF_FOURS = 1 << 18, 1 << 14

@@ -1,8 +1,10 @@
 """Products of 16-bit words with wrapping 32-bit sums, on AVX-512 VNNI, generated as LLVM.
 
-`products_of_4` takes `rows` rows of words beside four others and leaves the sums of their products, modulo 2^32, in a matrix of
-int64: one instruction (`vpdpwssd`) multiplies 32 pairs and adds them to 16 sums. Sums wrap and never saturate, so whoever knows that
-a whole sum fits 32 bits may ignore what happens on the way.
+One instruction (`vpdpwssd`) multiplies 32 words and adds the products, two by two, to 16 sums of 32 bits. Sums wrap and never
+saturate, so whoever knows that a whole sum fits 32 bits may ignore what happens on the way.
+
+    products_of_4      rows of words beside four others, all as they lie; added to a matrix of int64
+    products_of_tile   8 rows as they lie beside 32 columns whose words lie in pairs: nothing is added across a vector
 
 The functions here return Numba intrinsics taking addresses; they need a CPU with `AVAILABLE` true.
 """
@@ -19,9 +21,15 @@ from numba.extending import intrinsic
 
 WORDS = 32
 """Words of one vector."""
+LANES = WORDS // 2
+"""Sums of one vector."""
+TILE_ROWS, TILE_COLUMNS = 8, 2 * LANES
+"""What `products_of_tile` multiplies: 16 vectors of sums hide how long an instruction takes, and leave room for what it reads."""
+SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
+"""What products of norms stay below, so that no sum of products leaves 32 bits: rounding in float64 is far less than the part that is taken off."""
 
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, WORDS // 2)
+_WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, LANES)
 _OUTPUTS = 4
 _FOUR = ir.VectorType(_I64, _OUTPUTS)
 
@@ -84,11 +92,53 @@ def make_products_of_4(rows: int) -> Callable[..., Any]:
     return products_of_4
 
 
+@intrinsic
+def products_of_tile(
+    typing_context: Any, x: Any, x_step: Any, y: Any, y_step: Any, pairs: Any, result: Any, result_step: Any
+) -> Any:
+    """result[r][c] = sum over p < pairs of x[r][2p] y[c][2p] + x[r][2p+1] y[c][2p+1] modulo 2^32, int32, for r < 8 and c < 32.
+
+    Addresses, and steps in bytes: from row to row of x and of the result, and of y from the first 16 columns to the others; of 16
+    columns, pair p lies behind pair p - 1, (16, 2) int16.
+    """
+    return types.void(*[types.int64] * 7), _generate_tile
+
+
+def _generate_tile(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    x, x_step, y, y_step, pairs, result, result_step = arguments
+    zero = ir.Constant(_SUMS, [0] * LANES)
+    vectors = TILE_COLUMNS // LANES
+    totals = [cgutils.alloca_once_value(builder, zero) for _ in range(TILE_ROWS * vectors)]
+    x_rows = [builder.add(x, builder.mul(x_step, _I64(row))) for row in range(TILE_ROWS)]
+    y_rows = [builder.add(y, builder.mul(y_step, _I64(vector))) for vector in range(vectors)]
+    with cgutils.for_range(builder, pairs) as loop:
+        offset = builder.shl(loop.index, _I64(6))
+        right = [_load(builder, builder.add(row, offset)) for row in y_rows]
+        for row in range(TILE_ROWS):
+            address = builder.add(x_rows[row], builder.shl(loop.index, _I64(2)))
+            left = _in_all_sums(builder, builder.load(builder.inttoptr(address, _I32.as_pointer()), align=2))
+            for vector in range(vectors):
+                total = totals[row * vectors + vector]
+                builder.store(_dot(builder, builder.load(total), left, right[vector]), total)
+    for row in range(TILE_ROWS):
+        for vector in range(vectors):
+            offset = builder.add(builder.mul(result_step, _I64(row)), _I64(4 * LANES * vector))
+            pointer = builder.inttoptr(builder.add(result, offset), _SUMS.as_pointer())
+            builder.store(builder.load(totals[row * vectors + vector]), pointer, align=4)
+    return context.get_dummy_value()
+
+
+def _in_all_sums(builder: ir.IRBuilder, pair: Any) -> Any:
+    """A pair of words beside every sum."""
+    first = builder.insert_element(ir.Constant(_SUMS, ir.Undefined), pair, _I32(0))
+    return builder.bitcast(builder.shuffle_vector(first, first, ir.Constant(_SUMS, [0] * LANES)), _WORDS)
+
+
 def _sums_of_products(
     builder: ir.IRBuilder, rows: int, x: tuple[Any, Any], w: tuple[Any, Any], words: Any
 ) -> list[Any]:
     """For every row of x and each of four rows of w (address and step), 16 sums that add up to that of their products."""
-    zero = ir.Constant(_SUMS, [0] * (WORDS // 2))
+    zero = ir.Constant(_SUMS, [0] * LANES)
     totals = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * _OUTPUTS)]
     x_rows = [builder.add(x[0], builder.mul(x[1], _I64(row))) for row in range(rows)]
     w_rows = [builder.add(w[0], builder.mul(w[1], _I64(output))) for output in range(_OUTPUTS)]
