@@ -14,7 +14,7 @@ A row x that is too long for that, or has an entry beyond 16 bits, becomes x = s
 and L exists because sqrt(n) W < 2^31 / 2^(b-1). Sums of the rows of words are put together in int64: x . w fits it, as every
 product of a model is below 2^53. Normalised rows are nearly always one row of words already: |n| <= 2^10 sqrt(d), and W is
 about 2^15. A few outputs with long weights would make every x two rows, so x is cut twice: for the seven eighths of the
-outputs with the shortest weights, and for all.
+outputs with the shortest weights, and for all. Many rows of words are laid in columns first (word_columns.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 
 from ..other_threads import other_threads
-from ..word_products import AVAILABLE, SUM_LIMIT, WORDS, make_products_of_4
+from ..word_products import AVAILABLE, SUM_LIMIT, TILE_ROWS, WORDS, make_products_of_4
+from .word_columns import Columns, columns_of, multiply_columns
 
 __all__ = ["AVAILABLE", "SUM_LIMIT", "Lengths", "lengths_of", "multiply_in_words"]
 
@@ -34,6 +35,8 @@ _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
 _OUTPUTS = 4
 _WORDS_OF_ROWS, _WORDS_OF_FOURS = 1 << 18, 1 << 14
 """What the second cache keeps of rows while outputs pass, and the first one of weights while these rows pass."""
+MANY_ROWS = 32
+"""From so many rows on they are laid in columns first."""
 _WORTH_A_THREAD = 1 << 20
 """Products of words: below this waking another thread costs more than it gives."""
 
@@ -90,10 +93,12 @@ def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
         lengths.largest,
         np.ascontiguousarray(x, dtype=np.int64),
     )
+    many = x.shape[0] >= MANY_ROWS and x.shape[1] % 2 == 0 and lengths.place[2] >= TILE_ROWS
     if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
-        return _multiply(*arguments)
+        return _multiply_many(*arguments) if many else _multiply(*arguments)
     try:
-        return _multiply_in_threads(*arguments, get_num_threads())
+        multiply = _multiply_many_in_threads if many else _multiply_in_threads
+        return multiply(*arguments, get_num_threads())
     finally:
         other_threads.release()
 
@@ -283,4 +288,57 @@ def _multiply_in_threads(
         cuts = (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle
         fours = (part * len(of_fours) // parts, (part + 1) * len(of_fours) // parts)
         _multiply_part(matrix, of_fours, largest, cuts, result, fours)
+    return result
+
+
+@njit(nogil=True, cache=True)
+def _columns_twice(x: np.ndarray, usual: float, largest: float) -> tuple[Columns, Columns, float]:
+    """`_cut_twice` in columns."""
+    whole, fewer, middle = _cut_twice(x, usual, largest)
+    columns = columns_of(*whole)
+    return columns, columns_of(*fewer) if middle > 0 else columns, middle
+
+
+@njit(nogil=True, cache=True)
+def _multiply_many_part(
+    matrix: Place,
+    of_fours: np.ndarray,
+    largest: float,
+    columns: tuple[Columns, Columns, float],
+    result: np.ndarray,
+    part: int,
+    parts: int,
+) -> None:
+    """One part of the outputs, in eights."""
+    whole, fewer, middle = columns
+    eights = -(-matrix[2] // TILE_ROWS)
+    own = (part * eights // parts, (part + 1) * eights // parts)
+    if middle > 0:
+        multiply_columns(matrix, of_fours, 0.0, middle, fewer, result, own)
+    multiply_columns(matrix, of_fours, middle, largest, whole, result, own)
+
+
+@njit(nogil=True, cache=True)
+def _multiply_many(
+    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
+) -> np.ndarray:
+    """`_multiply` with x in columns, for eight outputs or more and an even number of inputs."""
+    result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
+    columns = _columns_twice(x, usual, largest)
+    _multiply_many_part(matrix, of_fours, largest, columns, result, 0, 1)
+    return result
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def _multiply_many_in_threads(
+    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray, parts: int
+) -> np.ndarray:
+    """`_multiply_many` with the outputs in so many parts."""
+    result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
+    whole, fewer, middle = _columns_twice(x, usual, largest)
+    words, places, shifts, count = whole
+    fewer_words, fewer_places, fewer_shifts, fewer_count = fewer
+    for part in prange(parts):
+        own = (words, places, shifts, count), (fewer_words, fewer_places, fewer_shifts, fewer_count), middle
+        _multiply_many_part(matrix, of_fours, largest, own, result, part, parts)
     return result

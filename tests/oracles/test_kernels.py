@@ -189,10 +189,16 @@ def _products_in_words() -> None:
     weights[0] = -(2**15)
     x = np.random.default_rng(15).integers(-(2**12), 2**12, (7, 7))
     x[3] = 2**30
+    many_weights = np.random.default_rng(18).integers(-(2**11), 2**11, (11, 6)).astype(np.int16)
+    many_weights[0] = -(2**15)
+    many_x = np.random.default_rng(19).integers(-(2**12), 2**12, (19, 6))
+    many_x[3] = 2**30
     for worth in (1 << 20, 0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(word_gemm, "_WORTH_A_THREAD", worth)
             multiply_exactly(weights, x)
+            patch.setattr(word_gemm, "MANY_ROWS", 1)
+            multiply_exactly(many_weights, many_x)
 
 
 def _rows_of_a_model() -> None:
@@ -256,7 +262,7 @@ RUNS = (
 )
 LANE_RUNS = (_many_distinct_points, _integer_sums)
 WORD_RUNS = (_products_in_words, _attention_in_words)
-WORD_MODULES = ("prover.model.word_gemm.", "prover.operators.word_attention.")
+WORD_MODULES = ("prover.model.word_gemm.", "prover.model.word_columns.", "prover.operators.word_attention.")
 
 
 def test_every_kernel_does_what_its_python_does(
@@ -331,11 +337,13 @@ WORD_PRODUCTS = {
     word_gemm._products_of_two: 2,
     word_gemm._products_of_four: 4,
 }
+COLUMNS_OF_WORDS = {word_products.products_of_tile, word_products.pack_pairs, word_products.put_columns}
 POINTS_IN_LANES = {ifma.gather, ifma.scatter, ifma.has_zero_lane, vector_sums._negate_odd}
 ON_ELEMENTS = (
     set(PLAIN)
     - (UNARY | MEMORY | set(LANE_BOUNDS) | set(WORD_PRODUCTS) | POINTS_IN_LANES)
-    - {ifma.accumulate_integers, word_products.products_of_tile}
+    - COLUMNS_OF_WORDS
+    - {ifma.accumulate_integers}
 )
 
 
@@ -449,6 +457,52 @@ def test_a_tile_of_words(pairs: int) -> None:
         sums = x[:, 1 : 2 * pairs + 1].astype(np.int64) @ words.T
         assert np.array_equal(found[:, 3:35], sums.astype(np.int32))
         assert (found[:, :3] == 9).all() and (found[:, 35:] == 9).all()
+
+
+@pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+def test_pairs_of_words_are_turned() -> None:
+    pack = word_products.pack_pairs
+
+    @njit
+    def run(rows: Any, columns: Any) -> None:
+        pack(rows[:, 2:].ctypes.data, rows.strides[0], columns[1:].ctypes.data)
+
+    rows = np.random.default_rng(3).integers(-(2**15), 2**15, (16, 37)).astype(np.int16)
+    found, expected = np.full((2, 18, 16), 9, dtype=np.int32)
+    run(rows, found)
+    PLAIN[pack](rows[:, 2:].ctypes.data, rows.strides[0], expected[1:].ctypes.data)
+    assert np.array_equal(found, expected) and (found[0] == 9).all() and (found[17] == 9).all()
+    assert np.array_equal(found[1:17].T, np.ascontiguousarray(rows[:, 2:34]).view(np.int32))
+
+
+@pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+@pytest.mark.parametrize("count", [1, 8, 15, 16])
+@pytest.mark.parametrize(("skipped", "adds"), [(0, 0), (0, 1), (3, 0), (7, 1)])
+def test_columns_are_put_where_they_belong(count: int, skipped: int, adds: int) -> None:
+    """Also at the ends of 32 bits; nothing is written beside the outputs, nor for columns behind the last."""
+    put = word_products.put_columns
+
+    @njit
+    def run(sums: Any, places: Any, shifts: Any, count: int, y: Any, skipped: int, adds: int) -> None:
+        put(
+            *(sums.ctypes.data, sums.strides[0], places.ctypes.data, shifts.ctypes.data, count),
+            *(y[:, 1:].ctypes.data, y.strides[0], skipped, adds),
+        )
+
+    generator = np.random.default_rng(count)
+    sums = generator.choice([-(2**31), 2**31 - 1, -1, 0, 12345], (8, 21)).astype(np.int32)
+    places, shifts = generator.permutation(20)[:16].copy(), generator.integers(0, 31, 16)
+    places[count:] = 10**15  # never followed
+    found, expected = np.full((2, 20, 11), 9)
+    run(sums, places, shifts, count, found, skipped, adds)
+    PLAIN[put](
+        *(sums.ctypes.data, sums.strides[0], places.ctypes.data, shifts.ctypes.data, count),
+        *(expected[:, 1:].ctypes.data, expected.strides[0], skipped, adds),
+    )
+    assert np.array_equal(found, expected)
+    untouched = np.ones_like(found, dtype=bool)
+    untouched[places[:count], 1 + skipped : 9] = False
+    assert (found[untouched] == 9).all() and (found[~untouched] != 9).any()
 
 
 @needs_lanes

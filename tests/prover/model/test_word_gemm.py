@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.model import word_gemm
+from prover.model import word_columns, word_gemm
 from prover.model.exact_gemm import Matrix, multiply_exactly, multiply_in_floats
-from prover.model.word_gemm import SUM_LIMIT, lengths_of
+from prover.model.word_gemm import MANY_ROWS, SUM_LIMIT, lengths_of
+from prover.word_products import TILE_ROWS
 
 pytestmark = pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
 
@@ -19,13 +20,17 @@ SMALLEST, LARGEST = -(2**15), 2**15 - 1
 
 
 def both(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The product by one thread, which the one by all threads equals."""
+    """The product by one thread, which the one by all threads equals, and the one in columns."""
     lengths = lengths_of(weights)
     assert lengths is not None
     arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, np.ascontiguousarray(x))
     found = word_gemm._multiply(*arguments)
     for parts in (1, 2, 3):
         np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments, parts))
+    if len(weights) >= TILE_ROWS and weights.shape[1] % 2 == 0:  # as many rows are multiplied
+        np.testing.assert_array_equal(found, word_gemm._multiply_many(*arguments))
+        for parts in (1, 2, 3):
+            np.testing.assert_array_equal(found, word_gemm._multiply_many_in_threads(*arguments, parts))
     return found
 
 
@@ -40,9 +45,9 @@ def row_counts(x: list[int], norm: float) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    rows=st.sampled_from([1, 2, 3, 4, 5, 9]),
-    inputs=st.sampled_from([1, 31, 32, 33, 64, 100]),
-    outputs=st.sampled_from([4, 5, 7, 8, 67]),
+    rows=st.sampled_from([1, 2, 3, 4, 5, 9, 31, 33]),
+    inputs=st.sampled_from([1, 2, 31, 32, 33, 64, 100]),
+    outputs=st.sampled_from([4, 5, 7, 8, 9, 67, 72]),
     magnitude=st.sampled_from([1, 8, 15, 16, 22, 28, 31]),
     weight_bits=st.sampled_from([1, 12, 15]),
     outliers=st.booleans(),
@@ -67,7 +72,7 @@ def test_the_largest_sums_that_one_row_of_words_takes_and_the_first_that_it_does
     inputs: int, weight: int
 ) -> None:
     """x along the weights, where the product of norms is the sum: just below 2^31 in one row, from there on in more."""
-    weights = np.full((4, inputs), weight, dtype=np.int16)
+    weights = np.full((9, inputs), weight, dtype=np.int16)
     norm = abs(weight) * sqrt(inputs)
     for sign in (1, -1):
         most = min(int(SUM_LIMIT / (norm * sqrt(inputs))), LARGEST)
@@ -107,6 +112,38 @@ def test_rows_and_outputs_of_many_blocks() -> None:
     np.testing.assert_array_equal(both(weights, x), definition(weights, x))
 
 
+def test_columns_of_many_blocks() -> None:
+    """More columns, and more outputs, than are taken at once; rows of one word and of three by turns, so that blocks of sixteen end anywhere."""
+    generator = np.random.default_rng(9)
+    inputs = 2048
+    rows = word_columns._WORDS_OF_COLUMNS // inputs + 39
+    outputs = 2 * word_columns._OUTPUTS_AT_ONCE + 13
+    weights = generator.integers(-(2**9), 2**9, (outputs, inputs)).astype(np.int16)
+    weights[::17] = SMALLEST
+    x = generator.integers(-(2**9), 2**9, (rows, inputs))
+    x[::5] <<= 20
+    np.testing.assert_array_equal(both(weights, x), definition(weights, x))
+
+
+@pytest.mark.parametrize("rows", [MANY_ROWS - 1, MANY_ROWS, MANY_ROWS + 1])
+@pytest.mark.parametrize("shape", [(7, 64), (8, 64), (8, 63), (64, 64)])
+def test_columns_or_rows_are_chosen_by_shape_alone(
+    rows: int, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(rows)
+    weights = generator.integers(SMALLEST, 2**15, shape).astype(np.int16)
+    x = generator.integers(-(2**20), 2**20, (rows, shape[1]))
+    called = []
+    for name in ("_multiply", "_multiply_many"):
+        multiply = getattr(word_gemm, name)
+        monkeypatch.setattr(
+            word_gemm, name, lambda *a, name=name, multiply=multiply: (called.append(name), multiply(*a))[1]
+        )
+    np.testing.assert_array_equal(multiply_exactly(weights, x), definition(weights, x))
+    many = rows >= MANY_ROWS and shape[0] >= TILE_ROWS and shape[1] % 2 == 0
+    assert called == ["_multiply_many" if many else "_multiply"]
+
+
 def test_weights_are_read_as_they_lie() -> None:
     """Inputs in the middle of a matrix, and outputs in front of memory that is not theirs."""
     generator = np.random.default_rng(6)
@@ -115,6 +152,8 @@ def test_weights_are_read_as_they_lie() -> None:
     part = whole[2:9, 21:58]
     np.testing.assert_array_equal(both(part, x), definition(part, x))
     np.testing.assert_array_equal(multiply_exactly(part, x), definition(part, x))
+    part = whole[2:12, 22:58]
+    np.testing.assert_array_equal(both(part, x[:, 1:]), definition(part, x[:, 1:]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Products of 16-bit weights with many rows of words (word_gemm.py), which lie in columns beside them.
+
+Weights are read as they lie, eight outputs at a time, and each pair of a weight's words meets 32 columns at once, so that nothing is added
+across a vector. Sums of some outputs stay in the caches until they are put into rows of the result, whole lines of the cache at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ..word_products import LANES, TILE_COLUMNS, TILE_ROWS, pack_pairs, products_of_tile, put_columns
+
+_WORDS_OF_COLUMNS = 1 << 18
+"""What the second cache keeps of columns while outputs pass."""
+_OUTPUTS_AT_ONCE = 8 * TILE_ROWS
+"""What it keeps of weights while columns pass, and whose sums are put together."""
+
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, int]
+"""Words in columns, (columns / 16, pairs, 16) pairs; which row of the result and which power of two each belongs to; how many there are."""
+
+
+@njit(nogil=True, cache=True)
+def columns_of(words: np.ndarray, places: np.ndarray, shifts: np.ndarray) -> Columns:
+    """Rows of words, (rows, multiple of 32) int16, as columns; zero, of row 0, behind the last, up to a multiple of 32 and 16 more."""
+    rows, pairs = words.shape[0], words.shape[1] // 2
+    count = -(-rows // TILE_COLUMNS) * TILE_COLUMNS
+    packed = np.empty((count // LANES, pairs, LANES), dtype=np.int32)
+    for block in range(count // LANES):
+        first = block * LANES
+        if first + LANES <= rows:
+            for pair in range(0, pairs, LANES):
+                source, target = words[first:, 2 * pair :].ctypes.data, packed[block, pair:].ctypes.data
+                pack_pairs(source, words.strides[0], target)
+            continue
+        packed[block] = 0
+        for lane in range(rows - first):
+            for pair in range(pairs):
+                low = np.int32(words[first + lane, 2 * pair]) & 0xFFFF
+                packed[block, pair, lane] = low | (np.int32(words[first + lane, 2 * pair + 1]) << 16)
+    all_places, all_shifts = (
+        np.zeros(count + LANES, dtype=np.int64),
+        np.zeros(count + LANES, dtype=np.int64),
+    )
+    all_places[:rows], all_shifts[:rows] = places, shifts
+    return packed, all_places, all_shifts, rows
+
+
+@njit(nogil=True, cache=True)
+def multiply_columns(
+    matrix: tuple[int, int, int, int],
+    of_fours: np.ndarray,
+    low: float,
+    high: float,
+    columns: Columns,
+    result: np.ndarray,
+    eights: tuple[int, int],
+) -> None:
+    """The products of all columns with every eight outputs, of those from `eights[0]` to `eights[1]`, whose norms are in (low, high]."""
+    count, inputs = len(columns[1]) - LANES, matrix[3]
+    at_once = max(1, _WORDS_OF_COLUMNS // (inputs * TILE_COLUMNS)) * TILE_COLUMNS
+    sums = np.empty((_OUTPUTS_AT_ONCE, min(at_once, count) + LANES), dtype=np.int32)
+    chosen = np.empty(_OUTPUTS_AT_ONCE // TILE_ROWS, dtype=np.int64)
+    for start in range(0, count, at_once):
+        for first in range(eights[0], eights[1], len(chosen)):
+            found = 0
+            for eight in range(first, min(first + len(chosen), eights[1])):
+                norm = max(of_fours[2 * eight], of_fours[min(2 * eight + 1, len(of_fours) - 1)])
+                if low < norm <= high:
+                    chosen[found] = eight
+                    found += 1
+            _multiply_some(
+                matrix, chosen[:found], columns, (start, min(start + at_once, count)), sums, result
+            )
+
+
+@njit(nogil=True, cache=True)
+def _multiply_some(
+    matrix: tuple[int, int, int, int],
+    chosen: np.ndarray,
+    columns: Columns,
+    some: tuple[int, int],
+    sums: np.ndarray,
+    result: np.ndarray,
+) -> None:
+    """The products of the columns from `some[0]` to `some[1]` with the chosen eights of outputs."""
+    packed, places, shifts, rows_of_words = columns
+    address, step, outputs, inputs = matrix
+    for column in range(some[0], some[1], TILE_COLUMNS):
+        x = packed[column // LANES :].ctypes.data
+        for number in range(len(chosen)):
+            output = min(TILE_ROWS * chosen[number], outputs - TILE_ROWS)
+            products_of_tile(
+                address + output * step,
+                step,
+                x,
+                packed.strides[0],
+                inputs // 2,
+                sums[number * TILE_ROWS :, column - some[0] :].ctypes.data,
+                sums.strides[0],
+            )
+    column, rows = some[0], result.shape[0]
+    last = min(some[1], rows_of_words)
+    while column < last:
+        adds = column >= rows  # the first rows of words of all rows come first
+        count = min(LANES, (last if adds else min(last, rows)) - column)
+        for number in range(len(chosen)):
+            output = min(TILE_ROWS * chosen[number], outputs - TILE_ROWS)
+            put_columns(
+                sums[number * TILE_ROWS :, column - some[0] :].ctypes.data,
+                sums.strides[0],
+                places[column:].ctypes.data,
+                shifts[column:].ctypes.data,
+                count,
+                result[:, output:].ctypes.data,
+                result.strides[0],
+                TILE_ROWS * chosen[number] - output,  # the last eight overlap those in front
+                adds,
+            )
+        column += count
