@@ -16,6 +16,7 @@ _WORDS_OF_COLUMNS = 1 << 18
 _OUTPUTS_AT_ONCE = 8 * TILE_ROWS
 """What it keeps of weights while columns pass, and whose sums are put together."""
 
+Place = tuple[int, int, int, int]
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 """Words in columns, (columns / 16, pairs, 16) pairs; which row of the result and which power of two each belongs to; how many there are."""
 
@@ -48,35 +49,82 @@ def columns_of(words: np.ndarray, places: np.ndarray, shifts: np.ndarray) -> Col
 
 @njit(nogil=True, cache=True)
 def multiply_columns(
-    matrix: tuple[int, int, int, int],
+    matrix: Place,
+    of_fours: np.ndarray,
+    largest: float,
+    twice: tuple[Columns, Columns, float],
+    rounding: tuple[np.ndarray, int, int],
+    result: np.ndarray,
+    eights: tuple[int, int],
+) -> bool:
+    """The products with every eight outputs from `eights[0]` to `eights[1]`, rounded while they are in the cache.
+
+    twice: columns for all outputs, those for outputs with norms up to a bound, and the bound: 0 where all take the first.
+    rounding: bias (outputs,) or (0,), shift and limit as of `row_passes.round_rows`, whose answer it returns; shift 0 leaves sums as they are.
+    """
+    whole, fewer, middle = twice
+    bias, shift, limit = rounding
+    count = len(whole[1]) - LANES
+    sums = np.empty((_OUTPUTS_AT_ONCE, min(_columns_at_once(matrix[3]), count) + LANES), dtype=np.int32)
+    fits = True
+    for first in range(eights[0], eights[1], _OUTPUTS_AT_ONCE // TILE_ROWS):
+        some = (first, min(first + _OUTPUTS_AT_ONCE // TILE_ROWS, eights[1]))
+        if middle > 0:
+            _multiply_chosen(matrix, of_fours, 0.0, middle, fewer, some, sums, result)
+        _multiply_chosen(matrix, of_fours, middle, largest, whole, some, sums, result)
+        if shift > 0:
+            outputs = (TILE_ROWS * some[0], min(TILE_ROWS * some[1], matrix[2]))
+            fits = _round(result, outputs, bias, shift, limit) and fits
+    return fits
+
+
+@njit(nogil=True, cache=True)
+def _columns_at_once(inputs: int) -> int:
+    return max(1, _WORDS_OF_COLUMNS // (inputs * TILE_COLUMNS)) * TILE_COLUMNS
+
+
+@njit(nogil=True, cache=True)
+def _round(result: np.ndarray, outputs: tuple[int, int], bias: np.ndarray, shift: int, limit: int) -> bool:
+    """`row_passes.round_rows` of some outputs, in their place."""
+    half, low, high = np.int64(1) << (shift - 1), np.int64(0), np.int64(0)
+    for row in range(result.shape[0]):
+        own = result[row, outputs[0] : outputs[1]]
+        if bias.shape[0]:
+            own += bias[outputs[0] : outputs[1]]
+        for i in range(own.shape[0]):
+            value = (own[i] + half) >> shift
+            low, high = min(low, value), max(high, value)
+            own[i] = value
+    return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True)
+def _multiply_chosen(
+    matrix: Place,
     of_fours: np.ndarray,
     low: float,
     high: float,
     columns: Columns,
-    result: np.ndarray,
     eights: tuple[int, int],
+    sums: np.ndarray,
+    result: np.ndarray,
 ) -> None:
-    """The products of all columns with every eight outputs, of those from `eights[0]` to `eights[1]`, whose norms are in (low, high]."""
-    count, inputs = len(columns[1]) - LANES, matrix[3]
-    at_once = max(1, _WORDS_OF_COLUMNS // (inputs * TILE_COLUMNS)) * TILE_COLUMNS
-    sums = np.empty((_OUTPUTS_AT_ONCE, min(at_once, count) + LANES), dtype=np.int32)
-    chosen = np.empty(_OUTPUTS_AT_ONCE // TILE_ROWS, dtype=np.int64)
+    """The products of all columns with those eights of outputs whose norms are in (low, high]."""
+    chosen, found = np.empty(eights[1] - eights[0], dtype=np.int64), 0
+    for eight in range(eights[0], eights[1]):
+        norm = max(of_fours[2 * eight], of_fours[min(2 * eight + 1, len(of_fours) - 1)])
+        if low < norm <= high:
+            chosen[found] = eight
+            found += 1
+    count, at_once = len(columns[1]) - LANES, _columns_at_once(matrix[3])
     for start in range(0, count, at_once):
-        for first in range(eights[0], eights[1], len(chosen)):
-            found = 0
-            for eight in range(first, min(first + len(chosen), eights[1])):
-                norm = max(of_fours[2 * eight], of_fours[min(2 * eight + 1, len(of_fours) - 1)])
-                if low < norm <= high:
-                    chosen[found] = eight
-                    found += 1
-            _multiply_some(
-                matrix, chosen[:found], columns, (start, min(start + at_once, count)), sums, result
-            )
+        some = (start, min(start + at_once, count))
+        _multiply_some(matrix, chosen[:found], columns, some, sums, result)
 
 
 @njit(nogil=True, cache=True)
 def _multiply_some(
-    matrix: tuple[int, int, int, int],
+    matrix: Place,
     chosen: np.ndarray,
     columns: Columns,
     some: tuple[int, int],

@@ -25,11 +25,21 @@ from math import sqrt
 import numpy as np
 from numba import get_num_threads, njit, prange
 
+from ..arrays import NO_LIMIT
+from ..operators.row_passes import NONE
 from ..other_threads import other_threads
 from ..word_products import AVAILABLE, SUM_LIMIT, TILE_ROWS, WORDS, make_products_of_4
 from .word_columns import Columns, columns_of, multiply_columns
 
-__all__ = ["AVAILABLE", "SUM_LIMIT", "Lengths", "lengths_of", "multiply_in_words"]
+__all__ = [
+    "AVAILABLE",
+    "SUM_LIMIT",
+    "Lengths",
+    "lengths_of",
+    "multiply_in_words",
+    "multiply_rounded",
+    "takes_columns",
+]
 
 _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
 _OUTPUTS = 4
@@ -84,23 +94,45 @@ def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
 
     Raises ValueError for an x of another width, since kernels read memory by addresses.
     """
-    if x.ndim != 2 or x.shape[1] != lengths.place[3]:
-        raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
-    arguments = (
-        lengths.place,
-        lengths.of_fours,
-        lengths.usual,
-        lengths.largest,
-        np.ascontiguousarray(x, dtype=np.int64),
-    )
-    many = x.shape[0] >= MANY_ROWS and x.shape[1] % 2 == 0 and lengths.place[2] >= TILE_ROWS
+    if takes_columns(lengths, x):
+        return multiply_rounded(lengths, x, NONE, 0, NO_LIMIT)[0]
+    arguments = _arguments(lengths, x)
     if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
-        return _multiply_many(*arguments) if many else _multiply(*arguments)
+        return _multiply(*arguments)
     try:
-        multiply = _multiply_many_in_threads if many else _multiply_in_threads
-        return multiply(*arguments, get_num_threads())
+        return _multiply_in_threads(*arguments, get_num_threads())
     finally:
         other_threads.release()
+
+
+def takes_columns(lengths: Lengths, x: np.ndarray) -> bool:
+    """Whether rows are many, and outputs and inputs as many as a tile takes."""
+    return len(x) >= MANY_ROWS and lengths.place[2] >= TILE_ROWS and lengths.place[3] % 2 == 0
+
+
+def multiply_rounded(
+    lengths: Lengths, x: np.ndarray, bias: np.ndarray, shift: int, limit: int
+) -> tuple[np.ndarray, bool]:
+    """`row_passes.round_rows` of x · weightsᵀ, of what `takes_columns`; shift 0: of sums as they are."""
+    bias = np.ascontiguousarray(bias, dtype=np.int64).view()
+    bias.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
+    if bias.size and bias.shape != lengths.place[2:3]:
+        raise ValueError(f"a bias of shape {bias.shape} meets {lengths.place[2]} outputs")
+    arguments = (*_arguments(lengths, x), bias, shift, limit)
+    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
+        return _multiply_many(*arguments)
+    try:
+        return _multiply_many_in_threads(*arguments, get_num_threads())
+    finally:
+        other_threads.release()
+
+
+def _arguments(lengths: Lengths, x: np.ndarray) -> tuple[Place, np.ndarray, float, float, np.ndarray]:
+    """What kernels take."""
+    if x.ndim != 2 or x.shape[1] != lengths.place[3]:
+        raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
+    whole = np.ascontiguousarray(x, dtype=np.int64)
+    return lengths.place, lengths.of_fours, lengths.usual, lengths.largest, whole
 
 
 _products_of_one = make_products_of_4(1)
@@ -300,45 +332,47 @@ def _columns_twice(x: np.ndarray, usual: float, largest: float) -> tuple[Columns
 
 
 @njit(nogil=True, cache=True)
-def _multiply_many_part(
+def _multiply_many(
     matrix: Place,
     of_fours: np.ndarray,
+    usual: float,
     largest: float,
-    columns: tuple[Columns, Columns, float],
-    result: np.ndarray,
-    part: int,
-    parts: int,
-) -> None:
-    """One part of the outputs, in eights."""
-    whole, fewer, middle = columns
-    eights = -(-matrix[2] // TILE_ROWS)
-    own = (part * eights // parts, (part + 1) * eights // parts)
-    if middle > 0:
-        multiply_columns(matrix, of_fours, 0.0, middle, fewer, result, own)
-    multiply_columns(matrix, of_fours, middle, largest, whole, result, own)
-
-
-@njit(nogil=True, cache=True)
-def _multiply_many(
-    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray
-) -> np.ndarray:
-    """`_multiply` with x in columns, for eight outputs or more and an even number of inputs."""
+    x: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    limit: int,
+) -> tuple[np.ndarray, bool]:
+    """`_multiply` with x in columns, rounded, for eight outputs or more and an even number of inputs."""
     result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
-    columns = _columns_twice(x, usual, largest)
-    _multiply_many_part(matrix, of_fours, largest, columns, result, 0, 1)
-    return result
+    columns, eights = _columns_twice(x, usual, largest), -(-matrix[2] // TILE_ROWS)
+    fits = multiply_columns(matrix, of_fours, largest, columns, (bias, shift, limit), result, (0, eights))
+    return result, fits
 
 
 @njit(nogil=True, cache=True, parallel=True)
 def _multiply_many_in_threads(
-    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray, parts: int
-) -> np.ndarray:
+    matrix: Place,
+    of_fours: np.ndarray,
+    usual: float,
+    largest: float,
+    x: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    limit: int,
+    parts: int,
+) -> tuple[np.ndarray, bool]:
     """`_multiply_many` with the outputs in so many parts."""
     result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
     whole, fewer, middle = _columns_twice(x, usual, largest)
     words, places, shifts, count = whole
     fewer_words, fewer_places, fewer_shifts, fewer_count = fewer
+    eights, fits = -(-matrix[2] // TILE_ROWS), np.ones(parts, dtype=np.bool_)
     for part in prange(parts):
-        own = (words, places, shifts, count), (fewer_words, fewer_places, fewer_shifts, fewer_count), middle
-        _multiply_many_part(matrix, of_fours, largest, own, result, part, parts)
-    return result
+        columns = (
+            (words, places, shifts, count),
+            (fewer_words, fewer_places, fewer_shifts, fewer_count),
+            middle,
+        )
+        some = (part * eights // parts, (part + 1) * eights // parts)
+        fits[part] = multiply_columns(matrix, of_fours, largest, columns, (bias, shift, limit), result, some)
+    return result, bool(fits.all())

@@ -26,7 +26,7 @@ from prover.field import arrays, base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS, DivisionByZeroError
 from prover.model import word_gemm
-from prover.model.exact_gemm import multiply_exactly, multiply_in_floats
+from prover.model.exact_gemm import Matrix, multiply_exactly, multiply_in_floats
 from prover.operators import block_attention, row_passes, word_attention
 from prover.tables import exponential_table
 from tests.oracles.plain_kernels import (
@@ -199,6 +199,8 @@ def _products_in_words() -> None:
             multiply_exactly(weights, x)
             patch.setattr(word_gemm, "MANY_ROWS", 1)
             multiply_exactly(many_weights, many_x)
+            for bias in (None, np.arange(11)):
+                Matrix.of(many_weights).multiply_rounded(many_x, bias, 5, 1 << 30)
 
 
 def _rows_of_a_model() -> None:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prover.arrays import NO_LIMIT
 from prover.model import word_columns, word_gemm
 from prover.model.exact_gemm import Matrix, multiply_exactly, multiply_in_floats
 from prover.model.word_gemm import MANY_ROWS, SUM_LIMIT, lengths_of
+from prover.operators.host_arrays import HOST
 from prover.word_products import TILE_ROWS
 
 pytestmark = pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
@@ -28,9 +30,10 @@ def both(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     for parts in (1, 2, 3):
         np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments, parts))
     if len(weights) >= TILE_ROWS and weights.shape[1] % 2 == 0:  # as many rows are multiplied
-        np.testing.assert_array_equal(found, word_gemm._multiply_many(*arguments))
+        sums = (*arguments, word_gemm.NONE, 0, NO_LIMIT)
+        np.testing.assert_array_equal(found, word_gemm._multiply_many(*sums)[0])
         for parts in (1, 2, 3):
-            np.testing.assert_array_equal(found, word_gemm._multiply_many_in_threads(*arguments, parts))
+            np.testing.assert_array_equal(found, word_gemm._multiply_many_in_threads(*sums, parts)[0])
     return found
 
 
@@ -123,6 +126,75 @@ def test_columns_of_many_blocks() -> None:
     x = generator.integers(-(2**9), 2**9, (rows, inputs))
     x[::5] <<= 20
     np.testing.assert_array_equal(both(weights, x), definition(weights, x))
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("shift", [1, 9, 16])
+@pytest.mark.parametrize("outputs", [8, 67, 2 * 64 + 9])
+def test_sums_are_rounded_as_by_the_pass_behind_them(outputs: int, shift: int, with_bias: bool) -> None:
+    """By one thread and by several, whose outputs end anywhere; rows of several words are whole before they are rounded."""
+    generator = np.random.default_rng(outputs + shift)
+    weights = generator.integers(-(2**9), 2**9, (outputs, 34)).astype(np.int16)
+    weights[-1] = SMALLEST
+    x = generator.integers(-(2**12), 2**12, (MANY_ROWS + 5, 34))
+    x[::3] <<= 16
+    bias = generator.integers(-(2**40), 2**40, outputs) if with_bias else None
+    expected, fits = HOST.round_rows(definition(weights, x), bias, shift, NO_LIMIT)
+    assert fits
+    largest = int(np.abs(expected).max())
+    matrix = Matrix.of(weights)
+    assert matrix.lengths is not None
+    lengths = matrix.lengths
+    for limit in (largest + 1, largest, 1):
+        found, fits = matrix.multiply_rounded(x, bias, shift, limit)
+        np.testing.assert_array_equal(found, expected)
+        assert fits is bool(expected.min() >= -limit and expected.max() < limit)
+        own = bias if with_bias else word_gemm.NONE
+        arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, x, own, shift, limit)
+        for parts in (1, 2, 3):
+            by_parts = word_gemm._multiply_many_in_threads(*arguments, parts)
+            np.testing.assert_array_equal(by_parts[0], expected)
+            assert by_parts[1] is fits
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"), [(2**15 - 1, True), (2**15, False), (-(2**15), True), (-(2**15) - 1, False)]
+)
+@pytest.mark.parametrize("place", [(0, 0), (MANY_ROWS - 1, 74), (17, 63), (17, 64), (3, 67)])
+def test_a_value_at_its_limit_is_seen_wherever_it_stands(
+    value: int, fits: bool, place: tuple[int, int]
+) -> None:
+    weights, x = np.zeros((75, 2), dtype=np.int16), np.zeros((MANY_ROWS, 2), dtype=np.int64)
+    weights[place[1], 1], x[place[0], 1] = 2, value
+    found, inside = Matrix.of(weights).multiply_rounded(x, None, 1, 2**15)
+    assert inside is fits and found[place] == value and np.count_nonzero(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape", "dtype"),
+    [
+        (MANY_ROWS - 1, (9, 8), np.int16),
+        (40, (7, 8), np.int16),
+        (40, (9, 7), np.int16),
+        (40, (9, 8), np.int32),
+    ],
+)
+def test_what_has_no_columns_is_rounded_in_a_second_pass(
+    rows: int, shape: tuple[int, int], dtype: type[np.signedinteger]
+) -> None:
+    generator = np.random.default_rng(rows)
+    weights = generator.integers(-99, 99, shape).astype(dtype)
+    x, bias = generator.integers(-(2**20), 2**20, (rows, shape[1])), generator.integers(-9, 9, shape[0])
+    found, fits = Matrix.of(weights).multiply_rounded(x, bias, 5, NO_LIMIT)
+    np.testing.assert_array_equal(found, (definition(weights, x) + bias + 16) >> 5)
+    assert fits
+
+
+def test_a_bias_of_another_width_is_refused() -> None:
+    """Kernels do not look at bounds."""
+    matrix = Matrix.of(np.ones((8, 8), dtype=np.int16))
+    with pytest.raises(ValueError, match="bias"):
+        matrix.multiply_rounded(np.ones((MANY_ROWS, 8), dtype=np.int64), np.ones(7, dtype=np.int64), 1, 9)
 
 
 @pytest.mark.parametrize("rows", [MANY_ROWS - 1, MANY_ROWS, MANY_ROWS + 1])
