@@ -27,6 +27,7 @@ from .model.library import TINY, load_model
 from .model.weights import IntegerModel
 from .model_commitment import commit_model
 from .operators.block_attention import compile_block_attention
+from .operators.word_attention import compile_word_attention
 from .progress import Report
 from .replay import Replay
 from .statement import Statement
@@ -49,6 +50,7 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
         pairing.pairing_check([(GENERATOR, GENERATOR_G2), (negate(GENERATOR), GENERATOR_G2)])
         FixedBase(GENERATOR).multiples(from_ints([1]))
         compile_block_attention()
+        compile_word_attention()
         _answer_and_prove(load_model(TINY), srs)
     return len(compiled)
 

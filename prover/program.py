@@ -118,7 +118,7 @@ class RunContext:
     """What the run reader works on: unpadded tensors by name, rows first, where `arrays` says (None: NumPy's).
 
     `matmul(weight, x)` returns the exact int64 accumulator of x @ weight; `matmul(weight, x, inputs)` that of x @ weight[inputs], a
-    slice. `weights` are the step's other weights
+    slice. `rounded(weight, x, bias, shift, limit)` is `arrays.round_rows` of it, in one pass (None: in two). `weights` are the step's other weights
     (biases, gains, learned positions), unpadded int64. `cache` keeps what attention needs of earlier positions;
     `positions` are the absolute positions of the rows at hand. `rows`: their numbers among all rows, where an operator went
     on with some of them only. `spans`: of a pass over several sequences, which rows are whose; `blocks` then takes the place of
@@ -136,6 +136,7 @@ class RunContext:
     spans: Sequence[Span] = ()
     blocks: BlockRows | None = None
     arrays: Arrays | None = None
+    rounded: Callable[..., tuple[Rows, bool]] | None = None
 
     @property
     def idle(self) -> bool:

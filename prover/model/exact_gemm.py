@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ..operators.host_arrays import HOST
+from ..operators.row_passes import NONE
 from . import word_gemm
 
 # Up to this many rows, reading each weight row once from cache beats widening the whole matrix first.
@@ -49,6 +51,14 @@ class Matrix:
     def multiply(self, x: np.ndarray) -> np.ndarray:
         """x · weightsᵀ, (rows, outputs) int64."""
         return multiply_exactly(self, x)
+
+    def multiply_rounded(
+        self, x: np.ndarray, bias: np.ndarray | None, shift: int, limit: int
+    ) -> tuple[np.ndarray, bool]:
+        """`Arrays.round_rows` of the product, in one pass where rows are many."""
+        if self.lengths is None or not word_gemm.takes_columns(self.lengths, x):
+            return HOST.round_rows(self.multiply(x), bias, shift, limit)
+        return word_gemm.multiply_rounded(self.lengths, x, NONE if bias is None else bias, shift, limit)
 
 
 def multiply_exactly(matrix: Matrix | np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -93,7 +103,7 @@ class Outputs:
 
 def compile_products() -> None:
     """One product by each kernel that this machine chooses among: few rows and many, small and large."""
-    for rows, size in ((1, 8), (FEW_ROWS + 1, 512)):
+    for rows, size in ((1, 8), (FEW_ROWS + 1, 512), (word_gemm.MANY_ROWS, 8), (word_gemm.MANY_ROWS, 512)):
         for dtype in (np.int16, np.int32):
             multiply_exactly(np.ones((size, size), dtype=dtype), np.ones((rows, size), dtype=np.int64))
 

@@ -14,11 +14,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ..arrays import Arrays
+from ..kept_memory import keep_freed_memory
 from ..program import WINDOW_ROWS, Program, RunContext
 from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
 from .devices import HOST_DEVICE, Device, Largest, Product
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
+from .exact_gemm import Matrix
 from .stream_versions import EMBEDDING
 from .weights import IntegerModel
 
@@ -97,6 +99,7 @@ class Executor:
     _vectors: dict[int, Rows] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         self._parameters = [
             self.model.layer_parameters(step.layer, step.kind, step.tile)
             for step in self.model.config.schedule
@@ -151,6 +154,7 @@ class Executor:
             layer=scheduled.layer,
             weights=self._other_weights(step),
             arrays=self.arrays,
+            rounded=partial(self._multiply_rounded, step),
             **fed.keep_in(scheduled.layer),
         )
         for operator in program.operators:
@@ -172,6 +176,15 @@ class Executor:
                 name: self.arrays.of(weight(name)) for name in names if name not in matrices
             }
         return self._vectors[step]
+
+    def _multiply_rounded(
+        self, step: int, name: str, x: Any, bias: Any, shift: int, limit: int
+    ) -> tuple[Any, bool]:
+        """`RunContext.rounded`."""
+        matrix = self._matrix(step, name, slice(None))
+        if isinstance(matrix, Matrix):
+            return matrix.multiply_rounded(x, bias, shift, limit)
+        return self.arrays.round_rows(matrix.multiply(x), bias, shift, limit)
 
     def _matrix(self, step: int, name: str, inputs: slice) -> Product:
         """A matrix of a step, or those of its rows that meet some inputs; what the kernels know about it is found out once."""

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..word_products import AVAILABLE
 from .errors import MissingDeviceError
 from .torch_arrays import TorchArrays
 from .torch_products import BY, MOST_INPUTS, Digits, Floats, digits_are_exact
-from .word_products import AVAILABLE
 
 _AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 25}
 """Entries of what lies between two passes: those that stay in a CPU's cache, and a few hundred megabytes of a GPU's memory."""

@@ -14,7 +14,7 @@ A row x that is too long for that, or has an entry beyond 16 bits, becomes x = s
 and L exists because sqrt(n) W < 2^31 / 2^(b-1). Sums of the rows of words are put together in int64: x . w fits it, as every
 product of a model is below 2^53. Normalised rows are nearly always one row of words already: |n| <= 2^10 sqrt(d), and W is
 about 2^15. A few outputs with long weights would make every x two rows, so x is cut twice: for the seven eighths of the
-outputs with the shortest weights, and for all.
+outputs with the shortest weights, and for all. Many rows of words are laid in columns first (word_columns.py).
 """
 
 from __future__ import annotations
@@ -25,17 +25,28 @@ from math import sqrt
 import numpy as np
 from numba import get_num_threads, njit, prange
 
+from ..arrays import NO_LIMIT
+from ..operators.row_passes import NONE
 from ..other_threads import other_threads
-from .word_products import AVAILABLE, WORDS, make_products_of_4
+from ..word_products import AVAILABLE, SUM_LIMIT, TILE_ROWS, WORDS, make_products_of_4
+from .word_columns import Columns, columns_of, multiply_columns
 
-__all__ = ["AVAILABLE", "Lengths", "lengths_of", "multiply_in_words"]
+__all__ = [
+    "AVAILABLE",
+    "SUM_LIMIT",
+    "Lengths",
+    "lengths_of",
+    "multiply_in_words",
+    "multiply_rounded",
+    "takes_columns",
+]
 
-SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
-"""What products of norms stay below: rounding in float64 is far less than the part that is taken off."""
 _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
 _OUTPUTS = 4
 _WORDS_OF_ROWS, _WORDS_OF_FOURS = 1 << 18, 1 << 14
 """What the second cache keeps of rows while outputs pass, and the first one of weights while these rows pass."""
+MANY_ROWS = 32
+"""From so many rows on they are laid in columns first."""
 _WORTH_A_THREAD = 1 << 20
 """Products of words: below this waking another thread costs more than it gives."""
 
@@ -83,21 +94,45 @@ def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
 
     Raises ValueError for an x of another width, since kernels read memory by addresses.
     """
-    if x.ndim != 2 or x.shape[1] != lengths.place[3]:
-        raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
-    arguments = (
-        lengths.place,
-        lengths.of_fours,
-        lengths.usual,
-        lengths.largest,
-        np.ascontiguousarray(x, dtype=np.int64),
-    )
+    if takes_columns(lengths, x):
+        return multiply_rounded(lengths, x, NONE, 0, NO_LIMIT)[0]
+    arguments = _arguments(lengths, x)
     if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
         return _multiply(*arguments)
     try:
         return _multiply_in_threads(*arguments, get_num_threads())
     finally:
         other_threads.release()
+
+
+def takes_columns(lengths: Lengths, x: np.ndarray) -> bool:
+    """Whether rows are many, and outputs and inputs as many as a tile takes."""
+    return len(x) >= MANY_ROWS and lengths.place[2] >= TILE_ROWS and lengths.place[3] % 2 == 0
+
+
+def multiply_rounded(
+    lengths: Lengths, x: np.ndarray, bias: np.ndarray, shift: int, limit: int
+) -> tuple[np.ndarray, bool]:
+    """`row_passes.round_rows` of x · weightsᵀ, of what `takes_columns`; shift 0: of sums as they are."""
+    bias = np.ascontiguousarray(bias, dtype=np.int64).view()
+    bias.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
+    if bias.size and bias.shape != lengths.place[2:3]:
+        raise ValueError(f"a bias of shape {bias.shape} meets {lengths.place[2]} outputs")
+    arguments = (*_arguments(lengths, x), bias, shift, limit)
+    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
+        return _multiply_many(*arguments)
+    try:
+        return _multiply_many_in_threads(*arguments, get_num_threads())
+    finally:
+        other_threads.release()
+
+
+def _arguments(lengths: Lengths, x: np.ndarray) -> tuple[Place, np.ndarray, float, float, np.ndarray]:
+    """What kernels take."""
+    if x.ndim != 2 or x.shape[1] != lengths.place[3]:
+        raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
+    whole = np.ascontiguousarray(x, dtype=np.int64)
+    return lengths.place, lengths.of_fours, lengths.usual, lengths.largest, whole
 
 
 _products_of_one = make_products_of_4(1)
@@ -286,3 +321,58 @@ def _multiply_in_threads(
         fours = (part * len(of_fours) // parts, (part + 1) * len(of_fours) // parts)
         _multiply_part(matrix, of_fours, largest, cuts, result, fours)
     return result
+
+
+@njit(nogil=True, cache=True)
+def _columns_twice(x: np.ndarray, usual: float, largest: float) -> tuple[Columns, Columns, float]:
+    """`_cut_twice` in columns."""
+    whole, fewer, middle = _cut_twice(x, usual, largest)
+    columns = columns_of(*whole)
+    return columns, columns_of(*fewer) if middle > 0 else columns, middle
+
+
+@njit(nogil=True, cache=True)
+def _multiply_many(
+    matrix: Place,
+    of_fours: np.ndarray,
+    usual: float,
+    largest: float,
+    x: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    limit: int,
+) -> tuple[np.ndarray, bool]:
+    """`_multiply` with x in columns, rounded, for eight outputs or more and an even number of inputs."""
+    result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
+    columns, eights = _columns_twice(x, usual, largest), -(-matrix[2] // TILE_ROWS)
+    fits = multiply_columns(matrix, of_fours, largest, columns, (bias, shift, limit), result, (0, eights))
+    return result, fits
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def _multiply_many_in_threads(
+    matrix: Place,
+    of_fours: np.ndarray,
+    usual: float,
+    largest: float,
+    x: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    limit: int,
+    parts: int,
+) -> tuple[np.ndarray, bool]:
+    """`_multiply_many` with the outputs in so many parts."""
+    result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
+    whole, fewer, middle = _columns_twice(x, usual, largest)
+    words, places, shifts, count = whole
+    fewer_words, fewer_places, fewer_shifts, fewer_count = fewer
+    eights, fits = -(-matrix[2] // TILE_ROWS), np.ones(parts, dtype=np.bool_)
+    for part in prange(parts):
+        columns = (
+            (words, places, shifts, count),
+            (fewer_words, fewer_places, fewer_shifts, fewer_count),
+            middle,
+        )
+        some = (part * eights // parts, (part + 1) * eights // parts)
+        fits[part] = multiply_columns(matrix, of_fours, largest, columns, (bias, shift, limit), result, some)
+    return result, bool(fits.all())

@@ -1,4 +1,4 @@
-"""Rows as NumPy arrays in this process: compiled passes, and products by BLAS where attention has many rows.
+"""Rows as NumPy arrays in this process: compiled passes; where attention has many rows, words of 16 bits, or products by BLAS.
 
 REFUSED    nothing here: a pass says whether all that it gave lies in its limit, and the operator that asked refuses.
 """
@@ -15,6 +15,7 @@ from ..tables import exponential_table
 from . import row_passes
 from .block_attention import attend_blocks
 from .row_passes import NONE, attend_rows, divide_rows, weigh_scores
+from .word_attention import AVAILABLE, attend_in_words
 
 FEW_ROWS = 32
 """From so many rows on products of matrices beat one pass over what each row sees; also how many are multiplied at a time."""
@@ -104,9 +105,13 @@ class HostArrays:
     def attend(
         self, query: np.ndarray, keys: np.ndarray, values: np.ndarray, start: int, reach: int, shift: int
     ) -> np.ndarray:
-        query, keys, values = (np.ascontiguousarray(array) for array in (query, keys, values))
+        query = np.ascontiguousarray(query)
         output = self.empty((*query.shape[:3], values.shape[2]))
-        if len(query) < FEW_ROWS:
+        few = len(query) < FEW_ROWS
+        if not few and AVAILABLE and attend_in_words(query, keys, values, start, reach, shift, output):
+            return output
+        keys, values = (np.ascontiguousarray(array) for array in (keys, values))
+        if few:
             attend_rows(query, keys, values, start, reach, shift, exponential_table(), output)
         else:
             _attend_many(query, keys, values, start, reach, shift, output)

@@ -40,8 +40,7 @@ class MatMul(RequantisedSum):
 
     def run(self, context: RunContext) -> None:
         x = context.tensors[self.x.tensor]
-        product = context.matmul(self.weight, x.reshape(x.shape[0], -1))
-        self.run_rounded(context, product.reshape(-1, *self.run_shape))
+        self.run_product(context, self.weight, x.reshape(x.shape[0], -1), self.run_shape)
 
     def witness(self, context: WitnessContext) -> None:
         self.witness_rounded(

@@ -62,11 +62,28 @@ class RequantisedSum(OperatorBase):
 
     def run_rounded(self, context: RunContext, total: Rows) -> None:
         """Store the output of a sum, unpadded, in its place: the sum is an array that nobody else has."""
+        rounded = arrays_of(context).round_rows(total.reshape(len(total), -1), *self._rounding(context))
+        self._store(context, rounded, total.shape[1:])
+
+    def run_product(self, context: RunContext, weight: str, x: Rows, shape: tuple[int, ...]) -> None:
+        """Store the output of a sum that is a product with a matrix, x (rows, inputs); `shape` of a row."""
+        if context.rounded is None:
+            self.run_rounded(context, context.matmul(weight, x).reshape(-1, *shape))
+        else:
+            self._store(context, context.rounded(weight, x, *self._rounding(context)), shape)
+
+    def _rounding(self, context: RunContext) -> tuple[Rows | None, int, int]:
+        """Bias, shift and limit."""
         bias = None if self.bias is None else context.weights[self.bias].reshape(-1)
-        limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
-        flat, shift = total.reshape(len(total), -1), self.shift.value(context.parameters)
-        output, fits = arrays_of(context).round_rows(flat, bias, shift, limit)
-        context.store(self.output, output.reshape(total.shape), limit, fits=fits)
+        return bias, self.shift.value(context.parameters), self._limit
+
+    @property
+    def _limit(self) -> int:
+        return NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
+
+    def _store(self, context: RunContext, rounded: tuple[Rows, bool], shape: tuple[int, ...]) -> None:
+        output, fits = rounded
+        context.store(self.output, output.reshape(-1, *shape), self._limit, fits=fits)
 
     def witness_rounded(self, context: WitnessContext, total: np.ndarray) -> None:
         """Store the output of a sum, its remainder and its limbs, padded."""

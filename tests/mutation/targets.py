@@ -61,7 +61,7 @@ class Target:
         return [mutant for scope in self.scopes for mutant in scope.mutants(root)]
 
 
-_PROVING = r"(.*\.)?(run|run_rounded|unpadded|witness|witness_rounded|_root|_limbs|_attend_rows|_extend|_along_axes|contract_exactly|_keys|_picked|_largest|_quotient)"
+_PROVING = r"(.*\.)?(run|run_rounded|run_product|_rounding|_limit|_store|unpadded|witness|witness_rounded|_root|_limbs|_attend_rows|_extend|_along_axes|contract_exactly|_keys|_picked|_largest|_quotient)"
 _MEANING = r"requantise_half_up|remainder_half_up|_rotary_tables|_cos_sin_fixed"
 
 TARGETS: dict[str, Target] = {

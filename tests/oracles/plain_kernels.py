@@ -21,6 +21,7 @@ from numba.core.extending import _Intrinsic as Intrinsic
 from numba.core.registry import CPUDispatcher as Kernel
 
 import prover
+from prover import word_products
 from prover.argument import integer_sums, lanes
 from prover.curve import vector_sums
 from prover.field import base_kernels, ifma, montgomery, scalar_kernels
@@ -222,6 +223,40 @@ def _products_of_words(rows: int) -> Callable[..., None]:
     return run
 
 
+def _products_of_tile(*arguments: Any) -> None:
+    """The same of 8 rows and 32 columns, of which 16 lie side by side, pair by pair."""
+    x, x_step, y, y_step, pairs, result, result_step = map(int, arguments)
+    for r in range(word_products.TILE_ROWS):
+        row = (ctypes.c_int16 * (2 * pairs)).from_address(x + r * x_step)
+        found = (ctypes.c_int32 * word_products.TILE_COLUMNS).from_address(result + r * result_step)
+        for c in range(word_products.TILE_COLUMNS):
+            vector, lane = divmod(c, word_products.LANES)
+            columns = (ctypes.c_int16 * (pairs * word_products.WORDS)).from_address(y + vector * y_step)
+            total = sum(
+                row[i] * columns[i // 2 * word_products.WORDS + 2 * lane + i % 2] for i in range(2 * pairs)
+            )
+            found[c] = ctypes.c_int32(total).value
+
+
+def _pack_pairs(rows: int, step: int, columns: int) -> None:
+    lanes = word_products.LANES
+    found = (ctypes.c_int32 * lanes**2).from_address(int(columns))
+    for r in range(lanes):
+        row = (ctypes.c_int32 * lanes).from_address(int(rows) + r * int(step))
+        for pair in range(lanes):
+            found[pair * lanes + r] = row[pair]
+
+
+def _put_columns(*arguments: Any) -> None:
+    sums, sums_step, places, shifts, count, result, result_step, skipped, adds = map(int, arguments)
+    for c in range(count):
+        place, shift = ((ctypes.c_int64 * count).from_address(array)[c] for array in (places, shifts))
+        found = (ctypes.c_int64 * word_products.TILE_ROWS).from_address(result + place * result_step)
+        for o in range(skipped, word_products.TILE_ROWS):
+            own = (ctypes.c_int32 * count).from_address(sums + o * sums_step)[c]
+            found[o] = ctypes.c_int64((own << shift) + (found[o] if adds else 0)).value
+
+
 PLAIN: dict[Any, Callable[..., Any]] = {
     montgomery.load: _load,
     montgomery.store: _store,
@@ -248,6 +283,9 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     vector_sums._lower_difference_of_both: _vector_lower(BASE_MODULUS, 2),
     vector_sums._negate_odd: _negate_odd(BASE_MODULUS, 16),
     vector_sums._pack: _pack(BASE_MODULUS),
+    word_products.products_of_tile: _products_of_tile,
+    word_products.pack_pairs: _pack_pairs,
+    word_products.put_columns: _put_columns,
     word_gemm._products_of_one: _products_of_words(1),
     word_gemm._products_of_two: _products_of_words(2),
     word_gemm._products_of_four: _products_of_words(4),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from prover import word_products
 from prover.argument import integer_sums, lanes, mercury, multilinear, sumcheck
 from prover.argument.integer_sums import bind_columns, combine_integers
 from prover.argument.sumcheck import Term, prove_sumcheck
@@ -25,8 +26,8 @@ from prover.field import arrays, base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.arrays import MODULUS
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS, DivisionByZeroError
 from prover.model import word_gemm
-from prover.model.exact_gemm import multiply_exactly, multiply_in_floats
-from prover.operators import block_attention, row_passes
+from prover.model.exact_gemm import Matrix, multiply_exactly, multiply_in_floats
+from prover.operators import block_attention, row_passes, word_attention
 from prover.tables import exponential_table
 from tests.oracles.plain_kernels import (
     LANES,
@@ -188,10 +189,18 @@ def _products_in_words() -> None:
     weights[0] = -(2**15)
     x = np.random.default_rng(15).integers(-(2**12), 2**12, (7, 7))
     x[3] = 2**30
+    many_weights = np.random.default_rng(18).integers(-(2**11), 2**11, (11, 6)).astype(np.int16)
+    many_weights[0] = -(2**15)
+    many_x = np.random.default_rng(19).integers(-(2**12), 2**12, (19, 6))
+    many_x[3] = 2**30
     for worth in (1 << 20, 0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(word_gemm, "_WORTH_A_THREAD", worth)
             multiply_exactly(weights, x)
+            patch.setattr(word_gemm, "MANY_ROWS", 1)
+            multiply_exactly(many_weights, many_x)
+            for bias in (None, np.arange(11)):
+                Matrix.of(many_weights).multiply_rounded(many_x, bias, 5, 1 << 30)
 
 
 def _rows_of_a_model() -> None:
@@ -226,6 +235,18 @@ def _rows_of_a_model() -> None:
     row_passes.divide_rows(scores @ values, totals, np.empty_like(query))
 
 
+def _attention_in_words() -> None:
+    generator = np.random.default_rng(17)
+    query = generator.integers(-900, 900, (5, 2, 2, 3))
+    keys = generator.integers(-900, 900, (2, 40, 3)).astype(np.int32)
+    values = generator.integers(-(2**15), 2**15, (2, 40, 5)).astype(np.int32)
+    for worth in (1 << 20, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(word_attention, "_WORTH_A_THREAD", worth)
+            y = np.empty((5, 2, 2, 5), dtype=np.int64)
+            assert word_attention.attend_in_words(query, keys, values, 34, 36, 2, y)
+
+
 RUNS = (
     _field_arrays,
     _curve,
@@ -239,8 +260,11 @@ RUNS = (
     _exact_products,
     _products_in_words,
     _rows_of_a_model,
+    _attention_in_words,
 )
 LANE_RUNS = (_many_distinct_points, _integer_sums)
+WORD_RUNS = (_products_in_words, _attention_in_words)
+WORD_MODULES = ("prover.model.word_gemm.", "prover.model.word_columns.", "prover.operators.word_attention.")
 
 
 def test_every_kernel_does_what_its_python_does(
@@ -251,7 +275,7 @@ def test_every_kernel_does_what_its_python_does(
     Both the portable kernels and, where the machine has them, those on eight lanes.
     """
     runs = [run for run in RUNS if ifma.AVAILABLE or run not in LANE_RUNS]
-    runs = [run for run in runs if word_gemm.AVAILABLE or run is not _products_in_words]
+    runs = [run for run in runs if word_gemm.AVAILABLE or run not in WORD_RUNS]
     for run in runs:  # compiles, so that no kernel is compiled against a comparing stand-in
         run()
     portable: list[Callable[[], None]] = [_curve, _sumcheck]
@@ -269,7 +293,7 @@ def test_every_kernel_does_what_its_python_does(
     if not ifma.AVAILABLE:
         missed -= {name for name in missed if name.startswith(LANE_MODULES) or name in LANE_KERNELS}
     if not word_gemm.AVAILABLE:
-        missed -= {name for name in missed if name.startswith("prover.model.word_gemm.")}
+        missed -= {name for name in missed if name.startswith(WORD_MODULES)}
     assert not missed
 
 
@@ -315,10 +339,12 @@ WORD_PRODUCTS = {
     word_gemm._products_of_two: 2,
     word_gemm._products_of_four: 4,
 }
+COLUMNS_OF_WORDS = {word_products.products_of_tile, word_products.pack_pairs, word_products.put_columns}
 POINTS_IN_LANES = {ifma.gather, ifma.scatter, ifma.has_zero_lane, vector_sums._negate_odd}
 ON_ELEMENTS = (
     set(PLAIN)
     - (UNARY | MEMORY | set(LANE_BOUNDS) | set(WORD_PRODUCTS) | POINTS_IN_LANES)
+    - COLUMNS_OF_WORDS
     - {ifma.accumulate_integers}
 )
 
@@ -407,6 +433,78 @@ def test_intrinsics_on_words(intrinsic: Any, words: int) -> None:
         untouched = np.ones_like(found, dtype=bool)
         untouched[places, skipped:4] = False
         assert (found[untouched] == 9).all()
+
+
+@pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+@pytest.mark.parametrize("pairs", [1, 2, 129])
+def test_a_tile_of_words(pairs: int) -> None:
+    """Sums wrap; nothing outside the tile is written, and rows need not be aligned."""
+    tile = word_products.products_of_tile
+
+    @njit
+    def run(x: Any, y: Any, pairs: int, result: Any) -> None:
+        left, right, out = x[:, 1:].ctypes.data, y[:, 1:].ctypes.data, result[:, 3:].ctypes.data
+        tile(left, x.strides[0], right, y.strides[0], pairs, out, result.strides[0])
+
+    generator = np.random.default_rng(pairs)
+    for low, high in ((-(2**15), 2**15), (-(2**15), -(2**15) + 1), (2**15 - 1, 2**15)):
+        x = generator.integers(low, high, (8, 2 * pairs + 5)).astype(np.int16)
+        y = generator.integers(low, high, (2, pairs + 2, 16, 2)).astype(np.int16)
+        found, expected = np.full((2, 8, 40), 9, dtype=np.int32)
+        run(x, y, pairs, found)
+        left, right, out = x[:, 1:].ctypes.data, y[:, 1:].ctypes.data, expected[:, 3:].ctypes.data
+        PLAIN[tile](left, x.strides[0], right, y.strides[0], pairs, out, expected.strides[0])
+        assert np.array_equal(found, expected) and (found != 9).sum() >= 8 * 32 - 4
+        words = y[:, 1 : pairs + 1].transpose(0, 2, 1, 3).reshape(32, 2 * pairs).astype(np.int64)
+        sums = x[:, 1 : 2 * pairs + 1].astype(np.int64) @ words.T
+        assert np.array_equal(found[:, 3:35], sums.astype(np.int32))
+        assert (found[:, :3] == 9).all() and (found[:, 35:] == 9).all()
+
+
+@pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+def test_pairs_of_words_are_turned() -> None:
+    pack = word_products.pack_pairs
+
+    @njit
+    def run(rows: Any, columns: Any) -> None:
+        pack(rows[:, 2:].ctypes.data, rows.strides[0], columns[1:].ctypes.data)
+
+    rows = np.random.default_rng(3).integers(-(2**15), 2**15, (16, 37)).astype(np.int16)
+    found, expected = np.full((2, 18, 16), 9, dtype=np.int32)
+    run(rows, found)
+    PLAIN[pack](rows[:, 2:].ctypes.data, rows.strides[0], expected[1:].ctypes.data)
+    assert np.array_equal(found, expected) and (found[0] == 9).all() and (found[17] == 9).all()
+    assert np.array_equal(found[1:17].T, np.ascontiguousarray(rows[:, 2:34]).view(np.int32))
+
+
+@pytest.mark.skipif(not word_gemm.AVAILABLE, reason="needs a CPU with AVX-512 VNNI")
+@pytest.mark.parametrize("count", [1, 8, 15, 16])
+@pytest.mark.parametrize(("skipped", "adds"), [(0, 0), (0, 1), (3, 0), (7, 1)])
+def test_columns_are_put_where_they_belong(count: int, skipped: int, adds: int) -> None:
+    """Also at the ends of 32 bits; nothing is written beside the outputs, nor for columns behind the last."""
+    put = word_products.put_columns
+
+    @njit
+    def run(sums: Any, places: Any, shifts: Any, count: int, y: Any, skipped: int, adds: int) -> None:
+        put(
+            *(sums.ctypes.data, sums.strides[0], places.ctypes.data, shifts.ctypes.data, count),
+            *(y[:, 1:].ctypes.data, y.strides[0], skipped, adds),
+        )
+
+    generator = np.random.default_rng(count)
+    sums = generator.choice([-(2**31), 2**31 - 1, -1, 0, 12345], (8, 21)).astype(np.int32)
+    places, shifts = generator.permutation(20)[:16].copy(), generator.integers(0, 31, 16)
+    places[count:] = 10**15  # never followed
+    found, expected = np.full((2, 20, 11), 9)
+    run(sums, places, shifts, count, found, skipped, adds)
+    PLAIN[put](
+        *(sums.ctypes.data, sums.strides[0], places.ctypes.data, shifts.ctypes.data, count),
+        *(expected[:, 1:].ctypes.data, expected.strides[0], skipped, adds),
+    )
+    assert np.array_equal(found, expected)
+    untouched = np.ones_like(found, dtype=bool)
+    untouched[places[:count], 1 + skipped : 9] = False
+    assert (found[untouched] == 9).all() and (found[~untouched] != 9).any()
 
 
 @needs_lanes

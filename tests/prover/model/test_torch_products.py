@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prover.model.torch_device import TorchDevice, TorchOutputs
 from prover.model.torch_products import MOST_INPUTS, Digits, Floats, _digits_needed
-from prover.model.word_products import AVAILABLE
+from prover.word_products import AVAILABLE
 
 CPU = torch.device("cpu")
 LARGEST, SMALLEST = 2**15 - 1, -(2**15)

@@ -1,8 +1,12 @@
 """Products of 16-bit words with wrapping 32-bit sums, on AVX-512 VNNI, generated as LLVM.
 
-`products_of_4` takes `rows` rows of words beside four others and leaves the sums of their products, modulo 2^32, in a matrix of
-int64: one instruction (`vpdpwssd`) multiplies 32 pairs and adds them to 16 sums. Sums wrap and never saturate, so whoever knows that
-a whole sum fits 32 bits may ignore what happens on the way.
+One instruction (`vpdpwssd`) multiplies 32 words and adds the products, two by two, to 16 sums of 32 bits. Sums wrap and never
+saturate, so whoever knows that a whole sum fits 32 bits may ignore what happens on the way.
+
+    products_of_4      rows of words beside four others, all as they lie; added to a matrix of int64
+    products_of_tile   8 rows as they lie beside 32 columns whose words lie in pairs: nothing is added across a vector
+    pack_pairs         16 rows become 16 such columns
+    put_columns        what 8 rows gave beside 16 columns, added to 16 rows of a matrix of int64
 
 The functions here return Numba intrinsics taking addresses; they need a CPU with `AVAILABLE` true.
 """
@@ -19,11 +23,17 @@ from numba.extending import intrinsic
 
 WORDS = 32
 """Words of one vector."""
+LANES = WORDS // 2
+"""Sums of one vector."""
+TILE_ROWS, TILE_COLUMNS = 8, 2 * LANES
+"""What `products_of_tile` multiplies: 16 vectors of sums hide how long an instruction takes, and leave room for what it reads."""
+SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
+"""What products of norms stay below, so that no sum of products leaves 32 bits: rounding in float64 is far less than the part that is taken off."""
 
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, WORDS // 2)
+_WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, LANES)
 _OUTPUTS = 4
-_FOUR = ir.VectorType(_I64, _OUTPUTS)
+_FOUR, _EIGHT = ir.VectorType(_I64, _OUTPUTS), ir.VectorType(_I64, 8)
 
 
 def _host_has_word_products() -> bool:
@@ -84,11 +94,132 @@ def make_products_of_4(rows: int) -> Callable[..., Any]:
     return products_of_4
 
 
+@intrinsic
+def products_of_tile(
+    typing_context: Any, x: Any, x_step: Any, y: Any, y_step: Any, pairs: Any, result: Any, result_step: Any
+) -> Any:
+    """result[r][c] = sum over p < pairs of x[r][2p] y[c][2p] + x[r][2p+1] y[c][2p+1] modulo 2^32, int32, for r < 8 and c < 32.
+
+    Addresses, and steps in bytes: from row to row of x and of the result, and of y from the first 16 columns to the others; of 16
+    columns, pair p lies behind pair p - 1, (16, 2) int16.
+    """
+    return types.void(*[types.int64] * 7), _generate_tile
+
+
+def _generate_tile(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    x, x_step, y, y_step, pairs, result, result_step = arguments
+    zero = ir.Constant(_SUMS, [0] * LANES)
+    vectors = TILE_COLUMNS // LANES
+    totals = [cgutils.alloca_once_value(builder, zero) for _ in range(TILE_ROWS * vectors)]
+    x_rows = [builder.add(x, builder.mul(x_step, _I64(row))) for row in range(TILE_ROWS)]
+    y_rows = [builder.add(y, builder.mul(y_step, _I64(vector))) for vector in range(vectors)]
+    with cgutils.for_range(builder, pairs) as loop:
+        offset = builder.shl(loop.index, _I64(6))
+        right = [_load(builder, builder.add(row, offset)) for row in y_rows]
+        for row in range(TILE_ROWS):
+            address = builder.add(x_rows[row], builder.shl(loop.index, _I64(2)))
+            left = _in_all_sums(builder, builder.load(builder.inttoptr(address, _I32.as_pointer()), align=2))
+            for vector in range(vectors):
+                total = totals[row * vectors + vector]
+                builder.store(_dot(builder, builder.load(total), left, right[vector]), total)
+    for row in range(TILE_ROWS):
+        for vector in range(vectors):
+            offset = builder.add(builder.mul(result_step, _I64(row)), _I64(4 * LANES * vector))
+            pointer = builder.inttoptr(builder.add(result, offset), _SUMS.as_pointer())
+            builder.store(builder.load(totals[row * vectors + vector]), pointer, align=4)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def pack_pairs(typing_context: Any, rows: Any, step: Any, columns: Any) -> Any:
+    """columns[p][r] = pair p of row r, for 16 pairs of 16 rows of words; addresses, and the step between rows in bytes."""
+    return types.void(types.int64, types.int64, types.int64), _generate_pack
+
+
+def _generate_pack(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    rows, step, columns = arguments
+    for pair, vector in enumerate(_transposed(builder, _load_sums(builder, rows, step, LANES))):
+        address = builder.add(columns, _I64(4 * LANES * pair))
+        builder.store(vector, builder.inttoptr(address, _SUMS.as_pointer()), align=4)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def put_columns(
+    typing_context: Any,
+    sums: Any,
+    sums_step: Any,
+    places: Any,
+    shifts: Any,
+    count: Any,
+    result: Any,
+    result_step: Any,
+    skipped: Any,
+    adds: Any,
+) -> Any:
+    """result[places[c]][o] = sums[o][c] << shifts[c] for c < count <= 16 and skipped <= o < 8, added to what stands there if `adds` is not 0.
+
+    Addresses and steps in bytes. sums int32, places, shifts and result int64; of the first three all 16 columns are read.
+    """
+    return types.void(*[types.int64] * 9), _generate_put
+
+
+def _generate_put(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    sums, sums_step, places, shifts, count, result, result_step, skipped, adds = arguments
+    pairs = _transposed(builder, _load_sums(builder, sums, sums_step, TILE_ROWS))  # two columns each
+    lanes = ir.Constant(_EIGHT, list(range(TILE_ROWS)))
+    written = builder.icmp_signed(">=", lanes, _in_all_lanes(builder, skipped, _EIGHT))
+    adding = builder.icmp_signed("!=", adds, _I64(0))
+    nothing = ir.Constant(written.type, [0] * TILE_ROWS)
+    for column in range(LANES):
+        place, shift = (
+            builder.load(builder.inttoptr(builder.add(array, _I64(8 * column)), _I64.as_pointer()))
+            for array in (places, shifts)
+        )
+        own = builder.select(builder.icmp_signed("<", _I64(column), count), written, nothing)
+        half = range(TILE_ROWS * (column % 2), TILE_ROWS * (column % 2 + 1))
+        found = builder.shuffle_vector(
+            pairs[column // 2], pairs[column // 2], ir.Constant(ir.VectorType(_I32, TILE_ROWS), list(half))
+        )
+        target = builder.inttoptr(builder.add(result, builder.mul(place, result_step)), _EIGHT.as_pointer())
+        before = _load_some(builder, target, _EIGHT, builder.select(adding, own, nothing), align=8)
+        value = builder.shl(builder.sext(found, _EIGHT), _in_all_lanes(builder, shift, _EIGHT))
+        _store_some(builder, builder.add(before, value), target, own, align=8)
+    return context.get_dummy_value()
+
+
+def _load_sums(builder: ir.IRBuilder, address: Any, step: Any, rows: int) -> list[Any]:
+    places = [builder.add(address, builder.mul(step, _I64(row))) for row in range(rows)]
+    return [builder.load(builder.inttoptr(place, _SUMS.as_pointer()), align=4) for place in places]
+
+
+def _transposed(builder: ir.IRBuilder, rows: list[Any]) -> list[Any]:
+    """The columns of so many rows of 16 one behind the other, 16 entries to a vector.
+
+    Every vector takes turns with the one half of them further, once for each bit of a row's number, which so comes to stand behind the
+    column's.
+    """
+    half = len(rows) // 2
+    masks = [
+        ir.Constant(_SUMS, [lane + side for lane in range(start, start + LANES // 2) for side in (0, LANES)])
+        for start in (0, LANES // 2)
+    ]
+    for _ in range(len(rows).bit_length() - 1):
+        rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
+    return rows
+
+
+def _in_all_sums(builder: ir.IRBuilder, pair: Any) -> Any:
+    """A pair of words beside every sum."""
+    first = builder.insert_element(ir.Constant(_SUMS, ir.Undefined), pair, _I32(0))
+    return builder.bitcast(builder.shuffle_vector(first, first, ir.Constant(_SUMS, [0] * LANES)), _WORDS)
+
+
 def _sums_of_products(
     builder: ir.IRBuilder, rows: int, x: tuple[Any, Any], w: tuple[Any, Any], words: Any
 ) -> list[Any]:
     """For every row of x and each of four rows of w (address and step), 16 sums that add up to that of their products."""
-    zero = ir.Constant(_SUMS, [0] * (WORDS // 2))
+    zero = ir.Constant(_SUMS, [0] * LANES)
     totals = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * _OUTPUTS)]
     x_rows = [builder.add(x[0], builder.mul(x[1], _I64(row))) for row in range(rows)]
     w_rows = [builder.add(w[0], builder.mul(w[1], _I64(output))) for output in range(_OUTPUTS)]
@@ -140,11 +271,10 @@ def _store_some(builder: ir.IRBuilder, value: Any, pointer: Any, mask: Any, *, a
     builder.call(function, [value, pointer, _I32(align), mask])
 
 
-def _in_all_lanes(builder: ir.IRBuilder, value: Any) -> Any:
-    lanes = ir.Constant(_FOUR, ir.Undefined)
-    for lane in range(_OUTPUTS):
-        lanes = builder.insert_element(lanes, value, _I32(lane))
-    return lanes
+def _in_all_lanes(builder: ir.IRBuilder, value: Any, kind: ir.VectorType = _FOUR) -> Any:
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _I32(0))
+    zeros = ir.Constant(ir.VectorType(_I32, kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, first, zeros)
 
 
 def _dot(builder: ir.IRBuilder, total: Any, a: Any, b: Any) -> Any:
