@@ -17,8 +17,8 @@ import numpy as np
 
 from .multilinear import eq_table, to_field
 
-LIMIT = 1 << 48
-"""Integers of a column are smaller than this in magnitude: then four of them, weighted, are reduced in one step (lane_sources.py)."""
+LIMIT = 1 << 42
+"""Integers of a column are smaller than this in magnitude: then all of a form are reduced in one step (lane_sources.py)."""
 
 
 @dataclass(frozen=True)

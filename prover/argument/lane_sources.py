@@ -5,9 +5,11 @@ two variables are bound, every block is read where it lies, bound and put into l
 with both bound, a quarter as long. With k variables bound, an entry is the sum of 2^k entries times weights w_j = eq(r, j):
 
     field element  sum_j w_j x_j, a Montgomery product each, which also takes it from radix 2^256 to 2^260
-    integer        sum_j (v_j + 2^48) w_j 2^52, multiply-adds of one limb by five, minus 2^48 * 2^52 (the weights' sum is 1),
-                   reduced in one step. Digits are below 2^49, so four of them leave it below (1/2 + 1) p, and a bit
+    integer        sum_j (v_j + 2^42) w_j 2^52, multiply-adds of one limb by five, minus 2^42 * 2^52 (the weights' sum is 1),
+                   reduced in one step
     eq             a product of two short tables, of which the front one is bound by itself
+
+A linear form (forms.py) takes its integers together: coefficients go into the weights, and all are reduced at once.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ from ..field import arrays, ifma
 from ..field.arrays import MODULUS
 from ..field.threads import threads_for
 from .columns import LIMIT, Column, Equality, Repeated
+from .forms import Form, FormTape
 from .lanes import (
     LANES,
     PARALLEL_FROM,
     ROWS,
+    LaneForms,
     LaneStack,
-    LaneTape,
+    add_forms,
     add_values,
     broadcast,
+    code_of_rows,
     in_vector_form,
     parts_of,
     store_totals,
@@ -40,9 +45,12 @@ BOUND_IN_PLACE = 2
 """Variables that are bound before a stack is made."""
 SHORTEST_SOURCE = 2 * LANES << BOUND_IN_PLACE
 """Entries of a column whose stack still has pairs of blocks."""
+MOST_COLUMNS = 255
+"""Of a term: 255 digits below 2^43, of two pieces each, times weights, and a constant stay below 2^52 p."""
 
 _INTEGERS, _ELEMENTS, _EQUALITY = 0, 1, 2
 _ELEMENT_BYTES, _INTEGER_BYTES = 32 * LANES, 8 * LANES
+_INTEGER_SCALE = pow(2, ifma.RADIX_BITS + 52, MODULUS)
 _PIECE = 2 * ROWS
 """Rows of a weight: as a factor of integers, then as one of field elements."""
 
@@ -55,8 +63,7 @@ _load = ifma.load_packed
 
 def _weights(challenges: Sequence[int]) -> np.ndarray:
     """(2^k * 10 + 5, 8): both factors of every weight, and what the offsets of integers add, negated."""
-    scale = pow(2, ifma.RADIX_BITS + 52, MODULUS)
-    rows = []
+    scale, rows = _INTEGER_SCALE, []
     for weight in arrays.to_ints(eq_table(challenges)):
         rows += [broadcast([weight * scale]), in_vector_form([weight])]
     return np.concatenate([*rows, broadcast([-LIMIT * scale])])
@@ -111,6 +118,43 @@ def _read(
                     rows[out + row, lane] = rows[work + row, lane]
 
 
+@njit(cache=True, nogil=True)
+def _begin_forms(
+    rows: np.ndarray,
+    out: int,
+    work: int,
+    sources: np.ndarray,
+    begins: np.ndarray,
+    weights: np.ndarray,
+    begun: np.ndarray,
+    starts: np.ndarray,
+    entries: np.ndarray,
+    block: int,
+    blocks: int,
+) -> None:
+    """Constants and integers of every form that has any, at row `out` on, below 2p; six rows from `work` are overwritten.
+
+    begins: (forms * 5, 8), constants less what the offsets add. weights: of every entry and every piece of its column.
+    """
+    pieces = weights.shape[0] // (ROWS * max(1, entries.shape[0]))
+    for f in range(begun.shape[0]):
+        if begun[f] == 0:
+            continue
+        for row in range(ROWS):
+            for lane in range(LANES):
+                rows[work + row, lane] = begins[f * ROWS + row, lane]
+        for lane in range(LANES):
+            rows[work + ROWS, lane] = np.uint64(0)
+        for entry in range(starts[f], starts[f + 1]):
+            source = sources[entries[entry, 0]]
+            address, shift, mask = source[1], source[2], source[3]
+            for piece in range(pieces):
+                place = ((block + piece * blocks) >> shift) & mask
+                factor = (entry * pieces + piece) * ROWS
+                _accumulate(rows, work, address + place * _INTEGER_BYTES, LIMIT, weights, factor)
+        _reduce_sum(rows, out + ROWS * f, work)
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def _sums_in_place(
     sources: np.ndarray,
@@ -118,27 +162,51 @@ def _sums_in_place(
     weights: np.ndarray,
     fronts: np.ndarray,
     lows: np.ndarray,
-    constants: np.ndarray,
+    begins: np.ndarray,
+    integer_weights: np.ndarray,
+    integer_starts: np.ndarray,
+    integer_entries: np.ndarray,
+    factors: np.ndarray,
+    begun: np.ndarray,
+    starts: np.ndarray,
+    entries: np.ndarray,
     code: np.ndarray,
     points: int,
     skip_one: bool,
     parts: int,
 ) -> np.ndarray:
     """(parts, points, 4): sums of the tape's value at X = 0 .. points-1 over pairs of blocks (b, b + half)."""
-    columns = sources.shape[0]
-    fixed = ROWS * columns + constants.shape[0]
-    steps = fixed + ROWS * code.shape[0]
-    totals = steps + ROWS * columns
-    work = totals + ROWS * points
+    columns, forms = sources.shape[0], begun.shape[0]
+    steps = ROWS * (forms + code.shape[0])
+    totals = steps + ROWS * forms
+    held = totals + ROWS * points + 4  # columns that are no integers, coefficients, room to work
+    factor = held + ROWS * columns
+    work = factor + factors.shape[0]
     sums = np.zeros((parts, points, 4), dtype=np.uint64)
     for part in prange(parts):
         rows = np.zeros((work + 2 * ROWS, LANES), dtype=np.uint64)
-        rows[ROWS * columns : fixed] = constants
+        rows[factor:work] = factors
         for block in range(part * half // parts, (part + 1) * half // parts):
-            for c in range(columns):
-                _read(rows, ROWS * c, work, sources[c], weights, fronts, lows, block, 2 * half)
-                _read(rows, steps + ROWS * c, work, sources[c], weights, fronts, lows, block + half, 2 * half)
-            add_values(rows, columns, fixed, code, points, skip_one)
+            for side in range(2):
+                place, out = block + side * half, side * steps
+                for c in range(columns):
+                    if sources[c, 0] != _INTEGERS:
+                        _read(rows, held + ROWS * c, work, sources[c], weights, fronts, lows, place, 2 * half)
+                _begin_forms(
+                    rows,
+                    out,
+                    work,
+                    sources,
+                    begins,
+                    integer_weights,
+                    begun,
+                    integer_starts,
+                    integer_entries,
+                    place,
+                    2 * half,
+                )
+                add_forms(rows, out, held, factor, work, begun, starts, entries)
+            add_values(rows, forms, code, points, skip_one)
         store_totals(rows, totals, points, sums[part])
     return sums
 
@@ -177,12 +245,37 @@ class LaneSources:
     """Columns of equal length (at least SHORTEST_SOURCE) where they lie, of which at most one is an Equality."""
 
     def __init__(self, columns: Sequence[Column], tape: Tape) -> None:
+        if len(columns) > MOST_COLUMNS:
+            raise ValueError(f"a term has at most {MOST_COLUMNS} columns, not {len(columns)}")
         self.length = len(columns[0])
-        self._tape = LaneTape.of(tape)
         self._fronts, self._lows = arrays.zeros(0), _NOTHING
         self._kept: list[np.ndarray] = []  # what the addresses are of
         self._sources = np.array([self._source(column) for column in columns], dtype=np.int64)
         self._challenges: list[int] = []
+        self._tape = FormTape.of(tape)
+        self._code = code_of_rows(self._tape)
+        self._integers = [Form(f.constant, self._entries(f, True)) for f in self._tape.forms]
+        self._others = LaneForms.of([Form(0, self._entries(f, False)) for f in self._tape.forms])
+        self._begun = np.array([f.constant != 0 or f.coefficients != () for f in self._integers], np.int64)
+
+    def _entries(self, form: Form, of_integers: bool) -> tuple[tuple[int, int], ...]:
+        """A form's integer columns with their coefficients, or its other columns."""
+        kinds = self._sources[:, 0]
+        return tuple(e for e in form.coefficients if (kinds[e[0]] == _INTEGERS) == of_integers)
+
+    def _integer_forms(self) -> tuple[np.ndarray, ...]:
+        """What `_begin_forms` takes from `begins` on: coefficients times weights."""
+        scale, weights = _INTEGER_SCALE, arrays.to_ints(eq_table(self._challenges))
+        entries = [entry for form in self._integers for entry in form.coefficients]
+        offsets = [LIMIT * sum(c for _, c in form.coefficients) for form in self._integers]
+        return (
+            broadcast(
+                [(f.constant - offset) * scale for f, offset in zip(self._integers, offsets, strict=True)]
+            ),
+            broadcast([c * weight * scale for _, c in entries for weight in weights]),
+            np.cumsum([0, *(len(form.coefficients) for form in self._integers)]),
+            np.array([(column, 0) for column, _ in entries], dtype=np.int64).reshape(-1, 2),
+        )
 
     def _source(self, column: Column) -> tuple[int, int, int, int]:
         """(kind, address, shift, mask): block b of an integer column is block (b >> shift) & mask of what lies at the address."""
@@ -208,12 +301,13 @@ class LaneSources:
 
     def sums(self, points: int, skip_one: bool) -> np.ndarray:
         """(parts, points, 4) partial sums for X = 0 .. points-1; those of X = 1 are zero when skipped."""
-        half, (constants, code) = self.length // (2 * LANES), (self._tape.constants, self._tape.code)
-        weights, fronts = _weights(self._challenges), self._front_lanes()
-        with threads_for(half * LANES * len(code) * points, PARALLEL_FROM):
+        half, others = self.length // (2 * LANES), self._others
+        weights, fronts, integers = _weights(self._challenges), self._front_lanes(), self._integer_forms()
+        with threads_for(half * LANES * len(self._code) * points, PARALLEL_FROM):
             return _sums_in_place(
-                *(self._sources, half, weights, fronts, self._lows),
-                *(constants, code, points, skip_one, parts_of(half)),
+                *(self._sources, half, weights, fronts, self._lows, *integers),
+                *(others.factors, self._begun, others.starts, others.entries),
+                *(self._code, points, skip_one, parts_of(half)),
             )
 
     def fold(self, challenge: int) -> LaneSources | LaneStack:

@@ -10,8 +10,9 @@ import pytest
 
 from prover.argument import integer_sums, sumcheck
 from prover.argument.columns import LIMIT, Column, Equality, Repeated, repeated, whole
+from prover.argument.lane_sources import MOST_COLUMNS
 from prover.argument.multilinear import combine_tables
-from prover.argument.sumcheck import Term, prove_sumcheck
+from prover.argument.sumcheck import RunningTerm, Term, prove_sumcheck
 from prover.argument.tape import Tape, TapeBuilder
 from prover.argument.transcript import Transcript
 from prover.field import arrays, ifma
@@ -141,7 +142,30 @@ def test_an_array_that_lacks_axes_repeats(own: tuple[int, ...]) -> None:
         ]
 
 
-def test_a_term_has_one_equality() -> None:
-    equality = Equality((2,) * 6)
+def test_a_term_has_one_equality_and_columns_that_can_be_summed() -> None:
+    equality, integers = Equality((2,) * 6), _integers((64,), 9)
     with pytest.raises(ValueError, match="at most one"):
         _sent([equality, equality, equality, equality], 6)
+    builder = TapeBuilder(MOST_COLUMNS + 1)
+    tape = builder.finish(builder.multiply(builder.column(0), builder.column(1)))
+    with pytest.raises(ValueError, match="at most 255 columns"):
+        RunningTerm(Term([integers] * (MOST_COLUMNS + 1), tape))
+
+
+def test_the_most_integers_at_their_largest_fit_one_form(request: pytest.FixtureRequest) -> None:
+    """Sums of 255 columns with the largest coefficient, and of two pieces of each in the second round."""
+    builder, signs = TapeBuilder(MOST_COLUMNS), (1, -1)
+    total = builder.column(0)
+    for column in range(1, MOST_COLUMNS):
+        total = builder.add(total, builder.column(column))
+    total = builder.multiply(builder.constant(-1), total)
+    tape = builder.finish(builder.multiply(total, total))
+    tables: list[Column] = [np.full(64, signs[k % 5 == 0] * (LIMIT - 1)) for k in range(MOST_COLUMNS)]
+    claim = 64 * sum(int(np.asarray(table)[0]) for table in tables) ** 2
+
+    def sent() -> list[list[int]]:
+        return prove_sumcheck([Term(tables, tape)], 6, 2, claim, Transcript("test"), "round").rounds
+
+    fast = sent()
+    request.getfixturevalue("portable")
+    assert sent() == fast
