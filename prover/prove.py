@@ -250,13 +250,21 @@ class _Prover:
     def _pack(self, zone: Zone) -> np.ndarray:
         """The zone's tensors one behind the other: their places leave no gaps."""
         kept = self.integers if zone.phase == 1 else self.fields
-        packed = np.concatenate([_flat(kept[name], zone.phase) for name, _, _ in zone.places])
-        if packed.dtype == object:  # a statistic beyond 64 bits: what lies beside it stays int64
-            return packed
-        end = 0
-        for name, _, _ in zone.places:  # from here on a view: the columns are kept once
+        flat = [_flat(kept[name], zone.phase) for name, _, _ in zone.places]
+        kind = np.result_type(*flat)
+        if kind.hasobject:  # a statistic beyond 64 bits: what lies beside it stays int64
+            return np.concatenate(flat)
+        packed, end = np.empty((sum(map(len, flat)), *flat[0].shape[1:]), dtype=kind), 0
+        flat.clear()
+        for (
+            name,
+            _,
+            _,
+        ) in zone.places:  # from here on a view: a column is kept once, and goes when it is copied
             shape, size = kept[name].shape, len(_flat(kept[name], zone.phase))
-            kept[name] = packed[end : (end := end + size)].reshape(shape)
+            part = packed[end : (end := end + size)]
+            part[:] = _flat(kept[name], zone.phase)
+            kept[name] = part.reshape(shape)
         return packed
 
     def _public_chunks(self) -> None:
