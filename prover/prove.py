@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 
+from .argument.columns import LIMIT, Column, Equality, repeated
 from .argument.commitment import Point, commit_chunks, commit_field, split_chunks
 from .argument.mercury import open_mercury
 from .argument.multilinear import bind_integers, eq_table, to_field
@@ -32,9 +33,6 @@ from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref,
 from .statement import Statement, VerifyingKey, boundary_chunks
 
 Progress = Callable[[str], None]
-
-_SMALL = 1 << 51
-"""Integers below this enter the sumcheck as they are."""
 
 
 class StatementFalseError(GainsayError):
@@ -252,13 +250,21 @@ class _Prover:
     def _pack(self, zone: Zone) -> np.ndarray:
         """The zone's tensors one behind the other: their places leave no gaps."""
         kept = self.integers if zone.phase == 1 else self.fields
-        packed = np.concatenate([_flat(kept[name], zone.phase) for name, _, _ in zone.places])
-        if packed.dtype == object:  # a statistic beyond 64 bits: what lies beside it stays int64
-            return packed
-        end = 0
-        for name, _, _ in zone.places:  # from here on a view: the columns are kept once
+        flat = [_flat(kept[name], zone.phase) for name, _, _ in zone.places]
+        kind = np.result_type(*flat)
+        if kind.hasobject:  # a statistic beyond 64 bits: what lies beside it stays int64
+            return np.concatenate(flat)
+        packed, end = np.empty((sum(map(len, flat)), *flat[0].shape[1:]), dtype=kind), 0
+        flat.clear()
+        for (
+            name,
+            _,
+            _,
+        ) in zone.places:  # from here on a view: a column is kept once, and goes when it is copied
             shape, size = kept[name].shape, len(_flat(kept[name], zone.phase))
-            kept[name] = packed[end : (end := end + size)].reshape(shape)
+            part = packed[end : (end := end + size)]
+            part[:] = _flat(kept[name], zone.phase)
+            kept[name] = part.reshape(shape)
         return packed
 
     def _public_chunks(self) -> None:
@@ -356,7 +362,7 @@ class _Prover:
         """eq(rho, x) * sum_i alpha^i e_i(x) + alpha^s * sum +-H(x) over a domain."""
         refs = list(group.refs)
         variables = group.width.resolve(self.context_bits)
-        tables = [self._table(ref, group.domain) for ref in refs]
+        tables: list[Column] = [self._table(ref, group.domain) for ref in refs]
         builder = TapeBuilder(len(refs) + 1)
         position = {ref: index for index, ref in enumerate(refs)}
         total = builder.constant(0)
@@ -368,19 +374,22 @@ class _Prover:
         for sign, name in group.inverses:
             scale = builder.constant(sign * pow(challenges.alpha, self.plan.sum_power, MODULUS))
             total = builder.add(total, builder.multiply(scale, builder.column(position[Ref(name)])))
-        tables.append(eq_table(challenges.rho[len(challenges.rho) - variables :]))
+        tables.append(Equality(tuple(challenges.rho[len(challenges.rho) - variables :])))
         evaluations = [self.plan.group_evaluation(group, ref) for ref in refs]
         return Term(tables, builder.finish(total), self._column_masks(evaluations, len(tables)))
 
-    def _table(self, ref: Ref, domain: Sequence[str]) -> np.ndarray:
-        """A reference over the whole domain, flat: field elements, or integers below 2^51."""
+    def _table(self, ref: Ref, domain: Sequence[str]) -> Column:
+        """A reference over the whole domain: field elements, or integers where they are small enough."""
         shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in domain)
         if ref.tensor in self.fields:
             return self.fields[ref.tensor]
         array, axes = self._gathered(ref)
-        small = array.dtype == np.int64 and array.min() > -_SMALL and array.max() < _SMALL
-        table = np.broadcast_to(broadcast(array, axes, domain), shape)
-        return np.ascontiguousarray(table).reshape(-1) if small else to_field(table)
+        small = array.dtype == np.int64 and array.min() > -LIMIT and array.max() < LIMIT
+        own = broadcast(array, axes, domain)
+        table = np.broadcast_to(own, shape)
+        if not small:
+            return to_field(table)
+        return repeated(own, shape) or np.ascontiguousarray(table).reshape(-1)
 
     def _emit(
         self,
@@ -408,7 +417,9 @@ class _Prover:
         """- alpha^i * coefficient * eq(rho_batch, x_batch) * prod of bound factors."""
         point = SymbolicPoint(self.plan, self.statement, self.context_bits, challenges)
         shape = tuple(1 << self.plan.axes[a].resolve(self.context_bits) for a in product.domain)
-        tables = [self._bound_factor(product, factor, point, shape) for factor in product.factors]
+        tables: list[Column] = [
+            self._bound_factor(product, factor, point, shape) for factor in product.factors
+        ]
         if product.batch:
             weights = [eq_table(point.slice(rho)) for rho, _ in self.plan.batch_slices(product)]
             tables.append(_outer(weights, shape))

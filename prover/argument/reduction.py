@@ -23,6 +23,7 @@ import numpy as np
 
 from ..field import arrays
 from ..field.arrays import MODULUS
+from .columns import Equality
 from .multilinear import bind_field, bind_integers, combine_tables, eq_table, eq_value, fold
 from .sparse_claims import SparseTerm, VectorClaim
 from .sumcheck import RunningTerm, SumcheckResult, Term, evaluate_coefficients, interpolate
@@ -145,7 +146,7 @@ class _Bundle:
             [self.chunks[key] for key in scales], list(scales.values()), self.bound, len(self.own)
         )
         self._parts = []
-        self._inner = RunningTerm(Term([eq_table(self.own), table], _PRODUCT))
+        self._inner = RunningTerm(Term([Equality(self.own), table], _PRODUCT))
 
 
 def _product_tape() -> Tape:

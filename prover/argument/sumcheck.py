@@ -19,8 +19,10 @@ from ..field import arrays, ifma
 from ..field.arrays import MODULUS
 from ..field.scalar_kernels import FR_ZERO, fr_add, fr_load, fr_mul, fr_store, fr_sub
 from ..field.threads import threads_for
+from .columns import Column, whole
+from .lane_sources import SHORTEST_SOURCE, LaneSources
 from .lanes import SHORTEST, LaneStack
-from .multilinear import as_tuple, to_field
+from .multilinear import as_tuple
 from .round_masks import RoundMasks, quadratics, tape_value
 from .tape import ADD, MULTIPLY, Tape
 from .transcript import Transcript
@@ -28,8 +30,7 @@ from .transcript import Transcript
 _PARALLEL_FROM = 1 << 15
 """Field multiplications below which waking another thread costs more than it saves."""
 
-
-_LANES_FROM = 64
+_LANES_FROM = SHORTEST_SOURCE
 """Entries from which eight lanes beat one, conversion included."""
 
 
@@ -39,20 +40,19 @@ class SumcheckError(ValueError):
 
 @dataclass
 class Term:
-    """One summand: tables of equal length 2^n and the tape that combines them.
+    """One summand: tables of equal length 2^n (columns.py) and the tape that combines them.
 
-    A table holds field elements (2^n, 4) or int64 integers (2^n,) of magnitude below 2^51. masks: of each table m, for
-    m x (1 - x) in the last variable of the sumcheck; none at all if every m is zero.
+    masks: of each table m, for m x (1 - x) in the last variable of the sumcheck; none at all if every m is zero.
     """
 
-    tables: list[np.ndarray]
+    tables: list[Column]
     tape: Tape
     masks: tuple[int, ...] = ()
 
     @property
     def variables(self) -> int:
         """n."""
-        return self.tables[0].shape[0].bit_length() - 1
+        return len(self.tables[0]).bit_length() - 1
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -131,12 +131,12 @@ class RunningTerm:
         self.tape = term.tape
         self.variables = term.variables
         self.masks = term.masks or (0,) * len(term.tables)
-        self.lanes: LaneStack | None = None
+        self.lanes: LaneSources | LaneStack | None = None
         if ifma.AVAILABLE and len(term.tables[0]) >= _LANES_FROM:
-            self.lanes = LaneStack(term.tables, term.tape)
+            self.lanes = LaneSources(term.tables, term.tape)
             self.stack = np.empty((len(term.tables), 0, 4), dtype=np.uint64)
         else:
-            self.stack = np.stack([t if t.ndim == 2 else to_field(t) for t in term.tables])
+            self.stack = np.stack([whole(table) for table in term.tables])
         self._values = self._sums(None) if self.variables else None
         self._running_claim: int | None = None
         self.claim = self._initial_claim()
@@ -177,8 +177,8 @@ class RunningTerm:
         self._running_claim = evaluate_coefficients(interpolate(self.round()), challenge)
         self._values = None
         if self.lanes is not None:
-            self.lanes.fold(challenge)
-            if self.lanes.length < SHORTEST:
+            self.lanes = self.lanes.fold(challenge)
+            if isinstance(self.lanes, LaneStack) and self.lanes.length < SHORTEST:
                 self.stack, self.lanes = self.lanes.packed(), None
             return
         result = np.empty((self.stack.shape[0], self.stack.shape[1] // 2, 4), dtype=np.uint64)

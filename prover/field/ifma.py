@@ -281,13 +281,18 @@ def make_vector_negate_odd(modulus: int, multiple: int) -> Intrinsic:
     return operation
 
 
+def _lanes(kept: list[int]) -> ir.Constant:
+    """The mask of a shuffle of two vectors."""
+    return ir.Constant(ir.VectorType(ir.IntType(32), LANES), kept)
+
+
 def _transposed(builder: ir.IRBuilder, rows: list[Any]) -> list[Any]:
     """Eight vectors as the columns of an 8 x 8 matrix of words."""
     turned = list(rows)
     for distance in (1, 2, 4):
         kept = [lane if not lane & distance else LANES + lane - distance for lane in range(LANES)]
         moved = [lane + distance if not lane & distance else LANES + lane for lane in range(LANES)]
-        masks = [ir.Constant(ir.VectorType(ir.IntType(32), LANES), mask) for mask in (kept, moved)]
+        masks = [_lanes(mask) for mask in (kept, moved)]
         for row in range(LANES):
             if not row & distance:
                 pair = turned[row], turned[row + distance]
@@ -381,6 +386,50 @@ def _unpack_body(builder: ir.IRBuilder, words: list[Any]) -> list[Any]:
 
 unpack = _unary(_unpack_body, PACKED_ROWS)
 """Intrinsic ``(array, out, a)``: the four packed rows from ``a`` as a vector element below 16p."""
+
+
+@intrinsic
+def load_packed(typing_context: Any, array: Any, out: Any, address: Any) -> Any:
+    """Intrinsic ``(array, out, address)``: eight packed elements at a memory address as ``unpack`` gives them, below 16p."""
+    _check_rows(array)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        source = builder.inttoptr(arguments[2], _VECTOR.as_pointer())
+        pairs = [builder.load(builder.gep(source, [_I64(k)]), align=8) for k in range(LANES // 2)]
+        words = []
+        for word in range(PACKED_ROWS):
+            halves = [
+                builder.shuffle_vector(left, right, _lanes([word + 4 * (lane % 4) for lane in range(LANES)]))
+                for left, right in (pairs[:2], pairs[2:])
+            ]
+            words.append(builder.shuffle_vector(*halves, _lanes([0, 1, 2, 3, 8, 9, 10, 11])))
+        for offset, limb in enumerate(_unpack_body(builder, words)):
+            row = _row(context, builder, signature.args[0], arguments[0], arguments[1], offset)
+            builder.store(limb, row, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), generate
+
+
+def make_reduce_sum(modulus: int) -> Intrinsic:
+    """Intrinsic ``(array, out, a)``: six rows of limbs below 2^62, a sum below ``2^52 C p``, become ``sum / 2^52`` modulo p, below ``(C + 1) p``.
+
+    What ``accumulate_integers`` leaves becomes an element in one step of a Montgomery product: a multiple of p below ``2^52 p``
+    is added that makes the lowest limb zero.
+    """
+    modulus_limbs = [_constant(limb) for limb in vector_limbs(modulus)]
+    negative_inverse = _constant(-pow(modulus, -1, 1 << _LIMB_BITS) & _MASK)
+
+    def body(builder: ir.IRBuilder, total: list[Any]) -> list[Any]:
+        quotient = _multiply_accumulate(builder, False, _constant(0), total[0], negative_inverse)
+        total = list(total)
+        for k in range(VECTOR_ROWS):
+            total[k] = _multiply_accumulate(builder, False, total[k], quotient, modulus_limbs[k])
+            total[k + 1] = _multiply_accumulate(builder, True, total[k + 1], quotient, modulus_limbs[k])
+        carry = builder.lshr(total[0], _constant(_LIMB_BITS))
+        return _carry(builder, [builder.add(total[1], carry), *total[2:]])
+
+    return _unary(body, VECTOR_ROWS + 1)
 
 
 def _cut_body(builder: ir.IRBuilder, words: list[Any]) -> list[Any]:

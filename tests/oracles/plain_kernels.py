@@ -22,7 +22,7 @@ from numba.core.registry import CPUDispatcher as Kernel
 
 import prover
 from prover import word_products
-from prover.argument import integer_sums, lanes
+from prover.argument import integer_sums, lane_sources, lanes
 from prover.curve import vector_sums
 from prover.field import base_kernels, ifma, montgomery, scalar_kernels
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
@@ -127,6 +127,25 @@ def _unpack(rows: np.ndarray, out: int, register: int) -> None:
     """Times 16: from radix 2^256 to 2^260."""
     packed = [integer(rows[register : register + 4, lane]) for lane in range(LANES)]
     put_lanes(rows, out, [16 * value for value in packed])
+
+
+def _load_packed(rows: np.ndarray, out: int, address: int) -> None:
+    """Eight elements wherever they lie in memory, times 16."""
+    words = np.array((ctypes.c_uint64 * (4 * LANES)).from_address(int(address))).reshape(LANES, 4)
+    put_lanes(rows, out, [16 * integer(words[lane]) for lane in range(LANES)])
+
+
+def _reduce_sum(modulus: int) -> Callable[..., None]:
+    """The sum that six rows hold over 2^52, with the one multiple of p added that makes it whole."""
+
+    def run(rows: np.ndarray, out: int, register: int) -> None:
+        sums = [
+            sum(int(rows[register + k, lane]) << (LIMB * k) for k in range(ROWS + 1)) for lane in range(LANES)
+        ]
+        inverse = pow(modulus, -1, 1 << LIMB)
+        put_lanes(rows, out, [(s + (-s * inverse % (1 << LIMB)) * modulus) >> LIMB for s in sums])
+
+    return run
 
 
 def _pack(modulus: int) -> Callable[..., None]:
@@ -275,6 +294,7 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     ifma.gather: _gather,
     ifma.scatter: _scatter,
     ifma.has_zero_lane: _has_zero_lane,
+    ifma.load_packed: _load_packed,
     ifma.accumulate_integers: _accumulate_integers,
     vector_sums._multiply: _vector_multiply(BASE_MODULUS),
     vector_sums._subtract_16: _vector_subtract(BASE_MODULUS, 16),
@@ -291,9 +311,11 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     word_gemm._products_of_four: _products_of_words(4),
 }
 """Intrinsic -> what it means."""
-for _module in (lanes, integer_sums):
+PLAIN[lane_sources._reduce_sum] = _reduce_sum(SCALAR_MODULUS)
+for _module in (lanes, integer_sums, lane_sources):
     PLAIN[_module._multiply] = _vector_multiply(SCALAR_MODULUS)
     PLAIN[_module._add] = _vector_add_reduced(SCALAR_MODULUS)
+for _module in (lanes, integer_sums):
     PLAIN[_module._subtract] = _vector_subtract_reduced(SCALAR_MODULUS)
     PLAIN[_module._pack] = _pack(SCALAR_MODULUS)
 

@@ -15,7 +15,8 @@ import pytest
 from numba import njit
 
 from prover import word_products
-from prover.argument import integer_sums, lanes, mercury, multilinear, sumcheck
+from prover.argument import integer_sums, lane_sources, lanes, mercury, multilinear, sumcheck
+from prover.argument.columns import Equality, Repeated, whole
 from prover.argument.integer_sums import bind_columns, combine_integers
 from prover.argument.sumcheck import Term, prove_sumcheck
 from prover.argument.tape import Tape, TapeBuilder
@@ -48,7 +49,12 @@ from tests.oracles.plain_kernels import (
 
 KERNELS = defined(Kernel)
 INTRINSICS = dict(defined(Intrinsic).values())
-LANE_MODULES = ("prover.argument.lanes.", "prover.argument.integer_sums.", "prover.curve.vector_sums.")
+LANE_MODULES = (
+    "prover.argument.lanes.",
+    "prover.argument.lane_sources.",
+    "prover.argument.integer_sums.",
+    "prover.curve.vector_sums.",
+)
 LANE_KERNELS = ("prover.curve.segment_sums._add_neighbours_vector",)
 needs_lanes = pytest.mark.skipif(not ifma.AVAILABLE, reason="needs a CPU with AVX-512 IFMA")
 
@@ -130,10 +136,12 @@ def _reference_string() -> None:
 
 
 def _tape() -> Tape:
-    """(c0 c1 + 5 c2) c0 - c2."""
-    builder = TapeBuilder(3)
-    c0, c1, c2 = (builder.column(i) for i in range(3))
-    inner = builder.add(builder.multiply(c0, c1), builder.multiply(builder.constant(5), c2))
+    """(c0 c1 + 5 c2 c3) c0 - c2."""
+    builder = TapeBuilder(4)
+    c0, c1, c2, c3 = (builder.column(i) for i in range(4))
+    inner = builder.add(
+        builder.multiply(c0, c1), builder.multiply(builder.constant(5), builder.multiply(c2, c3))
+    )
     return builder.finish(
         builder.add(builder.multiply(inner, c0), builder.multiply(builder.constant(-1), c2))
     )
@@ -141,14 +149,16 @@ def _tape() -> Tape:
 
 def _sumcheck() -> None:
     for size in (64, 8):
+        variables = size.bit_length() - 1
         tables = [
             arrays.from_ints(_scalars(size, 5)),
             np.arange(size, dtype=np.int64) - 3,
-            arrays.from_ints(_scalars(size, 6)),
+            Equality(tuple(_scalars(variables, 6))),
+            Repeated(np.array([7, -8]), 2, size),
         ]
-        a, b, c = arrays.to_ints(tables[0]), tables[1].tolist(), arrays.to_ints(tables[2])
-        claim = sum((x * y + 5 * z) * x - z for x, y, z in zip(a, b, c, strict=True))
-        prove_sumcheck([Term(tables, _tape())], size.bit_length() - 1, 3, claim, Transcript("test"), "round")
+        columns = [arrays.to_ints(whole(table)) for table in tables]
+        claim = sum((a * b + 5 * c * d) * a - c for a, b, c, d in zip(*columns, strict=True))
+        prove_sumcheck([Term(tables, _tape())], variables, 3, claim, Transcript("test"), "round")
 
 
 def _multilinear() -> None:
@@ -328,8 +338,8 @@ LANE_BOUNDS = {
     ifma.unpack: ((1,),),
     ifma.cut: ((5,),),
     ifma.join: ((1,), (5,)),
-    **{lanes_of: ((8, 8), (2, 32), (64, 1)) for lanes_of in (lanes._multiply, integer_sums._multiply)},
-    **{module._add: ((2, 2),) for module in (lanes, integer_sums)},
+    **{module._multiply: ((8, 8), (2, 32), (64, 1)) for module in (lanes, integer_sums, lane_sources)},
+    **{module._add: ((2, 2),) for module in (lanes, integer_sums, lane_sources)},
     **{module._subtract: ((2, 2),) for module in (lanes, integer_sums)},
     **{module._pack: ((64,), (1,)) for module in (lanes, integer_sums)},
 }
@@ -345,7 +355,7 @@ ON_ELEMENTS = (
     set(PLAIN)
     - (UNARY | MEMORY | set(LANE_BOUNDS) | set(WORD_PRODUCTS) | POINTS_IN_LANES)
     - COLUMNS_OF_WORDS
-    - {ifma.accumulate_integers}
+    - {ifma.accumulate_integers, ifma.load_packed, lane_sources._reduce_sum}
 )
 
 
@@ -608,3 +618,35 @@ def test_integers_accumulate_on_eight_lanes() -> None:
     weights = [a + b for a, b in zip(lane_values(factors, 0), lane_values(factors, ROWS), strict=True)]
     totals = [sum(int(rows[1 + k, lane]) << (52 * k) for k in range(6)) for lane in range(LANES)]
     assert totals == [(int(v) + (1 << 40)) * w for v, w in zip(integers, weights, strict=True)]
+
+
+@needs_lanes
+def test_packed_elements_are_loaded_from_memory() -> None:
+    load, elements = ifma.load_packed, arrays.from_ints(_scalars(2 * LANES, 23))
+    run = njit(lambda rows, address: load(rows, 1, address))
+    for first in (0, 3, LANES):  # from a multiple of 64 bytes on, and from elsewhere
+        rows = np.zeros((7, LANES), np.uint64)
+        expected, address = rows.copy(), elements.ctypes.data + 32 * first
+        run(rows, address)
+        PLAIN[load](expected, 1, address)
+        assert np.array_equal(rows, expected) and rows.any()
+
+
+@needs_lanes
+def test_sums_of_integers_are_reduced_in_one_step() -> None:
+    """Limbs that are not carried, up to the largest; the result is what the sum is over 2^52, and below what is said."""
+    reduce_sum, p = lane_sources._reduce_sum, SCALAR_MODULUS
+    run = njit(lambda rows: reduce_sum(rows, 7, 1))
+    generator, largest = random.Random(24), (1 << 62) - 1
+    for top in (largest, (1 << 52) - 1, 0):
+        rows = np.zeros((13, LANES), np.uint64)
+        for lane in range(LANES):
+            rows[1:6, lane] = [generator.choice((0, 1, top, generator.randrange(top + 1))) for _ in range(5)]
+            rows[6, lane] = generator.randrange(1 << 40)
+        sums = [sum(int(rows[1 + k, lane]) << (52 * k) for k in range(6)) for lane in range(LANES)]
+        expected = rows.copy()
+        run(rows)
+        PLAIN[reduce_sum](expected, 7, 1)
+        assert np.array_equal(rows, expected)
+        for total, value in zip(sums, lane_values(rows, 7), strict=True):
+            assert (value << 52) % p == total % p and value < (total >> 52) + 1 + p
