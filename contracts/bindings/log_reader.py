@@ -137,7 +137,7 @@ class LogReader:
         """A range whose time has come is read again; the reading, where it has more logs now than before."""
         now = self._now()
         place = next((place for place, known in enumerate(self._ranges) if known.due <= now), None)
-        if place is None:
+        if place is None or head.number < self._ranges[-1].end:  # an endpoint that is behind is asked later
             return None
         due = [self._ranges[place]]
         for found in self._ranges[place + 1 :]:
