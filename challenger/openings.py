@@ -181,7 +181,7 @@ class Opener:
             and not sender.comes_back(before.key)
         ):
             mined_in = sender.mined_in(before.key) or before.mined_block or 0
-            if mined_in <= newest.number:  # else the endpoint lags
+            if mined_in <= newest.number and self._may_be_gone(key):  # else the endpoint lags
                 self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
             return False
 
@@ -192,11 +192,18 @@ class Opener:
                 pass  # used by now
             elif committed_in := self._contracts.ledger.opening_block(commitment):
                 self._note_committed(row, committed_in)
-            else:
+            elif self._may_be_gone(key):
                 self._store.opening_is_lost(row.batch_id, row.index, "the commitment was used or reorganised")
 
         self._dispatcher.submit(self._contracts.ledger.commit_opening(commitment), f"commit {key}", done)
         return True
+
+    def _may_be_gone(self, key: str) -> bool:
+        """Whether a commitment that the ledger is said not to have can have been used or taken back. Not while its transaction is in
+        the chain and none that opens with it is: then whoever says so does not know better, and a second commitment would be
+        one too many."""
+        sender = self._dispatcher.sender
+        return sender.mined_in(f"commit {key}") is None or sender.mined_in(key) is not None
 
     def _open(self, due: OpeningDue, key: str, secret: bytes) -> None:
         row = due.row
@@ -223,6 +230,9 @@ class Opener:
         log.warning("not disputed", batch=row.batch_id, index=row.index, because=str(error))
         on_its_way = self._dispatcher.carries(f"commit {opening_key(row, due.opening.lost)}")
         if error.name in _MAY_PASS or (error.name == "OpeningNotCommitted" and on_its_way):
+            self._wait(due, error.name)
+            return
+        if error.name == "OpeningNotCommitted" and not self._may_be_gone(opening_key(row, due.opening.lost)):
             self._wait(due, error.name)
             return
         if error.name == "OpeningNotCommitted":

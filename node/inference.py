@@ -29,8 +29,8 @@ from .fair_line import FairLine
 PLACES = 256
 _SURE_PLACES = 32
 """So many sequences run together however long a pass takes: waiting in the line would not be faster."""
-_LONGEST_WAIT_S = 0.5
-"""More join only while passes, and so the waits for a next token, are shorter than this."""
+_LONGEST_WAIT_S = 1.0
+"""More join as long as a pass of all of them, and so the wait for a next token, is expected to be shorter than this."""
 _SPARE = 4
 """One more place in so many is for clients that have none."""
 _LONGEST_PASS_S = 0.2
@@ -155,7 +155,7 @@ class InferenceQueue:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._seconds_per_job = 2.0  # moving average, for Retry-After
-        self._seconds_per_row = self._seconds_per_pass = 0.0  # moving averages
+        self._seconds_per_row = self._seconds_per_sequence = 0.0  # of a pass, moving averages
         self._taken: dict[int, int] = {}  # blocks of the running jobs
 
     def start(self) -> None:
@@ -356,7 +356,9 @@ class InferenceQueue:
 
     def _places_now(self) -> int:
         """For clients that run something already. Who runs nothing begins whatever the pace: none waits behind another's crowd."""
-        return self._places if self._seconds_per_pass < _LONGEST_WAIT_S else min(self._places, _SURE_PLACES)
+        if not self._seconds_per_sequence:
+            return self._places
+        return min(self._places, max(_SURE_PLACES, int(_LONGEST_WAIT_S / self._seconds_per_sequence)))
 
     def _rows_at_once(self) -> int:
         """How much of prompts to feed in a pass: a whole number of windows."""
@@ -364,7 +366,8 @@ class InferenceQueue:
         return int(min(max(wanted, _LEAST_ROWS), _MOST_ROWS)) // 32 * 32
 
     def _note_pace(self, seconds: float, rows: int) -> None:
-        self._seconds_per_pass += 0.2 * (seconds - self._seconds_per_pass)
+        each = seconds / max(1, len(self._running))
+        self._seconds_per_sequence += 0.2 * (each - self._seconds_per_sequence)
         if (
             rows >= 32
         ):  # a pass of few rows costs what reading the weights costs, which says nothing about prompts

@@ -50,7 +50,7 @@ class ProviderSettings(ChainSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of the HTTP API
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 32  # requests that may wait; more get 429
     at_once: Annotated[int, Field(ge=1, le=1024)] = (
-        256  # most answers of a public model that are generated together; beyond 32 only while each gets a token twice a second
+        256  # most answers of a public model that are generated together; beyond 32 only while each gets a token every second
     )
     kv_cache_mib: Annotated[int, Field(ge=1)] = (
         1024  # memory for keys and values of running answers and known prompts; one whole context at least

@@ -15,7 +15,7 @@ from challenger.policies import RandomShare
 from challenger.provider_client import provider_book
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import Event, GameOpened, OpeningCommitted, OpeningJoined, RewardPaid
-from contracts.bindings.inference_ledger import ResponseStatus
+from contracts.bindings.inference_ledger import InferenceLedger, ResponseStatus
 from contracts.bindings.openings import bond_to_send, commitment_of
 from contracts.protocol.game import Outcome, Reason
 from contracts.protocol.opening import opening_commitment, opening_secret
@@ -103,6 +103,22 @@ def test_the_bot_commits_once_and_opens_once(make_scene, arena: Arena) -> None: 
     assert commitments(arena, scene.address) == before + 1
     scene.run()
     assert commitments(arena, scene.address) == before + 1
+
+
+def test_an_endpoint_that_denies_the_commitment_gets_no_second_one(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene()
+    before = commitments(arena, scene.address)
+    batch = scene.post(wrong(arena, 0))
+    with monkeypatch.context() as lying:
+        lying.setattr(InferenceLedger, "opening_block", lambda *_, **__: 0)
+        for _ in range(40):
+            scene.challenger.tick()
+        assert commitments(arena, scene.address) == before + 1 and not of_batch(arena, GameOpened, batch)
+    scene.run()
+    (opened,) = of_batch(arena, GameOpened, batch)
+    assert opened.challenger == scene.address and commitments(arena, scene.address) == before + 1
 
 
 @pytest.mark.parametrize("killed_after", ["commit", "open"])

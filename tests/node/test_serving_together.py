@@ -158,9 +158,9 @@ def test_a_long_prompt_does_not_stop_the_others_and_a_client_with_every_place_le
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("pass_s", "together_at_most"), [(0.01, 40), (1.0, 32)])
+@pytest.mark.parametrize(("sequence_s", "together_at_most"), [(0.001, 40), (1 / 35, 35), (1.0, 32)])
 def test_more_than_a_few_dozen_join_only_while_everybodys_next_token_comes_soon(
-    tiny: IntegerModel, monkeypatch: pytest.MonkeyPatch, pass_s: float, together_at_most: int
+    tiny: IntegerModel, monkeypatch: pytest.MonkeyPatch, sequence_s: float, together_at_most: int
 ) -> None:
     async def story() -> None:
         queue = together(tiny, 100, 40)
@@ -172,8 +172,8 @@ def test_more_than_a_few_dozen_join_only_while_everybodys_next_token_comes_soon(
             return step(rows)
 
         monkeypatch.setattr(batch, "step", watched)
-        monkeypatch.setattr(queue, "_note_pace", lambda *_: setattr(queue, "_seconds_per_pass", pass_s))
-        queue._seconds_per_pass = pass_s
+        monkeypatch.setattr(queue, "_note_pace", lambda *_: None)
+        queue._seconds_per_sequence = sequence_s
         crowd = [queue.submit([1, 2], 6, client="crowd") for _ in range(60)]
         queue.start()
         newcomer = queue.submit([3], 1, client="newcomer")
