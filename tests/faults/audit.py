@@ -89,9 +89,14 @@ def lost_receipts(books: Books, promises: Sequence[Promise], provider: str, tree
 
 
 def doubled(sent: Iterable[tuple[str, bytes, bool]], names: dict[bytes, str]) -> list[str]:
-    """Transactions `(to, calldata, succeeded)` of one account that had their effect twice; `names` of selectors."""
+    """Transactions `(to, calldata, succeeded)` of one account that had their effect twice; `names` of selectors.
+
+    Empty ones have none: they free what waits behind a nonce that nobody used.
+    """
     counts = Counter(
-        (to, data) for to, data, succeeded in sent if succeeded and names.get(data[:4]) not in _REPEATABLE
+        (to, data)
+        for to, data, succeeded in sent
+        if succeeded and data and names.get(data[:4]) not in _REPEATABLE
     )
     return [
         f"{names.get(data[:4], data[:4].hex())} was done {count} times with the same words"
