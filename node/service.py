@@ -22,6 +22,7 @@ from .inference import InferenceQueue, Job, Promise
 from .metrics import Metrics
 from .payments.till import Payment, Till
 from .receipts import IssuedReceipt, ReceiptDesk
+from .shared_answer import SharedAnswer
 
 _T = TypeVar("_T")
 
@@ -75,13 +76,19 @@ class AnswerService:
     private_logprobs: bool = False  # whether a private model tells how likely its tokens are
     shares_prompts: bool = False  # whether beginnings that a client sent before are kept in memory
 
+    def __post_init__(self) -> None:
+        self._judged = SharedAnswer(lambda: self.readiness())  # a crowd of requests asks the database once
+
     @asynccontextmanager
     async def paid(self, headers: Sequence[str]) -> AsyncIterator[Payment | None]:
         """What these `X-Payment` headers pay; it goes back when the body raises. None: nothing.
 
         Raises PaymentRefusedError, QueueFullError and NotReadyError.
         """
-        payment = await self._in_time(lambda: self._take(headers), _give_back)
+        payment = None
+        if self.till is not None:
+            till = self.till
+            payment = await self._in_time(lambda: self._take(till, headers), _give_back)
         try:
             yield payment
         except BaseException:
@@ -90,14 +97,12 @@ class AnswerService:
                 await asyncio.shield(asyncio.to_thread(payment.give_back))
             raise
 
-    def _take(self, headers: Sequence[str]) -> Payment | None:
-        if self.till is None:
-            return None
+    def _take(self, till: Till, headers: Sequence[str]) -> Payment | None:
         if headers:
-            if (reason := self.readiness()) is not None:
+            if (reason := self._judged()) is not None:
                 raise NotReadyError(reason)
             self.queue.require_room()
-        return self.till.take(headers)
+        return till.take(headers)
 
     async def submit(
         self,
@@ -145,7 +150,7 @@ class AnswerService:
         return asked.result()
 
     def _promise(self) -> Promise | None:
-        if (reason := self.readiness()) is not None:
+        if (reason := self._judged()) is not None:
             raise NotReadyError(reason)
         return self.reserve() if self.reserve is not None else None
 
