@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -24,9 +22,6 @@ from . import audits, completions, operations, payment_terms, problems, records,
 from .foreign_body import LARGEST_BODY_BYTES
 from .key_gate import KeyGate, OwnPages
 from .prompt_reading import PromptReader
-
-_THREADS = 32
-"""For promises, receipts and payments, which wait for the database and not for the processor."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -51,8 +46,6 @@ def create_application(
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        # asyncio's own executor has four threads more than cores, and promises would wait behind receipts that are being written.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "request"))
         service.queue.start()
         try:
             if lifespan is None:
