@@ -26,13 +26,21 @@ _VOCABULARY = 200
 
 @dataclass(frozen=True)
 class Streamed:
-    """One answer as a client saw it. status 200 and no receipt: it broke off."""
+    """One answer as a client saw it. status 200 and no receipt: it broke off. problem: why there is none."""
 
     status: int
     first_token_s: float = 0.0
     seconds: float = 0.0
     tokens: int = 0
     receipt: str | None = None
+    problem: str = ""
+
+
+def one_client(url: str, timeout: float) -> httpx.AsyncClient:
+    """A client with one connection of its own. A pool that all share looks through all connections whenever an answer ends, and with
+    hundreds of them that takes seconds in which nobody reads."""
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    return httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits, verify=False, trust_env=False)
 
 
 async def stream_answer(client: httpx.AsyncClient, body: dict[str, Any]) -> Streamed:
@@ -43,8 +51,8 @@ async def stream_answer(client: httpx.AsyncClient, body: dict[str, Any]) -> Stre
     try:
         async with client.stream("POST", "/v1/completions", json=asked) as answer:
             if answer.status_code != 200:
-                await answer.aread()
-                return Streamed(answer.status_code)
+                problem = (await answer.aread()).decode()
+                return Streamed(answer.status_code, problem=problem)
             async for line in answer.aiter_lines():
                 if not line.startswith("data: {"):
                     continue
@@ -53,8 +61,8 @@ async def stream_answer(client: httpx.AsyncClient, body: dict[str, Any]) -> Stre
                     event = json.loads(line[6:])
                     receipt = event["x_gainsay_receipt"]
                     tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
-    except httpx.HTTPError:
-        return Streamed(0)
+    except httpx.HTTPError as error:
+        return Streamed(0, problem=repr(error))
     return Streamed(200, first, time.monotonic() - started, tokens, receipt)
 
 
@@ -125,18 +133,16 @@ def measure_together(
 async def _ask(
     url: str, count: int, answers: int, prompt: int, tokens: int, draw: random.Random
 ) -> list[Streamed]:
-    limits = httpx.Limits(max_connections=count, max_keepalive_connections=count)
-    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
-        model = (await client.get("/v1/models")).json()["data"][0]["id"]
+    async def one() -> list[Streamed]:
+        async with one_client(url, timeout=600) as client:
+            model = (await client.get("/v1/models")).json()["data"][0]["id"]
+            bodies = (
+                {"model": model, "prompt": a_prompt(draw, prompt), "max_tokens": tokens}
+                for _ in range(answers)
+            )
+            return [await stream_answer(client, body) for body in bodies]
 
-        async def one() -> list[Streamed]:
-            found = []
-            for _ in range(answers):
-                body = {"model": model, "prompt": a_prompt(draw, prompt), "max_tokens": tokens}
-                found.append(await stream_answer(client, body))
-            return found
-
-        return [answer for found in await asyncio.gather(*(one() for _ in range(count))) for answer in found]
+    return [answer for found in await asyncio.gather(*(one() for _ in range(count))) for answer in found]
 
 
 def processor_seconds(pid: int) -> float:

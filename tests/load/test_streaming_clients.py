@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from contracts.bindings.deployment import Deployment
-from devnet.benchmarks.load import Streamed, a_prompt, resident_mib, stream_answer
+from devnet.benchmarks.load import Streamed, a_prompt, one_client, resident_mib, stream_answer
 from node.provider import CommittedServing
 from tests.contracts.local_chain import LocalChain
 from tests.node.test_provider_command import Command
@@ -51,8 +51,11 @@ def test_streaming_clients_lose_no_receipt(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = Command(tmp_path, local_chain, deployment, account=7)
+    # No answer becomes final meanwhile, so stake for all of them: twice what this machine answers in a second, each a lock of half an ether.
+    local_chain.chain.request("anvil_setBalance", [command.chain_arguments[-1], hex(10**24)])
+    deposit = str(max(5000, round(100 * _SECONDS)))
     command.settings |= {"GAINSAY_QUEUE_SIZE": str(2 * _CLIENTS), "GAINSAY_BATCH_SIZE": "1024"}
-    with command.serving(deposit="5000") as process:
+    with command.serving(deposit=deposit) as process:
         seen = asyncio.run(_load(command, process.pid))
         answered = [answer for answer in seen.answers if answer.status == 200]
         statuses = Counter(answer.status for answer in seen.answers)
@@ -77,13 +80,10 @@ def test_streaming_clients_lose_no_receipt(
 
 async def _load(command: Command, pid: int) -> Seen:
     seen, until = Seen(), time.monotonic() + _SECONDS
-    limits = httpx.Limits(max_connections=2 * _CLIENTS, max_keepalive_connections=_CLIENTS)
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{command.port}", timeout=120, limits=limits
-    ) as client:
 
-        async def one(number: int) -> None:
-            draw = random.Random(number)
+    async def one(number: int) -> None:
+        draw = random.Random(number)
+        async with one_client(f"http://127.0.0.1:{command.port}", timeout=120) as client:
             while time.monotonic() < until:
                 body = {
                     "model": "tiny",
@@ -99,12 +99,12 @@ async def _load(command: Command, pid: int) -> Seen:
                 if answer.status != 200:
                     await asyncio.sleep(1)
 
-        async def watch() -> None:
-            while time.monotonic() < until:
-                seen.memory.append(resident_mib(pid))
-                await asyncio.sleep(_SECONDS / 30)
+    async def watch() -> None:
+        while time.monotonic() < until:
+            seen.memory.append(resident_mib(pid))
+            await asyncio.sleep(_SECONDS / 30)
 
-        await asyncio.gather(watch(), *(one(number) for number in range(_CLIENTS)))
+    await asyncio.gather(watch(), *(one(number) for number in range(_CLIENTS)))
     return seen
 
 
@@ -120,8 +120,9 @@ async def _leave(client: httpx.AsyncClient, body: dict[str, object]) -> None:
 def _tell(seen: Seen, answered: list[Streamed], statuses: Counter[int]) -> None:
     first = sorted(answer.first_token_s for answer in answered)
     tokens = sum(answer.tokens for answer in answered)
+    problems = Counter(answer.problem for answer in seen.answers if answer.problem)
     print(
         f"\n{_CLIENTS} clients, {_SECONDS:.0f} s: {len(answered)} answers ({seen.left} clients left), {tokens / _SECONDS:.0f} tokens/s, "
         f"first token median {first[len(first) // 2]:.2f} s, p99 {first[len(first) * 99 // 100]:.2f} s, statuses {dict(statuses)}, "
-        f"load {os.getloadavg()[0]:.1f}, MiB over time: {' '.join(f'{mib:.0f}' for mib in seen.memory)}"
+        f"problems {dict(problems)}, load {os.getloadavg()[0]:.1f}, MiB over time: {' '.join(f'{mib:.0f}' for mib in seen.memory)}"
     )
