@@ -42,6 +42,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .block_layout import Block
 from .curve.g1 import Point
 from .masks import complemented_places, mask_layout, places
 from .plan import PUBLIC, Evaluation, Plan, Privacy, Slice, Zone
@@ -109,7 +110,7 @@ def encode(form: Form) -> bytes:
     raise _formless(form)
 
 
-def step_form(domain: str, plan: Plan, chunk_bits: int, constants: Sequence[tuple[str, Point]]) -> Form:
+def step_form(domain: str, plan: Plan, chunk_bits: int, constants: Sequence[Point]) -> Form:
     """The form of a step's verifying key."""
     program: Program = plan.program
     return [
@@ -133,8 +134,10 @@ def step_form(domain: str, plan: Plan, chunk_bits: int, constants: Sequence[tupl
             for name in program.parameters
         ],
         [[axis, size] for axis, size in sorted(program.real_sizes.items())],
-        [[name, x, y] for name, (x, y) in constants],
+        [list(point) for point in constants],
         [zone_form(zone) for zone in plan.zones],
+        [block_form(block) for block in plan.key_layout(chunk_bits).blocks],
+        [block_form(block) for block in plan.table_layout(chunk_bits).blocks],
         [evaluation_form(evaluation) for evaluation in plan.sent],
         *_masks_form(plan, chunk_bits),
     ]
@@ -279,6 +282,18 @@ def tensor_form(tensor: Tensor) -> Form:
 def zone_form(zone: Zone) -> Form:
     """Which witness tensors lie where."""
     return ["zone", zone.phase, zone.moving, [list(place) for place in zone.places]]
+
+
+def block_form(block: Block) -> Form:
+    """Where a box of a weight or a table lies."""
+    return [
+        "block",
+        block.tensor,
+        list(block.axes),
+        [[piece.first, piece.bits] for piece in block.pieces],
+        block.place,
+        block.chunks,
+    ]
 
 
 def evaluation_form(evaluation: Evaluation) -> Form:

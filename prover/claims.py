@@ -5,7 +5,7 @@ Used alike by prover and verifier, so that the two cannot drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -29,7 +29,7 @@ from .relations import (
     Sum,
     selected,
 )
-from .statement import Statement, VerifyingKey
+from .statement import BLOCKS, Statement, VerifyingKey
 
 
 @dataclass
@@ -206,9 +206,9 @@ def combine_claims(
         power = power * eta % MODULUS
         etas.append(power)
         value += power * sent[evaluation]
-        claims.append(_claim(verifying_key, point, evaluation, power))
+        claims += _claims(verifying_key, point, evaluation, power)
     for evaluation in plan.opened:
-        claims.append(_claim(verifying_key, point, evaluation, form.coefficients[evaluation]))
+        claims += _claims(verifying_key, point, evaluation, form.coefficients[evaluation])
     for output in plan.short_outputs(mu):
         power = power * eta % MODULUS
         inside = _claim(verifying_key, point, output, power)
@@ -227,8 +227,27 @@ def combine_claims(
     return claims, value % MODULUS
 
 
+def _claims(
+    verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, coefficient: int
+) -> Iterator[Claim]:
+    """One tensor at one point: a claim, or one for every block of a weight, each at its own point (block_layout.py)."""
+    plan, mu = point.plan, verifying_key.chunk_bits
+    kind = plan.tensors[evaluation.tensor].kind
+    if kind not in BLOCKS:
+        yield _claim(verifying_key, point, evaluation, coefficient)
+        return
+    for block in plan.layout(kind, mu).by_tensor[evaluation.tensor]:
+        factors, parts = plan.in_block(evaluation, block)
+        scale = coefficient
+        for front, bits in factors:
+            coordinates = point.slice(front)
+            scale = scale * eq_value(index_bits(bits, len(coordinates)), coordinates) % MODULUS
+        coordinates = [*index_bits(*block.slot(mu)), *point.resolve(Evaluation(evaluation.tensor, parts))]
+        yield _at(mu, scale, coordinates, BLOCKS[kind], max(1, block.chunks), block.place >> mu)
+
+
 def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, coefficient: int) -> Claim:
-    """One tensor at one point, as a combination of chunks at a point of mu coordinates, zeros in front."""
+    """One tensor that has no blocks at one point."""
     plan, mu, t = point.plan, verifying_key.chunk_bits, point.context_bits
     tensor = plan.tensors[evaluation.tensor]
     coordinates = point.resolve(evaluation)
@@ -237,24 +256,29 @@ def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, co
     if zone is not None:
         coordinates = [*index_bits(*plan.zones[zone].slot(evaluation.tensor)), *coordinates]
         source, count = zone, plan.zones[zone].chunks(t, mu)
-    elif tensor.kind is Kind.WEIGHT:
-        count = plan.weight_chunks(tensor, mu)
     elif tensor.kind is Kind.BOUNDARY:
         publics = point.statement.publics
         count = plan.input_points(tensor, publics, mu)
         if "context" not in tensor.axes:
             place, bits = plan.place(tensor, publics, mu), plan.place_bits(tensor, mu)
             coordinates = [*index_bits(place, bits), *coordinates]
-    elif tensor.kind is Kind.CONSTANT:
-        count = plan.constant_chunks(tensor, mu)
     else:
         count = 1
+    return _at(mu, coefficient, coordinates, source, count)
+
+
+def _at(
+    mu: int, coefficient: int, coordinates: Sequence[int], source: Hashable, count: int, first: int = 0
+) -> Claim:
+    """What lies in `count` chunks from the first one on, as their combination at a point of mu coordinates, zeros in front."""
     split = max(0, len(coordinates) - mu)
     top, low = coordinates[:split], coordinates[split:]
-    return Claim(coefficient, (*[0] * (mu - len(low)), *low), _weights(source, top, count))
+    return Claim(coefficient, (*[0] * (mu - len(low)), *low), _weights(source, top, count, first))
 
 
-def _weights(source: Hashable, coordinates: Sequence[int], count: int) -> tuple[tuple[Hashable, int], ...]:
+def _weights(
+    source: Hashable, coordinates: Sequence[int], count: int, begin: int = 0
+) -> tuple[tuple[Hashable, int], ...]:
     """(chunk key, eq weight) of the existing chunks that coordinates select with a weight that is not zero."""
     known = len(coordinates)
     for index, coordinate in enumerate(coordinates):
@@ -263,4 +287,4 @@ def _weights(source: Hashable, coordinates: Sequence[int], count: int) -> tuple[
             break
     first = reduce(lambda number, bit: 2 * number + bit, coordinates[:known], 0) << (len(coordinates) - known)
     table = arrays.to_ints(eq_table(coordinates[known:])[: max(0, count - first)])
-    return tuple(((source, first + index), weight) for index, weight in enumerate(table))
+    return tuple(((source, begin + first + index), weight) for index, weight in enumerate(table))

@@ -28,7 +28,7 @@ from .field import arrays
 from .field.arrays import MODULUS
 from .field.reference import BASE_MODULUS
 from .masks import Scalars
-from .statement import Statement, StepKey, VerifyingKey, input_chunks
+from .statement import WEIGHTS, Statement, StepKey, VerifyingKey, input_chunks
 
 _DOMAIN = b"gainsay.blinding.1"
 
@@ -122,10 +122,7 @@ class Blindings:
         found: dict[Hashable, int] = dict(
             zip(input_chunks(plan, statement.publics, mu), self.inputs, strict=True)
         )
-        stream = iter(self.key)
-        for tensor in plan.program.weights:
-            for index in range(plan.weight_chunks(tensor, mu)):
-                found[tensor.name, index] = next(stream)
+        found.update(((WEIGHTS, index), blinding) for index, blinding in enumerate(self.key))
         return found
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from .block_layout import Block, BlockLayout, TensorShape
 from .program import WINDOW_BITS, Kind, Program, Tensor
 from .relations import (
     Along,
@@ -168,6 +169,7 @@ class Plan:
         self.groups: list[Group] = []
         self.products: list[ProductSum] = []
         self._power = 0
+        self._layouts: dict[tuple[Kind, int], BlockLayout] = {}
         relations = (*program.relations, *self._lookup_relations())
         for relation in relations:
             self._add(relation)
@@ -404,21 +406,82 @@ class Plan:
             return 1
         return (publics["window"] >> self.place_bits(tensor, chunk_bits)) + 1
 
-    def weight_chunks(self, tensor: Tensor, chunk_bits: int) -> int:
-        """Chunks of a weight up to its last unpadded entry."""
-        last = 0
-        for axis in tensor.axes:
-            last = (last << self.axes[axis].fixed) + self.program.real_sizes[axis] - 1
-        return (last >> chunk_bits) + 1
+    def key_layout(self, chunk_bits: int) -> BlockLayout:
+        """Which chunks of the step key hold what of which weight."""
+        return self.layout(Kind.WEIGHT, chunk_bits)
+
+    def table_layout(self, chunk_bits: int) -> BlockLayout:
+        """Which chunks, whose commitments are baked into the verifier, hold which public table."""
+        return self.layout(Kind.CONSTANT, chunk_bits)
+
+    def layout(self, kind: Kind, chunk_bits: int) -> BlockLayout:
+        """Where all weights or all tables lie."""
+        if (kind, chunk_bits) not in self._layouts:
+            shapes = [self._shape_of(tensor) for tensor in self.tensors.values() if tensor.kind is kind]
+            self._layouts[kind, chunk_bits] = BlockLayout.of(shapes, chunk_bits)
+        return self._layouts[kind, chunk_bits]
+
+    def _shape_of(self, tensor: Tensor) -> TensorShape:
+        """Axes of weights that claims bind to r lie last: there eq of r and the point of the reduction is known already."""
+        widths = [self.axes[axis].fixed for axis in tensor.axes]
+        order = tuple(range(len(widths)))
+        if tensor.kind is Kind.CONSTANT:
+            sizes = tuple(1 << width for width in widths)
+            return TensorShape(tensor.name, order, tuple(widths), sizes, (False,) * len(order))
+        parts = [self.parts_by_axis(e) for e in self.evaluations if e.tensor == tensor.name]
+        of_axes = list(zip(*parts, strict=True))
+        order = tuple(sorted(order, key=lambda axis: all(map(_is_behind, of_axes[axis]))))
+        return TensorShape(
+            tensor.name,
+            order,
+            tuple(widths[axis] for axis in order),
+            tuple(self.program.real_sizes[tensor.axes[axis]] for axis in order),
+            tuple(all(len(own) == 1 and _is_slice(own) for own in of_axes[axis]) for axis in order),
+        )
+
+    def parts_by_axis(self, evaluation: Evaluation) -> tuple[tuple[PointPart, ...], ...]:
+        """The parts of every axis, without those of no coordinates."""
+        rest = [part for part in evaluation.parts if part.width != Bits()]
+        found: list[tuple[PointPart, ...]] = []
+        for axis in self.tensors[evaluation.tensor].axes:
+            own: list[PointPart] = []
+            while sum((part.width for part in own), Bits()) != self.axes[axis]:
+                own.append(rest.pop(0))
+            found.append(tuple(own))
+        return tuple(found)
+
+    def in_block(
+        self, evaluation: Evaluation, block: Block
+    ) -> tuple[tuple[tuple[Slice, int], ...], tuple[PointPart, ...]]:
+        """((slice, bits) whose eq are the block's factor; the block's own point) of an evaluation of a weight or a table."""
+        factors: list[tuple[Slice, int]] = []
+        parts: list[PointPart] = []
+        by_axis = self.parts_by_axis(evaluation)
+        for axis, piece in zip(block.axes, block.pieces, strict=True):
+            front = self.axes[self.tensors[evaluation.tensor].axes[axis]].fixed - piece.bits
+            if not front:
+                parts += by_axis[axis]
+                continue
+            (part,) = by_axis[axis]
+            assert isinstance(part, Slice)
+            factors.append((Slice(part.vector, part.start, Bits(front)), piece.first >> piece.bits))
+            if piece.bits:
+                parts.append(Slice(part.vector, part.start - Bits(front), Bits(piece.bits)))
+        return tuple(factors), tuple(parts)
 
     @property
     def constants(self) -> tuple[Tensor, ...]:
-        """Tensors whose commitments are baked into the verifier."""
+        """Public tables."""
         return tuple(t for t in self.tensors.values() if t.kind is Kind.CONSTANT)
 
-    def constant_chunks(self, tensor: Tensor, chunk_bits: int) -> int:
-        """Chunks of a public table."""
-        return 1 << max(0, self.width(tensor.axes).fixed - chunk_bits)
+
+def _is_slice(parts: Sequence[PointPart]) -> bool:
+    return all(isinstance(part, Slice) and not part.flip for part in parts)
+
+
+def _is_behind(parts: Sequence[PointPart]) -> bool:
+    """Whether an axis is bound to r, or has no coordinates."""
+    return _is_slice(parts) and all(isinstance(part, Slice) and part.vector == "r" for part in parts)
 
 
 def monomials(expression: Expression) -> tuple[tuple[Ref, ...], ...]:

@@ -30,7 +30,7 @@ from .plan import PRIVATE, PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
-from .statement import Statement, VerifyingKey, boundary_chunks
+from .statement import BLOCKS, TABLES, Statement, VerifyingKey, boundary_chunks
 
 Progress = Callable[[str], None]
 
@@ -216,8 +216,7 @@ class _Prover:
         """(b*,), of what is opened; nothing for a public plan. Public tables have no blinding, and nothing else has none."""
         if self.masks is None:
             return ()
-        plan, mu = self.plan, self.srs.mu
-        public = {(t.name, i) for t in plan.constants for i in range(plan.constant_chunks(t, mu))}
+        public = {(TABLES, index) for index in range(len(self.verifying_key.constants))}
         hidden = {key: c for key, c in coefficients.items() if key not in public}
         return (sum(c * self.blindings[key] for key, c in hidden.items()) % MODULUS,)
 
@@ -276,15 +275,10 @@ class _Prover:
                 assert values is not None
                 publics = self.statement.publics
                 chunks: Sequence[np.ndarray] = boundary_chunks(self.plan, tensor, values, publics, mu)
-            elif tensor.kind is Kind.WEIGHT:
-                assert values is not None
-                chunks = split_chunks(values.reshape(-1), self.plan.weight_chunks(tensor, mu), mu)
-            elif tensor.kind is Kind.CONSTANT:
-                assert values is not None
-                chunks = split_chunks(values.reshape(-1), self.plan.constant_chunks(tensor, mu), mu)
-            else:
-                continue
-            self.chunks.update({(tensor.name, index): chunk for index, chunk in enumerate(chunks)})
+                self.chunks.update({(tensor.name, index): chunk for index, chunk in enumerate(chunks)})
+        for kind, source in BLOCKS.items():
+            blocks = self.plan.layout(kind, mu).pack(self.integers)
+            self.chunks.update({(source, index): chunk for index, chunk in enumerate(blocks)})
 
     # --- lookups ----------------------------------------------------------------------------------------
 

@@ -18,9 +18,13 @@ from .curve.srs import SRS
 from .errors import BadInputError
 from .kept_reference import commit_table
 from .plan import PUBLIC, Plan, Privacy
-from .program import WINDOW_BITS, Program, Tensor
+from .program import WINDOW_BITS, Kind, Program, Tensor
 from .tables import LARGEST_TABLE_BITS
 
+WEIGHTS, TABLES = "step key", "public tables"
+"""Name chunks, as a tensor's name those of an input."""
+BLOCKS = {Kind.WEIGHT: WEIGHTS, Kind.CONSTANT: TABLES}
+"""Kinds of tensors that lie in blocks (block_layout.py)."""
 TRANSCRIPT_DOMAIN = "gainsay.step.3"
 WORD = 32
 
@@ -29,7 +33,7 @@ WORD = 32
 class StepKey:
     """What a step takes from the model: requantisation shifts and weight chunk commitments.
 
-    Encoding: one word per parameter, then two words per point, in program order.
+    Encoding: one word per parameter, in program order, then two words per point, in the order of `Plan.key_layout`.
     """
 
     parameters: tuple[int, ...]
@@ -44,7 +48,7 @@ class StepKey:
     def decode(cls, encoded: bytes, plan: Plan, chunk_bits: int) -> StepKey:
         """Strict inverse for the given plan."""
         count = len(plan.program.parameters)
-        points = sum(plan.weight_chunks(tensor, chunk_bits) for tensor in plan.program.weights)
+        points = plan.key_layout(chunk_bits).chunks
         if len(encoded) != WORD * (count + 2 * points):
             raise BadInputError(
                 f"the step key has {len(encoded)} bytes; this step needs {WORD * (count + 2 * points)}"
@@ -83,30 +87,27 @@ def commit_step_key(
     plan: Plan, srs: SRS, parameters: Mapping[str, int], weights: Mapping[str, np.ndarray]
 ) -> StepKey:
     """Commit the padded weights of one step."""
-    points: list[Point] = []
-    for tensor in plan.program.weights:
-        chunks = split_chunks(weights[tensor.name].reshape(-1), plan.weight_chunks(tensor, srs.mu), srs.mu)
-        points += commit_chunks(srs.g1, chunks)
+    points = commit_chunks(srs.g1, plan.key_layout(srs.mu).pack(weights))
     return StepKey(tuple(parameters[name] for name in plan.program.parameters), tuple(points))
 
 
 @dataclass(frozen=True)
 class VerifyingKey:
-    """A plan under an SRS. constants: commitments of the program's public tables, chunk by chunk."""
+    """A plan under an SRS. constants: commitments of the program's public tables, in the order of `Plan.table_layout`."""
 
     plan: Plan
     chunk_bits: int
     srs_digest: bytes
     g2_one: tuple[tuple[int, int], tuple[int, int]]
     g2_tau: tuple[tuple[int, int], tuple[int, int]]
-    constants: tuple[tuple[str, Point], ...]
+    constants: tuple[Point, ...]
 
     @classmethod
     def create(cls, program: Program, srs: SRS, privacy: Privacy = PUBLIC) -> VerifyingKey:
         """Commit the program's public tables. Raises ChunkSizeError when the SRS's size does not suit the program."""
         plan = Plan(program, chunk_bits=srs.mu, privacy=privacy)
         check_chunk_size(plan, srs.mu)
-        constants = []
+        tables = {}
         for tensor in plan.constants:
             assert tensor.values is not None
             bits = plan.width(tensor.axes).fixed
@@ -117,8 +118,10 @@ class VerifyingKey:
                     f"table {tensor.name} has 2^{bits} entries; a verifier holds at most 2^{LARGEST_TABLE_BITS}:"
                     " take fewer positions"
                 )
-            chunks = split_chunks(tensor.values().reshape(-1), plan.constant_chunks(tensor, srs.mu), srs.mu)
-            constants += [(tensor.name, point) for point in commit_table(srs, chunks)]
+            tables[tensor.name] = tensor.values()
+        constants: list[Point] = []
+        for chunk in plan.table_layout(srs.mu).pack(tables):  # each kept by itself: several programs have it
+            constants += commit_table(srs, [chunk])
         return cls(plan, srs.mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
 
     @cached_property

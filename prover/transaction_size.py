@@ -129,8 +129,7 @@ def _shape(key: VerifyingKey, positions: int) -> ProofShape:
 
 def _key_bytes(key: VerifyingKey) -> int:
     plan = key.plan
-    points = sum(plan.weight_chunks(tensor, key.chunk_bits) for tensor in plan.program.weights)
-    return WORD * len(plan.program.parameters) + _POINT * points
+    return WORD * len(plan.program.parameters) + _POINT * plan.key_layout(key.chunk_bits).chunks
 
 
 def _points(key: VerifyingKey, positions: int) -> int:

@@ -17,7 +17,7 @@ from .errors import BadInputError, ProofRejectedError
 from .hiding import blinding_base
 from .masks import MASK_CHUNKS, mask_layout
 from .proof import ProofShape, check_point
-from .statement import Statement, VerifyingKey, check_parameters, input_chunks, input_count
+from .statement import TABLES, WEIGHTS, Statement, VerifyingKey, check_parameters, input_chunks, input_count
 
 
 def verify(verifying_key: VerifyingKey, statement: Statement, encoded: bytes) -> None:
@@ -59,15 +59,9 @@ def chunk_commitments(
     plan, mu = verifying_key.plan, verifying_key.chunk_bits
     context_bits = statement.context_bits(plan)
     result: dict[Hashable, Point] = {}
-    constant_points = iter(verifying_key.constants)
-    for tensor in plan.constants:
-        for index in range(plan.constant_chunks(tensor, mu)):
-            result[tensor.name, index] = next(constant_points)[1]
+    result.update(((TABLES, index), commitment) for index, commitment in enumerate(verifying_key.constants))
     result.update(zip(input_chunks(plan, statement.publics, mu), statement.inputs, strict=True))
-    key_points = iter(statement.key.points)
-    for tensor in plan.program.weights:
-        for index in range(plan.weight_chunks(tensor, mu)):
-            result[tensor.name, index] = next(key_points)
+    result.update(((WEIGHTS, index), commitment) for index, commitment in enumerate(statement.key.points))
     streams = {1: iter(first), 2: iter(second)}
     for number, zone in enumerate(plan.zones):
         for index in range(zone.chunks(context_bits, mu)):
@@ -92,6 +86,11 @@ def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
     if len(statement.inputs) != input_count(plan, statement.publics, verifying_key.chunk_bits):
         raise BadInputError(
             f"a {program.name} statement has {len(statement.inputs)} commitments; check the window"
+        )
+    chunks = plan.key_layout(verifying_key.chunk_bits).chunks
+    if len(statement.key.points) != chunks:
+        raise BadInputError(
+            f"the step key has {len(statement.key.points)} commitments; that of a {program.name} statement has {chunks}"
         )
     for index, point in enumerate(statement.inputs):
         check_point(point, f"input {index}")

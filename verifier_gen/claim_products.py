@@ -22,11 +22,17 @@ from .layout import TOP_BITS, StepLayout, words_after, words_before
 
 @dataclass(frozen=True)
 class Number:
-    """Leading bits of a point, as an integer of so many bits; `text` is its Yul where it is known at run time only."""
+    """Leading bits of a point: `value`, of so many bits, and behind it what is known at run time only, `text` in Yul."""
 
     value: int = 0
-    bits: int = 0
+    value_bits: int = 0
     text: str | None = None
+    text_bits: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Of both."""
+        return self.value_bits + self.text_bits
 
     def followed_by(self, text: str, bits: int) -> Number:
         """With the last `bits` bits of another integer behind."""
@@ -34,10 +40,14 @@ class Number:
         if text.isdigit() and self.text is None:
             return Number(self.value << bits | int(text) & mask, self.bits + bits)
         last = f"and({text}, {mask:#x})"
-        if not self.bits:
-            return Number(0, bits, last)
-        before = self.text if self.text is not None else str(self.value)
-        return Number(0, self.bits + bits, f"or(shl({bits}, {before}), {last})")
+        if self.text is not None:
+            last = f"or(shl({bits}, {self.text}), {last})"
+        return Number(self.value, self.value_bits, last, self.text_bits + bits)
+
+    def of_bits(self, bits: int) -> Number:
+        """The last `bits` of it, or with zeros in front."""
+        value_bits = bits - self.text_bits
+        return Number(self.value & ((1 << value_bits) - 1), value_bits, self.text, self.text_bits)
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,7 @@ def whole_point(number: Number, parts: Sequence[PointPart], mu: int) -> WholePoi
         behind += count
     free = mu - behind
     chunk = number.value >> free if number.text is None else 0
-    front = number if number.text is not None else Number(number.value & ((1 << free) - 1), free)
-    return WholePoint(chunk, front, behind, shared, tuple(pieces), top, tuple(slices))
+    return WholePoint(chunk, number.of_bits(free), behind, shared, tuple(pieces), top, tuple(slices))
 
 
 @dataclass
@@ -178,9 +187,12 @@ class ClaimProducts:
         self._uses: Counter[Piece] = Counter()
         self._cuts: dict[tuple[str, Bits, bool], list[int]] = {}
         self._stored: dict[Piece, str] = {}
+        self._numbers: Counter[str] = Counter()
+        self._stored_numbers: dict[str, str] = {}
 
     def share(self, points: Sequence[WholePoint]) -> None:
         """What will be emitted; it decides what is kept."""
+        self._numbers.update(self._number(point.front) for point in points if point.front.text is not None)
         pieces = [piece for point in points for piece in point.pieces]
         for piece in pieces:
             cuts = self._cuts.setdefault(piece.diagonal, [])
@@ -199,12 +211,10 @@ class ClaimProducts:
         """Statements; if the point selects chunks, also those that leave these coordinates at CLAIM_POINT."""
         lines: list[str] = []
         factors: list[str] = []
-        if point.length < self.mu:
-            bits = self.mu - point.length
-            text = point.front.text
-            factors.append(
-                f"slot_eq({text}, {bits})" if text is not None else self.slots.at(point.front.value, bits)
-            )
+        if point.front.value_bits:
+            factors.append(self.slots.at(point.front.value, point.front.value_bits))
+        if point.front.text is not None:
+            factors.append(self._shared_number(self._number(point.front), lines))
         if point.shared:
             factors.append(f"mload({words_after(self.layout.eq_point.name, Bits(point.shared))})")
         for piece in point.pieces:
@@ -219,6 +229,21 @@ class ClaimProducts:
         lines.append(f"weight := {factors[0] if factors else '1'}")
         lines += [f"weight := mulmod(weight, {factor}, r)" for factor in factors[1:]]
         return lines + self._top(point)
+
+    @staticmethod
+    def _number(front: Number) -> str:
+        """Yul for eq of coordinates of q and the bits that are known at run time."""
+        if not front.value_bits:
+            return f"slot_eq({front.text}, {front.text_bits})"
+        return f"eq_bits({words_after('REDUCED', Bits(front.value_bits))}, {front.text}, {front.text_bits})"
+
+    def _shared_number(self, text: str, lines: list[str]) -> str:
+        if self._numbers[text] == 1:
+            return text
+        if text not in self._stored_numbers:
+            self._stored_numbers[text] = self.layout.memory.temporary()
+            lines.append(f"mstore({self._stored_numbers[text]}, {text})")
+        return f"mload({self._stored_numbers[text]})"
 
     @staticmethod
     def _text(piece: Piece) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 from prover.masks import MASK_CHUNKS
 from prover.plan import Evaluation, Plan, PointPart, Slice
 from prover.program import Kind, Tensor
 from prover.relations import Bits, FixedBits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey
 
-from .claim_products import ClaimProducts, Number, SlotProducts, whole_point
+from .claim_products import ClaimProducts, Number, SlotProducts, WholePoint, whole_point
 from .final_value import slice_start
 from .function import Function
-from .layout import Region, StepLayout, describe, width, words_after
+from .layout import Region, StepLayout, describe, width, words_after, words_before
 from .mask_section import MaskSection
 
 
@@ -22,8 +26,35 @@ def chunk_count(entries: int, variables: Bits, chunk_bits: int) -> str:
     return f"shr({chunk_bits}, add(shl({width(variables)}, {entries}), {hex((1 << chunk_bits) - 1)}))"
 
 
+@dataclass(frozen=True)
+class _SingleClaim:
+    """What lies at a point of its own: the leading bits that select it, its parts behind them, what multiplies it beside the
+    evaluation's coefficient, and Yul for the place of the first of its chunks' coefficients and for their number."""
+
+    evaluation: Evaluation
+    slot: tuple[int, int]
+    place_bits: int
+    parts: tuple[PointPart, ...]
+    factors: tuple[tuple[Slice, int], ...]
+    place: str
+    count: str
+    is_block: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Claims at one point; None where it has to be composed at run time."""
+
+    members: list[_SingleClaim]
+    point: WholePoint | None
+
+
+_CLAIM_LOCALS = ("let end", "let weight", "let top")
+
+
 class ClaimSections:
-    """Emits combined_value, combine_packed_claims, combine_single_claims and combine_commitments."""
+    """Emits combined_value, combine_packed_claims, combine_single_claims, one function for the blocks of each weight and table, and
+    combine_commitments."""
 
     def __init__(self, key: VerifyingKey, layout: StepLayout) -> None:
         self.key, self.layout = key, layout
@@ -32,6 +63,7 @@ class ClaimSections:
         self.mu = key.chunk_bits
         self.slots = SlotProducts(layout, self.mu)
         self.products = ClaimProducts(layout, self.slots, self.mu)
+        self._block_eqs: dict[tuple[Slice, int], str] = {}
 
     def input_points(self, tensor: Tensor) -> str:
         """Yul for the number of commitments of an input."""
@@ -125,29 +157,49 @@ class ClaimSections:
             lines.append(f"mstore({place}, sum)")
         return function
 
-    def _number(self, slot: tuple[int, int], place_bits: int, evaluation: Evaluation) -> Number:
+    def _number(self, claim: _SingleClaim) -> Number:
         """The leading coordinates of a claim that are bits: its slot, its place, and what its point begins with."""
-        number = Number(*slot)
-        if place_bits:
-            number = number.followed_by("mload(PUBLIC_WINDOW)", place_bits)
-        for part in evaluation.parts:
+        number = Number(*claim.slot)
+        if claim.place_bits:
+            number = number.followed_by("mload(PUBLIC_WINDOW)", claim.place_bits)
+        for part in claim.parts:
             if isinstance(part, Slice):
                 break
             number = number.followed_by(self._index(part), part.width.fixed)
         return number
 
+    def _single_claims(self) -> Iterator[_SingleClaim]:
+        """Of every evaluation that is not packed; of a weight one for each block."""
+        packed = set(self._packed())
+        regions = {
+            Kind.WEIGHT: self.layout.weight_coefficients,
+            Kind.CONSTANT: self.layout.table_coefficients,
+        }
+        for evaluation in self.plan.evaluations:
+            if evaluation in packed:
+                continue
+            kind = self.plan.tensors[evaluation.tensor].kind
+            if kind in regions:
+                for block in self.plan.layout(kind, self.mu).by_tensor[evaluation.tensor]:
+                    factors, parts = self.plan.in_block(evaluation, block)
+                    place = words_after(regions[kind].name, Bits(block.place >> self.mu))
+                    chunks = str(max(1, block.chunks))
+                    yield _SingleClaim(
+                        evaluation, block.slot(self.mu), 0, parts, factors, place, chunks, True
+                    )
+                continue
+            zone = self.plan.zone_of(evaluation.tensor)
+            slot = (0, 0) if zone is None else self.plan.zones[zone].slot(evaluation.tensor)
+            region, count = self._commitments(evaluation)
+            place_bits = self._place_bits(evaluation)
+            yield _SingleClaim(evaluation, slot, place_bits, evaluation.parts, (), region.name, count, False)
+
     def _commitments(self, evaluation: Evaluation) -> tuple[Region, str]:
-        """(coefficients, Yul for the number of commitments) of a tensor."""
+        """(coefficients, Yul for the number of commitments) of a tensor that has no blocks."""
         tensor = self.plan.tensors[evaluation.tensor]
         zone = self.plan.zone_of(tensor.name)
         if zone is not None:
             return self.layout.zone_coefficients[zone], self._zone_chunks(zone)
-        if tensor.kind is Kind.WEIGHT:
-            return self.layout.weight_coefficients[tensor.name], str(self.plan.weight_chunks(tensor, self.mu))
-        if tensor.kind is Kind.CONSTANT:
-            return self.layout.constant_coefficients[tensor.name], str(
-                self.plan.constant_chunks(tensor, self.mu)
-            )
         return self.layout.input_coefficients[tensor.name], self.input_points(tensor)
 
     def single_claims(self) -> Function:
@@ -157,49 +209,75 @@ class ClaimSections:
             "Coefficients from the evaluations at points of their own, and of the outputs.",
         )
         lines = function.lines
-        lines += ["let end", "let weight", "let top"]
-        packed = set(self._packed())
-        known: dict[tuple[tuple[int, int], int, tuple[PointPart, ...]], list[Evaluation]] = {}
-        for evaluation in self.plan.evaluations:
-            if evaluation in packed:
-                continue
-            zone = self.plan.zone_of(evaluation.tensor)
-            slot = (0, 0) if zone is None else self.plan.zones[zone].slot(evaluation.tensor)
-            known.setdefault((slot, self._place_bits(evaluation), evaluation.parts), []).append(evaluation)
-        points = [
-            whole_point(self._number(slot, place_bits, members[0]), _merged(members[0]), self.mu)
-            for (slot, place_bits, _), members in known.items()
-        ]
-        self.products.share([point for point in points if point is not None])
-        for ((slot, place_bits, _), members), point in zip(known.items(), points, strict=True):
-            first = members[0]
-            names = ", ".join(evaluation.tensor for evaluation in members)
-            lines.append(f"// {names} {describe(first.parts)}")
-            if point is None:
-                lines += self._point(slot, place_bits, first)
-                lines.append(f"weight, top := claim_eq(end, {width(self._shared(first))})")
-            else:
-                lines += self.products.weight(point)
-            if point is not None and point.top:
-                lines.append("fill_eq_table(weight, CLAIM_POINT, end)")
-            for evaluation in members:
-                region, count = self._commitments(evaluation)
-                factor = self._factor(evaluation)
-                if point is None:
-                    lines.append(f"spread(mulmod(weight, {factor}, r), top, {count}, {region.name})")
-                elif point.top:
-                    most = 1 << point.top
-                    number = min(int(count), most) if count.isdigit() else f"minimum({count}, {most})"
-                    lines.append(f"spread_table({factor}, {number}, {region.name})")
-                elif not count.isdigit() or point.chunk < int(
-                    count
-                ):  # a tensor is zero behind its last chunk
-                    place = words_after(region.name, Bits(point.chunk))
-                    term = f"mulmod(weight, {factor}, r)"
-                    lines.append(f"mstore({place}, addmod(mload({place}), {term}, r))")
+        lines += _CLAIM_LOCALS
+        for group in self._groups:
+            if not group.members[0].is_block:
+                lines += self._group_lines(group)
         for index, output in enumerate(self.plan.short_outputs(self.mu)):
             lines += self._output_is_alone(output, len(self.plan.sent) + 1 + index)
         return function
+
+    def block_claims(self) -> list[Function]:
+        """Coefficients from weights and tables, after `single_claims`. A function each: the compiler's stack is short."""
+        by_tensor: dict[str, list[_Group]] = {}
+        for group in self._groups:
+            if group.members[0].is_block:
+                by_tensor.setdefault(group.members[0].evaluation.tensor, []).append(group)
+        functions = []
+        for tensor, groups in by_tensor.items():
+            function = Function(f"combine_blocks_of_{tensor}()", f"Coefficients of {tensor}.")
+            function.lines += _CLAIM_LOCALS
+            for group in groups:
+                function.lines += self._group_lines(group)
+            functions.append(function)
+        return functions
+
+    @cached_property
+    def _groups(self) -> list[_Group]:
+        """The single claims by their points."""
+        known: dict[object, list[_SingleClaim]] = {}
+        for claim in self._single_claims():
+            key = (claim.is_block, claim.slot, claim.place_bits, claim.parts)
+            known.setdefault(key, []).append(claim)
+        groups = [
+            _Group(members, whole_point(self._number(members[0]), _merged(members[0].parts), self.mu))
+            for members in known.values()
+        ]
+        self.products.share([group.point for group in groups if group.point is not None])
+        return groups
+
+    def _group_lines(self, group: _Group) -> list[str]:
+        """Statements that add to the coefficients of what lies at one point."""
+        first, point = group.members[0], group.point
+        names = ", ".join(dict.fromkeys(claim.evaluation.tensor for claim in group.members))
+        lines = [f"// {names} {describe(first.parts)}"]
+        if point is None:
+            lines += self._point(first)
+            lines.append(f"weight, top := claim_eq(end, {width(_shared(first.parts))})")
+        else:
+            lines += self.products.weight(point)
+        if point is not None and point.top:
+            lines.append("fill_eq_table(weight, CLAIM_POINT, end)")
+        for claim in group.members:
+            factor = self._factor(claim.evaluation)
+            for front, bits in claim.factors:
+                factor = f"mulmod({factor}, {self._block_eq(front, bits, lines)}, r)"
+            if point is None:
+                lines.append(f"spread(mulmod(weight, {factor}, r), top, {claim.count}, {claim.place})")
+            elif point.top:
+                most = 1 << point.top
+                number = (
+                    min(int(claim.count), most)
+                    if claim.count.isdigit()
+                    else f"minimum({claim.count}, {most})"
+                )
+                lines.append(f"spread_table({factor}, {number}, {claim.place})")
+            elif not claim.count.isdigit() or point.chunk < int(claim.count):
+                # a tensor is zero behind its last chunk
+                place = f"add({claim.place}, {32 * point.chunk:#x})" if point.chunk else claim.place
+                term = f"mulmod(weight, {factor}, r)"
+                lines.append(f"mstore({place}, addmod(mload({place}), {term}, r))")
+        return lines
 
     def _output_is_alone(self, output: Evaluation, power: int) -> list[str]:
         """eta^power (eq(f, q_front) - eq(place, f) eq(place, q_front)) eq(r, q): what the output's chunk holds outside its
@@ -228,16 +306,26 @@ class ClaimSections:
         tensor = self.plan.tensors[evaluation.tensor]
         return 0 if "context" in tensor.axes else self.plan.place_bits(tensor, self.mu)
 
-    def _point(self, slot: tuple[int, int], place_bits: int, evaluation: Evaluation) -> list[str]:
+    def _block_eq(self, front: Slice, bits: int, lines: list[str]) -> str:
+        """Yul for eq of the first coordinates of an axis and where a block begins there, computed before `lines` go on."""
+        if (front, bits) not in self._block_eqs:
+            place = self._block_eqs[front, bits] = self.layout.memory.temporary()
+            lines.append(f"mstore({place}, {_eq_of_bits(front, bits)})")
+        return f"mload({self._block_eqs[front, bits]})"
+
+    def _point(self, claim: _SingleClaim) -> list[str]:
         """Statements that write the coordinates of a claim."""
         lines, place = [], "CLAIM_POINT"
-        if slot[1]:
-            lines.append(f"end := append_bits({place}, {slot[0]}, {slot[1]}) // its slot")
+        value, bits = claim.slot
+        if bits:
+            lines.append(f"end := append_bits({place}, {value}, {bits}) // its slot")
             place = "end"
-        if place_bits:
-            lines.append(f"end := append_bits({place}, mload(PUBLIC_WINDOW), {place_bits}) // its place")
+        if claim.place_bits:
+            lines.append(
+                f"end := append_bits({place}, mload(PUBLIC_WINDOW), {claim.place_bits}) // its place"
+            )
             place = "end"
-        for part in _merged(evaluation):
+        for part in _merged(claim.parts):
             count = width(part.width)
             if isinstance(part, Slice):
                 lines.append(f"end := append({place}, {slice_start(part)}, {count})")
@@ -258,21 +346,6 @@ class ClaimSections:
                 return f"sub(mload({self.layout.parameters[name].name}), 1)"
         return str(part.value)
 
-    @staticmethod
-    def _shared(evaluation: Evaluation) -> Bits:
-        """How many coordinates at the end are the last ones of r."""
-        shared = Bits()
-        for part in reversed(evaluation.parts):
-            if (
-                not isinstance(part, Slice)
-                or part.vector != "r"
-                or part.flip
-                or part.start != shared + part.width
-            ):
-                break
-            shared = shared + part.width
-        return shared
-
     def commitments(self) -> Function:
         """The combination itself."""
         function = Function("combine_commitments()", "SUM = sum of all commitments times their coefficients.")
@@ -291,11 +364,8 @@ class ClaimSections:
         if program.weights:
             lines.append("// step key")
             lines.append(f"data := add(mload(KEY_DATA), {hex(32 * len(program.parameters))})")
-            for tensor in program.weights:
-                count = str(self.plan.weight_chunks(tensor, self.mu))
-                lines.append(
-                    f"data := accumulate(data, {self.layout.weight_coefficients[tensor.name].name}, {count}) // {tensor.name}"
-                )
+            chunks = self.plan.key_layout(self.mu).chunks
+            lines.append(f"data := accumulate(data, {self.layout.weight_coefficients.name}, {chunks})")
         lines.append("// the prover's commitments, in the order of the proof")
         lines.append("data := mload(PROOF_DATA)")
         phases = {1: self.masks.commitments(), 2: []}  # the masks end phase 1
@@ -306,23 +376,52 @@ class ClaimSections:
             lines += behind
         if self.key.constants:
             lines.append("// public tables")
-        points = iter(self.key.constants)
-        for tensor in self.plan.constants:
-            chunks = self.plan.constant_chunks(tensor, self.mu)
-            for index in range(chunks):
-                name, (x, y) = next(points)
-                place = words_after(self.layout.constant_coefficients[name].name, Bits(index))
-                text = f"accumulate_point({x:#066x}, {y:#066x}, mload({place}))"
-                # of a table of positions one chunk takes part; that these points are valid, nobody doubts
-                lines.append(f"{text if chunks == 1 else f'if mload({place}) {{ {text} }}'} // {name}")
+        names: dict[int, list[str]] = {}
+        several: dict[int, bool] = {}
+        first = self.layout.table_coefficients.name
+        for block in self.plan.table_layout(self.mu).blocks:
+            for index in range(block.place >> self.mu, (block.place >> self.mu) + max(1, block.chunks)):
+                names.setdefault(index, []).append(block.tensor)
+                several.setdefault(index, block.chunks > 1)
+        for index, (x, y) in enumerate(self.key.constants):
+            place = words_after(first, Bits(index))
+            text = f"accumulate_point({x:#066x}, {y:#066x}, mload({place}))"
+            # of a table of positions one chunk takes part; that these points are valid, nobody doubts
+            text = f"if mload({place}) {{ {text} }}" if several[index] else text
+            lines.append(f"{text} // {', '.join(names[index])}")
         lines += self.masks.blinding()
         return function
 
 
-def _merged(evaluation: Evaluation) -> list[PointPart]:
+def _eq_of_bits(part: Slice, bits: int) -> str:
+    """Yul for eq of a few coordinates and known bits."""
+    product = ""
+    for place in range(part.width.fixed):
+        x = f"mload({words_before('POINT_END' if part.vector == 'r' else 'RHO_END', part.start - Bits(place))})"
+        factor = x if bits >> (part.width.fixed - 1 - place) & 1 else f"sub(add(r, 1), {x})"
+        product = f"mulmod({product}, {factor}, r)" if product else factor
+    return product
+
+
+def _shared(parts: Sequence[PointPart]) -> Bits:
+    """How many coordinates at the end are the last ones of r."""
+    shared = Bits()
+    for part in reversed(parts):
+        if (
+            not isinstance(part, Slice)
+            or part.vector != "r"
+            or part.flip
+            or part.start != shared + part.width
+        ):
+            break
+        shared = shared + part.width
+    return shared
+
+
+def _merged(parts: Sequence[PointPart]) -> list[PointPart]:
     """Parts, with neighbouring slices of one vector joined."""
     merged: list[PointPart] = []
-    for part in evaluation.parts:
+    for part in parts:
         last = merged[-1] if merged else None
         if (
             isinstance(part, Slice)

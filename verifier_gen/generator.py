@@ -147,7 +147,10 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
     final = FinalValue(key.plan, layout)
     closed_forms, final_value = final.emit()
     functions = statement_functions(key, layout, sections)
+    # Written in the order in which they run, because what several claims share is computed by the first.
     claims = [sections.value(), sections.packed_claims(), sections.single_claims()]
+    blocks = sections.block_claims()
+    claims += blocks
     claims += [
         sections.slots.prepare(),
         *sections.masks.claims(),
@@ -180,6 +183,7 @@ def step_verifier(key: VerifyingKey, *, insecure: bool) -> str:
         "power_count": key.plan.powers,
         "eta_count": eta_count(key),
         "top_bits": TOP_BITS,
+        "combine_block_claims": "".join(f"\n            {function.head}" for function in blocks),
     }
     values |= sections.masks.values()
     if sections.masks.masks is not None:
@@ -299,11 +303,9 @@ def _inputs_layout(key: VerifyingKey) -> str:
 
 def _key_layout(key: VerifyingKey) -> str:
     """The step key's words, for the contract's documentation."""
-    program = key.plan.program
-    points = [
-        f"{tensor.name} ({key.plan.weight_chunks(tensor, key.chunk_bits)} points)"
-        for tensor in program.weights
-    ]
+    program, layout = key.plan.program, key.plan.key_layout(key.chunk_bits)
+    names = ", ".join(tensor.name for tensor in program.weights)
+    points = [f"{layout.chunks} points of {names}"] if names else []
     return ", ".join([*program.parameters, *points]) or "empty"
 
 

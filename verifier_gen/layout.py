@@ -184,22 +184,14 @@ class StepLayout:
         )
         # --- coefficients of the commitments
         self.coefficients = allocate("COEFFICIENTS", 0, "of every commitment, from here to COEFFICIENTS_END")
-        self.weight_coefficients = {
-            tensor.name: allocate(f"C_{tensor.name.upper()}", plan.weight_chunks(tensor, mu), "step key")
-            for tensor in program.weights
-        }
+        self.weight_coefficients = allocate("C_STEP_KEY", plan.key_layout(mu).chunks, "step key")
         self.input_coefficients = {
             tensor.name: allocate(
                 f"C_{tensor.name.upper()}", plan.input_points(tensor, last, mu), "public input"
             )
             for tensor in program.inputs
         }
-        self.constant_coefficients = {
-            tensor.name: allocate(
-                f"C_{tensor.name.upper()}", plan.constant_chunks(tensor, mu), "public table"
-            )
-            for tensor in plan.constants
-        }
+        self.table_coefficients = allocate("C_TABLES", plan.table_layout(mu).chunks, "public tables")
         self.zone_coefficients = [
             allocate(f"C_ZONE_{index}", zone.chunks(t, mu), f"committed in phase {zone.phase}")
             for index, zone in enumerate(plan.zones)

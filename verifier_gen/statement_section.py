@@ -21,7 +21,7 @@ def statement_functions(key: VerifyingKey, layout: StepLayout, sections: ClaimSe
         "plan_statement(key_length, input_count)", "Lengths and ranges of the key and the inputs."
     )
     lines = statement.lines
-    key_bytes = 32 * len(program.parameters) + 64 * sum(plan.weight_chunks(w, mu) for w in program.weights)
+    key_bytes = 32 * len(program.parameters) + 64 * plan.key_layout(mu).chunks
     lines.append(f"if iszero(eq(key_length, {key_bytes})) {{ reject(WRONG_LENGTH) }}")
     moving = [tensor for tensor in program.inputs if "context" in tensor.axes]
     count = str(scalars + 2 * (len(program.inputs) - len(moving)))

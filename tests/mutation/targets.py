@@ -71,8 +71,9 @@ TARGETS: dict[str, Target] = {
             Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
             Scope(
                 ("prover/plan.py",),
-                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|weight_chunks|constant_chunks)",
+                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|_shape_of|parts_by_axis|in_block|constant_chunks)",
             ),
+            Scope(("prover/block_layout.py",), without=r"BlockLayout\.pack|_box"),
             Scope(("prover/embedding.py",), without="prove_embedding"),
             Scope(("prover/statement.py",), without="weight_table|commit_step_key|boundary_chunks"),
             Scope(

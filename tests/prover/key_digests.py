@@ -27,7 +27,7 @@ MU = 18
 
 def form_of(plan: Plan) -> bytes:
     """The canonical form, with a placeholder for every commitment of a public table."""
-    return encode(step_form(TRANSCRIPT_DOMAIN, plan, MU, [(t.name, GENERATOR) for t in plan.constants]))
+    return encode(step_form(TRANSCRIPT_DOMAIN, plan, MU, [GENERATOR] * plan.table_layout(MU).chunks))
 
 
 def digests() -> dict[str, str]:

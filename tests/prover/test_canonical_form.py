@@ -170,6 +170,9 @@ def _assert_every_part_counts(family: str, kind: str, stride: int = 1) -> int:
         for name in ("round_degree", "lookups_per_inverse", "axes", "zones", "sent")
     }
     of_plan["tensors"] = tuple(whole.tensors.values())
+    of_plan["weights"], of_plan["public_tables"] = (
+        layout(MU).blocks for layout in (whole.key_layout, whole.table_layout)
+    )
     of_program = {
         name: getattr(whole.program, name)
         for name in (
@@ -177,13 +180,15 @@ def _assert_every_part_counts(family: str, kind: str, stride: int = 1) -> int:
             *("parameters", "parameter_limits", "real_sizes"),
         )
     }
-    constants = tuple((tensor.name, (1, 2)) for tensor in whole.constants)
+    constants = ((1, 2),) * whole.table_layout(MU).chunks
 
     def encoded(mu: int, plan_parts: dict[str, Any], program_parts: dict[str, Any], points: Any) -> bytes:
         tensors = {str(index): tensor for index, tensor in enumerate(plan_parts["tensors"])}
         changed = SimpleNamespace(
             **{**plan_parts, "tensors": tensors, "privacy": whole.privacy},
             program=SimpleNamespace(**program_parts),
+            key_layout=lambda _: SimpleNamespace(blocks=plan_parts["weights"]),
+            table_layout=lambda _: SimpleNamespace(blocks=plan_parts["public_tables"]),
         )
         return encode(step_form("domain", changed, mu, points))  # type: ignore[arg-type]
 
@@ -200,8 +205,8 @@ def _assert_every_part_counts(family: str, kind: str, stride: int = 1) -> int:
                 changed = [{**p, name: other} if p is parts else p for p in (of_plan, of_program)]
                 assert encoded(MU, *changed, constants) != original, (name, other)
                 tried += 1
-    for index, (name, (x, y)) in enumerate(constants):
-        for point in ([(f"{name}2", (x, y))], [(name, (x + 1, y))], [(name, (x, y + 1))], []):
+    for index, (x, y) in enumerate(constants):
+        for point in ([(x + 1, y)], [(x, y + 1)], []):
             points = (*constants[:index], *point, *constants[index + 1 :])
             assert encoded(MU, of_plan, of_program, points) != original
     return tried

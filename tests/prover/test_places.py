@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from prover.argument.multilinear import eq_table
 from prover.claims import _weights
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.plan import Plan, Zone
-from prover.program import Kind
-from tests.prover.operators.random_layers import SMALL
+from prover.plan import Zone
 
 ZONE = Zone(1, False, (("first", 0, 2), ("second", 4, 0)))
 MOVING = Zone(2, True, (("first", 0, 1), ("second", 2, 1), ("third", 4, 0)))
@@ -57,16 +54,3 @@ def test_leading_bits_leave_out_the_chunks_of_other_tensors(
     coordinates: list[int], chunks: list[int]
 ) -> None:
     assert [index for (_, index), _ in _weights("it", coordinates, 8)] == chunks
-
-
-@pytest.mark.parametrize("kind", ["attention", "mlp"])
-@pytest.mark.parametrize("chunk_bits", [2, 4, 7, 14])
-def test_a_weight_has_chunks_up_to_its_last_real_entry(kind: str, chunk_bits: int) -> None:
-    plan = Plan(SMALL.programs[kind])
-    weights = [tensor for tensor in plan.tensors.values() if tensor.kind is Kind.WEIGHT]
-    assert weights
-    for tensor in weights:
-        padded = np.zeros([1 << plan.axes[axis].fixed for axis in tensor.axes], dtype=bool)
-        padded[tuple(slice(plan.program.real_sizes[axis]) for axis in tensor.axes)] = True
-        last = np.flatnonzero(padded)[-1]
-        assert plan.weight_chunks(tensor, chunk_bits) == last // (1 << chunk_bits) + 1

@@ -162,8 +162,7 @@ def test_a_step_key_is_decoded_strictly() -> None:
 def test_a_table_has_as_many_commitments_as_chunks() -> None:
     program = replace(SMALL, activation_bits=12).programs["mlp"]
     for mu, chunks in ((12, 1), (10, 4)):
-        names = [name for name, _ in VerifyingKey.create(program, SRS.devnet(mu)).constants]
-        assert names == ["activation_second"] * chunks
+        assert len(VerifyingKey.create(program, SRS.devnet(mu)).constants) == chunks
 
 
 def test_a_table_of_a_hostile_shape_is_refused_before_it_is_made() -> None:

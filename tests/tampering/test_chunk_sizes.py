@@ -66,10 +66,8 @@ def test_of_a_window_longer_than_a_chunk_a_part_is_proven(monkeypatch: pytest.Mo
         case.tensors[name] //= 32  # into the small activation table
     window = case.tensors["before"].copy()
     plan = Plan(case.program)
-    constants = []
-    for tensor in plan.constants:
-        assert tensor.values is not None
-        constants.append((tensor.name, commit_integers(srs.g1, tensor.values().reshape(-1))))
+    tables = {tensor.name: tensor.values() for tensor in plan.constants if tensor.values is not None}
+    constants = [commit_integers(srs.g1, chunk) for chunk in plan.table_layout(mu).pack(tables)]
     key = VerifyingKey(plan, mu, srs.digest, srs.g2_one, srs.g2_tau, tuple(constants))
 
     def commitment(values: np.ndarray) -> tuple[int, int]:

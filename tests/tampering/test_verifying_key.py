@@ -55,17 +55,16 @@ def _other_plans(plan: Plan) -> list[Plan]:
     ]
 
 
-def _other_constants(constants: tuple[tuple[str, Any], ...]) -> list[Any]:
+def _other_constants(constants: tuple[Any, ...]) -> list[Any]:
     changed = [
-        (*constants[:index], (name, other), *constants[index + 1 :])
-        for index, (name, point) in enumerate(constants)
+        (*constants[:index], other, *constants[index + 1 :])
+        for index, point in enumerate(constants)
         for other in (negate(point), (0, 0), GENERATOR, add(point, GENERATOR))
         if other != point  # a chunk of a table that holds nothing but zeros is committed to as (0, 0)
     ]
     if len(constants) > 1:
-        names, points = zip(*constants, strict=True)
-        assert points != points[::-1]
-        changed.append(tuple(zip(names, points[::-1], strict=True)))
+        assert constants != constants[::-1]
+        changed.append(constants[::-1])
     return changed
 
 
@@ -112,9 +111,9 @@ def _words(key: Key) -> dict[str, int]:
             f"{name} {part}": word
             for part, word in zip(("x0", "x1", "y0", "y1"), (x0, x1, y0, y1), strict=True)
         }
-    for name, (x, y) in key.constants if isinstance(key, VerifyingKey) else ():
+    for index, (x, y) in enumerate(key.constants if isinstance(key, VerifyingKey) else ()):
         if (x, y) != (0, 0):  # a chunk of a table that holds nothing but zeros
-            words |= {f"{name} x": x, f"{name} y": y}
+            words |= {f"tables {index} x": x, f"tables {index} y": y}
     return words
 
 

@@ -128,7 +128,7 @@ def _read(facts: dict, config: ModelConfig) -> Proven:  # type: ignore[type-arg]
     if facts["kind"] == "embedding":
         key = EmbeddingKey(SMALL.channel_bits, facts["mu"], *srs)
     else:
-        constants = tuple((name, (int(x, 16), int(y, 16))) for name, x, y in facts["constants"])
+        constants = tuple((int(x, 16), int(y, 16)) for x, y in facts["constants"])
         plain, privacy = privacy_of(facts["kind"])
         plan = Plan(config.programs[plain], chunk_bits=facts["mu"], privacy=privacy)
         key = VerifyingKey(plan, facts["mu"], *srs, constants)
@@ -151,8 +151,7 @@ def _facts(proven: Proven, mu: int) -> dict[str, object]:
         "g2_one": [hex(c) for pair in key.g2_one for c in pair],
         "g2_tau": [hex(c) for pair in key.g2_tau for c in pair],
         "constants": [
-            [name, *(hex(c) for c in point)]
-            for name, point in (() if isinstance(key, EmbeddingKey) else key.constants)
+            [hex(c) for c in point] for point in (() if isinstance(key, EmbeddingKey) else key.constants)
         ],
         "key": proven.key.hex(),
         "inputs": b"".join(word.to_bytes(32, "big") for word in proven.inputs).hex(),

@@ -153,7 +153,7 @@ def test_neighbouring_slices_are_copied_as_one(parts: list[tuple], merged: list[
     def slices(of: list[tuple]) -> list[PointPart]:  # type: ignore[type-arg]
         return [Slice(vector, Bits(start), Bits(width), *flip) for vector, start, width, *flip in of]
 
-    assert _merged(Evaluation("it", tuple(slices(parts)))) == slices(merged)
+    assert _merged(slices(parts)) == slices(merged)
     first, second = slices(parts)[:2]
     apart = [first, FixedBits(1, Bits(1)), second]
-    assert _merged(Evaluation("it", tuple(apart))) == apart
+    assert _merged(apart) == apart

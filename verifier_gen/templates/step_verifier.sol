@@ -84,7 +84,7 @@ $selectors
             // 6. One combination of all commitments.
             prepare_slots()
             combine_packed_claims()
-            combine_single_claims()$combine_mask_claims
+            combine_single_claims()$combine_block_claims$combine_mask_claims
             combine_commitments()
             // 7. Its opening.
             accepted := verify_opening(running)

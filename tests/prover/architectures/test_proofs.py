@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from prover.architectures.audit_steps import statement_programs
+from prover.curve.g1 import GENERATOR, add
 from prover.errors import ProofRejectedError
 from prover.prove import StatementFalseError, prove
 from prover.statement import StepKey
@@ -60,14 +61,10 @@ def test_a_proof_is_bound_to_its_layer_kind() -> None:
 def test_a_proof_is_bound_to_every_gain(vector: str) -> None:
     """Another commitment in the place of a gain's."""
     case = proven("gemma3", "attention", 1, 0)
-    key = case.statement.key
-    position = 0
-    for weight in case.key.plan.program.weights:
-        if weight.name == vector:
-            break
-        position += case.key.plan.weight_chunks(weight, case.key.chunk_bits)
+    key, layout = case.statement.key, case.key.plan.key_layout(case.key.chunk_bits)
     points = list(key.points)
-    points[position] = key.points[0]
+    for block in layout.by_tensor[vector]:
+        points[block.place >> layout.chunk_bits] = add(points[block.place >> layout.chunk_bits], GENERATOR)
     with pytest.raises(ProofRejectedError):
         verify(case.key, replace(case.statement, key=StepKey(key.parameters, tuple(points))), case.proof)
 

@@ -1,0 +1,216 @@
+"""How weights are cut into blocks, where these lie, and that the claims about them say what the whole weight's value is."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import product
+from math import ceil
+
+import numpy as np
+import pytest
+
+from prover.argument.multilinear import evaluate, to_field
+from prover.block_layout import CHUNK_GAS, CLAIM_GAS, Block, BlockLayout, TensorShape
+from prover.claims import Challenges, Point, _claims
+from prover.field.arrays import MODULUS
+from prover.plan import Plan, Slice
+from prover.program import Kind
+from prover.relations import Bits
+from prover.statement import TABLES, WEIGHTS, weight_table
+from tests.prover.architectures.proven import public_statement
+from tests.prover.architectures.random_models import FAMILIES
+from tests.verifier_gen.statements import REAL
+
+
+def shape(name: str, *sizes: int, whole: Sequence[int] = ()) -> TensorShape:
+    """A weight whose axes may be cut, but for the numbers in `whole`."""
+    widths = tuple((size - 1).bit_length() for size in sizes)
+    return TensorShape(
+        name, tuple(range(len(sizes))), widths, sizes, tuple(axis not in whole for axis in range(len(sizes)))
+    )
+
+
+def boxes(block: Block) -> list[tuple[int, int, int]]:
+    """(first, bits) of every axis."""
+    return [(piece.first, piece.bits, 1 << piece.bits) for piece in block.pieces]
+
+
+@pytest.mark.parametrize(
+    ("kind", "chunks", "claims"), [("mlp", 11, 8), ("attention", 3, 12), ("keys_values", 1, 6)]
+)
+def test_steps_of_smollm2_have_as_many_chunks_as_weights_fill(kind: str, chunks: int, claims: int) -> None:
+    plan = Plan(REAL.programs[kind], chunk_bits=18)
+    layout = plan.key_layout(18)
+    assert (layout.chunks, len(layout.blocks)) == (chunks, claims)
+    real = sum(
+        int(np.prod([plan.program.real_sizes[axis] for axis in tensor.axes]))
+        for tensor in plan.program.weights
+    )
+    assert chunks == ceil(real / 2**18)
+
+
+def test_a_size_is_cut_where_it_has_a_bit() -> None:
+    layout = BlockLayout.of([shape("w", 4, 576)], 5)
+    assert [boxes(block)[1][:2] for block in layout.blocks] == [(0, 9), (512, 6)]
+    assert [(block.place, block.chunks) for block in layout.blocks] == [(0, 64), (2048, 8)]
+
+
+@pytest.mark.parametrize("size", [64, 63, 1000 >> 4])
+def test_a_cut_that_saves_no_entry_is_not_made(size: int) -> None:
+    """64 has one bit; 63 = 32 + 31 would be padded to 32 + 32."""
+    assert len(BlockLayout.of([shape("w", 64, size)], 4).blocks) == 1
+
+
+def test_an_axis_that_claims_index_by_parts_stays_whole() -> None:
+    assert len(BlockLayout.of([shape("w", 8, 576, whole=[1])], 5).blocks) == 1
+    assert len(BlockLayout.of([shape("w", 8, 576)], 5).blocks) == 2
+
+
+def test_small_weights_share_a_chunk() -> None:
+    layout = BlockLayout.of([shape("a", 4), shape("b", 16), shape("c", 4, 4)], 6)
+    assert layout.chunks == 1
+    assert [(block.tensor, block.place, block.slot(6)) for block in layout.blocks] == [
+        ("b", 0, (0, 2)),
+        ("c", 16, (1, 2)),
+        ("a", 32, (8, 4)),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_entry_lies_in_one_block_and_no_two_blocks_overlap(seed: int) -> None:
+    draw = random.Random(seed)
+    weights = [
+        shape(f"w{number}", *(draw.randrange(1, 30) for _ in range(draw.randrange(1, 4))))
+        for number in range(draw.randrange(1, 4))
+    ]
+    mu = draw.randrange(3, 9)
+    layout = BlockLayout.of(weights, mu)
+    taken: set[int] = set()
+    for block in layout.blocks:
+        entries = range(block.place, block.place + (block.chunks << mu or 1 << block.bits))
+        assert taken.isdisjoint(entries) and block.place % min(1 << block.bits, 1 << mu) == 0
+        assert block.chunks or block.place >> mu == (block.place + (1 << block.bits) - 1) >> mu
+        assert all(first % width == 0 for first, _, width in boxes(block))
+        taken |= set(entries)
+    assert max(taken) < layout.chunks << mu
+    tensors = {}
+    for weight in weights:
+        count = np.zeros([1 << width for width in weight.widths], dtype=np.int64)
+        for block in layout.by_tensor[weight.name]:
+            count[tuple(slice(first, first + width) for first, _, width in boxes(block))] += 1
+        assert count[tuple(slice(size) for size in weight.sizes)].min() == count.max() == 1
+        table = np.zeros(count.shape, dtype=np.int64)
+        real = tuple(slice(size) for size in weight.sizes)
+        table[real] = np.arange(1, table[real].size + 1).reshape(table[real].shape)
+        tensors[weight.name] = table
+    chunks = layout.pack(tensors)
+    assert len(chunks) == layout.chunks and all(len(chunk) <= 1 << mu for chunk in chunks)
+    assert sum(int(chunk.sum()) for chunk in chunks) == sum(int(table.sum()) for table in tensors.values())
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_other_way_to_cut_costs_less_gas(seed: int) -> None:
+    """Every choice of which axes are cut in two, counted out."""
+    draw = random.Random(seed)
+    weights = [shape(f"w{n}", draw.randrange(5, 40), draw.randrange(5, 40)) for n in range(2)]
+    mu = draw.randrange(5, 9)
+
+    def pieces(size: int, is_cut: bool) -> list[tuple[int, int]]:
+        bits = (size - 1).bit_length()
+        high = 1 << bits - 1
+        return [(0, bits - 1), (high, (size - high - 1).bit_length())] if is_cut else [(0, bits)]
+
+    def gas(cuts: Sequence[bool]) -> int:
+        own = shared = claims = 0
+        for weight, cut in zip(weights, (cuts[:2], cuts[2:]), strict=True):
+            for box in product(*(pieces(size, c) for size, c in zip(weight.sizes, cut, strict=True))):
+                claims += 1
+                if sum(bits for _, bits in box) < mu:
+                    shared += 1 << sum(bits for _, bits in box)
+                    continue
+                last = 0
+                for (first, bits), size in zip(box, weight.sizes, strict=True):
+                    last = (last << bits) + min(size - first, 1 << bits) - 1
+                own += (last >> mu) + 1
+        return CLAIM_GAS * claims + CHUNK_GAS * (own + ceil(shared / 2**mu))
+
+    layout = BlockLayout.of(weights, mu)
+    found = CLAIM_GAS * len(layout.blocks) + CHUNK_GAS * layout.chunks
+    assert found <= min(gas(cuts) for cuts in product((False, True), repeat=4))
+
+
+def test_tables_share_chunks_and_are_never_cut() -> None:
+    layout = Plan(REAL.programs["attention"], chunk_bits=18).table_layout(18)
+    assert layout.chunks == 2
+    assert [(block.tensor, block.place) for block in layout.blocks] == [
+        ("cosine", 0),
+        ("signed_sine", 1 << 17),
+        ("exponential_second", 1 << 18),
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_claims_about_blocks_add_up_to_the_value_of_the_weight(family: str) -> None:
+    """With chunks of several sizes, at points that nobody chose."""
+    draw, found = random.Random(7), 0
+    for kind, program in FAMILIES[family].programs.items():
+        if not program.weights:
+            continue
+        key, statement, tensors = public_statement(FAMILIES[family], kind, 0)
+        plan = key.plan
+        bits = statement.context_bits(plan)
+        length = plan.variables(bits) + 20
+        rho, r = ([draw.randrange(MODULUS) for _ in range(length)] for _ in range(2))
+        point = Point(plan, statement, bits, Challenges(0, 0, 0, rho, r))
+        tensors = {**tensors, **{table.name: table.values() for table in plan.constants if table.values}}
+        for mu in (4, 9, key.chunk_bits):
+            chunks = {
+                WEIGHTS: plan.key_layout(mu).pack(tensors),
+                TABLES: plan.table_layout(mu).pack(tensors),
+            }
+            at = _Key(plan, mu)
+            for evaluation in plan.evaluations:
+                if plan.tensors[evaluation.tensor].kind not in (Kind.WEIGHT, Kind.CONSTANT):
+                    continue
+                whole = evaluate(to_field(tensors[evaluation.tensor].reshape(-1)), point.resolve(evaluation))
+                value = 0
+                for claim in _claims(at, point, evaluation, 3):  # type: ignore[arg-type]
+                    for (source, index), weight in claim.weights:  # type: ignore[misc]
+                        table = np.zeros(1 << mu, dtype=np.int64)
+                        table[: len(chunks[source][index])] = chunks[source][index]
+                        value += claim.coefficient * weight * evaluate(to_field(table), claim.point)
+                assert value % MODULUS == 3 * whole % MODULUS
+                found += 1
+    assert found
+
+
+class _Key:
+    """What claims read of a verifying key."""
+
+    def __init__(self, plan: Plan, chunk_bits: int) -> None:
+        self.plan, self.chunk_bits = plan, chunk_bits
+
+
+def test_parts_follow_the_axes() -> None:
+    plan = Plan(REAL.programs["mlp"], chunk_bits=18)
+    evaluation = next(e for e in plan.evaluations if e.tensor == "w_up")
+    assert plan.parts_by_axis(evaluation) == tuple((part,) for part in evaluation.parts)
+    block = plan.key_layout(18).by_tensor["w_up"][-1]
+    assert block.axes == (1, 0), "what claims bind to r lies last"
+    factors, parts = plan.in_block(evaluation, block)
+    channel, hidden = evaluation.parts
+    assert isinstance(channel, Slice) and channel == Slice("r", Bits(10), Bits(10))
+    assert factors == ((Slice("r", Bits(10), Bits(4)), 8),)
+    assert parts == (hidden, Slice("r", Bits(6), Bits(6)))
+    down = next(e for e in plan.evaluations if e.tensor == "w_down")
+    factors, parts = plan.in_block(down, plan.key_layout(18).by_tensor["w_down"][-1])
+    assert factors == ((Slice("rho", Bits(10), Bits(4)), 8), (Slice("r", Bits(11), Bits(2)), 2))
+    assert parts == (Slice("rho", Bits(6), Bits(6)), Slice("r", Bits(9), Bits(9)))
+
+
+def test_weights_of_a_family_are_padded_as_the_layout_expects() -> None:
+    program = REAL.programs["mlp"]
+    weight = program.weights[0]
+    table = weight_table(program, weight, np.ones((576, 1536), dtype=np.int64))
+    assert table.shape == (1024, 2048) and table[:576, :1536].all() and table.sum() == 576 * 1536
