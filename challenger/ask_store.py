@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, func, or_
 from sqlmodel import Session, col, select
 
+from .pace import is_due
 from .tables import AskedRow, AskingRow, BatchRow, DisputeRow, ResponseRow, ShownRow
 
 _SHOWN_AT_ONCE = 64
@@ -107,7 +108,7 @@ class AskStore:
                 .join(AskedRow, _same_place(AskedRow, AskingRow), isouter=True)
                 .join(DisputeRow, _same_place(DisputeRow, AskingRow), isouter=True)
                 .join(ResponseRow, shown, isouter=True)
-                .where(AskingRow.state == "wanted", AskingRow.next_try_at <= now_s, now <= limit)
+                .where(AskingRow.state == "wanted", is_due(AskingRow.next_try_at, now_s), now <= limit)
                 .where(_IS_VOID == False, col(AskedRow.asker).is_(None), col(ResponseRow.id).is_(None))  # noqa: E712
                 .order_by(turn, col(AskingRow.deadline))
                 .limit(_WISHES_AT_ONCE)
@@ -141,7 +142,7 @@ class AskStore:
                 .where(AskedRow.asker == own, col(AskedRow.closed_block).is_(None))
                 .where(or_(col(AskedRow.show_deadline) < now, _IS_VOID))
                 .where(func.coalesce(AskingRow.state, "") != "settled")
-                .where(func.coalesce(AskingRow.next_try_at, 0.0) <= now_s)
+                .where(is_due(func.coalesce(AskingRow.next_try_at, 0.0), now_s))
                 .order_by(col(AskedRow.show_deadline))
                 .limit(limit)
             )

@@ -25,7 +25,7 @@ from contracts.protocol.ether import LARGEST_WEI
 
 from .dispatch import Dispatcher
 from .local_models import ModelFinder
-from .pace import backoff_s
+from .pace import backoff_s, next_try
 from .policies import Candidate, Policy, drawn, ticket_of
 from .store import BatchRow, Store
 from .tables import AskedRow, AskingRow
@@ -236,7 +236,7 @@ class Asker:
             state="wanted",
             problem=problem[:500],
             tries=row.tries + 1,
-            next_try_at=time.time() + pause_s,
+            next_try_at=next_try(pause_s),
         )
 
     # --- what was not shown
@@ -269,7 +269,7 @@ class Asker:
 
         def wait(why: str) -> None:
             log.warning("not claimed yet", **place, because=why)
-            next_try_at = time.time() + _LONGEST_RETRY_S / 4
+            next_try_at = next_try(_LONGEST_RETRY_S / 4)
             self._store.asks.set_asking(row.batch_id, row.index, state="asked", next_try_at=next_try_at)
 
         try:

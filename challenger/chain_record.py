@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from sqlmodel import Session, col, delete, select
 
 from contracts.bindings.log_reader import Cursor
 
+from .pace import next_try
 from .tables import (
     AskedRow,
     AskingRow,
@@ -163,7 +163,7 @@ def _drop_after(session: Session, block_number: int) -> None:
         _sum_up(session, place)
         if (opening := session.get(OpeningRow, place)) is not None and opening.state == "missed":
             # It was void too early for it, or too long ago; of the new chain that is not said.
-            opening.state, opening.tries, opening.next_try_at = "waiting", 0, time.time() + SHOWN_AGAIN_S
+            opening.state, opening.tries, opening.next_try_at = "waiting", 0, next_try(SHOWN_AGAIN_S)
     for own in session.exec(select(GameRow).where(col(GameRow.ended_block) > block_number)).all():
         own.outcome = own.reason = own.ended_block = None
     for others in session.exec(
@@ -171,7 +171,7 @@ def _drop_after(session: Session, block_number: int) -> None:
     ).all():
         others.ended_block = None
     for opening in session.exec(select(OpeningRow).where(col(OpeningRow.committed_in) > block_number)).all():
-        opening.committed_in, opening.tries, opening.next_try_at = None, 0, time.time() + SHOWN_AGAIN_S
+        opening.committed_in, opening.tries, opening.next_try_at = None, 0, next_try(SHOWN_AGAIN_S)
     # A turn that is gone leaves one that ended earlier or later: the game is looked at afresh.
     for kind in (GameRow, OthersGameRow):
         for game in session.exec(select(kind).where(col(kind.touched_block) > block_number)).all():
@@ -199,7 +199,7 @@ def _openings_are_lost(session: Session, block_number: int) -> None:
     for opening in session.exec(select(OpeningRow).where(gone)).all():
         opening.state, opening.tries, opening.problem = "waiting", 0, f"lost behind block {block_number}"
         opening.lost, opening.committed_in = opening.lost + 1, None
-        opening.next_try_at = time.time() + SHOWN_AGAIN_S
+        opening.next_try_at = next_try(SHOWN_AGAIN_S)
 
 
 def _asks_are_lost(session: Session) -> None:
@@ -216,4 +216,4 @@ def _asks_are_lost(session: Session) -> None:
             asking.state = "asked"
         else:
             continue
-        asking.next_try_at = time.time() + SHOWN_AGAIN_S
+        asking.next_try_at = next_try(SHOWN_AGAIN_S)

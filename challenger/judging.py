@@ -20,14 +20,13 @@ from prover.sampling import Sampling
 from .errors import Stopped
 from .local_models import Asked, LocalModel, ModelFinder
 from .metrics import Backlog, JudgeMetrics
-from .pace import backoff_s
+from .pace import LONGEST_PAUSE_S, backoff_s, next_try
 from .schedule import Choice, Demand, Shortage, choose
 from .store import ResponseRow, Store, Unjudged
 from .verdicts import Judgement, Verdict, judge, judge_without_replay, malformed
 
 log = structlog.get_logger(__name__)
 _FIRST_RETRY_S = 5.0
-_LONGEST_RETRY_S = 600.0
 #: Before anything was measured; about what the reference model takes on two cores.
 _S_PER_POSITION = 0.05
 _LEAST_S = 0.01
@@ -247,7 +246,7 @@ class Judge:
             # Its row cannot be written: leave it out for a while, so that it does not stand before the others.
             log.exception("verdict not written", batch=row.batch_id, index=row.index)
             tries = self._parked.get(row.id, (0, 0.0))[0] + 1
-            pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
+            pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=LONGEST_PAUSE_S)
             self._parked[row.id] = (tries, self._clock() + pause_s)
             return
         if verdict.judgement is Judgement.INVALID:
@@ -289,6 +288,6 @@ class Judge:
         tries, next_try_at = 0, 0.0
         if verdict.judgement is Judgement.UNKNOWN:
             tries = row.tries + 1
-            pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=_LONGEST_RETRY_S)
-            next_try_at = time.time() + pause_s
+            pause_s = backoff_s(tries, first_s=_FIRST_RETRY_S, longest_s=LONGEST_PAUSE_S)
+            next_try_at = next_try(pause_s)
         self._store.set_verdict(row.id, str(verdict.judgement), why, tries=tries, next_try_at=next_try_at)

@@ -23,7 +23,7 @@ from contracts.bindings.sender import Mined
 from contracts.protocol.opening import opening_secret
 
 from .dispatch import Dispatcher
-from .pace import backoff_s
+from .pace import backoff_s, next_try
 from .store import OpeningDue, ResponseRow, Store
 from .tables import OpeningRow
 
@@ -254,7 +254,7 @@ class Opener:
                 state="waiting",
                 problem=problem[:500],
                 tries=tries,
-                next_try_at=time.time() + pause_s,
+                next_try_at=next_try(pause_s),
             )
         )
 

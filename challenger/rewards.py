@@ -19,6 +19,7 @@ from contracts.protocol.opening import opening_secret
 
 from .dispatch import Dispatcher
 from .openings import opening_key
+from .pace import next_try
 from .store import ResponseRow, Store
 from .tables import OpeningRow
 
@@ -93,6 +94,6 @@ class Joiner:
                 index=row.index,
                 state=state,
                 problem=problem[:500] if problem else None,
-                next_try_at=time.time() + _RETRY_S if state == "waiting" else 0.0,
+                next_try_at=next_try(_RETRY_S) if state == "waiting" else 0.0,
             )
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +15,7 @@ from contracts.bindings.lease import changed_rows
 
 from .ask_store import AskStore
 from .chain_record import SHOWN_AGAIN_S, ChainRecord, ChainRow, Ending, Turn
+from .pace import is_due, next_try
 from .schedule import Demand
 from .tables import (
     BatchRow,
@@ -206,7 +206,9 @@ class Store(ChainRecord):
         """An undecided response whose next try is due."""
         with Session(self.engine) as session:
             query = select(ResponseRow).where(
-                ResponseRow.state == "unknown", ResponseRow.next_try_at > 0, ResponseRow.next_try_at <= now_s
+                ResponseRow.state == "unknown",
+                ResponseRow.next_try_at > 0,
+                is_due(ResponseRow.next_try_at, now_s),
             )
             return session.exec(query.order_by(col(ResponseRow.next_try_at)).limit(1)).first()
 
@@ -341,7 +343,7 @@ class Store(ChainRecord):
                         # A reorganisation may have made what came too late possible again.
                         and_(
                             col(OpeningRow.state).in_(("waiting", "missed")),
-                            col(OpeningRow.next_try_at) <= now_s,
+                            is_due(OpeningRow.next_try_at, now_s),
                         ),
                     )
                 )
@@ -367,7 +369,7 @@ class Store(ChainRecord):
                 .join(DisputeRow, _WITH_DISPUTE)
                 .where(ResponseRow.state == "invalid", _IS_VOID == True)  # noqa: E712
                 .where(func.coalesce(OpeningRow.state, "waiting") == "waiting")
-                .where(func.coalesce(OpeningRow.next_try_at, 0.0) <= now_s)
+                .where(is_due(func.coalesce(OpeningRow.next_try_at, 0.0), now_s))
                 .limit(limit)
             )
             return [(row, lost) for row, lost in session.exec(query).all()]
@@ -378,7 +380,7 @@ class Store(ChainRecord):
             row = session.get(OpeningRow, (batch_id, index)) or OpeningRow(batch_id=batch_id, index=index)
             row.state, row.tries, row.problem, row.lost = "waiting", 0, problem, row.lost + 1
             row.committed_in = None
-            row.next_try_at = time.time() + SHOWN_AGAIN_S
+            row.next_try_at = next_try(SHOWN_AGAIN_S)
             session.add(row)
             session.commit()
 

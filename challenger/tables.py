@@ -56,7 +56,7 @@ class BatchRow(SQLModel, table=True):
 
 class ResponseRow(SQLModel, table=True):
     """One response. `state`: pending, skipped, missed (drawn, but its window closed first), valid, invalid,
-    unknown, withheld. `ticket` is its place in the secret order, `next_try_at` by this machine's clock."""
+    unknown, withheld. `ticket` is its place in the secret order, `next_try_at` by this machine's clock (see pace.py)."""
 
     __tablename__ = "challenger_response"
     __table_args__ = (
@@ -224,7 +224,7 @@ class ShownRow(SQLModel, table=True):
 
 class AskingRow(SQLModel, table=True):
     """A response to ask for. `state`: wanted, asked, others (somebody else was faster), refused, settled (its price
-    is back). `asked_at` is the chain's time, `next_try_at` by this machine's clock."""
+    is back). `asked_at` is the chain's time, `next_try_at` by this machine's clock (see pace.py)."""
 
     __tablename__ = "challenger_asking"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -21,7 +21,6 @@ from .lease import Lease, LeaseRow, Leases, changed_rows, fence
 #: Without a sign of life for so long, the lease on signing passes on, or a person's command counts as interrupted.
 SIGNING_S = 5.0
 COMMAND_S = 5.0
-_REMEMBERED_S = 3600.0  # how long a finished command that nobody was told of is remembered
 
 
 class IntentStatus(StrEnum):
@@ -82,8 +81,11 @@ class Journal(Protocol):
         """The intent under way with this name, else a new one with the name's next number."""
         ...
 
-    def plan_by_hand(self, name: str, call: Call) -> tuple[Intent, Lease, bool]:
-        """A new intent of a person's command, or the one that an interrupted, equal command left behind (True)."""
+    def plan_by_hand(
+        self, name: str, call: Call, is_long_over: Callable[[Intent], bool]
+    ) -> tuple[Intent, Lease, bool]:
+        """A new intent of a person's command, or the one that an interrupted, equal command left behind (True), unless
+        that is finished and long over."""
         ...
 
     def told(self, lease: Lease) -> None:
@@ -209,7 +211,9 @@ class SqlJournal:
                 return intent
             number += 1
 
-    def plan_by_hand(self, name: str, call: Call) -> tuple[Intent, Lease, bool]:
+    def plan_by_hand(
+        self, name: str, call: Call, is_long_over: Callable[[Intent], bool]
+    ) -> tuple[Intent, Lease, bool]:
         for slot in self._open_commands(name):
             lease = self.leases.take(
                 slot, duration_s=COMMAND_S, patience_s=2 * COMMAND_S, leave_living=True, create=False
@@ -217,7 +221,7 @@ class SqlJournal:
             intent = self.find(slot)
             if lease is None or intent is None:
                 continue  # another person's (or terminal's) command, and alive
-            if intent.status in FINISHED and time.time() - self._planned_at(intent.id) > _REMEMBERED_S:
+            if intent.status in FINISHED and is_long_over(intent):
                 self.told(lease)
                 continue
             return self.plan(slot, call), lease, True
@@ -247,10 +251,6 @@ class SqlJournal:
         )
         with Session(self._engine) as session:
             return list(session.exec(query).all())
-
-    def _planned_at(self, intent_id: int) -> float:
-        with Session(self._engine) as session:
-            return self._row(session, intent_id).planned_at
 
     def _insert(self, session: Session, key: str, call: Call) -> Intent | None:
         row = TransactionIntent(

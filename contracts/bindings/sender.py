@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from ..protocol.ether import show_ether
 from .chain import Chain, TransactionReceipt
 from .contract import Call
+from .elapsed import Elapsed
 from .errors import (
     BindingsError,
     ContractError,
@@ -37,6 +38,7 @@ _NO_FUNDS = ("insufficient funds",)
 #: What the next block's number or time makes possible, though the newest block refuses it.
 _NEXT_BLOCK = ("OpeningCommittedLate", "PlaceStaysEmpty")
 _INDEX_LAG_S = 600
+_REMEMBERED_S = 3600  # how long a finished command that nobody was told of is remembered, by the chain's time
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
 _CONFIGURE_TRIES = 8
@@ -110,6 +112,7 @@ class Sender:
         self._poll_s = poll_s
         self._signing_lock = threading.Lock()  # threads queue here, processes at the journal's lease
         self._handed_over: dict[int, float] = {}  # intent -> when its transaction was last given to the node
+        self._waiting, self._unindexed = Elapsed(), Elapsed()  # both by the hash of a signed transaction
         #: Told of every transaction that is mined and confirmed, reverted ones too, before it is written down as
         #: finished: after a kill in between it is told again.
         self.on_mined: Callable[[Intent, TransactionReceipt], None] | None = None
@@ -144,7 +147,7 @@ class Sender:
     def send_by_hand(self, call: Call, name: str, *, timeout_s: float = 120.0) -> tuple[Mined, bool]:
         """What a person's command sends. Two equal commands are two effects, at the same time or one after the
         other; but one that was interrupted before its end is carried on by the next equal one (True)."""
-        intent, lease, carried_on = self.journal.plan_by_hand(name, call)
+        intent, lease, carried_on = self.journal.plan_by_hand(name, call, self._is_long_over)
         with heartbeat(self.journal.leases, lease, COMMAND_S / 5, on_loss=lambda: None):
             try:
                 _raise_error(self._carry_on([intent]).get(intent.id))
@@ -154,6 +157,14 @@ class Sender:
                 raise
             self.journal.told(lease)
             return mined, carried_on
+
+    def _is_long_over(self, intent: Intent) -> bool:
+        """Whether a finished command is too old to be what an equal one repeats. Only the chain's time counts: a clock that
+        jumps would forget it, and its repetition happen twice."""
+        head = self.chain.head()
+        if intent.mined_block is None or intent.mined_block > head.number:
+            return False
+        return head.timestamp - self.chain.block(intent.mined_block).timestamp > _REMEMBERED_S
 
     def forecast(self, call: Call | None, *, more_gas: int = 0) -> Forecast:
         """What `call`, and `more_gas` for what cannot be estimated yet, would cost now. Raises `ContractError` when the
@@ -282,8 +293,7 @@ class Sender:
         """Also what holds a lower nonce, once ours have waited long: nothing is mined before it is. A reorganisation deeper
         than the confirmations can take back what is finished, and a node need not keep what it took back."""
         ours = [i for i in sent if i.status is IntentStatus.SIGNED and i.nonce is not None]
-        oldest = min(intent.attempts[0].signed_at for intent in ours)
-        if time.time() - oldest < self._fees.bump_after_s or any(i.nonce == used for i in ours):
+        if not any([self._has_waited(i.attempts[0]) for i in ours]) or any(i.nonce == used for i in ours):
             return sent
         known, highest = {intent.id for intent in sent}, max(i.nonce or 0 for i in ours)
         lower = [
@@ -354,9 +364,9 @@ class Sender:
                 mined = self.journal.set_mined(intent, receipt.transaction_hash, receipt.block_number)
                 return self._confirm(mined, receipt)
             return self._take_new_nonce(intent)
+        self._unindexed.forget(attempt.hash for attempt in intent.attempts)
         if time.monotonic() - self._handed_over.get(intent.id, -_HAND_OVER_AGAIN_S) < _HAND_OVER_AGAIN_S:
-            may_bump = time.time() - intent.attempts[-1].signed_at > self._fees.bump_after_s
-            return self._broadcast(intent) if may_bump else intent
+            return self._broadcast(intent) if self._has_waited(intent.attempts[-1]) else intent
         return self._broadcast(intent)
 
     def _sign_planned(self, intents: Sequence[Intent]) -> dict[int, BindingsError]:
@@ -487,9 +497,8 @@ class Sender:
     def _broadcast(self, intent: Intent) -> Intent:
         """Hand the newest attempt to the node, replacing it first when it has waited too long."""
         newest = intent.attempts[-1]
-        waited = time.time() - newest.signed_at
         may_bump = self._bumped(newest.max_fee_wei) <= self._fees.highest_fee_wei
-        if waited > self._fees.bump_after_s and may_bump:
+        if self._has_waited(newest) and may_bump:
             intent = self._replace(intent)
             if intent.status is not IntentStatus.SIGNED:
                 return intent
@@ -507,6 +516,10 @@ class Sender:
             raise
         self._handed_over[intent.id] = time.monotonic()
         return intent
+
+    def _has_waited(self, attempt: Attempt) -> bool:
+        """Whether it is time to offer more for it, or to look for what it waits for."""
+        return self._waiting.is_older(attempt.hash, attempt.signed_at, self._fees.bump_after_s)
 
     def _replace(self, intent: Intent) -> Intent:
         assert intent.nonce is not None
@@ -527,13 +540,16 @@ class Sender:
         receipt, so the intent starts afresh only when a foreign transaction is seen in its place, deep enough
         that no reorganisation brings ours back."""
         assert intent.nonce is not None
+        missing_s = self._unindexed.seen_s(intent.attempts[-1].hash)
         try:
             taker = self.chain.transaction_at_nonce(self.address, intent.nonce)
         except RpcRefused:
             # The node has forgotten the states of that time. An index does not lag by minutes: if it still
-            # does not know our transactions, they were never mined.
-            forgotten = time.time() - intent.attempts[-1].signed_at > _INDEX_LAG_S
-            if forgotten and not any(self.chain.knows(attempt.hash) for attempt in intent.attempts):
+            # does not know our transactions, they were never mined. How long ago they were signed says
+            # nothing about that: they may have been mined a moment ago, and the clock may be wrong.
+            if missing_s > _INDEX_LAG_S and not any(
+                self.chain.knows(attempt.hash) for attempt in intent.attempts
+            ):
                 return self._release_nonce(intent)
             return intent
         if taker is None or taker.hash in {attempt.hash for attempt in intent.attempts}:
@@ -547,20 +563,28 @@ class Sender:
             now = self.journal.get(intent.id)
             if now.status is not IntentStatus.SIGNED or now.attempts != intent.attempts:
                 return now  # another process signed again: what was seen of the chain says nothing about that
+            self._forget(now)
             return self.journal.release_nonce(now, lease)
 
     def _confirm(self, intent: Intent, receipt: TransactionReceipt | None) -> Intent:
         if receipt is None:
             self._handed_over.pop(intent.id, None)
+            self._forget(intent)
             return self.journal.set_unmined(intent)
         if not self.chain.is_confirmed(receipt.block_number, self._confirmations):
             return intent
         self._handed_over.pop(intent.id, None)
+        self._forget(intent)
         if self.on_mined is not None:
             self.on_mined(intent, receipt)
         if receipt.succeeded:
             return self.journal.finish(intent, IntentStatus.CONFIRMED)
         return self.journal.finish(intent, IntentStatus.REVERTED, str(self._why_reverted(intent, receipt)))
+
+    def _forget(self, intent: Intent) -> None:
+        hashes = [attempt.hash for attempt in intent.attempts]
+        self._waiting.forget(hashes)
+        self._unindexed.forget(hashes)
 
     # --- reading
 

@@ -34,6 +34,8 @@ _LAST_SEEN = "last seen"
 _PROBED = "probed"
 # Cursors that are kept: a reorganisation deeper than these reads all events again.
 _CURSORS_KEPT = 128
+# Those who place answers look at the clock before they wait for each other: so far apart may they be.
+_CALLERS_APART_S = 5
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Journal:
     ) -> tuple[BatchRow, ResponseRow]:
         """Give an answer the next index of the open batch, or of a new batch, and write it down unsigned.
 
-        An open batch that is full, overdue or of another model is sealed on the way. `hold` names the payment that the
+        An open batch that is full, due (see `seal_due`) or of another model is sealed on the way. `hold` names the payment that the
         answer uses up, in the same transaction. Raises NotReadyError when that went back to the payer before.
         """
         with self._placing, self._session() as session:
@@ -123,7 +125,7 @@ class Journal:
                 select(BatchRow).where(BatchRow.state == BatchState.OPEN).with_for_update()
             ).first()
             if batch is not None and (
-                batch.model_id != model_id or batch.count >= terms.largest or batch.post_at <= now
+                batch.model_id != model_id or batch.count >= terms.largest or _is_due(batch, now)
             ):
                 batch.state = BatchState.SEALED
                 session.add(batch)
@@ -258,14 +260,17 @@ class Journal:
             return int(session.exec(select(func.count()).select_from(BatchRow).where(posted)).one())
 
     def seal_due(self, now: int) -> None:
-        """Close open batches whose time to post has come."""
+        """Close open batches whose time to post has come, and those that were opened at a time that is still to come.
+
+        A clock was ahead then, and is right again: such a batch would stay open, and take every answer, until that time.
+        Its receipts keep the deadline that they promise. A reorganisation that takes the chain's time back does the
+        same for once, and a batch is posted a little early.
+        """
         with self._placing, self._session() as session:
-            due = session.exec(
-                select(BatchRow).where(BatchRow.state == BatchState.OPEN).where(BatchRow.post_at <= now)
-            ).all()
-            for batch in due:
-                batch.state = BatchState.SEALED
-                session.add(batch)
+            for batch in session.exec(select(BatchRow).where(BatchRow.state == BatchState.OPEN)).all():
+                if _is_due(batch, now):
+                    batch.state = BatchState.SEALED
+                    session.add(batch)
             session.commit()
 
     def batches(self, states: Iterable[BatchState] | None = None, limit: int | None = None) -> list[BatchRow]:
@@ -389,3 +394,7 @@ class Journal:
                 .order_by(col(ChainEventRow.block_number), col(ChainEventRow.log_index))
             )
             return list(session.exec(opened))
+
+
+def _is_due(batch: BatchRow, now: int) -> bool:
+    return batch.post_at <= now or batch.opened_at > now + _CALLERS_APART_S

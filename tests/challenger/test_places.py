@@ -133,7 +133,7 @@ def test_what_waits_for_a_place_does_not_stand_before_the_others() -> None:
 
 def test_a_pause_ends_when_a_place_comes_free() -> None:
     store, _ = stored()
-    late = OpeningRow(batch_id=1, index=0, problem="TooManyGames", tries=9, next_try_at=_FAR)
+    late = OpeningRow(batch_id=1, index=0, problem="TooManyGames", tries=9, next_try_at=60.0)
     store.set_opening(late)
     assert not store.openings_due(50, 1.0, 9)
     freed = DisputedRow(batch_id=1, index=0, block_number=2, empty_until=40)

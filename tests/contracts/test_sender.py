@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 from contracts.bindings.chain import Chain
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.errors import ContractError, InsufficientFunds, TransactionTimedOut
+from contracts.bindings.errors import ContractError, InsufficientFunds, RpcRefused, TransactionTimedOut
 from contracts.bindings.journal import IntentStatus, SqlJournal
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.sender import FeePolicy, Sender
@@ -324,3 +325,133 @@ def test_a_gap_that_an_endpoint_lied_into_being_is_filled(
     assert sender.journal.get(intent).status is IntentStatus.CONFIRMED
     assert true_nonce(sender.address) == first + 4
     assert contracts.stake.account(sender.address).total == before + 9
+
+
+_DAY_S = 86_400
+
+
+@contextmanager
+def clock_off_by(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[None]:
+    true_time = time.time
+    with monkeypatch.context() as wrong:
+        wrong.setattr("time.time", lambda: true_time() + seconds)
+        yield
+
+
+def test_what_was_signed_while_the_clock_was_ahead_is_replaced_all_the_same(
+    local_chain: LocalChain,
+    contracts: ProtocolContracts,
+    engine: Engine,
+    manual_mining: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sender = make_sender(local_chain, engine, 7, fees=FeePolicy(bump_after_s=0.2))
+    with clock_off_by(monkeypatch, _DAY_S):
+        intent = sender.submit(contracts.stake.deposit(3), "signed tomorrow")
+    until = time.monotonic() + 20
+    while len(sender.journal.get(intent).attempts) < 2 and time.monotonic() < until:
+        sender.recover()
+        time.sleep(0.05)
+    assert len(sender.journal.get(intent).attempts) >= 2
+    local_chain.mine()
+    sender.wait(intent)
+
+
+def test_a_gap_in_front_of_what_was_signed_while_the_clock_was_ahead_is_filled(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make_sender(local_chain, engine, 7, fees=FeePolicy(bump_after_s=0.2))
+    true_nonce = sender.chain.nonce
+    with clock_off_by(monkeypatch, _DAY_S), monkeypatch.context() as lying:
+        lying.setattr(sender.chain, "nonce", lambda address, **asked: true_nonce(address, **asked) + 1)
+        intent = sender.submit(contracts.stake.deposit(9), "behind the gap, tomorrow")
+    until = time.monotonic() + 20
+    while sender.recover() and time.monotonic() < until:
+        local_chain.mine(1)
+        time.sleep(0.05)
+    assert sender.journal.get(intent).status is IntentStatus.CONFIRMED
+
+
+@contextmanager
+def forgetful(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A node that has forgotten old states, and has not indexed the newest transactions yet."""
+
+    def refuse(*_: Any) -> None:
+        raise RpcRefused("eth_getTransactionCount", "missing trie node")
+
+    with monkeypatch.context() as behind:
+        behind.setattr(sender.chain, "transaction_at_nonce", refuse)
+        behind.setattr(sender.chain, "receipt", lambda _hash: None)
+        behind.setattr(sender.chain, "knows", lambda _hash: False)
+        yield
+
+
+def test_a_clock_that_jumps_ahead_repeats_nothing_whose_receipt_is_not_indexed_yet(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make_sender(local_chain, engine, 7)
+    before = contracts.stake.account(sender.address).total
+    with forgetful(sender, monkeypatch):
+        intent = sender.submit(contracts.stake.deposit(3), "indexed late")
+        while contracts.stake.account(sender.address).total == before:
+            time.sleep(0.01)
+        with clock_off_by(monkeypatch, _DAY_S):
+            sender.recover()
+            sender.recover()
+            make_sender(local_chain, engine, 7).recover()  # nor after a start
+    sender.wait(intent)
+    assert contracts.stake.account(sender.address).total == before + 3
+
+
+def test_a_nonce_taken_long_ago_by_another_program_is_given_up_though_its_states_are_forgotten(
+    local_chain: LocalChain,
+    contracts: ProtocolContracts,
+    engine: Engine,
+    manual_mining: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sender = make_sender(local_chain, engine, 7)
+    before, passed_s = contracts.stake.account(sender.address).total, 0.0
+    monkeypatch.setattr(
+        "contracts.bindings.elapsed.time",
+        SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + passed_s),
+    )
+    intent = sender.submit(contracts.stake.deposit(3), "crossed long ago")
+    planned = sender.journal.get(intent)
+    local_chain.chain.request("anvil_dropTransaction", ["0x" + planned.attempts[0].hash.hex()])
+    foreign = {"from": sender.address, "to": sender.address, "value": "0x1", "nonce": hex(planned.nonce or 0)}
+    local_chain.chain.request("eth_sendTransaction", [foreign])
+    local_chain.mine()
+    with forgetful(sender, monkeypatch):
+        sender.recover()
+        assert sender.journal.get(intent).nonce == planned.nonce, "its receipt may show up yet"
+        passed_s = 601.0
+        sender.recover()
+    assert sender.journal.get(intent).nonce != planned.nonce
+    local_chain.mine()
+    sender.wait(intent)
+    assert contracts.stake.account(sender.address).total == before + 3
+
+
+def test_a_clock_that_jumps_ahead_repeats_no_command_that_nobody_was_told_of(
+    local_chain: LocalChain, contracts: ProtocolContracts, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender, call = make_sender(local_chain, engine, 7), contracts.stake.deposit(1)
+    before = contracts.stake.account(sender.address).total
+
+    def killed(_lease: Any) -> None:
+        raise Killed
+
+    def interrupted() -> None:
+        with monkeypatch.context() as dying, suppress(Killed):
+            dying.setattr(sender.journal, "told", killed)
+            sender.send_by_hand(call, "deposit 1")
+
+    interrupted()
+    with clock_off_by(monkeypatch, _DAY_S):
+        _, carried_on = sender.send_by_hand(call, "deposit 1")
+    assert carried_on and contracts.stake.account(sender.address).total == before + 1
+    interrupted()
+    local_chain.pass_time(3601)
+    _, carried_on = sender.send_by_hand(call, "deposit 1")
+    assert not carried_on and contracts.stake.account(sender.address).total == before + 3

@@ -60,6 +60,41 @@ def test_a_life_of_the_journal(url: str) -> None:
     assert again.response_count() == 5
 
 
+DAY_S = 86_400
+
+
+def test_a_batch_opened_by_a_clock_that_was_ahead_takes_no_more_answers(url: str) -> None:
+    journal = Journal(open_engine(url))
+    place(journal, "early", 1000 + DAY_S)
+    place(journal, "right", 1000)
+    place(journal, "next", 1001)
+    early, right = journal.batches()
+    assert (early.state, early.count) == (BatchState.SEALED, 1)
+    assert early.posting_deadline == 1000 + DAY_S + TERMS.posting_window_s, "its receipt promises that"
+    assert (right.state, right.count, right.opened_at, right.post_at) == (BatchState.OPEN, 2, 1000, 1010)
+    assert right.posting_deadline == 1000 + TERMS.posting_window_s
+
+
+def test_a_batch_opened_by_a_clock_that_was_ahead_is_posted_without_another_answer(url: str) -> None:
+    journal = Journal(open_engine(url))
+    place(journal, "early", 1000 + DAY_S)
+    journal.seal_due(1000 + DAY_S)
+    assert [batch.state for batch in journal.batches()] == [BatchState.OPEN]
+    journal.seal_due(1000)
+    (early,) = journal.batches()
+    assert early.state == BatchState.SEALED
+    assert early.posting_deadline == 1000 + DAY_S + TERMS.posting_window_s
+
+
+def test_callers_who_waited_for_each_other_share_a_batch(url: str) -> None:
+    """Whoever looked at the clock first may be the second to place its answer."""
+    journal = Journal(open_engine(url))
+    place(journal, "later", 1001)
+    place(journal, "earlier", 1000)
+    journal.seal_due(1000)
+    assert [(batch.state, batch.count) for batch in journal.batches()] == [(BatchState.OPEN, 2)]
+
+
 def event(block: int, name: str, game: int | None = None) -> ChainEventRow:
     return ChainEventRow(
         block_number=block, log_index=0, block_hash=f"0x{block}", transaction_hash=f"0xt{block}",
