@@ -463,7 +463,8 @@ class Plan:
                 parts += by_axis[axis]
                 continue
             (part,) = by_axis[axis]
-            assert isinstance(part, Slice)
+            if not isinstance(part, Slice):
+                raise ValueError(f"{evaluation.tensor}: an axis that is indexed by bits cannot be cut")
             factors.append((Slice(part.vector, part.start, Bits(front)), piece.first >> piece.bits))
             if piece.bits:
                 parts.append(Slice(part.vector, part.start - Bits(front), Bits(piece.bits)))
