@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,7 @@ from contracts.bindings.command_options import (
 if TYPE_CHECKING:
     from contracts.bindings.sender import Sender
     from contracts.protocol.actions import Action
+    from contracts.protocol.model import ModelSpec
 
     from .disputes_by_hand import Asked, DisputeTable, Sent
     from .local_models import LocalModel
@@ -38,7 +39,13 @@ Database = Annotated[
 Providers = Annotated[
     list[str] | None, typer.Option("--provider", help="URL of a provider, or 0xADDRESS=URL; several times.")
 ]
-Models = Annotated[list[str] | None, typer.Option("--model", help="A model on this machine; several times.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="A model on this machine; several times. Without it: the one that is disputed, if it is here.",
+    ),
+]
 GameId = Annotated[int, typer.Argument(help="Number of the game.")]
 BatchId = Annotated[int, typer.Argument(help="Batch that holds the response.")]
 Index = Annotated[int, typer.Argument(help="The response's place in it, from 0.")]
@@ -256,7 +263,8 @@ def move(
         _print_sent(table.send(sender, game_id, named, consent=consent_of(yes)), as_json)
         return
     table.require_turn(sender.address, game_id)
-    _print_sent(table.honest_move(sender, game_id, _models(settings), consent=consent_of(yes)), as_json)
+    models = _models(settings, table.spec(game_id), are_named=bool(model))
+    _print_sent(table.honest_move(sender, game_id, models, consent=consent_of(yes)), as_json)
 
 
 @app.command()
@@ -279,7 +287,8 @@ def prove(
         providers=provider or None, models=model or None,
     )  # fmt: skip
     table, sender = _sit_down(settings)
-    _print_sent(table.honest_move(sender, game_id, _models(settings), proof_only=True), as_json)
+    models = _models(settings, table.spec(game_id), are_named=bool(model))
+    _print_sent(table.honest_move(sender, game_id, models, proof_only=True), as_json)
 
 
 @app.command()
@@ -353,13 +362,15 @@ def _sit_down(settings: ChallengerSettings) -> tuple[DisputeTable, Sender]:
     return table, sender
 
 
-def _models(settings: ChallengerSettings) -> list[LocalModel]:
-    from .local_models import load_local_model
+def _models(settings: ChallengerSettings, spec: ModelSpec, *, are_named: bool) -> Iterator[LocalModel]:
+    """Those named on the command line, else all on this machine that may be the registered one, each loaded when it is asked for."""
+    from .local_models import load_local_model, possible_names
 
-    return [
-        load_local_model(name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir)
-        for name in settings.models
-    ]
+    names = settings.models if are_named else possible_names(spec, settings.models, settings.models_dir)
+    for name in names:
+        yield load_local_model(
+            name, settings.srs, models=settings.models_dir, commitments=settings.commitments_dir
+        )
 
 
 def _named_move(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from contracts.protocol.clock_text import show_span
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
 from contracts.protocol.honest_player import next_action
+from contracts.protocol.model import ModelSpec
 from contracts.protocol.opening import opening_secret
 from contracts.protocol.sampling import unpack_sampling
 from contracts.protocol.token_ids import unpack_token_ids
@@ -240,6 +241,10 @@ class DisputeTable:
         spec = self._contracts.registry.spec(self._model_of(game))
         return read_game_state(self._contracts, game_id, rules or ModelRules.of_spec(spec, arity))
 
+    def spec(self, game_id: int) -> ModelSpec:
+        """What is registered of the model that the game is about."""
+        return self._contracts.registry.spec(self._model_of(self.game(game_id)))
+
     def _model_of(self, game: Game) -> bytes:
         return self._contracts.ledger.model_of(game.batch_id)
 
@@ -277,7 +282,7 @@ class DisputeTable:
         self,
         sender: Sender,
         game_id: int,
-        models: Sequence[LocalModel],
+        models: Iterable[LocalModel],
         *,
         proof_only: bool = False,
         consent: Consent = lambda _: None,
@@ -293,7 +298,10 @@ class DisputeTable:
         spec = self._contracts.registry.spec(model_id)
         model = next((model for model in models if spec.difference(model.commitment) is None), None)
         if model is None:
-            raise NotFoundError(f"model 0x{model_id.hex()} is not among the named ones; name it with --model")
+            raise NotFoundError(
+                f"model 0x{model_id.hex()} is not among the named ones, nor, where none was named, on this machine; "
+                "name it with --model, or import it (`gainsay model import`)"
+            )
         state = self.state(game_id, model.rules(self._contracts.stake.parameters().arity))
         trace = self._trace(game_id, game, model)
         action = next_action(state, side, trace, self.head().timestamp)

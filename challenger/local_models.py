@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.model_registry import ModelRegistry
 from contracts.bindings.settings import STATE
 from contracts.protocol.game import ModelRules
-from contracts.protocol.model import CommittedModel
+from contracts.protocol.model import CommittedModel, ModelSpec
 from contracts.protocol.trace import OwnTrace
 from prover.sampling import Sampling
 
@@ -81,6 +81,22 @@ class LocalModels:
                 (m for m in self._models if spec.difference(m.commitment) is None), None
             )
         return self._found[model_id]
+
+
+def possible_names(spec: ModelSpec, first: Sequence[str], folder: Path = MODELS) -> Iterator[str]:
+    """Models on this machine that may be the registered one, by what is known without committing to their weights: those in
+    `first` that are there, then the imported and the built-in ones."""
+    from prover.model.errors import ModelError
+    from prover.model.library import BUILT_IN, imported_models, load_model
+
+    for name in dict.fromkeys([*first, *imported_models(folder), *BUILT_IN]):
+        try:
+            model = load_model(name, models=folder)
+        except ModelError:
+            continue
+        ours = (model.tokenizer.digest, len(model.tokenizer), model.config.max_positions, model.logit_scale)
+        if ours == (spec.tokenizer_digest, spec.vocab_size, spec.max_positions, spec.logit_scale):
+            yield name
 
 
 def load_local_model(

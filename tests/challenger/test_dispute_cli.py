@@ -160,7 +160,11 @@ def test_asking_by_hand(table: Table) -> None:
     # Nobody lists the batch: what the game needs is on chain.
     game = str(table.type("open", number, "0", side="challenger")["game"])
     assert table.type("show", game)["response"]["shown"] is True
-    posted = table.type("move", game, "--model", "tiny", side="provider")
+    with pytest.raises(NotFoundError, match="not among the named ones"):
+        table.type("move", game, "--model", "tiny-gpt2", side="provider")
+    posted = table.type(
+        "move", game, side="provider"
+    )  # the disputed model is found among those on this machine
     assert posted["move"] == "PostBoundaries"
     assert table.type("move", game, "--model", "tiny", side="challenger")["move"] == "Concede"
     table.net.chain().request("evm_increaseTime", [DEVNET.show_window + 1])
