@@ -22,12 +22,13 @@ _CUSTOMER_BITS = 64
 def client_of(request: Request, payment: Payment | None) -> Client:
     """Of a request whose payment was taken."""
     host = "" if request.client is None else request.client.host
-    share = f"payer {payment.payer}" if payment is not None else f"address {_network(host)}"
+    share = f"payer {payment.payer}" if payment is not None else f"address {network_of(host)}"
     key = request.headers.get("authorization", "")
     return Client(share, hashlib.sha256(f"{share}\0{key}".encode()).digest())
 
 
-def _network(host: str) -> str:
+def network_of(host: str) -> str:
+    """What one customer has of an address: all of it, of IPv6 the first 64 bits."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

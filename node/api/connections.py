@@ -2,15 +2,20 @@
 
 A connection is a file of this process, and so is everything that posting and defending needs: journals, sockets to
 the chain, proofs. Whoever opens thousands of connections, sends a byte a minute or never reads an answer must not take
-the last of them, so the longest idle one makes room for the next, and each step of a request has its time.
+the last of them, so each step of a request has its time, and where there are too many connections, whoever has the most
+gives one up: the one that waits for a request the longest, else one whose answer nobody reads, else the newest whose
+answer is being made. So one address that fills the server with requests keeps nobody else out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .clients import network_of
 
 MOST_CONNECTIONS = 512
 # What the rest of the node may have open, and what can be accepted in one turn of the event loop, before anything is closed.
@@ -38,25 +43,43 @@ def bounded_protocol(
     most: int, request_seconds: float = REQUEST_SECONDS, unread_seconds: float = UNREAD_SECONDS
 ) -> type[H11Protocol]:
     """uvicorn's protocol with at most `most` connections at a time, all limits shared by one server."""
-    # In the order in which they began; only these can be closed for others, not those whose answer is being made.
-    waiting: dict[H11Protocol, None] = {}
-    unread: dict[H11Protocol, None] = {}
+    # In the order in which they began.
+    waiting: dict[Any, None] = {}
+    unread: dict[Any, None] = {}
+    of_network: dict[str, dict[Any, None]] = {}
+
+    def surplus() -> Any:
+        """The connection to end, of those who have the most."""
+        count = max(map(len, of_network.values()))
+        largest = {name: members for name, members in of_network.items() if len(members) == count}
+        idle = (one for state in (waiting, unread) for one in state if one._network in largest)
+        return next(idle, None) or next(reversed(next(iter(largest.values()))))
 
     class BoundedProtocol(H11Protocol):
         """One connection: it waits for a request, has its answer made, and has it read."""
 
         _is_idle = False
+        _network = ""
         _request_deadline: asyncio.TimerHandle | None = None
         _unread_deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self._network = network_of(self.client[0] if self.client else "")
+            of_network.setdefault(self._network, {})[self] = None
             self._wait_for_request()
-            if len(self.connections) > most:
-                longest = next(iter(waiting or unread))
-                waiting.pop(longest, None)  # at once: the next one may come before this one is gone
-                unread.pop(longest, None)
-                longest.transport.abort()
+            if sum(map(len, of_network.values())) > most:
+                ended = surplus()
+                ended._forget()  # at once: the next one may come before this one is gone
+                ended.transport.abort()
+
+        def _forget(self) -> None:
+            waiting.pop(self, None)
+            unread.pop(self, None)
+            members = of_network.get(self._network, {})
+            members.pop(self, None)
+            if not members:
+                of_network.pop(self._network, None)
 
         def data_received(self, data: bytes) -> None:
             if self._is_idle:
@@ -82,6 +105,7 @@ def bounded_protocol(
         def connection_lost(self, exc: Exception | None) -> None:
             self._end_waiting()
             self._end_unread()
+            self._forget()
             super().connection_lost(exc)
 
         def _wait_for_request(self) -> None:

@@ -187,6 +187,38 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
         assert _received(connection) < 2_000 * 65536
 
 
+def _get(port: int, path: str, source: str) -> str:
+    """From an address of this machine."""
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=source), timeout=20) as client:
+        return client.get(f"http://127.0.0.1:{port}{path}").text
+
+
+def test_attack_one_address_that_fills_the_server_with_requests_keeps_nobody_out() -> None:
+    """All its connections have answers under way, so none is idle; it loses the newest of them, and its own next one."""
+    with _server(4, 1) as (_, port), ThreadPoolExecutor(8) as senders:
+        slow = [senders.submit(_get, port, "/slow", "127.0.0.1") for _ in range(4)]
+        time.sleep(0.7)
+        with pytest.raises(httpx.HTTPError):
+            _get(port, "/quick", "127.0.0.1")
+        assert _get(port, "/quick", "127.0.0.2") == "whole"
+        assert _get(port, "/quick", "127.0.0.3") == "whole"
+        ended = [one.exception() is None and one.result() == "whole" for one in slow]
+        assert ended.count(True) == 3, "one made room, for both"
+
+
+def test_of_many_addresses_the_longest_idle_connection_makes_room() -> None:
+    with _server(3, 30) as (_, port), ExitStack() as opened:
+        idle = [
+            opened.enter_context(
+                socket.create_connection(("127.0.0.1", port), source_address=(f"127.0.0.{2 + number}", 0))
+            )
+            for number in range(3)
+        ]
+        time.sleep(0.2)
+        assert _get(port, "/quick", "127.0.0.9") == "whole"
+        assert _closed_within(idle[0], 1) and not _closed_within(idle[2], 0.2)
+
+
 def test_the_longest_idle_connection_makes_room() -> None:
     with _server(3, 30) as (url, port), ExitStack() as opened:
         idle = [opened.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
