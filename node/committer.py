@@ -167,8 +167,9 @@ class Committer:
             self._journal.set_response_states(_number(batch), state, only=[row.index_in_batch])
         undisputed = ResponseState.FINAL if over else ResponseState.PENDING
         self._journal.set_response_states(_number(batch), undisputed, but=disputed)
-        # More games than this node has read of: wait for the events.
-        if settled and len(disputed) == posted.disputed_count:
+        # More games than this node has read of: wait for the events. So for what settled it: the journal, which takes back the state
+        # of a batch with its events, must have them.
+        if settled and len(disputed) == posted.disputed_count and self._is_told(chain_batch_id, disputed):
             self._journal.update_batch(_number(batch), state=BatchState.FINAL, failure=None)
             log.info("batch final", batch=chain_batch_id)
 
@@ -185,6 +186,13 @@ class Committer:
         """Responses that are settled one by one: somebody opened a game about them, or asked for them."""
         events = self._journal.events(names=["ResponseDisputed", "ResponseAsked"], batch_id=chain_batch_id)
         return {int(json.loads(event.arguments)["index"]) for event in events}
+
+    def _is_told(self, chain_batch_id: int, disputed: set[int]) -> bool:
+        """Whether the events that released all its locks are read."""
+        names = ["BatchFinalised", "ResponseFinalised", "ResponseVoided"]
+        events = self._journal.events(names=names, batch_id=chain_batch_id)
+        ended = {json.loads(event.arguments)["index"] for event in events if event.name != names[0]}
+        return any(event.name == names[0] for event in events) and disputed <= {int(index) for index in ended}
 
     def _disputed_state(self, chain_batch_id: int, row: ResponseRow) -> ResponseState:
         """What the chain says; a response that survived its games gets its lock back."""

@@ -338,11 +338,18 @@ class Journal:
     ) -> None:
         """Store events and move the cursor in one transaction, so that none is seen twice or left out.
 
-        With `rewound_to`, events and cursors after that block are dropped first: a reorganisation removed them.
+        With `rewound_to`, events and cursors after that block are dropped first: a reorganisation removed them. A final batch
+        that such an event was about is settled again: what released its locks may be gone, and nobody sends it anew.
         """
         number, block_hash = cursor
         with self._session() as session:
             if rewound_to is not None:
+                gone = select(ChainEventRow.batch_id).where(col(ChainEventRow.block_number) > rewound_to)
+                session.execute(
+                    update(BatchRow)
+                    .where(col(BatchRow.state) == BatchState.FINAL, col(BatchRow.chain_batch_id).in_(gone))
+                    .values(state=BatchState.POSTED)
+                )
                 session.execute(delete(ChainEventRow).where(col(ChainEventRow.block_number) > rewound_to))
                 session.execute(delete(CursorRow).where(col(CursorRow.block_number) > rewound_to))
             for event in events:

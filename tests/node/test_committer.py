@@ -46,8 +46,9 @@ def test_a_batch_is_posted_by_its_deadline_and_becomes_final(house: ProviderHous
         assert verify_path(posted.root, bytes.fromhex(row.leaf[2:]), path, index, 3)
 
     house.pass_time(61)
-    provider.follower.step()
-    provider.committer.step()
+    for _ in range(2):
+        provider.follower.step()
+        provider.committer.step()
     assert provider.journal.batches()[0].state == BatchState.FINAL
     assert house.contracts.stake.account(provider.address).locked == locked_before
     rows = provider.journal.responses_of(batch.id or 0)
@@ -109,6 +110,46 @@ def test_a_reorganisation_makes_it_post_again(house: ProviderHouse) -> None:
         house.contracts.ledger.batch_of(provider.address, bytes.fromhex(again.salt[2:]))
         == again.chain_batch_id
     )
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["after its events were read", "before"])
+def test_locks_whose_release_a_reorganisation_takes_back_are_released_again(
+    house: ProviderHouse, is_read: bool
+) -> None:
+    """Of a whole batch, and of a response that was asked for; nothing else is sent that would bring them back."""
+    provider, chain, stake = house.start(), house.contracts.chain, house.contracts.stake
+    for text in ("this", "that"):
+        answer(provider, house, text)
+    house.pass_time(6)
+    provider.follower.step()
+    provider.committer.step()
+    number = provider.journal.batches()[0].chain_batch_id
+    assert number is not None
+    client = house.local.sender(4, "asks")
+    client.send(
+        house.contracts.ledger.ask(number, 1, house.contracts.stake.parameters().ask_price), key="ask"
+    )
+    provider.follower.step()
+    provider.demands.step()
+    locked = stake.account(provider.address).locked
+    house.pass_time(200)
+    provider.follower.step()
+    snapshot = chain.request("evm_snapshot", [])
+    provider.committer.step()
+    released = stake.account(provider.address).locked
+    assert released < locked
+    if is_read:
+        provider.follower.step()
+        provider.committer.step()
+        assert provider.journal.batches()[0].state == BatchState.FINAL
+    chain.request("evm_revert", [snapshot])
+    house.local.mine(4)
+    assert stake.account(provider.address).locked == locked
+    for _ in range(3):
+        provider.follower.step()
+        provider.committer.step()
+    assert stake.account(provider.address).locked == released
+    assert provider.journal.batches()[0].state == BatchState.FINAL
 
 
 def test_what_the_stake_locks_is_asked_for_once_and_again_after_a_reorganisation(
