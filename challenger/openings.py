@@ -149,9 +149,12 @@ class Opener:
 
     def _is_coming_back(self, due: OpeningDue, newest: Block) -> bool:
         """Whether a transaction of an opening that was lost to a reorganisation is mined again, or will be: it is neither committed nor
-        opened a second time before the newest block shows what became of it."""
+        opened a second time before the newest block shows what became of it. Nor where it is opened in the chain: then the
+        watcher, which is some blocks behind, has not read of the game yet."""
         sender = self._dispatcher.sender
         keys = [opening_key(due.row, lost) for lost in range(due.opening.lost)]
+        if any(self._is_sent(key) and sender.mined_in(key) is not None for key in keys):
+            return True
         names = [name for key in keys for name in (f"commit {key}", key)]
         if any(
             [sender.comes_back(name) for name in names]

@@ -13,9 +13,11 @@ from challenger.disputes_by_hand import DisputeTable
 from challenger.openings import opening_key
 from challenger.policies import RandomShare
 from challenger.provider_client import provider_book
+from challenger.tables import OpeningRow
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import Event, GameOpened, OpeningCommitted, OpeningJoined, RewardPaid
 from contracts.bindings.inference_ledger import InferenceLedger, ResponseStatus
+from contracts.bindings.log_reader import Cursor
 from contracts.bindings.openings import bond_to_send, commitment_of
 from contracts.protocol.game import Outcome, Reason
 from contracts.protocol.opening import opening_commitment, opening_secret
@@ -119,6 +121,28 @@ def test_an_endpoint_that_denies_the_commitment_gets_no_second_one(  # type: ign
     scene.run()
     (opened,) = of_batch(arena, GameOpened, batch)
     assert opened.challenger == scene.address and commitments(arena, scene.address) == before + 1
+
+
+def test_an_opening_that_is_mined_again_before_its_event_is_read_gets_no_second_commitment(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reorganisation took the game back, and the chain has it again; the watcher is behind."""
+    scene = make_scene()
+    before = commitments(arena, scene.address)
+    batch = scene.post(wrong(arena, 0))
+    scene.run()
+    (opened,) = of_batch(arena, GameOpened, batch)
+    block = opened.at.block_number - 1
+    scene.store.advance(Cursor(block, arena.contracts.chain.block_hash(block)), block, [], {})
+    scene.store.set_opening(OpeningRow(batch_id=batch.batch_id, index=0, state="waiting", lost=1))
+    with monkeypatch.context() as behind:
+        behind.setattr(scene.challenger._watcher, "poll", lambda: 0)
+        for _ in range(10):
+            scene.challenger.tick()
+    assert commitments(arena, scene.address) == before + 1
+    scene.run()
+    assert commitments(arena, scene.address) == before + 1
+    assert len(of_batch(arena, GameOpened, batch)) == 1
 
 
 @pytest.mark.parametrize("killed_after", ["commit", "open"])
