@@ -2,8 +2,8 @@
 
 An endpoint can answer for a block whose logs it has not indexed yet, or sit behind a proxy of which one node has none: then it
 says that there are no logs, and what it left out would never be asked for again: a batch that nobody looks at. So
-every range is read again some seconds and some minutes later, and after a start the last blocks once more, since what was
-read of them in an earlier life is not known. Where logs came late, they and all behind them are handled anew, as after a
+every range is read again some seconds and some minutes later, and after a start the last readings once more, since what
+they had in an earlier life is not known. Where logs came late, they and all behind them are handled anew, as after a
 reorganisation. An endpoint that never has them is what several endpoints and `gainsay monitor` are for.
 """
 
@@ -87,7 +87,7 @@ class LogReader:
         start = known.number if known else before_first
         rewound = bool(history) and known != history[0]
         if self._read is None:
-            self._read = self._of_an_earlier_life(history)
+            self._read = self._of_an_earlier_life(history, before_first)
         if rewound:
             self._forget_after(start)
         if head.number <= start and not rewound:
@@ -119,11 +119,15 @@ class LogReader:
             self._read = []
         return self._read
 
-    def _of_an_earlier_life(self, history: Sequence[Cursor]) -> list[_Range]:
-        near = [cursor for cursor in history if cursor.number >= history[0].number - READ_AGAIN_AT_START]
-        if len(near) < 2:
+    def _of_an_earlier_life(self, history: Sequence[Cursor], before_first: int) -> list[_Range]:
+        """The last blocks, from where the reading began of which the first of them were a part."""
+        if not history:
             return []
-        return [_Range(near[-1].number, near[0].number, None, 1, self._now() + READ_AGAIN_AFTER_S[0])]
+        near = [cursor for cursor in history if cursor.number >= history[0].number - READ_AGAIN_AT_START]
+        # The very first reading began at the deployment, or less than a span in front of its cursor.
+        first = max(before_first, near[-1].number - self._span)
+        start = history[len(near)].number if len(history) > len(near) else first
+        return [_Range(start, near[0].number, None, 1, self._now() + READ_AGAIN_AFTER_S[0])]
 
     def _forget_after(self, block: int) -> None:
         """Of blocks that are read anew nothing is known; of a range that they are a part of, the beginning."""

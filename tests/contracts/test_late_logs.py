@@ -139,6 +139,24 @@ def test_a_restart_forgets_no_log_that_came_late(reader: Reader) -> None:
     assert reader.batches() == 0
 
 
+def test_a_restart_forgets_nothing_of_the_very_first_reading(reader: Reader) -> None:
+    """It went from the deployment to a block far in front of the last ones; there is one cursor for all of it."""
+    reader.history.clear()
+    reader.start()
+    there = reader.batches()
+    reader.history.clear()
+    reader.start()
+    reader.hides = 10**6
+    assert reader.batches() == 0 and len(reader.history) == 1
+    reader.arena.local_chain.mine(3)
+    assert reader.batches() == 0
+    reader.start()
+    reader.hides = 0
+    assert reader.batches() == 0
+    reader.time += READ_AGAIN_AFTER_S[0] + 1
+    assert reader.batches() == there > 0
+
+
 def test_a_reorganisation_between_two_readings_is_one(reader: Reader) -> None:
     chain = reader.arena.contracts.chain
     reader.arena.post([fields()])
