@@ -25,11 +25,13 @@ the names of classes or fields, nor with how Python prints them, and it must cha
                  ["counted rows"]  ["real ids", vocabulary]  ["smaller ids"]  ["chosen ids"]
     declared     ["declared", name, [axis ..], kind, [closed form] or [], placed]
     zone         ["zone", phase, moving, [[tensor, first unit, bits of units] ..]]
+    block        ["block", tensor, [axis's number ..], [[first, bits] ..] of these axes, place, chunks]
     evaluation   ["at", tensor, [part ..]], a part being ["slice", vector, start, width, flip] or a segment
     step key     ["step verifying key", domain of the transcript, program, mu, round degree, lookups per inverse,
                   [[axis, bits] ..], [declared ..], [relation ..], [table ..], [input ..], [[public integer, bound] ..],
                   [[stream, input] .. read], [[stream, input] .. written], [stream .. reset],
-                  [parameter ..], [[axis, real size] ..] by name, [[constant, x, y] ..], [zone ..], [evaluation that is sent ..]]
+                  [parameter ..], [[axis, real size] ..] by name, [[x, y] of a chunk of tables ..], [zone ..],
+                  [block of a weight ..], [block of a table ..], [evaluation that is sent ..]]
                  and behind that, of a private plan only,
                  ["private", degree of the last round, bits of M, [place ..] of the first mask chunk, of the second]
     embedding    ["embedding verifying key", domain of the transcript, rows, channel bits, mu]

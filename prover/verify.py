@@ -92,6 +92,8 @@ def _check_statement(verifying_key: VerifyingKey, statement: Statement) -> None:
         raise BadInputError(
             f"the step key has {len(statement.key.points)} commitments; that of a {program.name} statement has {chunks}"
         )
+    for index, point in enumerate(statement.key.points):
+        check_point(point, f"step key: point {index}")
     for index, point in enumerate(statement.inputs):
         check_point(point, f"input {index}")
     check_parameters(program, statement.key.parameters)

@@ -49,6 +49,8 @@ class _Group:
     point: WholePoint | None
 
 
+_NESTED = 6
+"""Factors of one expression: all of them lie on the compiler's stack, which is short, before the first two are multiplied."""
 _CLAIM_LOCALS = ("let end", "let weight", "let top")
 
 
@@ -310,7 +312,14 @@ class ClaimSections:
         """Yul for eq of the first coordinates of an axis and where a block begins there, computed before `lines` go on."""
         if (front, bits) not in self._block_eqs:
             place = self._block_eqs[front, bits] = self.layout.memory.temporary()
-            lines.append(f"mstore({place}, {_eq_of_bits(front, bits)})")
+            first, *factors = _factors_of_eq(front, bits)
+            product = first
+            for number, factor in enumerate(factors, 1):
+                if number % _NESTED == 0:
+                    lines.append(f"mstore({place}, {product})")
+                    product = f"mload({place})"
+                product = f"mulmod({product}, {factor}, r)"
+            lines.append(f"mstore({place}, {product})")
         return f"mload({self._block_eqs[front, bits]})"
 
     def _point(self, claim: _SingleClaim) -> list[str]:
@@ -393,14 +402,11 @@ class ClaimSections:
         return function
 
 
-def _eq_of_bits(part: Slice, bits: int) -> str:
-    """Yul for eq of a few coordinates and known bits."""
-    product = ""
+def _factors_of_eq(part: Slice, bits: int) -> Iterator[str]:
+    """Yul for eq of every coordinate and its known bit."""
     for place in range(part.width.fixed):
         x = f"mload({words_before('POINT_END' if part.vector == 'r' else 'RHO_END', part.start - Bits(place))})"
-        factor = x if bits >> (part.width.fixed - 1 - place) & 1 else f"sub(add(r, 1), {x})"
-        product = f"mulmod({product}, {factor}, r)" if product else factor
-    return product
+        yield x if bits >> (part.width.fixed - 1 - place) & 1 else f"sub(add(r, 1), {x})"
 
 
 def _shared(parts: Sequence[PointPart]) -> Bits:

@@ -109,6 +109,29 @@ def test_every_input_must_be_a_point(name: str) -> None:
                 verify(key, replace(statement, inputs=inputs), proof)
 
 
+@pytest.mark.parametrize("name", ["mlp", "head", "attention of window 2"])
+def test_the_number_of_points_of_a_step_key_is_exact(name: str) -> None:
+    key, statement, proof = _kept(name)
+    points = statement.key.points
+    for other in ((*points, (0, 0)), (*points, *statement.inputs[:1]), *([points[:-1]] if points else [])):
+        with pytest.raises(
+            BadInputError, match=f"the step key has {len(other)} commitments; .* has {len(points)}"
+        ):
+            verify(key, replace(statement, key=replace(statement.key, points=other)), proof)
+
+
+@pytest.mark.parametrize("name", ["mlp", "attention of window 2"])
+def test_every_point_of_a_step_key_must_be_a_point(name: str) -> None:
+    """Decoding refuses them too; here the key is an object that nobody decoded."""
+    key, statement, proof = _kept(name)
+    points = statement.key.points
+    for index, (x, y) in enumerate(points):
+        for other in (OFF_CURVE, (x + BASE_MODULUS, y), (x, y + BASE_MODULUS), (-x, y), (x + (1 << 256), y)):
+            changed = (*points[:index], other, *points[index + 1 :])
+            with pytest.raises(ProofRejectedError, match=f"step key: point {index}:"):
+                verify(key, replace(statement, key=replace(statement.key, points=changed)), proof)
+
+
 def _with_shift(key: StepKey, index: int, shift: int) -> StepKey:
     return replace(key, parameters=(*key.parameters[:index], shift, *key.parameters[index + 1 :]))
 
