@@ -150,7 +150,13 @@ def test_tables_share_chunks_and_are_never_cut() -> None:
     ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, marks=() if family in ("gpt2", "llama-tiled") else pytest.mark.long)
+        for family in FAMILIES
+    ],
+)
 def test_claims_about_blocks_add_up_to_the_value_of_the_weight(family: str) -> None:
     """With chunks of several sizes, at points that nobody chose."""
     draw, found = random.Random(7), 0
