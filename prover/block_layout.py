@@ -84,7 +84,7 @@ class BlockLayout:
 
     @classmethod
     def of(cls, tensors: Sequence[TensorShape], chunk_bits: int) -> BlockLayout:
-        """The cheapest one; of several, the one with the fewest entries, then cuts."""
+        """The cheapest one; of several, the one with the fewest chunks that are not shared, then entries in those that are, then cuts."""
         size = 1 << chunk_bits
         best = [_Choice(0, 0, ())]
         for tensor in tensors:
@@ -166,13 +166,13 @@ def _ways(tensor: TensorShape, chunk_bits: int) -> Iterable[_Choice]:
 
 
 def _pieces(size: int, most: int) -> tuple[Piece, ...]:
-    """An axis in at most so many pieces, of which the last one is padded."""
+    """An axis in at most so many pieces, cut where its size has a bit; the last one is padded."""
     pieces: list[Piece] = []
     first = 0
     while True:
-        bits = (size - first - 1).bit_length()
-        rest = size - first - (1 << bits >> 1)  # behind the largest power of two below
-        if len(pieces) + 1 == most or size - first == 1 << bits or (rest - 1).bit_length() == bits - 1:
+        rest = size - first
+        bits = (rest - 1).bit_length()
+        if len(pieces) + 1 == most or rest == 1 << bits:
             return (*pieces, Piece(first, bits))
         pieces.append(Piece(first, bits - 1))
         first += 1 << (bits - 1)

@@ -243,7 +243,7 @@ def _claims(
             coordinates = point.slice(front)
             scale = scale * eq_value(index_bits(bits, len(coordinates)), coordinates) % MODULUS
         coordinates = [*index_bits(*block.slot(mu)), *point.resolve(Evaluation(evaluation.tensor, parts))]
-        yield _at(mu, scale, coordinates, BLOCKS[kind], max(1, block.chunks), block.place >> mu)
+        yield _at(mu, scale, coordinates, BLOCKS[kind], block.chunks or 1, block.place >> mu)
 
 
 def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, coefficient: int) -> Claim:

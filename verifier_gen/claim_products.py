@@ -24,8 +24,8 @@ from .layout import TOP_BITS, StepLayout, words_after, words_before
 class Number:
     """Leading bits of a point: `value`, of so many bits, and behind it what is known at run time only, `text` in Yul."""
 
-    value: int = 0
-    value_bits: int = 0
+    value: int
+    value_bits: int
     text: str | None = None
     text_bits: int = 0
 

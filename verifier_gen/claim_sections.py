@@ -185,7 +185,7 @@ class ClaimSections:
                 for block in self.plan.layout(kind, self.mu).by_tensor[evaluation.tensor]:
                     factors, parts = self.plan.in_block(evaluation, block)
                     place = words_after(regions[kind].name, Bits(block.place >> self.mu))
-                    chunks = str(max(1, block.chunks))
+                    chunks = str(block.chunks or 1)
                     yield _SingleClaim(
                         evaluation, block.slot(self.mu), 0, parts, factors, place, chunks, True
                     )
@@ -267,14 +267,8 @@ class ClaimSections:
             if point is None:
                 lines.append(f"spread(mulmod(weight, {factor}, r), top, {claim.count}, {claim.place})")
             elif point.top:
-                most = 1 << point.top
-                number = (
-                    min(int(claim.count), most)
-                    if claim.count.isdigit()
-                    else f"minimum({claim.count}, {most})"
-                )
-                lines.append(f"spread_table({factor}, {number}, {claim.place})")
-            elif not claim.count.isdigit() or point.chunk < int(claim.count):
+                lines.append(f"spread_table({factor}, {claim.count}, {claim.place})")
+            elif point.chunk < int(claim.count):
                 # a tensor is zero behind its last chunk
                 place = f"add({claim.place}, {32 * point.chunk:#x})" if point.chunk else claim.place
                 term = f"mulmod(weight, {factor}, r)"
@@ -389,7 +383,7 @@ class ClaimSections:
         several: dict[int, bool] = {}
         first = self.layout.table_coefficients.name
         for block in self.plan.table_layout(self.mu).blocks:
-            for index in range(block.place >> self.mu, (block.place >> self.mu) + max(1, block.chunks)):
+            for index in range(block.place >> self.mu, (block.place >> self.mu) + (block.chunks or 1)):
                 names.setdefault(index, []).append(block.tensor)
                 several.setdefault(index, block.chunks > 1)
         for index, (x, y) in enumerate(self.key.constants):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from math import ceil
 
@@ -11,15 +12,15 @@ import numpy as np
 import pytest
 
 from prover.argument.multilinear import evaluate, to_field
-from prover.block_layout import CHUNK_GAS, CLAIM_GAS, Block, BlockLayout, TensorShape
+from prover.block_layout import CHUNK_GAS, CLAIM_GAS, Block, BlockLayout, Piece, TensorShape
 from prover.claims import Challenges, Point, _claims
 from prover.field.arrays import MODULUS
 from prover.plan import Plan, Slice
 from prover.program import Kind
-from prover.relations import Bits
-from prover.statement import TABLES, WEIGHTS, weight_table
-from tests.prover.architectures.proven import public_statement
-from tests.prover.architectures.random_models import FAMILIES
+from prover.relations import Bits, FixedBits
+from prover.statement import TABLES, WEIGHTS, Statement, StepKey, weight_table
+from tests.prover.architectures.random_models import FAMILIES, random_statement
+from tests.prover.statements import MU
 from tests.verifier_gen.statements import REAL
 
 
@@ -56,6 +57,33 @@ def test_a_size_is_cut_where_it_has_a_bit() -> None:
     assert [(block.place, block.chunks) for block in layout.blocks] == [(0, 64), (2048, 8)]
 
 
+def test_an_axis_has_at_most_three_pieces() -> None:
+    """85 = 64 + 16 + 4 + 1: a fourth would save three chunks more."""
+    layout = BlockLayout.of([shape("w", 4, 85)], 2)
+    assert [boxes(block)[1][:2] for block in layout.blocks] == [(0, 6), (64, 4), (80, 3)]
+
+
+def test_two_cuts_are_made_where_one_would_save_nothing() -> None:
+    """896 = 512 + 256 + 128; in two pieces it would be padded to 512 + 512."""
+    layout = BlockLayout.of([shape("w", 64, 896)], 10)
+    assert [boxes(block)[1][:2] for block in layout.blocks] == [(0, 9), (512, 8), (768, 7)]
+    assert layout.chunks << 10 == 64 * 896
+
+
+def test_a_block_ends_with_the_chunk_of_its_last_real_entry() -> None:
+    """23 = 16 + 7, and the 8th column of a block's last row is none of the weight's."""
+    layout = BlockLayout.of([shape("w", 4, 23)], 0)
+    assert [(boxes(block)[1][:2], block.chunks) for block in layout.blocks] == [((0, 4), 64), ((16, 3), 31)]
+
+
+def test_a_block_of_exactly_a_chunk_shares_it_with_nobody() -> None:
+    layout = BlockLayout.of([shape("a", 4, 4), shape("b", 32)], 4)
+    assert [(block.tensor, block.place, block.chunks) for block in layout.blocks] == [
+        ("a", 0, 1),
+        ("b", 16, 2),
+    ]
+
+
 @pytest.mark.parametrize("size", [64, 63, 1000 >> 4])
 def test_a_cut_that_saves_no_entry_is_not_made(size: int) -> None:
     """64 has one bit; 63 = 32 + 31 would be padded to 32 + 32."""
@@ -77,6 +105,16 @@ def test_small_weights_share_a_chunk() -> None:
     ]
 
 
+def test_slots_count_from_the_beginning_of_their_chunk() -> None:
+    layout = BlockLayout.of([shape("a", 4), shape("b", 2), shape("c", 1), shape("d", 1)], 2)
+    assert [(block.place, block.slot(2)) for block in layout.blocks] == [
+        (0, (0, 0)),
+        (4, (0, 1)),
+        (6, (2, 2)),
+        (7, (3, 2)),
+    ]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_every_entry_lies_in_one_block_and_no_two_blocks_overlap(seed: int) -> None:
     draw = random.Random(seed)
@@ -93,6 +131,12 @@ def test_every_entry_lies_in_one_block_and_no_two_blocks_overlap(seed: int) -> N
         assert block.chunks or block.place >> mu == (block.place + (1 << block.bits) - 1) >> mu
         assert all(first % width == 0 for first, _, width in boxes(block))
         taken |= set(entries)
+        value, bits = block.slot(mu)
+        if block.chunks:
+            assert (value, bits) == (0, 0)
+        else:  # slot and own index are the index in the chunk
+            assert bits == mu - block.bits and 0 <= value < 1 << bits
+            assert block.place == (block.place >> mu << mu) + (value << block.bits)
     assert max(taken) < layout.chunks << mu
     tensors = {}
     for weight in weights:
@@ -109,22 +153,27 @@ def test_every_entry_lies_in_one_block_and_no_two_blocks_overlap(seed: int) -> N
     assert sum(int(chunk.sum()) for chunk in chunks) == sum(int(table.sum()) for table in tensors.values())
 
 
+def pieces(size: int, count: int) -> list[tuple[int, int]]:
+    """(first, bits) of each: one for every leading bit of the size, and the last one for what remains."""
+    found, first = [], 0
+    while len(found) + 1 < count and (size - first).bit_count() > 1:
+        high = (size - first).bit_length() - 1
+        found.append((first, high))
+        first += 1 << high
+    return [*found, (first, (size - first - 1).bit_length())]
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_no_other_way_to_cut_costs_less_gas(seed: int) -> None:
-    """Every choice of which axes are cut in two, counted out."""
+    """Every choice of how many pieces each axis has, counted out."""
     draw = random.Random(seed)
-    weights = [shape(f"w{n}", draw.randrange(5, 40), draw.randrange(5, 40)) for n in range(2)]
-    mu = draw.randrange(5, 9)
+    weights = [shape(f"w{n}", draw.randrange(1, 40), draw.randrange(1, 40)) for n in range(2)]
+    mu = draw.randrange(1, 9)
 
-    def pieces(size: int, is_cut: bool) -> list[tuple[int, int]]:
-        bits = (size - 1).bit_length()
-        high = 1 << bits - 1
-        return [(0, bits - 1), (high, (size - high - 1).bit_length())] if is_cut else [(0, bits)]
-
-    def gas(cuts: Sequence[bool]) -> int:
+    def gas(counts: Sequence[int]) -> int:
         own = shared = claims = 0
-        for weight, cut in zip(weights, (cuts[:2], cuts[2:]), strict=True):
-            for box in product(*(pieces(size, c) for size, c in zip(weight.sizes, cut, strict=True))):
+        for weight, cut in zip(weights, (counts[:2], counts[2:]), strict=True):
+            for box in product(*map(pieces, weight.sizes, cut)):
                 claims += 1
                 if sum(bits for _, bits in box) < mu:
                     shared += 1 << sum(bits for _, bits in box)
@@ -137,7 +186,7 @@ def test_no_other_way_to_cut_costs_less_gas(seed: int) -> None:
 
     layout = BlockLayout.of(weights, mu)
     found = CLAIM_GAS * len(layout.blocks) + CHUNK_GAS * layout.chunks
-    assert found <= min(gas(cuts) for cuts in product((False, True), repeat=4))
+    assert found == min(gas(counts) for counts in product((1, 2, 3), repeat=4))
 
 
 def test_tables_share_chunks_and_are_never_cut() -> None:
@@ -163,14 +212,16 @@ def test_claims_about_blocks_add_up_to_the_value_of_the_weight(family: str) -> N
     for kind, program in FAMILIES[family].programs.items():
         if not program.weights:
             continue
-        key, statement, tensors = public_statement(FAMILIES[family], kind, 0)
-        plan = key.plan
+        case = random_statement(FAMILIES[family], kind)
+        plan = Plan(program, chunk_bits=MU)
+        parameters = tuple(case.parameters[name] for name in program.parameters)
+        statement = Statement(StepKey(parameters, ()), case.publics, ())  # claims read no commitment
         bits = statement.context_bits(plan)
         length = plan.variables(bits) + 20
         rho, r = ([draw.randrange(MODULUS) for _ in range(length)] for _ in range(2))
         point = Point(plan, statement, bits, Challenges(0, 0, 0, rho, r))
-        tensors = {**tensors, **{table.name: table.values() for table in plan.constants if table.values}}
-        for mu in (4, 9, key.chunk_bits):
+        tensors = {**case.tensors, **{table.name: table.values() for table in plan.constants if table.values}}
+        for mu in (4, 9, MU):
             chunks = {
                 WEIGHTS: plan.key_layout(mu).pack(tensors),
                 TABLES: plan.table_layout(mu).pack(tensors),
@@ -213,6 +264,36 @@ def test_parts_follow_the_axes() -> None:
     factors, parts = plan.in_block(down, plan.key_layout(18).by_tensor["w_down"][-1])
     assert factors == ((Slice("rho", Bits(10), Bits(4)), 8), (Slice("r", Bits(11), Bits(2)), 2))
     assert parts == (Slice("rho", Bits(6), Bits(6)), Slice("r", Bits(9), Bits(9)))
+
+
+def test_only_axes_that_claims_bind_by_one_slice_may_be_cut() -> None:
+    """The experts of a bias are two axes of the claim; an axis of one group has no coordinates at all."""
+    plan = Plan(FAMILIES["deepseek-v3"].programs["router"], chunk_bits=18)
+    assert plan._shape_of(plan.tensors["choice_bias"]).cuttable == (False,)
+    plan = Plan(FAMILIES["gpt2"].programs["positions"], chunk_bits=18)
+    assert plan._shape_of(plan.tensors["positions"]).cuttable == (False, True)
+    plan = Plan(FAMILIES["llama"].programs["keys_values"], chunk_bits=18)
+    (key,) = (e for e in plan.evaluations if e.tensor == "w_key")
+    shape_of_key = plan._shape_of(plan.tensors["w_key"])
+    assert [bool(plan.parts_by_axis(key)[axis]) for axis in shape_of_key.axes] == list(shape_of_key.cuttable)
+    assert shape_of_key.cuttable.count(False) == 1
+
+
+def test_an_axis_that_is_indexed_by_bits_cannot_lie_in_a_block() -> None:
+    plan = Plan(FAMILIES["gpt2"].programs["positions"], chunk_bits=18)
+    evaluation = next(e for e in plan.evaluations if e.tensor == "positions")
+    axis = plan.axes["position"].fixed
+    indexed = replace(evaluation, parts=(FixedBits(3, Bits(axis)), *evaluation.parts[2:]))
+    pieces = (Piece(0, axis - 1), Piece(0, plan.axes["channel"].fixed))
+    with pytest.raises(ValueError, match="cannot be cut"):
+        plan.in_block(indexed, Block("positions", (0, 1), pieces, 0, 1))
+
+
+def test_a_table_is_as_large_as_its_axes() -> None:
+    plan = Plan(REAL.programs["attention"], chunk_bits=18)
+    assert plan._shape_of(plan.tensors["cosine"]) == TensorShape(
+        "cosine", (0, 1), (11, 6), (1 << 11, 1 << 6), (False, False)
+    )
 
 
 def test_weights_of_a_family_are_padded_as_the_layout_expects() -> None:
