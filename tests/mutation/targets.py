@@ -229,6 +229,7 @@ TARGETS: dict[str, Target] = {
             "tests/verifier_gen/test_layout.py",
             "tests/verifier_gen/test_closed_forms.py",
             "tests/verifier_gen/test_claim_sections.py",
+            "tests/verifier_gen/test_coefficients.py",
             "tests/verifier_gen/test_golden_proofs.py",
             f"--deselect={_GAS}",
             "tests/verifier_gen/test_expressions.py",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contracts.bindings.compiler import compile_sources
+from prover.architectures import ModelConfig
 from prover.architectures.llama import LlamaConfig
 from prover.argument.reduction import chunk_coefficients
 from prover.claims import Challenges, Point, combine_claims
@@ -27,13 +29,14 @@ from prover.operators.head_pair import RivalWins
 from prover.plan import PRIVATE, PUBLIC, Plan
 from prover.prove import prove
 from prover.statement import TABLES, WEIGHTS, Statement, StepKey, VerifyingKey, commit_step_key
-from tests.prover.architectures.random_models import random_statement
+from tests.prover.architectures.random_models import FAMILIES, random_statement
 from tests.prover.operators.random_layers import input_points
 from tests.prover.private.statements import seeded
 from tests.prover.statements import srs
 from tests.verifier_gen.evm import ACCEPTED, Evm
+from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS, SEVERAL_CHUNKS_OF_TILES, WIDE
 from tests.verifier_gen.random_shapes import Drawn, random_plans
-from tests.verifier_gen.statements import Proven
+from tests.verifier_gen.statements import REAL, Proven
 from tests.verifier_gen.yul import Contract, Unwritten
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import step_verifier
@@ -53,6 +56,20 @@ FAR_PIECES = LlamaConfig(
     max_positions=128,
 )
 """273 = 256 + 16 + 1: the last piece of a hidden axis has one entry, and all nine of its coordinates are in front."""
+
+
+THREE_PIECES = replace(REAL, hidden=896, heads=14, kv_heads=2)
+"""896 = 512 + 256 + 128."""
+CASES = [
+    *((f"smollm2 {kind}", REAL, kind, 18, window) for kind, window in (("mlp", 0), ("attention", 5), ("keys_values", 3))),
+    ("896 channels", THREE_PIECES, "attention", 18, 1),
+    ("wide mlp", WIDE, "mlp", 14, 0),
+    ("attention over one chunk", SEVERAL_CHUNKS, "attention", 14, 3),
+    ("attention over two chunks", SEVERAL_CHUNKS, "attention", 14, 4),
+    ("tile over two chunks", SEVERAL_CHUNKS_OF_TILES, "attention_tile", 14, 4),
+    ("keys of two chunks come first", replace(FAMILIES["deepseek-v3-tiled"], max_positions=512), "attention_tile", 10, 9),
+    *((f"{family} {kind}", config, kind, 12, 2) for family, config in FAMILIES.items() for kind in config.programs),
+]  # fmt: skip
 
 
 def key_without_srs(plan: Plan, chunk_bits: int) -> VerifyingKey:
@@ -135,10 +152,10 @@ class Both:
         return found
 
 
-def compare(seeds: range) -> Counter[str]:
+def compare(plans: Iterable[Drawn]) -> Counter[str]:
     """How much was compared: statements, coefficients that are not zero, and the ways in which weights lie."""
     seen: Counter[str] = Counter()
-    for drawn in (drawn for seed in seeds for drawn in random_plans(seed)):
+    for drawn in plans:
         both = Both(drawn)
         assert both.found == both.value, drawn
         for name in both.steps:
@@ -156,8 +173,22 @@ def compare(seeds: range) -> Counter[str]:
     return seen
 
 
+def _drawn(seeds: range) -> Iterator[Drawn]:
+    return (drawn for seed in seeds for drawn in random_plans(seed))
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "mu", "window"), [pytest.param(*case, id=name) for name, *case in CASES]
+)
+def test_coefficients_of_known_shapes_are_those_of_the_reference(
+    config: ModelConfig, kind: str, mu: int, window: int
+) -> None:
+    plan = Plan(config.programs[kind], chunk_bits=mu)
+    assert compare([Drawn(config, kind, plan, mu, window)])["coefficients"]
+
+
 def test_every_coefficient_is_that_of_the_reference() -> None:
-    seen = compare(range(14, 19))
+    seen = compare(_drawn(range(14, 19)))
     assert min(seen[f"cut in {pieces}"] for pieces in (1, 2, 3)) >= 5
     assert min(seen[kind] for kind in ("shared", "one", "several")) >= 5
 
@@ -165,7 +196,7 @@ def test_every_coefficient_is_that_of_the_reference() -> None:
 @pytest.mark.long
 def test_every_coefficient_of_many_shapes_is_that_of_the_reference() -> None:
     """About a minute and a half."""
-    assert compare(range(1000, 1080))["statements"] > 400
+    assert compare(_drawn(range(1000, 1080)))["statements"] > 400
 
 
 def test_what_a_weight_needs_of_another_is_not_read_before_it_is_written() -> None:
