@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from node.api.clients import _network
+from node.api.clients import network_of
 from node.errors import QueueFullError
 from node.fair_line import FairLine
 from node.inference import InferenceQueue, Job
@@ -250,4 +250,4 @@ def test_a_prompt_that_was_sent_before_is_not_run_again_and_only_for_who_sent_it
     ],
 )
 def test_an_address_stands_for_its_customer(host: str, share: str) -> None:
-    assert _network(host) == share
+    assert network_of(host) == share

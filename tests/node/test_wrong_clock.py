@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from contracts.bindings.deployment import Deployment
 from contracts.bindings.receipt_body import parse_receipt
 from node.provider import CommittedServing
@@ -15,6 +17,7 @@ from tests.node.test_provider_command import ROOT, Command
 _DAY_S = 86_400
 
 
+@pytest.mark.long
 def test_answers_of_a_clock_that_was_ahead_and_of_the_right_one_are_posted(
     tmp_path: Path, local_chain: LocalChain, deployment: Deployment, serving: CommittedServing
 ) -> None:
