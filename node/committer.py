@@ -189,10 +189,9 @@ class Committer:
 
     def _is_told(self, chain_batch_id: int, disputed: set[int]) -> bool:
         """Whether the events that released all its locks are read."""
-        names = ["BatchFinalised", "ResponseFinalised", "ResponseVoided"]
-        events = self._journal.events(names=names, batch_id=chain_batch_id)
-        ended = {json.loads(event.arguments)["index"] for event in events if event.name != names[0]}
-        return any(event.name == names[0] for event in events) and disputed <= {int(index) for index in ended}
+        whole = self._journal.events(names=["BatchFinalised"], batch_id=chain_batch_id)
+        single = self._journal.events(names=["ResponseFinalised", "ResponseVoided"], batch_id=chain_batch_id)
+        return bool(whole) and disputed <= {int(json.loads(event.arguments)["index"]) for event in single}
 
     def _disputed_state(self, chain_batch_id: int, row: ResponseRow) -> ResponseState:
         """What the chain says; a response that survived its games gets its lock back."""
