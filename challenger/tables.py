@@ -18,6 +18,7 @@ from sqlalchemy import Engine, Index, LargeBinary, UniqueConstraint, create_engi
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, SQLModel
 
+from contracts.bindings.write_ahead import use_write_ahead_log
 from contracts.protocol.response import ResponseFields
 from contracts.protocol.token_ids import unpack_token_ids
 
@@ -310,7 +311,7 @@ def open_engine(path: Path | None) -> Engine:
 
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(connection, _BUSY_S)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -27,6 +26,7 @@ from .errors import (
     TransactionTimedOut,
 )
 from .journal import COMMAND_S, FINISHED, Attempt, Intent, IntentStatus, Journal, SqlJournal
+from .journal_engine import open_journal_engine
 from .keys import Signer
 from .lease import Lease, heartbeat
 
@@ -41,7 +41,6 @@ _INDEX_LAG_S = 600
 _REMEMBERED_S = 3600  # how long a finished command that nobody was told of is remembered, by the chain's time
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
-_CONFIGURE_TRIES = 8
 _MOST_TAKEN_BACK = 64  # a step's worth; the next one goes on
 _T = TypeVar("_T")
 
@@ -693,41 +692,9 @@ def open_sender(
     chain: Chain, signer: Signer, database_url: str, *, confirmations: int = 0, fees: FeePolicy | None = None
 ) -> Sender:
     """A sender whose journal is in this database (`sqlite:///...`, `postgresql://...`)."""
-    return sender_on_engine(chain, signer, _open_engine(database_url), confirmations=confirmations, fees=fees)
-
-
-def _open_engine(database_url: str) -> Engine:
-    """SQLite with a write-ahead log that reaches the disk before a commit returns."""
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import StaticPool
-
-    if not database_url.startswith("sqlite"):
-        scheme, separator, rest = database_url.partition("://")
-        driver = "postgresql+psycopg" if scheme in ("postgresql", "postgres") else scheme
-        return create_engine(driver + separator + rest)
-    in_memory = database_url in ("sqlite://", "sqlite:///:memory:")
-    engine = create_engine(
-        database_url,
-        connect_args={"check_same_thread": False, "timeout": 30},
-        # One connection for all threads: each connection to ":memory:" would be a database of its own.
-        **({"poolclass": StaticPool} if in_memory else {}),
+    return sender_on_engine(
+        chain, signer, open_journal_engine(database_url), confirmations=confirmations, fees=fees
     )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        for attempt in range(_CONFIGURE_TRIES):
-            try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                break
-            except (
-                OperationalError
-            ):  # another program makes the same change: this one does not wait by itself
-                if attempt + 1 == _CONFIGURE_TRIES:
-                    raise
-                time.sleep(0.02 * 2**attempt)
-        connection.execute("PRAGMA synchronous=FULL")
-
-    return engine
 
 
 def sender_on_engine(

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
+from contracts.bindings.write_ahead import use_write_ahead_log
+
 from ..errors import DatabaseError
 
 # Longer than any transaction of this program takes, shorter than a posting deadline is away.
@@ -137,11 +139,9 @@ def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     """WAL lets readers work beside the writer; FULL makes a commit survive a power cut, not only a kill."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    use_write_ahead_log(connection, _BUSY_S)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _without_implicit_commits(connection: Any, _record: Any) -> None:
