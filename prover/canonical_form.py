@@ -76,7 +76,6 @@ from .tables import (
     CausalMask,
     ClosedForm,
     Counter,
-    NonZero,
     RangeTag,
     RangeValue,
     Unit,
@@ -250,10 +249,7 @@ def closed_form(form: ClosedForm) -> Form:
         case RangeValue():
             return ["range value"]
         case Counter():
-            count = [] if form.bit_count is None else [form.bit_count]
-            return ["counter", form.offset, form.first_bit, count]
-        case NonZero():
-            return ["non-zero"]
+            return ["counter", form.offset]
         case CausalMask():
             return ["causal mask"]
         case BeyondWindow():

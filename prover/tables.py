@@ -4,10 +4,9 @@ All lookups of a statement go into one logUp argument over rows (tag, first, sec
 
     range       tag = k in 0..16,  first = v for 0 <= v < 2^k          2^17 rows, row 2^k + v (row 0 repeats row 1)
     activation  tag = 32, first = g, second = silu(g) or gelu(g)       2^bits rows, row g + 2^(bits-1)
-    exponential tag = 33 + saturated, first = z < 2^16, second = e     2^17 rows, row 2^16 * saturated + z
-    saturation  tag = 40, first = z_hi, second = [z_hi > 0]            2^16 rows, row = first
+    exponential tag = 33, first = z < 2^16, second = e                 2^16 rows, row = first
 
-The range and saturation tables and every `first` are closed forms that a verifier evaluates; `second` of
+The range table and every `first` are closed forms that a verifier evaluates; `second` of
 the function tables is committed once and its commitment is part of the verifier.
 """
 
@@ -22,19 +21,19 @@ from typing import Protocol
 
 import numpy as np
 
-LARGEST_TABLE_BITS = 21
-"""Of a public table: 16,384 positions of heads of 128 channels."""
+LARGEST_TABLE_BITS = 22
+"""Of a public table: cosine and sine of 16,384 positions of heads of 128 channels."""
 WINDOW_BITS = 5
 WINDOW_ROWS = 1 << WINDOW_BITS
 RANGE_BITS = 16
 RANGE_TABLE_BITS = RANGE_BITS + 1
 ACTIVATION_TAG = 32
 EXPONENTIAL_TAG = 33
-SATURATION_TAG = 40
 EXPONENTIAL_ONE = 65535
 EXPONENTIAL_SCALE = 12
 EXPONENTIAL_DIGIT_BITS = 16
-SATURATION_BITS = 16
+EXPONENTIAL_FAR_BITS = 14
+"""The last 2^14 entries are zero."""
 
 
 class ClosedForm(Protocol):
@@ -104,43 +103,19 @@ def range_extension(point: Sequence[int], modulus: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Counter:
-    """offset + the number formed by index bits first_bit .. first_bit + bit_count - 1 (from the most significant)."""
+    """offset + index."""
 
     offset: int = 0
-    first_bit: int = 0
-    bit_count: int | None = None
     kind: str = "counter"
 
-    def bits(self, width: int) -> range:
-        """Positions of the bits, most significant first."""
-        return range(self.first_bit, width if self.bit_count is None else self.first_bit + self.bit_count)
-
     def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
-        bits = self.bits(widths[0])
-        index = np.arange(1 << widths[0], dtype=np.int64) >> (widths[0] - bits.stop)
-        return (index & ((1 << len(bits)) - 1)) + self.offset
+        return np.arange(1 << widths[0], dtype=np.int64) + self.offset
 
     def evaluate(self, points: Sequence[Sequence[int]], publics: dict[str, int], modulus: int) -> int:
         index = 0
-        for position in self.bits(len(points[0])):
-            index = (2 * index + points[0][position]) % modulus
-        return (index + self.offset) % modulus
-
-
-@dataclass(frozen=True)
-class NonZero:
-    """[index > 0] = 1 - prod (1 - x_i)."""
-
-    kind: str = "non_zero"
-
-    def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
-        return (np.arange(1 << widths[0]) > 0).astype(np.int64)
-
-    def evaluate(self, points: Sequence[Sequence[int]], publics: dict[str, int], modulus: int) -> int:
-        product = 1
         for coordinate in points[0]:
-            product = product * (1 - coordinate) % modulus
-        return (1 - product) % modulus
+            index = (2 * index + coordinate) % modulus
+        return (index + self.offset) % modulus
 
 
 @dataclass(frozen=True)
@@ -374,7 +349,7 @@ def _sqrt_two_over_pi() -> Fraction:
 
 @cache
 def exponential_table() -> np.ndarray:
-    """round_half_up(65535 * exp(-z / 2^12)) for z < 2^16, then 2^16 zeros (saturated)."""
+    """round_half_up(65535 * exp(-z / 2^12)) for z < 2^16, then 2^16 zeros: what is further away weighs nothing."""
     size = 1 << EXPONENTIAL_DIGIT_BITS
     one = 1 << 96
     # exp(-1/2^12) in fixed point with 96 fractional bits; its powers accumulate an error < 2^16 * 2^-95.

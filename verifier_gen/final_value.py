@@ -21,7 +21,6 @@ from prover.tables import (
     BeyondWindow,
     CausalMask,
     Counter,
-    NonZero,
     RangeTag,
     RangeValue,
     Unit,
@@ -106,15 +105,8 @@ class FinalValue:
                 offset = 0 if isinstance(form, RangeTag) else 32
                 return self.graph.leaf(f"mload({hex(int(self._ranges[key], 16) + offset)})")
             case Counter():
-                if form.bit_count is None:
-                    bits = slices[0].width - Bits(form.first_bit)
-                else:
-                    bits = Bits(form.bit_count)
-                start = words_before(vector_end(slices[0]), slices[0].start - Bits(form.first_bit))
-                node = self._stored(evaluation, f"counter({start}, {width(bits)})")
+                node = self._stored(evaluation, f"counter({start}, {count})")
                 return self.graph.add(node, self.graph.constant(form.offset))
-            case NonZero():
-                return self._stored(evaluation, f"non_zero({start}, {count})")
             case CausalMask():
                 second = f"{slice_start(slices[1])}, {width(slices[1].width)}"
                 window = self.scalars.public("window")

@@ -10,6 +10,7 @@ from typing import Any
 from ..operators.attend import MOST_POSITIONS
 from ..operators.head_pair import FACTOR_BITS, OFFSET_BITS, HeadPair
 from ..operators.inverse_root import LIMB_AXIS_BITS
+from ..operators.rotary import TURN, TURN_BITS
 from ..program import CONTEXT_BITS, ROW_BITS, WINDOW_ROWS, Kind, Program, Tensor
 from ..relations import Along, Bits, PublicBits, Ref, Segment
 from ..streams import STREAM_ORDER
@@ -132,6 +133,7 @@ class Heads:
             "query": Bits(index_bits(self.queries)),
             "head_channel": Bits(self.size_bits),
             "position": Bits(self.position_bits),
+            TURN: TURN_BITS,
         }
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..architectures import config_from_json
 from ..architectures.config import ModelConfig, index_bits
+from ..operators.rotary import TURN_BITS
 from ..program import WINDOW_ROWS
 from ..tables import LARGEST_TABLE_BITS
 from .errors import Finding, UnsupportedModelError
@@ -49,10 +50,10 @@ def with_residual_scale(config: ModelConfig, scale: int) -> ModelConfig:
 
 def provable_positions(stated: int, head_size: int = 1) -> int:
     """The longest sequence that is served: what the model was trained for, as far as contracts go, in whole windows, because
-    a proof is about all rows of a window. head_size: of heads that turn, whose table has an entry for every position and
-    channel, in powers of two. Raises UnsupportedModelError for less than one window.
+    a proof is about all rows of a window. head_size: of heads that turn, whose table has a cosine and a sine for every position
+    and channel, in powers of two. Raises UnsupportedModelError for less than one window.
     """
-    most = min(MOST_POSITIONS, 1 << max(0, LARGEST_TABLE_BITS - index_bits(head_size)))
+    most = min(MOST_POSITIONS, 1 << max(0, LARGEST_TABLE_BITS - TURN_BITS.fixed - index_bits(head_size)))
     positions = min(stated, most) // WINDOW_ROWS * WINDOW_ROWS
     refuse_unless(
         positions > 0, "option", f"a context of {stated} positions", f"one window of {WINDOW_ROWS} at least"

@@ -1,21 +1,17 @@
 """Causal softmax attention with grouped queries, exactly and without dividing T^2 numbers.
 
 MEANING    score[t,u] = q[t] . k[u];  m[t] = max over visible u (u <= t);  z = m - score
-           digits: z >> shift = 2^16 * z_hi + z_lo;  e = EXP[z_lo] if z_hi = 0 else 0  (e = 65535 at z = 0)
+           e = EXP[z >> shift], zero beyond 2^16 and where u is masked (exponential.py; e = 65535 at z = 0)
            S[t] = sum_u e;  context = floor((2 sum_u e v + S) / (2 S))
 BOUNDS     |score| <= OFFSET / 4 where OFFSET = 2^offset_bits: by the widths of q and k, or by the norms in front of
-           them. Every index z >> shift is below 2^32 and that of a masked pair at least 2^16 (checked when the operator
-           is made). |v|, |context| < 2^(bits-1). These bounds make true statements provable; no false one needs them.
-RELATIONS  distance   Contraction (2^16 z_hi + z_lo) 2^shift + z_rem - m - OFFSET * mask = - sum_c q k, with all
+           them. Every index z >> shift has digits (checked when the operator is made). |v|, |context| < 2^(bits-1).
+           These bounds make true statements provable; no false one needs them.
+RELATIONS  distance   Contraction (z >> shift by its digits) 2^shift + z_rem - m - OFFSET * mask = - sum_c q k, with all
                       digits in range: z >= 0 everywhere
-           saturated  Lookup (z_hi, saturated) with saturated = [z_hi > 0]
-           causality  Pointwise mask * (1 - saturated) = 0: a masked pair has weight zero whatever its score is, so
-                      nobody's gains can lift a key of the future over the offset. The mask is evaluated by the verifier
-                      and the flag is opened anyway: no bytes, one power of alpha.
-           e          Lookup with tag 33 + saturated of (z_lo, e): the exponential table, zero where saturated.
-                      The tag keeps z_lo < 2^16 on both halves; a key 2^16 * saturated + z_lo would not.
-           m          a selector b with sum_u b[t,u] = 1 and b * z = 0 pointwise: some pair has z = 0. It has
-                      z_hi = 0, so by causality it is visible, and z >= 0 at every other visible pair: m is the maximum.
+           e          as in exponential.py, hidden by the mask, which the verifier evaluates: a masked pair has weight zero
+                      whatever its score is, so nobody's gains can lift a key of the future over the offset
+           m          a selector b with sum_u b[t,u] = 1 and b * (z + mask) = 0 pointwise: some pair has z = 0 and is visible,
+                      since neither z nor mask is negative, and z >= 0 at every other one: m is the maximum
            S          Contraction S = sum_u e
            context    Contraction 2 S context + remainder - S = 2 sum_u e v;  remainder >= 0 and
                       2 S - 1 - remainder >= 0 by limbs; context in range. S >= 65535, so the quotient is unique.
@@ -23,8 +19,8 @@ REFUSED    never: z fits its digits by the widths of q and k, S by the number of
            in range. Keys and values themselves are refused by the step that writes them.
 REACH      a layer may see the last `reach` positions only. Those further back are masked like the future: the mask is
            [u > t] + (2 - kind) [u + reach <= t] with the step-key integer `kind`, 1 for such a layer, 2 for one that
-           sees everything. Both masks are closed forms and never overlap; u = t is always visible. Causality speaks of
-           the whole mask.
+           sees everything. Both masks are closed forms and never overlap, so their sum hides like one; u = t is always
+           visible.
 TWO PARTS  a key may have a second part, of an axis of its own: score[t,u] = q[t] . k[u] + q2[t] . k2[u]. Latent attention has: what
            is compared without positions, which is what is averaged too, and what turns with the position.
 PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Context rows behind
@@ -55,18 +51,13 @@ from ..relations import (
     Segment,
 )
 from ..tables import (
-    EXPONENTIAL_DIGIT_BITS,
-    EXPONENTIAL_TAG,
     RANGE_BITS,
-    SATURATION_BITS,
-    SATURATION_TAG,
     BeyondWindow,
     CausalMask,
-    exponential_table,
 )
-from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
+from .exponential import LARGEST_DISTANCE, LARGEST_HIDDEN_DISTANCE, Exponential
 from .host_arrays import FEW_ROWS, arrays_of
-from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck, SignedRange
+from .rounding import RangeCheck, SignedRange
 
 SCORES = ("kv_group", "query", "row", "context")
 STATISTICS = ("kv_group", "query", "row")
@@ -75,7 +66,6 @@ HEADS = ("kv_group", "query", "row", "head_channel")
 SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
 MOST_POSITIONS = 1 << 15
 """2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
-_DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
 
 
 @dataclass(frozen=True)
@@ -105,12 +95,11 @@ class Attend(OperatorBase):
     second: tuple[str, str, str] | None = None
 
     def __post_init__(self) -> None:
-        # |m - score| <= OFFSET / 2, so z is at most 3/2 OFFSET, and at least OFFSET / 2 where it is masked
+        # |m - score| <= OFFSET / 2, so z is at most that where it is visible, and OFFSET / 2 to 3/2 OFFSET where it is not
         if not 1 <= self.shift <= RANGE_BITS:
             raise ValueError(f"scores are shifted by {self.shift}; one lookup checks 1 to {RANGE_BITS} bits")
-        if self.offset_bits - 1 < self.shift + EXPONENTIAL_DIGIT_BITS:
-            raise ValueError(f"an offset of {self.offset_bits} bits does not saturate at shift {self.shift}")
-        if 3 << (self.offset_bits - 1) >= 1 << (self.shift + EXPONENTIAL_DIGIT_BITS + SATURATION_BITS):
+        visible, hidden = (parts << (self.offset_bits - 1) >> self.shift for parts in (1, 3))
+        if visible > LARGEST_DISTANCE or hidden > LARGEST_HIDDEN_DISTANCE:
             raise ValueError(
                 f"score distances of {self.offset_bits + 1} bits do not fit the digits at shift {self.shift}; "
                 "queries and keys need fewer bits or a larger scale"
@@ -175,28 +164,29 @@ class Attend(OperatorBase):
     def _range(self) -> SignedRange:
         return SignedRange(self.output, HEADS, self.bits)
 
+    @property
+    def _mask(self) -> Expression:
+        mask: Expression = Ref("causal_mask")
+        if self.selector is not None:
+            mask = mask + (Constant(2) - Parameter(self.selector)) * Ref("reach_mask")
+        return mask
+
+    @property
+    def _weights(self) -> Exponential:
+        return Exponential(SCORES, self._mask)
+
     def tables(self) -> Sequence[LookupTable]:
-        return (RANGE_TABLE, EXPONENTIAL_TABLE, SATURATION_TABLE)
+        return self._weights.tables()
 
     def tensors(self) -> Sequence[Tensor]:
-        scores = (
-            "distance_high",
-            "distance_low",
-            "distance_remainder",
-            "saturated",
-            "weight",
-            "max_selector",
-        )
         beyond: tuple[Tensor, ...] = ()
         if self._reach_mask is not None:
             beyond = (Tensor("reach_mask", ("row", "context"), Kind.CLOSED_FORM, self._reach_mask),)
         return (
-            *RANGE_TENSORS,
-            *EXPONENTIAL_TENSORS,
-            *SATURATION_TENSORS,
+            *self._weights.tensors(),
             Tensor("causal_mask", ("row", "context"), Kind.CLOSED_FORM, CausalMask()),
             *beyond,
-            *(Tensor(name, SCORES, Kind.WITNESS) for name in scores),
+            *(Tensor(name, SCORES, Kind.WITNESS) for name in ("distance_remainder", "max_selector")),
             Tensor("score_max", STATISTICS, Kind.WITNESS),
             Tensor("weight_sum", STATISTICS, Kind.WITNESS),
             Tensor(self.output, HEADS, Kind.WITNESS),
@@ -309,16 +299,11 @@ class Attend(OperatorBase):
         mask = tensors["causal_mask"]
         if self._is_local(context.parameters):
             mask = mask + tensors["reach_mask"]
-        largest = np.where(mask > 0, np.iinfo(np.int64).min, score).max(axis=-1)
+        largest = self._largest(score, mask)
         distance = largest[..., None] - score + (mask << self.offset_bits)
-        index = distance >> self.shift
         tensors["score_max"] = largest
         tensors["distance_remainder"] = distance & ((1 << self.shift) - 1)
-        tensors["distance_low"] = index & (_DIGIT - 1)
-        tensors["distance_high"] = index >> EXPONENTIAL_DIGIT_BITS
-        tensors["saturated"] = (tensors["distance_high"] > 0).astype(np.int64)
-        weight = exponential_table()[tensors["saturated"] * _DIGIT + tensors["distance_low"]]
-        tensors["weight"] = weight
+        weight = self._weights.witness(tensors, distance >> self.shift, mask)
         selector = np.zeros_like(distance)
         np.put_along_axis(selector, distance.argmin(axis=-1)[..., None], 1, axis=-1)
         tensors["max_selector"] = selector
@@ -335,34 +320,34 @@ class Attend(OperatorBase):
             check.witness(context, values)
         self._range.witness(context)
 
+    def _largest(self, score: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Of what a row sees."""
+        return np.asarray(np.where(mask > 0, np.iinfo(np.int64).min, score).max(axis=-1))
+
     def relations(self, program: Program) -> Sequence[Relation]:
-        high, low, remainder = Ref("distance_high"), Ref("distance_low"), Ref("distance_remainder")
-        index = Constant(_DIGIT) * high + low
-        distance: Expression = Constant(1 << self.shift) * index + remainder
+        weights, mask, unit = self._weights, self._mask, Constant(1 << self.shift)
+        remainder = Ref("distance_remainder")
+        in_sight = unit * weights.distance_in_sight + remainder
+        distance = in_sight + unit * weights.more_where_hidden
         selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
         output = Ref(self.output)
         scores = [ProductTerm(Constant(-1), ("head_channel",), (self._query, self._of_groups(self.key)))]
         if self.second is not None:
             scores.append(ProductTerm(Constant(-1), (self.second[2],), self._second_refs))
         mixed = ProductTerm(Constant(2), ("context",), (weight, self._of_groups(self.value)))
-        mask: Expression = Ref("causal_mask")
-        if self.selector is not None:
-            mask = mask + (Constant(2) - Parameter(self.selector)) * Ref("reach_mask")
         masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * mask
         quotient = Constant(2) * total * output + Ref(f"{self.output}_remainder") - total
         return (
             Contraction("distance", SCORES, distance - masked_max, tuple(scores)),
             Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
-            Lookup("saturated", SCORES, Constant(SATURATION_TAG), high, Ref("saturated")),
-            Pointwise("causality", SCORES, mask * (Constant(1) - Ref("saturated"))),
-            Lookup("weight", SCORES, Constant(EXPONENTIAL_TAG) + Ref("saturated"), low, weight),
+            *weights.relations(),
             Contraction(
                 "max_selected",
                 STATISTICS,
                 Constant(1),
                 (ProductTerm(Constant(1), ("context",), (selector,)),),
             ),
-            Pointwise("max_attained", SCORES, selector * distance),
+            Pointwise("max_attained", SCORES, selector * (in_sight + mask)),
             Contraction(
                 "weight_sum", STATISTICS, total, (ProductTerm(Constant(1), ("context",), (weight,)),)
             ),

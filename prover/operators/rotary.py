@@ -1,9 +1,10 @@
 """Rotary position embedding on adjacent pairs (2i, 2i+1).
 
 MEANING    out_0 = requantise_half_up(x_0 cos - x_1 sin, 14);  out_1 = requantise_half_up(x_1 cos + x_0 sin, 14)
-           cos, sin are integers at scale 14 for every position, in two committed public tables over
-           (position, head_channel); the sine table carries the sign: -sin on even channels, +sin on odd ones.
-           A model whose layers rotate in two ways has two pairs of tables and a step-key integer that selects:
+           cos, sin are integers at scale 14 for every position, in one committed public table over
+           (position, part, head_channel), part 0 the cosine and part 1 the sine, so that what a row reads of both lies in one
+           chunk; the sine carries the sign: -sin on even channels, +sin on odd ones.
+           A model whose layers rotate in two ways has two such tables and a step-key integer that selects:
            cos = (2 - kind) cos_1 + (kind - 1) cos_2 for kind 1 or 2, and the same for sin.
            A channel that is not rotated has cos = 2^14 and sin = 0, so that out = x: that is how a partial rotation and
            a layer without positions are tables too. A factor on queries and keys multiplies both tables.
@@ -16,7 +17,7 @@ PADDING    zero channels stay zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
 from functools import cache
@@ -27,8 +28,10 @@ import numpy as np
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import (
     Along,
+    Bits,
     Constant,
     Expression,
+    FixedBits,
     LookupTable,
     Parameter,
     Pointwise,
@@ -41,6 +44,8 @@ from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
 
 ROTARY_SCALE = 14
 LARGEST_FACTOR = 16
+TURN, TURN_BITS = "turn", Bits(1)
+"""The axis of cosine and sine."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,13 @@ class RotaryTable:
         return self.head_size if self.rotated is None else self.rotated
 
     @property
-    def names(self) -> tuple[str, str]:
-        """Names of the two constant tensors."""
-        return f"{self.prefix}cosine", f"{self.prefix}signed_sine"
+    def name(self) -> str:
+        """Of the constant tensor."""
+        return f"{self.prefix}rotation"
+
+    def both(self) -> np.ndarray:
+        """(positions, 2, channels): cosine, then signed sine."""
+        return np.stack(_rotary_tables(self), axis=1)
 
     def cosine(self) -> np.ndarray:
         """factor * cos(position * base^(-2i/rotated) / divisor_i) for channels 2i and 2i+1."""
@@ -188,13 +197,9 @@ class Rotary(OperatorBase):
         return (RANGE_TABLE,)
 
     def tensors(self) -> Sequence[Tensor]:
-        def constant(name: str, values: Callable[[], np.ndarray]) -> Tensor:
-            return Tensor(name, ("position", self.channel), Kind.CONSTANT, values=values)
-
         constants = (
-            constant(name, values)
+            Tensor(table.name, ("position", TURN, self.channel), Kind.CONSTANT, values=table.both)
             for table in self.choices
-            for name, values in zip(table.names, (table.cosine, table.signed_sine), strict=True)
         )
         output = (Tensor(self.output, self.domain, Kind.WITNESS),) if self.committed else ()
         return (
@@ -224,19 +229,20 @@ class Rotary(OperatorBase):
     def _flipped(self) -> Ref:
         return Ref(self.x, ((self.channel, (Along(self.channel, flip=True),)),))
 
-    def _table_ref(self, name: str) -> Ref:
-        return Ref(name, (("position", self.position),))
+    def _part(self, table: RotaryTable, part: int) -> Ref:
+        """The cosine (0) or the signed sine (1) of every entry of the domain."""
+        return Ref(table.name, (("position", self.position), (TURN, (FixedBits(part, TURN_BITS),))))
 
     def witness(self, context: WitnessContext) -> None:
         table = self._chosen(context.parameters)
-        cosine, sine = (context.over(self._table_ref(name), self.domain) for name in table.names)
+        cosine, sine = (context.over(self._part(table, part), self.domain) for part in (0, 1))
         x, flipped = context.over(Ref(self.x), self.domain), context.over(self._flipped, self.domain)
         context.tensors[self.output] = self._requantisation.witness(context, x * cosine + flipped * sine)
         self._range.witness(context)
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        def selected(index: int) -> Expression:
-            refs = [self._table_ref(table.names[index]) for table in self.choices]
+        def selected(part: int) -> Expression:
+            refs = [self._part(table, part) for table in self.choices]
             if self.selector is None:
                 return refs[0]
             kind = Parameter(self.selector)

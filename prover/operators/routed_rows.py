@@ -1,8 +1,10 @@
 """The rows that are routed to an expert, all others as zero.
 
 MEANING    y[t] = x[t] if gate[t] > 0, else 0, where gate[t] is this expert's entry of the row's routing weights
-BOUNDS     0 <= gate < 2^16, by whoever writes the stream (operators/routing_weights.py, operators/score_weights.py).
-RELATIONS  routed   Lookup (gate, routed) in the table of [v > 0]: no other flag
+BOUNDS     0 <= gate <= 2^16, by whoever writes the stream (operators/routing_weights.py, operators/score_weights.py).
+RELATIONS  bit      Pointwise routed (1 - routed) = 0
+           zero     Pointwise gate (1 - routed) = 0: a flag of 0 says that the gate is zero
+           range    Lookup gate - routed in [0, 2^16): a flag of 1 says that it is not, since -1 is in no range. So one flag fits
            y        Pointwise y - routed * x = 0
            The expert's number is a step-key integer, so the key of a step says which column of the stream it reads.
 REFUSED    never: y is x or zero. A row that is not routed is zero, so nothing behind this operator leaves its range there.
@@ -20,9 +22,9 @@ import numpy as np
 from ..arrays import Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Bits, Constant, Lookup, LookupTable, ParameterBits, Pointwise, Ref, Relation
-from ..tables import SATURATION_TAG
-from .exponential import SATURATION_TABLE, SATURATION_TENSORS
+from ..tables import RANGE_BITS
 from .host_arrays import arrays_of
+from .rounding import RANGE_TABLE, RANGE_TENSORS
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,11 @@ class RoutedRows(OperatorBase):
         return (self.gate.parameter,)
 
     def tables(self) -> Sequence[LookupTable]:
-        return (SATURATION_TABLE,)
+        return (RANGE_TABLE,)
 
     def tensors(self) -> Sequence[Tensor]:
         return (
-            *SATURATION_TENSORS,
+            *RANGE_TENSORS,
             Tensor(self._flag, self.domain[:1], Kind.WITNESS),
             Tensor(self.output, self.domain, Kind.WITNESS),
         )
@@ -83,8 +85,11 @@ class RoutedRows(OperatorBase):
         context.tensors[self.output] = flag[:, None] * context.tensors[self.x]
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        rows, flag = self.domain[:1], Ref(self._flag)
+        rows, gate, flag = self.domain[:1], self.gate.ref, Ref(self._flag)
+        unrouted = Constant(1) - flag
         return (
-            Lookup(self._flag, rows, Constant(SATURATION_TAG), self.gate.ref, flag),
+            Pointwise(f"{self._flag}_bit", rows, flag * unrouted),
+            Pointwise(f"{self._flag}_zero", rows, gate * unrouted),
+            Lookup(f"{self._flag}_range", rows, Constant(RANGE_BITS), gate - flag),
             Pointwise(self.output, self.domain, Ref(self.output) - flag * Ref(self.x)),
         )

@@ -3,14 +3,13 @@
 MEANING    m = max of x over picked entries;  z = m - x
            e = EXP[z] where picked and z < 2^16, else 0  (e = 65535 at z = 0)
            S = sum_e e;  weight = floor((2 e 2^s + S) / (2 S)): 2^s is one
-BOUNDS     |x| < 2^(bits-1), checked by whoever makes x, so z of picked entries fits bits + 1; that of all others is raised by
-           2^(bits+1), beyond the table. 65535 <= S <= k 65535, so 2 S < 2^32 and 0 <= weight <= 2^s.
-RELATIONS  distance  Pointwise 2^16 z_hi + z_lo = m - x + 2^(bits+1) (1 - picked), with both digits in range
-           saturated Lookup (z_hi, saturated) with saturated = [z_hi > 0]
-           exclusion Pointwise (1 - picked) (1 - saturated) = 0: what is not picked has weight zero, whatever x is
-           e         Lookup with tag 33 + saturated of (z_lo, e): the exponential table, zero where saturated
-           m         a selector with sum 1 and selector * distance = 0: some entry has distance 0; it is picked, by exclusion,
-                     and no picked entry has a negative distance: m is the maximum
+BOUNDS     |x| < 2^(bits-1), checked by whoever makes x, so z of picked entries is below 2^bits; that of all others is raised by
+           2^bits, so it is not negative either. 65535 <= S <= k 65535, so 2 S < 2^32 and 0 <= weight <= 2^s.
+RELATIONS  distance  Pointwise z by its digits = m - x + 2^bits (1 - picked), with both digits in range
+           e         as in exponential.py, hidden where it is not picked, which top_k.py makes a bit: its weight is zero,
+                     whatever x is
+           m         a selector with sum 1 and selector (z + 1 - picked) = 0: some entry has distance 0 and is picked, since
+                     neither z nor 1 - picked is negative, and no entry has a negative distance: m is the maximum
            S         Contraction S = sum_e e
            weight    Pointwise 2 S weight + remainder - S = 2^(s+1) e;  remainder >= 0 and 2 S - 1 - remainder >= 0 by
                      limbs; weight in [0, 2^(s+1)). S >= 65535, so the quotient is unique.
@@ -30,21 +29,18 @@ from ..relations import (
     Constant,
     Contraction,
     Expression,
-    Lookup,
     LookupTable,
     Pointwise,
     ProductTerm,
     Ref,
     Relation,
 )
-from ..tables import EXPONENTIAL_DIGIT_BITS, EXPONENTIAL_ONE, EXPONENTIAL_TAG, SATURATION_BITS, SATURATION_TAG
-from ..tables import exponential_table as exponentials
-from .exponential import EXPONENTIAL_TABLE, EXPONENTIAL_TENSORS, SATURATION_TABLE, SATURATION_TENSORS
+from ..tables import EXPONENTIAL_ONE, exponential_table
+from .exponential import DIGIT, LARGEST_DISTANCE, Exponential
 from .host_arrays import arrays_of
-from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck
+from .rounding import RangeCheck
 
 SUM_BITS = 32
-_DIGIT = 1 << EXPONENTIAL_DIGIT_BITS
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,9 @@ class RoutingWeights(OperatorBase):
     scale: int
 
     def __post_init__(self) -> None:
-        if not self.bits > EXPONENTIAL_DIGIT_BITS or self.bits + 2 > EXPONENTIAL_DIGIT_BITS + SATURATION_BITS:
+        if 1 << (self.bits + 1) > LARGEST_DISTANCE:
             raise ValueError(
-                f"distances of {self.bits + 2} bits do not fit the digits of the exponential table"
+                f"distances of {self.bits + 1} bits do not fit the digits of the exponential table"
             )
         if 2 * self.count * EXPONENTIAL_ONE >= 1 << SUM_BITS:
             raise ValueError(f"the weights of {self.count} entries do not fit {SUM_BITS - 1} bits")
@@ -77,7 +73,7 @@ class RoutingWeights(OperatorBase):
 
     @property
     def _raised(self) -> int:
-        return 1 << (self.bits + 1)
+        return 1 << self.bits
 
     @property
     def _remainder(self) -> str:
@@ -100,16 +96,21 @@ class RoutingWeights(OperatorBase):
     def bounded(self) -> Sequence[str]:
         return (self.output,)
 
+    @property
+    def _hidden(self) -> Expression:
+        return Constant(1) - Ref(self.picked)
+
+    @property
+    def _weights(self) -> Exponential:
+        return Exponential(self._domain, self._hidden)
+
     def tables(self) -> Sequence[LookupTable]:
-        return (RANGE_TABLE, EXPONENTIAL_TABLE, SATURATION_TABLE)
+        return self._weights.tables()
 
     def tensors(self) -> Sequence[Tensor]:
-        names = ("distance_high", "distance_low", "saturated", "weight", "max_selector", self._remainder)
         return (
-            *RANGE_TENSORS,
-            *EXPONENTIAL_TENSORS,
-            *SATURATION_TENSORS,
-            *(Tensor(name, self._domain, Kind.WITNESS) for name in names),
+            *self._weights.tensors(),
+            *(Tensor(name, self._domain, Kind.WITNESS) for name in ("max_selector", self._remainder)),
             *(Tensor(name, (self.row,), Kind.WITNESS) for name in ("largest", "weight_sum")),
             *(tensor for check in self._checks for tensor in check.tensors()),
         )
@@ -117,8 +118,8 @@ class RoutingWeights(OperatorBase):
     def run(self, context: RunContext) -> None:
         arrays = arrays_of(context)
         x, picked = (arrays.host(context.tensors[name]) for name in (self.x, self.picked))
-        distance = np.where(picked > 0, self._largest(x, picked)[..., None] - x, _DIGIT)
-        weight = exponentials()[np.minimum(distance, _DIGIT)]
+        distance = np.where(picked > 0, self._largest(x, picked)[..., None] - x, DIGIT)
+        weight = exponential_table()[np.minimum(distance, DIGIT)]
         context.tensors[self.output] = arrays.of(self._quotient(weight, weight.sum(axis=-1, keepdims=True)))
 
     def _largest(self, x: np.ndarray, picked: np.ndarray) -> np.ndarray:
@@ -132,10 +133,7 @@ class RoutingWeights(OperatorBase):
         x, picked = tensors[self.x], tensors[self.picked]
         tensors["largest"] = self._largest(x, picked)
         distance = tensors["largest"][..., None] - x + self._raised * (1 - picked)
-        high = tensors["distance_high"] = distance >> EXPONENTIAL_DIGIT_BITS
-        low = tensors["distance_low"] = distance & (_DIGIT - 1)
-        saturated = tensors["saturated"] = (high > 0).astype(np.int64)
-        weight = tensors["weight"] = exponentials()[saturated * _DIGIT + low]
+        weight = self._weights.witness(tensors, distance, 1 - picked)
         selector = tensors["max_selector"] = np.zeros_like(distance)
         np.put_along_axis(selector, distance.argmin(axis=-1)[..., None], 1, axis=-1)
         total = weight.sum(axis=-1)
@@ -148,24 +146,23 @@ class RoutingWeights(OperatorBase):
             check.witness(context, values)
 
     def relations(self, program: Program) -> Sequence[Relation]:
-        picked, high, low, saturated = (
-            Ref(name) for name in (self.picked, "distance_high", "distance_low", "saturated")
-        )
+        weights = self._weights
         selector, weight, total = Ref("max_selector"), Ref("weight"), Ref("weight_sum")
-        distance: Expression = Constant(_DIGIT) * high + low
-        largest = Ref("largest") + Constant(self._raised) * (Constant(1) - picked)
+        largest = Ref("largest") + Constant(self._raised) * self._hidden
         quotient = Constant(2) * total * Ref(self.output) + Ref(self._remainder) - total
 
         def summed(factor: Ref) -> tuple[ProductTerm]:
             return (ProductTerm(Constant(1), (self.axis,), (factor,)),)
 
         return (
-            Pointwise("distance", self._domain, distance - largest + Ref(self.x)),
-            Lookup("saturated", self._domain, Constant(SATURATION_TAG), high, saturated),
-            Pointwise("exclusion", self._domain, (Constant(1) - picked) * (Constant(1) - saturated)),
-            Lookup("weight", self._domain, Constant(EXPONENTIAL_TAG) + saturated, low, weight),
+            Pointwise(
+                "distance",
+                self._domain,
+                weights.distance_in_sight + weights.more_where_hidden - largest + Ref(self.x),
+            ),
+            *weights.relations(),
             Contraction("max_selected", (self.row,), Constant(1), summed(selector)),
-            Pointwise("max_attained", self._domain, selector * distance),
+            Pointwise("max_attained", self._domain, selector * (weights.distance_in_sight + self._hidden)),
             Contraction("weight_sum", (self.row,), total, summed(weight)),
             Pointwise(self.output, self._domain, quotient - Constant(1 << (self.scale + 1)) * weight),
             *(relation for check in self._checks for relation in check.relations()),

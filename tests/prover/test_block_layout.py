@@ -193,8 +193,7 @@ def test_tables_share_chunks_and_are_never_cut() -> None:
     layout = Plan(REAL.programs["attention"], chunk_bits=18).table_layout(18)
     assert layout.chunks == 2
     assert [(block.tensor, block.place) for block in layout.blocks] == [
-        ("cosine", 0),
-        ("signed_sine", 1 << 17),
+        ("rotation", 0),
         ("exponential_second", 1 << 18),
     ]
 
@@ -291,8 +290,8 @@ def test_an_axis_that_is_indexed_by_bits_cannot_lie_in_a_block() -> None:
 
 def test_a_table_is_as_large_as_its_axes() -> None:
     plan = Plan(REAL.programs["attention"], chunk_bits=18)
-    assert plan._shape_of(plan.tensors["cosine"]) == TensorShape(
-        "cosine", (0, 1), (11, 6), (1 << 11, 1 << 6), (False, False)
+    assert plan._shape_of(plan.tensors["rotation"]) == TensorShape(
+        "rotation", (0, 1, 2), (11, 1, 6), (1 << 11, 2, 1 << 6), (False, False, False)
     )
 
 

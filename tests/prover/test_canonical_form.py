@@ -148,7 +148,7 @@ def _changes(thing: Any) -> Iterator[Any]:
         case Tensor():
             for field in ("name", "axes", "kind", "placed"):
                 yield from (replace(thing, **{field: other}) for other in _changes(getattr(thing, field)))
-            yield replace(thing, closed_form=tables.NonZero() if thing.closed_form is None else None)
+            yield replace(thing, closed_form=tables.Unit(1) if thing.closed_form is None else None)
             if thing.closed_form is not None:
                 yield from (replace(thing, closed_form=other) for other in _changes(thing.closed_form))
         case _ if is_dataclass(thing):

@@ -103,12 +103,12 @@ def test_a_malformed_field_is_bad_input(proof: ProofFile, tmp_path: Path, field:
 def test_an_architecture_with_huge_tables_is_refused_before_they_are_made(
     proof: ProofFile, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2^22 entries of a cosine. Those of activations have 2^20 at most, by the limit of their field."""
-    monkeypatch.setattr(RotaryTable, "cosine", lambda table: pytest.fail("it is made"))
+    """2^23 entries of a rotation. Those of activations have 2^20 at most, by the limit of their field."""
+    monkeypatch.setattr(RotaryTable, "both", lambda table: pytest.fail("it is made"))
     huge = replace(
         SMALL, max_positions=1 << 15, head_size=1 << 7, step_weights=1 if "tile" in kind else 1 << 30
     )
-    with pytest.raises(BadInputError, match=r"cosine has 2\^22 entries"):
+    with pytest.raises(BadInputError, match=r"rotation has 2\^23 entries"):
         replace(proof, kind=kind, architecture=huge).verify(srs())
     with pytest.raises(ValueError, match="activation_bits"):
         config_from_json({**SMALL.to_json(), "activation_bits": 21})

@@ -189,10 +189,10 @@ def test_a_table_has_as_many_commitments_as_chunks() -> None:
 
 
 def test_a_table_of_a_hostile_shape_is_refused_before_it_is_made() -> None:
-    """2^22 entries of a rotary table."""
+    """2^23 entries of a rotary table."""
     program = replace(SMALL, head_size=128, max_positions=1 << 15).programs["keys_values"]
-    assert LARGEST_TABLE_BITS == 21
-    with pytest.raises(BadInputError, match=r"cosine has 2\^22 entries.*take fewer positions"):
+    assert LARGEST_TABLE_BITS == 22
+    with pytest.raises(BadInputError, match=r"rotation has 2\^23 entries.*take fewer positions"):
         VerifyingKey.create(program, SRS.devnet(18))
 
 

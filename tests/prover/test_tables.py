@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prover.field.arrays import MODULUS
-from prover.operators.exponential import EXPONENTIAL_TABLE, SATURATION_TABLE
+from prover.operators.exponential import DIGIT, FAR, LARGEST_DISTANCE, LARGEST_HIDDEN_DISTANCE, Exponential
 from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS, _limb_weights
 from prover.operators.rotary import RotaryTable
 from prover.operators.rounding import RANGE_TABLE
@@ -19,11 +19,9 @@ from prover.tables import (
     ACTIVATION_TAG,
     EXPONENTIAL_TAG,
     RANGE_BITS,
-    SATURATION_TAG,
     CausalMask,
     ClosedForm,
     Counter,
-    NonZero,
     RangeTag,
     RangeValue,
     Weighted,
@@ -36,10 +34,6 @@ CLOSED_FORMS: list[tuple[ClosedForm, tuple[int, ...], dict[str, int]]] = [
     (RangeValue(), (5,), {}),
     (Counter(), (4,), {}),
     (Counter(offset=-8), (4,), {}),
-    (Counter(first_bit=1), (4,), {}),
-    (Counter(bit_count=1), (4,), {}),
-    (Counter(offset=3, first_bit=1, bit_count=2), (4,), {}),
-    (NonZero(), (4,), {}),
     (Weighted((3, -5, 1 << 200, 7)), (2,), {}),
     *((CausalMask(), (2, 4), {"window": window}) for window in range(4)),
     (CausalMask(), (3, 3), {"window": 0}),
@@ -82,13 +76,6 @@ def test_the_range_table_has_every_value_of_every_width_and_no_other() -> None:
     assert RANGE_TABLE.second == Constant(0)
 
 
-def test_the_saturation_table_says_what_is_not_zero() -> None:
-    bits = SATURATION_TABLE.width.resolve(5)
-    assert bits == 16
-    assert Counter().values((bits,), {}).tolist() == list(range(1 << 16))
-    assert NonZero().values((bits,), {}).tolist() == [0] + [1] * (2**16 - 1)
-
-
 def test_the_causal_mask_hides_what_comes_after_a_row() -> None:
     for window in range(4):
         mask = CausalMask().values((5, 7), {"window": window})
@@ -96,8 +83,8 @@ def test_the_causal_mask_hides_what_comes_after_a_row() -> None:
 
 
 def test_no_two_tables_share_a_tag() -> None:
-    """Tags of ranges are their widths; the exponential has two."""
-    tags = [*range(RANGE_BITS + 1), ACTIVATION_TAG, EXPONENTIAL_TAG, EXPONENTIAL_TAG + 1, SATURATION_TAG]
+    """Tags of ranges are their widths."""
+    tags = [*range(RANGE_BITS + 1), ACTIVATION_TAG, EXPONENTIAL_TAG]
     assert len(set(tags)) == len(tags)
 
 
@@ -123,14 +110,40 @@ def _half_up(value: Decimal) -> int:
 
 
 def test_the_exponential_table_is_exactly_rounded() -> None:
-    """round(65535 exp(-z / 2^12)) for z < 2^16, then zeros for saturated distances."""
+    """round(65535 exp(-z / 2^12)) for z < 2^16, then zeros. The lookup universe has the first half."""
     table = exponential_table()
-    assert table.shape == (1 << EXPONENTIAL_TABLE.width.resolve(5),) == (1 << 17,)
+    assert table.shape == (1 << 17,)
     assert not table[1 << 16 :].any()
+    _, looked_up = Exponential((), Constant(0)).tables()
+    assert looked_up.width.resolve(5) == 16
     with localcontext() as context:
         context.prec = 50
         for z in (*range(200), *range(200, 1 << 16, 61), (1 << 16) - 1):
             assert table[z] == _half_up(65535 * (Decimal(-z) / 4096).exp()), z
+
+
+def test_what_is_far_has_no_weight() -> None:
+    """high > 0 stands for z = low + 2^14 high and makes the weight zero: it must be zero in the table for that z, and there must
+    be digits for every z. Entries never rise, so z is at least as far as low."""
+    table = exponential_table().tolist()
+    assert table == sorted(table, reverse=True)
+    first_zero = table.index(0)
+    assert first_zero == 48_266 and first_zero + FAR <= DIGIT
+    weights = Exponential((), Constant(0))
+    distances = np.array(
+        [0, 1, first_zero, DIGIT - 1, DIGIT, DIGIT + FAR - 1, DIGIT + FAR, 1 << 30, LARGEST_DISTANCE]
+    )
+    tensors: dict[str, np.ndarray] = {}
+    visible = weights.witness(tensors, distances, np.zeros_like(distances))
+    high, low = tensors["distance_high"], tensors["distance_low"]
+    assert (low + FAR * high == distances).all() and (low >= 0).all() and (low < DIGIT).all()
+    assert (high >= 0).all() and (high < 1 << RANGE_BITS).all() and not (high * visible).any()
+    assert visible.tolist() == [table[z] if z < DIGIT else 0 for z in distances.tolist()]
+    assert all(table[digit] == weight for digit, weight in zip(low.tolist(), visible.tolist(), strict=True))
+    distances[-1] = LARGEST_HIDDEN_DISTANCE
+    assert not weights.witness(tensors, distances, np.ones_like(distances)).any()
+    high, low = tensors["distance_high"], tensors["distance_low"]
+    assert (low + DIGIT * high == distances).all() and (low < DIGIT).all() and (high < 1 << RANGE_BITS).all()
 
 
 @pytest.mark.parametrize(("bits", "scale"), [(18, 9), (12, 9), (10, 5), (6, 0)])

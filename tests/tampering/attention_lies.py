@@ -8,6 +8,7 @@ import numpy as np
 
 from prover.field.arrays import MODULUS
 from prover.operators.attend import Attend
+from prover.operators.exponential import DIGIT, FAR
 from prover.operators.rotary import Rotary
 from prover.program import WitnessContext
 from prover.relations import FixedBits
@@ -133,8 +134,8 @@ def _hidden(case: Case, row: int) -> tuple[int, int, int, int]:
     return (0, 0, row, 32 * case.window + row + 1)
 
 
-def digit_outside_its_half(case: Case) -> None:
-    """z_hi one larger, z_lo negative: together the same distance, with the weight of another key."""
+def digit_below_its_range(case: Case) -> None:
+    """high one larger, low negative: together the same distance, with the weight of another key."""
     tensors, far = case.tensors, _hidden(case, 0)
     tensors["distance_high"][far] += 1
     tensors["distance_low"][far] -= 1 << 16
@@ -142,22 +143,40 @@ def digit_outside_its_half(case: Case) -> None:
     _from_weights(case)
 
 
-def saturation_flag_flipped(case: Case) -> None:
-    """A far key counts as near."""
-    tensors, far = case.tensors, _hidden(case, 0)
-    tensors["saturated"][far] = 0
-    tensors["weight"][far] = exponential_table()[tensors["distance_low"][far]]
+def hidden_key_weighs(case: Case) -> None:
+    """A key of the future has the weight of its lower digit."""
+    tensors, hidden = case.tensors, _hidden(case, 0)
+    tensors["weight"][hidden] = exponential_table()[tensors["distance_low"][hidden]]
     _from_weights(case)
 
 
-def near_key_saturated(case: Case) -> None:
-    """A near key counts as far."""
-    tensors = case.tensors
-    near = (tensors["distance_high"] == 0) & (tensors["distance_low"] > 0)
-    pair = tuple(np.argwhere(near[:, :3])[0])
-    tensors["saturated"][pair] = 1
+def near_key_as_far(case: Case) -> None:
+    """A key in sight with digits of one that is far: the same distance, and no weight."""
+    tensors, pair = case.tensors, _near(case)
+    tensors["distance_high"][pair] = 1
+    tensors["distance_low"][pair] -= FAR
     tensors["weight"][pair] = 0
     _from_weights(case)
+
+
+def near_key_weighs_as_if_nearer(case: Case) -> None:
+    """The same digits, with the weight that its lower digit has in the table: only that high and weight exclude each other
+    notices."""
+    tensors, pair = case.tensors, _near(case)
+    tensors["distance_high"][pair] = 1
+    tensors["distance_low"][pair] -= FAR
+    tensors["weight"][pair] = exponential_table()[tensors["distance_low"][pair]]
+    _from_weights(case)
+
+
+def _near(case: Case) -> tuple[int, ...]:
+    """A visible pair whose distance has room for a higher digit, and a weight."""
+    tensors = case.tensors
+    distance, visible = tensors["distance_low"], tensors["causal_mask"] == 0
+    near = visible & (tensors["distance_high"] == 0) & (distance >= FAR) & (tensors["weight"] > 0)
+    if not near.any():
+        raise LookupError("no key of this case is between 2^14 and the end of the table")
+    return tuple(int(index) for index in np.argwhere(near)[0])
 
 
 def weight_outside_the_table(case: Case) -> None:
@@ -182,16 +201,18 @@ def _shift_max(case: Case, by: int) -> None:
     attend, tensors = case.program.operators[place(case, Attend)], case.tensors
     moved = np.zeros_like(tensors["score_max"])
     moved[0, 0, 7] = by
-    index = (1 << 16) * tensors["distance_high"] + tensors["distance_low"]
-    distance = (index << attend.shift) + tensors["distance_remainder"] + moved[..., None]
+    distance = (_index(case) << attend.shift) + tensors["distance_remainder"] + moved[..., None]
     tensors["score_max"] = tensors["score_max"] + moved
     tensors["distance_remainder"] = distance & ((1 << attend.shift) - 1)
-    index = distance >> attend.shift
-    tensors["distance_low"], tensors["distance_high"] = index & 0xFFFF, index >> 16
-    tensors["saturated"] = (tensors["distance_high"] > 0).astype(np.int64)
-    digits = tensors["saturated"] * (1 << 16) + tensors["distance_low"]
-    tensors["weight"] = exponential_table()[np.where(index < 0, 0, digits)]
+    attend._weights.witness(tensors, distance >> attend.shift, tensors["causal_mask"])
     _from_weights(case)
+
+
+def _index(case: Case) -> np.ndarray:
+    """Distances in units of the table, from their digits."""
+    tensors = case.tensors
+    base = np.where(tensors["causal_mask"] > 0, DIGIT, FAR)
+    return tensors["distance_low"] + base * tensors["distance_high"]
 
 
 def max_not_attained(case: Case) -> None:
@@ -223,7 +244,7 @@ def max_of_a_masked_key(case: Case) -> None:
     """The maximum is attained by a key that row 7 must not see: its distance, mask included, is zero."""
     attend, tensors = case.program.operators[place(case, Attend)], case.tensors
     masked = _hidden(case, 7)
-    index = (1 << 16) * int(tensors["distance_high"][masked]) + int(tensors["distance_low"][masked])
+    index = int(_index(case)[masked])
     _shift_max(case, -((index << attend.shift) + int(tensors["distance_remainder"][masked])))
     tensors["max_selector"][0, 0, 7] = 0
     tensors["max_selector"][masked] = 1

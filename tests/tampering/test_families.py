@@ -90,7 +90,7 @@ FORGERIES = [
     ),
     *(("deepseek-v3", "attention", 1, name) for name in ("absorbed", "mixed", "attended")),
     ("smollm3", "attention", 1, "rotated_query"),
-    ("llama-local", "attention", 2, "saturated"),
+    ("llama-local", "attention", 2, "distance_high"),
     *(("llama-local-tiled", kind, 1, "sum_after") for kind in ("attention_tile", "mlp_tile")),
     ("llama-tiled", "mlp_close", 0, "after"),
     *(

@@ -30,8 +30,8 @@ from .lies import (
     Case,
     Tensors,
     every_equation_solved,
+    hidden_key_weighs,
     rival_wins,
-    saturation_flag_flipped,
     wrong_output,
 )
 from .malicious_prover import MaliciousProver
@@ -144,7 +144,7 @@ def test_each_repair_only_moves_the_contradiction(
 def test_balanced_inverses_do_not_help(verifier_of: Verifiers) -> None:
     """The sum of all inverses is zero again, but one of them is no inverse any more."""
     case = Case.true("attention")
-    saturation_flag_flipped(case)
+    hidden_key_weighs(case)
     liar = MaliciousProver(case.key, srs(), case.statement, case.tensors, balance_inverses=True)
     _both_reject(case, liar.adjust(), verifier_of)
 

@@ -25,11 +25,6 @@ function counter(coordinates, n) -> value {
     }
 }
 
-/// [index > 0] = 1 - prod (1 - x_j).
-function non_zero(coordinates, n) -> value {
-    value := addmod(1, sub(mload(MODULUS), product_of_complements(coordinates, n)), mload(MODULUS))
-}
-
 /// [context index > 2^row_bits * window + row]: compare bit by bit, most significant first.
 function causal_mask(rows, row_bits, columns, column_bits, window) -> greater {
     let r := mload(MODULUS)

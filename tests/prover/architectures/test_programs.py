@@ -278,8 +278,8 @@ def test_the_other_layer_kind_is_noticed(layer: int) -> None:
     witness = statement.witness()
     parameters = {**statement.parameters, "layer_kind": LOCAL + GLOBAL - statement.parameters["layer_kind"]}
     found = check(statement.program, witness, parameters, statement.publics, statement.context_bits)
-    seen_too_much = {"causality"} if layer == 1 else set()
-    assert {v.relation for v in found} == {"distance", "rotated_query"} | seen_too_much
+    seen_too_much = {"max_attained"} if layer == 1 else set()
+    assert {v.relation for v in found} == {"distance", "rotated_query", "weight"} | seen_too_much
 
 
 # --- nothing wraps around the field -------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -167,17 +167,21 @@ def _bounded_by(
 
 
 def _columns(program: Program, tag: Expression, known: dict[str, Interval]) -> tuple[Interval, Interval]:
-    """What a lookup with a tag says about its columns. A tag that the prover can choose must be bounded itself."""
+    """What a lookup with a tag says about its columns: those of all tables that it may read, since no row has another tag."""
     tags = of_expression(tag, {**known, **{ref.tensor: Interval(0, 1) for ref in references(tag)}})
     if tags.high <= RANGE_BITS:
         return Interval(0, (1 << tags.high) - 1), Interval(0, 0)
-    tables = [
-        table
+    columns = [
+        (of_expression(table.first, known), of_expression(table.second, known))
         for table in program.tables
-        if (own := of_expression(table.tag, known)).low <= tags.low and tags.high <= own.high
+        if (own := of_expression(table.tag, known)).low <= tags.high and tags.low <= own.high
     ]
-    (table,) = tables
-    return of_expression(table.first, known), of_expression(table.second, known)
+    first, second = zip(*columns, strict=True)
+    return _hull(first), _hull(second)
+
+
+def _hull(intervals: Sequence[Interval]) -> Interval:
+    return Interval(min(each.low for each in intervals), max(each.high for each in intervals))
 
 
 def _solved(

@@ -104,9 +104,8 @@ def weight_of_an_expert_that_is_not_picked(program: Program, tensors: Tensors) -
 
 
 def exponential_of_an_expert_that_is_not_picked(program: Program, tensors: Tensors) -> None:
-    """As if its distance were in the table."""
+    """As if its distance counted."""
     place = ROW, _others(program, tensors)[0]
-    tensors["saturated"][place] = 0
     tensors["weight"][place] = 30_000
     _, weights = operators(program)
     total = tensors["weight"].sum(axis=-1)
@@ -148,7 +147,7 @@ LIES: dict[Lie, set[str]] = {
     half_an_expert: {"picked_range"},
     larger_weight: {"gates_remainder_high_range"},
     weight_of_an_expert_that_is_not_picked: {"gates_remainder_high_range"},
-    exponential_of_an_expert_that_is_not_picked: {"saturated", "exclusion", "weight"},
+    exponential_of_an_expert_that_is_not_picked: {"weight"},
     larger_maximum: {"max_attained", "weight"},
 }
 """Lie -> relations that notice it, among others."""

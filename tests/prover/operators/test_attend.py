@@ -77,18 +77,10 @@ def test_token_by_token_gives_the_integers_of_one_pass(kind: int) -> None:
 
 
 def test_distances_beyond_the_digits_are_refused() -> None:
-    """1.5 * 2^offset_bits >> shift must stay below 2^32."""
+    """Half of 2^offset_bits >> shift is at most 2^30 and a little where it is visible, 1.5 times 2^offset_bits below 2^32 where not."""
     Attend("q", "k", "v", "y", 2 * 9 + 4 - EXPONENTIAL_SCALE, 2 * 15 + 8 + 2, 16)  # head size 256 at scale 9
     with pytest.raises(ValueError, match="do not fit the digits"):
         Attend("q", "k", "v", "y", 2 * 8 + 4 - EXPONENTIAL_SCALE, 2 * 15 + 8 + 2, 16)
-
-
-def test_an_offset_that_does_not_saturate_is_refused() -> None:
-    """A masked distance is at least 2^(offset_bits - 1), and must not fit the digits below the saturated ones."""
-    shift, digits = 10, 16
-    Attend("q", "k", "v", "y", shift, shift + digits + 1, 16)
-    with pytest.raises(ValueError, match="does not saturate"):
-        Attend("q", "k", "v", "y", shift, shift + digits, 16)
 
 
 @pytest.mark.parametrize(("shift", "accepted"), [(0, False), (1, True), (16, True), (17, False)])

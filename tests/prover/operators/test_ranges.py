@@ -10,6 +10,7 @@ import pytest
 from prover.architectures.llama import LlamaConfig
 from prover.field.arrays import MODULUS
 from prover.operators.attend import Attend
+from prover.operators.exponential import LARGEST_DISTANCE, LARGEST_HIDDEN_DISTANCE
 from prover.operators.rounding import RangeCheck, Shift, SignedRange
 from prover.program import Program
 from prover.relations import (
@@ -65,6 +66,7 @@ RANGES = {
         **{name: signed(16) for name in ("query", "rotated_query")},
         **{f"{name}_remainder": unsigned(SHIFT) for name in ("query", "summand")},
         "rotated_query_remainder": unsigned(14),
+        "distance_high": unsigned(16),
         "distance_remainder": unsigned(5),  # 2 * 8 + log2 sqrt(4) - 12
         "attended": signed(18),
         "after": signed(31),
@@ -206,13 +208,15 @@ def _attend(config: LlamaConfig) -> Attend:
 
 
 @pytest.mark.parametrize("config", [SMALL, REAL], ids=["small", "real"])
-def test_a_masked_pair_is_always_saturated_and_fits_its_digits(config: LlamaConfig) -> None:
-    """With |score| <= size * 2^30: OFFSET - 2 |score| reaches the digit z_hi, OFFSET + 2 |score| fits two digits."""
+def test_every_distance_has_digits(config: LlamaConfig) -> None:
+    """With |score| <= size * 2^30: 2 |score| fits those of a visible pair, OFFSET - 2 |score| is not negative, and OFFSET + 2 |score|
+    fits those of a masked one."""
     attend = _attend(config)
     largest_score = config.head_size << 30
     offset = 1 << attend.offset_bits
-    assert offset - 2 * largest_score >= 1 << (16 + attend.shift)
-    assert offset + 2 * largest_score < 1 << (32 + attend.shift)
+    assert (2 * largest_score) >> attend.shift <= LARGEST_DISTANCE
+    assert offset - 2 * largest_score >= 0
+    assert (offset + 2 * largest_score) >> attend.shift <= LARGEST_HIDDEN_DISTANCE
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gemma3"])
@@ -224,8 +228,9 @@ def test_norms_of_queries_and_keys_bound_their_scores(family: str) -> None:
     gain = 1 << (scales.head_gain_bits - 1 - scales.head_gain)
     largest_score = 2 * config.head_size * (gain << scales.query) ** 2  # type: ignore[attr-defined]
     offset = 1 << attend.offset_bits
-    assert offset - 2 * largest_score >= 1 << (16 + attend.shift)
-    assert offset + 2 * largest_score < 1 << (32 + attend.shift)
+    assert (2 * largest_score) >> attend.shift <= LARGEST_DISTANCE
+    assert offset - 2 * largest_score >= 0
+    assert (offset + 2 * largest_score) >> attend.shift <= LARGEST_HIDDEN_DISTANCE
 
 
 @pytest.mark.parametrize("total", [1, 5, 65535])

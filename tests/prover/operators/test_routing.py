@@ -118,7 +118,7 @@ def test_a_tie_cannot_be_broken_the_other_way() -> None:
     case = routing(np.zeros((4, 4), dtype=np.int64), 2)
     honest = case.witness()
     other = {name: array.copy() for name, array in honest.items()}
-    for name in ("picked", "picked_last", "gates", "weight", "max_selector", "saturated", "distance_high"):
+    for name in ("picked", "picked_last", "gates", "weight", "max_selector", "distance_high"):
         other[name] = other[name][:, ::-1].copy()
     key = 3 - np.arange(4)
     other["picked_threshold"][:] = (other["picked_last"] * key).sum(axis=1)
@@ -135,7 +135,7 @@ def test_a_choice_that_cannot_be_compared_is_no_operator(count: int, real: int, 
         TopK("x", "picked", *DOMAIN, count, real, 2, bits)
 
 
-@pytest.mark.parametrize(("count", "bits"), [(1, 16), (1, 31), ((1 << 15) + 1, 22)])
+@pytest.mark.parametrize(("count", "bits"), [(1, 30), (1, 31), ((1 << 15) + 1, 22)])
 def test_weights_that_do_not_fit_are_no_operator(count: int, bits: int) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         RoutingWeights("x", "picked", "gates", *DOMAIN, count, bits, SCALE)
@@ -172,12 +172,14 @@ def test_rows_of_other_experts_are_zero(number: int) -> None:
     assert surviving_changes(checker, case.program, witness) == []
 
 
-@pytest.mark.parametrize(("row", "flag"), [(0, 0), (1, 1), (2, 0)])
-def test_a_row_is_routed_where_its_weight_is_not_zero(row: int, flag: int) -> None:
-    """Left out although its weight is one unit, or taken in although it is zero; everything behind adapted."""
+@pytest.mark.parametrize(
+    ("row", "flag", "relation"), [(0, 0, "zero"), (1, 1, "range"), (2, 0, "zero"), (1, -5, "bit")]
+)
+def test_a_row_is_routed_where_its_weight_is_not_zero(row: int, flag: int, relation: str) -> None:
+    """Left out although its weight is one unit, taken in or multiplied although it is zero; everything behind adapted."""
     case = expert(1)
     witness = case.witness()
-    assert witness["routed_flag"][row] == 1 - flag
+    assert witness["routed_flag"][row] == (GATES[row, 1] > 0)
     witness["routed_flag"][row] = flag
     witness["routed"][row] = flag * witness["x"][row]
     gated = witness["routed"] * witness["gates"][:, 1, None]
@@ -185,7 +187,7 @@ def test_a_row_is_routed_where_its_weight_is_not_zero(row: int, flag: int) -> No
     witness["gated_remainder"] = (gated + (1 << 11)) & 0xFFF
     witness["gated_high"] = (witness["gated"] + (1 << 27)) >> 16
     found = {v.relation for v in check(case.program, witness, case.parameters, {}, 0)}
-    assert found == {"routed_flag"}
+    assert found == {f"routed_flag_{relation}"}
 
 
 def test_a_sum_grows_where_rows_are_routed() -> None:

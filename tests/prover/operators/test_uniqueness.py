@@ -13,6 +13,7 @@ from prover.architectures.llama import LlamaConfig
 from prover.architectures.shapes import TILED
 from prover.field.arrays import MODULUS
 from prover.hunt.noticing import Changes, Hunt, Part
+from prover.operators.exponential import LARGEST_HIDDEN_DISTANCE
 from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS
 from prover.operators.multiply import Multiply
 from prover.operators.rms_norm import RmsNorm
@@ -92,9 +93,9 @@ def test_the_selector_points_only_where_the_distance_is_zero(shape: LlamaConfig)
     masked = 1 << attend.offset_bits
     scores = known[attend.query] * known[attend.key]
     largest = scores.times(program.shape(("head_channel",), 5)[0]).magnitude
-    assert 2 * largest < masked  # a masked pair is never the nearest
-    assert (masked - 2 * largest) >> attend.shift >= 1 << RANGE_BITS  # and its weight is zero
-    assert masked + 2 * largest <= distance.magnitude  # nor too far for the digits
+    assert 2 * largest <= distance.magnitude  # what is visible is not too far for its digits
+    assert 2 * largest < masked  # a masked pair's distance is not negative
+    assert (masked + 2 * largest) >> attend.shift <= LARGEST_HIDDEN_DISTANCE  # nor too far for its digits
 
 
 # --- tiny operators, all of their witnesses -------------------------------------------------------------------
