@@ -87,17 +87,27 @@ abstract contract Traces is Responses {
 
     /// @dev All running sums of a stream at boundary `s`; none where it has no windows.
     function sums(uint256 stream, uint256 s, Lie memory lie) internal view returns (uint256[] memory all) {
-        (bool exists,) = versionAt(stream, s);
+        (bool exists, uint256 version) = versionAt(stream, s);
         if (!exists) return all;
-        all = new uint256[](2 * windows());
-        for (uint256 w = 0; w < windows(); ++w) {
-            (all[2 * w], all[2 * w + 1]) = sum(stream, s, w, lie);
+        uint256 count = windows();
+        uint256 bits = chunkBits(stream);
+        uint256 total = 0;
+        all = new uint256[](2 * count);
+        for (uint256 w = 0; w < count; ++w) {
+            if (bits == 0) {
+                (all[2 * w], all[2 * w + 1]) = commitment(stream, s, w, lie);
+                continue;
+            }
+            if (w % (1 << bits) == 0) total = 0;
+            total += factor(stream, version, w, version >= lie.from && w == lie.window);
+            (all[2 * w], all[2 * w + 1]) = multiple(total);
         }
     }
 
     function factor(uint256 stream, uint256 version, uint256 window, bool isWrong)
         internal
         pure
+        virtual
         returns (uint256)
     {
         return uint256(keccak256(abi.encode("factor", stream, version, window, isWrong))) >> 8;

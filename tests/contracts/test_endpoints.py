@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contracts.bindings import endpoints
 from contracts.bindings.chain import Chain
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
@@ -29,6 +30,12 @@ Open = Callable[[], RpcProxy]
 def endpoint(local_chain: LocalChain) -> Iterator[Open]:
     with ExitStack() as stack:
         yield lambda: stack.enter_context(rpc_proxy(local_chain.chain.rpc_url))
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the pauses between tries: what is asked is whether there is another try."""
+    monkeypatch.setattr(endpoints, "_FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +106,9 @@ def test_an_endpoint_that_takes_long_ranges_is_asked_seldom(
         error("Too Many Requests", 429), 502, 503, 504, 429,
     ],
 )  # fmt: skip
-def test_what_passes_is_waited_for(local_chain: LocalChain, endpoint: Open, failure: Answer | int) -> None:
+def test_what_passes_is_waited_for(
+    local_chain: LocalChain, endpoint: Open, short_pauses: None, failure: Answer | int
+) -> None:
     proxy, chain = endpoint(), Chain(local_chain.chain.rpc_url)
     left = [2]
 
@@ -142,7 +151,7 @@ _NO_ANSWERS = [
 
 @pytest.mark.parametrize("method", _READINGS)
 def test_what_is_no_answer_to_the_question_is_an_endpoint_that_does_not_answer(
-    local_chain: LocalChain, endpoint: Open, method: str
+    local_chain: LocalChain, endpoint: Open, short_pauses: None, method: str
 ) -> None:
     proxy, right = endpoint(), _READINGS[method](Chain(local_chain.chain.rpc_url))
     for nothing in _NO_ANSWERS:

@@ -19,9 +19,10 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import AlreadyRunning, ContractError, LeaseLost, Overtaken
 from contracts.bindings.journal import Attempt, IntentStatus, SqlJournal
+from contracts.bindings.journal_engine import open_journal_engine
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.lease import running_alone
-from contracts.bindings.sender import FeePolicy, Mined, Sender, _open_engine, open_sender
+from contracts.bindings.sender import FeePolicy, Mined, Sender, open_sender
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.rpc_proxy import RpcProxy, rpc_proxy
 from tests.databases import new_database, postgres_url
@@ -161,7 +162,7 @@ def make(
     fees: FeePolicy | None = None,
 ) -> Sender:
     chain = Chain(local_chain.chain.rpc_url)
-    journal = SqlJournal(_open_engine(url), f"shared {account}", signing_s=signing_s)
+    journal = SqlJournal(open_journal_engine(url), f"shared {account}", signing_s=signing_s)
     signer = UnlockedSigner(chain, chain.unlocked_accounts()[account])
     return Sender(chain, signer, journal, poll_s=0.01, fees=fees)
 
@@ -212,7 +213,7 @@ def test_many_moves_go_out_together_and_one_refusal_stops_no_other(
 ) -> None:
     chain = Chain(far_chain.url)
     chain.error_decoder = local_chain.chain.error_decoder
-    engine = _open_engine(url)
+    engine = open_journal_engine(url)
     owner = chain.unlocked_accounts()[ACCOUNT]
     sender = Sender(chain, UnlockedSigner(chain, owner), SqlJournal(engine, "many"))
     before = total(local_chain, contracts)

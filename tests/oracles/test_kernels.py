@@ -55,7 +55,11 @@ LANE_MODULES = (
     "prover.argument.integer_sums.",
     "prover.curve.vector_sums.",
 )
-LANE_KERNELS = ("prover.curve.segment_sums._add_neighbours_vector",)
+LANE_KERNELS = (
+    "prover.curve.affine_cases.prefetch_entry",
+    "prover.curve.segment_sums._add_block_loosely",
+    "prover.curve.segment_sums._add_neighbours_vector",
+)
 needs_lanes = pytest.mark.skipif(not ifma.AVAILABLE, reason="needs a CPU with AVX-512 IFMA")
 
 

@@ -31,15 +31,12 @@ Statements = Callable[..., Proven]
         ("mlp", 0),
         ("head", 0),
         ("embedding", 0),
-        ("attention", 0),
         ("attention", 3),
-        ("keys_values", 0),
         ("keys_values", 5),
         *TILES,
-        ("attention_tile", 0),
         *(
             pytest.param(kind, window, marks=pytest.mark.long)
-            for window in (1, 2, 4, 7)
+            for window in (0, 1, 2, 4, 7)
             for kind in ("keys_values", "attention", "attention_tile")
         ),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,9 @@ from typer.testing import CliRunner
 import devnet.model_cli
 from prover.blindings_file import BlindingsFileError
 from prover.cli import prove, verify
-from prover.curve.srs import SRS
 from prover.errors import BadInputError, ProofRejectedError, UsageError
 from prover.proof_file import ProofFile
 from tests.prover.statements import srs
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_srs() -> Iterator[None]:
-    """Each command makes the devnet's reference string; here they share one."""
-    kept = srs(18)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SRS, "devnet", staticmethod(lambda mu: kept if mu == 18 else srs(mu)))
-        yield
 
 
 @pytest.fixture(scope="module")
