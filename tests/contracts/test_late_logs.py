@@ -293,6 +293,21 @@ def test_a_restart_on_a_chain_with_many_blocks_costs_few_requests(
     )
 
 
+def test_later_readings_of_ranges_that_were_read_one_after_the_other_are_one_question(reader: Reader) -> None:
+    start = reader.time = 15.0 * (reader.time // 15 + 1)
+    for second in range(1, 263, 3):
+        reader.time = start + second
+        if second <= 10:
+            reader.arena.local_chain.mine(2)
+        if second == 28:
+            assert len(reader.asked) >= 4 + 4, "each has been read a second time"
+        if second in (28, 238):
+            reader.asked.clear()
+        assert reader.batches() == 0
+        assert second < 28 or second >= 255 or not reader.asked
+    assert len(reader.asked) == 1
+
+
 def test_blocks_that_come_faster_than_they_are_read_keep_nobody(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
