@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine, and_, or_
 from sqlmodel import Session, col, delete, select
 
-from contracts.bindings.log_reader import Cursor
+from contracts.bindings.log_reader import Cursor, ReadRange, Unsettled
 
 from .pace import next_try
 from .tables import (
@@ -22,6 +23,7 @@ from .tables import (
     JoinedRow,
     OpeningRow,
     OthersGameRow,
+    RangeRow,
     ResponseRow,
     ShownRow,
 )
@@ -67,6 +69,12 @@ class ChainRecord:
             rows = session.exec(select(CursorRow).order_by(col(CursorRow.number).desc())).all()
             return [Cursor(row.number, row.hash) for row in rows]
 
+    def unsettled(self) -> list[ReadRange]:
+        """Ranges of blocks that are to be read again, in order."""
+        with Session(self.engine) as session:
+            rows = session.exec(select(RangeRow).order_by(col(RangeRow.end))).all()
+            return [ReadRange(row.start, row.end, row.logs) for row in rows]
+
     def advance(
         self,
         cursor: Cursor,
@@ -75,16 +83,22 @@ class ChainRecord:
         ended: dict[int, Ending],
         turns: dict[int, Turn] | None = None,
         closed: dict[Place, int] | None = None,
+        *,
+        again: bool = False,
+        unsettled: Unsettled | None = None,
     ) -> None:
-        """Take over what one reading of the chain said, together with its cursor; `closed`: asks and the block in
-        which they were answered or lost."""
+        """Take over what one reading of the chain said, together with its cursor; `closed`: asks and the block
+        in which they were answered or lost. `again`: it is all that these blocks say, and some of it is known:
+        that stays, with the verdicts and moves that followed from it."""
         with Session(self.engine) as session:
-            if rewound_to is not None:
+            if rewound_to is not None and not again:
                 _drop_after(session, rewound_to)
             for row in rows:
-                _take(session, row)
+                if not (again and _is_known(session, row)):
+                    _take(session, row)
             for game_id, turn in (turns or {}).items():
-                if (game := _game(session, game_id)) is not None:
+                game = _game(session, game_id)
+                if game is not None and game.touched_block <= turn.block_number:
                     game.touched_block = turn.block_number
                     game.deadline = game.deadline if turn.deadline is None else turn.deadline
             for game_id, ending in ended.items():
@@ -101,12 +115,40 @@ class ChainRecord:
             session.exec(
                 delete(CursorRow).where(col(CursorRow.number) < oldest, col(CursorRow.number) % 64 != 0)
             )
+            if unsettled is not None:
+                gone = or_(col(RangeRow.end) > unsettled.after, col(RangeRow.end).in_(unsettled.settled))
+                session.exec(delete(RangeRow).where(gone))
+                session.add_all(
+                    RangeRow(start=one.start, end=one.end, logs=one.logs) for one in unsettled.ranges
+                )
             session.commit()
-        self.rewinds += rewound_to is not None
+        self.rewinds += rewound_to is not None and not again
 
 
 def _game(session: Session, game_id: int) -> GameRow | OthersGameRow | None:
     return session.get(GameRow, game_id) or session.get(OthersGameRow, game_id)
+
+
+def _is_known(session: Session, row: ChainRow) -> bool:
+    """Whether this event was taken over before. What came behind it in the same blocks (turns, endings) is said
+    again."""
+    match row:
+        case DisputedRow():
+            old = session.get(DisputedRow, (row.batch_id, row.index, row.block_number))
+            return (
+                old is not None
+                and old.challenge_deadline >= row.challenge_deadline
+                and old.empty_until >= row.empty_until
+                and old.is_void >= row.is_void
+            )
+        case BatchRow():
+            key: object = row.batch_id
+        case GameRow() | OthersGameRow():
+            key = row.game_id
+        case _:
+            key = row.batch_id, row.index
+    there: Any = session.get(type(row), key)
+    return there is not None and there.block_number == row.block_number
 
 
 def _take(session: Session, row: ChainRow) -> None:

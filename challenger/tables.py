@@ -2,7 +2,7 @@
 
 | table | written by |
 | --- | --- |
-| cursor, batch (but its listing columns), dispute, what a block said of one, game, others' game, join, asked, shown (but `taken`) | the watcher |
+| cursor, range, batch (but its listing columns), dispute, what a block said of one, game, others' game, join, asked, shown (but `taken`) | the watcher |
 | batch's `state` and `problem`; new responses, and ids that were withheld; what is to be asked for; `taken` | the listers |
 | a response's verdict | the judge |
 | opening; what became of asking; spending | the game player |
@@ -36,6 +36,17 @@ class CursorRow(SQLModel, table=True):
 
     number: int = Field(primary_key=True)
     hash: bytes = Field(sa_type=LargeBinary)
+
+
+class RangeRow(SQLModel, table=True):
+    """Blocks start + 1 .. end and how many logs they had (None: not known): they are to be read again, by the
+    next life of the program if this one ends before."""
+
+    __tablename__ = "challenger_range"
+
+    end: int = Field(primary_key=True)
+    start: int
+    logs: int | None = None
 
 
 class BatchRow(SQLModel, table=True):
@@ -265,6 +276,7 @@ class FactRow(SQLModel, table=True):
 
 _OF_THE_CHAIN: tuple[Any, ...] = (
     CursorRow,
+    RangeRow,
     BatchRow,
     ResponseRow,
     DisputeRow,

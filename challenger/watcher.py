@@ -35,7 +35,7 @@ class Watcher:
     def __init__(
         self, contracts: ProtocolContracts, store: Store, own_address: str | None, *, confirmations: int = 0
     ) -> None:
-        self._reader = LogReader(contracts, confirmations=confirmations)
+        self._reader = LogReader(contracts, confirmations=confirmations, unsettled=store.unsettled)
         self._chain = contracts.chain
         self._confirmations = confirmations
         self._store = store
@@ -66,7 +66,16 @@ class Watcher:
                 self._sort(event, rows, ended, turns, closed)
             except Exception:
                 log.exception("event left out", kind=type(event).__name__, block=event.at.block_number)
-        self._store.advance(reading.cursor, reading.rewound_to, rows, ended, turns, closed)
+        self._store.advance(
+            reading.cursor,
+            reading.rewound_to,
+            rows,
+            ended,
+            turns,
+            closed,
+            again=reading.again,
+            unsettled=reading.unsettled,
+        )
 
     def _sort(
         self,

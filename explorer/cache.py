@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.bindings.chain import RawLog
-from contracts.bindings.log_reader import Cursor
+from contracts.bindings.log_reader import Cursor, ReadRange, Unsettled
 
 from .errors import CacheUnusableError
 
@@ -38,6 +38,11 @@ CREATE INDEX names_by_block ON names (block);
 CREATE TABLE blocks (hash BLOB PRIMARY KEY, timestamp INTEGER NOT NULL);
 CREATE TABLE gas (tx BLOB NOT NULL, block_hash BLOB NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (tx, block_hash));
 """
+
+# Not of the first schema: an index that lacks it is gone on from.
+_RANGES = (
+    'CREATE TABLE IF NOT EXISTS ranges ("end" INTEGER PRIMARY KEY, start INTEGER NOT NULL, logs INTEGER)'
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class Cache:
                 f"the explorer's index {path} is of another deployment or release ({known.get('identity')}); "
                 "name another file with --index, or delete it"
             )
+        self._db.execute(_RANGES)
 
     def close(self) -> None:
         with self._lock:
@@ -113,12 +119,22 @@ class Cache:
         rows = self._all("SELECT number, hash FROM cursors ORDER BY number DESC")
         return [Cursor(number, hash_) for number, hash_ in rows]
 
+    def unsettled(self) -> list[ReadRange]:
+        """Ranges of blocks that are to be read again, in order."""
+        rows = self._all('SELECT start, "end", logs FROM ranges ORDER BY "end"')
+        return [ReadRange(*row) for row in rows]
+
+    def places_after(self, block: int) -> set[tuple[int, int]]:
+        """Block and log index of the logs behind a block."""
+        return set(self._all("SELECT block, log_index FROM logs WHERE block > ?", (block,)))
+
     def store(
         self,
         logs: Iterable[FiledLog],
         names: Iterable[tuple[int, Name]],
         cursor: Cursor,
         rewound_to: int | None = None,
+        unsettled: Unsettled | None = None,
     ) -> None:
         """Drop what is after `rewound_to`, add these (names with their block), and move the cursor: all or nothing."""
         with self._lock:
@@ -140,6 +156,12 @@ class Cache:
                     "DELETE FROM cursors WHERE number NOT IN (SELECT number FROM cursors ORDER BY number DESC LIMIT ?)",
                     (_CURSORS_KEPT,),
                 )
+                if unsettled is not None:
+                    self._db.execute('DELETE FROM ranges WHERE "end" > ?', (unsettled.after,))
+                    settled = [(end,) for end in unsettled.settled]
+                    self._db.executemany('DELETE FROM ranges WHERE "end" = ?', settled)
+                    ranges = [(one.end, one.start, one.logs) for one in unsettled.ranges]
+                    self._db.executemany("INSERT INTO ranges VALUES (?, ?, ?)", ranges)
                 self._db.execute("COMMIT")
             except BaseException:
                 self._db.execute("ROLLBACK")

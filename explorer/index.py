@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from contracts.bindings import events as logs
 from contracts.bindings.books import Books
 from contracts.bindings.chain import Block, RawLog
@@ -25,6 +27,8 @@ from contracts.protocol.parameters import ProtocolParameters
 
 from .cache import Cache, FiledLog, Name
 from .errors import CacheUnusableError
+
+log = structlog.get_logger("explorer")
 
 
 @dataclass
@@ -92,7 +96,7 @@ class Index:
         self.lock = threading.RLock()
         self.head: Block | None = None
         self.listener: Callable[[Event], None] | None = None  # told of every new event
-        self._reader = LogReader(contracts, confirmations=confirmations)
+        self._reader = LogReader(contracts, confirmations=confirmations, unsettled=self.cache.unsettled)
         self._history = self.cache.cursors()
         self.ledgers = Ledgers(Books(self.parameters))
         self._is_loaded = False
@@ -118,18 +122,26 @@ class Index:
             reading = self._reader.read(self._history)
             if reading is None:
                 return True
-            at = {(event.at.block_number, event.at.log_index): event for event in reading.events}
-            filed = [_filed(log, at.get((log.block_number, log.log_index))) for log in reading.logs]
-            names = [(event.at.block_number, name) for event in reading.events for name in names_of(event)]
+            again_after = reading.rewound_to if reading.again else None
+            known = set() if again_after is None else self.cache.places_after(again_after)
+            new = [log for log in reading.logs if (log.block_number, log.log_index) not in known]
+            at = {
+                place: event
+                for event in reading.events
+                if (place := (event.at.block_number, event.at.log_index)) not in known
+            }
+            filed = [_filed(log, at.get((log.block_number, log.log_index))) for log in new]
+            names = [(event.at.block_number, name) for event in at.values() for name in names_of(event)]
+            rewound_to = reading.rewound_to if again_after is None else None
             with self.lock:
-                self.cache.store(filed, names, reading.cursor, reading.rewound_to)
+                self.cache.store(filed, names, reading.cursor, rewound_to, reading.unsettled)
                 self._history = self.cache.cursors()
                 if reading.rewound_to is None:
                     self._enter(self.ledgers, reading.events)
                 else:
                     self.ledgers = self._read_cache()
             if self.listener is not None:
-                for event in reading.events:
+                for event in at.values():
                     self.listener(event)
             done += 1
         return False
@@ -195,7 +207,10 @@ class Index:
     @staticmethod
     def _enter(ledgers: Ledgers, events: Iterable[Event]) -> None:
         for event in events:
-            ledgers.apply(event)
+            try:
+                ledgers.apply(event)
+            except KeyError:  # what it follows from came late: then all of it is entered anew
+                log.warning("event left out", kind=type(event).__name__, block=event.at.block_number)
 
 
 def default_file(contracts: ProtocolContracts) -> Path:

@@ -13,7 +13,7 @@ import structlog
 from contracts.bindings.chain import Block, TransactionReceipt
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.events import Event, GameResolved, Unreadable
-from contracts.bindings.log_reader import Cursor, LogReader
+from contracts.bindings.log_reader import Cursor, LogReader, Reading
 from contracts.bindings.provider_stake import StakeAccount, VaultTotals
 from contracts.protocol.game import Game
 
@@ -100,7 +100,7 @@ class ChainFollower:
         self._contracts, self._journal, self._provider = contracts, journal, provider
         self._confirmations = confirmations
         self._first_block_hash = contracts.chain.genesis_hash
-        self._reader = LogReader(contracts, confirmations=confirmations)
+        self._reader = LogReader(contracts, confirmations=confirmations, unsettled=journal.unsettled)
         self._locked = {depth: Locked() for depth in (0, confirmations)}
         self.clock = ChainClock()
         self.state: ChainState | None = None
@@ -169,10 +169,21 @@ class ChainFollower:
             if reading is None:
                 return
             self._journal.record_reading(
-                self._rows(reading.events),
+                self._rows(self._new_events(reading)),
                 (reading.cursor.number, _hex(reading.cursor.hash)),
-                rewound_to=reading.rewound_to,
+                rewound_to=None if reading.again else reading.rewound_to,
+                is_late=reading.again,
+                unsettled=reading.unsettled,
             )
+
+    def _new_events(self, reading: Reading) -> Sequence[Event]:
+        """Of blocks that are read again all but those which the journal has: what follows from them stays as it
+        is."""
+        if not reading.again or reading.rewound_to is None:
+            return reading.events
+        log.info("blocks read again", after_block=reading.rewound_to)
+        known = self._journal.places_after(reading.rewound_to)
+        return [event for event in reading.events if (event.at.block_number, event.at.log_index) not in known]
 
     def _is_own(self, game_id: int) -> bool:
         return self._contracts.game.game(game_id).provider == self._provider

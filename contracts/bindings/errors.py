@@ -134,6 +134,16 @@ class LogsMissing(BindingsError):
         )
 
 
+class PastIncomplete(BindingsError):
+    """The RPC endpoint left out events that others follow from."""
+
+    def __init__(self, event: str, block_number: int) -> None:
+        super().__init__(
+            f"The RPC endpoint did not show all that came before {event} in block {block_number}; what it left out "
+            "is asked for again: wait some minutes, or use another one."
+        )
+
+
 class ContractError(BindingsError):
     """A contract reverted with a custom error, decoded.
 

@@ -124,27 +124,31 @@ class Channels:
         self._cache: dict[tuple[str, str, str], tuple[float, Any]] = {}
         self._bucket = _Bucket(_READS_PER_S, clock)
         self._contract_buckets: dict[str, _Bucket] = {}
-        self._since = 0
+        self._since, self._late_readings = 0, 0
         self._seen: set[tuple[int, str, int]] = set()
 
     def observe(self) -> None:
         """Take in the events that the node has read since the last call."""
-        events = self._journal.events(names=_EVENTS, since=self._since)
+        late = self._journal.late_readings
+        is_anew = late != self._late_readings  # among events that were taken in long ago there are new ones
+        events = self._journal.events(names=_EVENTS, since=0 if is_anew else self._since)
         with self._lock:
+            known = _Known() if is_anew else self._known
             for event in events:
                 place = (event.block_number, event.block_hash, event.log_index)
-                if place not in self._seen:
-                    self._take_in(event)
+                if is_anew or place not in self._seen:
+                    self._take_in(event, known)
+            self._known, self._late_readings = known, late
             # The newest are asked for again: a reorganisation may put others into their time.
             newest = max((event.timestamp for event in events), default=0)
             self._since = max(self._since, newest - _REORGANISED_S)
             self._seen = {(event.block_number, event.block_hash, event.log_index) for event in events}
 
-    def _take_in(self, event: ChainEventRow) -> None:
+    def _take_in(self, event: ChainEventRow, known: _Known) -> None:
         said = json.loads(event.arguments)
         payer = said["payer"]
         if event.name == "VoucherKeySet":
-            self._known.keys[payer, said["key"]] = int(said["valid_until"])
+            known.keys[payer, said["key"]] = int(said["valid_until"])
             self._cache.pop(("key", payer, said["key"]), None)
             return
         if said["provider"] != self._provider:
@@ -152,12 +156,12 @@ class Channels:
         name = (payer, said["token"])
         self._cache.pop(("channel", *name), None)
         if event.name == "ChannelFunded":
-            self._known.funded.add(name)
-            self._known.payers.add(payer)
+            known.funded.add(name)
+            known.payers.add(payer)
         elif event.name == "WithdrawalRequested" and int(said["withdrawable_at"]):
-            self._known.withdrawals[name] = int(said["withdrawable_at"])
+            known.withdrawals[name] = int(said["withdrawable_at"])
         elif event.name in ("WithdrawalRequested", "DepositWithdrawn"):
-            self._known.withdrawals.pop(name, None)
+            known.withdrawals.pop(name, None)
 
     def view(self, payer: str, token: str) -> ChannelView | None:
         """The channel; None for who never deposited, without asking the chain. Raises NotReadyError."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, update
+from sqlalchemy import Engine, delete, func, or_, update
 from sqlmodel import Session, col, select
+
+from contracts.bindings.log_reader import ReadRange, Unsettled
 
 from ..errors import DatabaseError, UnknownReceiptError
 from .database import impatient_engine, relaxed_engine
@@ -25,6 +27,7 @@ from .tables import (
     ChainEventRow,
     CursorRow,
     FactRow,
+    RangeRow,
     ResponseRow,
     ResponseState,
 )
@@ -60,6 +63,8 @@ class Journal:
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self._engine, self._relaxed = engine, engine, relaxed_engine(engine)
+        # Readings of this process that had events of blocks which others may have looked at before.
+        self.late_readings = 0
         self._placing = threading.Lock()
 
     @property
@@ -329,17 +334,32 @@ class Journal:
             newest = session.exec(select(CursorRow).order_by(col(CursorRow.block_number).desc()))
             return [(row.block_number, row.block_hash) for row in newest]
 
+    def unsettled(self) -> list[ReadRange]:
+        """Ranges of blocks that are to be read again, in order."""
+        with self._session() as session:
+            rows = session.exec(select(RangeRow).order_by(col(RangeRow.end_block)))
+            return [ReadRange(row.start_block, row.end_block, row.logs) for row in rows]
+
+    def places_after(self, block: int) -> set[tuple[int, int]]:
+        """Block and log index of the events behind a block."""
+        with self._session() as session:
+            places = select(ChainEventRow.block_number, ChainEventRow.log_index)
+            return set(session.exec(places.where(col(ChainEventRow.block_number) > block)).all())
+
     def record_reading(
         self,
         events: Sequence[ChainEventRow],
         cursor: tuple[int, str],
         *,
         rewound_to: int | None = None,
+        is_late: bool = False,
+        unsettled: Unsettled | None = None,
     ) -> None:
         """Store events and move the cursor in one transaction, so that none is seen twice or left out.
 
         With `rewound_to`, events and cursors after that block are dropped first: a reorganisation removed them. A final batch
         that such an event was about is settled again: what released its locks may be gone, and nobody sends it anew.
+        `is_late`: some of the events have their place among those that are known.
         """
         number, block_hash = cursor
         with self._session() as session:
@@ -362,7 +382,17 @@ class Journal:
                 .limit(_CURSORS_KEPT)
             ).all()
             session.execute(delete(CursorRow).where(col(CursorRow.block_number) < kept[-1]))
+            if unsettled is not None:
+                end = col(RangeRow.end_block)
+                session.execute(
+                    delete(RangeRow).where(or_(end > unsettled.after, end.in_(unsettled.settled)))
+                )
+                session.add_all(
+                    RangeRow(start_block=one.start, end_block=one.end, logs=one.logs)
+                    for one in unsettled.ranges
+                )
             session.commit()
+        self.late_readings += is_late
 
     def events(
         self,

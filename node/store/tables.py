@@ -169,6 +169,17 @@ class CursorRow(SQLModel, table=True):
     block_hash: str = Field(max_length=66)
 
 
+class RangeRow(SQLModel, table=True):
+    """Blocks start_block + 1 .. end_block and how many logs they had (empty: not known): they are to be read
+    again, by the next life of the program if this one ends before."""
+
+    __tablename__ = "unsettled_range"
+
+    end_block: int = Field(primary_key=True, sa_type=BigInteger)
+    start_block: int = Field(sa_type=BigInteger)
+    logs: int | None = None
+
+
 class FactRow(SQLModel, table=True):
     """Facts about the database itself, such as the deployment that it belongs to."""
 

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Page
 
 from contracts.bindings.audit import differences
-from contracts.bindings.events import GameOpened
+from contracts.bindings.events import BatchPosted, GameOpened
 from contracts.bindings.indexer import Indexer
 from contracts.protocol.response import NO_AUDITS, Receipt
 from explorer.errors import CacheUnusableError
@@ -51,6 +51,52 @@ def test_the_books_are_those_of_the_contracts_and_a_cache_is_gone_on_from(
     assert second.catch_up() and asked == []
     assert second.books.games == first.books.games and second.books.batches == first.books.batches
     assert second.ledgers.all == first.ledgers.all and second.ledgers.all.total == 33
+
+
+def test_logs_that_came_late_are_found_after_a_stop_and_told_once(
+    past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contracts.bindings.log_reader.READ_AGAIN_AFTER_S", (0.0, 0.0))
+    contracts, file = past.stage.contracts, tmp_path / "index.sqlite"
+    whole = Indexer(contracts).catch_up()
+    logs = contracts.chain.logs
+    every = logs(contracts.addresses, 0, contracts.chain.head().number)
+    events = contracts.events.decode(every)
+    hidden = {event.at.block_number for event in events if isinstance(event, GameOpened)}
+    monkeypatch.setattr(
+        contracts.chain,
+        "logs",
+        lambda *asked: [log for log in logs(*asked) if log.block_number not in hidden],
+    )
+    first = Index(contracts, file)
+    first.catch_up()
+    assert not first.books.games and first.books.batches
+    first.cache.close()
+    hidden.clear()
+    second, told = Index(contracts, file), []
+    second.listener = told.append
+    second.catch_up()
+    assert second.books.games == whole.games and second.books.batches == whole.batches
+    opened = [event.game_id for event in told if isinstance(event, GameOpened)]
+    assert sorted(opened) == sorted(whole.games) and not [
+        event for event in told if isinstance(event, BatchPosted)
+    ]
+    told.clear()
+    second.catch_up()
+    assert told == []
+
+
+def test_an_index_of_an_earlier_release_is_gone_on_from(past: Past, tmp_path: Path) -> None:
+    contracts, file = past.stage.contracts, tmp_path / "index.sqlite"
+    first = Index(contracts, file)
+    first.catch_up()
+    first.cache.close()
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("DROP TABLE ranges")
+    second = Index(contracts, file)
+    assert second.catch_up() and second.books.batches == first.books.batches
+    past.stage.arena.local_chain.mine()
+    assert second.catch_up() and second.cache.unsettled()[-1].end == second.cursor.number  # type: ignore[union-attr]
 
 
 def test_a_file_of_another_deployment_or_none_is_refused(past: Past, index: Index, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlmodel import SQLModel
 
+from contracts.bindings.log_reader import ReadRange, Unsettled, keep
 from contracts.protocol.parameters import DEVNET
 from node.errors import DatabaseError
 from node.store import BatchState, ChainEventRow, Journal, ResponseRow, open_engine
@@ -117,9 +118,26 @@ def test_a_reorganisation_drops_events_and_cursors(tmp_path: Path) -> None:
     assert len(journal.cursors()) == 128 and journal.cursors()[0] == (299, "0x299")
 
 
+def test_ranges_that_are_to_be_read_again_are_kept_with_the_cursor(url: str) -> None:
+    journal, kept = Journal(open_engine(url)), list[ReadRange]()
+    changes = [
+        Unsettled(0, (), (ReadRange(0, 2**40, 3),)),
+        Unsettled(2**40, (), (ReadRange(2**40, 2**40 + 5, 0),)),
+        Unsettled(2**40 + 5, (2**40,), (ReadRange(2**40 + 5, 2**40 + 9, 1),)),
+        Unsettled(2**40, (2**40,), (ReadRange(2**40, 2**40 + 2, None), ReadRange(2**40 + 2, 2**40 + 4, 7))),
+        Unsettled(2**40 + 4, (2**40 + 2, 2**40 + 4), ()),
+    ]
+    for change in changes:
+        journal.record_reading([], (7, "0x7"), unsettled=change)
+        kept = keep(kept, change)
+        assert Journal(journal.engine).unsettled() == kept
+    assert kept == []
+
+
 def test_the_migrations_make_the_tables(url: str) -> None:
     engine = open_engine(url)
-    ours = {"batch", "response", "chain_event", "cursor", "fact", "transaction_intent", "transaction_attempt"}
+    ours = {"batch", "response", "chain_event", "cursor", "unsettled_range", "fact"}
+    ours |= {"transaction_intent", "transaction_attempt"}
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
