@@ -40,9 +40,9 @@ from prover.transaction_size import (
 NODES_TAKE = 128 * 1024
 
 LONG = Gpt2Config(
-    layers=2, hidden=128, heads=128, feed_forward=64, vocabulary=259, norm_epsilon=1e-5, max_positions=1 << 14
+    layers=2, hidden=256, heads=256, feed_forward=64, vocabulary=259, norm_epsilon=1e-5, max_positions=1 << 14
 )
-"""Four megabytes of weights. In its last window, 2^26 score digits of each kind are committed to."""
+"""Eight megabytes of weights. In its last window, 2^27 score digits of each kind are committed to."""
 LLAMA_70B = LlamaConfig(
     layers=80,
     hidden=8192,

@@ -57,7 +57,7 @@ def test_logs_that_came_late_are_found_after_a_stop_and_told_once(
     past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the ranges that the file keeps: the last blocks, which an index without any would read again, are left out here."""
-    monkeypatch.setattr("contracts.bindings.log_reader.READ_AGAIN_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr("contracts.bindings.log_reader.READ_AGAIN_AFTER_S", (0.0, 3600.0))
     monkeypatch.setattr("contracts.bindings.log_reader._last_blocks", lambda history, *_: history[0].number)
     contracts, file = past.stage.contracts, tmp_path / "index.sqlite"
     whole = Indexer(contracts).catch_up()

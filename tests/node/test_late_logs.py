@@ -23,7 +23,7 @@ from .paying import PaidDesk
 def test_what_an_earlier_life_was_not_told_is_found(
     local_chain: LocalChain, contracts: ProtocolContracts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contracts.bindings.log_reader.READ_AGAIN_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr("contracts.bindings.log_reader.READ_AGAIN_AFTER_S", (0.0, 3600.0))
     chain, sender = local_chain.chain, local_chain.sender(3)
     true_logs: Callable[..., list[RawLog]] = Chain.logs
     true_request: Callable[..., Any] = Chain.request
