@@ -98,8 +98,8 @@ exchanged with its neighbours along every axis, and moved to another input of it
 range notices only what leaves it). Then a forger solves the relations that noticed for other values, in the field, by
 carries and by tables, and so on with what notices next; *in the end* lists the relations at which no value was left
 that could give way. Nothing survives, but for the selector of a maximum that several keys attain, which may point at
-any of them, and the digits of a distance that weighs nothing, of which two pairs may fit: that is checked whenever this
-page is made, and for every single entry by the tests of the operators.
+any of them, and the digits of a distance that weighs nothing, of which two pairs may fit: that is checked whenever
+this page is made, and for every single entry by the tests of the operators.
 Tensors that are no choice of the prover follow in a second table, with the relations that tie the witness to them.
 """
 _LOOKUPS = """\

@@ -1,7 +1,7 @@
-"""Distances at every border of the exponential table: true statements are proven whichever digits they take, no other weight is.
+"""Distances at every border of the exponential table: any digits prove their weights, and no others.
 
-Keys are made for one row, so that its distances are exactly those of `DISTANCES`: the ends of the table, of its entries that are
-not zero, and of the first digits beyond it.
+Keys are made for one row, so that its distances are exactly those of `DISTANCES`: the ends of the table, of its
+entries that are not zero, and of the first digits beyond it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ Verifiers = Callable[[str], Verifier]
 WINDOW, ROW, HEAD = 1, 31, 0
 FIRST_ZERO = 48_266
 DISTANCES = (
-    0, 1, 20_000, FIRST_ZERO - 1, FIRST_ZERO, FIRST_ZERO + FAR - 1, FIRST_ZERO + FAR, DIGIT - 1, DIGIT, DIGIT + FAR - 1, DIGIT + FAR
-)  # fmt: skip
+    *(0, 1, 20_000, FIRST_ZERO - 1, FIRST_ZERO, FIRST_ZERO + FAR - 1, FIRST_ZERO + FAR),
+    *(DIGIT - 1, DIGIT, DIGIT + FAR - 1, DIGIT + FAR),
+)
 """Of the first keys, in units of the table."""
 
 

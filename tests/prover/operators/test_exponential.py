@@ -1,4 +1,4 @@
-"""One distance has one weight, whichever digits stand for it; what is hidden is a bit, in every family; executors agree."""
+"""One distance has one weight, whichever digits stand for it; what is hidden is a bit; executors agree."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ WEIGHING = [
 
 @pytest.mark.parametrize(("family", "kind"), WEIGHING)
 def test_what_is_hidden_is_a_bit(family: str, kind: str) -> None:
-    """On the whole padded domain, for every kind of layer that a step key may name: a tag of 33 - 17 hidden is one of two then.
-    A window before its reach hides nothing behind it, and a full context nothing else."""
+    """On the whole padded domain, for every kind of layer that a step key may name: a tag of 33 - 17 hidden is one
+    of two then. Each row sees as many keys as it has, up to its reach."""
     config: ModelConfig = FAMILIES[family]
     program = statement_programs(config)[kind]
     weights = _hidden(program)
@@ -100,7 +100,7 @@ SHIFT, SIZE = 1, 4
 
 
 def test_the_executor_has_the_weight_of_every_border() -> None:
-    """Keys at exact distances of each row's query, against the meaning in Python integers; in one pass and row by row."""
+    """Keys at exact distances, against the meaning in Python integers; in one pass and row by row."""
     distances = [0, *BORDERS]
     generator = np.random.default_rng(5)
     count = len(distances)

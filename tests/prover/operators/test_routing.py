@@ -115,8 +115,8 @@ def test_a_false_routing_is_noticed(family: str, lie: Lie) -> None:
 
 
 def _beyond(excess: int) -> tuple[OperatorCase, dict[str, np.ndarray]]:
-    """Weights of two picked entries beside one that is not, and that is larger by 2^BITS + excess than the first: only in a
-    program that does not check the range of what it compares."""
+    """Weights of two picked entries beside one that is not, and that is larger by 2^BITS + excess than the first:
+    only in a program that does not check the range of what it compares."""
     x = np.zeros((4, 4), dtype=np.int64)
     x[:, 1], x[:, 2] = -3_000, (1 << BITS) + excess
     picked = np.tile(np.array([1, 1, 0, 0]), (4, 1))
