@@ -77,6 +77,8 @@ FORGERIES = 2
 CHALLENGES = {"beta": pow(3, 1000, MODULUS), "gamma": pow(5, 1000, MODULUS)}
 SELECTORS = frozenset({"max_selector"})
 """Tensors with several valid values: any key that attains the maximum may be pointed at."""
+DIGITS = frozenset({"distance_high", "distance_low"})
+"""Of a distance that weighs nothing two pairs may fit, which nothing else depends on (operators/exponential.py)."""
 SOURCES = {
     Kind.BOUNDARY: "window commitments (public input)",
     Kind.ROW: "row commitment (public input)",
@@ -96,7 +98,8 @@ exchanged with its neighbours along every axis, and moved to another input of it
 range notices only what leaves it). Then a forger solves the relations that noticed for other values, in the field, by
 carries and by tables, and so on with what notices next; *in the end* lists the relations at which no value was left
 that could give way. Nothing survives, but for the selector of a maximum that several keys attain, which may point at
-any of them: that is checked whenever this page is made, and for every single entry by the tests of the operators.
+any of them, and the digits of a distance that weighs nothing, of which two pairs may fit: that is checked whenever
+this page is made, and for every single entry by the tests of the operators.
 Tensors that are no choice of the prover follow in a second table, with the relations that tie the witness to them.
 """
 _LOOKUPS = """\
@@ -166,7 +169,7 @@ def _ends(forger: Forger, hunt: Hunt, name: str, generator: np.random.Generator,
     for end in forger.repairs(assorted_changes(hunt, name, generator)):
         if isinstance(end, DeadEnd):
             yield end.relation
-        elif isinstance(end, Survivor) and not end.changes.parts.keys() <= SELECTORS:
+        elif isinstance(end, Survivor) and not end.changes.parts.keys() <= SELECTORS | DIGITS:
             changed = ", ".join(end.changes.parts)
             raise UnconstrainedError(f"no relation of {title} notices a joint change of {changed}; add one")
 

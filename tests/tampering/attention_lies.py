@@ -106,7 +106,7 @@ def padded_head_speaks(case: Case) -> None:
     case.claim_output()
 
 
-def _from_weights(case: Case) -> None:
+def from_weights(case: Case) -> None:
     """Everything after the attention weights, from the weights that are there."""
     attend, tensors = case.program.operators[place(case, Attend)], case.tensors
     total = tensors["weight"].sum(axis=-1)
@@ -140,14 +140,14 @@ def digit_below_its_range(case: Case) -> None:
     tensors["distance_high"][far] += 1
     tensors["distance_low"][far] -= 1 << 16
     tensors["weight"][far] = exponential_table()[0]
-    _from_weights(case)
+    from_weights(case)
 
 
 def hidden_key_weighs(case: Case) -> None:
     """A key of the future has the weight of its lower digit."""
     tensors, hidden = case.tensors, _hidden(case, 0)
     tensors["weight"][hidden] = exponential_table()[tensors["distance_low"][hidden]]
-    _from_weights(case)
+    from_weights(case)
 
 
 def near_key_as_far(case: Case) -> None:
@@ -156,7 +156,7 @@ def near_key_as_far(case: Case) -> None:
     tensors["distance_high"][pair] = 1
     tensors["distance_low"][pair] -= FAR
     tensors["weight"][pair] = 0
-    _from_weights(case)
+    from_weights(case)
 
 
 def near_key_weighs_as_if_nearer(case: Case) -> None:
@@ -166,7 +166,7 @@ def near_key_weighs_as_if_nearer(case: Case) -> None:
     tensors["distance_high"][pair] = 1
     tensors["distance_low"][pair] -= FAR
     tensors["weight"][pair] = exponential_table()[tensors["distance_low"][pair]]
-    _from_weights(case)
+    from_weights(case)
 
 
 def _near(case: Case) -> tuple[int, ...]:
@@ -182,7 +182,7 @@ def _near(case: Case) -> tuple[int, ...]:
 def weight_outside_the_table(case: Case) -> None:
     """One more than the table has for that distance."""
     case.tensors["weight"][0, 0, 7, 3] += 1
-    _from_weights(case)
+    from_weights(case)
 
 
 def weight_of_another_distance(case: Case) -> None:
@@ -193,7 +193,7 @@ def weight_of_another_distance(case: Case) -> None:
     tensors["distance_low"][pair] -= 1
     tensors["distance_remainder"][pair] += 1 << attend.shift
     tensors["weight"][pair] = exponential_table()[tensors["distance_low"][pair]]
-    _from_weights(case)
+    from_weights(case)
 
 
 def _shift_max(case: Case, by: int) -> None:
@@ -205,7 +205,7 @@ def _shift_max(case: Case, by: int) -> None:
     tensors["score_max"] = tensors["score_max"] + moved
     tensors["distance_remainder"] = distance & ((1 << attend.shift) - 1)
     attend._weights.witness(tensors, distance >> attend.shift, tensors["causal_mask"])
-    _from_weights(case)
+    from_weights(case)
 
 
 def _index(case: Case) -> np.ndarray:

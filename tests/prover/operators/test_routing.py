@@ -14,6 +14,7 @@ from prover.operators.routed_rows import Gate, RoutedRows
 from prover.operators.routing_weights import RoutingWeights
 from prover.operators.top_k import TopK
 from prover.program import Kind, Program, RunContext, Tensor
+from prover.tables import exponential_table
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 
 from .routing_lies import LIES, Lie, half_an_expert, padded_expert
@@ -111,6 +112,56 @@ def test_a_false_routing_is_noticed(family: str, lie: Lie) -> None:
     lie(program, witness)
     found = {v.relation for v in check(program, witness, statement.parameters, {}, statement.context_bits)}
     assert found & LIES[lie], found
+
+
+def _beyond(excess: int) -> tuple[OperatorCase, dict[str, np.ndarray]]:
+    """Weights of two picked entries beside one that is not, and that is larger by 2^BITS + excess than the first:
+    only in a program that does not check the range of what it compares."""
+    x = np.zeros((4, 4), dtype=np.int64)
+    x[:, 1], x[:, 2] = -3_000, (1 << BITS) + excess
+    picked = np.tile(np.array([1, 1, 0, 0]), (4, 1))
+    operators = (RoutingWeights("x", "picked", "gates", *DOMAIN, 2, BITS, SCALE),)
+    case = OperatorCase(operators, {"expert": 4}, {"x": (DOMAIN, x), "picked": (DOMAIN, picked)}, {}, {})
+    return case, case.witness()
+
+
+def _with_weights(witness: dict[str, np.ndarray], weight: np.ndarray) -> None:
+    """Everything behind the weights."""
+    total = weight.sum(axis=-1)
+    raised = weight << (SCALE + 1)
+    gates = (raised + total[:, None]) // (2 * total[:, None])
+    remainder = raised + total[:, None] - 2 * total[:, None] * gates
+    witness |= {"weight": weight, "weight_sum": total, "gates": gates, "gates_remainder": remainder}
+    witness["gates_remainder_high"] = remainder >> 16
+    witness["gates_complement_high"] = (2 * total[:, None] - 1 - remainder) >> 16
+
+
+def test_what_is_not_picked_has_no_weight_however_large_it_is() -> None:
+    """Its distance, raised as it is, is 50 units: only that its lookup has no row of that weight notices."""
+    case, witness = _beyond(-50)
+    assert (witness["distance_low"][:, 2] == 50).all() and not witness["distance_high"][:, 2].any()
+    assert violations(case, witness) == set()
+    honest = witness["gates"].copy()
+    weight = witness["weight"].copy()
+    weight[:, 2] = exponential_table()[50]
+    _with_weights(witness, weight)
+    assert not np.array_equal(witness["gates"], honest)
+    assert violations(case, witness) == {"weight"}
+
+
+def test_what_is_not_picked_is_no_maximum_however_large_it_is() -> None:
+    """Its distance, raised as it is, is zero if the maximum is 40,000 more than that of what is picked."""
+    case, witness = _beyond(40_000)
+    honest = routing(np.array([[0, -3_000, -9_000, -9_000]] * 4), 2).witness()["gates"]
+    witness["largest"][:] = 40_000
+    witness["distance_low"][:] = [40_000, 43_000, 0, 40_000]
+    witness["distance_high"][:] = [0, 0, 0, (1 << BITS) >> 16]
+    witness["max_selector"][:] = [0, 0, 1, 0]
+    weight = np.tile(exponential_table()[[40_000, 43_000, 40_000, 40_000]], (4, 1))
+    weight[:, 2:] = 0
+    _with_weights(witness, weight)
+    assert not np.array_equal(witness["gates"], honest)
+    assert violations(case, witness) == {"max_attained"}
 
 
 def test_a_tie_cannot_be_broken_the_other_way() -> None:
