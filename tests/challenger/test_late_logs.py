@@ -50,7 +50,8 @@ def hidden(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 def test_a_lie_is_found_after_a_restart(make_scene, arena: Arena, hidden: set[int]) -> None:  # type: ignore[no-untyped-def]
     scene, chain = make_scene(), arena.contracts.chain
     now = chain.head()
-    scene.store.advance(Cursor(now.number, now.hash), None, [], {})  # what others did on this chain is not looked at
+    # what others did on this chain is not looked at
+    scene.store.advance(Cursor(now.number, now.hash), None, [], {})
     before = scene.post(None)
     scene.run()
     first = chain.head().number + 1

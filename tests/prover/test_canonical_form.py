@@ -222,4 +222,4 @@ def test_parts_of_a_statement_count(family: str, kind: str) -> None:
 def test_every_part_of_a_statement_counts(family: str, kind: str) -> None:
     """Down to every name, number and flag; of the longest one, every seventh."""
     stride = 7 if (family, kind) == ("gemma3", "attention") else 1
-    assert _assert_every_part_counts(family, kind, stride) > 700
+    assert _assert_every_part_counts(family, kind, stride) > (300 if kind.endswith("_close") else 700)
