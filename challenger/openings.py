@@ -131,6 +131,10 @@ class Opener:
             return False
         secret = opening_secret(self._secret, batch.root, due.row.index)
         if self._is_sent(key):
+            if self._is_taken_back(key):
+                why = "a reorganisation took it back, and its nonce is used"
+                self._store.opening_is_lost(due.row.batch_id, due.row.index, why)
+                return False
             self._open(due, key, secret)
             return True
         commitment = self._commitment(due.row, secret)
@@ -169,6 +173,14 @@ class Opener:
     def _is_sent(self, key: str) -> bool:
         intent = self._dispatcher.sender.journal.find(key)
         return intent is not None and intent.status not in _NO_EFFECT
+
+    def _is_taken_back(self, key: str) -> bool:
+        """Whether an opening that was confirmed is no longer in the chain and cannot be mined again. The commitment is good still."""
+        sender = self._dispatcher.sender
+        intent = sender.journal.find(key)
+        if intent is None or intent.status is not IntentStatus.CONFIRMED or sender.mined_in(key) is not None:
+            return False
+        return sender.is_replaced(key)
 
     def _note_committed(self, row: ResponseRow, block_number: int) -> None:
         # Noted, so that it can join when the response is void before the game is opened.

@@ -250,6 +250,20 @@ class Sender:
         self._carry_on([intent])
         return self.journal.get(intent.id).status not in FINISHED
 
+    def is_replaced(self, key: str) -> bool:
+        """Whether something else was mined, and confirmed, with the nonce of what was sent under `key`: a reorganisation took that
+        back, and it can never be mined again. Only what the chain shows counts, not that a receipt is missing."""
+        intent = self.journal.find(key)
+        if intent is None or intent.nonce is None or not intent.attempts:
+            return False
+        try:
+            taker = self.chain.transaction_at_nonce(self.address, intent.nonce)
+        except RpcRefused:  # the node has forgotten the states of that time
+            return False
+        if taker is None or taker.hash in {attempt.hash for attempt in intent.attempts}:
+            return False
+        return self.chain.is_confirmed(taker.block_number, self._confirmations)
+
     def mined_in(self, key: str) -> int | None:
         """The block in which the chain has what was sent under `key` now, whatever the journal says."""
         intent = self.journal.find(key)

@@ -14,6 +14,7 @@ from challenger.openings import opening_key
 from challenger.policies import RandomShare
 from challenger.provider_client import provider_book
 from challenger.tables import OpeningRow
+from contracts.bindings.contract import Call
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import Event, GameOpened, OpeningCommitted, OpeningJoined, RewardPaid
 from contracts.bindings.inference_ledger import InferenceLedger, ResponseStatus
@@ -143,6 +144,41 @@ def test_an_opening_that_is_mined_again_before_its_event_is_read_gets_no_second_
     scene.run()
     assert commitments(arena, scene.address) == before + 1
     assert len(of_batch(arena, GameOpened, batch)) == 1
+
+
+def test_an_opening_whose_nonce_is_used_after_a_reorganisation_is_made_again(  # type: ignore[no-untyped-def]
+    make_scene, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commitment stays in the chain; the opening was confirmed, was taken back, and something else took its nonce before
+    anybody looked."""
+    monkeypatch.setattr("challenger.store.SHOWN_AGAIN_S", 0.0)
+    monkeypatch.setattr("challenger.chain_record.SHOWN_AGAIN_S", 0.0)
+    scene = make_scene()
+    before = commitments(arena, scene.address)
+    batch = scene.post(wrong(arena, 0))
+    dispatcher = scene.challenger._dispatcher
+    assert dispatcher is not None
+    submit, chain = dispatcher.submit, arena.contracts.chain
+    taken: list[str] = []
+
+    def noting(call, key, done):  # type: ignore[no-untyped-def]
+        if key.startswith("open ") and not taken:
+            taken.append(chain.request("evm_snapshot", []))
+        submit(call, key, done)
+
+    monkeypatch.setattr(dispatcher, "submit", noting)
+    scene.run()
+    assert len(of_batch(arena, GameOpened, batch)) == 1
+    chain.request("evm_revert", taken)
+    assert not of_batch(arena, GameOpened, batch)
+    # as before its journal's word was taken over
+    scene.store.set_opening(OpeningRow(batch_id=batch.batch_id, index=0, state="waiting"))
+    dispatcher.sender.send(Call(scene.address, b"", 0, "something else"), "something else")
+    for _ in range(10):
+        arena.local_chain.mine(6)
+        scene.run()
+    (opened,) = of_batch(arena, GameOpened, batch)
+    assert opened.challenger == scene.address and commitments(arena, scene.address) == before + 1
 
 
 @pytest.mark.parametrize("killed_after", ["commit", "open"])

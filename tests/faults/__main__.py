@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
                     try:
                         findings = place.round(of_round, rng, _tell if options.verbose else None)
                     except Exception as error:  # a round that cannot be brought to its end is a finding, too
-                        findings = Findings(books=[f"{type(error).__name__}: {error}"])
+                        place_of = traceback.extract_tb(error.__traceback__)[-1]
+                        where = f"{Path(place_of.filename).name}:{place_of.lineno}"
+                        findings = Findings(books=[f"{type(error).__name__} in {where}: {error}"])
                     record = {
                         "round": len(done) + 1, "faults": dict(Counter(of_round)), "findings": findings.sentences,
                         "lost_bonds": len(findings.lost_bonds), "doubled": len(findings.doubled),
