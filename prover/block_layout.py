@@ -15,12 +15,14 @@ one that is cheapest in gas is taken. It follows from sizes alone, so that prove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
 import numpy as np
+
+from .quads import QUAD
 
 CHUNK_GAS, CLAIM_GAS = 7300, 600
 """What a chunk and what a claim costs a verifier, measured (README)."""
@@ -113,8 +115,12 @@ class BlockLayout:
             found.setdefault(block.tensor, []).append(block)
         return {name: tuple(blocks) for name, blocks in found.items()}
 
-    def pack(self, tensors: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The flat chunks, from padded tensors. What a single block fills stays a view where it can; the last chunk may be short."""
+    def pack(self, tensors: Mapping[str, np.ndarray], digits: Container[str] = ()) -> list[np.ndarray]:
+        """The flat chunks, from padded tensors. What a single block fills stays a view where it can; the last chunk may be short.
+
+        digits: tensors with one axis more, the last, of QUAD digits of every entry. Chunks that they are in have it, too: what else lies
+        there is the lowest digit.
+        """
         size = 1 << self.chunk_bits
         chunks: list[np.ndarray] = []
         shared: dict[int, list[Block]] = {}
@@ -126,9 +132,13 @@ class BlockLayout:
                 shared.setdefault(block.place >> self.chunk_bits, []).append(block)
         for number, blocks in shared.items():
             start = number * size
-            chunk = np.empty(blocks[-1].place + (1 << blocks[-1].bits) - start, dtype=np.int64)
+            length = blocks[-1].place + (1 << blocks[-1].bits) - start
+            has_digits = any(block.tensor in digits for block in blocks)
+            chunk = np.zeros((length, QUAD) if has_digits else length, dtype=np.int64)
             for block in blocks:
-                chunk[block.place - start :][: 1 << block.bits] = _box(tensors, block)
+                own = chunk[block.place - start :][: 1 << block.bits]
+                own = own[:, 0] if has_digits and block.tensor not in digits else own
+                own[:] = _box(tensors, block)
             chunks.append(chunk)
         return chunks
 
@@ -198,6 +208,9 @@ def _undominated(choices: Iterable[_Choice]) -> Iterable[_Choice]:
 
 
 def _box(tensors: Mapping[str, np.ndarray], block: Block) -> np.ndarray:
-    """The padded entries of a block, flat."""
+    """The padded entries of a block, flat but for their digits."""
+    tensor = tensors[block.tensor]
     where = tuple(slice(piece.first, piece.first + (1 << piece.bits)) for piece in block.pieces)
-    return tensors[block.tensor].transpose(block.axes)[where].reshape(-1)
+    digits = tensor.shape[len(block.axes) :]
+    axes = (*block.axes, *range(len(block.axes), tensor.ndim))
+    return tensor.transpose(axes)[where].reshape(-1, *digits)

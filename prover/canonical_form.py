@@ -17,7 +17,7 @@ the names of classes or fields, nor with how Python prints them, and it must cha
                  ["challenge", name]  ["tensor", name, [[axis, [segment ..]] ..]]  ["sum", [expression ..]]
                  ["product", [expression ..]]
     relation     ["pointwise", name, [axis ..], expression]
-                 ["contraction", name, [axis ..], expression, [[coefficient, [axis ..], [expression ..]] ..]]
+                 ["contraction", name, [axis ..], expression, [[coefficient, [axis ..], [expression ..]] ..], quads]
                  ["lookup", name, [axis ..], tag, first, second]
     table        ["table", name, axis, bits, tag, first, second]
     closed form  ["range tag"]  ["range value"]  ["counter", offset, first bit, [bit count] or []]  ["non-zero"]
@@ -228,6 +228,7 @@ def relation_form(relation: Relation) -> Form:
                 list(relation.output),
                 expression_form(relation.expression),
                 terms,
+                relation.quads,
             ]
         case Lookup():
             row = [expression_form(part) for part in (relation.tag, relation.first, relation.second)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from .field.arrays import MODULUS
 from .program import Program, broadcast, gather, relation_expressions
+from .quads import in_quads
 from .relations import (
     Constant,
     Contraction,
@@ -96,6 +97,9 @@ class Checker:
                     residue = residue - coefficient * self._contract(
                         term.factors, term.summed, relation.output
                     )
+                if relation.quads:
+                    shape = self._program.shape(relation.output, self._context_bits)
+                    residue = in_quads(np.broadcast_to(residue, shape))
             case Lookup():
                 columns = [
                     self._evaluate(e, relation.domain)

@@ -15,8 +15,9 @@ from .argument.sparse_claims import VectorClaim
 from .field import arrays
 from .field.arrays import MODULUS
 from .masks import MASK_CHUNKS, MASK_COORDINATES, mask_layout
-from .plan import Evaluation, Plan, Slice
+from .plan import Evaluation, Group, Plan, Slice
 from .program import Kind
+from .quads import QUAD_BITS, powers_at
 from .relations import (
     Challenge,
     Constant,
@@ -76,6 +77,16 @@ class Point:
         """prod (1 - r_j) over the coordinates in front of the last `variables`."""
         front = self.challenges.r[: len(self.challenges.r) - variables]
         return reduce(lambda a, x: a * (1 - x) % MODULUS, front, 1)
+
+    def group_eq(self, group: Group) -> int:
+        """eq(rho, r) over the domain of a group, or what quads have in its place."""
+        variables = group.width.resolve(self.context_bits)
+        start, end = len(self.challenges.r) - variables, len(self.challenges.r)
+        if not group.quads:
+            return eq_value(self.challenges.rho[start:], self.challenges.r[start:])
+        end -= QUAD_BITS
+        front = eq_value(self.challenges.rho[start:end], self.challenges.r[start:end])
+        return front * powers_at(self.challenges.r[end:]) % MODULUS
 
     def closed_form(self, evaluation: Evaluation) -> int:
         """A public tensor at the evaluation's point."""
@@ -162,8 +173,7 @@ def final_form(point: Point, sent: Mapping[Evaluation, int]) -> LinearForm:
         variables = group.width.resolve(point.context_bits)
         evaluate = partial(plan.group_evaluation, group)
         padding = point.padding(variables)
-        start = len(challenges.r) - variables
-        equal = padding * eq_value(challenges.rho[start:], challenges.r[start:]) % MODULUS
+        equal = padding * point.group_eq(group) % MODULUS
         for power, expression in group.expressions:
             add(equal * powers[power] % MODULUS, expression, evaluate)
         for sign, name in group.inverses:

@@ -23,7 +23,13 @@ from .architectures.audit_steps import HEAD_TILE, HEAD_WEIGHT, head_tiles, state
 from .architectures.shapes import CUT, CUT_QUERIES, OTHER_FAMILIES, SHAPE, TILED, WHAT_OTHERS_ADD
 from .errors import GainsayError
 from .field.arrays import MODULUS
-from .hunt.changes import assorted_changes, single_changes, swapped_neighbours, table_aliases
+from .hunt.changes import (
+    assorted_changes,
+    carries_in_quads,
+    single_changes,
+    swapped_neighbours,
+    table_aliases,
+)
 from .hunt.head_samples import true_tokens
 from .hunt.logup import argument_relations, logup_columns
 from .hunt.noticing import Changes, Hunt, Part
@@ -160,7 +166,11 @@ def constraints(hunt: Hunt, chosen: Iterable[str], free: Iterable[str], title: s
 def _changes(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
     places = np.unique(np.linspace(0, hunt.value(name).size - 1, PLACES).astype(np.int64))
     yield from single_changes(hunt, name, places)
-    for what, changes in (*swapped_neighbours(hunt, name), *table_aliases(hunt, name)):
+    for what, changes in (
+        *swapped_neighbours(hunt, name),
+        *carries_in_quads(hunt, name),
+        *table_aliases(hunt, name),
+    ):
         yield what, changes.of(np.unique(np.linspace(0, changes.count - 1, PLACES).astype(np.int64)))
 
 

@@ -6,6 +6,7 @@ verifier and Solidity generator walk the same plan; none of them orders anything
     groups      all pointwise expressions over one domain:   eq(rho, x) * sum_i alpha^i expression_i(x)
                 plus the logUp inverses of that domain       + alpha^s * sum +-H(x)
     products    the sums of contractions:                    - alpha^i * coefficient * eq(rho_batch, x_batch) * prod factors
+    quads       both have powers of a base in place of eq of the last coordinates of rho, and V in place of W (quads.py)
     zones       witness tensors packed one behind the other into as few chunks as possible
     evaluations tensor values at symbolic points that the final check of the sumcheck needs: `sent` by the prover, or
                 `opened`: the check is linear in those, so it becomes one claim about committed tensors instead
@@ -16,12 +17,15 @@ rho and r are vectors of N coordinates; a domain of n variables uses the last n 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from .block_layout import Block, BlockLayout, TensorShape
-from .program import WINDOW_BITS, Kind, Program, Tensor
+from .program import WINDOW_BITS, Kind, Program, Tensor, relation_expressions
+from .quads import QUAD, QUAD_BITS, quads_of
 from .relations import (
     Along,
     Bits,
@@ -112,10 +116,11 @@ class Zone:
 
 @dataclass
 class Group:
-    """Everything that is summed with eq over one domain."""
+    """Everything that is summed with eq over one domain; `quads`: with that of quads."""
 
     domain: tuple[str, ...]
     width: Bits
+    quads: bool = False
     expressions: list[tuple[int, Expression]] = field(default_factory=list)  # (power of alpha, expression)
     inverses: list[tuple[int, str]] = field(default_factory=list)  # (sign, tensor) of the logUp sum
 
@@ -137,6 +142,7 @@ class ProductSum:
     batch: tuple[str, ...]
     summed: tuple[str, ...]
     factors: tuple[Ref, ...]
+    quads: bool = False
 
     @property
     def domain(self) -> tuple[str, ...]:
@@ -170,6 +176,7 @@ class Plan:
         self.products: list[ProductSum] = []
         self._power = 0
         self._layouts: dict[tuple[Kind, int], BlockLayout] = {}
+        self.in_quads = _weights_in_quads(program)
         relations = (*program.relations, *self._lookup_relations())
         for relation in relations:
             self._add(relation)
@@ -218,24 +225,31 @@ class Plan:
             case Pointwise():
                 self._group(relation.domain).expressions.append((self._power, relation.expression))
             case Contraction():
-                self._group(relation.output).expressions.append((self._power, relation.expression))
+                group = self._group(relation.output, relation.quads)
+                group.expressions.append((self._power, relation.expression))
                 for term in relation.terms:
                     along = [axis for factor in term.factors for axis in along_axes(self.tensors, factor)]
                     batch = tuple(axis for axis in relation.output if along.count(axis) > 1)
                     self.products.append(
                         ProductSum(
-                            self._power, term.coefficient, relation.output, batch, term.summed, term.factors
+                            self._power,
+                            term.coefficient,
+                            relation.output,
+                            batch,
+                            term.summed,
+                            term.factors,
+                            relation.quads,
                         )
                     )
             case Lookup():
                 return
         self._power += 1
 
-    def _group(self, domain: tuple[str, ...]) -> Group:
+    def _group(self, domain: tuple[str, ...], quads: bool = False) -> Group:
         for group in self.groups:
-            if group.domain == domain:
+            if (group.domain, group.quads) == (domain, quads):
                 return group
-        self.groups.append(Group(domain, self.width(domain)))
+        self.groups.append(Group(domain, self.width(domain), quads))
         return self.groups[-1]
 
     # --- commitments ------------------------------------------------------------------------------------
@@ -331,8 +345,11 @@ class Plan:
         return self.evaluation(ref, {axis: self.slice("r", group.domain, axis) for axis in group.domain})
 
     def factor_evaluation(self, product: ProductSum, ref: Ref) -> Evaluation:
-        """A factor of a product: summed and batch axes at r, bound output axes at rho."""
+        """A factor of a product: summed and batch axes at r, bound output axes at rho, which says nothing of places in quads."""
         point = {axis: self.slice("rho", product.output, axis) for axis in product.output}
+        if product.quads:
+            last = point[product.output[-1]]
+            point[product.output[-1]] = replace(last, width=last.width - Bits(QUAD_BITS))
         point.update({axis: self.slice("r", product.domain, axis) for axis in product.domain})
         return self.evaluation(ref, point)
 
@@ -423,7 +440,7 @@ class Plan:
 
     def _shape_of(self, tensor: Tensor) -> TensorShape:
         """Axes of weights that claims bind to r lie last: there eq of r and the point of the reduction is known already."""
-        widths = [self.axes[axis].fixed for axis in tensor.axes]
+        widths = [self.own_width(tensor, axis).fixed for axis in tensor.axes]
         order = tuple(range(len(widths)))
         if tensor.kind is Kind.CONSTANT:
             sizes = tuple(1 << width for width in widths)
@@ -435,17 +452,32 @@ class Plan:
             tensor.name,
             order,
             tuple(widths[axis] for axis in order),
-            tuple(self.program.real_sizes[tensor.axes[axis]] for axis in order),
+            tuple(self._real_size(tensor, tensor.axes[axis]) for axis in order),
             tuple(all(len(own) == 1 and _is_slice(own) for own in of_axes[axis]) for axis in order),
         )
+
+    def own_width(self, tensor: Tensor, axis: str) -> Bits:
+        """Index bits of an axis in a tensor's commitment: of quads, not of their members."""
+        quads = tensor.name in self.in_quads and axis == tensor.axes[-1]
+        return self.axes[axis] - Bits(QUAD_BITS) if quads else self.axes[axis]
+
+    def _real_size(self, tensor: Tensor, axis: str) -> int:
+        size = self.program.real_sizes[axis]
+        return size if self.own_width(tensor, axis) == self.axes[axis] else -(-size // QUAD)
+
+    def pack_weights(self, weights: Mapping[str, np.ndarray], chunk_bits: int) -> list[np.ndarray]:
+        """The chunks of the step key, from padded weights: (n,) int64, or (n, 4) the digits of numbers where a chunk has quads."""
+        own = {name: quads_of(w) if name in self.in_quads else w for name, w in weights.items()}
+        return self.key_layout(chunk_bits).pack(own, digits=self.in_quads)
 
     def parts_by_axis(self, evaluation: Evaluation) -> tuple[tuple[PointPart, ...], ...]:
         """The parts of every axis, without those of no coordinates."""
         rest = [part for part in evaluation.parts if part.width != Bits()]
         found: list[tuple[PointPart, ...]] = []
-        for axis in self.tensors[evaluation.tensor].axes:
+        tensor = self.tensors[evaluation.tensor]
+        for axis in tensor.axes:
             own: list[PointPart] = []
-            while sum((part.width for part in own), Bits()) != self.axes[axis]:
+            while sum((part.width for part in own), Bits()) != self.own_width(tensor, axis):
                 own.append(rest.pop(0))
             found.append(tuple(own))
         return tuple(found)
@@ -457,8 +489,9 @@ class Plan:
         factors: list[tuple[Slice, int]] = []
         parts: list[PointPart] = []
         by_axis = self.parts_by_axis(evaluation)
+        tensor = self.tensors[evaluation.tensor]
         for axis, piece in zip(block.axes, block.pieces, strict=True):
-            front = self.axes[self.tensors[evaluation.tensor].axes[axis]].fixed - piece.bits
+            front = self.own_width(tensor, tensor.axes[axis]).fixed - piece.bits
             if not front:
                 parts += by_axis[axis]
                 continue
@@ -474,6 +507,39 @@ class Plan:
     def constants(self) -> tuple[Tensor, ...]:
         """Public tables."""
         return tuple(t for t in self.tensors.values() if t.kind is Kind.CONSTANT)
+
+
+def _weights_in_quads(program: Program) -> frozenset[str]:
+    """Weights whose outputs are committed as quads. Raises ValueError for a relation that cannot be about quads."""
+    found: set[str] = set()
+    others: set[str] = set()
+    for relation in program.relations:
+        if not isinstance(relation, Contraction) or not relation.quads:
+            others |= {ref.tensor for e in relation_expressions(relation) for ref in references(e)}
+            continue
+        last = relation.output[-1]
+        if program.axes[last].fixed < QUAD_BITS:
+            raise ValueError(
+                f"{relation.name}: quads need an output axis of {QUAD} entries; {last} has fewer"
+            )
+        for term in relation.terms:
+            along = [ref for ref in term.factors if last in along_axes(program.tensors, ref)]
+            if len(along) != 1 or not _is_weight_over(program, along[0], last):
+                raise ValueError(
+                    f"{relation.name}: of quads one factor is a weight whose last axis is {last}"
+                )
+            found.add(along[0].tensor)
+        others |= {ref.tensor for ref in references(relation.expression)}
+    if both := found & others:
+        raise ValueError(
+            f"program {program.name}: {sorted(both)} are in quads, and other relations read them"
+        )
+    return frozenset(found)
+
+
+def _is_weight_over(program: Program, ref: Ref, axis: str) -> bool:
+    tensor = program.tensors[ref.tensor]
+    return tensor.kind is Kind.WEIGHT and not ref.index and tensor.axes[-1] == axis
 
 
 def _is_slice(parts: Sequence[PointPart]) -> bool:

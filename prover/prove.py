@@ -29,8 +29,9 @@ from .masks import MASK_CHUNKS, Masks, Scalars, bump_at, mask_layout
 from .plan import PRIVATE, PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
+from .quads import COORDINATES, QUAD_BITS, SCALE, numbers
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
-from .statement import BLOCKS, TABLES, Statement, VerifyingKey, boundary_chunks
+from .statement import TABLES, WEIGHTS, Statement, VerifyingKey, boundary_chunks
 
 Progress = Callable[[str], None]
 
@@ -276,9 +277,10 @@ class _Prover:
                 publics = self.statement.publics
                 chunks: Sequence[np.ndarray] = boundary_chunks(self.plan, tensor, values, publics, mu)
                 self.chunks.update({(tensor.name, index): chunk for index, chunk in enumerate(chunks)})
-        for kind, source in BLOCKS.items():
-            blocks = self.plan.layout(kind, mu).pack(self.integers)
-            self.chunks.update({(source, index): chunk for index, chunk in enumerate(blocks)})
+        for index, chunk in enumerate(self.plan.pack_weights(self.integers, mu)):
+            self.chunks[WEIGHTS, index] = chunk if chunk.ndim == 1 else numbers(chunk)
+        for index, chunk in enumerate(self.plan.table_layout(mu).pack(self.integers)):
+            self.chunks[TABLES, index] = chunk
 
     # --- lookups ----------------------------------------------------------------------------------------
 
@@ -360,15 +362,19 @@ class _Prover:
         builder = TapeBuilder(len(refs) + 1)
         position = {ref: index for index, ref in enumerate(refs)}
         total = builder.constant(0)
+        point, scale = challenges.rho[len(challenges.rho) - variables :], 1
+        if group.quads:
+            point, scale = [*point[:-QUAD_BITS], *COORDINATES], SCALE
         for power, expression in group.expressions:
             value = self._emit(builder, expression, position, challenges)
-            scaled = builder.multiply(builder.constant(pow(challenges.alpha, power, MODULUS)), value)
+            factor = scale * pow(challenges.alpha, power, MODULUS) % MODULUS
+            scaled = builder.multiply(builder.constant(factor), value)
             total = builder.add(total, scaled)
         total = builder.multiply(builder.column(len(refs)), total)
         for sign, name in group.inverses:
-            scale = builder.constant(sign * pow(challenges.alpha, self.plan.sum_power, MODULUS))
-            total = builder.add(total, builder.multiply(scale, builder.column(position[Ref(name)])))
-        tables.append(Equality(tuple(challenges.rho[len(challenges.rho) - variables :])))
+            sums = builder.constant(sign * pow(challenges.alpha, self.plan.sum_power, MODULUS))
+            total = builder.add(total, builder.multiply(sums, builder.column(position[Ref(name)])))
+        tables.append(Equality(tuple(point)))
         evaluations = [self.plan.group_evaluation(group, ref) for ref in refs]
         return Term(tables, builder.finish(total), self._column_masks(evaluations, len(tables)))
 
@@ -441,7 +447,11 @@ class _Prover:
             values = to_field(ordered)
         else:
             slices = [self.plan.slice("rho", product.output, axis) for axis in bound]
-            weights = eq_table([c for part in slices for c in point.slice(part)])
+            coordinates = [c for part in slices for c in point.slice(part)]
+            if factor.tensor in self.plan.in_quads:
+                weights = eq_table([*coordinates[:-QUAD_BITS], *COORDINATES], SCALE)
+            else:
+                weights = eq_table(coordinates)
             shape_2d = (-1, len(weights)) if bound_last else (len(weights), -1)
             matrix = np.ascontiguousarray(ordered.reshape(shape_2d), dtype=np.int64)
             values = bind_integers(matrix, weights, axis=1 if bound_last else 0)

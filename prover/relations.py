@@ -249,12 +249,16 @@ class Contraction:
     An output axis that occurs in two or more factors of a term is a batch axis of that term: there the
     sum runs over it with an eq factor. An output axis in exactly one factor is bound at the relation's
     random point before the sumcheck.
+
+    quads: the equation is one of quads instead: at every four neighbouring indices of the last output axis, the differences of the two
+    sides are the digits of a number that is zero. Which relations say the same then, and why: quads.py.
     """
 
     name: str
     output: tuple[str, ...]
     expression: Expression
     terms: tuple[ProductTerm, ...]
+    quads: bool = False
 
 
 @dataclass(frozen=True)

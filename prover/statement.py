@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from eth_hash.auto import keccak
 
-from .argument.commitment import commit_chunks, split_chunks
+from .argument.commitment import split_chunks
 from .argument.transcript import Transcript
 from .canonical_form import encode, step_form
 from .chunk_size import check_chunk_size
@@ -19,6 +19,7 @@ from .errors import BadInputError
 from .kept_reference import commit_table
 from .plan import PUBLIC, Plan, Privacy
 from .program import WINDOW_BITS, Kind, Program, Tensor
+from .quads import commit_with_digits
 from .tables import LARGEST_TABLE_BITS
 
 WEIGHTS, TABLES = "step key", "public tables"
@@ -87,7 +88,7 @@ def commit_step_key(
     plan: Plan, srs: SRS, parameters: Mapping[str, int], weights: Mapping[str, np.ndarray]
 ) -> StepKey:
     """Commit the padded weights of one step."""
-    points = commit_chunks(srs.g1, plan.key_layout(srs.mu).pack(weights))
+    points = commit_with_digits(srs.g1, plan.pack_weights(weights, srs.mu))
     return StepKey(tuple(parameters[name] for name in plan.program.parameters), tuple(points))
 
 

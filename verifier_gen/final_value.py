@@ -15,6 +15,7 @@ from functools import partial
 from prover.field.arrays import MODULUS
 from prover.plan import Evaluation, Group, Plan, ProductSum, Slice
 from prover.program import Kind
+from prover.quads import FACTORS, QUAD_BITS
 from prover.relations import Bits, Expression, Lookup, Product, Ref, references
 from prover.tables import (
     Below,
@@ -300,7 +301,7 @@ class FinalValue:
         lines = function.lines
         names = [self._names[power] for power, _ in group.expressions]
         lines += [f"// {', '.join(names[i : i + 4])}" for i in range(0, len(names), 4)]
-        eq = f"mload({words_after(self.layout.eq_rho.name, group.width)})"
+        eq = self._eq_of_quads(group, lines) if group.quads else self._eq(group)
         lines.append(f"let padding := {self._padding(group.width)}")
         lines.append(f"let scale := mulmod(padding, {eq}, r)")
         statements, text = printer.print(related.constant)
@@ -321,6 +322,21 @@ class FinalValue:
             lines += statements
             lines.append(f"sum := addmod(sum, mulmod(padding, {text}, r), r)")
         return function
+
+    def _eq(self, group: Group) -> str:
+        return f"mload({words_after(self.layout.eq_rho.name, group.width)})"
+
+    def _eq_of_quads(self, group: Group, lines: list[str]) -> str:
+        """eq(rho, r), with the powers of a base for the last coordinates, computed before `lines` go on."""
+        if group.width.context:
+            raise GeneratorError(f"quads over ({', '.join(group.domain)}) need a domain of fixed width")
+        count = group.width.fixed - QUAD_BITS
+        left, right = (words_before(end, group.width) for end in ("RHO_END", "POINT_END"))
+        lines.append(f"let equal := eq_slices({left}, {right}, {count}) // quads")
+        for place, factor in enumerate(FACTORS):
+            x = f"mload({words_before('POINT_END', Bits(QUAD_BITS - place))})"
+            lines.append(f"equal := mulmod(equal, addmod(1, mulmod({x}, {factor - 1:#x}, r), r), r)")
+        return "equal"
 
     def _emit_products(self, products: list[tuple[ProductSum, _Form]], printer: Printer) -> Function:
         function = Function("final_value_of_products() -> sum", "Minus sums of products of the contractions.")

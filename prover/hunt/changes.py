@@ -1,4 +1,4 @@
-"""The changes that the hunt tries: every value alone, neighbours exchanged, inputs of a table with the same output."""
+"""The changes that the hunt tries: every value alone, neighbours exchanged, carries in quads, inputs of a table with the same output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from ..field.arrays import MODULUS
-from ..relations import Constant, Lookup, Ref, references
+from ..quads import BASE, QUAD
+from ..relations import Constant, Contraction, Lookup, Ref, references
 from ..tables import RANGE_BITS
 from .noticing import Changes, Hunt, Part, centred
 
@@ -69,6 +70,20 @@ def swapped_neighbours(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
             one, two, groups = first[differs], second[differs], np.arange(len(differs))
             part = Part(np.r_[one, two], np.r_[values[two], values[one]], np.r_[groups, groups])
             yield f"swapped along {axes[axis]}", Changes(len(differs), {name: part})
+
+
+def carries_in_quads(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
+    """One more in an entry for 2^64 less in the one before it, and the reverse: a relation about quads sees neither."""
+    values = hunt.value(name)
+    if not any(isinstance(relation, Contraction) and relation.quads for relation in hunt.relations):
+        return
+    for what, sign in (("a carry to", 1), ("a carry from", -1)):
+        for place in range(QUAD - 1):
+            first = np.arange(place, len(values) - 1, QUAD)
+            groups = np.arange(len(first))
+            new = np.r_[values[first] - sign * BASE, values[first + 1] + sign]
+            part = Part(np.r_[first, first + 1], new, np.r_[groups, groups])
+            yield f"{what} the next digit, {place}", Changes(len(first), {name: part})
 
 
 def table_aliases(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:

@@ -44,7 +44,7 @@ def argument_relations(plan: Plan) -> list[Relation]:
                 if product.power == power
             )
             if terms:
-                relations.append(Contraction(names[power], group.domain, expression, terms))
+                relations.append(Contraction(names[power], group.domain, expression, terms, group.quads))
             else:
                 relations.append(Pointwise(names[power], group.domain, expression))
     inverses = tuple(

@@ -23,6 +23,7 @@ import numpy as np
 from ..check import scalar_value
 from ..field.arrays import MODULUS
 from ..program import Tensor, broadcast, gather, relation_expressions
+from ..quads import POWERS, QUAD, in_quads
 from ..relations import (
     Bits,
     Challenge,
@@ -247,7 +248,8 @@ class Hunt:
             case Contraction():
                 parts = [self._rise(changes, relation.expression, relation.output)]
                 parts += [self._term_rise(changes, relation, term) for term in relation.terms]
-                yield (None, *_summed(parts))
+                rises = _summed(parts)
+                yield (None, *(_of_quads(*rises) if relation.quads else rises))
             case Lookup():
                 for expression in (relation.tag, relation.first, relation.second):
                     yield (expression, *self._rise(changes, expression, relation.domain))
@@ -300,6 +302,8 @@ class Hunt:
             product = Product((term.coefficient, *term.factors))
             summed = self._everywhere(product, (*relation.output, *term.summed))
             residue = residue - summed.reshape(len(residue), -1).sum(axis=1)
+        if relation.quads:
+            residue = in_quads(residue)
         return not (residue % MODULUS).any()
 
     def _everywhere(self, expression: Expression, domain: tuple[str, ...]) -> np.ndarray:
@@ -360,6 +364,18 @@ def _summed(
     totals = np.add.reduceat(rises, first) % MODULUS
     kept = totals != 0
     return groups[first][kept], places[first][kept], totals[kept]
+
+
+def _of_quads(
+    groups: np.ndarray, places: np.ndarray, rises: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Those at places whose quad changes: a relation about quads does not see digits that make up for one another."""
+    weighted = rises * np.array(POWERS, dtype=object)[places % QUAD]
+    changed = {
+        *zip(*(part.tolist() for part in _summed([(groups, places // QUAD, weighted)])[:2]), strict=True)
+    }
+    kept = [pair in changed for pair in zip(groups.tolist(), (places // QUAD).tolist(), strict=True)]
+    return groups[kept], places[kept], rises[kept]
 
 
 def centred(value: int) -> int:

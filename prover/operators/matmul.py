@@ -2,7 +2,7 @@
 
 MEANING    y = requantise_half_up(x . W + b, s), b at the accumulator's scale
 BOUNDS     max|x| * sum_k |W_k| < 2^53 for every row (checked when the model is imported), and those of operators/requantised_sum.py.
-RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) - b = sum_k x_k W_k; remainder and y in range as in requantised_sum.py.
+RELATIONS  Contraction, of quads where y has a range (quads.py): 2^s * y + remainder - 2^(s-1) - b = sum_k x_k W_k; remainder and y in range as in requantised_sum.py.
 REFUSED    y outside its range, as there.
 PADDING    padded rows and columns of W and b are zero in the step key, so padded outputs are zero or irrelevant.
 """
@@ -49,7 +49,10 @@ class MatMul(RequantisedSum):
 
     def relations(self, program: Program) -> Sequence[Relation]:
         product = ProductTerm(Constant(1), self.summed, (self.x, Ref(self.weight)))
-        return (Contraction(self.output, self.domain, self.lifted(program), (product,)), *self.ranges())
+        own = Contraction(
+            self.output, self.domain, self.lifted(program), (product,), quads=self.is_in_quads(program)
+        )
+        return (own, *self.ranges())
 
 
 def contract_exactly(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -17,6 +18,7 @@ from prover.claims import Challenges, Point, _claims
 from prover.field.arrays import MODULUS
 from prover.plan import Plan, Slice
 from prover.program import Kind
+from prover.quads import QUAD, QUAD_BITS, numbers, quads_of
 from prover.relations import Bits, FixedBits
 from prover.statement import TABLES, WEIGHTS, Statement, StepKey, weight_table
 from tests.prover.architectures.random_models import FAMILIES, random_statement
@@ -38,7 +40,7 @@ def boxes(block: Block) -> list[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "chunks", "claims"), [("mlp", 11, 8), ("attention", 3, 12), ("keys_values", 1, 6)]
+    ("kind", "chunks", "claims"), [("mlp", 3, 10), ("attention", 1, 6), ("keys_values", 1, 2)]
 )
 def test_steps_of_smollm2_have_as_many_chunks_as_weights_fill(kind: str, chunks: int, claims: int) -> None:
     plan = Plan(REAL.programs[kind], chunk_bits=18)
@@ -48,7 +50,7 @@ def test_steps_of_smollm2_have_as_many_chunks_as_weights_fill(kind: str, chunks:
         int(np.prod([plan.program.real_sizes[axis] for axis in tensor.axes]))
         for tensor in plan.program.weights
     )
-    assert chunks == ceil(real / 2**18)
+    assert chunks == ceil(real / QUAD / 2**18)
 
 
 def test_a_size_is_cut_where_it_has_a_bit() -> None:
@@ -207,7 +209,7 @@ def test_tables_share_chunks_and_are_never_cut() -> None:
 )
 def test_claims_about_blocks_add_up_to_the_value_of_the_weight(family: str) -> None:
     """With chunks of several sizes, at points that nobody chose."""
-    draw, found = random.Random(7), 0
+    draw, found = random.Random(7), Counter[str]()
     for kind, program in FAMILIES[family].programs.items():
         if not program.weights:
             continue
@@ -222,23 +224,28 @@ def test_claims_about_blocks_add_up_to_the_value_of_the_weight(family: str) -> N
         tensors = {**case.tensors, **{table.name: table.values() for table in plan.constants if table.values}}
         for mu in (4, 9, MU):
             chunks = {
-                WEIGHTS: plan.key_layout(mu).pack(tensors),
+                WEIGHTS: plan.pack_weights(tensors, mu),
                 TABLES: plan.table_layout(mu).pack(tensors),
             }
             at = _Key(plan, mu)
             for evaluation in plan.evaluations:
                 if plan.tensors[evaluation.tensor].kind not in (Kind.WEIGHT, Kind.CONSTANT):
                     continue
-                whole = evaluate(to_field(tensors[evaluation.tensor].reshape(-1)), point.resolve(evaluation))
+                table = tensors[evaluation.tensor]
+                in_quads = evaluation.tensor in plan.in_quads
+                own = numbers(quads_of(table).reshape(-1, QUAD)) if in_quads else to_field(table.reshape(-1))
+                whole = evaluate(own, point.resolve(evaluation))
                 value = 0
                 for claim in _claims(at, point, evaluation, 3):  # type: ignore[arg-type]
                     for (source, index), weight in claim.weights:  # type: ignore[misc]
-                        table = np.zeros(1 << mu, dtype=np.int64)
-                        table[: len(chunks[source][index])] = chunks[source][index]
-                        value += claim.coefficient * weight * evaluate(to_field(table), claim.point)
+                        chunk = chunks[source][index]
+                        table = np.zeros((1 << mu, *chunk.shape[1:]), dtype=np.int64)
+                        table[: len(chunk)] = chunk
+                        own = to_field(table) if chunk.ndim == 1 else numbers(table)
+                        value += claim.coefficient * weight * evaluate(own, claim.point)
                 assert value % MODULUS == 3 * whole % MODULUS
-                found += 1
-    assert found
+                found["quads" if in_quads else "others"] += 1
+    assert min(found.values()) and len(found) == 2
 
 
 class _Key:
@@ -255,14 +262,17 @@ def test_parts_follow_the_axes() -> None:
     block = plan.key_layout(18).by_tensor["w_up"][-1]
     assert block.axes == (1, 0), "what claims bind to r lies last"
     factors, parts = plan.in_block(evaluation, block)
-    channel, hidden = evaluation.parts
-    assert isinstance(channel, Slice) and channel == Slice("r", Bits(10), Bits(10))
-    assert factors == ((Slice("r", Bits(10), Bits(4)), 8),)
-    assert parts == (hidden, Slice("r", Bits(6), Bits(6)))
+    assert evaluation.parts == (
+        Slice("r", Bits(10), Bits(10)),
+        Slice("rho", Bits(11), Bits(11) - Bits(QUAD_BITS)),
+    )
+    assert factors == ((Slice("rho", Bits(11), Bits(2)), 2), (Slice("r", Bits(10), Bits(4)), 8))
+    assert parts == (Slice("rho", Bits(9), Bits(7)), Slice("r", Bits(6), Bits(6)))
     down = next(e for e in plan.evaluations if e.tensor == "w_down")
     factors, parts = plan.in_block(down, plan.key_layout(18).by_tensor["w_down"][-1])
-    assert factors == ((Slice("rho", Bits(10), Bits(4)), 8), (Slice("r", Bits(11), Bits(2)), 2))
-    assert parts == (Slice("rho", Bits(6), Bits(6)), Slice("r", Bits(9), Bits(9)))
+    assert down.parts == (Slice("r", Bits(11), Bits(11)), Slice("rho", Bits(10), Bits(8)))
+    assert factors == ((Slice("rho", Bits(10), Bits(4)), 8),)
+    assert parts == (Slice("rho", Bits(6), Bits(4)), Slice("r", Bits(11), Bits(11)))
 
 
 def test_only_axes_that_claims_bind_by_one_slice_may_be_cut() -> None:
@@ -275,7 +285,7 @@ def test_only_axes_that_claims_bind_by_one_slice_may_be_cut() -> None:
     (key,) = (e for e in plan.evaluations if e.tensor == "w_key")
     shape_of_key = plan._shape_of(plan.tensors["w_key"])
     assert [bool(plan.parts_by_axis(key)[axis]) for axis in shape_of_key.axes] == list(shape_of_key.cuttable)
-    assert shape_of_key.cuttable.count(False) == 1
+    assert shape_of_key.cuttable == (True, False, False), "one group, and one quad of channels"
 
 
 def test_an_axis_that_is_indexed_by_bits_cannot_lie_in_a_block() -> None:

@@ -18,7 +18,12 @@ from prover.plan import Plan
 from prover.program import WINDOW_ROWS, Kind, RunContext, relation_expressions, unknown_references
 from prover.relations import Contraction, Expression, Lookup, Product, Ref, Sum, references
 from prover.streams import SUM
-from tests.prover.operators.intervals import LARGEST_WEIGHT_BITS, bounds, residue, stream_limits
+from tests.prover.operators.intervals import (
+    LARGEST_WEIGHT_BITS,
+    bounds,
+    is_one_of_integers,
+    stream_limits,
+)
 from tests.prover.operators.random_layers import SMALL, Statement
 
 from .random_models import (
@@ -308,7 +313,7 @@ def test_every_relation_is_one_of_integers(config: ModelConfig, kind: str) -> No
     for relation in program.relations:
         read = {ref.tensor for e in relation_expressions(relation) for ref in references(e)}
         if not isinstance(relation, Lookup) and not read & UNBOUNDED:
-            assert residue(program, relation, known, bits).magnitude < MODULUS // 2, relation.name
+            assert is_one_of_integers(program, relation, known, bits), relation.name
             looked_at += 1
     alone = kind == "positions" or kind.endswith(
         ("_close", "keys_values_tile", "query_tile", "query_latent_tile")

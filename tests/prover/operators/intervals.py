@@ -8,8 +8,10 @@ from math import prod
 
 import numpy as np
 
+from prover.field.arrays import MODULUS
 from prover.model.bounds import EXACT_LIMIT
 from prover.program import LARGEST_SHIFT, Kind, Program
+from prover.quads import LARGEST_DIGIT
 from prover.relations import (
     Constant,
     Contraction,
@@ -98,6 +100,15 @@ def residue(
     return total
 
 
+def is_one_of_integers(
+    program: Program, relation: Pointwise | Contraction, known: dict[str, Interval], t: int
+) -> bool:
+    """Whether a relation says over the integers what it says in the field. Of quads what a product is said to be counts, whatever the product is."""
+    if not isinstance(relation, Contraction) or not relation.quads:
+        return residue(program, relation, known, t).magnitude < MODULUS // 2
+    return of_expression(relation.expression, known).magnitude < LARGEST_DIGIT
+
+
 def stream_limits(programs: Mapping[str, Program]) -> dict[str, int]:
     """Exclusive bound of every stream's rows, by the name of the tensors that hold them: what its writers check."""
     limits: dict[str, int] = {}
@@ -155,6 +166,8 @@ def _bounded_by(
         case Lookup(first=first, second=second, tag=tag):
             for expression, interval in zip((first, second), _columns(program, tag, known), strict=True):
                 yield from _solved(expression, interval, known)
+        case Contraction(quads=True):
+            return  # it says nothing of any output before all of a quad are known to be small
         case Contraction() | Pointwise():
             if isinstance(relation, Contraction):
                 factors = {factor.tensor for term in relation.terms for factor in term.factors}

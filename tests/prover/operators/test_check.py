@@ -7,7 +7,7 @@ import pytest
 
 from prover.check import check
 from prover.field.arrays import MODULUS
-from prover.hunt.changes import single_changes, swapped_neighbours, table_aliases
+from prover.hunt.changes import carries_in_quads, single_changes, swapped_neighbours, table_aliases
 from prover.hunt.noticing import Changes, Part
 from prover.program import unknown_references
 
@@ -62,6 +62,7 @@ def test_no_changed_value_survives(kind: str, window: int, name: str) -> None:
     for what, changes in (
         *single_changes(hunt, name),
         *swapped_neighbours(hunt, name),
+        *carries_in_quads(hunt, name),
         *table_aliases(hunt, name),
     ):
         tried += changes.count

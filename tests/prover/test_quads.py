@@ -1,0 +1,233 @@
+"""Quads: what they are, which relations may be about them, and that digits which make up for one another are refused elsewhere."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prover.argument.commitment import commit_field
+from prover.argument.multilinear import evaluate, index_bits
+from prover.check import Checker, check
+from prover.field import arrays
+from prover.field.arrays import MODULUS
+from prover.hunt.noticing import Changes, Hunt, Part
+from prover.model.bounds import EXACT_LIMIT
+from prover.operators.matmul import MatMul
+from prover.operators.partial_sum import PartialSum
+from prover.operators.rounding import Shift
+from prover.plan import Plan
+from prover.program import Kind, Program, Tensor
+from prover.quads import (
+    BASE,
+    COORDINATES,
+    LARGEST_DIGIT,
+    POWERS,
+    QUAD,
+    QUAD_BITS,
+    SCALE,
+    commit_with_digits,
+    in_quads,
+    numbers,
+    powers_at,
+    quads_of,
+)
+from prover.relations import Bits, Contraction, Ref
+from tests.prover.architectures.random_models import FAMILIES, random_statement
+from tests.prover.statements import srs
+
+EXTREMES = [0, 1, -1, 2**15 - 1, -(2**15), 2**47, -(2**47), 2**63 - 1, -(2**63) + 1]
+
+
+def _digits(seed: int, count: int) -> np.ndarray:
+    draw = random.Random(seed)
+    return np.array([[draw.choice([draw.choice(EXTREMES), draw.randrange(-(2**15), 2**15)]) for _ in range(QUAD)] for _ in range(count)])  # fmt: skip
+
+
+def test_a_number_is_the_sum_of_its_digits() -> None:
+    digits = _digits(1, 500)
+    expected = [sum(int(d) * BASE**t for t, d in enumerate(row)) % MODULUS for row in digits]
+    assert arrays.to_ints(numbers(digits)) == expected
+    assert list(in_quads(digits.reshape(-1).astype(object)) % MODULUS) == expected
+
+
+def test_digits_below_the_limit_have_one_number() -> None:
+    """The lowest digit that is not zero cannot be made up for, and the whole does not reach the field's order."""
+    assert sum(POWERS) * 2 * LARGEST_DIGIT < MODULUS
+    assert 2 * LARGEST_DIGIT < BASE
+    assert EXACT_LIMIT + LARGEST_DIGIT < 2 * LARGEST_DIGIT
+
+
+def test_the_extension_of_the_powers() -> None:
+    table = arrays.from_ints(POWERS)
+    draw = random.Random(2)
+    for point in ([draw.randrange(MODULUS) for _ in range(QUAD_BITS)] for _ in range(5)):
+        assert powers_at(point) == evaluate(table, point)
+    for t, power in enumerate(POWERS):
+        bits = index_bits(t, QUAD_BITS)
+        assert powers_at(bits) == power
+        eq = SCALE
+        for coordinate, bit in zip(COORDINATES, bits, strict=True):
+            eq = eq * (coordinate if bit else 1 - coordinate) % MODULUS
+        assert eq == power
+
+
+def test_commitments_of_digits_are_those_of_their_numbers() -> None:
+    digits = _digits(3, 64)
+    whole, bases = numbers(digits), srs().g1
+    assert commit_with_digits(bases, [digits, digits[:, 1]]) == [
+        commit_field(bases, whole),
+        commit_field(bases, arrays.from_int64(np.ascontiguousarray(digits[:, 1]))),
+    ]
+
+
+def test_a_chunk_with_quads_keeps_other_weights_in_the_lowest_digit() -> None:
+    case = random_statement(FAMILIES["gpt2"], "keys_values")
+    plan = Plan(case.program, chunk_bits=16)
+    assert plan.in_quads == {"w_key", "w_value"} < {tensor.name for tensor in case.program.weights}
+    (chunk,) = plan.pack_weights(case.tensors, 16)
+    for block in plan.key_layout(16).blocks:
+        own = chunk[block.place : block.place + (1 << block.bits)]
+        table = case.tensors[block.tensor]
+        if block.tensor in plan.in_quads:
+            assert (
+                sorted(own.reshape(-1)[own.reshape(-1) != 0]) == sorted(table[table != 0])
+                or len(plan.key_layout(16).by_tensor[block.tensor]) > 1
+            )
+        else:
+            assert not own[:, 1:].any() and own[:, 0].any()
+
+
+# --- which relations are about quads ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_products_whose_outputs_have_ranges_are_in_quads_and_exact_sums_are_not(family: str) -> None:
+    """A sum of slices has no range in its own step: a provider could move one output by 2^64 and its neighbour by one."""
+    for program in FAMILIES[family].programs.values():
+        for operator in program.operators:
+            own = [r for r in operator.relations(program) if isinstance(r, Contraction)]
+            if isinstance(operator, MatMul):
+                assert [r.quads for r in own] == [True], operator
+            else:
+                assert not any(r.quads for r in own)
+            if isinstance(operator, PartialSum):
+                assert operator.weight not in Plan(program).in_quads
+
+
+def _program(**changes: object) -> tuple[Program, MatMul]:
+    """y = x W, of which everything may be changed."""
+    matrix = MatMul(
+        Ref("x"), "w", "y", ("row", "out"), ("in",), Shift(parameter="shift"), 16, (8,), **({} if "committed" not in changes else {"committed": bool(changes["committed"])})
+    )  # fmt: skip
+    matrix = replace(matrix, **{k: v for k, v in changes.items() if k in {"bits", "shift"}})  # type: ignore[arg-type]
+    out = changes.get("out", 3)
+    program = Program(
+        name="product",
+        own_axes={"row": Bits(5), "in": Bits(3), "out": Bits(int(str(out)))},
+        inputs=(Tensor("x", ("row", "in"), Kind.BOUNDARY),),
+        operators=(matrix,),
+        weights=(Tensor("w", ("in", "out"), Kind.WEIGHT),),
+        real_sizes={"in": 8, "out": 1 << int(str(out))},
+    )
+    return program, matrix
+
+
+def _in_quads(**changes: object) -> bool:
+    program, matrix = _program(**changes)
+    return matrix.is_in_quads(program)
+
+
+def test_a_product_needs_bounds_of_all_that_is_in_it() -> None:
+    assert _in_quads() and _in_quads(bits=32)
+    assert not _in_quads(bits=None), "nothing bounds y"
+    assert not _in_quads(out=1), "two outputs are no quad"
+    assert _in_quads(out=2)
+    assert _in_quads(bits=32, shift=Shift(28)) and not _in_quads(bits=32, shift=Shift(29))
+
+
+def test_a_plan_refuses_what_cannot_be_about_quads() -> None:
+    program, matrix = _program()
+    (own, *ranges) = program.relations
+    assert isinstance(own, Contraction)
+
+    class Changed:
+        """The operator with other relations."""
+
+        def __init__(self, *relations: object) -> None:
+            self.own = relations
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(matrix, name)
+
+        def relations(self, _: Program) -> object:
+            return self.own
+
+    def plan(*relations: object) -> Plan:
+        return Plan(replace(program, operators=(Changed(*relations, *ranges),)))
+
+    assert plan(own).in_quads == {"w"}
+    assert plan(replace(own, quads=False)).in_quads == frozenset()
+    with pytest.raises(ValueError, match="other relations read them"):
+        plan(own, replace(own, name="again", quads=False))
+    (term,) = own.terms
+    with pytest.raises(ValueError, match="a weight whose last axis"):
+        plan(replace(own, terms=(replace(term, factors=(Ref("x"), Ref("y"))),)))
+    narrow, other = _program(out=1)
+    (relation, *_) = narrow.relations
+    with pytest.raises(ValueError, match="quads need an output axis"):
+        matrix, program = other, narrow
+        plan(replace(relation, quads=True))
+
+
+# --- digits that make up for one another ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "output"), [("llama", "mlp", "up"), ("gpt2", "keys_values", "keys")]
+)
+def test_what_one_output_gives_to_its_neighbour_is_out_of_range(family: str, kind: str, output: str) -> None:
+    """remainder_j + 2^64 and remainder_(j+1) - 1: the relation about the quad holds, the ranges of both do not."""
+    case = random_statement(FAMILIES[family], kind)
+    witness = case.witness()
+    program = case.program
+    relation = next(r for r in program.relations if r.name == output)
+    assert isinstance(relation, Contraction) and relation.quads
+    name = f"{output}_remainder"
+    last = witness[name].reshape(-1)
+    for index in (0, 1, 2, 4):
+        forged = witness[name].astype(object).reshape(-1)
+        forged[index] += BASE
+        forged[index + 1] -= 1
+        checker = Checker(program, witness, case.parameters, case.publics, 5)
+        failed = {v.relation for v in checker.violations_with(name, forged.reshape(witness[name].shape))}
+        assert failed == {f"{name}_range"}
+    forged = witness[name].astype(object).reshape(-1)
+    forged[3] += BASE  # across quads
+    forged[4] -= 1
+    checker = Checker(program, witness, case.parameters, case.publics, 5)
+    failed = {v.relation for v in checker.violations_with(name, forged.reshape(witness[name].shape))}
+    assert failed == {f"{name}_range", output}
+    hunt = Hunt(program, program.relations, program.tables, witness, case.parameters, case.publics, 5)
+    values = np.array([int(last[0]) + BASE, int(last[1]) - 1, int(last[0]) + BASE], dtype=object)
+    both = Part(np.array([0, 1]), values[:2], np.array([0, 0]))
+    one = Part(np.array([0]), values[2:], np.array([0]))
+    seen = [hunt.noticed(Changes(1, {name: part})) for part in (both, one)]
+    assert [bool(s[output].any()) for s in seen] == [False, True]
+    assert all(s[f"{name}_range"].all() for s in seen)
+
+
+def test_every_output_is_checked_though_only_quads_are_compared() -> None:
+    """Any output of a valid witness that alone is another one fails the relation."""
+    case = random_statement(FAMILIES["llama"], "mlp")
+    witness = case.witness()
+    assert not check(case.program, witness, case.parameters, case.publics, 5)
+    quads = quads_of(witness["up"])
+    assert quads.shape[-1] == QUAD
+    for t in range(QUAD):
+        forged = witness["up"].copy()
+        forged[3, 4 + t] += 1
+        checker = Checker(case.program, witness, case.parameters, case.publics, 5)
+        assert "up" in {v.relation for v in checker.violations_with("up", forged)}
