@@ -9,10 +9,9 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
-from .argument.multilinear import eq_table, eq_value, index_bits
+from .argument.multilinear import eq_value, index_bits
 from .argument.reduction import AnyClaim, Claim
 from .argument.sparse_claims import VectorClaim
-from .field import arrays
 from .field.arrays import MODULUS
 from .masks import MASK_CHUNKS, MASK_COORDINATES, mask_layout
 from .plan import Evaluation, Group, Plan, Slice
@@ -296,5 +295,8 @@ def _weights(
             known = index
             break
     first = reduce(lambda number, bit: 2 * number + bit, coordinates[:known], 0) << (len(coordinates) - known)
-    table = arrays.to_ints(eq_table(coordinates[known:])[: max(0, count - first)])
+    table = [1]  # in plain integers: it is short, and a verifier that starts has no kernel to load
+    for coordinate in coordinates[known:]:
+        table = [w * factor % MODULUS for w in table for factor in (1 - coordinate, coordinate)]
+    table = table[: max(0, count - first)]
     return tuple(((source, begin + first + index), weight) for index, weight in enumerate(table))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class _Bundle:
             values = arrays.zeros(1 << self.front)
             bound = _bind_own(chunk, weights)
             values[: len(bound)] = bound
-            self._parts.append((key, RunningTerm(Term([table, values], _PRODUCT))))
+            self._parts.append((key, RunningTerm(Term([table, values], _product()))))
         if not self.front:
             self._finish_front()
 
@@ -146,15 +147,14 @@ class _Bundle:
             [self.chunks[key] for key in scales], list(scales.values()), self.bound, len(self.own)
         )
         self._parts = []
-        self._inner = RunningTerm(Term([Equality(self.own), table], _PRODUCT))
+        self._inner = RunningTerm(Term([Equality(self.own), table], _product()))
 
 
-def _product_tape() -> Tape:
+@cache
+def _product() -> Tape:
+    """Made when it is needed: its constants are made by a kernel, which a verifier that starts has no use for."""
     builder = TapeBuilder(2)
     return builder.finish(builder.multiply(builder.column(0), builder.column(1)))
-
-
-_PRODUCT = _product_tape()
 
 
 def leading_bits(coordinates: Sequence[int]) -> int:
