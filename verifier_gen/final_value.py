@@ -64,6 +64,7 @@ class FinalValue:
         self._texts: dict[str, str] = {}
         self._names = _power_names(plan)
         self._begun: set[Evaluation] = set()
+        self._quads = self._eq_of_quads()
 
     # --- evaluations ------------------------------------------------------------------------------------
 
@@ -301,7 +302,7 @@ class FinalValue:
         lines = function.lines
         names = [self._names[power] for power, _ in group.expressions]
         lines += [f"// {', '.join(names[i : i + 4])}" for i in range(0, len(names), 4)]
-        eq = self._eq_of_quads(group, lines) if group.quads else self._eq(group)
+        eq = self._eq(group)
         lines.append(f"let padding := {self._padding(group.width)}")
         lines.append(f"let scale := mulmod(padding, {eq}, r)")
         statements, text = printer.print(related.constant)
@@ -324,19 +325,33 @@ class FinalValue:
         return function
 
     def _eq(self, group: Group) -> str:
+        """Yul for what stands for eq(rho, r) over the domain of a group."""
+        if group.quads:
+            return f"mload({self._quads[group.width.fixed]})"
         return f"mload({words_after(self.layout.eq_rho.name, group.width)})"
 
-    def _eq_of_quads(self, group: Group, lines: list[str]) -> str:
-        """eq(rho, r), with the powers of a base for the last coordinates, computed before `lines` go on."""
-        if group.width.context:
-            raise GeneratorError(f"quads over ({', '.join(group.domain)}) need a domain of fixed width")
-        count = group.width.fixed - QUAD_BITS
-        left, right = (words_before(end, group.width) for end in ("RHO_END", "POINT_END"))
-        lines.append(f"let equal := eq_slices({left}, {right}, {count}) // quads")
+    def _eq_of_quads(self) -> dict[int, str]:
+        """Where eq(rho, r) with the powers of a base for the last coordinates is kept, by the number of coordinates: made once,
+        each from the next shorter one."""
+        places: dict[int, str] = {}
+        lines = self.closed_function.lines
+        product, before = "1", QUAD_BITS
         for place, factor in enumerate(FACTORS):
             x = f"mload({words_before('POINT_END', Bits(QUAD_BITS - place))})"
-            lines.append(f"equal := mulmod(equal, addmod(1, mulmod({x}, {factor - 1:#x}, r), r), r)")
-        return "equal"
+            one = f"addmod(1, mulmod({x}, {factor - 1:#x}, r), r)"
+            product = one if product == "1" else f"mulmod({product}, {one}, r)"
+        for group in sorted((g for g in self.plan.groups if g.quads), key=lambda g: g.width.fixed):
+            if group.width.context:
+                raise GeneratorError(f"quads over ({', '.join(group.domain)}) need a domain of fixed width")
+            count = group.width.fixed
+            if count in places:
+                continue
+            left, right = (words_before(end, group.width) for end in ("RHO_END", "POINT_END"))
+            text = f"mulmod({product}, eq_slices({left}, {right}, {count - before}), r)"
+            places[count] = self.layout.memory.temporary()
+            lines.append(f"mstore({places[count]}, {text}) // eq of quads, {count} coordinates")
+            product, before = f"mload({places[count]})", count
+        return places
 
     def _emit_products(self, products: list[tuple[ProductSum, _Form]], printer: Printer) -> Function:
         function = Function("final_value_of_products() -> sum", "Minus sums of products of the contractions.")

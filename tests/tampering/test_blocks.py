@@ -15,6 +15,7 @@ from prover.block_layout import Block
 from prover.errors import ProofRejectedError
 from prover.plan import Plan
 from prover.prove import prove
+from prover.quads import QUAD
 from prover.statement import Statement, VerifyingKey, commit_step_key
 from prover.verify import verify
 from tests.prover.architectures.random_models import random_statement
@@ -23,13 +24,13 @@ from tests.prover.operators.random_layers import input_points
 from tests.prover.statements import srs
 from tests.tampering.malicious_prover import MaliciousProver
 
-MU, KIND = 12, "keys_values"
+MU, KIND = 14, "keys_values"
 SHAPE = LlamaConfig(
     layers=1,
-    hidden=70,  # 64 + 6
+    hidden=280,  # 256 + 24
     heads=3,
     kv_heads=3,
-    head_size=10,  # 8 + 2
+    head_size=40,  # ten quads, 8 + 2
     feed_forward=40,
     vocabulary=50,
     rope_base=10_000,
@@ -54,11 +55,12 @@ def _statement(key: VerifyingKey, case: Case) -> Statement:
 
 
 def _last_entry(block: Block, *, padding: bool) -> tuple[int, ...]:
-    """The index of a block's last entry, or of its last real one."""
+    """The index of a block's last entry, or of its last real one: of a quad the last digit."""
     sizes = [PROGRAM.real_sizes[axis] for axis in PROGRAM.tensors[block.tensor].axes]
     last = {}
     for axis, piece in zip(block.axes, block.pieces, strict=True):
         end = piece.first + (1 << piece.bits)
+        end *= QUAD if axis == len(sizes) - 1 else 1
         last[axis] = (end if padding else min(end, sizes[axis])) - 1
     return tuple(last[axis] for axis in sorted(last))
 

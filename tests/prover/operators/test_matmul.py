@@ -6,6 +6,7 @@ import numpy as np
 
 from prover.operators.matmul import MatMul
 from prover.operators.rounding import Shift
+from prover.quads import QUAD
 from prover.relations import Ref
 
 from .statements import OperatorCase, surviving_changes, violations
@@ -44,4 +45,4 @@ def test_no_witness_value_can_be_changed() -> None:
 def test_the_product_relation_reads_the_bias() -> None:
     witness = CASE.witness()
     found = CASE.checker(witness).violations_with("b", witness["b"] + 1)
-    assert [(v.relation, v.failures) for v in found] == [("y", witness["y"].size)]
+    assert [(v.relation, v.failures) for v in found] == [("y", witness["y"].size // QUAD)]
