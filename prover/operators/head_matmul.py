@@ -3,7 +3,7 @@
 MEANING    y[h, t] = requantise_half_up(x[h, t] . W[h], s)
 BOUNDS     max|x| * sum_k |W[h, k]| < 2^53 for every column of every head (checked when the model is imported: of the heads' inputs,
            one behind the other, one block is not zero); |y| < 2^(bits-1).
-RELATIONS  Contraction: 2^s * y + remainder - 2^(s-1) = sum_k x[h, t, k] W[h, k]; remainder in [0, 2^s); y in its range.
+RELATIONS  Contraction, of quads (quads.py): 2^s * y + remainder - 2^(s-1) = sum_k x[h, t, k] W[h, k]; remainder in [0, 2^s); y in its range.
 REFUSED    y outside its range: y and remainder are the only pair that the contraction and the remainder's range allow,
            so `<y>_range` (its limbs) fails for every witness.
 PADDING    padded heads, rows and columns of W are zero in the step key, so y is zero there.
@@ -88,7 +88,13 @@ class HeadMatMul(OperatorBase):
     def relations(self, program: Program) -> Sequence[Relation]:
         product = ProductTerm(Constant(1), (self.summed,), (Ref(self.x), Ref(self.weight)))
         return (
-            Contraction(self.output, self._domain, self._requantisation.lifted(Ref(self.output)), (product,)),
+            Contraction(
+                self.output,
+                self._domain,
+                self._requantisation.lifted(Ref(self.output)),
+                (product,),
+                quads=self._requantisation.is_in_quads(program, 1 << (self.bits - 1)),
+            ),
             *self._requantisation.relations(),
             *self._range.check.relations(),
         )

@@ -17,7 +17,6 @@ import numpy as np
 
 from ..arrays import NO_LIMIT, Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
-from ..quads import LARGEST_DIGIT, QUAD_BITS
 from ..relations import Constant, Expression, LookupTable, Ref, Relation, references
 from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
@@ -105,11 +104,8 @@ class RequantisedSum(OperatorBase):
     def is_in_quads(self, program: Program) -> bool:
         """Whether a relation about these outputs may be one of quads (quads.py): 2^s y + remainder - 2^(s-1) - b is smaller than 2^60 for
         every witness. y is so by its own range, by that of an operator that reads it, or by that of x' where it is x' - x."""
-        last = program.axes[self.domain[-1]]
         limit = program.limits.get(self.output, self._limit_of_summand(program))
-        shift = self.shift.constant or program.parameter_limit(str(self.shift.parameter))
-        fits = limit is not None and limit << shift <= LARGEST_DIGIT // 2
-        return fits and last.context == 0 and last.fixed >= QUAD_BITS
+        return limit is not None and self._requantisation.is_in_quads(program, limit)
 
     def _limit_of_summand(self, program: Program) -> int | None:
         """Of a virtual output x' - x: rows are in one range, before a step and after it."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..program import Kind, Tensor, WitnessContext
+from ..program import Kind, Program, Tensor, WitnessContext
+from ..quads import LARGEST_DIGIT, QUAD_BITS
 from ..relations import Bits, Constant, Expression, Lookup, LookupTable, Parameter, PowerOfTwo, Ref
 from ..tables import RANGE_BITS, RANGE_TABLE_BITS, RangeTag, RangeValue
 
@@ -154,6 +155,13 @@ class Requantisation:
     def lifted(self, output: Expression) -> Expression:
         """2^s * output + remainder - 2^(s-1), which equals the accumulator."""
         return self.shift.power() * output + Ref(self.remainder) - self.shift.power(-1)
+
+    def is_in_quads(self, program: Program, limit: int) -> bool:
+        """Whether a relation about outputs y, |y| <= limit, may be one of quads (quads.py): 2^s y + remainder - 2^(s-1) is smaller than
+        2^60 / 2, and so is any bias."""
+        last = program.axes[self.domain[-1]]
+        shift = self.shift.constant or program.parameter_limit(str(self.shift.parameter))
+        return limit << shift <= LARGEST_DIGIT // 4 and last.context == 0 and last.fixed >= QUAD_BITS
 
     def relations(self) -> Sequence[Lookup]:
         """remainder in [0, 2^s)."""
