@@ -95,10 +95,11 @@ class LyingProvider:
         """End every game about a lie at once, instead of letting its challengers wait for the clock."""
         games = self._contracts.game
         for number in range(games.game_count(), 0, -1):
-            if games.game(number).batch_id != lie.batch_id:
+            game = games.game(number)
+            if game.batch_id != lie.batch_id:
                 continue
             if not self._contracts.ledger.response(lie.batch_id, 0).is_void:
-                self._send(games.concede(number), f"concede {number}")
+                self._send(games.concede(number, game.about), f"concede {number}")
 
     def close(self) -> None:
         self._server.shutdown()

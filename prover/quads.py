@@ -21,9 +21,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .argument.commitment import commit_integers
-from .curve.g1 import Point
-from .curve.msm import combine
 from .field import arrays
 from .field.arrays import MODULUS
 
@@ -73,13 +70,3 @@ def numbers(digits: np.ndarray) -> arrays.FieldArray:
     if len(below):
         field[below] = arrays.add_scalar(np.ascontiguousarray(field[below]), -(BASE**QUAD) % MODULUS)
     return field
-
-
-def commit_with_digits(bases: np.ndarray, chunks: Sequence[np.ndarray]) -> list[Point]:
-    """Commitments of chunks of integers (n,), or of numbers by their digits (n, 4): sum_t B^t [digit t], which costs what small integers do."""
-    return [
-        commit_integers(bases, chunk)
-        if chunk.ndim == 1
-        else combine([commit_integers(bases, chunk[:, t]) for t in range(QUAD)], POWERS)
-        for chunk in chunks
-    ]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from eth_hash.auto import keccak
 
-from .argument.commitment import split_chunks
+from .argument.commitment import commit_with_digits, split_chunks
 from .argument.transcript import Transcript
 from .canonical_form import encode, step_form
 from .chunk_size import check_chunk_size
@@ -19,7 +19,6 @@ from .errors import BadInputError
 from .kept_reference import commit_table
 from .plan import PUBLIC, Plan, Privacy
 from .program import WINDOW_BITS, Kind, Program, Tensor
-from .quads import commit_with_digits
 from .tables import LARGEST_TABLE_BITS
 
 WEIGHTS, TABLES = "step key", "public tables"

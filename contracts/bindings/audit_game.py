@@ -184,8 +184,9 @@ class AuditGame(BoundContract):
         ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
         return self._call("claimOverrun", audit_id, *ids, sorted(set(end_tokens)), place)
 
-    def concede(self, audit_id: int) -> Call:
-        return self._call("concede", audit_id)
+    def concede(self, audit_id: int, about: bytes) -> Call:
+        """about: the audit's hash of the response's ids; an audit of another history under this number is not given up."""
+        return self._call("concede", audit_id, about)
 
     def timeout(self, audit_id: int) -> Call:
         return self._call("timeout", audit_id)

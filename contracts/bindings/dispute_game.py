@@ -85,8 +85,9 @@ class DisputeGame(BoundContract):
         """For an opening that was committed with `secret` in an earlier block (`InferenceLedger.commit_opening`)."""
         return self._call("open", batch_id, index, fields, list(path), secret, value_wei=bond_wei)
 
-    def post_boundaries(self, game_id: int, hashes: Sequence[bytes]) -> Call:
-        return self._call("postBoundaries", game_id, list(hashes))
+    def post_boundaries(self, game_id: int, about: bytes, hashes: Sequence[bytes]) -> Call:
+        """about: `Game.about` as the mover saw it; a game of another history under this number refuses the move."""
+        return self._call("postBoundaries", game_id, about, list(hashes))
 
     def reveal_windows(
         self,
@@ -127,8 +128,9 @@ class DisputeGame(BoundContract):
         ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
         return self._call("challengeHead", game_id, list(boundaries), position, rival, *ids)
 
-    def choose_window(self, game_id: int, window: int) -> Call:
-        return self._call("chooseWindow", game_id, window)
+    def choose_window(self, game_id: int, about: bytes, window: int) -> Call:
+        """about: as of `post_boundaries`."""
+        return self._call("chooseWindow", game_id, about, window)
 
     def claim_truncated(
         self, game_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int], end_tokens: Sequence[int]
@@ -150,8 +152,9 @@ class DisputeGame(BoundContract):
     def timeout(self, game_id: int) -> Call:
         return self._call("timeout", game_id)
 
-    def concede(self, game_id: int) -> Call:
-        return self._call("concede", game_id)
+    def concede(self, game_id: int, about: bytes) -> Call:
+        """about: as of `post_boundaries`."""
+        return self._call("concede", game_id, about)
 
     def resolve_void(self, game_id: int) -> Call:
         return self._call("resolveVoid", game_id)

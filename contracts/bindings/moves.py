@@ -120,7 +120,7 @@ def call_of(
     game, game_id = contracts.game, state.game_id
     match action:
         case actions.PostBoundaries(hashes):
-            return game.post_boundaries(game_id, hashes)
+            return game.post_boundaries(game_id, state.game.about, hashes)
         case actions.RevealWindows(kind, before, after, sums):
             return game.reveal_windows(game_id, kind, before, after, sums)
         case actions.ChallengeInput():
@@ -131,7 +131,7 @@ def call_of(
             ids = _ids(trace)
             return game.challenge_head(game_id, _to_answer(state), position, rival, *ids)
         case actions.ChooseWindow(window):
-            return game.choose_window(game_id, window)
+            return game.choose_window(game_id, state.game.about, window)
         case actions.ClaimTruncated():
             return game.claim_truncated(game_id, *_ids(trace), state.rules.end_tokens)
         case actions.ClaimOverrun(place):
@@ -139,7 +139,7 @@ def call_of(
         case actions.Timeout():
             return game.timeout(game_id)
         case actions.Concede():
-            return game.concede(game_id)
+            return game.concede(game_id, state.game.about)
         case actions.ResolveVoid():
             return game.resolve_void(game_id)
         case actions.ProveStep() | actions.ProveEmbedding() | actions.ProveHead():
@@ -245,5 +245,5 @@ def move_key(state: GameState, action: actions.Action) -> str:
     """
     game = state.game
     kind = type(action).__name__
-    turn = f"round {game.round} from {game.turn_started_at} about {game.boundaries_hash.hex()[:16]}"
+    turn = f"round {game.round} from {game.turn_started_at} about {game.about.hex()[:16]}"
     return f"game {state.game_id} {game.phase.name} {turn}: {kind}"

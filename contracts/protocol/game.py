@@ -111,6 +111,11 @@ class Game:
         return -(-self.positions // WINDOW_ROWS)
 
     @property
+    def about(self) -> bytes:
+        """What a move says it was made for: the boundaries that the game is about, or the response's ids while there are none."""
+        return self.boundaries_hash if any(self.boundaries_hash) else self.ids_hash
+
+    @property
     def mover(self) -> Side | None:
         """Who has to move; None once resolved."""
         return MOVER_OF_PHASE.get(self.phase)

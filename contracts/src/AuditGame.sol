@@ -183,8 +183,9 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IAuditGame
-    function concede(uint256 auditId) external nonReentrant {
+    function concede(uint256 auditId, bytes32 about) external nonReentrant {
         Audit storage a = _running(auditId);
+        require(about == a.idsHash, IDisputeGame.AboutSomethingElse(about, a.idsHash));
         require(stake.actsFor(msg.sender, a.provider), IDisputeGame.NotPlayer(msg.sender));
         _resolve(auditId, a, Outcome.ChallengerWon, Reason.Conceded);
     }

@@ -106,8 +106,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     // --- provider's moves
 
     /// @inheritdoc IDisputeGame
-    function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external nonReentrant {
+    function postBoundaries(uint256 gameId, bytes32 about, bytes32[] calldata hashes) external nonReentrant {
         Game storage g = _turn(gameId, Phase.AwaitBoundaries);
+        Statements.checkAbout(g, about);
         uint256 expected = Bisection.partCount(g.rangeEnd - g.rangeStart, _arity) + 1;
         require(hashes.length == expected, WrongHashCount(hashes.length, expected));
         // Later rounds inherit both ends, so the start stays agreed and the end stays disputed.
@@ -231,8 +232,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDisputeGame
-    function chooseWindow(uint256 gameId, uint256 window) external nonReentrant {
+    function chooseWindow(uint256 gameId, bytes32 about, uint256 window) external nonReentrant {
         Game storage g = _turn(gameId, Phase.AwaitChoice);
+        Statements.checkAbout(g, about);
         uint256 windows = Boundary.windows(g.promptLength, g.outputLength);
         require(window < windows, WindowOutOfRange(window, windows));
         g.window = uint16(window);
@@ -277,8 +279,9 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDisputeGame
-    function concede(uint256 gameId) external nonReentrant {
+    function concede(uint256 gameId, bytes32 about) external nonReentrant {
         Game storage g = _running(gameId);
+        Statements.checkAbout(g, about);
         // A challenger whom the provider names as its operator still speaks for itself.
         bool isChallenger = msg.sender == g.challenger;
         require(isChallenger || stake.actsFor(msg.sender, g.provider), NotPlayer(msg.sender));

@@ -160,7 +160,7 @@ contract ResponseAdaptersTest is Scenario {
     function makeVoid() private {
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectStatus(ResponseStatus.Void);
     }
 

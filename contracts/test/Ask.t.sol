@@ -57,7 +57,7 @@ contract AskTest is Scenario {
         vm.warp(state.challengeDeadline);
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.Conceded);
         expectSolvent();
     }
@@ -179,7 +179,7 @@ contract AskTest is Scenario {
         askAs(stranger, TARGET);
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectStatus(ResponseStatus.Void);
         bytes32[] memory path = batchPath();
         vm.expectPartialRevert(IInferenceLedger.ResponseIsVoid.selector);

@@ -16,7 +16,7 @@ contract AttacksTest is Scenario {
         uint256 before = total(provider) + total(copycat) + stake.account(provider).total;
         uint256 gameId = openAs(copycat);
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         uint256 afterwards = total(provider) + total(copycat) + stake.account(provider).total;
         vm.assertEq(before - afterwards, p.lockPerResponse - p.gameReward + p.providerBond);
         // The provider's friend loses: half the bond is gone.
@@ -24,7 +24,7 @@ contract AttacksTest is Scenario {
         before = total(provider) + total(copycat) + stake.account(provider).total;
         gameId = openAs(copycat);
         vm.prank(copycat);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         afterwards = total(provider) + total(copycat) + stake.account(provider).total;
         vm.assertEq(before - afterwards, p.challengerBond / 2);
     }
@@ -33,7 +33,7 @@ contract AttacksTest is Scenario {
         // A friend of the provider loses on purpose; the response is as open to dispute as before.
         uint256 gameId = openAs(copycat);
         vm.prank(copycat);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         gameId = open();
         letTimePass(gameId);
         game.timeout(gameId);
@@ -49,7 +49,7 @@ contract AttacksTest is Scenario {
         // The friend gives up on all; once the place was empty for a while, whoever was kept out gets a whole window.
         for (uint256 i = 0; i < games.length; ++i) {
             vm.prank(copycat);
-            game.concede(games[i]);
+            game.concede(games[i], aboutOf(games[i]));
         }
         expectStatus(ResponseStatus.Pending);
         uint256 opens = block.timestamp + p.joinWindow;
@@ -89,7 +89,7 @@ contract AttacksTest is Scenario {
         game.challengePart(gameId, listOf[gameId], 0);
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotPlayer.selector);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.prank(challenger);
         game.challengePart(gameId, listOf[gameId], 0);
         letTimePass(gameId);
@@ -118,7 +118,7 @@ contract AttacksTest is Scenario {
         // Disputes at one index leave the neighbours alone.
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.warp(ledger.batch(batchId).deadline + 1);
         vm.assertTrue(ledger.responseStatus(batchId, 0) == ResponseStatus.Final);
         vm.assertTrue(ledger.responseStatus(batchId, 1) == ResponseStatus.Void);
@@ -165,7 +165,7 @@ contract AttacksTest is Scenario {
                 if (sent == due) continue;
                 vm.prank(provider);
                 vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongHashCount.selector, sent, due));
-                game.postBoundaries(gameId, new bytes32[](sent));
+                game.postBoundaries(gameId, aboutOf(gameId), new bytes32[](sent));
             }
             postBoundaries(gameId, 6, 1);
             challengeStep(gameId, 5);
@@ -210,7 +210,7 @@ contract AttacksTest is Scenario {
         bytes32[] memory hashes = dueHashes(gameId, 6, 1);
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, provider));
-        game.postBoundaries(gameId, hashes);
+        game.postBoundaries(gameId, aboutOf(gameId), hashes);
         postBoundaries(gameId, 6, 1);
         vm.startPrank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));

@@ -9,7 +9,7 @@ contract ConcedeTest is Scenario {
     function test_the_provider_may_give_up_in_any_phase() external {
         uint256 gameId = gameAtStepProof(5, 1);
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.Conceded);
         expectStatus(ResponseStatus.Void);
         expectSolvent();
@@ -18,7 +18,7 @@ contract ConcedeTest is Scenario {
     function test_the_challenger_may_give_up_in_any_phase() external {
         uint256 gameId = gameAtStepProof(5, 1);
         vm.prank(challenger);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Conceded);
         vm.assertEq(stake.credits(provider), p.challengerBond / 2);
         expectSolvent();
@@ -28,12 +28,12 @@ contract ConcedeTest is Scenario {
         uint256 gameId = open();
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, stranger));
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.prank(challenger);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.Resolved));
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
     }
 
     // --- several games on one response
@@ -45,7 +45,7 @@ contract ConcedeTest is Scenario {
         vm.expectPartialRevert(IDisputeGame.ResponseNotVoid.selector);
         game.resolveVoid(second);
         vm.prank(provider);
-        game.concede(first);
+        game.concede(first, aboutOf(first));
         game.resolveVoid(second);
         expectOutcome(second, Outcome.ResponseVoided, Reason.VoidedElsewhere);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
@@ -62,11 +62,11 @@ contract ConcedeTest is Scenario {
         uint256 first = open();
         uint256 second = openAs(copycat);
         vm.prank(provider);
-        game.concede(first);
+        game.concede(first, aboutOf(first));
         narrow(second, 5, 1);
         revealWindows(second, 5, 1);
         vm.prank(copycat);
-        game.chooseWindow(second, 1);
+        game.chooseWindow(second, aboutOf(second), 1);
         presetStep(5, 1);
         StepProof memory proof = stepProof(5, 1);
         vm.prank(provider);
@@ -87,13 +87,13 @@ contract ConcedeTest is Scenario {
         uint256 second = openAs(copycat);
         postBoundaries(second, NEVER, 0);
         vm.prank(provider);
-        game.concede(first);
+        game.concede(first, aboutOf(first));
         letTimePass(second);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
         game.timeout(second);
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
-        game.concede(second);
+        game.concede(second, aboutOf(second));
         game.resolveVoid(second);
         vm.assertEq(stake.credits(copycat), game.game(second).bond + p.gameReward);
     }

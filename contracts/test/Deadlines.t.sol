@@ -61,7 +61,7 @@ contract DeadlinesTest is Scenario {
         bytes memory timeout = abi.encodeCall(IDisputeGame.timeout, (gameId));
         check(stranger, address(game), 0, timeout, time, _afterOnly(), IDisputeGame.TurnNotOver.selector);
         // Giving up has no deadline: it only makes the loss sooner.
-        bytes memory concede = abi.encodeCall(IDisputeGame.concede, (gameId));
+        bytes memory concede = abi.encodeCall(IDisputeGame.concede, (gameId, aboutOf(gameId)));
         check(mover, address(game), 0, concede, time, _always(), "");
     }
 
@@ -69,11 +69,12 @@ contract DeadlinesTest is Scenario {
 
     function test_deadline_of_postBoundaries() external {
         uint256 gameId = open();
-        bytes memory move = abi.encodeCall(IDisputeGame.postBoundaries, (gameId, dueHashes(gameId, 6, 1)));
+        bytes memory move =
+            abi.encodeCall(IDisputeGame.postBoundaries, (gameId, aboutOf(gameId), dueHashes(gameId, 6, 1)));
         checkTurn(gameId, Phase.AwaitBoundaries, provider, move);
         postBoundaries(gameId, 6, 1);
         challengeStep(gameId, 5);
-        move = abi.encodeCall(IDisputeGame.postBoundaries, (gameId, dueHashes(gameId, 6, 1)));
+        move = abi.encodeCall(IDisputeGame.postBoundaries, (gameId, aboutOf(gameId), dueHashes(gameId, 6, 1)));
         checkTurn(gameId, Phase.AwaitBoundaries, provider, move); // the second round
     }
 
@@ -114,7 +115,7 @@ contract DeadlinesTest is Scenario {
         uint256 gameId = open();
         narrow(gameId, 5, 1);
         revealWindows(gameId, 5, 1);
-        bytes memory move = abi.encodeCall(IDisputeGame.chooseWindow, (gameId, 1));
+        bytes memory move = abi.encodeCall(IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), 1));
         checkTurn(gameId, Phase.AwaitChoice, challenger, move);
     }
 
@@ -202,7 +203,7 @@ contract DeadlinesTest is Scenario {
         vm.warp(ledger.batch(batchId).deadline);
         for (uint256 i = 0; i < games.length; ++i) {
             vm.prank(copycat);
-            game.concede(games[i]);
+            game.concede(games[i], aboutOf(games[i]));
         }
         uint256 time = ledger.response(batchId, TARGET).challengeDeadline;
         vm.assertEq(time, uint256(ledger.batch(batchId).deadline) + p.joinWindow + p.challengeWindow);
@@ -225,7 +226,7 @@ contract DeadlinesTest is Scenario {
             openAs(copycat);
         }
         vm.prank(challenger);
-        game.concede(first);
+        game.concede(first, aboutOf(first));
         uint256 time = ledger.response(batchId, TARGET).emptyUntil;
         vm.assertEq(time, block.timestamp + p.joinWindow);
         bytes memory data = openData(readyAs(stranger));
@@ -237,7 +238,7 @@ contract DeadlinesTest is Scenario {
         uint256 gameId = open();
         bytes32 secret = readyAs(stranger);
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         uint256 time = ledger.rewardPot(batchId, TARGET).joinDeadline;
         vm.assertEq(time, block.timestamp + p.joinWindow);
         bytes memory join = abi.encodeCall(IOpenings.join, (batchId, TARGET, secret));

@@ -38,7 +38,7 @@ contract DeprecateTest is Scenario {
         batchId = post(response, "after the mark");
         uint256 later = open();
         vm.prank(provider);
-        game.concede(later);
+        game.concede(later, aboutOf(later));
         expectOutcome(later, Outcome.ChallengerWon, Reason.Conceded);
     }
 }

@@ -86,7 +86,7 @@ contract EndAuditTest is AuditScenario {
         uint256 bond = audits.audit(other).bond;
         proveAuditedHead(other, 0, 1);
         vm.prank(provider);
-        audits.concede(lost);
+        audits.concede(lost, idsOfAudit(lost));
         refuseHeads(other, headAnswer(2, 2), IDisputeGame.ResponseAlreadyVoid.selector);
         audits.resolveVoid(other);
         expectAudit(other, Outcome.ResponseVoided, Reason.VoidedElsewhere);
@@ -98,13 +98,13 @@ contract EndAuditTest is AuditScenario {
         uint256 auditId = openAudit(one(stepItem(5, 1)));
         vm.prank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, challenger));
-        audits.concede(auditId);
+        audits.concede(auditId, idsOfAudit(auditId));
         vm.prank(provider);
-        audits.concede(auditId);
+        audits.concede(auditId, idsOfAudit(auditId));
         expectAudit(auditId, Outcome.ChallengerWon, Reason.Conceded);
         vm.prank(provider);
         vm.expectPartialRevert(IAuditGame.AuditOver.selector);
-        audits.concede(auditId);
+        audits.concede(auditId, idsOfAudit(auditId));
         vm.expectPartialRevert(IAuditGame.AuditOver.selector);
         audits.timeout(auditId);
     }
@@ -116,7 +116,7 @@ contract EndAuditTest is AuditScenario {
         vm.expectPartialRevert(IDisputeGame.ResponseNotVoid.selector);
         audits.resolveVoid(other);
         vm.prank(provider);
-        audits.concede(lost);
+        audits.concede(lost, idsOfAudit(lost));
         refuseSteps(other, stepAnswer(5, 0), IDisputeGame.ResponseAlreadyVoid.selector);
         vm.warp(block.timestamp + p.auditWindow + 1);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
@@ -163,7 +163,7 @@ contract EndAuditTest is AuditScenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         uint256 auditId = openAudit(one(stepItem(5, 1)));
         vm.prank(provider);
-        audits.concede(auditId);
+        audits.concede(auditId, idsOfAudit(auditId));
         vm.warp(receipt.postingDeadline + 1);
         uint256 staked = stake.totalStake();
         vm.prank(requester);

@@ -30,7 +30,7 @@ contract FinaliseTest is Scenario {
         vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);
         ledger.finaliseResponse(batchId, TARGET);
         vm.prank(challenger);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectStatus(ResponseStatus.Final);
         ledger.finaliseResponse(batchId, TARGET);
         vm.assertEq(stake.account(provider).locked, 0);
@@ -42,7 +42,7 @@ contract FinaliseTest is Scenario {
     function test_one_lost_challenge_does_not_finalise_a_response() external {
         uint256 gameId = open();
         vm.prank(challenger);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         expectStatus(ResponseStatus.Pending);
         vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);
         ledger.finaliseResponse(batchId, TARGET);
@@ -61,7 +61,7 @@ contract FinaliseTest is Scenario {
     function test_a_void_response_is_never_finalised() external {
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.warp(ledger.batch(batchId).deadline + 1);
         expectStatus(ResponseStatus.Void);
         vm.expectPartialRevert(IInferenceLedger.ResponseNotFinal.selector);

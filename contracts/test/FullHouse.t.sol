@@ -17,7 +17,7 @@ contract FullHouseTest is Scenario {
 
     function giveUp(uint256 gameId) private {
         vm.prank(copycat);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
     }
 
     function tryToOpen(address who, bytes4 refusal) private {
@@ -36,7 +36,7 @@ contract FullHouseTest is Scenario {
         bytes32[] memory path = batchPath();
         uint256 bond = ledger.bondFor(provider);
         vm.startPrank(copycat); // one transaction of a friend's contract
-        game.concede(games[0]);
+        game.concede(games[0], aboutOf(games[0]));
         uint256 emptyUntil = block.timestamp + p.joinWindow;
         vm.expectRevert(abi.encodeWithSelector(IOpenings.PlaceStaysEmpty.selector, emptyUntil));
         game.open{value: bond}(batchId, TARGET, response.fields, path, kept);
@@ -49,7 +49,7 @@ contract FullHouseTest is Scenario {
         vm.warp(emptyUntil + 1);
         uint256 outsider = open();
         vm.prank(provider);
-        game.concede(outsider);
+        game.concede(outsider, aboutOf(outsider));
         expectOutcome(outsider, Outcome.ChallengerWon, Reason.Conceded);
         expectStatus(ResponseStatus.Void);
         expectSolvent();
@@ -116,7 +116,7 @@ contract FullHouseTest is Scenario {
         vm.assertEq(ledger.openGamesOf(provider), k);
         // Games that a void response made moot weigh no more, resolved or not.
         vm.prank(provider);
-        game.concede(games[1]);
+        game.concede(games[1], aboutOf(games[1]));
         vm.assertEq(ledger.openGamesOf(provider), 1);
         for (uint256 i = 2; i < games.length; ++i) {
             game.resolveVoid(games[i]);

@@ -201,7 +201,7 @@ contract GuardianTest is Scenario {
         vm.prank(provider);
         vm.expectEmit(true, true, true, true, address(stake));
         emit IProviderStake.Credited(challenger, p.gameReward, CreditReason.Reward);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         uint256 reward = p.gameReward;
         vm.assertEq(stake.credits(challenger), p.challengerBond + reward);
         vm.assertEq(stake.delayableCredits(challenger), reward);
@@ -238,7 +238,7 @@ contract GuardianTest is Scenario {
     function test_attack_the_guardian_takes() external {
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         uint256 held = address(stake).balance;
         delay(start + BUDGET);
         vm.assertEq(stake.credits(guardian), 0);
@@ -457,7 +457,7 @@ contract NoGuardianTest is Scenario {
         vm.assertEq(stake.postingTime(uint64(block.timestamp), uint64(block.timestamp)), block.timestamp);
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.assertEq(stake.delayableCredits(challenger), 0);
         vm.assertEq(stake.credits(challenger), p.challengerBond + p.gameReward);
     }

@@ -68,10 +68,10 @@ contract KeysTest is Scenario {
         uint256 gameId = open();
         bytes32[] memory hashes = new bytes32[](11);
         vm.prank(operator);
-        game.postBoundaries(gameId, hashes);
+        game.postBoundaries(gameId, aboutOf(gameId), hashes);
         expectPhase(gameId, Phase.AwaitChallenge);
         vm.prank(operator);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.assertTrue(ledger.isVoid(batchId, TARGET));
     }
 
@@ -83,9 +83,9 @@ contract KeysTest is Scenario {
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.NotOperator.selector, operator, provider));
         ledger.postBatch(provider, "root", "again", modelId, 1);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, operator, provider));
-        game.postBoundaries(gameId, new bytes32[](11));
+        game.postBoundaries(gameId, aboutOf(gameId), new bytes32[](11));
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, operator));
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         vm.stopPrank();
     }
 
@@ -110,7 +110,7 @@ contract KeysTest is Scenario {
         stake.registerSigner(challenger, 1);
         vm.stopPrank();
         vm.prank(challenger);
-        game.concede(first); // speaks for itself
+        game.concede(first, aboutOf(first)); // speaks for itself
         vm.assertFalse(ledger.isVoid(batchId, TARGET));
         vm.assertEq(moverOf(open()), provider);
     }

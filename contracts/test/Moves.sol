@@ -57,7 +57,7 @@ abstract contract Moves is Traces {
 
     function postHashes(uint256 gameId, bytes32[] memory hashes) internal {
         vm.prank(provider);
-        game.postBoundaries(gameId, hashes);
+        game.postBoundaries(gameId, aboutOf(gameId), hashes);
         listOf[gameId] = hashes;
     }
 
@@ -102,7 +102,7 @@ abstract contract Moves is Traces {
 
     function chooseWindow(uint256 gameId, uint256 window) internal {
         vm.prank(challenger);
-        game.chooseWindow(gameId, window);
+        game.chooseWindow(gameId, aboutOf(gameId), window);
     }
 
     function revealInput(uint256 gameId) internal {

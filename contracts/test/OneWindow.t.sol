@@ -231,7 +231,7 @@ contract OneWindowTest is Scenario {
         game.revealWindows(gameId, MLP, none, none, new uint256[][](0));
         vm.prank(challenger);
         vm.expectRevert(wrong);
-        game.chooseWindow(gameId, 0);
+        game.chooseWindow(gameId, aboutOf(gameId), 0);
     }
 
     function turnOf(uint64 extension) private view returns (uint256) {

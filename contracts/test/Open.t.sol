@@ -167,7 +167,7 @@ contract OpenTest is Scenario {
     function test_a_void_response_cannot_be_disputed_again() external {
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         bytes32[] memory path = batchPath();
         vm.prank(copycat);
         vm.expectPartialRevert(IInferenceLedger.ResponseIsVoid.selector);

@@ -229,7 +229,7 @@ contract OpenAuditTest is AuditScenario {
     function test_attack_a_void_response_is_audited_again() external {
         uint256 auditId = openAudit(one(stepItem(0, 0)));
         vm.prank(provider);
-        audits.concede(auditId);
+        audits.concede(auditId, idsOfAudit(auditId));
         expectRefusedAudit(IInferenceLedger.ResponseIsVoid.selector, one(stepItem(1, 0)));
     }
 

@@ -61,7 +61,7 @@ contract PaymentsTest is Scenario {
         if (!ledger.isVoid(batchId, TARGET)) {
             uint256 gameId = open();
             vm.prank(provider);
-            game.concede(gameId);
+            game.concede(gameId, aboutOf(gameId));
         }
     }
 
@@ -366,7 +366,7 @@ contract PaymentsTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         payments.refund(receipt, signature);
         vm.assertEq(channel().owed, 2 ether);
         vm.assertEq(payments.account(provider, ETHER_TOKEN).debt, 2 ether);
@@ -399,7 +399,7 @@ contract PaymentsTest is Scenario {
         bytes memory signature = sign(receipt, PROVIDER_KEY);
         uint256 gameId = open();
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         payments.refund(receipt, signature);
         vm.assertEq(channel().balance, 9 ether);
         vm.assertEq(channel().released, 1 ether);

@@ -15,7 +15,7 @@ contract PostBoundariesTest is Scenario {
     function refuse(uint256 count, uint256 expected) private {
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongHashCount.selector, count, expected));
-        game.postBoundaries(gameId, new bytes32[](count));
+        game.postBoundaries(gameId, aboutOf(gameId), new bytes32[](count));
     }
 
     function test_round_one_takes_all_cuts() external {
@@ -68,7 +68,7 @@ contract PostBoundariesTest is Scenario {
             bytes32 actual = listHash(hashes[0], hashes[2]);
             vm.prank(provider);
             vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongBoundaries.selector, actual, disputed));
-            game.postBoundaries(gameId, hashes);
+            game.postBoundaries(gameId, aboutOf(gameId), hashes);
         }
         postHashes(gameId, due);
     }
@@ -77,11 +77,11 @@ contract PostBoundariesTest is Scenario {
         bytes32[] memory hashes = dueHashes(gameId, 5, 0);
         vm.prank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, challenger, provider));
-        game.postBoundaries(gameId, hashes);
+        game.postBoundaries(gameId, aboutOf(gameId), hashes);
         postBoundaries(gameId, 5, 0);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitChallenge));
-        game.postBoundaries(gameId, hashes);
+        game.postBoundaries(gameId, aboutOf(gameId), hashes);
     }
 
     function test_the_deadline_is_the_last_second() external {
@@ -90,7 +90,7 @@ contract PostBoundariesTest is Scenario {
         vm.warp(deadline + 1);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
-        game.postBoundaries(gameId, hashes);
+        game.postBoundaries(gameId, aboutOf(gameId), hashes);
         vm.warp(deadline);
         postHashes(gameId, hashes);
     }

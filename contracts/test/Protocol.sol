@@ -46,6 +46,24 @@ abstract contract Protocol is Test {
         return isChallengers ? g.challenger : g.provider;
     }
 
+    /// @dev What a move in a game says it is about, from the game's slots: a call would take the place of the one that is pranked, or
+    ///      expected to revert.
+    function aboutOf(uint256 gameId) internal view returns (bytes32 about) {
+        uint256 slot = uint256(keccak256(abi.encode(gameId, 1)));
+        about = vm.load(address(game), bytes32(slot + 4));
+        if (about == 0) about = idsOf(gameId);
+    }
+
+    /// @dev The same before any boundaries were posted.
+    function idsOf(uint256 gameId) internal view returns (bytes32) {
+        return vm.load(address(game), bytes32(uint256(keccak256(abi.encode(gameId, 1))) + 2));
+    }
+
+    /// @dev The same of an audit.
+    function idsOfAudit(uint256 auditId) internal view returns (bytes32) {
+        return vm.load(address(audits), bytes32(uint256(keccak256(abi.encode(auditId, 1))) + 2));
+    }
+
     /// @dev The cuts of the range that the next or last boundaries are about.
     function cutsOf(uint256 gameId) internal view returns (uint256[] memory) {
         Game memory g = game.game(gameId);

@@ -321,10 +321,10 @@ contract RevealWindowsTest is Scenario {
         uint256 count = windows();
         vm.prank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WindowOutOfRange.selector, count, count));
-        game.chooseWindow(gameId, count);
+        game.chooseWindow(gameId, aboutOf(gameId), count);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.NotMover.selector);
-        game.chooseWindow(gameId, 0);
+        game.chooseWindow(gameId, aboutOf(gameId), 0);
         uint256 start = vm.snapshotState();
         for (uint256 window = 0; window < count; ++window) {
             chooseWindow(gameId, window);

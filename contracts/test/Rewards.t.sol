@@ -18,7 +18,7 @@ contract RewardsTest is Scenario {
 
     function concedeTo(uint256 gameId) private {
         vm.prank(provider);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
     }
 
     function joinAs(address who, bytes32 secret) private {
@@ -305,7 +305,7 @@ contract RewardsTest is Scenario {
         }
         askAs(stranger);
         vm.prank(copycat);
-        game.concede(1);
+        game.concede(1, aboutOf(1));
         vm.warp(uint256(ledger.response(batchId, TARGET).showDeadline) + 1);
         ledger.claimNotShown(batchId, TARGET);
         vm.assertEq(stake.credits(stranger), p.askPrice + p.gameReward);

@@ -121,7 +121,7 @@ contract Actors is AuditScenario {
         uint256 auditId = 1 + which % audits.auditCount();
         if (how % 8 == 0) vm.prank(provider);
         if (how % 8 < 2) {
-            try audits.concede(auditId) {} catch {}
+            try audits.concede(auditId, idsOfAudit(auditId)) {} catch {}
         } else if (how % 2 == 0) {
             try audits.timeout(auditId) {} catch {}
         } else {
@@ -190,7 +190,7 @@ contract Actors is AuditScenario {
                 return;
             }
             vm.prank(provider);
-            game.concede(gameId);
+            game.concede(gameId, aboutOf(gameId));
         }
         vm.prank(who);
         try ledger.join(id, TARGET, secret) {
@@ -215,7 +215,7 @@ contract Actors is AuditScenario {
             revealWindows(gameId, 5, 1);
         } else if (g.phase == Phase.AwaitChoice) {
             vm.prank(g.challenger);
-            game.chooseWindow(gameId, 1);
+            game.chooseWindow(gameId, aboutOf(gameId), 1);
         } else if (choice % 2 == 0) {
             presetStep(5, 1);
             proveStep(gameId, stepProof(5, 1));
@@ -227,10 +227,10 @@ contract Actors is AuditScenario {
         if (g.phase == Phase.None) return;
         if (how % 8 == 0) {
             vm.prank(g.challenger);
-            try game.concede(gameId) {} catch {}
+            try game.concede(gameId, aboutOf(gameId)) {} catch {}
         } else if (how % 8 == 1) {
             vm.prank(provider);
-            try game.concede(gameId) {} catch {}
+            try game.concede(gameId, aboutOf(gameId)) {} catch {}
         } else if (how % 2 == 0) {
             try game.timeout(gameId) {} catch {}
         } else {

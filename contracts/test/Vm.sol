@@ -19,6 +19,7 @@ interface Vm {
     function roll(uint256 blockNumber) external;
     function chainId(uint256 newChainId) external;
     function etch(address target, bytes calldata code) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function label(address account, string calldata name) external;
     function assume(bool condition) external pure;
     function expectRevert() external;

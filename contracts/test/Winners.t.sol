@@ -24,11 +24,11 @@ contract WinnersTest is Scenario {
         uint256 second = openAs(copycat);
         vm.recordLogs();
         vm.prank(challenger);
-        game.concede(first);
+        game.concede(first, aboutOf(first));
         expectWinner(first, Outcome.ProviderWon, Reason.Conceded, provider);
         vm.recordLogs();
         vm.prank(provider);
-        game.concede(second);
+        game.concede(second, aboutOf(second));
         expectWinner(second, Outcome.ChallengerWon, Reason.Conceded, copycat);
     }
 
@@ -36,7 +36,7 @@ contract WinnersTest is Scenario {
         uint256 first = open();
         uint256 second = openAs(copycat);
         vm.prank(provider);
-        game.concede(first);
+        game.concede(first, aboutOf(first));
         vm.recordLogs();
         game.resolveVoid(second);
         expectWinner(second, Outcome.ResponseVoided, Reason.VoidedElsewhere, address(0));

@@ -65,7 +65,7 @@ class FalseChallenger:
         if game.phase is Phase.AWAIT_CHALLENGE:
             self._send(self._challenge(game))
         elif game.phase is Phase.AWAIT_CHOICE:
-            self._send(self._stage.contracts.game.choose_window(self.game_id, self._aim.window))
+            self._send(self._stage.contracts.game.choose_window(self.game_id, game.about, self._aim.window))
 
     def _challenge(self, game: Game) -> Call:
         moves, aim = self._stage.contracts.game, self._aim

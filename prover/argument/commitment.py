@@ -9,6 +9,7 @@ import numpy as np
 from ..curve.g1 import INFINITY, Point
 from ..curve.group_sums import group_sums
 from ..curve.msm import combine, msm_field, msm_int
+from ..quads import POWERS, QUAD
 
 __all__ = [
     "INFINITY",
@@ -18,6 +19,7 @@ __all__ = [
     "commit_field",
     "commit_integers",
     "commit_repeated",
+    "commit_with_digits",
     "split_chunks",
 ]
 
@@ -52,6 +54,16 @@ def commit_repeated(
 def commit_integers(bases: np.ndarray, coefficients: np.ndarray) -> Point:
     """Commit a flat int64 array of at most len(bases) entries."""
     return msm_int(bases[: len(coefficients)], np.ascontiguousarray(coefficients, dtype=np.int64))
+
+
+def commit_with_digits(bases: np.ndarray, chunks: Sequence[np.ndarray]) -> list[Point]:
+    """Commit chunks of integers (n,), or of numbers by their digits (n, 4): sum_t B^t [digit t], which costs what small integers do (quads.py)."""
+    return [
+        commit_integers(bases, chunk)
+        if chunk.ndim == 1
+        else combine([commit_integers(bases, chunk[:, t]) for t in range(QUAD)], POWERS)
+        for chunk in chunks
+    ]
 
 
 def split_chunks(values: np.ndarray, count: int, chunk_bits: int) -> list[np.ndarray]:

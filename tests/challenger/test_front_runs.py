@@ -103,7 +103,15 @@ def test_attack_conceding_in_front_of_an_opening_leaves_it_a_place(  # type: ign
     committed_step(scene)
     friends = arena.open(batch, 0)
     opening_waits(scene, held, batch)
-    ends(scene, held, in_front(held, arena.provider.address, [arena.contracts.game.concede(friends)]))
+    ends(
+        scene,
+        held,
+        in_front(
+            held,
+            arena.provider.address,
+            [arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about)],
+        ),
+    )
     states = [(r.index, o.state, o.problem) for r, o in scene.store.all_responses() if o is not None]
     assert of_batch(arena, OpeningJoined, batch), f"not joined: {states}"
 
@@ -133,7 +141,15 @@ def test_attack_gas_burned_by_reverts_counts_in_the_budget(  # type: ignore[no-u
     committed_step(scene)
     friends = arena.open(batch, 0)
     opening_waits(scene, held, batch)
-    ends(scene, held, in_front(held, arena.provider.address, [arena.contracts.game.concede(friends)]))
+    ends(
+        scene,
+        held,
+        in_front(
+            held,
+            arena.provider.address,
+            [arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about)],
+        ),
+    )
     scene.challenger.settle()
     paid = gas_paid(arena, scene.address, first)
     assert [succeeded for succeeded, _ in paid].count(False) == 1

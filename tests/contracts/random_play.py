@@ -246,9 +246,17 @@ class RandomPlay:
                 case "void":
                     self.send(_STRANGER, game.resolve_void(game_id), kind)
                 case "provider concedes":
-                    self.send(self._accounts.index(view.provider), game.concede(game_id), kind)
+                    self.send(
+                        self._accounts.index(view.provider),
+                        game.concede(game_id, game.game(game_id).about),
+                        kind,
+                    )
                 case _:
-                    self.send(self._accounts.index(view.challenger), game.concede(game_id), kind)
+                    self.send(
+                        self._accounts.index(view.challenger),
+                        game.concede(game_id, game.game(game_id).about),
+                        kind,
+                    )
 
     # --- what is hidden, finality, receipts, money
 

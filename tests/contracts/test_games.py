@@ -131,10 +131,15 @@ def test_a_false_proof_and_a_foreign_move_are_refused(arena: Arena) -> None:
     contracts = arena.contracts
     game_id = arena.open(arena.post([fields()]), 0)
     with pytest.raises(ContractError) as foreign:
-        arena.challenger.send(contracts.game.post_boundaries(game_id, [b"\0" * 32] * 11), key="foreign")
+        arena.challenger.send(
+            contracts.game.post_boundaries(game_id, contracts.game.game(game_id).about, [b"\0" * 32] * 11),
+            key="foreign",
+        )
     assert foreign.value.name == "NotMover"
     with pytest.raises(ContractError, match="Post exactly this many hashes"):
-        arena.provider.send(contracts.game.post_boundaries(game_id, []), key="too few")
+        arena.provider.send(
+            contracts.game.post_boundaries(game_id, contracts.game.game(game_id).about, []), key="too few"
+        )
     with pytest.raises(ContractError) as own:
         arena.provider.send(contracts.game.open(1, 0, fields(), [], bytes(32), bond_wei=1), key="own")
     assert own.value.name == "ProviderCannotChallenge"

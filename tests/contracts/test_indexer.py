@@ -148,7 +148,7 @@ def test_rewards_that_wait_and_an_ask_that_ends_with_a_void_response(local_chain
     batch, bond = play.batches[0], 2 * play.parameters.challenger_bond  # sent, half of it not due
     assert play.send(4, contracts.ledger.ask(1, 0, play.parameters.ask_price), "ask")
     play.open_at_once(challenger, batch, 0)
-    assert play.send(batch.provider, contracts.game.concede(1), "concede")
+    assert play.send(batch.provider, contracts.game.concede(1, contracts.game.game(1).about), "concede")
     books = check(indexer, contracts)
     assert [ask.end for ask in books.asks] == ["void"]
     assert books.account(address).delayable_wei == books.account(address).credits_wei - bond > 0
@@ -177,7 +177,7 @@ def test_keys_a_pause_and_a_bond_that_is_burned_once(local_chain: LocalChain) ->
     burned = []
     for game, batch in enumerate(play.batches, start=1):
         play.open_at_once(challenger, batch, 0)
-        assert play.send(1, contracts.game.concede(game), "concede")
+        assert play.send(1, contracts.game.concede(game, contracts.game.game(game).about), "concede")
         books = check(indexer, contracts)
         burned.append(total - books.account(provider).stake.total)
         total = books.account(provider).stake.total

@@ -68,7 +68,9 @@ def test_a_reorganisation_brings_another_list(arena: Arena) -> None:
     snapshot = chain.request("evm_snapshot", [])
     cuts = read_game_state(arena.contracts, game_id, arena.rules).cuts
     for number, trace in enumerate((_LIE, _TRUTH)):
-        call = arena.contracts.game.post_boundaries(game_id, hashes(trace, cuts))
+        call = arena.contracts.game.post_boundaries(
+            game_id, arena.contracts.game.game(game_id).about, hashes(trace, cuts)
+        )
         arena.local_chain.sender(1, f"fork-{number}").send(call, key=f"fork {number} of {game_id}")
         assert posted_boundaries(arena.contracts, game_id) == hashes(trace, cuts)
         if trace is _LIE:

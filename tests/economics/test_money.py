@@ -90,7 +90,10 @@ def test_a_void_response_pays_every_game_and_joiner_and_burns_the_rest(
     arena.local_chain.mine()
     credits, totals = stake.credits(arena.challenger.address), stake.totals()
     escrowed_bonds = sum(arena.contracts.game.game(number).bond for number in numbers)
-    arena.provider.send(arena.contracts.game.concede(numbers[0]), key=f"concede {numbers[0]}")
+    arena.provider.send(
+        arena.contracts.game.concede(numbers[0], arena.contracts.game.game(numbers[0]).about),
+        key=f"concede {numbers[0]}",
+    )
     for number in numbers[1:]:
         arena.challenger.send(arena.contracts.game.resolve_void(number), key=f"void {number}")
     paid = min(joiners, DEVNET.max_games_per_response - games)
@@ -119,7 +122,10 @@ def test_one_bond_is_burned_per_pause_and_none_for_what_was_posted_before_it(are
     def bond_burned(game_id: int) -> int:
         """What a lost game burns at once beside its lock's share; the lock's share is checked."""
         before = stake.totals()
-        provider.send(arena.contracts.game.concede(game_id), key=f"lose {game_id}")
+        provider.send(
+            arena.contracts.game.concede(game_id, arena.contracts.game.game(game_id).about),
+            key=f"lose {game_id}",
+        )
         after = stake.totals()
         bond = before.stake - after.stake - lock.lost
         set_aside = DEVNET.max_games_per_response * DEVNET.game_reward

@@ -123,7 +123,11 @@ class Accuser:
             if game.phase is Phase.AWAIT_CHALLENGE:
                 self._send(self._challenge())
             elif game.phase is Phase.AWAIT_CHOICE:
-                self._send(self._contracts.game.choose_window(self.game_id, 0))
+                self._send(
+                    self._contracts.game.choose_window(
+                        self.game_id, self._contracts.game.game(self.game_id).about, 0
+                    )
+                )
         except (BindingsError, ValueError):
             return  # the chain moved on in between
 

@@ -182,7 +182,7 @@ def test_attack_games_beyond_the_capacity_stop_new_promises_until_they_are_over(
     assert unready.status_code == 503 and "3 games are open" in unready.json()["reason"]
     provider.defender.play_out()
     for number in numbers:
-        challenger.send(games.concede(number), f"concede {number}")
+        challenger.send(games.concede(number, games.game(number).about), f"concede {number}")
     provider.follower.step()
     reason = provider.readiness()
     assert reason is None or "games are open" not in reason

@@ -103,7 +103,7 @@ def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> N
     dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 2))
     dispute.defend()
     assert dispute.game.phase is Phase.AWAIT_CHOICE
-    dispute.move(dispute.games.choose_window(dispute.game_id, 0))
+    dispute.move(dispute.games.choose_window(dispute.game_id, dispute.games.game(dispute.game_id).about, 0))
     dispute.defend()
     assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
     assert dispute.settle() == ResponseState.FINAL
@@ -147,7 +147,9 @@ def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: s
         dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted))
     if target == "input":
         dispute.defend()
-        dispute.move(dispute.games.choose_window(dispute.game_id, 0))
+        dispute.move(
+            dispute.games.choose_window(dispute.game_id, dispute.games.game(dispute.game_id).about, 0)
+        )
     elif "head" in target:
         prompt, output = map(unpack_token_ids, (dispute.row.prompt_ids, dispute.row.output_ids))
         rival = next(token for token in range(10) if token != output[1])
@@ -194,7 +196,7 @@ def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> N
     dispute.defend()
     dispute.provider = house.start()
     dispute.defend()
-    dispute.move(dispute.games.choose_window(dispute.game_id, 0))
+    dispute.move(dispute.games.choose_window(dispute.game_id, dispute.games.game(dispute.game_id).about, 0))
     dispute.provider = house.start()
     dispute.defend()
     assert dispute.game.outcome is Outcome.PROVIDER_WON

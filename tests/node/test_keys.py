@@ -107,7 +107,7 @@ def test_three_keys_answer_post_and_defend_and_a_replaced_operator_stops(
         )  # fmt: skip
         game_id = contracts.game.game_count()
         command.wait_until(lambda: contracts.game.game(game_id).phase is Phase.AWAIT_CHALLENGE, 20)
-        challenger.send(contracts.game.concede(game_id), "concede")
+        challenger.send(contracts.game.concede(game_id, contracts.game.game(game_id).about), "concede")
 
         promised = command.ask("replaced meanwhile")
         as_account(command, owner, "set-operator", accounts[NEXT_OPERATOR])
@@ -151,7 +151,9 @@ def test_a_lost_response_pauses_and_resume_brings_it_back(house: ProviderHouse) 
         secret=bytes(32), key=f"open {rows[0].leaf}",
     )  # fmt: skip
     game_id = contracts.game.game_count()
-    provider.outbox.send(contracts.game.concede(game_id), f"concede {game_id}")
+    provider.outbox.send(
+        contracts.game.concede(game_id, contracts.game.game(game_id).about), f"concede {game_id}"
+    )
     assert contracts.game.game(game_id).outcome is Outcome.CHALLENGER_WON
     house.pass_time(1)
     late = provider.desk.issue([65, 66], [67], 1, "length")  # it was being answered meanwhile

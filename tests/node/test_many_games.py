@@ -57,7 +57,7 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     assert set(phases()) == {Phase.AWAIT_CHALLENGE}
     challenger.send(games.challenge_part(first, posted(first), 2), f"part {first}")
     provider.defender.play_out()
-    challenger.send(games.choose_window(first, 0), f"window {first}")
+    challenger.send(games.choose_window(first, games.game(first).about, 0), f"window {first}")
 
     proving, release = threading.Event(), threading.Event()
     prove = RememberedTrace.prove_step

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prover.argument.commitment import commit_field
+from prover.argument.commitment import commit_field, commit_with_digits
 from prover.argument.multilinear import evaluate, index_bits
 from prover.check import Checker, check
 from prover.field import arrays
@@ -29,7 +29,6 @@ from prover.quads import (
     QUAD,
     QUAD_BITS,
     SCALE,
-    commit_with_digits,
     in_quads,
     numbers,
     powers_at,

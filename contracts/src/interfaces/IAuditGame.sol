@@ -192,8 +192,9 @@ interface IAuditGame {
     /// @notice Proves some of the items about the head; likewise.
     function proveHeads(uint256 auditId, HeadAnswer[] calldata answers) external;
 
-    /// @notice Gives up: the auditor wins.
-    function concede(uint256 auditId) external;
+    /// @notice Gives up: the auditor wins. `about`: the hash of the response's ids; another audit may have this number after blocks
+    ///         were taken back.
+    function concede(uint256 auditId, bytes32 about) external;
 
     // --- anyone
 

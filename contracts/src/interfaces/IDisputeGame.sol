@@ -232,6 +232,8 @@ interface IDisputeGame {
     /// The boundaries are not those that the game is about: not the list that was posted last (`BoundariesPosted`), or, when a later
     /// round is posted, not the two ends of the range.
     error WrongBoundaries(bytes32 actual, bytes32 expected);
+    /// The game is not about what the move was made for: blocks were taken back, and others came instead.
+    error AboutSomethingElse(bytes32 actual, bytes32 expected);
     /// Only possible against the first round's boundaries.
     error OnlyInFirstRound();
     /// The head decides positions promptLength-1 .. promptLength+outputLength-2 only.
@@ -291,9 +293,13 @@ interface IDisputeGame {
 
     // --- provider's moves
 
+    // Moves that the game's own state does not refuse in a wrong place say what they are about: the game's hash of boundaries, or of
+    // the response's ids before any were posted. Games are numbered as they are opened; where blocks are taken back, a
+    // signed move may find another game under its number.
+
     /// @notice Posts the m + 1 boundary hashes that cut the range of n steps into m = min(k, n) parts, part i
     ///         ending at floor(n (i + 1) / m); its start and end are included. Later rounds: they are those of the part that was challenged.
-    function postBoundaries(uint256 gameId, bytes32[] calldata hashes) external;
+    function postBoundaries(uint256 gameId, bytes32 about, bytes32[] calldata hashes) external;
 
     /// @notice Says of which kind the step is, and reveals the roots of its start and end, and the running sums of all windows
     ///         at the end of each stream that the kind writes, in order. Every other root must be the same at both ends, or
@@ -335,7 +341,7 @@ interface IDisputeGame {
     ) external;
 
     /// @notice Names the first window of which a revealed running sum is wrong.
-    function chooseWindow(uint256 gameId, uint256 window) external;
+    function chooseWindow(uint256 gameId, bytes32 about, uint256 window) external;
 
     /// @notice Shows that the output is shorter than `maxTokens` and does not end with an end token: the
     ///         challenger wins at once. In any phase; when it is the challenger's turn, in time.
@@ -362,7 +368,7 @@ interface IDisputeGame {
     function timeout(uint256 gameId) external;
 
     /// @notice The caller, one of the two sides, gives up.
-    function concede(uint256 gameId) external;
+    function concede(uint256 gameId, bytes32 about) external;
 
     /// @notice Ends a game on a response that another game voided; the bond goes back, with the same reward. Anyone.
     function resolveVoid(uint256 gameId) external;

@@ -230,6 +230,13 @@ library Statements {
         require(actual == game.boundariesHash, IDisputeGame.WrongBoundaries(actual, game.boundariesHash));
     }
 
+    /// @notice A move was made for what the game is about: its boundaries, or the response's ids while there are none.
+    function checkAbout(Game storage game, bytes32 about) internal view {
+        bytes32 expected = game.boundariesHash;
+        if (expected == 0) expected = game.idsHash;
+        require(about == expected, IDisputeGame.AboutSomethingElse(about, expected));
+    }
+
     /// @notice The roots are those of the disputed step's start and end. (Of what was revealed, their number follows.)
     function checkEnds(Game storage game, bytes32[] calldata rootsBefore, bytes32[] calldata rootsAfter)
         internal

@@ -56,7 +56,10 @@ abstract contract Moves is Arena {
         Answer storage a = answers[answerOf[gameId]];
         uint256[][] memory truth = truthOf(a);
         if (g.phase == Phase.AwaitBoundaries) {
-            return abi.encodeCall(IDisputeGame.postBoundaries, (gameId, dueHashes(gameId, truth)));
+            return
+                abi.encodeCall(
+                    IDisputeGame.postBoundaries, (gameId, aboutOf(gameId), dueHashes(gameId, truth))
+                );
         }
         if (g.phase == Phase.AwaitWindows) {
             bool isStep = g.target == Target.Step;
@@ -234,7 +237,9 @@ abstract contract Moves is Arena {
         if (a.isCutShort || a.runsOn) return claimAboutEnd(gameId, a);
         uint256[][] memory truth = truthOf(a);
         if (g.phase == Phase.AwaitChoice) {
-            return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, _firstWrongWindow(gameId, g, truth)));
+            return abi.encodeCall(
+                IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), _firstWrongWindow(gameId, g, truth))
+            );
         }
         bytes32[] memory boundaries = dueHashes(gameId, truth);
         if (g.round == 1 && boundaries[0] != hashOf(truth[0])) {
@@ -286,7 +291,9 @@ abstract contract Moves is Arena {
         returns (bytes memory)
     {
         if (g.phase == Phase.AwaitChoice) {
-            return abi.encodeCall(IDisputeGame.chooseWindow, (gameId, seed % windowsOf(gameId)));
+            return abi.encodeCall(
+                IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), seed % windowsOf(gameId))
+            );
         }
         Answer storage a = answers[answerOf[gameId]];
         bytes32[] memory boundaries = dueHashes(gameId, truthOf(a));

@@ -239,7 +239,7 @@ contract Players is Settlement {
 
     function _concede(uint256 gameId, address who) private {
         vm.prank(who);
-        game.concede(gameId);
+        game.concede(gameId, aboutOf(gameId));
         tried["concession"]++;
     }
 
@@ -383,6 +383,6 @@ contract Players is Settlement {
     }
 
     function _tryConcede(address who, uint256 gameId) private returns (bool) {
-        return _tryAs(who, abi.encodeCall(IDisputeGame.concede, (gameId)));
+        return _tryAs(who, abi.encodeCall(IDisputeGame.concede, (gameId, aboutOf(gameId))));
     }
 }
