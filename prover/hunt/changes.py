@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
 from ..field.arrays import MODULUS
-from ..quads import BASE, QUAD
+from ..quads import POWERS, QUAD
 from ..relations import Constant, Contraction, Lookup, Ref, references
 from ..tables import RANGE_BITS
 from .noticing import Changes, Hunt, Part, centred
@@ -73,17 +73,22 @@ def swapped_neighbours(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
 
 
 def carries_in_quads(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
-    """One more in an entry for 2^64 less in the one before it, and the reverse: a relation about quads sees neither."""
+    """One more, or one less, in an entry, and what makes up for it in another one of its quad: a relation about quads sees neither.
+
+    From below that is a multiple of 2^64, from above a fraction: where a range leaves out one place of a quad, the other one may stay in its own.
+    """
     values = hunt.value(name)
-    if not any(isinstance(relation, Contraction) and relation.quads for relation in hunt.relations):
+    relations = (r for r in hunt.relations if isinstance(r, Contraction) and r.quads)
+    if name not in {ref.tensor for relation in relations for ref in references(relation.expression)}:
         return
-    for what, sign in (("a carry to", 1), ("a carry from", -1)):
-        for place in range(QUAD - 1):
-            first = np.arange(place, len(values) - 1, QUAD)
-            groups = np.arange(len(first))
-            new = np.r_[values[first] - sign * BASE, values[first + 1] + sign]
-            part = Part(np.r_[first, first + 1], new, np.r_[groups, groups])
-            yield f"{what} the next digit, {place}", Changes(len(first), {name: part})
+    for place, other in permutations(range(QUAD), 2):
+        worth = POWERS[place] * pow(POWERS[other], -1, MODULUS)
+        first = np.arange(0, len(values), QUAD)
+        groups = np.arange(len(first))
+        for what, sign in (("one more", 1), ("one less", -1)):
+            new = np.r_[values[first + place] + sign, values[first + other] - centred(sign * worth)]
+            part = Part(np.r_[first + place, first + other], new, np.r_[groups, groups])
+            yield f"{what} at {place} made up for at {other}", Changes(len(first), {name: part})
 
 
 def table_aliases(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
 
 from prover.argument.commitment import commit_field, commit_with_digits
 from prover.argument.multilinear import evaluate, index_bits
-from prover.check import Checker, check
+from prover.check import Checker, check, scalar_value
 from prover.field import arrays
 from prover.field.arrays import MODULUS
+from prover.hunt.changes import carries_in_quads
 from prover.hunt.noticing import Changes, Hunt, Part
 from prover.model.bounds import EXACT_LIMIT
 from prover.operators.head_matmul import HeadMatMul
@@ -20,7 +23,7 @@ from prover.operators.matmul import MatMul
 from prover.operators.partial_sum import PartialSum
 from prover.operators.rounding import Shift
 from prover.plan import Plan
-from prover.program import Kind, Program, Tensor
+from prover.program import Kind, Program, Tensor, broadcast
 from prover.quads import (
     BASE,
     COORDINATES,
@@ -34,8 +37,21 @@ from prover.quads import (
     powers_at,
     quads_of,
 )
-from prover.relations import Bits, Contraction, Ref
+from prover.relations import (
+    Along,
+    Bits,
+    Contraction,
+    Expression,
+    FixedBits,
+    Lookup,
+    Product,
+    Ref,
+    Relation,
+    Sum,
+    references,
+)
 from tests.prover.architectures.random_models import FAMILIES, random_statement
+from tests.prover.operators.random_layers import Statement
 from tests.prover.statements import srs
 
 EXTREMES = [0, 1, -1, 2**15 - 1, -(2**15), 2**47, -(2**47), 2**63 - 1, -(2**63) + 1]
@@ -231,3 +247,151 @@ def test_every_output_is_checked_though_only_quads_are_compared() -> None:
         forged[3, 4 + t] += 1
         checker = Checker(case.program, witness, case.parameters, case.publics, 5)
         assert "up" in {v.relation for v in checker.violations_with("up", forged)}
+
+
+# --- the hunt --------------------------------------------------------------------------------------------------
+
+
+def _hunt(case: Statement, relations: Sequence[Relation], program: Program | None = None) -> Hunt:
+    program = program or case.program
+    return Hunt(
+        program, relations, program.tables, case.witness(), case.parameters, case.publics, case.context_bits
+    )
+
+
+@pytest.mark.parametrize("left_out", range(QUAD))
+def test_a_range_that_leaves_out_one_place_of_a_quad_is_found(left_out: int) -> None:
+    """As one would that speaks of real channels only: whatever is next to a free entry is free as well."""
+    case = random_statement(FAMILIES["llama"], "mlp")
+    name, front = "up_remainder", "quad_of_hidden"
+    hidden = case.program.axes["hidden"]
+    program = replace(case.program, own_axes={**case.program.own_axes, front: hidden - Bits(QUAD_BITS)})
+    (whole,) = (r for r in program.relations if r.name == f"{name}_range")
+    assert isinstance(whole, Lookup)
+
+    def at(place: int) -> Lookup:
+        segments = (Along(front), FixedBits(place, Bits(QUAD_BITS)))
+        ref = Ref(name, (("hidden", segments),))
+        return replace(whole, name=f"{whole.name}_{place}", domain=("row", front), first=ref)
+
+    others = [r for r in program.relations if r != whole]
+    holes = [at(place) for place in range(QUAD) if place != left_out]
+    hunts = [_hunt(case, [*others, *holes, *more], program) for more in ([], [at(left_out)])]
+    found = [
+        {what for what, changes in carries_in_quads(hunt, name) if hunt.unnoticed(changes).count}
+        for hunt in hunts
+    ]
+    pairs = {(place, left_out) for place in range(QUAD)} - {(left_out, left_out)}
+    assert found == [
+        {f"{what} at {i} made up for at {j}" for i, j in pairs for what in ("one more", "one less")},
+        set(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "output"),
+    [
+        ("llama", "mlp", "gate"),
+        ("llama", "mlp", "summand"),
+        ("gpt2", "keys_values", "keys"),
+        ("deepseek-v3", "router", "router_logits"),
+        ("qwen3", "attention", "raw_query"),
+    ],
+)
+def test_the_hunt_notices_what_the_equation_of_numbers_does(family: str, kind: str, output: str) -> None:
+    """Joint changes of outputs, remainders and rows, half of which make up for one another: V and x are all that the other side has."""
+    case = random_statement(FAMILIES[family], kind)
+    hunt = _hunt(case, case.program.relations)
+    relation = next(r for r in hunt.relations if r.name == output)
+    assert isinstance(relation, Contraction)
+    numbers_ = _Numbers(case, relation)
+    row, draw = relation.output.index("row"), random.Random(5)
+    seen = []
+    for _ in range(2):
+        forged = {name: array.copy() for name, array in numbers_.tensors.items()}
+        for group in range(numbers_.shape[row]):
+            place = [draw.randrange(size) for size in numbers_.shape]
+            place[row] = group
+            for _ in range(draw.randrange(1, 5)):
+                name = draw.choice([*numbers_.left, *numbers_.left, numbers_.x])
+                entry = numbers_.entry(name, place, draw)
+                steps = (1, -1, BASE, -BASE, pow(BASE, -1, MODULUS), draw.randrange(MODULUS))
+                forged[name][entry] += draw.choice(steps)
+            if draw.random() < 0.7:
+                name = draw.choice(numbers_.left)
+                numbers_.make_up(forged, name, numbers_.entry(name, place, draw), place)
+        parts = {}
+        for name, new in forged.items():
+            differs = np.argwhere((new - numbers_.tensors[name]) % MODULUS != 0)
+            groups = differs[:, case.program.tensors[name].axes.index("row")]
+            entries = np.ravel_multi_index(tuple(differs.T), new.shape)
+            parts[name] = Part(entries, new.reshape(-1)[entries], groups)
+        noticed = hunt.noticed(Changes(numbers_.shape[row], parts))[output]
+        fails = np.moveaxis(numbers_.residue(forged) != 0, row, 0).reshape(len(noticed), -1).any(axis=1)
+        assert list(noticed) == list(fails)
+        seen += list(noticed)
+    assert 10 < sum(seen) < len(seen) - 10
+
+
+class _Numbers:
+    """A relation about quads as the argument has it: sum_t B^t e_t - sum_k x_k V_k, V being what the step key commits to."""
+
+    def __init__(self, case: Statement, relation: Contraction) -> None:
+        self.case, self.relation, self.program = case, relation, case.program
+        self.shape = self.program.shape(relation.output, case.context_bits)
+        (term,) = relation.terms
+        x, weight = term.factors
+        self.summed, self.x = term.summed, x.tensor
+        self.weight_axes = self.program.tensors[weight.tensor].axes
+        witness = case.witness()
+        table = witness[weight.tensor]
+        flat = arrays.to_ints(numbers(quads_of(table).reshape(-1, QUAD)))
+        self.numbers = np.array(flat, dtype=object).reshape(*table.shape[:-1], -1)
+        refs = [ref.tensor for ref in references(relation.expression)]
+        self.biases = {name: witness[name].astype(object) for name in refs if self._kind(name) is Kind.WEIGHT}
+        self.left = [name for name in refs if name not in self.biases]
+        self.tensors = {name: witness[name].astype(object) for name in (*self.left, self.x)}
+        assert not self.residue(self.tensors).any()
+
+    def _kind(self, name: str) -> Kind:
+        return self.program.tensors[name].kind
+
+    def entry(self, name: str, place: list[int], draw: random.Random) -> tuple[int, ...]:
+        """A random one that the quad of a place reads."""
+        at = dict(zip(self.relation.output, place, strict=True))
+        last = self.relation.output[-1]
+        at[last] = at[last] // QUAD * QUAD + draw.randrange(QUAD)
+        axes = self.program.tensors[name].axes
+        sizes = self.program.shape(axes, self.case.context_bits)
+        return tuple(at.get(axis, draw.randrange(size)) for axis, size in zip(axes, sizes, strict=True))
+
+    def make_up(
+        self, forged: dict[str, np.ndarray], name: str, entry: tuple[int, ...], place: list[int]
+    ) -> None:
+        """Let an entry take what the quad's equation lacks."""
+        at = (*place[:-1], place[-1] // QUAD)
+        before = self.residue(forged)[at]
+        forged[name][entry] += 1
+        slope = self.residue(forged)[at] - before
+        forged[name][entry] -= 1 + before * pow(int(slope), -1, MODULUS)
+
+    def residue(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+        """Of every quad of the output."""
+        known = {**self.biases, **tensors}
+        outputs = np.broadcast_to(self._value(self.relation.expression, known), self.shape)
+        left = sum(BASE**t * outputs[..., t::QUAD] for t in range(QUAD))
+        axes = self.program.tensors[self.x].axes
+        both = [[own.index(axis) for axis in self.summed] for own in (axes, self.weight_axes)]
+        right = np.tensordot(tensors[self.x], self.numbers, axes=both)
+        order = [axis for axis in (*axes, *self.weight_axes) if axis not in self.summed]
+        return np.asarray((left - right.transpose([order.index(a) for a in self.relation.output])) % MODULUS)
+
+    def _value(self, expression: Expression, known: dict[str, np.ndarray]) -> np.ndarray | int:
+        match expression:
+            case Sum(terms):
+                return sum(self._value(term, known) for term in terms)
+            case Product(factors):
+                return prod(self._value(factor, known) for factor in factors)
+            case Ref(tensor):
+                return broadcast(known[tensor], self.program.tensors[tensor].axes, self.relation.output)
+        return scalar_value(expression, self.case.parameters, self.case.publics)
