@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..field.arrays import MODULUS
+from ..quads import POWERS, QUAD
 from ..relations import (
     Constant,
     Contraction,
@@ -91,17 +92,37 @@ class Forger:
 
     def _repaired(self, changes: Changes, relation: Relation, slot: Slot) -> Iterator[Changes]:
         """The changes with one more tensor solved so that the relation holds again; groups for which that is
-        impossible are left out. The sides of a contraction keep their difference; the column of a lookup keeps its
-        value, or else takes one that the table has."""
+        impossible are left out. The sides of a contraction keep their difference, of quads the whole one, at any digit; the
+        column of a lookup keeps its value, or else takes one that the table has."""
         targets = list(self._hunt.rises(changes, relation))
         if isinstance(relation, Lookup):
             targets += self._misses(changes, relation)
+        elif isinstance(relation, Contraction) and relation.quads and slot.term is None:
+            targets += [(None, *self._at_one_digit(*rises)) for _, *rises in targets]
         for expression, groups, places, rise in targets:
             if expression is not None and expression != slot.expression:
                 continue
             solve = self._in_expression if slot.term is None else self._in_term
             entries, needed = solve(changes, relation, slot, groups, places, -rise)
             yield from self._extended(changes, slot.ref.tensor, groups, entries, needed)
+
+    def _at_one_digit(
+        self, groups: np.ndarray, places: np.ndarray, rises: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """By how much each quad rises, as the rise of one of its digits that is drawn."""
+        quads = places // QUAD
+        totals: dict[tuple[int, int], int] = {}
+        for group, quad, digit, rise in zip(
+            groups.tolist(), quads.tolist(), (places % QUAD).tolist(), rises, strict=True
+        ):
+            totals[group, quad] = totals.get((group, quad), 0) + int(rise) * POWERS[digit]
+        digits = self._generator.integers(0, QUAD, len(totals))
+        parts = [
+            (group, quad * QUAD + digit, total * pow(POWERS[digit], -1, MODULUS) % MODULUS)
+            for ((group, quad), total), digit in zip(totals.items(), digits.tolist(), strict=True)
+        ]
+        found = np.array(parts, dtype=object).reshape(-1, 3)
+        return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64), found[:, 2]
 
     def _misses(
         self, changes: Changes, relation: Lookup

@@ -17,6 +17,7 @@ from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.hunt.changes import carries_in_quads
 from prover.hunt.noticing import Changes, Hunt, Part
+from prover.hunt.repairs import DeadEnd, Forger, Survivor
 from prover.model.bounds import EXACT_LIMIT
 from prover.operators.head_matmul import HeadMatMul
 from prover.operators.matmul import MatMul
@@ -262,30 +263,49 @@ def _hunt(case: Statement, relations: Sequence[Relation], program: Program | Non
 @pytest.mark.parametrize("left_out", range(QUAD))
 def test_a_range_that_leaves_out_one_place_of_a_quad_is_found(left_out: int) -> None:
     """As one would that speaks of real channels only: whatever is next to a free entry is free as well."""
+    holed, whole = (_up_with_ranges_at(places) for places in ({*range(QUAD)} - {left_out}, {*range(QUAD)}))
+    found = [
+        {what for what, changes in carries_in_quads(hunt, "up_remainder") if hunt.unnoticed(changes).count}
+        for hunt in (holed, whole)
+    ]
+    assert found == [
+        {
+            f"{what} at {place} made up for at {left_out}"
+            for place in {*range(QUAD)} - {left_out}
+            for what in ("one more", "one less")
+        },
+        set(),
+    ]
+
+
+def test_the_forger_makes_up_for_an_output_at_another_place() -> None:
+    """Other outputs, with a remainder that has no range in place of theirs."""
+    start = np.arange(0, 64, QUAD)
+    for places, survives in (({0, 1, 2}, True), ({0, 1, 2, 3}, False)):
+        hunt = _up_with_ranges_at(places)
+        values = hunt.value("up")[start] + 1
+        changes = Changes(len(start), {"up": Part(start, values, np.arange(len(start)))})
+        names = frozenset({"up", "up_remainder", "up_high"})
+        ends = list(Forger(hunt, names, np.random.default_rng(1)).repairs(changes))
+        assert any(isinstance(end, Survivor) for end in ends) == survives
+        assert any(isinstance(end, DeadEnd) for end in ends)
+
+
+def _up_with_ranges_at(places: set[int]) -> Hunt:
+    """The product `up` of a layer with its own ranges, that of the remainder only at some places of quads."""
     case = random_statement(FAMILIES["llama"], "mlp")
     name, front = "up_remainder", "quad_of_hidden"
     hidden = case.program.axes["hidden"]
     program = replace(case.program, own_axes={**case.program.own_axes, front: hidden - Bits(QUAD_BITS)})
-    (whole,) = (r for r in program.relations if r.name == f"{name}_range")
+    (operator,) = (o for o in program.operators if isinstance(o, MatMul) and o.output == "up")
+    own = {relation.name: relation for relation in operator.relations(program)}
+    whole = own.pop(f"{name}_range")
     assert isinstance(whole, Lookup)
-
-    def at(place: int) -> Lookup:
+    for place in places:
         segments = (Along(front), FixedBits(place, Bits(QUAD_BITS)))
-        ref = Ref(name, (("hidden", segments),))
-        return replace(whole, name=f"{whole.name}_{place}", domain=("row", front), first=ref)
-
-    others = [r for r in program.relations if r != whole]
-    holes = [at(place) for place in range(QUAD) if place != left_out]
-    hunts = [_hunt(case, [*others, *holes, *more], program) for more in ([], [at(left_out)])]
-    found = [
-        {what for what, changes in carries_in_quads(hunt, name) if hunt.unnoticed(changes).count}
-        for hunt in hunts
-    ]
-    pairs = {(place, left_out) for place in range(QUAD)} - {(left_out, left_out)}
-    assert found == [
-        {f"{what} at {i} made up for at {j}" for i, j in pairs for what in ("one more", "one less")},
-        set(),
-    ]
+        first = Ref(name, (("hidden", segments),))
+        own[f"{name}_{place}"] = replace(whole, name=f"{name}_{place}", domain=("row", front), first=first)
+    return _hunt(case, list(own.values()), program)
 
 
 @pytest.mark.parametrize(
