@@ -108,10 +108,11 @@ class RequantisedSum(OperatorBase):
         return limit is not None and self._requantisation.is_in_quads(program, limit)
 
     def _limit_of_summand(self, program: Program) -> int | None:
-        """Of a virtual output x' - x: rows are in one range, before a step and after it."""
+        """Of a virtual output x' - x: rows are in one range, before a step, which it reads, and after it, which must have it in the step."""
+        read = {tensor.name for tensor in program.inputs if tensor not in program.written}
         refs = references(program.definitions.get(self.output, Constant(0)))
-        limits = [program.limits[ref.tensor] for ref in refs if ref.tensor in program.limits]
-        return 2 * max(limits) if limits else None
+        limits = [program.limits.get(ref.tensor, 0) for ref in refs if ref.tensor not in read]
+        return 2 * max(limits) if limits and all(limits) else None
 
     def ranges(self) -> Sequence[Relation]:
         """Of the remainder and of the output."""

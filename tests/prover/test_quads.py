@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 import pytest
 
+from prover.architectures.audit_steps import statement_programs
 from prover.argument.commitment import commit_field, commit_with_digits
 from prover.argument.multilinear import evaluate, index_bits
 from prover.check import Checker, check, scalar_value
@@ -22,6 +23,7 @@ from prover.model.bounds import EXACT_LIMIT
 from prover.operators.head_matmul import HeadMatMul
 from prover.operators.matmul import MatMul
 from prover.operators.partial_sum import PartialSum
+from prover.operators.residual_add import ResidualAdd
 from prover.operators.rounding import Shift
 from prover.plan import Plan
 from prover.program import Kind, Program, Tensor, broadcast
@@ -41,10 +43,12 @@ from prover.quads import (
 from prover.relations import (
     Along,
     Bits,
+    Constant,
     Contraction,
     Expression,
     FixedBits,
     Lookup,
+    Parameter,
     Product,
     Ref,
     Relation,
@@ -134,6 +138,44 @@ def test_products_whose_outputs_have_ranges_are_in_quads_and_exact_sums_are_not(
                 assert operator.weight not in Plan(program).in_quads
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_whatever_is_in_a_quad_has_a_range_in_every_entry(family: str) -> None:
+    """Padding, rows that are not routed and places behind the end included: what is free there would be anybody's neighbour's carry."""
+    for program in statement_programs(FAMILIES[family]).values():
+        for relation in program.relations:
+            if not isinstance(relation, Contraction) or not relation.quads:
+                continue
+            names = {ref.tensor for ref in references(relation.expression)}
+            free = {name for name in names if _is_open(program, name)}
+            assert len(free) == 2 and {Ref(name) for name in free} <= {*references(relation.expression)}
+            assert all(_is_ranged_everywhere(program, program.relations, name) for name in free), relation
+            others = [r for r in program.relations if not r.name.startswith(f"{relation.name}_remainder")]
+            assert not all(_is_ranged_everywhere(program, others, name) for name in free)
+            (output,) = (name for name in free if not name.endswith("_remainder"))
+            assert 2 * ((program.limits[output] << 17) + (1 << 16)) < 2 * LARGEST_DIGIT
+
+
+def _is_open(program: Program, name: str) -> bool:
+    """Whether a prover chooses it: all else is the same in two witnesses of one statement."""
+    tensor = program.tensors[name]
+    return tensor.kind is Kind.WITNESS or tensor in program.written
+
+
+def _is_ranged_everywhere(program: Program, relations: Sequence[Relation], name: str) -> bool:
+    """By a lookup with one tag over all of its axes, alone or together with limbs that are."""
+    axes = {*program.tensors[name].axes}
+    for relation in relations:
+        if not isinstance(relation, Lookup) or not isinstance(relation.tag, Constant | Parameter):
+            continue
+        read = {*references(relation.first)}
+        limbs = read - {Ref(name)}
+        if Ref(name) in read and {*relation.domain} == axes and len(limbs) < 2:
+            alone = [r for r in relations if r != relation]
+            if all(_is_ranged_everywhere(program, alone, limb.tensor) for limb in limbs):
+                return True
+    return False
+
+
 def _program(**changes: object) -> tuple[Program, MatMul]:
     """y = x W, of which everything may be changed."""
     matrix = MatMul(
@@ -163,6 +205,28 @@ def test_a_product_needs_bounds_of_all_that_is_in_it() -> None:
     assert not _in_quads(out=1), "two outputs are no quad"
     assert _in_quads(out=2)
     assert _in_quads(bits=32, shift=Shift(27)) and not _in_quads(bits=32, shift=Shift(28))
+
+
+class _OnlyReadIsBounded(ResidualAdd):
+    """An addition that says nothing of what it writes."""
+
+    def limits(self) -> dict[str, int]:
+        return {self.x.tensor: 1 << (self.bits - 1)}
+
+
+@pytest.mark.parametrize(("added", "bounded"), [(ResidualAdd, True), (_OnlyReadIsBounded, False)])
+def test_a_summand_needs_a_bound_of_what_is_written(added: type[ResidualAdd], bounded: bool) -> None:
+    program, matrix = _program(bits=None, committed=False)
+    matrix = replace(matrix, bits=None, committed=False)
+    domain = ("row", "out")
+    before, after = (Tensor(name, domain, Kind.BOUNDARY) for name in ("before", "after"))
+    program = replace(
+        program,
+        inputs=(*program.inputs, before, after),
+        operators=(matrix, added(Ref("before"), "y", "after", domain, 31)),
+        writes={"residual": "after"},
+    )
+    assert matrix.is_in_quads(program) == bounded
 
 
 def test_a_plan_refuses_what_cannot_be_about_quads() -> None:
