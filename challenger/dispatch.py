@@ -13,10 +13,11 @@ from contracts.bindings.errors import (
     BindingsError,
     ContractError,
     InsufficientFunds,
+    ReceiptMissing,
     RpcRefused,
     TransactionTimedOut,
 )
-from contracts.bindings.journal import FINISHED, IntentStatus
+from contracts.bindings.journal import IntentStatus
 from contracts.bindings.sender import Mined, Sender
 
 from .budgets import Budgets
@@ -94,7 +95,7 @@ class Dispatcher:
             except (TransactionTimedOut, InsufficientFunds, RpcRefused) as error:
                 # It stays in the journal and is carried on with the next block. One that was confirmed and has no receipt
                 # any more was reorganised: whoever wanted it looks at the chain afresh.
-                if isinstance(error, TransactionTimedOut) and self._is_finished(sent):
+                if isinstance(error, ReceiptMissing):
                     del self._on_the_way[key]
                 continue
             except ContractError as error:
@@ -110,6 +111,3 @@ class Dispatcher:
             except Exception:
                 log.exception("the end of a transaction was not noted", key=key)
         return ended
-
-    def _is_finished(self, sent: _Sent) -> bool:
-        return self.sender.journal.get(sent.intent_id).status in FINISHED

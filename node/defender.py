@@ -18,7 +18,7 @@ import structlog
 
 from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.errors import ContractError, TransactionTimedOut
+from contracts.bindings.errors import ContractError, ReceiptMissing, TransactionTimedOut
 from contracts.bindings.moves import call_of, move_key, read_game_state
 from contracts.protocol.actions import Action, Concede, ProveEmbedding, ProveHead, ProveStep
 from contracts.protocol.game import GameState, ModelRules, Side
@@ -161,6 +161,10 @@ class Defender:
             assert turn.intent is not None
             try:
                 self._outbox.wait(turn.intent, timeout_s=0)
+            except ReceiptMissing:
+                log.warning("a move was reorganised away", game=turn.state.game_id, move=turn.move)
+                self._over(turn)  # and is made again while it is the node's turn
+                continue
             except TransactionTimedOut:
                 continue
             except Exception as error:

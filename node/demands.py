@@ -20,7 +20,7 @@ import structlog
 
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.errors import ContractError, TransactionTimedOut
+from contracts.bindings.errors import ContractError, ReceiptMissing, TransactionTimedOut
 from contracts.bindings.receipt_claims import ReceiptStatus
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.parameters import ProtocolParameters
@@ -98,6 +98,10 @@ class DemandAnswerer:
         for name, (number, demand) in list(self._sent.items()):
             try:
                 self._outbox.wait(number, timeout_s=0)
+            except ReceiptMissing:
+                log.warning(
+                    "an answer was reorganised away", demand=name
+                )  # and is given again while it is asked for
             except TransactionTimedOut:
                 continue
             except Exception as error:

@@ -124,6 +124,11 @@ class TransactionTimedOut(BindingsError):
     """A transaction was not mined in time; it stays in the journal and is carried on at the next start."""
 
 
+class ReceiptMissing(TransactionTimedOut):
+    """A transaction was confirmed and its receipt is gone: a reorganisation took it back, or the endpoint is behind. Nothing is on its way
+    any more; whoever wanted the effect looks at the chain afresh."""
+
+
 class LogsMissing(BindingsError):
     """The RPC endpoint shows a game's state, but not the event that says what the state is about."""
 

@@ -22,6 +22,7 @@ from .errors import (
     InsufficientFunds,
     LeaseLost,
     Overtaken,
+    ReceiptMissing,
     RpcRefused,
     TransactionTimedOut,
 )
@@ -610,7 +611,7 @@ class Sender:
         except BindingsError as error:
             return error
         if receipt is None:
-            return TransactionTimedOut(
+            return ReceiptMissing(
                 f"{intent.call.description} was confirmed, but the RPC endpoint no longer has its receipt; "
                 "send it again under the same key once the endpoint has caught up."
             )

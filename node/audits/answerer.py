@@ -16,7 +16,7 @@ import structlog
 from contracts.bindings.audit_moves import prove_item
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
-from contracts.bindings.errors import BindingsError, ContractError, TransactionTimedOut
+from contracts.bindings.errors import BindingsError, ContractError, ReceiptMissing, TransactionTimedOut
 from contracts.protocol.audits import AuditItem, AuditTarget
 from contracts.protocol.token_ids import unpack_token_ids
 from contracts.protocol.trace import AuditedTrace
@@ -219,6 +219,10 @@ class AuditAnswerer:
         for name, (number, due) in list(self._sent.items()):
             try:
                 self._outbox.wait(number, timeout_s=0)
+            except ReceiptMissing:
+                log.warning("a proof was reorganised away", audit=due.audit.audit_id, item=name)
+                del self._sent[name]  # and is sent again while it is due
+                continue
             except TransactionTimedOut:
                 continue
             except Exception as error:

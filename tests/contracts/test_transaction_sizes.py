@@ -59,11 +59,11 @@ WIDE = Gpt2Config(
     layers=80,
     hidden=8128,
     heads=64,
-    feed_forward=32_512,
+    feed_forward=130_048,
     vocabulary=50_257,
     norm_epsilon=1e-5,
     max_positions=1024,
-    step_weights=1 << 30,
+    step_weights=1 << 32,
 )
 
 

@@ -22,6 +22,7 @@ from prover.model.execute import Executor
 from prover.sampling import Sampling
 
 from .chain import CHALLENGER, ProviderHouse
+from .test_queue import until
 
 Move = Callable[[Game], Call]
 
@@ -113,6 +114,23 @@ def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> N
         "outcome"
     ] == "provider_won"
     assert story["gas"]["provider"] > 100_000 and story["window"] == 0
+
+
+def test_a_move_that_a_reorganisation_takes_back_is_made_again(house: ProviderHouse) -> None:
+    """It was confirmed, and gone before the node looked after it: the receipt that it waited for would never come."""
+    dispute = Dispute(house)
+    dispute.open()
+    chain = house.contracts.chain
+    dispute.provider.follower.step()
+    before = chain.request("evm_snapshot", [])
+    dispute.provider.defender.step()
+    until(lambda: dispute.game.phase is Phase.AWAIT_CHALLENGE)
+    dispute.provider.outbox.recover()
+    chain.request("evm_revert", [before])
+    assert dispute.game.phase is Phase.AWAIT_BOUNDARIES
+    dispute.provider.defender.step()
+    dispute.defend()
+    assert dispute.game.phase is Phase.AWAIT_CHALLENGE
 
 
 def test_a_step_of_one_window_is_proven_as_soon_as_it_is_named(house: ProviderHouse) -> None:

@@ -89,6 +89,23 @@ def test_what_is_asked_for_is_shown_and_its_price_credited(house: ProviderHouse)
     }
 
 
+def test_an_answer_that_a_reorganisation_takes_back_is_given_again(house: ProviderHouse) -> None:
+    """It was confirmed, and gone before the node looked after it: the receipt that it waited for would never come."""
+    posted = Posted(house)
+    posted.ask(1)
+    chain = house.contracts.chain
+    posted.provider.follower.step()
+    before = chain.request("evm_snapshot", [])
+    posted.provider.demands.step()
+    assert [event.index for event in posted.shown()] == [1]
+    posted.provider.outbox.recover()  # as a round of the sender does: it is confirmed in the journal
+    chain.request("evm_revert", [before])
+    assert posted.shown() == []
+    posted.provider.demands.step()
+    posted.answer()
+    assert [event.index for event in posted.shown()] == [1]
+
+
 def test_an_ask_in_the_last_second_is_answered_up_to_the_last_second(house: ProviderHouse) -> None:
     posted = Posted(house)
     chain = house.contracts.chain
