@@ -176,6 +176,28 @@ def test_an_audit_is_answered_through_stops(
     assert after is not None and after.state == ResponseState.FINAL
 
 
+def test_a_proof_that_a_reorganisation_takes_back_is_sent_again(private_house: ProviderHouse) -> None:
+    """It was confirmed, and gone before the node looked after it: the receipt that it waited for would never come."""
+    house, audits = private_house, private_house.contracts.audits
+    provider = house.start()
+    row = _answered(provider)
+    place = _posted(house, provider, row)
+    audit = _opened(house, provider, row, place, _ITEMS[:1])
+    provider.follower.step()
+    chain = house.contracts.chain
+    before = chain.request("evm_snapshot", [])
+    provider.answerer.step()
+    until = time.monotonic() + 30
+    while audits.audit(audit).outcome is not Outcome.PROVIDER_WON and time.monotonic() < until:
+        time.sleep(0.01)
+    provider.outbox.recover()
+    chain.request("evm_revert", [before])
+    assert audits.audit(audit).outcome is Outcome.UNDECIDED
+    provider.answerer.step()
+    provider.answerer.play_out()
+    assert audits.audit(audit).outcome is Outcome.PROVIDER_WON
+
+
 def test_attack_a_provider_says_another_token_than_its_model(private_house: ProviderHouse) -> None:
     """It computes honestly, posts, proves the step that is named, and has no proof of its head: its lock is lost."""
     house, contracts = private_house, private_house.contracts
