@@ -268,7 +268,13 @@ class Provider:
             max_head_age_s=access.max_head_age_s,
         )
         self.pulse = self._build_pulse([signer, receipt_key])
-        records = Records(self.journal, issuer, serving.name, list_token_ids=settings.list_token_ids)
+        records = Records(
+            self.journal,
+            issuer,
+            serving.name,
+            list_token_ids=settings.list_token_ids,
+            sign=self.desk.sign_again,
+        )
         self.texts = Texts(self.journal, serving.model.tokenizer, view_key_of(settings))
         self.explorer = self._explorer(records)
         config = serving.model.config

@@ -119,10 +119,16 @@ class ReceiptDesk:
 
         What names a key that was replaced since stays unsigned: nobody was given it.
         """
-        left = [entry for entry in self._journal.unsigned() if entry[1].signer == self._signer.address]
+        left = self._journal.unsigned()
         for batch, row in left:
+            self.sign_again(batch, row)
+        return sum(row.signature is not None for _, row in left)
+
+    def sign_again(self, batch: BatchRow, row: ResponseRow) -> None:
+        """Make a signature that is missing: its commit waited for no disk, so a server that crashed may have lost it. It is the one that
+        the client was given, for the row was safe before."""
+        if row.signer == self._signer.address:
             self._sign(batch, row)
-        return len(left)
 
     @property
     def issuer(self) -> Issuer:

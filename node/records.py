@@ -5,6 +5,7 @@ Hashes are 0x-hex, wei is decimal text (JSON numbers lose digits above 2^53), ti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -22,14 +23,21 @@ class Records:
     """Read-only views of one node's journal."""
 
     def __init__(
-        self, journal: Journal, issuer: Issuer, model_name: str, *, list_token_ids: bool = True
+        self,
+        journal: Journal,
+        issuer: Issuer,
+        model_name: str,
+        *,
+        list_token_ids: bool = True,
+        sign: Callable[[BatchRow, ResponseRow], None] = lambda batch, row: None,
     ) -> None:
-        """`list_token_ids`: whether everybody reads token ids, or only who names a response by its own id.
+        """`list_token_ids`: whether everybody reads token ids, or only who names a response by its own id. `sign`: makes a signature
+        again that a database lost when it crashed, if it can.
 
         A response's own id is what its client alone was given; it is left out of all that others read.
         """
         self._journal, self._issuer, self._model_name = journal, issuer, model_name
-        self._list_token_ids = list_token_ids
+        self._list_token_ids, self._sign = list_token_ids, sign
 
     def response(self, key: str) -> dict[str, Any] | None:
         """A response by its id, receipt id or leaf."""
@@ -54,10 +62,14 @@ class Records:
     def receipt(self, key: str) -> dict[str, Any] | None:
         """A signed receipt by its id, response id or leaf; with batch and Merkle path once the batch is sealed."""
         row = self._journal.find_response(key)
-        if row is None or row.signature is None:
+        if row is None:
             return None
         batch = self._journal.batch(row.batch_id)
         assert batch is not None
+        if row.signature is None:
+            self._sign(batch, row)
+        if row.signature is None:
+            return None
         receipt = receipt_of(self._issuer.provider, batch, row)
         posted = None if batch.state == BatchState.OPEN else self._path(row)
         own = {"response_id": row.id} if key == row.id else {}

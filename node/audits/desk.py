@@ -89,7 +89,9 @@ class AuditDesk:
 
     def _auditable(self, receipt: str, key: str) -> ResponseRow:
         row = self._journal.find_response(receipt)
-        if row is None or row.signature is None:
+        if (
+            row is None
+        ):  # whoever has its key was given its receipt, whether the signature is stored or was lost
             raise UnknownReceiptError(f"this provider has no receipt {receipt[:80]!r}")
         if not row.audit_nonce:
             raise AuditRefusedError(

@@ -159,7 +159,7 @@ class Journal:
             return batch, response
 
     def sign(self, response_id: str, signature: str) -> None:
-        """Write the signature of a placed response. One lost in a power cut is made again at the next start."""
+        """Write the signature of a placed response. One lost in a power cut, or by a server that crashed, is made again (receipts.py)."""
         with Session(self._relaxed, expire_on_commit=False) as session:
             row = session.get(ResponseRow, response_id)
             if row is None:

@@ -164,7 +164,9 @@ def transactions_of(chain: Chain, account: str, first: int, last: int) -> Iterab
     """Everything that an account sent in these blocks."""
     for number in range(first, last + 1):
         body = chain.request("eth_getBlockByNumber", [hex(number), True])
-        if body is None:  # Anvil can lose a block, too: what was in it shows in the books, as those of all others
+        if (
+            body is None
+        ):  # Anvil can lose a block, too: what was in it shows in the books, as those of all others
             continue
         for transaction in body["transactions"]:
             if transaction["from"].lower() != account.lower() or transaction.get("to") is None:

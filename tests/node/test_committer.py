@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+from sqlmodel import Session
 
 from contracts.protocol.merkle import verify_path
 from node.records import Records
-from node.store import BatchState, ResponseState
+from node.store import BatchState, ResponseRow, ResponseState
 from prover.model.execute import Executor
 
 from .chain import ProviderHouse
@@ -68,6 +71,31 @@ def provider_records(provider, house: ProviderHouse) -> Records:  # type: ignore
         house.serving.model_id,
     )
     return Records(provider.journal, issuer, "tiny")
+
+
+def test_a_signature_that_the_database_lost_is_made_again(house: ProviderHouse) -> None:
+    """Its commit waits for no disk, so a server that crashes may lose it, though the client has it: the node is not stopped by that."""
+    provider = house.start()
+    issued = answer(provider, house, "red")
+    given = provider.journal.find_response(issued.receipt_id)
+    assert given is not None and given.signature is not None
+
+    def lose(**more: str) -> None:
+        with Session(provider.journal.engine) as session:
+            session.execute(update(ResponseRow).values(signature=None, **more))
+            session.commit()
+
+    lose()
+    client = TestClient(provider.app)  # without its workers
+    body = client.get(f"/v1/receipts/{issued.receipt_id}").json()
+    assert (body["signature"], body["receipt_id"]) == (given.signature, issued.receipt_id)
+    kept = provider.journal.find_response(issued.receipt_id)
+    assert kept is not None and kept.signature == given.signature
+    lose(signer="0x" + "11" * 20)  # a key that is not the node's any more
+    assert client.get(f"/v1/receipts/{issued.receipt_id}").status_code == 404
+    assert provider.desk.sign_left_over() == 0
+    lose(signer=given.signer)
+    assert provider.desk.sign_left_over() == 1
 
 
 def test_a_challenger_finds_every_response_of_a_batch(house: ProviderHouse) -> None:
