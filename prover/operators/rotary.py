@@ -17,7 +17,7 @@ PADDING    zero channels stay zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
 from functools import cache
@@ -108,35 +108,70 @@ class RotaryTable:
 
 @cache
 def _rotary_tables(table: RotaryTable) -> tuple[np.ndarray, np.ndarray]:
-    """Exact on every machine: angles in 40-digit decimals, reduced modulo 2 pi, then cos and sin by rotation.
+    """Exact on every machine: angles in 40-digit decimals, reduced modulo 2 pi, then cos and sin by rotation in 120-bit fixed point.
 
-    For each frequency the unit rotation is computed once as 120-bit fixed point and applied repeatedly; the
-    error after 2^13 steps stays below 2^-100, so rounding to 14 bits never depends on the platform.
+    A position is a coarse one and a fine one, whose rotations are powers of the unit's: their error stays below 2^-100. The two are
+    put together in doubles, wrong by less than 2^-30 after scaling, and in integers where a value is that near to a half: so
+    rounding to 14 bits never depends on the platform.
     """
     positions, channels = 1 << table.position_bits, 1 << table.channel_bits
     cosine = np.zeros((positions, channels), dtype=np.int64)
     sine = np.zeros((positions, channels), dtype=np.int64)
-    fraction = 120
-    numerator, denominator = table.factor.as_integer_ratio()
-    shift = fraction - ROTARY_SCALE + denominator.bit_length() - 1  # the denominator is a power of two
-    half = 1 << (shift - 1)
     getcontext().prec = 60
     cosine[:, table.turning : table.head_size] = 1 << ROTARY_SCALE
+    fine_bits = table.position_bits // 2
     for pair in range(table.turning // 2):
         exponent = Decimal(-2 * pair) / Decimal(table.turning)
         angle = Decimal(table.base) ** exponent
         if table.divisors:
             angle /= Decimal(table.divisors[pair])
-        step_cos, step_sin = _cos_sin_fixed(angle, fraction)
-        c, s = 1 << fraction, 0
-        for position in range(positions):
-            rounded_cos = (c * numerator + half) >> shift
-            rounded_sin = (s * numerator + half) >> shift
-            cosine[position, 2 * pair : 2 * pair + 2] = rounded_cos
-            sine[position, 2 * pair] = -rounded_sin
-            sine[position, 2 * pair + 1] = rounded_sin
-            c, s = (c * step_cos - s * step_sin) >> fraction, (s * step_cos + c * step_sin) >> fraction
+        unit = _cos_sin_fixed(angle, _FRACTION)
+        fine = list(_powers(unit, 1 << fine_bits))
+        coarse = list(_powers(_turned(fine[-1], unit), positions >> fine_bits))
+        cos, sin = (part.reshape(-1) for part in _rounded(coarse, fine, table.factor))
+        cosine[:, 2 * pair] = cosine[:, 2 * pair + 1] = cos
+        sine[:, 2 * pair], sine[:, 2 * pair + 1] = -sin, sin
     return cosine, sine
+
+
+_FRACTION = 120
+_DOUBTFUL = 2.0**-26
+"""Scaled values in doubles are wrong by less than 2^-30: they are at most 2^ROTARY_SCALE * LARGEST_FACTOR."""
+_Rotation = tuple[int, int]
+
+
+def _turned(left: _Rotation, right: _Rotation) -> _Rotation:
+    """One rotation after the other, as (cosine, sine) in fixed point."""
+    (c, s), (step_cos, step_sin) = left, right
+    return (c * step_cos - s * step_sin) >> _FRACTION, (s * step_cos + c * step_sin) >> _FRACTION
+
+
+def _powers(unit: _Rotation, count: int) -> Iterator[_Rotation]:
+    """The rotations by 0, 1, .., count - 1 units."""
+    rotation = (1 << _FRACTION, 0)
+    for _ in range(count):
+        yield rotation
+        rotation = _turned(rotation, unit)
+
+
+def _rounded(
+    coarse: Sequence[_Rotation], fine: Sequence[_Rotation], factor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """factor * (cosine, sine) of every coarse and fine rotation together, rounded at ROTARY_SCALE: two (coarse, fine) arrays."""
+    numerator, denominator = factor.as_integer_ratio()
+    shift = _FRACTION - ROTARY_SCALE + denominator.bit_length() - 1  # the denominator is a power of two
+    one = float(1 << _FRACTION)
+    c, s = np.array(coarse, dtype=object).T.astype(np.float64) / one
+    d, t = np.array(fine, dtype=object).T.astype(np.float64) / one
+    found = []
+    for part, exact in enumerate((np.outer(c, d) - np.outer(s, t), np.outer(s, d) + np.outer(c, t))):
+        scaled = exact * (factor * (1 << ROTARY_SCALE)) + 0.5
+        values = np.floor(scaled)
+        for high, low in np.argwhere(np.abs(scaled - np.rint(scaled)) < _DOUBTFUL):
+            value = _turned(coarse[high], fine[low])[part]
+            values[high, low] = (value * numerator + (1 << (shift - 1))) >> shift
+        found.append(values.astype(np.int64))
+    return found[0], found[1]
 
 
 def _cos_sin_fixed(angle: Decimal, fraction: int) -> tuple[int, int]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, getcontext
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 import pytest
 
+from prover.operators import rotary
 from prover.operators.rotary import Rotary, RotaryTable
 from prover.relations import Along
 
@@ -123,3 +128,37 @@ def test_impossible_tables_are_refused(arguments: tuple[object, ...], message: s
 def test_tables_and_selector_go_together() -> None:
     with pytest.raises(ValueError, match="do not fit together"):
         Rotary("x", "y", ("row", "head_channel"), (Along("row"),), (LOCAL, GLOBAL), 16)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        RotaryTable(10_000, 16, 9, 5, factor=1.1386294361119891),
+        RotaryTable(7, 10, 8, 4, rotated=6, divisors=(1.0, 2.5, 8.0)),
+        RotaryTable(2, 4, 11, 2, factor=1 + 2**-15),  # cos 0 lies on a half
+        RotaryTable(100_000, 8, 0, 3),
+    ],
+    ids=["factor", "divisors", "half", "one position"],
+)
+@pytest.mark.parametrize("doubtful", [None, 2.0], ids=["doubles", "integers alone"])
+def test_tables_are_those_of_one_rotation_after_the_other(
+    table: RotaryTable, doubtful: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rotated in integers by one position after the other, and rounded: what doubles decide, and what they leave to integers."""
+    if doubtful:
+        monkeypatch.setattr(rotary, "_DOUBTFUL", doubtful)
+    rotary._rotary_tables.cache_clear()
+    cosine, sine = rotary._rotary_tables(table)
+    rotary._rotary_tables.cache_clear()
+    getcontext().prec = 60
+    for pair in range(table.turning // 2):
+        angle = Decimal(table.base) ** (Decimal(-2 * pair) / Decimal(table.turning))
+        if table.divisors:
+            angle /= Decimal(table.divisors[pair])
+        unit, rotation = rotary._cos_sin_fixed(angle, 120), (1 << 120, 0)
+        scale = Fraction(table.factor) * (1 << rotary.ROTARY_SCALE) / (1 << 120)
+        for position in range(1 << table.position_bits):
+            rounded = [floor(part * scale + Fraction(1, 2)) for part in rotation]
+            assert list(cosine[position, 2 * pair : 2 * pair + 2]) == 2 * [rounded[0]]
+            assert list(sine[position, 2 * pair : 2 * pair + 2]) == [-rounded[1], rounded[1]]
+            rotation = rotary._turned(rotation, unit)
