@@ -22,6 +22,7 @@ from prover.model.execute import Executor
 
 from .chain import CHALLENGER, ProviderHouse, make_house
 from .test_kills import Killed, Reaper
+from .test_queue import until
 
 
 class Posted:
@@ -97,7 +98,7 @@ def test_an_answer_that_a_reorganisation_takes_back_is_given_again(house: Provid
     posted.provider.follower.step()
     before = chain.request("evm_snapshot", [])
     posted.provider.demands.step()
-    assert [event.index for event in posted.shown()] == [1]
+    until(lambda: [event.index for event in posted.shown()] == [1])
     posted.provider.outbox.recover()  # as a round of the sender does: it is confirmed in the journal
     chain.request("evm_revert", [before])
     assert posted.shown() == []
