@@ -126,11 +126,12 @@ class Memory:
         return hex(self.end - WORD)
 
     def constants(self) -> str:
-        """The contract's constants, one per region."""
+        """The contract's constants, one per region; none for coefficients of which there are none."""
         return "\n".join(
             f"    uint256 private constant {region.name} = {region.address:#06x};"
             + (f" // {region.meaning}" if region.meaning else "")
             for region in self.regions
+            if region.words or not region.name.startswith("C_")
         )
 
 
