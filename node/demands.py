@@ -99,9 +99,8 @@ class DemandAnswerer:
             try:
                 self._outbox.wait(number, timeout_s=0)
             except ReceiptMissing:
-                log.warning(
-                    "an answer was reorganised away", demand=name
-                )  # and is given again while it is asked for
+                # It is given again while it is asked for.
+                log.warning("an answer was reorganised away", demand=name)
             except TransactionTimedOut:
                 continue
             except Exception as error:

@@ -31,13 +31,18 @@ contract ReorganisationsTest is Scenario {
         vm.assertEq(idsOf(gameId), game.game(gameId).idsHash);
     }
 
-    function test_attack_boundaries_of_another_history_find_another_game() external {
+    /// @dev A game and the provider's first move in it, both taken back.
+    function takenBack() private returns (uint256 gameId, bytes memory move) {
         uint256 start = vm.snapshotState();
-        uint256 gameId = open();
-        bytes memory move = abi.encodeCall(
+        gameId = open();
+        move = abi.encodeCall(
             IDisputeGame.postBoundaries, (gameId, aboutOf(gameId), dueHashes(gameId, NEVER, 0))
         );
         vm.revertToState(start);
+    }
+
+    function test_attack_boundaries_of_another_history_find_another_game() external {
+        (uint256 gameId, bytes memory move) = takenBack();
         vm.assertEq(openAnother(), gameId);
         expectRefused(provider, move);
         postBoundaries(gameId, NEVER, 0);
@@ -45,12 +50,7 @@ contract ReorganisationsTest is Scenario {
     }
 
     function test_boundaries_of_another_history_count_in_the_same_game() external {
-        uint256 start = vm.snapshotState();
-        uint256 gameId = open();
-        bytes memory move = abi.encodeCall(
-            IDisputeGame.postBoundaries, (gameId, aboutOf(gameId), dueHashes(gameId, NEVER, 0))
-        );
-        vm.revertToState(start);
+        (uint256 gameId, bytes memory move) = takenBack();
         vm.assertEq(openAs(copycat), gameId);
         vm.prank(provider);
         (bool ok,) = address(game).call(move);

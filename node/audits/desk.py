@@ -89,9 +89,8 @@ class AuditDesk:
 
     def _auditable(self, receipt: str, key: str) -> ResponseRow:
         row = self._journal.find_response(receipt)
-        if (
-            row is None
-        ):  # whoever has its key was given its receipt, whether the signature is stored or was lost
+        # Whoever has its key was given its receipt, whether the signature is stored or was lost.
+        if row is None:
             raise UnknownReceiptError(f"this provider has no receipt {receipt[:80]!r}")
         if not row.audit_nonce:
             raise AuditRefusedError(

@@ -184,9 +184,7 @@ def test_who_asked_is_paid_when_a_game_voids_it_first(make_scene, arena: Arena) 
     scene.run()
     before = arena.contracts.chain.balance_wei(scene.address)
     game_id = arena.open(batch, 0)
-    arena.provider.send(
-        arena.contracts.game.concede(game_id, arena.contracts.game.game(game_id).about), f"concede {game_id}"
-    )
+    arena.provider.send(arena.conceding(game_id), f"concede {game_id}")
     scene.run()
     assert arena.contracts.ledger.response(batch.batch_id, 0).is_asked_for is False
     gained = arena.contracts.chain.balance_wei(scene.address) - before

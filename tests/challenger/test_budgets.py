@@ -143,7 +143,7 @@ def lost_scene(make_scene, arena: Arena, lost: int, limit: int) -> tuple[Scene, 
             if arena.contracts.game.game(game_id).outcome is not Outcome.UNDECIDED:
                 break
             if not arena.move(game_id, Side.PROVIDER, scene.trace(None, index)):
-                call = arena.contracts.game.concede(game_id, arena.contracts.game.game(game_id).about)
+                call = arena.conceding(game_id)
                 scene.challenger._dispatcher.sender.send(call, key=f"concede {game_id}")  # type: ignore[union-attr]
         assert arena.contracts.game.game(game_id).outcome is Outcome.PROVIDER_WON
         scene.run()

@@ -109,7 +109,7 @@ def test_attack_conceding_in_front_of_an_opening_leaves_it_a_place(  # type: ign
         in_front(
             held,
             arena.provider.address,
-            [arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about)],
+            [arena.conceding(friends)],
         ),
     )
     states = [(r.index, o.state, o.problem) for r, o in scene.store.all_responses() if o is not None]
@@ -147,7 +147,7 @@ def test_attack_gas_burned_by_reverts_counts_in_the_budget(  # type: ignore[no-u
         in_front(
             held,
             arena.provider.address,
-            [arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about)],
+            [arena.conceding(friends)],
         ),
     )
     scene.challenger.settle()

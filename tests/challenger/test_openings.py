@@ -269,9 +269,7 @@ def test_attack_conceding_to_a_friend_while_the_bots_opening_waits(make_scene, a
     batch = scene.post(wrong(arena, 0))
     committed_step(scene)
     friends = arena.open(batch, 0)
-    arena.provider.send(
-        arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about), f"concede {friends}"
-    )
+    arena.provider.send(arena.conceding(friends), f"concede {friends}")
     assert arena.contracts.ledger.response_status(batch.batch_id, 0) is ResponseStatus.VOID
     before = arena.contracts.chain.balance_wei(scene.address)
     scene.run()
@@ -292,9 +290,7 @@ def test_a_response_that_was_void_before_the_bot_committed_is_left(make_scene, a
         scene.challenger._lister.step(client)
     scene.challenger._judge.step()
     game_id = arena.open(batch, 0)
-    arena.provider.send(
-        arena.contracts.game.concede(game_id, arena.contracts.game.game(game_id).about), f"concede {game_id}"
-    )
+    arena.provider.send(arena.conceding(game_id), f"concede {game_id}")
     before = commitments(arena, scene.address)
     scene.run()
     assert commitments(arena, scene.address) == before
@@ -307,9 +303,7 @@ def test_the_bot_is_paid_for_its_game_when_a_friends_is_conceded(make_scene, are
     scene.run()
     own = scene.the_game(batch, 0)
     friends = arena.open(batch, 0)
-    arena.provider.send(
-        arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about), f"concede {friends}"
-    )
+    arena.provider.send(arena.conceding(friends), f"concede {friends}")
     arena.local_chain.pass_time(DEVNET.join_window + 20)  # its place is kept for as long as it likes
     scene.run()
     game = arena.contracts.game.game(own)

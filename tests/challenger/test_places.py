@@ -37,9 +37,7 @@ def own_games(scene: Scene, batch: PostedBatch) -> list[GameOpened]:
 
 
 def concede(arena: Arena, game_id: int) -> None:
-    arena.challenger.send(
-        arena.contracts.game.concede(game_id, arena.contracts.game.game(game_id).about), f"concede {game_id}"
-    )
+    arena.challenger.send(arena.conceding(game_id), f"concede {game_id}")
 
 
 def committed(scene: Scene, batch: PostedBatch) -> None:

@@ -257,7 +257,7 @@ def test_the_bot_joins_again_when_its_join_is_taken_back(make_scene, arena: Aren
     batch = scene.post(wrong(arena, 0))
     committed_step(scene)
     friends = arena.open(batch, 0)
-    call = arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about)
+    call = arena.conceding(friends)
     arena.provider.send(call, f"concede {friends}")
 
     def join() -> None:

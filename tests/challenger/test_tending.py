@@ -223,9 +223,7 @@ def test_an_own_game_needs_no_model_to_be_ended(make_scene, arena: Arena) -> Non
     live(scene)
     own = [scene.the_game(batch, index) for index in range(2)]
     friends = arena.open(batch, 1)
-    arena.provider.send(
-        arena.contracts.game.concede(friends, arena.contracts.game.game(friends).about), f"concede {friends}"
-    )
+    arena.provider.send(arena.conceding(friends), f"concede {friends}")
     scene.challenger = make_challenger(
         arena, scene.server, scene.store, Options(), RandomShare(1.0), trusted=[]
     )

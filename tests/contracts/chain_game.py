@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
 from contracts.bindings.events import GameOpened
 from contracts.bindings.moves import call_of, move_key, read_game_state
@@ -93,6 +94,11 @@ class Arena:
         self.provider.send(call, key=f"batch {salt.hex()}")
         batch_id = self.contracts.ledger.batch_of(self.provider.address, salt)
         return PostedBatch(batch_id, salt, tree, list(fields))
+
+    def conceding(self, game_id: int) -> Call:
+        """Giving up a game as it stands."""
+        games = self.contracts.game
+        return games.concede(game_id, games.game(game_id).about)
 
     def open(self, batch: PostedBatch, index: int) -> int:
         return self.open_as(self.challenger, batch, index)

@@ -91,7 +91,7 @@ def test_a_void_response_pays_every_game_and_joiner_and_burns_the_rest(
     credits, totals = stake.credits(arena.challenger.address), stake.totals()
     escrowed_bonds = sum(arena.contracts.game.game(number).bond for number in numbers)
     arena.provider.send(
-        arena.contracts.game.concede(numbers[0], arena.contracts.game.game(numbers[0]).about),
+        arena.conceding(numbers[0]),
         key=f"concede {numbers[0]}",
     )
     for number in numbers[1:]:
@@ -123,7 +123,7 @@ def test_one_bond_is_burned_per_pause_and_none_for_what_was_posted_before_it(are
         """What a lost game burns at once beside its lock's share; the lock's share is checked."""
         before = stake.totals()
         provider.send(
-            arena.contracts.game.concede(game_id, arena.contracts.game.game(game_id).about),
+            arena.conceding(game_id),
             key=f"lose {game_id}",
         )
         after = stake.totals()
