@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..protocol.bisection import GROUP, group_hashes, groups
 from ..protocol.game import Game
 from ..protocol.response import ResponseFields
 from ..protocol.streams import Point
@@ -66,6 +67,20 @@ class HeadProof:
     proof: bytes
 
 
+@dataclass(frozen=True)
+class ShownGroup:
+    """What a challenge shows of the boundaries that were posted last: the hashes of all groups, and one of them."""
+
+    groups: Sequence[bytes]
+    boundaries: Sequence[bytes]
+
+    @classmethod
+    def of(cls, posted: Sequence[bytes], number: int) -> ShownGroup:
+        """number: of the group, -1 for the last one. There is none where nothing was posted: the contract says so then."""
+        all_groups = groups(posted) or [()]
+        return cls(group_hashes(posted), list(all_groups[min(number, len(all_groups) - 1)]))
+
+
 def flat_points(points: Sequence[Point]) -> list[int]:
     """x_0, y_0, x_1, y_1, ..."""
     return [coordinate for point in points for coordinate in point]
@@ -111,10 +126,10 @@ class DisputeGame(BoundContract):
 
     def challenge_input(self, game_id: int, boundaries: Sequence[bytes]) -> Call:
         """`boundaries`, here and in the next two: what was posted last (`moves.posted_boundaries`)."""
-        return self._call("challengeInput", game_id, list(boundaries))
+        return self._call("challengeInput", game_id, ShownGroup.of(boundaries, 0))
 
     def challenge_part(self, game_id: int, boundaries: Sequence[bytes], part: int) -> Call:
-        return self._call("challengePart", game_id, list(boundaries), part)
+        return self._call("challengePart", game_id, ShownGroup.of(boundaries, part // GROUP), part)
 
     def challenge_head(
         self,
@@ -126,7 +141,7 @@ class DisputeGame(BoundContract):
         output_ids: Sequence[int],
     ) -> Call:
         ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
-        return self._call("challengeHead", game_id, list(boundaries), position, rival, *ids)
+        return self._call("challengeHead", game_id, ShownGroup.of(boundaries, -1), position, rival, *ids)
 
     def choose_window(self, game_id: int, about: bytes, window: int) -> Call:
         """about: as of `post_boundaries`."""

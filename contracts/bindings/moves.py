@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from ..protocol import actions
-from ..protocol.bisection import boundaries_hash
+from ..protocol.bisection import list_hash
 from ..protocol.game import Game, GameState, ModelRules, Phase, RevealedWindows, Target
 from ..protocol.model import CommittedModel
 from ..protocol.response import WINDOW_ROWS
@@ -69,7 +69,7 @@ def posted_boundaries(
 def _boundaries(contracts: ProtocolContracts, game_id: int, game: Game, at: Block) -> tuple[bytes, ...]:
     """From the newest event, whatever the endpoint says: the list must hash to what the game keeps."""
     event = _last_event(contracts, contracts.game, BoundariesPosted, [game_id.to_bytes(32, "big")], at.number)
-    if event is None or boundaries_hash(event.hashes) != game.boundaries_hash:
+    if event is None or list_hash(event.hashes) != game.boundaries_hash:
         raise LogsMissing(BoundariesPosted.__name__, game_id, at.number)
     return event.hashes
 

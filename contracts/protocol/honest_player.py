@@ -125,12 +125,32 @@ def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
     if game.round <= 1 and unknown is not None:
         # No row of the model's tree belongs to this id, so b_0 cannot be proven whatever it is.
         return ChallengeInput()
-    for position, (cut, posted) in enumerate(zip(state.cuts, state.boundaries, strict=True)):
-        if not _is_own(trace, cut, posted):
-            return ChallengePart(position - 1) if position else ChallengeInput()
+    posted = tuple(zip(state.cuts, state.boundaries, strict=True))
+    if not _is_own(trace, *posted[0]):
+        return ChallengeInput()
+    if not _is_own(trace, *posted[-1]):
+        return ChallengePart(_last_agreed(trace, posted))
     if game.round <= 1 and (wrong := trace.first_wrong_output()) is not None:
         return ChallengeHead(*wrong)
+    for place, each in enumerate(posted):
+        if not _is_own(trace, *each):
+            return ChallengePart(place - 1)
     return Concede("Every boundary and every token is what this node computed.")
+
+
+def _last_agreed(trace: OwnTrace, posted: Sequence[tuple[int, bytes]]) -> int:
+    """A place whose boundary is the own trace's while the next one is not; the first one is, the last one is not.
+
+    There may be several. Halving finds one with few boundaries computed: they cost their commitments, and every such part is wrong.
+    """
+    agreed, differs = 0, len(posted) - 1
+    while differs - agreed > 1:
+        middle = (agreed + differs) // 2
+        if _is_own(trace, *posted[middle]):
+            agreed = middle
+        else:
+            differs = middle
+    return agreed
 
 
 def _is_own(trace: OwnTrace, boundary: int, posted: bytes) -> bool:

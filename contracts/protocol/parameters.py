@@ -66,7 +66,7 @@ DEVNET = ProtocolParameters(
     game_reward=ETHER // 20,
     max_games_per_response=8,
     bond_load=16,
-    arity=10,
+    arity=128,
     audit_window=120,
     max_audit_items=8,
 )
@@ -95,7 +95,7 @@ L1 = ProtocolParameters(
     game_reward=ETHER // 50,
     max_games_per_response=4,
     bond_load=16,
-    arity=10,
+    arity=128,
     audit_window=DAY,
     max_audit_items=16,
 )
@@ -124,7 +124,7 @@ L2 = ProtocolParameters(
     game_reward=ETHER // 10000,
     max_games_per_response=4,
     bond_load=16,
-    arity=10,
+    arity=128,
     audit_window=3 * DAY,
     max_audit_items=16,
 )

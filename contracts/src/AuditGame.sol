@@ -23,6 +23,7 @@ import {Boundary} from "./libraries/Boundary.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {ResponseRules} from "./libraries/ResponseRules.sol";
 import {Statements} from "./libraries/Statements.sol";
+import {TokenIds} from "./libraries/TokenIds.sol";
 import {VerifierCall} from "./libraries/VerifierCall.sol";
 
 /// @title Audits of private models; documented on `IAuditGame`, attacks in contracts/README.md
@@ -109,10 +110,9 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
         bytes calldata outputIds,
         uint256[] calldata endTokens
     ) external nonReentrant {
-        Audit storage a = _claimAboutEnd(auditId, promptHash, outputIds, endTokens);
+        Audit storage a = _claimAboutEnd(auditId, promptHash, outputIds);
         require(
-            a.isShort && !ResponseRules.endsAt(outputIds, a.outputLength - 1, endTokens),
-            IDisputeGame.NotTruncated()
+            a.isShort && !_endsAt(a, outputIds, a.outputLength - 1, endTokens), IDisputeGame.NotTruncated()
         );
         _resolve(auditId, a, Outcome.ChallengerWon, Reason.Truncated);
     }
@@ -125,10 +125,9 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
         uint256[] calldata endTokens,
         uint256 place
     ) external nonReentrant {
-        Audit storage a = _claimAboutEnd(auditId, promptHash, outputIds, endTokens);
+        Audit storage a = _claimAboutEnd(auditId, promptHash, outputIds);
         require(
-            place < a.outputLength - 1 && ResponseRules.endsAt(outputIds, place, endTokens),
-            IDisputeGame.NotOverrun()
+            place < a.outputLength - 1 && _endsAt(a, outputIds, place, endTokens), IDisputeGame.NotOverrun()
         );
         _resolve(auditId, a, Outcome.ChallengerWon, Reason.Overrun);
     }
@@ -295,17 +294,23 @@ contract AuditGame is IAuditGame, ReentrancyGuardTransient {
     }
 
     /// @dev A claim of the auditor's that is conclusive by itself, at any time before the end.
-    function _claimAboutEnd(
-        uint256 auditId,
-        bytes32 promptHash,
-        bytes calldata outputIds,
-        uint256[] calldata endTokens
-    ) private view returns (Audit storage a) {
+    function _claimAboutEnd(uint256 auditId, bytes32 promptHash, bytes calldata outputIds)
+        private
+        view
+        returns (Audit storage a)
+    {
         a = _running(auditId);
         require(msg.sender == a.auditor, IDisputeGame.NotPlayer(msg.sender));
         AuditStatements.checkOutput(a, promptHash, outputIds);
-        bytes32 expected = registry.endTokensDigest(ledger.modelOf(a.batchId));
-        require(keccak256(abi.encode(endTokens)) == expected, IDisputeGame.WrongEndTokens());
+    }
+
+    /// @dev Whether the id at this place of the output is one of the model's end tokens.
+    function _endsAt(Audit storage a, bytes calldata outputIds, uint256 place, uint256[] calldata endTokens)
+        private
+        view
+        returns (bool)
+    {
+        return registry.isEnd(ledger.modelOf(a.batchId), endTokens, TokenIds.at(outputIds, place));
     }
 
     /// @dev The item is this audit's and not proven yet; now it is.

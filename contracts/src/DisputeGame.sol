@@ -2,7 +2,6 @@
 pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {
     EmbeddingProof,
@@ -12,6 +11,7 @@ import {
     Outcome,
     Phase,
     Reason,
+    ShownGroup,
     StepProof,
     Target
 } from "./interfaces/IDisputeGame.sol";
@@ -84,9 +84,10 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         emit GameOpened(gameId, batchId, index, msg.sender, g.provider, begun.modelId, begun.leaf, fields);
         stake.receiveEscrow{value: msg.value}(msg.sender);
         if (msg.value != bond) stake.payEscrow(msg.sender, msg.value - bond);
-        (uint256 stepCount, uint256 maxPositions, bool isRule, uint256 sampling) =
-            _rulesOfPublic(begun.modelId, fields.samplingHash);
-        if (!isRule || ResponseRules.isMalformed(fields, maxPositions, false)) {
+        (uint256 stepCount, bool isPrivate, bool isMalformed, uint256 sampling) =
+            registry.responseRules(begun.modelId, fields);
+        require(!isPrivate, ModelIsPrivate(begun.modelId));
+        if (isMalformed) {
             _resolve(gameId, g, Outcome.ChallengerWon, Reason.Malformed);
             return gameId;
         }
@@ -113,7 +114,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         require(hashes.length == expected, WrongHashCount(hashes.length, expected));
         // Later rounds inherit both ends, so the start stays agreed and the end stays disputed.
         if (g.round != 1) Statements.checkBoundaries(g, Boundary.hashOfTwo(hashes[0], hashes[expected - 1]));
-        g.boundariesHash = Boundary.hash(hashes);
+        g.boundariesHash = Boundary.listHash(hashes);
         emit BoundariesPosted(gameId, g.round, g.rangeStart, g.rangeEnd, hashes);
         _nextTurn(gameId, g, Phase.AwaitChallenge);
     }
@@ -171,26 +172,25 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     // --- challenger's moves
 
     /// @inheritdoc IDisputeGame
-    function challengeInput(uint256 gameId, bytes32[] calldata boundaries) external nonReentrant {
-        Game storage g = _turnToChallenge(gameId, boundaries);
-        require(g.round == 1, OnlyInFirstRound());
+    function challengeInput(uint256 gameId, ShownGroup calldata shown) external nonReentrant {
+        (Game storage g, bytes32[] calldata boundaries) = _turnInFirstRound(gameId, shown, 0);
+        bytes32 input = boundaries[0];
         g.target = Target.Embedding;
         g.rangeEnd = 0;
-        g.boundariesHash = Boundary.hashOfOne(boundaries[0]);
-        emit InputChallenged(gameId, boundaries[0]);
+        g.boundariesHash = Boundary.hashOfOne(input);
+        emit InputChallenged(gameId, input);
         _nextTurn(gameId, g, _afterNarrowing(g));
     }
 
     /// @inheritdoc IDisputeGame
-    function challengePart(uint256 gameId, bytes32[] calldata boundaries, uint256 part)
-        external
-        nonReentrant
-    {
-        Game storage g = _turnToChallenge(gameId, boundaries);
+    function challengePart(uint256 gameId, ShownGroup calldata shown, uint256 part) external nonReentrant {
+        Game storage g = _turn(gameId, Phase.AwaitChallenge);
         (uint256 start, uint256 end) = Bisection.part(g.rangeStart, g.rangeEnd, _arity, part);
+        bytes32[] calldata boundaries = Statements.groupOf(g, shown, part / Boundary.GROUP);
         g.rangeStart = uint24(start);
         g.rangeEnd = uint24(end);
-        (bytes32 startHash, bytes32 endHash) = (boundaries[part], boundaries[part + 1]);
+        uint256 place = part % Boundary.GROUP;
+        (bytes32 startHash, bytes32 endHash) = (boundaries[place], boundaries[place + 1]);
         g.boundariesHash = Boundary.hashOfTwo(startHash, endHash);
         emit PartChallenged(gameId, part, uint32(start), uint32(end), startHash, endHash);
         if (end - start == 1) {
@@ -205,14 +205,14 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     /// @inheritdoc IDisputeGame
     function challengeHead(
         uint256 gameId,
-        bytes32[] calldata boundaries,
+        ShownGroup calldata shown,
         uint256 position,
         uint256 rivalId,
         bytes32 promptHash,
         bytes calldata outputIds
     ) external nonReentrant {
-        Game storage g = _turnToChallenge(gameId, boundaries);
-        require(g.round == 1, OnlyInFirstRound());
+        (Game storage g, bytes32[] calldata boundaries) =
+            _turnInFirstRound(gameId, shown, shown.groups.length - 1);
         uint256 first = uint256(g.promptLength) - 1;
         uint256 last = Boundary.positions(g.promptLength, g.outputLength) - 1;
         require(position >= first && position <= last, PositionOutOfRange(position, first, last));
@@ -249,9 +249,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes calldata outputIds,
         uint256[] calldata endTokens
     ) external nonReentrant {
-        Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
-        require(g.isShort, NotTruncated());
-        require(!ResponseRules.endsAt(outputIds, g.outputLength - 1, endTokens), NotTruncated());
+        Game storage g = _claimAboutEnd(gameId, promptHash, outputIds);
+        require(g.isShort && !_endsAt(g, outputIds, g.outputLength - 1, endTokens), NotTruncated());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Truncated);
     }
 
@@ -263,8 +262,8 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         uint256[] calldata endTokens,
         uint256 place
     ) external nonReentrant {
-        Game storage g = _claimAboutEnd(gameId, promptHash, outputIds, endTokens);
-        require(place < g.outputLength - 1 && ResponseRules.endsAt(outputIds, place, endTokens), NotOverrun());
+        Game storage g = _claimAboutEnd(gameId, promptHash, outputIds);
+        require(place < g.outputLength - 1 && _endsAt(g, outputIds, place, endTokens), NotOverrun());
         _resolve(gameId, g, Outcome.ChallengerWon, Reason.Overrun);
     }
 
@@ -316,34 +315,21 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes32[] calldata path,
         bytes32 secret
     ) private returns (Begun memory begun) {
-        uint256 bond;
+        uint80 bond;
         address provider;
         (provider, begun.modelId, begun.leaf, bond) =
             ledger.beginGame(batchId, index, fields, path, msg.sender, secret);
         uint16 promptLength = ResponseRules.cutLength(fields.promptLength);
         uint16 outputLength = ResponseRules.cutLength(fields.outputLength);
-        uint80 staked = SafeCast.toUint80(bond);
         g.batchId = uint40(batchId);
         g.index = uint32(index);
         g.provider = provider;
         g.promptLength = promptLength;
         g.isShort = fields.outputLength < fields.maxTokens;
         g.challenger = msg.sender;
-        g.bond = staked;
+        g.bond = bond;
         g.outputLength = outputLength;
         g.idsHash = Statements.idsHash(fields.promptHash, fields.outputHash);
-    }
-
-    /// @dev Of a model that a challenger can re-run.
-    function _rulesOfPublic(bytes32 modelId, bytes32 samplingHash)
-        private
-        view
-        returns (uint256 stepCount, uint256 maxPositions, bool isRule, uint256 sampling)
-    {
-        uint256 auditStride;
-        (stepCount, maxPositions, auditStride, isRule, sampling) =
-            registry.responseRules(modelId, samplingHash);
-        require(auditStride == 0, ModelIsPrivate(modelId));
     }
 
     /// @dev A game that is not over, whatever happened to its response.
@@ -379,30 +365,38 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @dev A claim of the challenger's that is conclusive by itself: on its own turn in time, else at any time. The
-    ///      ids are the response's, the end tokens the model's.
-    function _claimAboutEnd(
-        uint256 gameId,
-        bytes32 promptHash,
-        bytes calldata outputIds,
-        uint256[] calldata endTokens
-    ) private view returns (Game storage g) {
+    ///      ids are the response's.
+    function _claimAboutEnd(uint256 gameId, bytes32 promptHash, bytes calldata outputIds)
+        private
+        view
+        returns (Game storage g)
+    {
         g = _running(gameId);
         require(msg.sender == g.challenger, NotPlayer(msg.sender));
         require(
             _isProvidersTurn(g.phase) || !ChessClock.isOver(g.deadline, block.timestamp), TurnOver(g.deadline)
         );
         Statements.checkOutput(g, promptHash, outputIds);
-        require(keccak256(abi.encode(endTokens)) == registry.endTokensDigest(_modelOf(g)), WrongEndTokens());
     }
 
-    /// @dev A challenge of what was posted, which comes back in calldata.
-    function _turnToChallenge(uint256 gameId, bytes32[] calldata boundaries)
+    /// @dev Whether the id at this place of the output is one of the model's end tokens.
+    function _endsAt(Game storage g, bytes calldata outputIds, uint256 place, uint256[] calldata endTokens)
         private
         view
-        returns (Game storage g)
+        returns (bool)
+    {
+        return registry.isEnd(_modelOf(g), endTokens, TokenIds.at(outputIds, place));
+    }
+
+    /// @dev A challenge of an end of the whole trace, which a later round no longer shows.
+    function _turnInFirstRound(uint256 gameId, ShownGroup calldata shown, uint256 number)
+        private
+        view
+        returns (Game storage g, bytes32[] calldata boundaries)
     {
         g = _turn(gameId, Phase.AwaitChallenge);
-        Statements.checkBoundaries(g, Boundary.hash(boundaries));
+        boundaries = Statements.groupOf(g, shown, number);
+        require(g.round == 1, OnlyInFirstRound());
     }
 
     function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {

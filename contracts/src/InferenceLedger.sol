@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
 import {Openings} from "./Openings.sol";
 import {
     Batch,
@@ -170,7 +172,7 @@ contract InferenceLedger is IInferenceLedger, Openings {
         bytes32[] calldata path,
         address challenger,
         bytes32 secret
-    ) external onlyGame returns (address provider, bytes32 modelId, bytes32 leaf, uint256 bond) {
+    ) external onlyGame returns (address provider, bytes32 modelId, bytes32 leaf, uint80 bond) {
         Batch storage posted = _existing(batchId);
         provider = posted.provider;
         modelId = posted.modelId;
@@ -181,7 +183,7 @@ contract InferenceLedger is IInferenceLedger, Openings {
         require(block.timestamp > state.emptyUntil, PlaceStaysEmpty(state.emptyUntil));
         _useOpening(challenger, batchId, index, secret, block.number);
         state.openGames += 1;
-        bond = _addGame(provider);
+        bond = SafeCast.toUint80(_addGame(provider));
         emit ResponseDisputed(batchId, index, leaf, state.openGames, bond);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ResponseFields} from "./interfaces/IInferenceLedger.sol";
 import {
     HeadRules,
     HeadTileRules,
@@ -11,6 +12,7 @@ import {
     TokenPair
 } from "./interfaces/IModelRegistry.sol";
 import {Boundary} from "./libraries/Boundary.sol";
+import {ResponseRules} from "./libraries/ResponseRules.sol";
 import {Sampling} from "./libraries/Sampling.sol";
 import {Streams} from "./libraries/Streams.sol";
 
@@ -177,19 +179,25 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function responseRules(bytes32 modelId, bytes32 samplingHash)
+    function responseRules(bytes32 modelId, ResponseFields calldata fields)
         external
         view
-        returns (uint256 stepCount, uint256 maxPositions, uint256 auditStride, bool isRule, uint256 sampling)
+        returns (uint256 stepCount, bool isPrivate, bool isMalformed, uint256 sampling)
     {
         Model storage m = _model(modelId);
-        (isRule, sampling) = Sampling.parse(samplingHash, m.logitScale);
-        return (m.stepCount, m.maxPositions, m.auditStride, isRule, sampling);
+        bool isRule;
+        (isRule, sampling) = Sampling.parse(fields.samplingHash, m.logitScale);
+        isMalformed = !isRule || ResponseRules.isMalformed(fields, m.maxPositions, false);
+        return (m.stepCount, m.auditStride != 0, isMalformed, sampling);
     }
 
     /// @inheritdoc IModelRegistry
-    function endTokensDigest(bytes32 modelId) external view returns (bytes32) {
-        return _model(modelId).endTokensDigest;
+    function isEnd(bytes32 modelId, uint256[] calldata endTokens, uint256 id) external view returns (bool) {
+        require(keccak256(abi.encode(endTokens)) == _model(modelId).endTokensDigest, WrongEndTokens());
+        for (uint256 i = 0; i < endTokens.length; ++i) {
+            if (endTokens[i] == id) return true;
+        }
+        return false;
     }
 
     /// @inheritdoc IModelRegistry

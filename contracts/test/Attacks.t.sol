@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Game, IDisputeGame, Outcome, Phase, Reason, StepProof} from "../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {Scenario} from "./Scenario.sol";
+import {Groups} from "./Groups.sol";
 
 /// @notice The attacks that need more than one action; the others are beside the action they abuse.
 contract AttacksTest is Scenario {
@@ -83,15 +84,15 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         uint256 copy = openAs(copycat);
         // The copycat cannot move in the challenger's game, nor be paid from it.
-        postHashes(gameId, new bytes32[](11));
+        postHashes(gameId, dueHashes(gameId, NEVER, 0));
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotMover.selector);
-        game.challengePart(gameId, listOf[gameId], 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotPlayer.selector);
         game.concede(gameId, aboutOf(gameId));
         vm.prank(challenger);
-        game.challengePart(gameId, listOf[gameId], 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
         letTimePass(gameId);
         vm.prank(copycat);
         game.timeout(gameId); // anyone may; the pay-out goes to the named party
@@ -145,11 +146,11 @@ contract AttacksTest is Scenario {
         uint256 gameId = open();
         postBoundaries(gameId, 6, 1);
         challengeStep(gameId, 5);
-        bytes32[] memory hashes = dueHashes(gameId, 6, 1);
-        bytes32 end = hashes[2];
+        bytes32[] memory hashes = dueHashes(gameId, 6, 1); // of the steps 3, 4 and 5
+        bytes32 end = hashes[3];
         postHashes(gameId, hashes);
         vm.prank(challenger);
-        game.challengePart(gameId, hashes, 1);
+        game.challengePart(gameId, Groups.ofPart(hashes, 2), 2);
         Game memory g = game.game(gameId);
         // The start of the part is the posted cut, its end the one disputed a round earlier.
         vm.assertEq(g.boundariesHash, listHash(boundaryHash(5, 6, 1), end));
@@ -185,7 +186,7 @@ contract AttacksTest is Scenario {
         }
         postHashes(gameId, hashes);
         vm.prank(challenger);
-        game.challengePart(gameId, hashes, last - 1);
+        game.challengePart(gameId, Groups.ofPart(hashes, last - 1), last - 1);
         vm.assertEq(game.game(gameId).boundariesHash, listHash(hashes[0], hashes[last]));
         letTimePass(gameId);
         game.timeout(gameId);
@@ -214,13 +215,13 @@ contract AttacksTest is Scenario {
         postBoundaries(gameId, 6, 1);
         vm.startPrank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengePart(gameId, listOf[gameId], 3);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 3), 3);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengeInput(gameId, listOf[gameId]);
+        game.challengeInput(gameId, Groups.first(listOf[gameId]));
         vm.stopPrank();
         vm.prank(provider); // nor may one side move for the other
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, provider, challenger));
-        game.challengePart(gameId, listOf[gameId], 3);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 3), 3);
     }
 
     function test_attack_front_running_a_conclusive_claim_takes_nothing_from_the_first() external {

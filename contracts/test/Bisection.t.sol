@@ -66,18 +66,50 @@ contract BisectionTest is Test {
         vm.assertLe(rounds, most);
     }
 
-    /// @dev The 90 steps of SmolLM2: no part of the first round is longer than the second can cut into single steps.
-    function test_smollm2_takes_two_rounds() external pure {
+    /// @dev The 90 steps of SmolLM2.
+    function test_as_many_steps_as_parts_take_one_round() external pure {
         uint256 arity = Parameters.l1().arity;
         vm.assertEq(arity, Parameters.devnet().arity);
         vm.assertEq(arity, Parameters.l2().arity);
-        uint256[] memory cuts = Bisection.cuts(0, 90, arity);
-        uint256[11] memory expected = [uint256(0), 9, 18, 27, 36, 45, 54, 63, 72, 81, 90];
-        vm.assertEq(cuts.length, expected.length);
+        uint256[] memory cuts = Bisection.cuts(7, 97, arity);
+        vm.assertEq(cuts.length, 91);
         for (uint256 i = 0; i < cuts.length; ++i) {
-            vm.assertEq(cuts[i], expected[i]);
-            if (i != 0) vm.assertLe(cuts[i] - cuts[i - 1], arity);
+            vm.assertEq(cuts[i], 7 + i);
         }
+    }
+
+    /// @dev Two rounds that are enough show about twice the root of the number of steps, not k and what is left.
+    function testFuzz_two_rounds_share_what_they_show(uint16 n, uint8 k) external pure {
+        uint256 arity = 2 + uint256(k) % 127;
+        uint256 length = 1 + uint256(n);
+        uint256 parts = Bisection.partCount(length, arity);
+        vm.assertLe(parts, arity);
+        if (length <= arity) {
+            vm.assertEq(parts, length);
+        } else if (length > arity * arity) {
+            vm.assertEq(parts, arity);
+        } else {
+            vm.assertLe((length + parts - 1) / parts, parts); // the next round is the last
+            if (parts != arity) vm.assertLt(parts / 2 * (parts / 2), length); // no smaller power of two
+        }
+    }
+
+    function test_known_counts() external pure {
+        uint256[2][8] memory known = [
+            [uint256(1), 1],
+            [uint256(128), 128],
+            [uint256(129), 16],
+            [uint256(256), 16],
+            [uint256(257), 32],
+            [uint256(4097), 128],
+            [uint256(16384), 128],
+            [uint256(16385), 128]
+        ];
+        for (uint256 i = 0; i < known.length; ++i) {
+            vm.assertEq(Bisection.partCount(known[i][0], 128), known[i][1]);
+        }
+        vm.assertEq(Bisection.partCount(9900, 100), 100); // no power of two
+        vm.assertEq(Bisection.partCount(3, 2), 2);
     }
 
     function test_a_part_beyond_the_last_is_refused() external {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Game, IDisputeGame, Phase, Target} from "../src/interfaces/IDisputeGame.sol";
 import {Bisection} from "../src/libraries/Bisection.sol";
 import {Scenario} from "./Scenario.sol";
+import {Groups} from "./Groups.sol";
 
 contract ChallengeTest is Scenario {
     uint256 private gameId;
@@ -34,32 +35,32 @@ contract ChallengeTest is Scenario {
 
     function test_a_part_beyond_the_last_is_refused() external {
         vm.startPrank(challenger);
-        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 10, 10));
-        game.challengePart(gameId, listOf[gameId], 10);
+        vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 4, 4));
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 4), 4);
         vm.expectPartialRevert(Bisection.PartOutOfRange.selector);
-        game.challengePart(gameId, listOf[gameId], type(uint256).max);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], type(uint256).max), type(uint256).max);
         vm.stopPrank();
     }
 
     function test_only_the_challenger_and_in_time() external {
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengePart(gameId, listOf[gameId], 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
         uint64 deadline = game.game(gameId).deadline;
         vm.warp(deadline + 1);
         vm.prank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
-        game.challengePart(gameId, listOf[gameId], 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
         vm.warp(deadline);
         vm.prank(challenger);
-        game.challengePart(gameId, listOf[gameId], 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
     }
 
     function test_no_challenge_before_the_boundaries() external {
         uint256 other = openAs(copycat);
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitBoundaries));
-        game.challengePart(other, listOf[other], 0);
+        game.challengePart(other, Groups.ofPart(listOf[other], 0), 0);
     }
 
     // --- the boundaries in calldata
@@ -71,11 +72,11 @@ contract ChallengeTest is Scenario {
             abi.encodeWithSelector(IDisputeGame.WrongBoundaries.selector, listHash(list), expected);
         vm.startPrank(challenger);
         vm.expectRevert(wrong);
-        game.challengeInput(gameId, list);
+        game.challengeInput(gameId, Groups.first(list));
         vm.expectRevert(wrong);
-        game.challengePart(gameId, list, 0);
+        game.challengePart(gameId, Groups.ofPart(list, 0), 0);
         vm.expectRevert(wrong);
-        game.challengeHead(gameId, list, 40, 0, response.fields.promptHash, response.outputIds);
+        game.challengeHead(gameId, Groups.last(list), 40, 0, response.fields.promptHash, response.outputIds);
         vm.stopPrank();
     }
 
@@ -119,7 +120,7 @@ contract ChallengeTest is Scenario {
         postBoundaries(gameId, 5, 0);
         refuseList(first);
         bytes32[] memory ends = new bytes32[](2); // what the game was about before the round was posted
-        (ends[0], ends[1]) = (listOf[gameId][0], listOf[gameId][2]);
+        (ends[0], ends[1]) = (listOf[gameId][0], listOf[gameId][3]);
         refuseList(ends);
         challengeStep(gameId, 5);
     }
@@ -147,9 +148,11 @@ contract ChallengeTest is Scenario {
         postBoundaries(gameId, 5, 0);
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
-        game.challengeInput(gameId, listOf[gameId]);
+        game.challengeInput(gameId, Groups.first(listOf[gameId]));
         vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
-        game.challengeHead(gameId, listOf[gameId], 39, 1, response.fields.promptHash, response.outputIds);
+        game.challengeHead(
+            gameId, Groups.last(listOf[gameId]), 39, 1, response.fields.promptHash, response.outputIds
+        );
         vm.stopPrank();
     }
 
@@ -171,9 +174,13 @@ contract ChallengeTest is Scenario {
     function test_attack_head_positions_of_the_prompt_or_beyond_the_output() external {
         vm.startPrank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.PositionOutOfRange.selector, 38, 39, 68));
-        game.challengeHead(gameId, listOf[gameId], 38, 1, response.fields.promptHash, response.outputIds);
+        game.challengeHead(
+            gameId, Groups.last(listOf[gameId]), 38, 1, response.fields.promptHash, response.outputIds
+        );
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.PositionOutOfRange.selector, 69, 39, 68));
-        game.challengeHead(gameId, listOf[gameId], 69, 1, response.fields.promptHash, response.outputIds);
+        game.challengeHead(
+            gameId, Groups.last(listOf[gameId]), 69, 1, response.fields.promptHash, response.outputIds
+        );
         vm.stopPrank();
     }
 
@@ -183,12 +190,19 @@ contract ChallengeTest is Scenario {
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.InvalidRival.selector, chosen, chosen, VOCABULARY)
         );
-        game.challengeHead(gameId, listOf[gameId], 40, chosen, response.fields.promptHash, response.outputIds);
+        game.challengeHead(
+            gameId, Groups.last(listOf[gameId]), 40, chosen, response.fields.promptHash, response.outputIds
+        );
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.InvalidRival.selector, VOCABULARY, chosen, VOCABULARY)
         );
         game.challengeHead(
-            gameId, listOf[gameId], 40, VOCABULARY, response.fields.promptHash, response.outputIds
+            gameId,
+            Groups.last(listOf[gameId]),
+            40,
+            VOCABULARY,
+            response.fields.promptHash,
+            response.outputIds
         );
         vm.stopPrank();
     }
@@ -198,17 +212,19 @@ contract ChallengeTest is Scenario {
         wrong[7] ^= 0x01;
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.challengeHead(gameId, listOf[gameId], 40, 1, response.fields.promptHash, wrong);
+        game.challengeHead(gameId, Groups.last(listOf[gameId]), 40, 1, response.fields.promptHash, wrong);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.challengeHead(gameId, listOf[gameId], 40, 1, response.fields.promptHash, response.promptIds);
+        game.challengeHead(
+            gameId, Groups.last(listOf[gameId]), 40, 1, response.fields.promptHash, response.promptIds
+        );
         bytes32 outputHash = response.fields.outputHash;
         bytes32[3] memory others = [bytes32(0), outputHash, response.fields.promptHash ^ bytes32(uint256(1))];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-            game.challengeHead(gameId, listOf[gameId], 40, 1, others[i], response.outputIds);
+            game.challengeHead(gameId, Groups.last(listOf[gameId]), 40, 1, others[i], response.outputIds);
         }
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.challengeHead(gameId, listOf[gameId], 40, 1, outputHash, response.promptIds);
+        game.challengeHead(gameId, Groups.last(listOf[gameId]), 40, 1, outputHash, response.promptIds);
         vm.stopPrank();
     }
 }

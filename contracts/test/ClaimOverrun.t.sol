@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IDisputeGame, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract ClaimOverrunTest is Scenario {
@@ -65,7 +66,7 @@ contract ClaimOverrunTest is Scenario {
         game.claimOverrun(gameId, response.fields.outputHash, response.outputIds, endTokens(), 3);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
         game.claimOverrun(gameId, response.fields.outputHash, response.promptIds, endTokens(), 3);
-        vm.expectRevert(IDisputeGame.WrongEndTokens.selector);
+        vm.expectRevert(IModelRegistry.WrongEndTokens.selector);
         game.claimOverrun(gameId, response.fields.promptHash, response.outputIds, wider, 3);
         vm.stopPrank();
     }

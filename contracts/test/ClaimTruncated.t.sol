@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IDisputeGame, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
+import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Scenario} from "./Scenario.sol";
 
 contract ClaimTruncatedTest is Scenario {
@@ -59,7 +60,7 @@ contract ClaimTruncatedTest is Scenario {
         game.claimTruncated(gameId, response.fields.outputHash, response.outputIds, endTokens());
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
         game.claimTruncated(gameId, response.fields.outputHash, response.promptIds, endTokens());
-        vm.expectRevert(IDisputeGame.WrongEndTokens.selector);
+        vm.expectRevert(IModelRegistry.WrongEndTokens.selector);
         game.claimTruncated(gameId, response.fields.promptHash, response.outputIds, new uint256[](0));
         vm.stopPrank();
     }

@@ -9,6 +9,7 @@ import {IReceipts, Receipt, ReceiptStatus} from "../src/interfaces/IReceipts.sol
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
+import {Groups} from "./Groups.sol";
 
 /// @notice Every deadline of the contracts at t - 1, t and t + 1.
 contract DeadlinesTest is Scenario {
@@ -82,13 +83,13 @@ contract DeadlinesTest is Scenario {
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         bytes[3] memory moves = [
-            abi.encodeCall(IDisputeGame.challengePart, (gameId, listOf[gameId], 3)),
-            abi.encodeCall(IDisputeGame.challengeInput, (gameId, listOf[gameId])),
+            abi.encodeCall(IDisputeGame.challengePart, (gameId, Groups.ofPart(listOf[gameId], 3), 3)),
+            abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(listOf[gameId]))),
             abi.encodeCall(
                 IDisputeGame.challengeHead,
                 (
                     gameId,
-                    listOf[gameId],
+                    Groups.last(listOf[gameId]),
                     response.fields.promptLength - 1,
                     outputToken(0) + 1,
                     response.fields.promptHash,
@@ -347,7 +348,8 @@ contract DeadlinesTest is Scenario {
 
 /// @notice The same with days and hours.
 contract MainnetDeadlinesTest is DeadlinesTest {
-    function _parameters() internal pure override returns (ProtocolParameters memory) {
-        return Parameters.l2();
+    function _parameters() internal pure override returns (ProtocolParameters memory made) {
+        made = Parameters.l2();
+        made.arity = 4;
     }
 }

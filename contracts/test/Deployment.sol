@@ -58,18 +58,19 @@ abstract contract Deployment is Protocol {
         vm.stopPrank();
     }
 
-    function _parameters() internal pure virtual returns (ProtocolParameters memory) {
-        return Parameters.devnet();
+    function _parameters() internal pure virtual returns (ProtocolParameters memory made) {
+        made = Parameters.devnet();
+        made.arity = 4; // two rounds on twelve steps
     }
 
     function makeSpec() private {
         bytes32 codeHash = address(verifiers[0]).codehash;
+        spec.stepCount = STEPS;
         spec.architectureDigest = keccak256("architecture");
         spec.stepKeysRoot = Merkle.root(stepKeyLeaves());
         spec.embeddingRowsRoot = Merkle.root(tokenLeaves());
         spec.tokenizerDigest = keccak256("tokenizer");
         spec.srsDigest = keccak256("srs");
-        spec.stepCount = STEPS;
         spec.vocabSize = VOCABULARY;
         spec.maxPositions = 256;
         spec.logitScale = 24;
@@ -120,9 +121,9 @@ abstract contract Deployment is Protocol {
 
     /// @dev Behind those of the steps the keys of the tiles, of the kind behind the last.
     function stepKeyLeaves() internal view returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](STEPS + spec.headTiles);
+        leaves = new bytes32[](spec.stepCount + spec.headTiles);
         for (uint256 s = 0; s < leaves.length; ++s) {
-            leaves[s] = Leaves.stepKey(s, s < STEPS ? kindOf(s) : KINDS, keccak256(stepKey(s)));
+            leaves[s] = Leaves.stepKey(s, s < spec.stepCount ? kindOf(s) : KINDS, keccak256(stepKey(s)));
         }
     }
 

@@ -6,6 +6,7 @@ import {IDisputeGame, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol"
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Receipt} from "../src/interfaces/IReceipts.sol";
+import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {AuditScenario} from "./AuditScenario.sol";
 
 /// @notice An account that takes no ether.
@@ -186,7 +187,7 @@ contract EndAuditTest is AuditScenario {
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
         audits.claimTruncated(auditId, "another", response.outputIds, endTokens());
-        vm.expectRevert(IDisputeGame.WrongEndTokens.selector);
+        vm.expectRevert(IModelRegistry.WrongEndTokens.selector);
         audits.claimTruncated(auditId, promptHash, response.outputIds, new uint256[](0));
         vm.expectRevert(IDisputeGame.NotOverrun.selector);
         audits.claimOverrun(auditId, promptHash, response.outputIds, endTokens(), 0);

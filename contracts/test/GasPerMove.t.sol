@@ -2,9 +2,11 @@
 pragma solidity ^0.8.28;
 
 import {AuditItem, StepAnswer} from "../src/interfaces/IAuditGame.sol";
-import {Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {AuditScenario} from "./AuditScenario.sol";
 import {HeadRules, TokenPair} from "../src/interfaces/IModelRegistry.sol";
+import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
+import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @title What each move costs, in a file that a review sees
@@ -124,6 +126,32 @@ contract GasPerMoveTest is Scenario {
     function measured(string memory move) private {
         vm.snapshotGasLastCall("GasPerMove", move);
         vm.warp(block.timestamp + 12); // clocks and deadlines change with every move, as on a chain
+    }
+}
+
+/// @title What the moves cost that show all 90 boundaries of a model like SmolLM2 at once
+contract GasOfManyStepsTest is Scenario {
+    uint256 private constant STEP = 35;
+
+    function setUp() public override {
+        super.setUp();
+        spec.stepCount = 90;
+        spec.stepKeysRoot = Merkle.root(stepKeyLeaves());
+        modelId = register();
+        batchId = post(response, "of 90 steps");
+    }
+
+    function _parameters() internal pure override returns (ProtocolParameters memory) {
+        return Parameters.devnet();
+    }
+
+    function test_gas_of_one_round() public {
+        uint256 gameId = open();
+        postBoundaries(gameId, STEP + 1, 0);
+        vm.snapshotGasLastCall("GasPerMove", "90 steps: postBoundaries");
+        challengeStep(gameId, STEP);
+        vm.snapshotGasLastCall("GasPerMove", "90 steps: challengePart, of one step");
+        expectPhase(gameId, Phase.AwaitWindows);
     }
 }
 

@@ -66,7 +66,7 @@ contract KeysTest is Scenario {
         uint256 id = ledger.postBatch(provider, "root", "by the operator", modelId, 1);
         vm.assertEq(ledger.batch(id).provider, provider);
         uint256 gameId = open();
-        bytes32[] memory hashes = new bytes32[](11);
+        bytes32[] memory hashes = new bytes32[](5);
         vm.prank(operator);
         game.postBoundaries(gameId, aboutOf(gameId), hashes);
         expectPhase(gameId, Phase.AwaitChallenge);
@@ -83,7 +83,7 @@ contract KeysTest is Scenario {
         vm.expectRevert(abi.encodeWithSelector(IInferenceLedger.NotOperator.selector, operator, provider));
         ledger.postBatch(provider, "root", "again", modelId, 1);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, operator, provider));
-        game.postBoundaries(gameId, aboutOf(gameId), new bytes32[](11));
+        game.postBoundaries(gameId, aboutOf(gameId), new bytes32[](5));
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotPlayer.selector, operator));
         game.concede(gameId, aboutOf(gameId));
         vm.stopPrank();

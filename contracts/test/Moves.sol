@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Phase} from "../src/interfaces/IDisputeGame.sol";
 import {Traces} from "./Traces.sol";
+import {Groups} from "./Groups.sol";
 
 /// @title The moves of both sides, up to the proof
 abstract contract Moves is Traces {
@@ -68,18 +69,23 @@ abstract contract Moves is Traces {
         while (cuts[part + 1] <= step) part++;
         address who = game.game(gameId).challenger;
         vm.prank(who);
-        game.challengePart(gameId, listOf[gameId], part);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], part), part);
     }
 
     function challengeInput(uint256 gameId) internal {
         vm.prank(challenger);
-        game.challengeInput(gameId, listOf[gameId]);
+        game.challengeInput(gameId, Groups.first(listOf[gameId]));
     }
 
     function challengeHead(uint256 gameId, uint256 position, uint256 rivalId) internal {
         vm.prank(challenger);
         game.challengeHead(
-            gameId, listOf[gameId], position, rivalId, response.fields.promptHash, response.outputIds
+            gameId,
+            Groups.last(listOf[gameId]),
+            position,
+            rivalId,
+            response.fields.promptHash,
+            response.outputIds
         );
     }
 

@@ -13,6 +13,7 @@ import {
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Leaves} from "../src/libraries/Leaves.sol";
 import {Scenario} from "./Scenario.sol";
+import {Groups} from "./Groups.sol";
 
 /// @title Responses of one window: nothing is revealed or chosen, and the proof brings what a reveal would have shown
 contract OneWindowTest is Scenario {
@@ -62,7 +63,7 @@ contract OneWindowTest is Scenario {
         gameId = openAs(copycat);
         postBoundaries(gameId, NEVER, 0);
         vm.prank(copycat);
-        game.challengeInput(gameId, listOf[gameId]);
+        game.challengeInput(gameId, Groups.first(listOf[gameId]));
         expectPhase(gameId, Phase.AwaitWindows);
     }
 

@@ -19,16 +19,16 @@ contract PostBoundariesTest is Scenario {
     }
 
     function test_round_one_takes_all_cuts() external {
-        refuse(10, 11);
-        refuse(12, 11);
-        refuse(0, 11);
+        refuse(4, 5); // 12 steps in four parts
+        refuse(6, 5);
+        refuse(0, 5);
         bytes32[] memory hashes = dueHashes(gameId, 5, 0);
         vm.expectEmit(true, true, true, true, address(game));
         emit IDisputeGame.BoundariesPosted(gameId, 1, 0, uint32(STEPS), hashes);
         postBoundaries(gameId, 5, 0);
         Game memory g = game.game(gameId);
-        vm.assertEq(hashes.length, 11);
-        vm.assertEq(hashes[10], boundaryHash(STEPS, 5, 0));
+        vm.assertEq(hashes.length, 5);
+        vm.assertEq(hashes[4], boundaryHash(STEPS, 5, 0));
         vm.assertEq(g.boundariesHash, listHash(hashes));
         expectPhase(gameId, Phase.AwaitChallenge);
         vm.assertEq(moverOf(gameId), challenger);
@@ -36,17 +36,17 @@ contract PostBoundariesTest is Scenario {
 
     function test_round_two_takes_the_inner_cuts_and_keeps_both_ends() external {
         postBoundaries(gameId, 5, 0);
-        challengeStep(gameId, 5); // 12 steps in 10 parts: step 5 shares a part with step 4
+        challengeStep(gameId, 5); // 12 steps in four parts
         Game memory g = game.game(gameId);
-        vm.assertEq(g.rangeStart, 4);
+        vm.assertEq(g.rangeStart, 3);
         vm.assertEq(g.rangeEnd, 6);
         vm.assertEq(g.round, 2);
-        refuse(0, 3);
-        refuse(1, 3);
-        refuse(2, 3);
-        refuse(4, 3);
+        refuse(0, 4);
+        refuse(2, 4);
+        refuse(3, 4);
+        refuse(5, 4);
         bytes32[] memory hashes = dueHashes(gameId, 5, 0);
-        vm.assertEq(g.boundariesHash, listHash(hashes[0], hashes[2]));
+        vm.assertEq(g.boundariesHash, listHash(hashes[0], hashes[3]));
         hashes[1] = "five";
         postHashes(gameId, hashes);
         vm.assertEq(game.game(gameId).boundariesHash, listHash(hashes));
@@ -57,15 +57,12 @@ contract PostBoundariesTest is Scenario {
         challengeStep(gameId, 5);
         bytes32 disputed = game.game(gameId).boundariesHash;
         bytes32[] memory due = dueHashes(gameId, 5, 0);
-        bytes32[3][3] memory others = [
-            [bytes32("another start"), due[1], due[2]],
-            [due[0], due[1], bytes32("another end")],
-            [due[2], due[1], due[0]]
-        ];
+        bytes32[2][3] memory others =
+            [[bytes32("another start"), due[3]], [due[0], bytes32("another end")], [due[3], due[0]]];
         for (uint256 i = 0; i < others.length; ++i) {
-            bytes32[] memory hashes = new bytes32[](3);
-            (hashes[0], hashes[1], hashes[2]) = (others[i][0], others[i][1], others[i][2]);
-            bytes32 actual = listHash(hashes[0], hashes[2]);
+            bytes32[] memory hashes = dueHashes(gameId, 5, 0);
+            (hashes[0], hashes[3]) = (others[i][0], others[i][1]);
+            bytes32 actual = listHash(hashes[0], hashes[3]);
             vm.prank(provider);
             vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongBoundaries.selector, actual, disputed));
             game.postBoundaries(gameId, aboutOf(gameId), hashes);

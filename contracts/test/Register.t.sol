@@ -43,7 +43,8 @@ contract RegisterTest is Scenario {
         vm.assertEq(head.verifier, address(headVerifier));
         vm.assertEq(head.factor, 1);
         vm.assertEq(head.offset, 2 ** 63 - 1); // the rival has the smaller id
-        vm.assertEq(registry.endTokensDigest(modelId), spec.endTokensDigest);
+        vm.assertTrue(registry.isEnd(modelId, endTokens(), END_TOKEN));
+        vm.assertFalse(registry.isEnd(modelId, endTokens(), END_TOKEN + 1));
     }
 
     function test_a_model_is_registered_once() external {
@@ -66,9 +67,9 @@ contract RegisterTest is Scenario {
         vm.expectPartialRevert(unknown);
         registry.headRules("unknown", TokenPair(0, 3, 5, 4, 5));
         vm.expectPartialRevert(unknown);
-        registry.responseRules("unknown", keccak256("greedy"));
+        registry.responseRules("unknown", response.fields);
         vm.expectPartialRevert(unknown);
-        registry.endTokensDigest("unknown");
+        registry.isEnd("unknown", new uint256[](0), 1);
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.KindUnknown.selector, modelId, KINDS));
         registry.stepRules(modelId, KINDS);
     }

@@ -79,7 +79,8 @@ contract RevealWindowsTest is Scenario {
         atStep(5);
         bytes4 error = IDisputeGame.WrongPreimage.selector;
         (bytes32[] memory honest, bytes32[] memory honestEnd) = (before, afterwards);
-        (bytes32 start, bytes32 end) = (listHash(before), listHash(afterwards));
+        bytes32 start = keccak256(abi.encodePacked(before));
+        bytes32 end = keccak256(abi.encodePacked(afterwards));
         before = afterwards;
         refuse(MLP, abi.encodeWithSelector(error, listHash(end, end), listHash(start, end)));
         before = honest;

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Game, IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {Scenario} from "./Scenario.sol";
+import {Groups} from "./Groups.sol";
 
 contract TimeoutTest is Scenario {
     /// @dev t - 1 and t: no timeout; t + 1: no move, and the mover loses.
@@ -91,14 +92,14 @@ contract TimeoutTest is Scenario {
         vm.assertEq(g.challengerClock, 0);
         vm.assertEq(g.deadline, block.timestamp + p.moveExtension);
         bytes32[] memory hashes = dueHashes(gameId, 5, 1);
-        hashes[1] = boundaryHash(5, 6, 1);
+        hashes[2] = boundaryHash(5, 6, 1);
         vm.warp(g.deadline);
         postHashes(gameId, hashes);
         vm.assertEq(game.game(gameId).deadline, block.timestamp + p.moveExtension);
         vm.prank(challenger);
-        game.challengePart(gameId, listOf[gameId], 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 1), 1);
         vm.warp(game.game(gameId).deadline);
-        vm.assertEq(game.game(gameId).boundariesHash, listHash(boundaryHash(4, 5, 1), hashes[1]));
+        vm.assertEq(game.game(gameId).boundariesHash, listHash(boundaryHash(4, 5, 1), hashes[2]));
         bytes32[] memory before = roots(4, Lie(6, 1));
         bytes32[] memory afterwards = roots(5, Lie(6, 1));
         uint256[][] memory shown = new uint256[][](1);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ResidualWindow, StepProof} from "../src/interfaces/IDisputeGame.sol";
 import {Leaves} from "../src/libraries/Leaves.sol";
+import {Groups} from "./Groups.sol";
 import {Merkle} from "./Merkle.sol";
 import {Responses} from "./Responses.sol";
 
@@ -128,10 +129,12 @@ abstract contract Traces is Responses {
 
     // --- boundaries
 
+    /// @dev Of what was posted.
     function listHash(bytes32[] memory boundaries) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(boundaries));
+        return keccak256(abi.encodePacked(Groups.hashes(boundaries)));
     }
 
+    /// @dev Of what a game is about once it is narrowed: one boundary, or two.
     function listHash(bytes32 boundary) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(boundary));
     }

@@ -2,13 +2,13 @@
 pragma solidity ^0.8.28;
 
 import {Game, IDisputeGame, Phase} from "../src/interfaces/IDisputeGame.sol";
-import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
+import {ProtocolParameters} from "../src/libraries/Parameters.sol";
 import {Scenario} from "./Scenario.sol";
 
 /// @notice What a turn lasts when the mover's clock is too short to matter, and what a game says of itself.
 contract TurnsTest is Scenario {
     function _parameters() internal pure override returns (ProtocolParameters memory made) {
-        made = Parameters.devnet();
+        made = super._parameters();
         made.clock = 1;
         made.proveExtension = 70;
     }

@@ -62,7 +62,7 @@ class Arena:
 
     @property
     def rules(self) -> ModelRules:
-        return ModelRules.of(self.model, DEVNET.arity)
+        return ModelRules.of(self.model, self.contracts.stake.parameters().arity)
 
     def resume(self) -> None:
         resume_provider(self.contracts, self.provider)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.protocol import actions
-from contracts.protocol.bisection import boundaries_hash, cuts
+from contracts.protocol.bisection import boundaries_hash, cuts, list_hash
 from contracts.protocol.game import (
     Game,
     GameState,
@@ -119,7 +119,7 @@ class PaperGame:
                 assert len(hashes) == len(self.state.cuts)
                 assert game.round == 1 or boundaries_hash([hashes[0], hashes[-1]]) == game.boundaries_hash
                 self.state = replace(self.state, boundaries=hashes)
-                self._turn(Phase.AWAIT_CHALLENGE, boundaries_hash=boundaries_hash(hashes))
+                self._turn(Phase.AWAIT_CHALLENGE, boundaries_hash=list_hash(hashes))
             case actions.ChallengeInput():
                 assert game.phase is Phase.AWAIT_CHALLENGE
                 assert game.round == 1
@@ -187,7 +187,7 @@ class PaperGame:
         """What a challenge takes back, which then is no longer known."""
         answered = self.state.boundaries
         assert answered is not None
-        assert boundaries_hash(answered) == self.game.boundaries_hash
+        assert list_hash(answered) == self.game.boundaries_hash
         self.state = replace(self.state, boundaries=None)
         return answered
 

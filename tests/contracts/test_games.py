@@ -17,7 +17,7 @@ from tests.contracts.chain_game import Arena
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
-_MODEL = SyntheticModel(step_count=20)
+_MODEL = SyntheticModel(step_count=200)  # two rounds
 _PROMPT = [(7 * position) % 20 for position in range(70)]
 _OUTPUT = _MODEL.generate(_PROMPT, 8)
 
@@ -35,7 +35,7 @@ def fields(output: list[int] | None = None, max_tokens: int = 8) -> ResponseFiel
     return ResponseFields.of(_PROMPT, output or _OUTPUT, max_tokens, 0)
 
 
-@pytest.mark.parametrize(("boundary", "window"), [(0, 1), (1, 0), (8, 2), (20, 1)])
+@pytest.mark.parametrize(("boundary", "window"), [(0, 1), (1, 0), (8, 2), (200, 1)])
 def test_a_lying_provider_loses_its_stake(arena: Arena, boundary: int, window: int) -> None:
     stake, contracts = arena.contracts.stake, arena.contracts
     batch = arena.post([fields()])
@@ -51,7 +51,7 @@ def test_a_lying_provider_loses_its_stake(arena: Arena, boundary: int, window: i
 
 @pytest.mark.parametrize(
     ("boundary", "window", "proof"),
-    [(0, 2, ProveEmbedding), (1, 1, ProveStep), (2, 2, ProveStep), (20, 0, ProveStep)],
+    [(0, 2, ProveEmbedding), (1, 1, ProveStep), (2, 2, ProveStep), (200, 0, ProveStep)],
 )
 def test_an_honest_provider_proves_its_case(arena: Arena, boundary: int, window: int, proof: type) -> None:
     batch = arena.post([fields([1], 1), fields()])

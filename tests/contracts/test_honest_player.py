@@ -186,9 +186,45 @@ def test_any_lie_is_found_within_the_rounds_promised(steps: int, arity: int, dat
     assert game.game.round <= rounds_at_most(steps, arity)
 
 
-@given(st.integers(0, 100), st.integers(1, 200), st.integers(2, 128))
+@given(st.integers(0, 100), st.integers(1, 2_000), st.integers(2, 128))
 def test_every_part_has_a_step_and_none_is_left_out(start: int, length: int, arity: int) -> None:
     limits = cuts(start, start + length, arity)
     assert (limits[0], limits[-1]) == (start, start + length)
     assert all(later > earlier for earlier, later in pairwise(limits))
-    assert len(limits) - 1 == min(arity, length)
+    parts = len(limits) - 1
+    assert parts <= arity
+    assert parts == length or length > arity
+    if arity < length <= arity**2:
+        assert -(-length // parts) <= parts  # the next round is the last
+        assert parts == arity or (parts // 2) ** 2 < length  # and no smaller power of two would do
+
+
+def test_a_challenger_computes_few_of_the_boundaries_that_were_posted() -> None:
+    asked: set[int] = set()
+
+    class Counting(SyntheticTrace):
+        def boundary_hash(self, s: int) -> bytes:
+            asked.add(s)
+            return super().boundary_hash(s)
+
+    for boundary in (1, 2, 30, 59, 60):
+        truth = honest(60)
+        counting = Counting(truth.model, truth.prompt_ids, truth.output_ids)
+        game = PaperGame(truth.model, fields_of(truth), arity=64)
+        liar = lying(60, (boundary, 1))
+        hashes = tuple(liar.boundary_hash(cut) for cut in game.state.cuts)
+        game.apply(actions.PostBoundaries(hashes), Side.PROVIDER, liar)
+        asked.clear()
+        move = next_action(game.state, Side.CHALLENGER, counting, game.now)
+        assert move == actions.ChallengePart(boundary - 1)
+        assert len(asked) <= 8  # both ends and six of 59
+
+
+def test_a_right_end_behind_a_wrong_middle_does_not_save_the_middle() -> None:
+    truth = honest(60)
+    game = PaperGame(truth.model, fields_of(truth), arity=64)
+    hashes = [truth.boundary_hash(cut) for cut in game.state.cuts]
+    hashes[17] = b"\7" * 32
+    game.apply(actions.PostBoundaries(tuple(hashes)), Side.PROVIDER, truth)
+    move = next_action(game.state, Side.CHALLENGER, truth, game.now)
+    assert move == actions.ChallengePart(16)

@@ -17,7 +17,7 @@ from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keyst
 from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
 from contracts.bindings.receipts import receipt_id, receipt_signer, sign_receipt
 from contracts.protocol.audits import boundary_leaf
-from contracts.protocol.bisection import boundaries_hash, cuts
+from contracts.protocol.bisection import boundaries_hash, cuts, list_hash
 from contracts.protocol.merkle import MerkleTree, verify_path
 from contracts.protocol.model import (
     PRIVATE,
@@ -65,6 +65,7 @@ contract Libraries {
         return Bisection.cuts(a, b, k);
     }
     function boundary(bytes32[] calldata roots) external pure returns (bytes32) { return Boundary.hash(roots); }
+    function list(bytes32[] calldata hashes) external pure returns (bytes32) { return Boundary.listHash(hashes); }
     function listOfOne(bytes32 boundary_) external pure returns (bytes32) { return Boundary.hashOfOne(boundary_); }
     function listOfTwo(bytes32 start, bytes32 end) external pure returns (bytes32) {
         return Boundary.hashOfTwo(start, end);
@@ -154,7 +155,18 @@ def test_parameters_are_the_presets_in_solidity(libraries: Libraries) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "arity"), [(0, 91, 10), (0, 60, 8), (7, 15, 8), (0, 4, 8), (3, 4, 2), (0, 7, 3)]
+    ("start", "end", "arity"),
+    [
+        (0, 91, 10),
+        (0, 60, 8),
+        (7, 15, 8),
+        (0, 4, 8),
+        (3, 4, 2),
+        (0, 7, 3),
+        (0, 90, 128),
+        (0, 640, 128),
+        (5, 20_005, 100),
+    ],
 )
 def test_cuts(libraries: Libraries, start: int, end: int, arity: int) -> None:
     assert list(libraries.ask("cuts", start, end, arity)) == cuts(start, end, arity)  # type: ignore[call-overload]
@@ -166,6 +178,9 @@ def test_leaves_and_boundaries(libraries: Libraries) -> None:
         assert libraries.ask("streamRoot", flat_points(sums)) == stream_root(sums)
     roots = [bytes([number]) * 32 for number in range(4)]
     assert libraries.ask("boundary", roots) == boundary_hash(roots) == boundaries_hash(roots)
+    for length in (2, 3, 11, 12, 21, 22, 91, 129):
+        posted = [bytes([number]) * 32 for number in range(length)]
+        assert libraries.ask("list", posted) == list_hash(posted)
     assert libraries.ask("listOfOne", roots[0]) == boundaries_hash(roots[:1])
     assert libraries.ask("listOfTwo", *roots[:2]) == boundaries_hash(roots[:2])
     assert libraries.ask("window", 7, 5, 6) == window_leaf(7, (5, 6))

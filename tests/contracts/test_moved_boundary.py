@@ -1,7 +1,7 @@
 """A provider who gave a wrong answer cannot win by a boundary that differs from the right one by a published point.
 
 A ceremony publishes more powers of tau than the SRS keeps. The provider swaps a token and posts a boundary b_2 with
-[tau^(2^mu)] added to one window. An honest challenger disputes the first boundary that differs, so the game is about a step
+[tau^(2^mu)] added to one window. A challenger disputes the boundary that differs, so the game is about a step
 that the provider has computed rightly; it must prove that the step's output is the moved one. Everything is real: a .ptau file,
 imported by the command, the tiny model, its generated verifiers, the contracts on a chain.
 """
@@ -79,6 +79,13 @@ class PointMover(Replay):
         return prove_moved(key, self.srs, self._powers, statement, tensors, MOVES, self._strategy).encode()
 
 
+class Lured(Replay):
+    """A challenger that disputes the moved boundary, although the token alone would win: the trace beside it ends as posted."""
+
+    def first_wrong_output(self) -> tuple[int, int] | None:
+        return None
+
+
 class Stubborn(Arena):
     """An arena where a proof that the verifier refuses does not end the story: the provider has no other move."""
 
@@ -135,9 +142,9 @@ def _play(
 
     right = Replay(model, commitment, srs, _PROMPT, [0]).argmax(len(_PROMPT) - 1)
     wrong = [(right + 1) % 200]
-    truth = Replay(model, commitment, srs, _PROMPT, wrong)
+    truth = Lured(model, commitment, srs, _PROMPT, wrong)
+    assert Replay.first_wrong_output(truth) is not None
     liar = PointMover(published_powers(ceremony), strategy, model, commitment, srs, _PROMPT, wrong)
-    assert truth.first_wrong_output() is not None
     sides = {"provider": provider.address, "challenger": challenger.address}
     before = {side: contracts.stake.credits(address) for side, address in sides.items()}
     batch = arena.post([ResponseFields.of(_PROMPT, wrong, 1, 0)])

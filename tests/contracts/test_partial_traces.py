@@ -90,11 +90,12 @@ def test_a_window_in_front_of_the_failing_one_is_named_when_it_is_wrong() -> Non
     assert (game.game.range_start, game.game.window) == (2, 1)
 
 
-def test_a_wrong_boundary_in_front_of_the_failing_step_is_named_first() -> None:
+def test_a_wrong_boundary_in_front_of_the_failing_step_loses_as_well() -> None:
+    """Whichever of the two the challenger comes across."""
     truth = ending(8, (5, 0))
     game = game_about(truth)
     assert game.play(AdaptiveLiar(truth, (5, 0), [(2, 1)]), truth) is Outcome.CHALLENGER_WON
-    assert (game.game.range_start, game.game.window) == (1, 1)
+    assert (game.game.range_start, game.game.window) in {(1, 1), (5, 0)}
 
 
 def test_a_wrong_input_is_still_an_input_challenge() -> None:
@@ -141,7 +142,7 @@ def test_a_provider_whose_head_fails_gives_up_when_asked() -> None:
 
 
 def test_the_player_asks_for_nothing_beyond_the_end() -> None:
-    """Every boundary is compared, and none behind the end is computed."""
+    """The part is found by halving, and no boundary behind the end is computed."""
     asked: list[int] = []
 
     class Counting(SyntheticTrace):
@@ -159,7 +160,7 @@ def test_the_player_asks_for_nothing_beyond_the_end() -> None:
     asked.clear()
     state = replace(game.state)
     assert next_action(state, Side.CHALLENGER, truth, game.now) == actions.ChallengePart(2)
-    assert asked == [0, 1, 2]
+    assert asked == [0, 2]
 
 
 def game_fields(trace: SyntheticTrace) -> ResponseFields:

@@ -20,7 +20,7 @@ from tests.contracts.local_chain import LocalChain
 from tests.contracts.rpc_proxy import Answer, rpc_proxy
 from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
-_MODEL = SyntheticModel(step_count=20)
+_MODEL = SyntheticModel(step_count=200)  # two rounds: sixteen parts of 12 or 13 steps
 _PROMPT = [(3 * position) % 20 for position in range(40)]
 _OUTPUT = _MODEL.generate(_PROMPT, 8)
 _TRUTH = SyntheticTrace(_MODEL, _PROMPT, _OUTPUT)
@@ -52,14 +52,14 @@ def test_the_list_is_that_of_the_last_round(arena: Arena) -> None:
     assert arena.move(game_id, Side.CHALLENGER, _TRUTH)
     between = read_game_state(arena.contracts, game_id, arena.rules)
     assert (between.game.phase, between.boundaries) == (Phase.AWAIT_BOUNDARIES, None)
-    assert between.game.boundaries_hash == boundaries_hash(state.boundaries[3:5])
+    assert between.game.boundaries_hash == boundaries_hash(state.boundaries[:2])
     with pytest.raises(ValueError, match="AWAIT_BOUNDARIES"):
         posted_boundaries(arena.contracts, game_id)
     assert arena.move(game_id, Side.PROVIDER, _LIE)
     later = read_game_state(arena.contracts, game_id, arena.rules)
     assert later.game.round == 2
     assert later.boundaries == hashes(_LIE, later.cuts)
-    assert (later.boundaries[0], later.boundaries[-1]) == state.boundaries[3:5]
+    assert (later.boundaries[0], later.boundaries[-1]) == state.boundaries[:2]
 
 
 def test_a_reorganisation_brings_another_list(arena: Arena) -> None:
@@ -121,7 +121,7 @@ def test_an_endpoint_without_the_list_or_with_another_is_not_believed(arena: Are
 def test_a_challenger_waits_for_the_list(arena: Arena) -> None:
     state = read_game_state(arena.contracts, posted(arena), arena.rules)
     now = state.game.turn_started_at
-    assert next_action(state, Side.CHALLENGER, _TRUTH, now) == ChallengePart(3)
+    assert next_action(state, Side.CHALLENGER, _TRUTH, now) == ChallengePart(0)
     assert next_action(replace(state, boundaries=None), Side.CHALLENGER, _TRUTH, now) is None
 
 

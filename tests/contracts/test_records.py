@@ -9,7 +9,14 @@ import pytest
 from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.audit_game import AuditRequest, HeadAnswer, InputAnswer, StepAnswer
 from contracts.bindings.compiler import Artifact, protocol_artifacts
-from contracts.bindings.dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow
+from contracts.bindings.dispute_game import (
+    EmbeddingProof,
+    HeadProof,
+    ResidualWindow,
+    ShownGroup,
+    StepProof,
+    TokenRow,
+)
 from contracts.bindings.events import _RENAMED, EVENTS
 from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
 from contracts.bindings.model_registry import HeadRules, HeadTileRules, StepRules, TokenPair
@@ -57,6 +64,7 @@ _RECORDS: list[type] = [
     StakeAccount,
     StepAnswer,
     StepKindSpec,
+    ShownGroup,
     StepProof,
     StepRules,
     TokenPair,

@@ -37,7 +37,7 @@ class Past:
 
 @pytest.fixture(scope="package")
 def past(local_chain: LocalChain) -> Past:  # noqa: F811
-    stage = Stage.prepare(local_chain, steps=20, tokens=90)
+    stage = Stage.prepare(local_chain, steps=20, tokens=90, arity=10)
     first = stage.post(3)
     lost = stage.open(first, 1)
     stage.play(lost, stage.trace((13, 1)), stage.trace())

@@ -37,9 +37,17 @@ class Stage:
     games: list[int] = field(default_factory=list)
 
     @classmethod
-    def prepare(cls, local: LocalChain, *, steps: int = 90, tokens: int = 200, wait_s: int = 4) -> Stage:
+    def prepare(
+        cls,
+        local: LocalChain,
+        *,
+        steps: int = 90,
+        tokens: int = 200,
+        wait_s: int = 4,
+        arity: int = DEVNET.arity,
+    ) -> Stage:
         """A deployment of its own, a registered model, a provider with a stake."""
-        rules = replace(DEVNET, challenge_window=3600)  # moves take time here
+        rules = replace(DEVNET, challenge_window=3600, arity=arity)  # moves take time here
         deployment = deploy_protocol(local.sender(0), rules, key=f"explorer {secrets.token_hex(4)}")
         contracts = ProtocolContracts(local.chain, deployment)
         model = NamedModel(step_count=steps)

@@ -124,8 +124,8 @@ def test_a_dispute_is_told(past: Past, index: Index) -> None:
         1,
     )
     assert lost["step_name"] == "keys and values of layer 3" and "did not prove it in time" in lost["so_far"]
-    assert lost["rounds"][0]["cuts"] == list(range(0, 21, 2))
-    assert lost["rounds"][0]["chosen"] == {"start": 12, "end": 14}
+    assert lost["rounds"][0]["cuts"] == [0, 2, 5, 7, 10, 12, 15, 17, 20]
+    assert lost["rounds"][0]["chosen"] == {"start": 12, "end": 15}
     assert (won["outcome"], won["reason"]) == ("provider_won", "proven") and "accepted the proof" in won[
         "so_far"
     ]
@@ -285,7 +285,7 @@ def test_a_dispute_is_drawn_and_keeps_the_focus_over_an_update(
     visit(page, served.url, f"#/games/{game}")
     until(page, f"document.querySelector('main h1').textContent.includes('Dispute {game}')")
     assert page.locator("svg[role=img] rect").count() > 10
-    assert "10 parts" in page.inner_text("figure")
+    assert "8 parts" in page.inner_text("figure")
     copy = page.locator(".side.provider .copy")
     copy.focus()
     page.evaluate("document.activeElement.gainsayMark = 1")

@@ -178,7 +178,7 @@ def test_what_the_contract_refuses_is_told_by_name(
     [
         ("clock =", "clok =", "parameters.clok is not known; write parameters.clock"),
         ('"2 ether"', '"2 eth er"', "parameters.provider_bond: .* is no amount"),
-        ("arity = 10", "arity = -1", "parameters.arity = -1 must be a count"),
+        ("arity = 128", "arity = -1", "parameters.arity = -1 must be a count"),
         ('"2 minutes"', '"2 weeks"', "parameters.clock: .* is no time"),
         ("chain_id = 31337", "", "chain_id must be"),
         ('preset = "devnet"', 'preset = "l3"', "preset 'l3' is not known; write one of devnet, l1, l2"),

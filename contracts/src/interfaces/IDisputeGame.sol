@@ -99,6 +99,14 @@ struct Game {
     uint96 sampling;
 }
 
+/// @notice One group of the list of boundary hashes that `BoundariesPosted` showed last (`Boundary.listHash`).
+/// @param groups the hashes of all its groups
+/// @param boundaries the group itself
+struct ShownGroup {
+    bytes32[] groups;
+    bytes32[] boundaries;
+}
+
 /// @notice Proof of one window of one step.
 /// @param kind the step's kind; of a response of several windows the one that was revealed
 /// @param rootsBefore stream roots of the start boundary
@@ -229,8 +237,8 @@ interface IDisputeGame {
     error WrongTokenIds();
     /// Post exactly this many hashes.
     error WrongHashCount(uint256 sent, uint256 expected);
-    /// The boundaries are not those that the game is about: not the list that was posted last (`BoundariesPosted`), or, when a later
-    /// round is posted, not the two ends of the range.
+    /// The boundaries are not those that the game is about: not of the list that was posted last (`BoundariesPosted`), not the group
+    /// that the move has to show, or, when a later round is posted, not the two ends of the range.
     error WrongBoundaries(bytes32 actual, bytes32 expected);
     /// The game is not about what the move was made for: blocks were taken back, and others came instead.
     error AboutSomethingElse(bytes32 actual, bytes32 expected);
@@ -275,8 +283,6 @@ interface IDisputeGame {
     error NotTruncated();
     /// The output does not run on: there is nothing behind this place, or no end token at it.
     error NotOverrun();
-    /// The list is not the model's sorted list of end tokens.
-    error WrongEndTokens();
 
     // --- opening
 
@@ -322,18 +328,18 @@ interface IDisputeGame {
     /// @notice Proves that the response's token beats the rival under the response's sampling rule, or that the rival is none.
     function proveHead(uint256 gameId, HeadProof calldata headProof) external;
 
-    // --- challenger's moves: `boundaries` is the list that `BoundariesPosted` showed last
+    // --- challenger's moves
 
-    /// @notice Round 1: b_0 is wrong.
-    function challengeInput(uint256 gameId, bytes32[] calldata boundaries) external;
+    /// @notice Round 1: b_0 is wrong. Shows the first group of what was posted last.
+    function challengeInput(uint256 gameId, ShownGroup calldata shown) external;
 
-    /// @notice The start of this part is right, its end is wrong.
-    function challengePart(uint256 gameId, bytes32[] calldata boundaries, uint256 part) external;
+    /// @notice The start of this part is right, its end is wrong. Shows the group that the part is in, number part / GROUP.
+    function challengePart(uint256 gameId, ShownGroup calldata shown, uint256 part) external;
 
-    /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`, or excludes it by min_p.
+    /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`, or excludes it by min_p. Shows the last group.
     function challengeHead(
         uint256 gameId,
-        bytes32[] calldata boundaries,
+        ShownGroup calldata shown,
         uint256 position,
         uint256 rivalId,
         bytes32 promptHash,

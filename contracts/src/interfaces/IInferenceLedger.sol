@@ -203,7 +203,7 @@ interface IInferenceLedger is IOpenings {
         bytes32[] calldata path,
         address challenger,
         bytes32 secret
-    ) external returns (address provider, bytes32 modelId, bytes32 leaf, uint256 bond);
+    ) external returns (address provider, bytes32 modelId, bytes32 leaf, uint80 bond);
 
     /// @notice Ends a game; if the challenger won, the response becomes void and its lock is slashed. On a void response the
     ///         challenger is paid the reward.

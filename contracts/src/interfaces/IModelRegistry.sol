@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ResponseFields} from "./IInferenceLedger.sol";
+
 /// @notice A kind of step.
 /// @param verifierCodeHash code hash of the verifier of its proofs
 /// @param access what it does to the streams (`Streams`), 4 bits per stream from stream 0 on: 1 reads its own window,
@@ -130,6 +132,8 @@ interface IModelRegistry {
     error InvalidAccess(uint256 kind, uint64 access);
     /// Moves about a step of this kind could need more than a transaction holds; lower `maxPositions`.
     error KindTooLong(uint256 kind, uint256 neededBytes, uint256 mostBytes);
+    /// The list is not the model's sorted list of end tokens.
+    error WrongEndTokens();
     /// The model has no such kind of step.
     error KindUnknown(bytes32 modelId, uint256 kind);
     /// There is no code at the verifier's address; deploy it first.
@@ -192,13 +196,14 @@ interface IModelRegistry {
     /// @notice What a statement about a tile of a private model's head follows from.
     function headTileRules(bytes32 modelId) external view returns (HeadTileRules memory);
 
-    /// @notice What a response of the model must keep to: steps, positions, how boundaries are committed, whether its `samplingHash` is a way to choose tokens
-    ///         that the model knows, and that rule for `headRules`, below 2^96 and 0 for greedy.
-    function responseRules(bytes32 modelId, bytes32 samplingHash)
+    /// @notice What follows from a response's fields under a model that is not private: its steps; whether no honest provider
+    ///         posts such fields (`ResponseRules`, or `samplingHash` is no way to choose tokens that the model knows); that rule for
+    ///         `headRules`, below 2^96 and 0 for greedy.
+    function responseRules(bytes32 modelId, ResponseFields calldata fields)
         external
         view
-        returns (uint256 stepCount, uint256 maxPositions, uint256 auditStride, bool isRule, uint256 sampling);
+        returns (uint256 stepCount, bool isPrivate, bool isMalformed, uint256 sampling);
 
-    /// @notice What the list of a registered model's end tokens hashes to.
-    function endTokensDigest(bytes32 modelId) external view returns (bytes32);
+    /// @notice Whether an id is one of the model's end tokens, which are brought along; refuses another list.
+    function isEnd(bytes32 modelId, uint256[] calldata endTokens, uint256 id) external view returns (bool);
 }

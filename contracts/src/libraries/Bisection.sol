@@ -2,15 +2,20 @@
 pragma solidity ^0.8.28;
 
 /// @title How a range of steps is cut into parts
-/// @notice A range of n >= 1 steps is cut into m = min(k, n) parts as even as possible: part i covers the
-///         steps floor(n i / m) .. floor(n (i + 1) / m) - 1 of the range, so every part has a step.
+/// @notice A range of n >= 1 steps is cut into m parts as even as possible: part i covers the
+///         steps floor(n i / m) .. floor(n (i + 1) / m) - 1 of the range, so every part has a step. m = n, where that is at most k; where
+///         two rounds are needed and are enough, the smallest power of two with m^2 >= n, which leaves the second no more than m
+///         parts, so both together show few boundaries; never more than k.
 library Bisection {
     /// There is no such part.
     error PartOutOfRange(uint256 part, uint256 parts);
 
-    /// @notice m = min(k, n)
-    function partCount(uint256 length, uint256 arity) internal pure returns (uint256) {
-        return length < arity ? length : arity;
+    /// @notice m of n = length and k = arity
+    function partCount(uint256 length, uint256 arity) internal pure returns (uint256 parts) {
+        if (length <= arity) return length;
+        parts = 2;
+        while (parts < arity && parts * parts < length) parts *= 2;
+        if (parts > arity) parts = arity;
     }
 
     /// @notice floor(n i / m): where part i starts; i = m gives the end of the range.

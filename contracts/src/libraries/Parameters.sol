@@ -26,7 +26,7 @@ pragma solidity ^0.8.28;
 /// @param gameReward what every game open on a response that becomes void is paid, from the response's lock
 /// @param maxGamesPerResponse games that may be open at once on one response
 /// @param bondLoad open games against one provider at which the next one's bond has doubled
-/// @param arity k: number of parts a range is cut into
+/// @param arity k: number of parts a range is cut into, at most (`Bisection`)
 /// @param auditWindow how long the provider has to prove all that an audit names
 /// @param maxAuditItems most that one audit names; each pays a bond
 struct ProtocolParameters {
@@ -87,7 +87,7 @@ library Parameters {
             gameReward: 0.05 ether,
             maxGamesPerResponse: 8,
             bondLoad: 16,
-            arity: 10,
+            arity: 128,
             auditWindow: 120,
             maxAuditItems: 8
         });
@@ -119,7 +119,7 @@ library Parameters {
             gameReward: 0.02 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
-            arity: 10,
+            arity: 128,
             auditWindow: 1 days,
             maxAuditItems: 16
         });
@@ -152,7 +152,7 @@ library Parameters {
             gameReward: 0.0001 ether,
             maxGamesPerResponse: 4,
             bondLoad: 16,
-            arity: 10,
+            arity: 128,
             auditWindow: 3 days,
             maxAuditItems: 16
         });

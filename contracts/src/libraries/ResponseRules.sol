@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {ResponseFields} from "../interfaces/IInferenceLedger.sol";
 import {Boundary} from "./Boundary.sol";
-import {TokenIds} from "./TokenIds.sol";
 
 /// @title What a response must be, whatever the model computes
 library ResponseRules {
@@ -24,19 +23,6 @@ library ResponseRules {
         // A public model's boundaries are everybody's; a private one's are committed, or no step could be audited.
         if ((fields.auditRoot != 0) != isPrivate) return true;
         return Boundary.positions(fields.promptLength, fields.outputLength) > maxPositions;
-    }
-
-    /// @notice Whether the id at this place of the output is an end token.
-    function endsAt(bytes calldata outputIds, uint256 place, uint256[] calldata endTokens)
-        internal
-        pure
-        returns (bool)
-    {
-        uint256 id = TokenIds.at(outputIds, place);
-        for (uint256 i = 0; i < endTokens.length; ++i) {
-            if (endTokens[i] == id) return true;
-        }
-        return false;
     }
 
     /// @notice A length in 16 bits. One that no model has is cut: it is that of a malformed response.

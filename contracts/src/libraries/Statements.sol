@@ -7,6 +7,7 @@ import {
     HeadProof,
     IDisputeGame,
     ResidualWindow,
+    ShownGroup,
     StepProof,
     TokenRow
 } from "../interfaces/IDisputeGame.sol";
@@ -228,6 +229,19 @@ library Statements {
     /// @notice The boundaries, as `actual` their list hashes to, are those that the game is about.
     function checkBoundaries(Game storage game, bytes32 actual) internal view {
         require(actual == game.boundariesHash, IDisputeGame.WrongBoundaries(actual, game.boundariesHash));
+    }
+
+    /// @notice The boundaries that are shown: the group of this number in the list that the game is about.
+    function groupOf(Game storage game, ShownGroup calldata shown, uint256 number)
+        internal
+        view
+        returns (bytes32[] calldata boundaries)
+    {
+        checkBoundaries(game, Boundary.hash(shown.groups));
+        boundaries = shown.boundaries;
+        bytes32 actual = Boundary.hash(boundaries);
+        bytes32 expected = shown.groups[number];
+        require(actual == expected, IDisputeGame.WrongBoundaries(actual, expected));
     }
 
     /// @notice A move was made for what the game is about: its boundaries, or the response's ids while there are none.

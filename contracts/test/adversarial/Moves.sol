@@ -16,6 +16,7 @@ import {Boundary} from "../../src/libraries/Boundary.sol";
 import {Merkle} from "../Merkle.sol";
 import {Answer, Arena} from "./Arena.sol";
 import {StepKind, SyntheticModel} from "./SyntheticModel.sol";
+import {Groups} from "../Groups.sol";
 
 /// @title What can be done in a game, as calldata: the honest move and dishonest ones
 /// @notice A provider's trace in a game is the true one, or differs from it in one window from one boundary
@@ -243,18 +244,21 @@ abstract contract Moves is Arena {
         }
         bytes32[] memory boundaries = dueHashes(gameId, truth);
         if (g.round == 1 && boundaries[0] != hashOf(truth[0])) {
-            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, boundaries));
+            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(boundaries)));
         }
         uint256[] memory cuts = cutsOf(gameId);
         for (uint256 part = 0; part + 1 < cuts.length; ++part) {
             if (boundaries[part + 1] != hashOf(truth[cuts[part + 1]])) {
-                return abi.encodeCall(IDisputeGame.challengePart, (gameId, boundaries, part));
+                return
+                    abi.encodeCall(
+                        IDisputeGame.challengePart, (gameId, Groups.ofPart(boundaries, part), part)
+                    );
             }
         }
         (, uint256 position, uint256 rival) = firstWrongToken(a.promptIds, a.outputIds);
         return abi.encodeCall(
             IDisputeGame.challengeHead,
-            (gameId, boundaries, position, rival, keccak256(a.promptIds), a.outputIds)
+            (gameId, Groups.last(boundaries), position, rival, keccak256(a.promptIds), a.outputIds)
         );
     }
 
@@ -298,7 +302,9 @@ abstract contract Moves is Arena {
         Answer storage a = answers[answerOf[gameId]];
         bytes32[] memory boundaries = dueHashes(gameId, truthOf(a));
         uint256 choice = g.round == 1 ? seed % 4 : 3;
-        if (choice == 0) return abi.encodeCall(IDisputeGame.challengeInput, (gameId, boundaries));
+        if (choice == 0) {
+            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(boundaries)));
+        }
         if (choice == 1) {
             uint256 j = (seed >> 8) % g.outputLength;
             uint256 chosen = SyntheticModel.token(a.outputIds, j);
@@ -306,11 +312,23 @@ abstract contract Moves is Arena {
                 (chosen + 1 + (seed >> 16) % (SyntheticModel.VOCABULARY - 1)) % SyntheticModel.VOCABULARY;
             return abi.encodeCall(
                 IDisputeGame.challengeHead,
-                (gameId, boundaries, g.promptLength - 1 + j, rival, keccak256(a.promptIds), a.outputIds)
+                (
+                    gameId,
+                    Groups.last(boundaries),
+                    g.promptLength - 1 + j,
+                    rival,
+                    keccak256(a.promptIds),
+                    a.outputIds
+                )
             );
         }
         return abi.encodeCall(
-            IDisputeGame.challengePart, (gameId, boundaries, (seed >> 8) % (boundaries.length - 1))
+            IDisputeGame.challengePart,
+            (
+                gameId,
+                Groups.ofPart(boundaries, (seed >> 8) % (boundaries.length - 1)),
+                (seed >> 8) % (boundaries.length - 1)
+            )
         );
     }
 }

@@ -83,7 +83,9 @@ function column(game, at, round, place, verdict) {
     const isChosen = round.chosen && round.chosen.start === low;
     const kind = isChosen ? "chosen" : round.chosen ? (low < round.chosen.start ? "agreed" : "unseen") : game.target === "head" ? "agreed" : game.target === "embedding" ? "unseen" : "disputed";
     const isLast = isChosen && high - low === 1 && !at.windows && game.window !== null;
-    parts.push(h("rect", { key: part, class: (isLast ? verdict.kind : kind) + " cell", x: r(round.x), y: r(y), width: r(round.width), height: r(tall), rx: 2 }));
+    // Many parts lie close together, as windows may: without edges, and the chosen one still to be seen.
+    const hasEdge = tall >= 4;
+    parts.push(h("rect", { key: part, class: (isLast ? verdict.kind : kind) + (hasEdge ? " cell" : ""), x: r(round.x), y: r(y), width: r(round.width), height: r(isChosen ? Math.max(4, tall) : tall), rx: hasEdge ? 2 : 0 }));
     if (tall >= 13 && round.width >= 34) {
       const words = high - low === 1 ? String(low) : `${low}–${high - 1}`;
       parts.push(h("text", { key: "t" + part, class: isChosen ? "on" : "small", x: r(round.x + round.width / 2), y: r(y + tall / 2 + 4), "text-anchor": "middle" }, words));
