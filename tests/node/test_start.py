@@ -50,7 +50,7 @@ def settings(deployment_file: Path, local_chain: LocalChain, **changes: Any) -> 
 
 def test_the_chain_is_checked(deployment_file: Path, local_chain: LocalChain) -> None:
     access = open_chain(settings(deployment_file, local_chain))
-    assert access.is_devnet and access.confirmations == 0 and access.parameters.arity == 10
+    assert access.is_devnet and access.confirmations == 0 and access.parameters.arity == 128
     with pytest.raises(ChainMismatchError, match="chain_id is set to 5"):
         open_chain(settings(deployment_file, local_chain, chain_id=5))
     wrong = json.loads(deployment_file.read_text())
