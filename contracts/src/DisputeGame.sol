@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {
+    AgreedStep,
     EmbeddingProof,
     Game,
     HeadProof,
@@ -11,6 +12,7 @@ import {
     Outcome,
     Phase,
     Reason,
+    ShownClaim,
     ShownGroup,
     StepProof,
     Target
@@ -21,6 +23,7 @@ import {IProviderStake} from "./interfaces/IProviderStake.sol";
 import {Bisection} from "./libraries/Bisection.sol";
 import {Boundary} from "./libraries/Boundary.sol";
 import {ChessClock} from "./libraries/ChessClock.sol";
+import {Claims} from "./libraries/Claims.sol";
 import {ProtocolParameters} from "./libraries/Parameters.sol";
 import {ResponseRules} from "./libraries/ResponseRules.sol";
 import {Statements} from "./libraries/Statements.sol";
@@ -120,43 +123,38 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IDisputeGame
-    function revealWindows(
-        uint256 gameId,
-        uint256 kind,
-        bytes32[] calldata rootsBefore,
-        bytes32[] calldata rootsAfter,
-        uint256[][] calldata sums
-    ) external nonReentrant {
-        Game storage g = _turn(gameId, Phase.AwaitWindows);
-        (uint256 streams, uint256 access) = registry.stepAccess(_modelOf(g), kind);
-        if (g.target == Target.Step) {
-            g.kind = uint8(kind);
-            Statements.checkRevealed(g, streams, access, rootsBefore, rootsAfter, sums);
-        } else {
-            require(kind == 0, KindNotExpected(kind));
-            require(rootsAfter.length == 0, WrongRootCount(rootsAfter.length, 0));
-            Statements.checkRevealedInput(g, streams, rootsBefore, sums);
-        }
-        emit WindowsRevealed(gameId, kind, sums);
-        _nextTurn(gameId, g, Phase.AwaitChoice);
-    }
-
-    /// @inheritdoc IDisputeGame
-    function proveStep(uint256 gameId, StepProof calldata stepProof) external nonReentrant {
+    function proveStep(uint256 gameId, StepProof calldata stepProof, ShownClaim calldata shown)
+        external
+        nonReentrant
+    {
         Game storage g = _turnToProve(gameId, Target.Step);
         StepRules memory rules = registry.stepRules(_modelOf(g), stepProof.kind);
-        uint256[] memory inputs = Statements.step(g, rules, stepProof);
-        _settleByProof(gameId, g, rules.verifier, stepProof.key, inputs, stepProof.proof);
+        uint256[] memory inputs = Statements.step(g, rules, stepProof, shown);
+        _settleByProof(gameId, g, shown.window, rules.verifier, stepProof.key, inputs, stepProof.proof);
     }
 
     /// @inheritdoc IDisputeGame
-    function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external nonReentrant {
+    function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof, ShownClaim calldata shown)
+        external
+        nonReentrant
+    {
         Game storage g = _turnToProve(gameId, Target.Embedding);
         (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams) =
             registry.embeddingRules(_modelOf(g));
         Statements.checkInputRoots(streams, embeddingProof.window.roots);
-        uint256[] memory inputs = Statements.embedding(g, rowsRoot, vocabSize, embeddingProof);
-        _settleByProof(gameId, g, verifier, "", inputs, embeddingProof.proof);
+        uint256[] memory inputs = Statements.embedding(g, rowsRoot, vocabSize, embeddingProof, shown);
+        _settleByProof(gameId, g, shown.window, verifier, "", inputs, embeddingProof.proof);
+    }
+
+    /// @inheritdoc IDisputeGame
+    function refuteClaim(uint256 gameId, AgreedStep calldata agreed) external nonReentrant {
+        Game storage g = _turnToEnd(gameId);
+        require(g.target != Target.Head, WrongTarget(g.target));
+        uint256 windows = Boundary.windows(g.promptLength, g.outputLength);
+        bool isStep = g.target == Target.Step;
+        Statements.checkPreimage(g, registry.agreedHash(_modelOf(g), isStep, g.rangeStart, windows, agreed));
+        emit ClaimRefuted(gameId);
+        _resolve(gameId, g, Outcome.ProviderWon, Reason.Refuted);
     }
 
     /// @inheritdoc IDisputeGame
@@ -166,38 +164,47 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
             _modelOf(g), TokenPair(g.sampling, g.position, g.chosenId, g.rivalId, headProof.winnerId)
         );
         uint256[] memory inputs = Statements.head(g, rules, headProof);
-        _settleByProof(gameId, g, rules.verifier, "", inputs, headProof.proof);
+        uint256 window = g.position / Boundary.WINDOW;
+        _settleByProof(gameId, g, window, rules.verifier, "", inputs, headProof.proof);
     }
 
     // --- challenger's moves
 
     /// @inheritdoc IDisputeGame
-    function challengeInput(uint256 gameId, ShownGroup calldata shown) external nonReentrant {
+    function challengeInput(uint256 gameId, ShownGroup calldata shown, bytes calldata claim)
+        external
+        nonReentrant
+    {
         (Game storage g, bytes32[] calldata boundaries) = _turnInFirstRound(gameId, shown, 0);
+        Statements.checkClaimLength(g, claim, true);
         bytes32 input = boundaries[0];
         g.target = Target.Embedding;
         g.rangeEnd = 0;
-        g.boundariesHash = Boundary.hashOfOne(input);
-        emit InputChallenged(gameId, input);
-        _nextTurn(gameId, g, _afterNarrowing(g));
+        g.boundariesHash = Boundary.hashOfTwo(input, Claims.hash(claim));
+        emit InputChallenged(gameId, input, claim);
+        _nextTurn(gameId, g, Phase.AwaitProof);
     }
 
     /// @inheritdoc IDisputeGame
-    function challengePart(uint256 gameId, ShownGroup calldata shown, uint256 part) external nonReentrant {
+    function challengePart(uint256 gameId, ShownGroup calldata shown, uint256 part, bytes calldata claim)
+        external
+        nonReentrant
+    {
         Game storage g = _turn(gameId, Phase.AwaitChallenge);
         (uint256 start, uint256 end) = Bisection.part(g.rangeStart, g.rangeEnd, _arity, part);
-        bytes32[] calldata boundaries = Statements.groupOf(g, shown, part / Boundary.GROUP);
+        (bytes32 startHash, bytes32 endHash) = Statements.endsOf(g, shown, part);
+        bool isStep = end - start == 1;
+        Statements.checkClaimLength(g, claim, isStep);
         g.rangeStart = uint24(start);
         g.rangeEnd = uint24(end);
-        uint256 place = part % Boundary.GROUP;
-        (bytes32 startHash, bytes32 endHash) = (boundaries[place], boundaries[place + 1]);
-        g.boundariesHash = Boundary.hashOfTwo(startHash, endHash);
-        emit PartChallenged(gameId, part, uint32(start), uint32(end), startHash, endHash);
-        if (end - start == 1) {
+        emit PartChallenged(gameId, part, uint32(start), uint32(end), startHash, endHash, claim);
+        if (isStep) {
             g.target = Target.Step;
-            _nextTurn(gameId, g, _afterNarrowing(g));
+            g.boundariesHash = Boundary.hashOfThree(startHash, endHash, Claims.hash(claim));
+            _nextTurn(gameId, g, Phase.AwaitProof);
         } else {
             g.round += 1;
+            g.boundariesHash = Boundary.hashOfTwo(startHash, endHash);
             _nextTurn(gameId, g, Phase.AwaitBoundaries);
         }
     }
@@ -228,17 +235,6 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         bytes32 endHash = boundaries[boundaries.length - 1];
         g.boundariesHash = Boundary.hashOfOne(endHash);
         emit HeadChallenged(gameId, position, chosenId, rivalId, endHash);
-        _nextTurn(gameId, g, Phase.AwaitProof);
-    }
-
-    /// @inheritdoc IDisputeGame
-    function chooseWindow(uint256 gameId, bytes32 about, uint256 window) external nonReentrant {
-        Game storage g = _turn(gameId, Phase.AwaitChoice);
-        Statements.checkAbout(g, about);
-        uint256 windows = Boundary.windows(g.promptLength, g.outputLength);
-        require(window < windows, WindowOutOfRange(window, windows));
-        g.window = uint16(window);
-        emit WindowChosen(gameId, window);
         _nextTurn(gameId, g, Phase.AwaitProof);
     }
 
@@ -399,16 +395,15 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
         require(g.round == 1, OnlyInFirstRound());
     }
 
-    function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {
+    /// @dev A provider's move that ends the game.
+    function _turnToEnd(uint256 gameId) private view returns (Game storage g) {
         g = _turn(gameId, Phase.AwaitProof);
         _requireNotVoid(g);
-        require(g.target == expected, WrongTarget(g.target));
     }
 
-    /// @dev What follows once a step or the input is agreed to be what is disputed. A response of one window leaves nothing to
-    ///      choose, so that nothing has to be revealed either: the proof brings all that would be.
-    function _afterNarrowing(Game storage g) private view returns (Phase) {
-        return Boundary.windows(g.promptLength, g.outputLength) < 2 ? Phase.AwaitProof : Phase.AwaitWindows;
+    function _turnToProve(uint256 gameId, Target expected) private view returns (Game storage g) {
+        g = _turnToEnd(gameId);
+        require(g.target == expected, WrongTarget(g.target));
     }
 
     // All that changes is in one slot, and written in one piece.
@@ -441,7 +436,7 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     }
 
     function _isProvidersTurn(Phase phase) private pure returns (bool) {
-        return phase != Phase.AwaitChallenge && phase != Phase.AwaitChoice;
+        return phase != Phase.AwaitChallenge;
     }
 
     /// @dev No slot of the game: a batch's model never changes, and few moves ask for it.
@@ -454,13 +449,14 @@ contract DisputeGame is IDisputeGame, ReentrancyGuardTransient {
     function _settleByProof(
         uint256 gameId,
         Game storage g,
+        uint256 window,
         address verifier,
         bytes memory key,
         uint256[] memory inputs,
         bytes calldata proof
     ) private {
         require(VerifierCall.accepts(verifier, key, inputs, proof), ProofRejected(verifier));
-        emit ProofAccepted(gameId, verifier);
+        emit ProofAccepted(gameId, verifier, window);
         _resolve(gameId, g, Outcome.ProviderWon, Reason.Proven);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {AgreedStep} from "./interfaces/IDisputeGame.sol";
 import {ResponseFields} from "./interfaces/IInferenceLedger.sol";
 import {
     HeadRules,
@@ -12,6 +13,7 @@ import {
     TokenPair
 } from "./interfaces/IModelRegistry.sol";
 import {Boundary} from "./libraries/Boundary.sol";
+import {Refutations} from "./libraries/Refutations.sol";
 import {ResponseRules} from "./libraries/ResponseRules.sol";
 import {Sampling} from "./libraries/Sampling.sol";
 import {Streams} from "./libraries/Streams.sol";
@@ -58,7 +60,8 @@ contract ModelRegistry is IModelRegistry {
     /// @dev Of steps, and of tiles of the head.
     uint256 private constant _MOST_STEPS = 2 ** 20;
 
-    /// @dev What windows may take of a move, so that it fits the 128 KiB that nodes take, the proof and its key included.
+    /// @dev What sums of windows may take of a move, so that it fits the 128 KiB that nodes take, the proof and its key, or a claim of at
+    ///      most 8 KiB, included.
     uint256 private constant _MOST_WINDOW_BYTES = 96 * 1024;
 
     mapping(bytes32 modelId => Model) private _models;
@@ -138,16 +141,7 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function stepAccess(bytes32 modelId, uint256 kind)
-        external
-        view
-        returns (uint256 streams, uint256 access)
-    {
-        return (_model(modelId).streams, _kind(modelId, kind).access);
-    }
-
-    /// @inheritdoc IModelRegistry
-    function stepRules(bytes32 modelId, uint256 kind) external view returns (StepRules memory) {
+    function stepRules(bytes32 modelId, uint256 kind) public view returns (StepRules memory) {
         Model storage m = _model(modelId);
         Kind storage k = _kind(modelId, kind);
         uint256 keyCount = uint256(m.stepCount) + m.headTiles;
@@ -162,6 +156,18 @@ contract ModelRegistry is IModelRegistry {
     {
         Model storage m = _model(modelId);
         return (m.embeddingRowsRoot, m.vocabSize, m.embeddingVerifier, m.streams);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function agreedHash(
+        bytes32 modelId,
+        bool isStep,
+        uint256 step,
+        uint256 windows,
+        AgreedStep calldata agreed
+    ) external view returns (bytes32) {
+        if (!isStep) return Refutations.inputHash(_model(modelId).streams, windows, agreed);
+        return Refutations.stepHash(stepRules(modelId, agreed.kind), step, windows, agreed);
     }
 
     /// @inheritdoc IModelRegistry
@@ -264,7 +270,7 @@ contract ModelRegistry is IModelRegistry {
         );
     }
 
-    /// @dev The longest moves about a step reveal all windows that it writes, and prove the last window of one that reads all.
+    /// @dev The longest moves about a step show all windows that it writes (`refuteClaim`), and prove the last window of one that reads all.
     function _checkAccess(ModelSpec calldata newSpec, uint256 kind) private pure {
         uint64 access = newSpec.kinds[kind].access;
         require(Streams.isAccess(access, Streams.count(newSpec.streams)), InvalidAccess(kind, access));

@@ -10,9 +10,7 @@ enum Phase {
     None,
     AwaitBoundaries, // provider: postBoundaries
     AwaitChallenge, // challenger: challengePart (round 1 also challengeInput, challengeHead)
-    AwaitWindows, // provider: revealWindows
-    AwaitChoice, // challenger: chooseWindow
-    AwaitProof, // provider: proveStep, proveEmbedding or proveHead
+    AwaitProof, // provider: proveStep, proveEmbedding or proveHead; refuteClaim of a step or the input
     Resolved
 }
 
@@ -39,7 +37,8 @@ enum Reason {
     Malformed,
     Truncated,
     VoidedElsewhere,
-    Overrun
+    Overrun,
+    Refuted
 }
 
 /// @notice The whole state of a game, in the order in which it fills storage slots (`// ---`); most turns change two, the one of phase, clocks and range and
@@ -56,14 +55,14 @@ enum Reason {
 /// @param challengerClock likewise for the challenger
 /// @param round bisection round, 1 for the first
 /// @param rangeStart the disputed steps are rangeStart .. rangeEnd-1
-/// @param kind Step, several windows: the step's kind, as the provider says it is; its proof needs a step key of this kind
-/// @param window the window to prove (Step, Embedding)
 /// @param position head: the position whose next token is disputed
 /// @param chosenId head: the id that the response has after `position`
 /// @param rivalId head: the id that the challenger says beats it
 /// @param sampling how the response's tokens were chosen, as `IModelRegistry.responseRules` gives it: 0 for greedy
-/// @param boundariesHash of the boundaries that the game is about (`Boundary.hash`), which every move takes back in calldata. AwaitChallenge: those of
-///        the round's cuts; a range that was challenged: that of its start, agreed, and that of its end, disputed; Embedding: b_0; Head: b_n
+/// @param boundariesHash of what the game is about (`Boundary.hash`), which every move takes back in calldata. AwaitChallenge: the hashes
+///        of the groups of the round's cuts; AwaitBoundaries of a later round: the boundary hash of the range's start, agreed, and that of
+///        its end, disputed; AwaitProof: the same two and the hash of the challenger's claim (`Claims.hash`) of a step, b_0 and
+///        the claim's of the input, b_n of the head
 struct Game {
     uint40 batchId;
     uint32 index;
@@ -88,8 +87,6 @@ struct Game {
     uint24 rangeStart;
     uint24 rangeEnd;
     uint8 round;
-    uint8 kind;
-    uint16 window;
     // ---
     bytes32 boundariesHash;
     // ---
@@ -107,8 +104,37 @@ struct ShownGroup {
     bytes32[] boundaries;
 }
 
+/// @notice What a proof shows of the challenger's claim (`Claims`): that the game is about it, and what it says of one window.
+/// @param window the window that is proven
+/// @param groups the hashes of all groups of the claim
+/// @param leaves the claim's group that the window is in, number window / 32
+struct ShownClaim {
+    uint256 window;
+    bytes32[] groups;
+    bytes leaves;
+}
+
+/// @notice A step, or the input, in which every window is as the challenger claims it to be.
+/// @param kind the step's kind; 0 for the input
+/// @param keyDigest keccak256 of the step key; zero for the input
+/// @param keyPath Merkle path of the step key in the model's `stepKeysRoot`; none for the input
+/// @param rootsBefore stream roots of the start boundary, or of b_0
+/// @param rootsAfter stream roots of the end boundary; none for the input
+/// @param sums for each stream in order that the kind writes, at the end (for the input: the residual stream, in b_0), the
+///        running sums x_0, y_0, x_1, y_1, ... of all windows
+/// @param claim all leaves of the claim
+struct AgreedStep {
+    uint256 kind;
+    bytes32 keyDigest;
+    bytes32[] keyPath;
+    bytes32[] rootsBefore;
+    bytes32[] rootsAfter;
+    uint256[][] sums;
+    bytes claim;
+}
+
 /// @notice Proof of one window of one step.
-/// @param kind the step's kind; of a response of several windows the one that was revealed
+/// @param kind the step's kind
 /// @param rootsBefore stream roots of the start boundary
 /// @param rootsAfter stream roots of the end boundary
 /// @param key the step key
@@ -148,8 +174,8 @@ struct TokenRow {
     bytes32[] path;
 }
 
-/// @notice Proof of the chosen window of b_0.
-/// @param window the chosen window of b_0
+/// @notice Proof of one window of b_0.
+/// @param window the window of b_0
 /// @param rows the leaves of the 32 tokens of the window; those of padded positions are ignored
 struct EmbeddingProof {
     bytes promptIds;
@@ -170,7 +196,7 @@ struct HeadProof {
     bytes proof;
 }
 
-/// @title Disputes: opening, bisection, pinpointing, proof, timeouts, resolution
+/// @title Disputes: opening, bisection, claim, proof or refutation, timeouts, resolution
 /// @notice Boundary hash = keccak256(abi.encodePacked(roots)) over the roots of the model's streams (`Streams`), each over
 ///         W = ceil(T / 32) windows, T = promptLength + outputLength - 1. Token ids in calldata are
 ///         4 bytes big-endian each. A move is allowed at `block.timestamp <= deadline`, a timeout after.
@@ -191,23 +217,25 @@ interface IDisputeGame {
     event BoundariesPosted(
         uint256 indexed gameId, uint32 round, uint32 rangeStart, uint32 rangeEnd, bytes32[] hashes
     );
-    event InputChallenged(uint256 indexed gameId, bytes32 boundaryHash);
+    /// @notice `claim`: what the challenger says every window of b_0 should have been (`Claims`).
+    event InputChallenged(uint256 indexed gameId, bytes32 boundaryHash, bytes claim);
+    /// @notice `claim`: the same of the step's end where the part is one step, else empty.
     event PartChallenged(
         uint256 indexed gameId,
         uint256 part,
         uint32 rangeStart,
         uint32 rangeEnd,
         bytes32 startHash,
-        bytes32 endHash
+        bytes32 endHash,
+        bytes claim
     );
     event HeadChallenged(
         uint256 indexed gameId, uint256 position, uint256 chosenId, uint256 rivalId, bytes32 boundaryHash
     );
-    /// @notice `sums`: for each stream in order that the step's kind writes (Embedding: the residual stream), the running
-    ///         sums x_0, y_0, x_1, y_1, ... of all windows at the end (of b_0).
-    event WindowsRevealed(uint256 indexed gameId, uint256 kind, uint256[][] sums);
-    event WindowChosen(uint256 indexed gameId, uint256 window);
-    event ProofAccepted(uint256 indexed gameId, address verifier);
+    /// @notice A proof of this window decided the game; of the head, the window of the disputed position.
+    event ProofAccepted(uint256 indexed gameId, address verifier, uint256 window);
+    /// @notice The challenger claimed what was posted.
+    event ClaimRefuted(uint256 indexed gameId);
     /// @notice `winner` is zero when another game voided the response.
     event GameResolved(uint256 indexed gameId, Outcome outcome, Reason reason, address winner);
 
@@ -248,29 +276,33 @@ interface IDisputeGame {
     error PositionOutOfRange(uint256 position, uint256 first, uint256 last);
     /// The rival must be another token of the vocabulary.
     error InvalidRival(uint256 rivalId, uint256 chosenId, uint256 vocabSize);
+    /// A claim has 16 bytes for each window where what is challenged is one step or the input, else none.
+    error WrongClaimLength(uint256 sent, uint256 expected);
+    /// What is shown of the claim is not its group that the window is in.
+    error WrongClaim();
+    /// The challenger claims that this window is what was posted, so nothing about it is disputed; prove another one.
+    error AsClaimed(uint256 window);
+    /// The challenger claims that this window is not what was posted; prove it.
+    error NotAsClaimed(uint256 window);
     /// Send exactly this many words of running sums.
     error WrongSumCount(uint256 sent, uint256 expected);
     /// Send one list of running sums for each stream that the kind writes.
     error WrongStreamCount(uint256 sent, uint256 expected);
     /// A boundary has one root per stream of the model (Embedding: there are no roots of an end).
     error WrongRootCount(uint256 sent, uint256 expected);
-    /// The roots are not those of the boundaries that the game is about.
+    /// The roots, or the claim beside them, are not those that the game is about.
     error WrongPreimage(bytes32 actual, bytes32 expected);
     /// The running sums are not the stream's: they have another root.
     error WrongStreamRoot(uint256 stream, bytes32 actual, bytes32 expected);
     /// A stream that the step's kind does not write has another root than it must: that of the start, or zero when it is
     /// reset, or in b_0.
     error StreamMoved(uint256 stream, bytes32 actual, bytes32 expected);
-    /// The embedding has no kind; send 0.
-    error KindNotExpected(uint256 kind);
     /// The running sum is not the stream's at this window, or its siblings are too few.
     error WrongWindow(uint256 stream, uint256 window);
     /// There are more siblings than the running sums need.
     error WrongSiblingCount(uint256 sent, uint256 expected);
     /// There is no such window.
     error WindowOutOfRange(uint256 window, uint256 windows);
-    /// The proof names another kind than the one whose windows were revealed.
-    error AnotherKind(uint256 named, uint256 revealed);
     /// The step key is not in the model's tree at this step, or not as one of this kind.
     error WrongStepKey(uint256 step, uint256 kind, bytes32 keyDigest);
     /// The token's row commitments are not in the model's tree.
@@ -307,34 +339,34 @@ interface IDisputeGame {
     ///         ending at floor(n (i + 1) / m); its start and end are included. Later rounds: they are those of the part that was challenged.
     function postBoundaries(uint256 gameId, bytes32 about, bytes32[] calldata hashes) external;
 
-    /// @notice Says of which kind the step is, and reveals the roots of its start and end, and the running sums of all windows
-    ///         at the end of each stream that the kind writes, in order. Every other root must be the same at both ends, or
-    ///         zero at the end where the kind resets the stream. Embedding: kind 0, the roots of b_0, of which all but the
-    ///         residual stream's are zero, no roots of an end, and the running sums of the residual stream.
-    function revealWindows(
-        uint256 gameId,
-        uint256 kind,
-        bytes32[] calldata rootsBefore,
-        bytes32[] calldata rootsAfter,
-        uint256[][] calldata sums
-    ) external;
+    /// @notice Proves a window of the step that is another one than the challenger claims: any such window, of which an honest
+    ///         challenger's claim leaves no right one. Every root of a stream that the step's kind does not write must be the same at
+    ///         both ends, or zero at the end where the kind resets the stream.
+    function proveStep(uint256 gameId, StepProof calldata stepProof, ShownClaim calldata shown) external;
 
-    /// @notice Proves the chosen window of the step.
-    function proveStep(uint256 gameId, StepProof calldata stepProof) external;
+    /// @notice The same of a window of b_0, in which no stream but the residual one has windows.
+    function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof, ShownClaim calldata shown)
+        external;
 
-    /// @notice Proves the chosen window of b_0.
-    function proveEmbedding(uint256 gameId, EmbeddingProof calldata embeddingProof) external;
+    /// @notice Shows that every window of the step or of b_0 is what the challenger claims it should be: the provider wins at
+    ///         once. The roots are as for a proof, and the step's kind is the one that its key has.
+    function refuteClaim(uint256 gameId, AgreedStep calldata agreed) external;
 
     /// @notice Proves that the response's token beats the rival under the response's sampling rule, or that the rival is none.
     function proveHead(uint256 gameId, HeadProof calldata headProof) external;
 
     // --- challenger's moves
 
-    /// @notice Round 1: b_0 is wrong. Shows the first group of what was posted last.
-    function challengeInput(uint256 gameId, ShownGroup calldata shown) external;
+    /// @notice Round 1: b_0 is wrong. Shows the first group of what was posted last, and claims what every window of b_0 should have
+    ///         been (`Claims`).
+    function challengeInput(uint256 gameId, ShownGroup calldata shown, bytes calldata claim) external;
 
-    /// @notice The start of this part is right, its end is wrong. Shows the group that the part is in, number part / GROUP.
-    function challengePart(uint256 gameId, ShownGroup calldata shown, uint256 part) external;
+    /// @notice The start of this part is right, its end is wrong. Shows the group that the part is in, number part / GROUP. Where the
+    ///         part is one step, claims what every window should have been at its end (`Claims`): also behind the first wrong
+    ///         one, because the provider proves any window that is not as claimed, each as a statement of its own. What no proof
+    ///         can exist of, because the step leaves its range there, is claimed to be 16 random bytes. Else the claim is empty.
+    function challengePart(uint256 gameId, ShownGroup calldata shown, uint256 part, bytes calldata claim)
+        external;
 
     /// @notice Round 1: b_n is right, but `rivalId` beats the token after `position`, or excludes it by min_p. Shows the last group.
     function challengeHead(
@@ -345,9 +377,6 @@ interface IDisputeGame {
         bytes32 promptHash,
         bytes calldata outputIds
     ) external;
-
-    /// @notice Names the first window of which a revealed running sum is wrong.
-    function chooseWindow(uint256 gameId, bytes32 about, uint256 window) external;
 
     /// @notice Shows that the output is shorter than `maxTokens` and does not end with an end token: the
     ///         challenger wins at once. In any phase; when it is the challenger's turn, in time.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {AgreedStep} from "./IDisputeGame.sol";
 import {ResponseFields} from "./IInferenceLedger.sol";
 
 /// @notice A kind of step.
@@ -177,11 +178,7 @@ interface IModelRegistry {
         view
         returns (uint256 stepCount, uint256 vocabSize, uint256 maxPositions, uint256 headTiles);
 
-    /// @notice The streams of a registered model, and what a kind of step does to them; like the following views, without
-    ///         reading the whole spec.
-    function stepAccess(bytes32 modelId, uint256 kind) external view returns (uint256 streams, uint256 access);
-
-    /// @notice What a statement about a step of this kind follows from.
+    /// @notice What a statement about a step of this kind follows from; like the following views, without reading the whole spec.
     function stepRules(bytes32 modelId, uint256 kind) external view returns (StepRules memory);
 
     /// @notice The tree of a registered model's token rows, the verifier of embedding rows, and the model's streams.
@@ -203,6 +200,16 @@ interface IModelRegistry {
         external
         view
         returns (uint256 stepCount, bool isPrivate, bool isMalformed, uint256 sampling);
+
+    /// @notice The hash that a game keeps (`Game.boundariesHash`) which is about this step, or the input, and about a claim in which
+    ///         every window is what was posted; refuses what does not fit itself or the model.
+    function agreedHash(
+        bytes32 modelId,
+        bool isStep,
+        uint256 step,
+        uint256 windows,
+        AgreedStep calldata agreed
+    ) external view returns (bytes32);
 
     /// @notice Whether an id is one of the model's end tokens, which are brought along; refuses another list.
     function isEnd(bytes32 modelId, uint256[] calldata endTokens, uint256 id) external view returns (bool);

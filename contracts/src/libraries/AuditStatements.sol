@@ -13,7 +13,7 @@ import {TokenIds} from "./TokenIds.sol";
 
 /// @title The public inputs of a proof in an audit, rebuilt from the response's `auditRoot` and the model
 /// @notice Where a game has the two boundaries that both sides narrowed it to, an audit has their paths; all else is
-///         `Statements`. Nothing is revealed before, so what a step must not move is compared with its proof.
+///         `Statements`.
 library AuditStatements {
     /// @dev Places under `auditRoot` beyond one per step: one boundary more, and the chosen logits.
     uint256 internal constant MORE_PLACES = 2;
@@ -34,7 +34,9 @@ library AuditStatements {
         Statements.checkUnmoved(
             rules.streams, rules.access, answer.proof.rootsBefore, answer.proof.rootsAfter
         );
-        Statements.checkStepKey(start, rules, answer.proof);
+        Statements.checkStepKey(
+            start, rules, answer.proof.kind, keccak256(answer.proof.key), answer.proof.keyPath
+        );
         uint256 windows = Boundary.windows(audit.promptLength, audit.outputLength);
         return Statements.stepInputs(answer.window, windows, rules, answer.proof);
     }

@@ -64,4 +64,9 @@ library Boundary {
     function hashOfTwo(bytes32 start, bytes32 end) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(start, end));
     }
+
+    /// @notice `hash` of a list of three.
+    function hashOfThree(bytes32 start, bytes32 end, bytes32 claim) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(start, end, claim));
+    }
 }

@@ -7,12 +7,14 @@ import {
     HeadProof,
     IDisputeGame,
     ResidualWindow,
+    ShownClaim,
     ShownGroup,
     StepProof,
     TokenRow
 } from "../interfaces/IDisputeGame.sol";
 import {HeadRules, StepRules} from "../interfaces/IModelRegistry.sol";
 import {Boundary} from "./Boundary.sol";
+import {Claims} from "./Claims.sol";
 import {Curve} from "./Curve.sol";
 import {Leaves} from "./Leaves.sol";
 import {MerklePath} from "./MerklePath.sol";
@@ -28,6 +30,7 @@ library Statements {
         uint256 window;
         uint256 windows;
         uint256 word; // of the inputs
+        uint256 written; // the word from which on the inputs say what is written
         uint256 sum; // of the proof's sums
         uint256 sibling;
     }
@@ -35,23 +38,20 @@ library Statements {
     /// @notice [w, read ..., written ...], each a point (x, y). Read, for each stream in order: the commitment of window w
     ///         (own), or the sums of the commitments of each chunk up to and with window w (all). Written, for each stream in
     ///         order: the commitment of window w. The number w is left out where it says nothing (`Streams.namesWindow`).
-    function step(Game storage game, StepRules memory rules, StepProof calldata stepProof)
-        internal
-        view
-        returns (uint256[] memory inputs)
-    {
-        checkEnds(game, stepProof.rootsBefore, stepProof.rootsAfter);
+    function step(
+        Game storage game,
+        StepRules memory rules,
+        StepProof calldata stepProof,
+        ShownClaim calldata shown
+    ) internal view returns (uint256[] memory inputs) {
+        checkEnds(game, stepProof.rootsBefore, stepProof.rootsAfter, Boundary.hash(shown.groups));
+        checkUnmoved(rules.streams, rules.access, stepProof.rootsBefore, stepProof.rootsAfter);
+        checkStepKey(game.rangeStart, rules, stepProof.kind, keccak256(stepProof.key), stepProof.keyPath);
         Cursor memory at;
-        at.window = game.window;
-        at.windows = Boundary.windows(game.promptLength, game.outputLength);
-        // What is revealed about several windows was checked then; of a single one nothing was.
-        if (at.windows < 2) {
-            checkUnmoved(rules.streams, rules.access, stepProof.rootsBefore, stepProof.rootsAfter);
-        } else {
-            require(stepProof.kind == game.kind, IDisputeGame.AnotherKind(stepProof.kind, game.kind));
-        }
-        checkStepKey(game.rangeStart, rules, stepProof);
-        return _stepInputs(at, rules, stepProof);
+        at.window = shown.window;
+        at.windows = _windows(game, shown.window);
+        inputs = _stepInputs(at, rules, stepProof);
+        Claims.checkDiffers(shown, inputs, at.written);
     }
 
     /// @notice The same of a step's proof whose ends and key are checked elsewhere.
@@ -79,6 +79,7 @@ library Statements {
             }
             if (how & Streams.READS_ALL != 0) _all(at, inputs, rules.streams, stream, stepProof);
         }
+        at.written = at.word;
         for (uint256 stream = 0; uses >> (4 * stream) != 0; ++stream) {
             if (Streams.ofStream(uses, stream) & Streams.WRITES == 0) continue;
             // What is written has windows, if only zeros: one without commits to zeros, too, but is another boundary.
@@ -96,12 +97,15 @@ library Statements {
         Game storage game,
         bytes32 rowsRoot,
         uint256 vocabSize,
-        EmbeddingProof calldata embeddingProof
+        EmbeddingProof calldata embeddingProof,
+        ShownClaim calldata shown
     ) internal view returns (uint256[] memory inputs) {
         checkTokens(game, embeddingProof.promptIds, embeddingProof.outputIds);
-        checkBoundary(game, embeddingProof.window.roots);
+        checkInput(game, embeddingProof.window.roots, Boundary.hash(shown.groups));
+        _windows(game, shown.window);
         uint256 positions = Boundary.positions(game.promptLength, game.outputLength);
-        return embeddingInputs(game.window, positions, rowsRoot, vocabSize, embeddingProof);
+        inputs = embeddingInputs(shown.window, positions, rowsRoot, vocabSize, embeddingProof);
+        Claims.checkDiffers(shown, inputs, inputs.length - 2);
     }
 
     /// @notice The same of a proof whose token ids and boundary are checked elsewhere.
@@ -144,7 +148,12 @@ library Statements {
         checkToken(rules.rowsRoot, rules.vocabSize, headProof.winnerId, headProof.winner);
         checkToken(rules.rowsRoot, rules.vocabSize, game.rivalId, headProof.rival);
         uint256 position = game.position;
-        checkResidual(game, headProof.window, position / Boundary.WINDOW);
+        checkPreimage(game, Boundary.hashOfOne(Boundary.hash(headProof.window.roots)));
+        checkResidualWindow(
+            headProof.window,
+            position / Boundary.WINDOW,
+            Boundary.windows(game.promptLength, game.outputLength)
+        );
         inputs = new uint256[](9);
         inputs[0] = position % Boundary.WINDOW;
         inputs[1] = rules.factor;
@@ -155,28 +164,6 @@ library Statements {
         inputs[6] = headProof.rival.head[1];
         inputs[7] = headProof.window.sum[0];
         inputs[8] = headProof.window.sum[1];
-    }
-
-    /// @notice What `revealWindows` shows about a step: the roots are those of both ends, the sums those of what its kind
-    ///         writes, and nothing else moved.
-    function checkRevealed(
-        Game storage game,
-        uint256 streams,
-        uint256 access,
-        bytes32[] calldata rootsBefore,
-        bytes32[] calldata rootsAfter,
-        uint256[][] calldata sums
-    ) internal view {
-        checkUnmoved(streams, access, rootsBefore, rootsAfter);
-        checkEnds(game, rootsBefore, rootsAfter);
-        uint256 windows = Boundary.windows(game.promptLength, game.outputLength);
-        uint256 shown = 0;
-        for (uint256 stream = 0; stream < rootsAfter.length; ++stream) {
-            if (Streams.ofStream(access, stream) & Streams.WRITES == 0) continue;
-            if (shown < sums.length) checkSums(sums[shown], windows, stream, rootsAfter[stream]);
-            ++shown;
-        }
-        require(sums.length == shown, IDisputeGame.WrongStreamCount(sums.length, shown));
     }
 
     /// @notice The roots are as many as the model has streams, and of what a kind does not write nothing moved.
@@ -199,19 +186,6 @@ library Statements {
         }
     }
 
-    /// @notice What `revealWindows` shows about b_0: the sums are the residual stream's, and no other stream has windows.
-    function checkRevealedInput(
-        Game storage game,
-        uint256 streams,
-        bytes32[] calldata roots,
-        uint256[][] calldata sums
-    ) internal view {
-        checkInputRoots(streams, roots);
-        checkBoundary(game, roots);
-        require(sums.length == 1, IDisputeGame.WrongStreamCount(sums.length, 1));
-        checkSums(sums[0], Boundary.windows(game.promptLength, game.outputLength), 0, roots[0]);
-    }
-
     /// @notice The roots are as many as the model has streams, and b_0 has none but the residual one.
     function checkInputRoots(uint256 streams, bytes32[] calldata roots) internal pure {
         uint256 number = Streams.count(streams);
@@ -224,6 +198,12 @@ library Statements {
     /// @notice The roots are as many as the model has streams.
     function checkRootCount(bytes32[] calldata roots, uint256 number) internal pure {
         require(roots.length == number, IDisputeGame.WrongRootCount(roots.length, number));
+    }
+
+    /// @notice A claim has a leaf for every window where what is challenged is a step or the input, else none.
+    function checkClaimLength(Game storage game, bytes calldata claim, bool isDue) internal view {
+        uint256 expected = isDue ? Claims.LEAF * Boundary.windows(game.promptLength, game.outputLength) : 0;
+        require(claim.length == expected, IDisputeGame.WrongClaimLength(claim.length, expected));
     }
 
     /// @notice The boundaries, as `actual` their list hashes to, are those that the game is about.
@@ -244,6 +224,17 @@ library Statements {
         require(actual == expected, IDisputeGame.WrongBoundaries(actual, expected));
     }
 
+    /// @notice The ends of a part of the list that the game is about.
+    function endsOf(Game storage game, ShownGroup calldata shown, uint256 part)
+        internal
+        view
+        returns (bytes32 startHash, bytes32 endHash)
+    {
+        bytes32[] calldata boundaries = groupOf(game, shown, part / Boundary.GROUP);
+        uint256 place = part % Boundary.GROUP;
+        return (boundaries[place], boundaries[place + 1]);
+    }
+
     /// @notice A move was made for what the game is about: its boundaries, or the response's ids while there are none.
     function checkAbout(Game storage game, bytes32 about) internal view {
         bytes32 expected = game.boundariesHash;
@@ -251,57 +242,41 @@ library Statements {
         require(about == expected, IDisputeGame.AboutSomethingElse(about, expected));
     }
 
-    /// @notice The roots are those of the disputed step's start and end. (Of what was revealed, their number follows.)
-    function checkEnds(Game storage game, bytes32[] calldata rootsBefore, bytes32[] calldata rootsAfter)
-        internal
-        view
-    {
-        checkPreimage(game, Boundary.hashOfTwo(Boundary.hash(rootsBefore), Boundary.hash(rootsAfter)));
+    /// @notice The roots are those of the disputed step's start and end, and the claim about it has this hash.
+    function checkEnds(
+        Game storage game,
+        bytes32[] calldata rootsBefore,
+        bytes32[] calldata rootsAfter,
+        bytes32 claimHash
+    ) internal view {
+        checkPreimage(
+            game, Boundary.hashOfThree(Boundary.hash(rootsBefore), Boundary.hash(rootsAfter), claimHash)
+        );
     }
 
-    /// @notice The roots are those of the one boundary that the game is about, b_0 or b_n.
-    function checkBoundary(Game storage game, bytes32[] calldata roots) internal view {
-        checkPreimage(game, Boundary.hashOfOne(Boundary.hash(roots)));
+    /// @notice The roots are those of the disputed b_0, and the claim about it has this hash.
+    function checkInput(Game storage game, bytes32[] calldata roots, bytes32 claimHash) internal view {
+        checkPreimage(game, Boundary.hashOfTwo(Boundary.hash(roots), claimHash));
     }
 
-    /// @notice Roots, of which `actual` follows, are those of the boundaries that the game is about.
+    /// @notice Roots and a claim, of which `actual` follows, are those that the game is about.
     function checkPreimage(Game storage game, bytes32 actual) internal view {
         require(actual == game.boundariesHash, IDisputeGame.WrongPreimage(actual, game.boundariesHash));
     }
 
-    /// @notice The running sums are all of the stream's, every coordinate below q.
-    function checkSums(uint256[] calldata sums, uint256 windows, uint256 stream, bytes32 expected)
-        internal
-        pure
-    {
-        require(sums.length == 2 * windows, IDisputeGame.WrongSumCount(sums.length, 2 * windows));
-        for (uint256 i = 0; i < sums.length; i += 2) {
-            Curve.checkCanonical(sums[i], sums[i + 1]);
-        }
-        bytes32 actual = Streams.root(sums);
-        require(actual == expected, IDisputeGame.WrongStreamRoot(stream, actual, expected));
-    }
-
     /// @notice The key is the model's for this step, and the step is of the kind that the proof names.
-    function checkStepKey(uint256 number, StepRules memory rules, StepProof calldata stepProof)
-        internal
-        pure
-    {
-        bytes32 keyDigest = keccak256(stepProof.key);
-        bytes32 leaf = Leaves.stepKey(number, stepProof.kind, keyDigest);
+    function checkStepKey(
+        uint256 number,
+        StepRules memory rules,
+        uint256 kind,
+        bytes32 keyDigest,
+        bytes32[] calldata keyPath
+    ) internal pure {
+        bytes32 leaf = Leaves.stepKey(number, kind, keyDigest);
         require(
-            MerklePath.leads(stepProof.keyPath, rules.stepKeysRoot, leaf, number, rules.keyCount),
-            IDisputeGame.WrongStepKey(number, stepProof.kind, keyDigest)
+            MerklePath.leads(keyPath, rules.stepKeysRoot, leaf, number, rules.keyCount),
+            IDisputeGame.WrongStepKey(number, kind, keyDigest)
         );
-    }
-
-    /// @notice The sum is the residual stream's at this window of the one boundary that the game is about.
-    function checkResidual(Game storage game, ResidualWindow calldata residual, uint256 window)
-        internal
-        view
-    {
-        checkBoundary(game, residual.roots);
-        checkResidualWindow(residual, window, Boundary.windows(game.promptLength, game.outputLength));
     }
 
     /// @notice The sum is the residual stream's at this window of the boundary with these roots. The stream is not placed, so
@@ -355,6 +330,12 @@ library Statements {
     }
 
     // --- private: windows of a step
+
+    /// @dev W, of which this is a window.
+    function _windows(Game storage game, uint256 window) private view returns (uint256 windows) {
+        windows = Boundary.windows(game.promptLength, game.outputLength);
+        require(window < windows, IDisputeGame.WindowOutOfRange(window, windows));
+    }
 
     /// @dev The words of the statement, of which only the window's number is there yet; the proof has the sums for them.
     function _emptyInputs(Cursor memory at, StepRules memory rules, StepProof calldata stepProof)

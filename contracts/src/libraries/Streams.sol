@@ -110,22 +110,22 @@ library Streams {
         }
     }
 
-    /// @notice At most so many bytes of a move are about windows, of a response of `windows`: all sums of what is written, or
+    /// @notice At most so many bytes of a move are sums of windows, of a response of `windows`: all sums of what is written, or
     ///         a sum per chunk, with its path in the chunk, of what is read as a whole.
     function longestMove(uint256 streams, uint256 access, uint256 windows) internal pure returns (uint256) {
-        uint256 revealed = 0;
+        uint256 agreed = 0;
         uint256 proven = 0;
         access = uses(access);
         for (uint256 stream = 0; access != 0; ++stream) {
             uint256 bits = access & 0xf == 0 ? 0 : chunkBits(streams, stream);
-            if (access & WRITES != 0) revealed += 64 * windows;
+            if (access & WRITES != 0) agreed += 64 * windows;
             if (access & READS_ALL != 0) {
                 uint256 inChunk = bits > 16 ? 16 : bits; // no path is longer
                 proven += (((windows - 1) >> bits) + 1) * (64 + 32 * inChunk);
             }
             access >>= 4;
         }
-        return revealed > proven ? revealed : proven;
+        return agreed > proven ? agreed : proven;
     }
 
     /// @notice Root of the stream whose W >= 1 running sums are x_0, y_0, ..., x_{W-1}, y_{W-1}.
