@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Game, IDisputeGame, Outcome, Phase, Reason, StepProof} from "../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseStatus} from "../src/interfaces/IInferenceLedger.sol";
 import {Scenario} from "./Scenario.sol";
+import {Claimed} from "./Claimed.sol";
 import {Groups} from "./Groups.sol";
 
 /// @notice The attacks that need more than one action; the others are beside the action they abuse.
@@ -70,8 +71,6 @@ contract AttacksTest is Scenario {
             uint256 gameId = open();
             presetStep(5, 1);
             narrow(gameId, 5, 1);
-            revealWindows(gameId, 5, 1);
-            chooseWindow(gameId, 1);
             proveStep(gameId, stepProof(5, 1));
         }
         vm.assertEq(total(provider) - before, p.maxGamesPerResponse * (p.challengerBond / 2));
@@ -87,12 +86,12 @@ contract AttacksTest is Scenario {
         postHashes(gameId, dueHashes(gameId, NEVER, 0));
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotMover.selector);
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0, "");
         vm.prank(copycat);
         vm.expectPartialRevert(IDisputeGame.NotPlayer.selector);
         game.concede(gameId, aboutOf(gameId));
         vm.prank(challenger);
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0, "");
         letTimePass(gameId);
         vm.prank(copycat);
         game.timeout(gameId); // anyone may; the pay-out goes to the named party
@@ -109,7 +108,7 @@ contract AttacksTest is Scenario {
         StepProof memory proof = stepProof(5, 1);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
-        game.proveStep(second, proof);
+        game.proveStep(second, proof, shownOf(second));
         proveStep(first, proof);
         expectOutcome(first, Outcome.ProviderWon, Reason.Proven);
         expectPhase(second, Phase.AwaitProof);
@@ -149,11 +148,11 @@ contract AttacksTest is Scenario {
         bytes32[] memory hashes = dueHashes(gameId, 6, 1); // of the steps 3, 4 and 5
         bytes32 end = hashes[3];
         postHashes(gameId, hashes);
-        vm.prank(challenger);
-        game.challengePart(gameId, Groups.ofPart(hashes, 2), 2);
+        challengeStep(gameId, 5);
         Game memory g = game.game(gameId);
         // The start of the part is the posted cut, its end the one disputed a round earlier.
-        vm.assertEq(g.boundariesHash, listHash(boundaryHash(5, 6, 1), end));
+        bytes32 claim = Claimed.hash(claimOf[gameId]);
+        vm.assertEq(g.boundariesHash, listHash(boundaryHash(5, 6, 1), end, claim));
         vm.assertEq(g.rangeStart, 5);
         vm.assertEq(g.rangeEnd, 6);
     }
@@ -171,7 +170,7 @@ contract AttacksTest is Scenario {
             postBoundaries(gameId, 6, 1);
             challengeStep(gameId, 5);
         }
-        expectPhase(gameId, Phase.AwaitWindows);
+        expectPhase(gameId, Phase.AwaitProof);
     }
 
     function test_attack_bisection_whose_end_is_unchanged() external {
@@ -185,9 +184,9 @@ contract AttacksTest is Scenario {
             hashes[i] = hashes[0];
         }
         postHashes(gameId, hashes);
-        vm.prank(challenger);
-        game.challengePart(gameId, Groups.ofPart(hashes, last - 1), last - 1);
-        vm.assertEq(game.game(gameId).boundariesHash, listHash(hashes[0], hashes[last]));
+        challengeStep(gameId, 5);
+        bytes32 claim = Claimed.hash(claimOf[gameId]);
+        vm.assertEq(game.game(gameId).boundariesHash, listHash(hashes[0], hashes[last], claim));
         letTimePass(gameId);
         game.timeout(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
@@ -215,13 +214,13 @@ contract AttacksTest is Scenario {
         postBoundaries(gameId, 6, 1);
         vm.startPrank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 3), 3);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 3), 3, "");
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengeInput(gameId, Groups.first(listOf[gameId]));
+        game.challengeInput(gameId, Groups.first(listOf[gameId]), "");
         vm.stopPrank();
         vm.prank(provider); // nor may one side move for the other
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, provider, challenger));
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 3), 3);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 3), 3, "");
     }
 
     function test_attack_front_running_a_conclusive_claim_takes_nothing_from_the_first() external {

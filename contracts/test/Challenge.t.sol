@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Game, IDisputeGame, Phase, Target} from "../src/interfaces/IDisputeGame.sol";
 import {Bisection} from "../src/libraries/Bisection.sol";
 import {Scenario} from "./Scenario.sol";
+import {Claimed} from "./Claimed.sol";
 import {Groups} from "./Groups.sol";
 
 contract ChallengeTest is Scenario {
@@ -23,11 +24,12 @@ contract ChallengeTest is Scenario {
             uint256 id = open();
             narrow(id, step, 1);
             Game memory g = game.game(id);
-            vm.assertTrue(g.phase == Phase.AwaitWindows && g.target == Target.Step);
+            vm.assertTrue(g.phase == Phase.AwaitProof && g.target == Target.Step);
             vm.assertEq(g.rangeStart, step);
             vm.assertEq(g.rangeEnd, step + 1);
             bytes32 end = boundaryHash(step + 1, step + 1, 1);
-            vm.assertEq(g.boundariesHash, listHash(boundaryHash(step, step + 1, 1), end));
+            bytes32 claim = Claimed.hash(claimOf[id]);
+            vm.assertEq(g.boundariesHash, listHash(boundaryHash(step, step + 1, 1), end, claim));
             vm.assertLe(g.round, 2);
             vm.revertToState(start);
         }
@@ -36,31 +38,31 @@ contract ChallengeTest is Scenario {
     function test_a_part_beyond_the_last_is_refused() external {
         vm.startPrank(challenger);
         vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, 4, 4));
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 4), 4);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 4), 4, "");
         vm.expectPartialRevert(Bisection.PartOutOfRange.selector);
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], type(uint256).max), type(uint256).max);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], type(uint256).max), type(uint256).max, "");
         vm.stopPrank();
     }
 
     function test_only_the_challenger_and_in_time() external {
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, copycat, challenger));
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0, "");
         uint64 deadline = game.game(gameId).deadline;
         vm.warp(deadline + 1);
         vm.prank(challenger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0, "");
         vm.warp(deadline);
         vm.prank(challenger);
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 0), 0, "");
     }
 
     function test_no_challenge_before_the_boundaries() external {
         uint256 other = openAs(copycat);
         vm.prank(copycat);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitBoundaries));
-        game.challengePart(other, Groups.ofPart(listOf[other], 0), 0);
+        game.challengePart(other, Groups.ofPart(listOf[other], 0), 0, "");
     }
 
     // --- the boundaries in calldata
@@ -72,9 +74,9 @@ contract ChallengeTest is Scenario {
             abi.encodeWithSelector(IDisputeGame.WrongBoundaries.selector, listHash(list), expected);
         vm.startPrank(challenger);
         vm.expectRevert(wrong);
-        game.challengeInput(gameId, Groups.first(list));
+        game.challengeInput(gameId, Groups.first(list), "");
         vm.expectRevert(wrong);
-        game.challengePart(gameId, Groups.ofPart(list, 0), 0);
+        game.challengePart(gameId, Groups.ofPart(list, 0), 0, "");
         vm.expectRevert(wrong);
         game.challengeHead(gameId, Groups.last(list), 40, 0, response.fields.promptHash, response.outputIds);
         vm.stopPrank();
@@ -137,8 +139,8 @@ contract ChallengeTest is Scenario {
     function test_the_input_can_be_challenged_in_round_one() external {
         challengeInput(gameId);
         Game memory g = game.game(gameId);
-        vm.assertTrue(g.phase == Phase.AwaitWindows && g.target == Target.Embedding);
-        vm.assertEq(g.boundariesHash, listHash(boundaryHash(0, 5, 0)));
+        vm.assertTrue(g.phase == Phase.AwaitProof && g.target == Target.Embedding);
+        vm.assertEq(g.boundariesHash, listHash(boundaryHash(0, 5, 0), Claimed.hash(claimOf[gameId])));
         vm.assertEq(g.rangeStart, 0);
         vm.assertEq(g.rangeEnd, 0); // no step is disputed
     }
@@ -148,7 +150,7 @@ contract ChallengeTest is Scenario {
         postBoundaries(gameId, 5, 0);
         vm.startPrank(challenger);
         vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
-        game.challengeInput(gameId, Groups.first(listOf[gameId]));
+        game.challengeInput(gameId, Groups.first(listOf[gameId]), "");
         vm.expectRevert(IDisputeGame.OnlyInFirstRound.selector);
         game.challengeHead(
             gameId, Groups.last(listOf[gameId]), 39, 1, response.fields.promptHash, response.outputIds

@@ -64,14 +64,11 @@ contract ConcedeTest is Scenario {
         vm.prank(provider);
         game.concede(first, aboutOf(first));
         narrow(second, 5, 1);
-        revealWindows(second, 5, 1);
-        vm.prank(copycat);
-        game.chooseWindow(second, aboutOf(second), 1);
         presetStep(5, 1);
         StepProof memory proof = stepProof(5, 1);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
-        game.proveStep(second, proof);
+        game.proveStep(second, proof, shownOf(second));
         letTimePass(second);
         vm.expectPartialRevert(IDisputeGame.ResponseAlreadyVoid.selector);
         game.timeout(second);

@@ -83,8 +83,8 @@ contract DeadlinesTest is Scenario {
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         bytes[3] memory moves = [
-            abi.encodeCall(IDisputeGame.challengePart, (gameId, Groups.ofPart(listOf[gameId], 3), 3)),
-            abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(listOf[gameId]))),
+            abi.encodeCall(IDisputeGame.challengePart, (gameId, Groups.ofPart(listOf[gameId], 3), 3, "")),
+            abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(listOf[gameId]), inputClaim())),
             abi.encodeCall(
                 IDisputeGame.challengeHead,
                 (
@@ -102,34 +102,39 @@ contract DeadlinesTest is Scenario {
         }
     }
 
-    function test_deadline_of_revealWindows() external {
+    function test_deadline_of_a_challenge_of_one_step() external {
         uint256 gameId = open();
-        narrow(gameId, 5, 1);
+        postBoundaries(gameId, 6, 1);
+        challengeStep(gameId, 5);
+        postBoundaries(gameId, 6, 1); // of the steps 3, 4 and 5
         bytes memory move = abi.encodeCall(
-            IDisputeGame.revealWindows,
-            (gameId, kindOf(5), roots(5, Lie(6, 1)), roots(6, Lie(6, 1)), written(5, 1))
+            IDisputeGame.challengePart,
+            (gameId, Groups.ofPart(listOf[gameId], 2), 2, stepClaim(5, Lie(NEVER, 0)))
         );
-        checkTurn(gameId, Phase.AwaitWindows, provider, move);
+        checkTurn(gameId, Phase.AwaitChallenge, challenger, move);
     }
 
-    function test_deadline_of_chooseWindow() external {
-        uint256 gameId = open();
-        narrow(gameId, 5, 1);
-        revealWindows(gameId, 5, 1);
-        bytes memory move = abi.encodeCall(IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), 1));
-        checkTurn(gameId, Phase.AwaitChoice, challenger, move);
+    function test_deadline_of_refuteClaim() external {
+        uint256 gameId = gameAtRefutation(5, 1);
+        bytes memory move = abi.encodeCall(IDisputeGame.refuteClaim, (gameId, agreedStep(5, 1)));
+        checkTurn(gameId, Phase.AwaitProof, provider, move);
+        gameId = open();
+        postBoundaries(gameId, NEVER, 0);
+        challengeInput(gameId, inputClaim());
+        move = abi.encodeCall(IDisputeGame.refuteClaim, (gameId, agreedInput()));
+        checkTurn(gameId, Phase.AwaitProof, provider, move);
     }
 
     function test_deadline_of_every_proof() external {
         uint256 fresh = vm.snapshotState();
         uint256 gameId = gameAtStepProof(5, 1);
         presetStep(5, 1);
-        bytes memory move = abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(5, 1)));
+        bytes memory move = abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(5, 1), shownOf(gameId)));
         checkTurn(gameId, Phase.AwaitProof, provider, move);
         vm.revertToState(fresh);
         gameId = gameAtEmbeddingProof(2);
         presetEmbedding(2);
-        move = abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, embeddingProof(2)));
+        move = abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, embeddingProof(2), shownOf(gameId)));
         checkTurn(gameId, Phase.AwaitProof, provider, move);
         vm.revertToState(fresh);
         uint256 position = response.fields.promptLength - 1;

@@ -18,6 +18,7 @@ contract GasPerMoveTest is Scenario {
     // An MLP step in a part of two, so that there is a second round, and a tile in a part of one.
     uint256 private constant STEP = 5;
     uint256 private constant TILE_STEP = 8;
+    uint256 private constant KEYS_STEP = 6;
 
     function test_gas_of_a_false_challenge_of_an_mlp_step() public {
         uint256 gameId = open();
@@ -30,17 +31,13 @@ contract GasPerMoveTest is Scenario {
         measured("4 postBoundaries, round 2");
         challengeStep(gameId, STEP);
         measured("5 challengePart, of one step");
-        revealWindows(gameId, STEP, 0);
-        measured("6 revealWindows");
-        chooseWindow(gameId, 0);
-        measured("7 chooseWindow");
         presetStep(STEP, 0);
         proveStep(gameId, stepProof(STEP, 0));
-        measured("8 proveStep");
+        measured("6 proveStep");
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
-    /// @dev The same about a response of one window, of which nothing is revealed and nothing chosen.
+    /// @dev The same about a response of one window.
     function test_gas_of_a_false_challenge_of_one_window() public {
         dispute(20, 13);
         uint256 gameId = open();
@@ -58,13 +55,25 @@ contract GasPerMoveTest is Scenario {
     function test_gas_of_a_false_challenge_of_a_tile() public {
         uint256 gameId = open();
         narrow(gameId, TILE_STEP, 0);
-        revealWindows(gameId, TILE_STEP, 0);
-        measured("revealWindows of a tile");
-        chooseWindow(gameId, 0);
         presetStep(TILE_STEP, 0);
         proveStep(gameId, stepProof(TILE_STEP, 0));
         measured("proveStep of a tile");
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+    }
+
+    /// @dev What the challenger claims of all three windows is what was posted.
+    function test_gas_of_a_refutation() public {
+        uint256 gameId = gameAtRefutation(STEP, 0);
+        refuteClaim(gameId, agreedStep(STEP, 0));
+        measured("refuteClaim");
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Refuted);
+    }
+
+    function test_gas_of_a_refutation_of_keys_and_values() public {
+        uint256 gameId = gameAtRefutation(KEYS_STEP, 0);
+        refuteClaim(gameId, agreedStep(KEYS_STEP, 0));
+        measured("refuteClaim of keys and values");
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Refuted);
     }
 
     function test_gas_of_an_embedding_challenge() public {
@@ -72,8 +81,6 @@ contract GasPerMoveTest is Scenario {
         postBoundaries(gameId, NEVER, 0);
         challengeInput(gameId);
         measured("challengeInput");
-        revealInput(gameId);
-        chooseWindow(gameId, 0);
         presetEmbedding(0);
         proveEmbedding(gameId, embeddingProof(0));
         measured("proveEmbedding");
@@ -151,7 +158,7 @@ contract GasOfManyStepsTest is Scenario {
         vm.snapshotGasLastCall("GasPerMove", "90 steps: postBoundaries");
         challengeStep(gameId, STEP);
         vm.snapshotGasLastCall("GasPerMove", "90 steps: challengePart, of one step");
-        expectPhase(gameId, Phase.AwaitWindows);
+        expectPhase(gameId, Phase.AwaitProof);
     }
 }
 

@@ -4,20 +4,8 @@ pragma solidity ^0.8.28;
 import {IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {IInferenceLedger, ResponseFields} from "../src/interfaces/IInferenceLedger.sol";
-import {Scenario} from "./Scenario.sol";
-
-/// @title Traces of many windows
-abstract contract LongTraces is Scenario {
-    /// @dev Of 64 bits: points as distinct as others, and a multiplication takes a quarter of the time.
-    function factor(uint256 stream, uint256 version, uint256 window, bool isWrong)
-        internal
-        pure
-        override
-        returns (uint256)
-    {
-        return super.factor(stream, version, window, isWrong) >> 184;
-    }
-}
+import {Groups} from "./Groups.sol";
+import {LongTraces} from "./LongTraces.sol";
 
 /// @notice Every kind of dispute at T = 1, 31, 32, 33, 63, 64, 65, the model's maximum, and one more.
 contract LengthsTest is LongTraces {
@@ -186,7 +174,15 @@ contract LongestModelTest is LongTraces {
     }
 
     function send(address target, bytes memory data) private {
-        vm.prank(provider);
+        sendAs(provider, target, data);
+    }
+
+    function checkChallenge(bytes memory data) private {
+        sendAs(challenger, address(game), data);
+    }
+
+    function sendAs(address who, address target, bytes memory data) private {
+        vm.prank(who);
         uint256 gasBefore = gasleft();
         (bool done,) = target.call(data);
         uint256 used = gasBefore - gasleft();
@@ -207,34 +203,41 @@ contract LongestModelTest is LongTraces {
     function test_every_move_about_the_longest_input_fits_a_transaction() external {
         uint256 window = windows() - 1;
         vm.assertEq(window, 511);
+        uint256 fresh = vm.snapshotState();
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
-        challengeInput(gameId);
-        bytes memory reveal = abi.encodeCall(
-            IDisputeGame.revealWindows, (gameId, 0, roots(0, Lie(NEVER, 0)), new bytes32[](0), shownInput())
+        checkChallenge(
+            abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(listOf[gameId]), inputClaim()))
         );
-        send(address(game), reveal);
-        chooseWindow(gameId, window);
+        send(address(game), abi.encodeCall(IDisputeGame.refuteClaim, (gameId, agreedInput())));
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Refuted);
+        vm.revertToState(fresh);
+        gameId = gameAtEmbeddingProof(window);
         presetEmbedding(window);
-        send(address(game), abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, embeddingProof(window))));
+        send(
+            address(game),
+            abi.encodeCall(
+                IDisputeGame.proveEmbedding, (gameId, embeddingProof(window), shownOf(gameId, window))
+            )
+        );
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
-    /// @dev The windows of a step, and the proof of its last one.
+    /// @dev The proof of a step's last window, and the refutation of a claim that there is nothing wrong with it.
     function checkLongest(uint256 step) private {
         uint256 window = windows() - 1;
-        uint256 gameId = open();
-        narrow(gameId, step, window);
-        Lie memory lie = Lie(step + 1, window);
-        bytes memory reveal = abi.encodeCall(
-            IDisputeGame.revealWindows,
-            (gameId, kindOf(step), roots(step, lie), roots(step + 1, lie), written(step, window))
-        );
-        send(address(game), reveal);
-        chooseWindow(gameId, window);
+        uint256 fresh = vm.snapshotState();
+        uint256 gameId = gameAtStepProof(step, window);
         presetStep(step, window);
-        send(address(game), abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(step, window))));
+        send(
+            address(game),
+            abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(step, window), shownOf(gameId, window)))
+        );
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
+        vm.revertToState(fresh);
+        gameId = gameAtRefutation(step, window);
+        send(address(game), abi.encodeCall(IDisputeGame.refuteClaim, (gameId, agreedStep(step, window))));
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Refuted);
     }
 
     function test_every_move_about_the_longest_step_of_keys_and_values_fits_a_transaction() external {

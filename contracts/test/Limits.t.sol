@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {AgreedStep, Outcome, Reason} from "../src/interfaces/IDisputeGame.sol";
 import {IProviderStake} from "../src/interfaces/IProviderStake.sol";
 import {Receipt} from "../src/interfaces/IReceipts.sol";
 import {Curve} from "../src/libraries/Curve.sol";
+import {Claimed} from "./Claimed.sol";
 import {Merkle} from "./Merkle.sol";
 import {Scenario} from "./Scenario.sol";
 
@@ -13,33 +15,37 @@ contract LimitsTest is Scenario {
     uint256 private constant Q =
         21888242871839275222246405745257275088696311157297823662689037894645226208583;
 
-    /// @dev A game that waits for the preimage of an input with this coordinate.
-    function gameAtCoordinate(uint256 coordinate)
-        private
-        returns (uint256 gameId, bytes32[] memory all, uint256[][] memory shown)
-    {
+    /// @dev A game about an input with this coordinate, as the challenger claims it to be.
+    function gameAtCoordinate(uint256 coordinate) private returns (uint256 gameId, AgreedStep memory agreed) {
         gameId = open();
         bytes32[] memory hashes = dueHashes(gameId, NEVER, 0);
-        shown = shownInput();
-        shown[0][0] = coordinate;
-        all = new bytes32[](STREAMS);
-        all[0] = Merkle.root(leavesOf(shown[0]));
-        hashes[0] = keccak256(abi.encodePacked(all));
+        agreed = agreedInput();
+        uint256[] memory all = agreed.sums[0];
+        all[0] = coordinate;
+        agreed.rootsBefore[0] = Merkle.root(leavesOf(all));
+        hashes[0] = keccak256(abi.encodePacked(agreed.rootsBefore));
         postHashes(gameId, hashes);
-        challengeInput(gameId);
+        bytes16[] memory leaves = new bytes16[](windows());
+        uint256[] memory point = new uint256[](2);
+        for (uint256 w = 0; w < leaves.length; ++w) {
+            (point[0], point[1]) = (all[2 * w], all[2 * w + 1]);
+            leaves[w] = Claimed.leaf(point);
+        }
+        agreed.claim = Claimed.join(leaves);
+        challengeInput(gameId, agreed.claim);
     }
 
     function test_the_largest_coordinate_is_accepted() external {
-        (uint256 gameId, bytes32[] memory all, uint256[][] memory shown) = gameAtCoordinate(Q - 1);
-        vm.prank(provider);
-        game.revealWindows(gameId, 0, all, new bytes32[](0), shown);
+        (uint256 gameId, AgreedStep memory agreed) = gameAtCoordinate(Q - 1);
+        refuteClaim(gameId, agreed);
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Refuted);
     }
 
     function test_the_order_of_the_field_is_no_coordinate() external {
-        (uint256 gameId, bytes32[] memory all, uint256[][] memory shown) = gameAtCoordinate(Q);
+        (uint256 gameId, AgreedStep memory agreed) = gameAtCoordinate(Q);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(Curve.CoordinateOutOfRange.selector, Q));
-        game.revealWindows(gameId, 0, all, new bytes32[](0), shown);
+        game.refuteClaim(gameId, agreed);
     }
 
     function test_a_claim_on_a_posted_receipt_leaves_time_to_answer() external {

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Phase} from "../src/interfaces/IDisputeGame.sol";
-import {Traces} from "./Traces.sol";
+import {Phase, ShownClaim} from "../src/interfaces/IDisputeGame.sol";
+import {Claimed} from "./Claimed.sol";
 import {Groups} from "./Groups.sol";
+import {Traces} from "./Traces.sol";
 
 /// @title The moves of both sides, up to the proof
 abstract contract Moves is Traces {
     /// @dev What was posted last in each game.
     mapping(uint256 gameId => bytes32[]) internal listOf;
+    /// @dev In which window what was posted is wrong, and the last claim about it.
+    mapping(uint256 gameId => uint256) internal windowOf;
+    mapping(uint256 gameId => bytes) internal claimOf;
 
     uint256 private _secrets;
 
@@ -53,6 +57,7 @@ abstract contract Moves is Traces {
     }
 
     function postBoundaries(uint256 gameId, uint256 wrongFrom, uint256 wrongWindow) internal {
+        windowOf[gameId] = wrongWindow;
         postHashes(gameId, dueHashes(gameId, wrongFrom, wrongWindow));
     }
 
@@ -62,19 +67,31 @@ abstract contract Moves is Traces {
         listOf[gameId] = hashes;
     }
 
-    /// @dev The part that contains `step`.
+    /// @dev The part that contains `step`; where it is one step, with a true claim about it.
     function challengeStep(uint256 gameId, uint256 step) internal {
+        challengeStep(gameId, step, stepClaim(step, Lie(NEVER, 0)));
+    }
+
+    function challengeStep(uint256 gameId, uint256 step, bytes memory claim) internal {
         uint256[] memory cuts = cutsOf(gameId);
         uint256 part = 0;
         while (cuts[part + 1] <= step) part++;
+        if (cuts[part + 1] - cuts[part] != 1) claim = "";
+        claimOf[gameId] = claim;
         address who = game.game(gameId).challenger;
         vm.prank(who);
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], part), part);
+        game.challengePart(gameId, Groups.ofPart(listOf[gameId], part), part, claim);
     }
 
+    /// @dev With a claim that is false everywhere.
     function challengeInput(uint256 gameId) internal {
+        challengeInput(gameId, Claimed.butAll(inputClaim()));
+    }
+
+    function challengeInput(uint256 gameId, bytes memory claim) internal {
+        claimOf[gameId] = claim;
         vm.prank(challenger);
-        game.challengeInput(gameId, Groups.first(listOf[gameId]));
+        game.challengeInput(gameId, Groups.first(listOf[gameId]), claim);
     }
 
     function challengeHead(uint256 gameId, uint256 position, uint256 rivalId) internal {
@@ -91,50 +108,56 @@ abstract contract Moves is Traces {
 
     /// @dev Bisects down to one step: everything after `step` is wrong in `wrongWindow`.
     function narrow(uint256 gameId, uint256 step, uint256 wrongWindow) internal {
+        narrow(gameId, step, wrongWindow, stepClaim(step, Lie(NEVER, 0)));
+    }
+
+    function narrow(uint256 gameId, uint256 step, uint256 wrongWindow, bytes memory claim) internal {
         while (game.game(gameId).phase == Phase.AwaitBoundaries) {
             postBoundaries(gameId, step + 1, wrongWindow);
-            challengeStep(gameId, step);
+            challengeStep(gameId, step, claim);
         }
     }
 
-    function revealWindows(uint256 gameId, uint256 step, uint256 wrongWindow) internal {
-        Lie memory lie = Lie(step + 1, wrongWindow);
-        bytes32[] memory before = roots(step, lie);
-        bytes32[] memory afterwards = roots(step + 1, lie);
-        uint256[][] memory shown = written(step, wrongWindow);
-        vm.prank(provider);
-        game.revealWindows(gameId, kindOf(step), before, afterwards, shown);
+    /// @dev Bisects down to a step whose end is posted with these roots, whatever they are.
+    function narrowToEnd(uint256 gameId, uint256 step, bytes32[] memory end, bytes memory claim) internal {
+        while (game.game(gameId).phase == Phase.AwaitBoundaries) {
+            bytes32[] memory hashes = dueHashes(gameId, step + 1, windowOf[gameId]);
+            uint256[] memory cuts = cutsOf(gameId);
+            for (uint256 i = 0; i < hashes.length; ++i) {
+                if (cuts[i] == step + 1) hashes[i] = keccak256(abi.encodePacked(end));
+            }
+            postHashes(gameId, hashes);
+            challengeStep(gameId, step, claim);
+        }
     }
 
-    function chooseWindow(uint256 gameId, uint256 window) internal {
-        vm.prank(challenger);
-        game.chooseWindow(gameId, aboutOf(gameId), window);
+    /// @dev What a proof of this window shows of the claim that was made.
+    function shownOf(uint256 gameId, uint256 window) internal view returns (ShownClaim memory) {
+        return Claimed.shown(claimOf[gameId], window);
     }
 
-    function revealInput(uint256 gameId) internal {
-        bytes32[] memory all = roots(0, Lie(NEVER, 0));
-        uint256[][] memory shown = shownInput();
-        vm.prank(provider);
-        game.revealWindows(gameId, 0, all, new bytes32[](0), shown);
+    /// @dev The same of the window that is wrong.
+    function shownOf(uint256 gameId) internal view returns (ShownClaim memory) {
+        return shownOf(gameId, windowOf[gameId]);
     }
 
     /// @dev A game that waits for the proof of `window` of `step`.
     function gameAtStepProof(uint256 step, uint256 window) internal returns (uint256 gameId) {
         gameId = open();
         narrow(gameId, step, window);
-        if (windows() == 1) return gameId;
-        revealWindows(gameId, step, window);
-        chooseWindow(gameId, window);
     }
 
-    /// @dev A game that waits for the proof of `window` of b_0.
+    /// @dev A game about a step that is wrong in one window, in which the challenger claims just that.
+    function gameAtRefutation(uint256 step, uint256 window) internal returns (uint256 gameId) {
+        gameId = open();
+        narrow(gameId, step, window, stepClaim(step, Lie(step + 1, window)));
+    }
+
+    /// @dev A game that waits for the proof of `window` of b_0, which alone is falsely claimed to be wrong.
     function gameAtEmbeddingProof(uint256 window) internal returns (uint256 gameId) {
         gameId = open();
-        postBoundaries(gameId, NEVER, 0);
-        challengeInput(gameId);
-        if (windows() == 1) return gameId;
-        revealInput(gameId);
-        chooseWindow(gameId, window);
+        postBoundaries(gameId, NEVER, window);
+        challengeInput(gameId, Claimed.but(inputClaim(), window));
     }
 
     /// @dev A game that waits for the proof of the token after `position` against `rivalId`.

@@ -13,9 +13,8 @@ import {
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Leaves} from "../src/libraries/Leaves.sol";
 import {Scenario} from "./Scenario.sol";
-import {Groups} from "./Groups.sol";
 
-/// @title Responses of one window: nothing is revealed or chosen, and the proof brings what a reveal would have shown
+/// @title Responses of one window: a claim of one leaf, and proofs of ends in which more moved than a step writes
 contract OneWindowTest is Scenario {
     // Steps of a kind that writes one stream, that writes a sum, and that resets it.
     uint256 private constant STEP = 5;
@@ -34,7 +33,6 @@ contract OneWindowTest is Scenario {
             narrow(gameId, step, 0);
             expectPhase(gameId, Phase.AwaitProof);
             vm.assertEq(uint256(game.game(gameId).target), uint256(Target.Step));
-            vm.assertEq(game.game(gameId).window, 0);
             vm.assertEq(
                 game.game(gameId).deadline - game.game(gameId).turnStartedAt, turnOf(p.proveExtension)
             );
@@ -53,18 +51,6 @@ contract OneWindowTest is Scenario {
         presetEmbedding(0);
         proveEmbedding(gameId, embeddingProof(0));
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
-    }
-
-    function test_of_two_windows_one_has_to_be_chosen() external {
-        dispute(20, 14); // 33 positions
-        uint256 gameId = open();
-        narrow(gameId, STEP, 0);
-        expectPhase(gameId, Phase.AwaitWindows);
-        gameId = openAs(copycat);
-        postBoundaries(gameId, NEVER, 0);
-        vm.prank(copycat);
-        game.challengeInput(gameId, Groups.first(listOf[gameId]));
-        expectPhase(gameId, Phase.AwaitWindows);
     }
 
     /// @dev A proof of the step as it should be does not help who posted an end in which more moved.
@@ -138,7 +124,7 @@ contract OneWindowTest is Scenario {
             proof.kind = kind;
             vm.prank(provider);
             vm.expectRevert(error);
-            game.proveStep(gameId, proof);
+            game.proveStep(gameId, proof, shownOf(gameId));
         }
     }
 
@@ -155,21 +141,13 @@ contract OneWindowTest is Scenario {
     /// @dev A game about a step whose end was posted with these roots.
     function atEnd(uint256 step, bytes32[] memory end) private returns (uint256 gameId) {
         gameId = open();
-        while (game.game(gameId).phase == Phase.AwaitBoundaries) {
-            bytes32[] memory hashes = dueHashes(gameId, step + 1, 0);
-            uint256[] memory cuts = cutsOf(gameId);
-            for (uint256 i = 0; i < hashes.length; ++i) {
-                if (cuts[i] == step + 1) hashes[i] = keccak256(abi.encodePacked(end));
-            }
-            postHashes(gameId, hashes);
-            challengeStep(gameId, step);
-        }
+        narrowToEnd(gameId, step, end, stepClaim(step, Lie(NEVER, 0)));
     }
 
     function refuse(uint256 gameId, StepProof memory proof, bytes memory error) private {
         vm.prank(provider);
         vm.expectRevert(error);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         letTimePass(gameId);
         game.timeout(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
@@ -216,23 +194,10 @@ contract OneWindowTest is Scenario {
         presetEmbedding(0);
         vm.prank(provider);
         vm.expectRevert(error);
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         letTimePass(gameId);
         game.timeout(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
-    }
-
-    function test_attack_one_window_is_neither_revealed_nor_chosen() external {
-        uint256 gameId = open();
-        narrow(gameId, STEP, 0);
-        bytes memory wrong = abi.encodeWithSelector(IDisputeGame.WrongPhase.selector, Phase.AwaitProof);
-        bytes32[] memory none = new bytes32[](0);
-        vm.prank(provider);
-        vm.expectRevert(wrong);
-        game.revealWindows(gameId, MLP, none, none, new uint256[][](0));
-        vm.prank(challenger);
-        vm.expectRevert(wrong);
-        game.chooseWindow(gameId, aboutOf(gameId), 0);
     }
 
     function turnOf(uint64 extension) private view returns (uint256) {

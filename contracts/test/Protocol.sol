@@ -42,8 +42,7 @@ abstract contract Protocol is Test {
     function moverOf(uint256 gameId) internal view returns (address) {
         Game memory g = game.game(gameId);
         if (g.phase == Phase.Resolved) return address(0);
-        bool isChallengers = g.phase == Phase.AwaitChallenge || g.phase == Phase.AwaitChoice;
-        return isChallengers ? g.challenger : g.provider;
+        return g.phase == Phase.AwaitChallenge ? g.challenger : g.provider;
     }
 
     /// @dev What a move in a game says it is about, from the game's slots: a call would take the place of the one that is pranked, or

@@ -45,17 +45,17 @@ contract ProveEmbeddingTest is Scenario {
         proof.rows[7] = tokenRow((right + 1) % VOCABULARY);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, right));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         proof = embeddingProof(1);
         proof.rows[7].embedding[0] += 1;
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, right));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         proof = embeddingProof(1);
         proof.rows[7].embedding = proof.rows[7].head;
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, right));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
     }
 
     function test_attack_other_ids_other_points_other_count() external {
@@ -65,27 +65,27 @@ contract ProveEmbeddingTest is Scenario {
         proof.promptIds[3] ^= 0x01;
         vm.prank(provider);
         vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         proof = embeddingProof(1);
         proof.window.roots[0] ^= bytes32(uint256(1));
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         proof = embeddingProof(1);
         proof.window.sum[0] ^= 1;
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, 0, 1));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         proof = embeddingProof(1);
         proof.window = residualWindow(0, 2);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, 0, 1));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         proof = embeddingProof(1);
         proof.rows = new TokenRow[](31);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongRowCount.selector, 31, 32));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
     }
 
     function test_attack_proof_of_another_window() external {
@@ -96,7 +96,7 @@ contract ProveEmbeddingTest is Scenario {
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(embeddingVerifier))
         );
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
     }
 
     /// @dev A token outside the vocabulary has no leaf: the provider cannot prove what it embedded.
@@ -111,7 +111,7 @@ contract ProveEmbeddingTest is Scenario {
         EmbeddingProof memory proof = embeddingProof(0);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.WrongTokenRow.selector, VOCABULARY));
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
         letTimePass(gameId);
         game.timeout(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);

@@ -61,7 +61,7 @@ contract ProveStepTest is Scenario {
         StepProof memory proof = stepProof(5, 1);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, address(verifiers[0])));
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         presetStep(5, 1);
         proveStep(gameId, proof);
         expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
@@ -77,7 +77,7 @@ contract ProveStepTest is Scenario {
                 address expected = address(verifiers[kindOf(step)]);
                 vm.prank(provider);
                 vm.expectRevert(abi.encodeWithSelector(IDisputeGame.ProofRejected.selector, expected));
-                game.proveStep(gameId, proof);
+                game.proveStep(gameId, proof, shownOf(gameId));
                 presetStep(step, window);
                 proveStep(gameId, proof);
                 expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
@@ -92,12 +92,12 @@ contract ProveStepTest is Scenario {
         StepProof memory proof = stepProof(5, 2);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.ProofRejected.selector);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         gameId = gameAtStepProof(11, 1); // and of step 5, of the same kind
         proof = stepProof(11, 1);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.ProofRejected.selector);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
     }
 
     function test_attack_key_of_another_step_or_model() external {
@@ -109,41 +109,41 @@ contract ProveStepTest is Scenario {
         vm.expectRevert(
             abi.encodeWithSelector(IDisputeGame.WrongStepKey.selector, 5, MLP, keccak256(stepKey(7)))
         );
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         proof.keyPath = stepKeyPath(7);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongStepKey.selector);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         proof.key = "foreign key";
         proof.keyPath = stepKeyPath(5);
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongStepKey.selector);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
     }
 
     function refuse(uint256 gameId, StepProof memory proof, bytes memory error) private {
         vm.prank(provider);
         vm.expectRevert(error);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
     }
 
     function wrongWindow(uint256 stream, uint256 window) private pure returns (bytes memory) {
         return abi.encodeWithSelector(IDisputeGame.WrongWindow.selector, stream, window);
     }
 
-    function test_attack_sums_that_were_not_revealed() external {
+    function test_attack_sums_that_were_not_posted() external {
         uint256 gameId = gameAtStepProof(5, 1);
         presetStep(5, 1);
         StepProof memory proof = stepProof(5, 1);
         proof.rootsAfter = roots(6, Lie(NEVER, 0)); // the honest ones, not the posted ones
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         proof = stepProof(5, 1);
         proof.rootsBefore[3] = "another root";
         vm.prank(provider);
         vm.expectPartialRevert(IDisputeGame.WrongPreimage.selector);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         proof = stepProof(5, 1);
         (proof.sums[2], proof.sums[3]) = commitment(0, 6, 1, Lie(NEVER, 0));
         refuse(gameId, proof, wrongWindow(0, 1));
@@ -162,14 +162,14 @@ contract ProveStepTest is Scenario {
             proof.sums[i] ^= 1;
             vm.prank(provider);
             vm.expectPartialRevert(error);
-            game.proveStep(gameId, proof);
+            game.proveStep(gameId, proof, shownOf(gameId));
             proof.sums[i] ^= 1;
         }
         for (uint256 i = 0; i < proof.siblings.length; ++i) {
             proof.siblings[i] ^= bytes32(uint256(1));
             vm.prank(provider);
             vm.expectPartialRevert(error);
-            game.proveStep(gameId, proof);
+            game.proveStep(gameId, proof, shownOf(gameId));
             proof.siblings[i] ^= bytes32(uint256(1));
         }
         proveStep(gameId, proof);
@@ -280,21 +280,8 @@ contract ProveStepTest is Scenario {
         keys[2] ^= 1; // window 1
         bytes32[] memory posted = roots(7, Lie(7, 1));
         posted[1] = Merkle.root(leavesOf(keys));
-        while (game.game(gameId).phase == Phase.AwaitBoundaries) {
-            bytes32[] memory hashes = dueHashes(gameId, 7, 1);
-            uint256[] memory cuts = cutsOf(gameId);
-            for (uint256 i = 0; i < cuts.length; ++i) {
-                if (cuts[i] == 7) hashes[i] = keccak256(abi.encodePacked(posted));
-            }
-            postHashes(gameId, hashes);
-            challengeStep(gameId, 6);
-        }
-        bytes32[] memory before = roots(6, Lie(7, 1));
-        uint256[][] memory shown = written(6, 1);
-        shown[0] = keys;
-        vm.prank(provider);
-        game.revealWindows(gameId, KEYS_VALUES, before, posted, shown);
-        chooseWindow(gameId, 1);
+        windowOf[gameId] = 1;
+        narrowToEnd(gameId, 6, posted, stepClaim(6, Lie(NEVER, 0)));
         presetStep(6, 1);
         StepProof memory proof = stepProof(6, 1); // residual, keys of 1 and 0, values of 1 and 0
         proof.rootsAfter = posted;
@@ -313,7 +300,7 @@ contract ProveStepTest is Scenario {
         StepProof memory proof = stepProof(5, 1);
         vm.prank(stranger);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.NotMover.selector, stranger, provider));
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
     }
 
     function test_the_target_decides_which_proof_counts() external {
@@ -324,7 +311,7 @@ contract ProveStepTest is Scenario {
         vm.expectPartialRevert(IDisputeGame.WrongTarget.selector);
         game.proveHead(gameId, aboutHead);
         vm.expectPartialRevert(IDisputeGame.WrongTarget.selector);
-        game.proveEmbedding(gameId, aboutInput);
+        game.proveEmbedding(gameId, aboutInput, shownOf(gameId));
         vm.stopPrank();
     }
 
@@ -336,7 +323,7 @@ contract ProveStepTest is Scenario {
         vm.warp(deadline + 1);
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IDisputeGame.TurnOver.selector, deadline));
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
         vm.warp(deadline);
         proveStep(gameId, proof);
         expectPhase(gameId, Phase.Resolved);

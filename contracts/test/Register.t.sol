@@ -21,14 +21,11 @@ contract RegisterTest is Scenario {
 
     function test_what_moves_read_is_what_was_registered() external view {
         for (uint256 kind = 0; kind < KINDS; ++kind) {
-            (uint256 streams, uint256 access) = registry.stepAccess(modelId, kind);
-            vm.assertEq(streams, spec.streams);
-            vm.assertEq(access, spec.kinds[kind].access);
             StepRules memory rules = registry.stepRules(modelId, kind);
             vm.assertEq(rules.stepKeysRoot, spec.stepKeysRoot);
             vm.assertEq(rules.keyCount, STEPS);
-            vm.assertEq(rules.streams, streams);
-            vm.assertEq(rules.access, access);
+            vm.assertEq(rules.streams, spec.streams);
+            vm.assertEq(rules.access, spec.kinds[kind].access);
             vm.assertEq(rules.verifier, address(verifiers[kind]));
         }
         (bytes32 rowsRoot, uint256 vocabSize, address verifier, uint256 streams) =
@@ -58,8 +55,6 @@ contract RegisterTest is Scenario {
         registry.spec("unknown");
         vm.expectPartialRevert(unknown);
         registry.sizes("unknown");
-        vm.expectPartialRevert(unknown);
-        registry.stepAccess("unknown", 0);
         vm.expectPartialRevert(unknown);
         registry.stepRules("unknown", 0);
         vm.expectPartialRevert(unknown);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IDisputeGame, Outcome, Phase, Reason} from "../src/interfaces/IDisputeGame.sol";
+import {Claimed} from "./Claimed.sol";
 import {AuditScenario} from "./AuditScenario.sol";
 import {Scenario} from "./Scenario.sol";
 
@@ -9,10 +10,14 @@ import {Scenario} from "./Scenario.sol";
 ///         finds another game under its number, or the same one after other moves; it is sent again by whoever has it.
 contract ReorganisationsTest is Scenario {
     function expectRefused(address who, bytes memory move) private {
+        expectRefused(who, move, IDisputeGame.AboutSomethingElse.selector);
+    }
+
+    function expectRefused(address who, bytes memory move, bytes4 error) private {
         vm.prank(who);
         (bool ok, bytes memory answer) = address(game).call(move);
         vm.assertFalse(ok);
-        vm.assertEq(bytes32(bytes4(answer)), bytes32(IDisputeGame.AboutSomethingElse.selector));
+        vm.assertEq(bytes32(bytes4(answer)), bytes32(error));
     }
 
     /// @dev The provider answers something else first, and that is what is disputed.
@@ -57,18 +62,31 @@ contract ReorganisationsTest is Scenario {
         vm.assertTrue(ok, "another challenger, the same response");
     }
 
-    function test_attack_a_window_of_another_history_finds_other_boundaries() external {
+    /// @dev The challenger has seen the proof, and claims that its window is what was posted; or the refutation, and claims another one.
+    function test_attack_an_answer_to_a_claim_of_another_history_finds_another_claim() external {
+        bytes memory asPosted = stepClaim(5, Lie(6, 1));
         uint256 gameId = open();
         uint256 start = vm.snapshotState();
         narrow(gameId, 5, 1);
-        revealWindows(gameId, 5, 1);
-        bytes memory move = abi.encodeCall(IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), 1));
+        presetStep(5, 1);
+        bytes memory proof =
+            abi.encodeCall(IDisputeGame.proveStep, (gameId, stepProof(5, 1), shownOf(gameId)));
+        bytes memory refutation = abi.encodeCall(IDisputeGame.refuteClaim, (gameId, agreedStep(5, 1)));
+        expectRefused(provider, refutation, IDisputeGame.WrongPreimage.selector);
         vm.revertToState(start);
-        // The provider has seen the choice, and is wrong in another window now.
-        narrow(gameId, 5, 2);
-        revealWindows(gameId, 5, 2);
-        expectRefused(challenger, move);
-        chooseWindow(gameId, 2);
+        narrow(gameId, 5, 1, asPosted);
+        presetStep(5, 1);
+        expectRefused(provider, proof, IDisputeGame.WrongPreimage.selector);
+        vm.prank(provider);
+        (bool ok,) = address(game).call(refutation);
+        vm.assertTrue(ok, "the refutation of this claim");
+        vm.revertToState(start);
+        narrow(gameId, 5, 1, Claimed.butAll(asPosted));
+        presetStep(5, 1);
+        expectRefused(provider, proof, IDisputeGame.WrongPreimage.selector);
+        expectRefused(provider, refutation, IDisputeGame.WrongPreimage.selector);
+        proveStep(gameId, stepProof(5, 1)); // against the claim that was made
+        expectOutcome(gameId, Outcome.ProviderWon, Reason.Proven);
     }
 
     function test_attack_giving_up_in_another_history_gives_up_nothing() external {
@@ -104,10 +122,6 @@ contract ReorganisationsTest is Scenario {
         hashes = dueHashes(gameId, 6, 1);
         expectRefused(provider, abi.encodeCall(IDisputeGame.postBoundaries, (gameId, ids, hashes)));
         expectRefused(provider, abi.encodeCall(IDisputeGame.postBoundaries, (gameId, 0, hashes)));
-        narrow(gameId, 5, 1);
-        revealWindows(gameId, 5, 1);
-        expectRefused(challenger, abi.encodeCall(IDisputeGame.chooseWindow, (gameId, ids, 1)));
-        expectRefused(challenger, abi.encodeCall(IDisputeGame.chooseWindow, (gameId, 0, 1)));
     }
 }
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {
+    AgreedStep,
     EmbeddingProof,
     Game,
     HeadProof,
@@ -21,7 +22,7 @@ abstract contract Scenario is Moves {
 
     function proveStep(uint256 gameId, StepProof memory proof) internal {
         vm.prank(provider);
-        game.proveStep(gameId, proof);
+        game.proveStep(gameId, proof, shownOf(gameId));
     }
 
     function embeddingProof(uint256 window) internal view returns (EmbeddingProof memory proof) {
@@ -38,7 +39,7 @@ abstract contract Scenario is Moves {
 
     function proveEmbedding(uint256 gameId, EmbeddingProof memory proof) internal {
         vm.prank(provider);
-        game.proveEmbedding(gameId, proof);
+        game.proveEmbedding(gameId, proof, shownOf(gameId));
     }
 
     function headProof(uint256 position, uint256 chosenId, uint256 rivalId)
@@ -58,6 +59,39 @@ abstract contract Scenario is Moves {
     function proveHead(uint256 gameId, HeadProof memory proof) internal {
         vm.prank(provider);
         game.proveHead(gameId, proof);
+    }
+
+    // --- refutations
+
+    /// @dev That the end of a step, which is wrong in one window, is what the challenger claims.
+    function agreedStep(uint256 step, uint256 wrongWindow) internal view returns (AgreedStep memory) {
+        Lie memory lie = Lie(step + 1, wrongWindow);
+        return AgreedStep({
+            kind: kindOf(step),
+            keyDigest: keccak256(stepKey(step)),
+            keyPath: stepKeyPath(step),
+            rootsBefore: roots(step, lie),
+            rootsAfter: roots(step + 1, lie),
+            sums: written(step, wrongWindow),
+            claim: stepClaim(step, lie)
+        });
+    }
+
+    function agreedInput() internal view returns (AgreedStep memory) {
+        return AgreedStep({
+            kind: 0,
+            keyDigest: 0,
+            keyPath: new bytes32[](0),
+            rootsBefore: roots(0, Lie(NEVER, 0)),
+            rootsAfter: new bytes32[](0),
+            sums: shownInput(),
+            claim: inputClaim()
+        });
+    }
+
+    function refuteClaim(uint256 gameId, AgreedStep memory agreed) internal {
+        vm.prank(provider);
+        game.refuteClaim(gameId, agreed);
     }
 
     // --- what the contracts must rebuild

@@ -5,6 +5,7 @@ import {Game, IDisputeGame, Phase, ShownGroup, Target} from "../src/interfaces/I
 import {Bisection} from "../src/libraries/Bisection.sol";
 import {Boundary} from "../src/libraries/Boundary.sol";
 import {Parameters, ProtocolParameters} from "../src/libraries/Parameters.sol";
+import {Claimed} from "./Claimed.sol";
 import {Groups} from "./Groups.sol";
 import {Scenario} from "./Scenario.sol";
 
@@ -55,10 +56,12 @@ contract ShownGroupsTest is Scenario {
         for (uint256 step = 0; step < STEPS; ++step) {
             challengeStep(gameId, step);
             Game memory g = game.game(gameId);
-            vm.assertTrue(g.phase == Phase.AwaitWindows && g.target == Target.Step);
+            vm.assertTrue(g.phase == Phase.AwaitProof && g.target == Target.Step);
             vm.assertEq(g.round, 1);
             vm.assertEq(g.rangeStart, step);
-            vm.assertEq(g.boundariesHash, listHash(boundaryHash(step, 5, 0), boundaryHash(step + 1, 5, 0)));
+            bytes32 end = boundaryHash(step + 1, 5, 0);
+            bytes32 claim = Claimed.hash(claimOf[gameId]);
+            vm.assertEq(g.boundariesHash, listHash(boundaryHash(step, 5, 0), end, claim));
             vm.revertToState(start);
         }
     }
@@ -66,7 +69,7 @@ contract ShownGroupsTest is Scenario {
     function refused(ShownGroup memory shown, uint256 part) private {
         vm.prank(challenger);
         vm.expectPartialRevert(IDisputeGame.WrongBoundaries.selector);
-        game.challengePart(gameId, shown, part);
+        game.challengePart(gameId, shown, part, "");
     }
 
     function test_attack_the_group_of_another_part() external {
@@ -76,7 +79,7 @@ contract ShownGroupsTest is Scenario {
         }
         vm.startPrank(challenger);
         vm.expectPartialRevert(IDisputeGame.WrongBoundaries.selector);
-        game.challengeInput(gameId, Groups.last(list));
+        game.challengeInput(gameId, Groups.last(list), "");
         ShownGroup memory first = Groups.first(list);
         vm.expectPartialRevert(IDisputeGame.WrongBoundaries.selector);
         game.challengeHead(gameId, first, 40, 0, response.fields.promptHash, response.outputIds);
@@ -126,7 +129,7 @@ contract ShownGroupsTest is Scenario {
         refused(none, 0);
         vm.startPrank(challenger);
         vm.expectPartialRevert(IDisputeGame.WrongBoundaries.selector);
-        game.challengeInput(gameId, none);
+        game.challengeInput(gameId, none, "");
         vm.expectRevert();
         game.challengeHead(gameId, none, 40, 0, response.fields.promptHash, response.outputIds);
         vm.stopPrank();
@@ -138,7 +141,7 @@ contract ShownGroupsTest is Scenario {
             ShownGroup memory shown = Groups.ofPart(list, part);
             vm.prank(challenger);
             vm.expectRevert(abi.encodeWithSelector(Bisection.PartOutOfRange.selector, part, STEPS));
-            game.challengePart(gameId, shown, part);
+            game.challengePart(gameId, shown, part, "");
         }
     }
 }

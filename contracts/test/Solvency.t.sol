@@ -211,11 +211,6 @@ contract Actors is AuditScenario {
             postBoundaries(gameId, 6, 1);
         } else if (g.phase == Phase.AwaitChallenge) {
             challengeStep(gameId, 5);
-        } else if (g.phase == Phase.AwaitWindows) {
-            revealWindows(gameId, 5, 1);
-        } else if (g.phase == Phase.AwaitChoice) {
-            vm.prank(g.challenger);
-            game.chooseWindow(gameId, aboutOf(gameId), 1);
         } else if (choice % 2 == 0) {
             presetStep(5, 1);
             proveStep(gameId, stepProof(5, 1));

@@ -40,19 +40,6 @@ contract TimeoutTest is Scenario {
         vm.assertEq(stake.totalBurned(), p.challengerBond / 2);
     }
 
-    function test_the_provider_must_reveal_windows() external {
-        uint256 gameId = open();
-        narrow(gameId, 5, 1);
-        expectTimeout(gameId, Phase.AwaitWindows, Outcome.ChallengerWon);
-    }
-
-    function test_the_challenger_must_choose() external {
-        uint256 gameId = open();
-        narrow(gameId, 5, 1);
-        revealWindows(gameId, 5, 1);
-        expectTimeout(gameId, Phase.AwaitChoice, Outcome.ProviderWon);
-    }
-
     function test_the_provider_must_prove() external {
         expectTimeout(gameAtStepProof(5, 1), Phase.AwaitProof, Outcome.ChallengerWon);
     }
@@ -96,17 +83,7 @@ contract TimeoutTest is Scenario {
         vm.warp(g.deadline);
         postHashes(gameId, hashes);
         vm.assertEq(game.game(gameId).deadline, block.timestamp + p.moveExtension);
-        vm.prank(challenger);
-        game.challengePart(gameId, Groups.ofPart(listOf[gameId], 1), 1);
-        vm.warp(game.game(gameId).deadline);
-        vm.assertEq(game.game(gameId).boundariesHash, listHash(boundaryHash(4, 5, 1), hashes[2]));
-        bytes32[] memory before = roots(4, Lie(6, 1));
-        bytes32[] memory afterwards = roots(5, Lie(6, 1));
-        uint256[][] memory shown = new uint256[][](1);
-        shown[0] = sums(0, 5, Lie(6, 1));
-        vm.prank(provider);
-        game.revealWindows(gameId, kindOf(4), before, afterwards, shown);
-        chooseWindow(gameId, 0);
+        challengeStep(gameId, 4);
         vm.assertEq(game.game(gameId).deadline, block.timestamp + p.proveExtension);
     }
 
@@ -119,14 +96,10 @@ contract TimeoutTest is Scenario {
             vm.warp(game.game(gameId).deadline);
             challengeStep(gameId, 5);
         }
-        vm.warp(game.game(gameId).deadline);
-        revealWindows(gameId, 5, 1);
-        vm.warp(game.game(gameId).deadline);
-        chooseWindow(gameId, 1);
         letTimePass(gameId);
         game.timeout(gameId);
-        // Two clocks, and an extension for each of the eight turns.
-        uint256 turns = 4 * p.moveExtension + 3 * p.traceExtension + p.proveExtension;
+        // Two clocks, and an extension for each of the five turns.
+        uint256 turns = 2 * p.moveExtension + 2 * p.traceExtension + p.proveExtension;
         vm.assertLe(block.timestamp - started, 2 * p.clock + turns + 1);
     }
 }

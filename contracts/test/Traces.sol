@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {ResidualWindow, StepProof} from "../src/interfaces/IDisputeGame.sol";
 import {Leaves} from "../src/libraries/Leaves.sol";
+import {Claimed} from "./Claimed.sol";
 import {Groups} from "./Groups.sol";
 import {Merkle} from "./Merkle.sol";
 import {Responses} from "./Responses.sol";
@@ -134,13 +135,17 @@ abstract contract Traces is Responses {
         return keccak256(abi.encodePacked(Groups.hashes(boundaries)));
     }
 
-    /// @dev Of what a game is about once it is narrowed: one boundary, or two.
+    /// @dev Of what a game is about once it is narrowed: one boundary, or two, or those and a claim.
     function listHash(bytes32 boundary) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(boundary));
     }
 
     function listHash(bytes32 start, bytes32 end) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(start, end));
+    }
+
+    function listHash(bytes32 start, bytes32 end, bytes32 claim) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(start, end, claim));
     }
 
     function leavesOf(uint256[] memory all) internal pure returns (bytes32[] memory leaves) {
@@ -166,7 +171,7 @@ abstract contract Traces is Responses {
         return keccak256(abi.encodePacked(roots(s, Lie(wrongFrom, wrongWindow))));
     }
 
-    /// @dev What `revealWindows` owes about a step whose end is wrong in one window.
+    /// @dev All sums of what a step writes whose end is wrong in one window: what a refutation owes.
     function written(uint256 step, uint256 wrongWindow) internal view returns (uint256[][] memory shown) {
         uint256 count = 0;
         for (uint256 stream = 0; stream < STREAMS; ++stream) {
@@ -180,10 +185,51 @@ abstract contract Traces is Responses {
         }
     }
 
-    /// @dev What `revealWindows` owes about the input.
+    /// @dev The same of the input.
     function shownInput() internal view returns (uint256[][] memory shown) {
         shown = new uint256[][](1);
         shown[0] = sums(0, 0, Lie(NEVER, 0));
+    }
+
+    // --- claims
+
+    /// @dev That the end of a step is as in this trace.
+    function stepClaim(uint256 step, Lie memory lie) internal view returns (bytes memory) {
+        bytes16[] memory leaves = new bytes16[](windows());
+        for (uint256 w = 0; w < leaves.length; ++w) {
+            leaves[w] = stepLeaf(step, w, lie);
+        }
+        return Claimed.join(leaves);
+    }
+
+    function stepLeaf(uint256 step, uint256 window, Lie memory lie)
+        internal
+        view
+        forgetful
+        returns (bytes16)
+    {
+        uint256[] memory points = new uint256[](2 * STREAMS);
+        uint256 used = 0;
+        for (uint256 stream = 0; stream < STREAMS; ++stream) {
+            if (accessOf(step, stream) & 4 == 0) continue;
+            (points[used], points[used + 1]) = commitment(stream, step + 1, window, lie);
+            used += 2;
+        }
+        assembly ("memory-safe") {
+            mstore(points, used)
+        }
+        return Claimed.leaf(points);
+    }
+
+    /// @dev That b_0 is as it is.
+    function inputClaim() internal view returns (bytes memory) {
+        bytes16[] memory leaves = new bytes16[](windows());
+        uint256[] memory points = new uint256[](2);
+        for (uint256 w = 0; w < leaves.length; ++w) {
+            (points[0], points[1]) = commitment(0, 0, w, Lie(NEVER, 0));
+            leaves[w] = Claimed.leaf(points);
+        }
+        return Claimed.join(leaves);
     }
 
     function residualWindow(uint256 s, uint256 window) internal view returns (ResidualWindow memory shown) {

@@ -29,14 +29,10 @@ contract TurnsTest is Scenario {
         expectTurn(gameId, Phase.AwaitChallenge, p.moveExtension);
     }
 
-    function test_windows_and_a_choice_are_ordinary_moves_and_a_proof_has_its_own_time() external {
+    function test_a_proof_has_its_own_time() external {
         uint256 gameId = open();
         postBoundaries(gameId, NEVER, 0);
         challengeInput(gameId);
-        expectTurn(gameId, Phase.AwaitWindows, p.moveExtension);
-        revealInput(gameId);
-        expectTurn(gameId, Phase.AwaitChoice, p.moveExtension);
-        chooseWindow(gameId, 0);
         expectTurn(gameId, Phase.AwaitProof, p.proveExtension);
     }
 

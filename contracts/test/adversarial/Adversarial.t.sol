@@ -139,7 +139,7 @@ contract AdversarialTest is Test {
 
     function test_a_fixed_play_reaches_every_ending_and_tries_every_attack() external {
         uint256 fresh = vm.snapshotState();
-        uint256[36] memory sums;
+        uint256[39] memory sums;
         for (uint256 season = 0; season < 26; ++season) {
             bytes4[36] memory actions = _actions();
             for (uint256 i = 0; i < 80; ++i) {
@@ -148,13 +148,13 @@ contract AdversarialTest is Test {
             }
             _checkAll();
             _finish();
-            uint256[36] memory counts = _summary();
+            uint256[39] memory counts = _summary();
             for (uint256 i = 0; i < counts.length; ++i) {
                 sums[i] += counts[i];
             }
             vm.revertToState(fresh);
         }
-        string[36] memory names = _names();
+        string[39] memory names = _names();
         for (uint256 i = 0; i < sums.length; ++i) {
             emit log_named_uint(names[i], sums[i]);
         }
@@ -171,7 +171,7 @@ contract AdversarialTest is Test {
         }
     }
 
-    function _summary() private view returns (uint256[36] memory c) {
+    function _summary() private view returns (uint256[39] memory c) {
         c[0] = _exits.provenGames(Target.Step);
         c[1] = _exits.provenGames(Target.Embedding);
         c[2] = _exits.provenGames(Target.Head);
@@ -208,9 +208,12 @@ contract AdversarialTest is Test {
         c[33] = _exits.tried("join");
         c[34] = _exits.tried("join against the rules");
         c[35] = _exits.tried("rewards closed");
+        c[36] = _exits.endings(Outcome.ProviderWon, Reason.Refuted);
+        c[37] = _exits.tried("a window as claimed");
+        c[38] = _exits.tried("refutation of another claim");
     }
 
-    function _names() private pure returns (string[36] memory) {
+    function _names() private pure returns (string[39] memory) {
         return [
             "provider won: step proven",
             "provider won: embedding proven",
@@ -247,7 +250,10 @@ contract AdversarialTest is Test {
             "refills of a freed place at once tried",
             "openings that joined",
             "joins against the rules tried",
-            "rewards closed"
+            "rewards closed",
+            "provider won: claim refuted",
+            "proofs of a window that is as claimed tried",
+            "refutations of another claim tried"
         ];
     }
 }

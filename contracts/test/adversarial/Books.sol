@@ -202,7 +202,10 @@ abstract contract Books is Honest {
         for (uint256 id = 1; id <= game.gameCount(); ++id) {
             bool byProof = uint256(game.game(id).reason) == 1; // Reason.Proven
             vm.assertTrue(byProof == provenTrue[id], "won by a true statement only");
-            if (byProof) vm.assertTrue(game.game(id).outcome == Outcome.ProviderWon);
+            bool isRefuted = uint256(game.game(id).reason) == 8; // Reason.Refuted
+            vm.assertTrue(isRefuted == refuted[id], "refuted where nothing else was claimed only");
+            if (isRefuted) vm.assertTrue(!isHonest[game.game(id).challenger], "not an honest claim");
+            if (byProof || isRefuted) vm.assertTrue(game.game(id).outcome == Outcome.ProviderWon);
             if (byProof) proven++;
         }
         vm.assertEq(proven, validProofs, "every valid proof won");

@@ -37,6 +37,7 @@ abstract contract Honest is Moves {
     mapping(bytes32 receiptId => uint256) internal claimedAnswer;
     Asked[] internal asks;
     mapping(uint256 gameId => bool) internal provenTrue;
+    mapping(uint256 gameId => bool) internal refuted;
     uint256 internal validProofs;
     uint256 internal refusedProofs;
     uint256 internal lastSecondMoves;
@@ -115,15 +116,18 @@ abstract contract Honest is Moves {
                 revert(add(why, 0x20), mload(why))
             }
         }
+        rememberClaim(data);
     }
 
-    /// @dev In time and by the provider: accepted if and only if the statement is true.
+    /// @dev In time and by the provider: accepted if and only if the statement is true, or the challenger claims what was posted.
     function submitProof(uint256 gameId, Game memory g) internal {
         (bytes memory data, bool isTrue,) = proofMove(gameId, g);
         vm.prank(g.provider);
         (bool done, bytes memory why) = address(game).call(data);
         vm.assertTrue(done == isTrue, "a valid proof wins, a forged one is refused");
-        if (done) {
+        if (bytes4(data) == IDisputeGame.refuteClaim.selector) {
+            refuted[gameId] = true;
+        } else if (done) {
             validProofs++;
             provenTrue[gameId] = true;
         } else {

@@ -2,17 +2,20 @@
 pragma solidity ^0.8.28;
 
 import {
+    AgreedStep,
     EmbeddingProof,
     Game,
     HeadProof,
     IDisputeGame,
     Phase,
     ResidualWindow,
+    ShownGroup,
     StepProof,
     Target,
     TokenRow
 } from "../../src/interfaces/IDisputeGame.sol";
 import {Boundary} from "../../src/libraries/Boundary.sol";
+import {Claimed} from "../Claimed.sol";
 import {Merkle} from "../Merkle.sol";
 import {Answer, Arena} from "./Arena.sol";
 import {StepKind, SyntheticModel} from "./SyntheticModel.sol";
@@ -28,6 +31,7 @@ abstract contract Moves is Arena {
     }
 
     mapping(uint256 gameId => Lie) internal lies;
+    mapping(uint256 gameId => bytes) internal claimOf;
 
     function truthOf(Answer storage a) internal view returns (uint256[][] memory) {
         return SyntheticModel.trace(a.promptIds, a.outputIds);
@@ -62,21 +66,6 @@ abstract contract Moves is Arena {
                     IDisputeGame.postBoundaries, (gameId, aboutOf(gameId), dueHashes(gameId, truth))
                 );
         }
-        if (g.phase == Phase.AwaitWindows) {
-            bool isStep = g.target == Target.Step;
-            uint256[][] memory shown = new uint256[][](1);
-            shown[0] = posted(gameId, truth, isStep ? g.rangeEnd : g.rangeStart);
-            return abi.encodeCall(
-                IDisputeGame.revealWindows,
-                (
-                    gameId,
-                    isStep ? uint256(SyntheticModel.kindOf(g.rangeStart)) : 0,
-                    SyntheticModel.roots(posted(gameId, truth, g.rangeStart)),
-                    isStep ? SyntheticModel.roots(shown[0]) : new bytes32[](0),
-                    shown
-                )
-            );
-        }
         (bytes memory data,,) = proofMove(gameId, g);
         return data;
     }
@@ -100,12 +89,46 @@ abstract contract Moves is Arena {
         view
         returns (bytes memory data, bool isTrue, bytes memory proof)
     {
-        if (g.target == Target.Step) return _stepMove(gameId, g);
-        if (g.target == Target.Embedding) return _embeddingMove(gameId, g);
-        return _headMove(gameId, g);
+        if (g.target == Target.Head) return _headMove(gameId, g);
+        uint256 window = firstOther(gameId, g);
+        if (window == windowsOf(gameId)) return refutation(gameId, g);
+        return windowMove(gameId, g, window);
     }
 
-    function _stepMove(uint256 gameId, Game memory g)
+    /// @dev The proof of this window, whatever was claimed about it.
+    function windowMove(uint256 gameId, Game memory g, uint256 window)
+        internal
+        view
+        returns (bytes memory data, bool isTrue, bytes memory proof)
+    {
+        if (g.target == Target.Step) return _stepMove(gameId, g, window);
+        return _embeddingMove(gameId, g, window);
+    }
+
+    /// @dev That all windows are as claimed, and a word of it that cannot be another one.
+    function refutation(uint256 gameId, Game memory g)
+        internal
+        view
+        returns (bytes memory data, bool isTrue, bytes memory word)
+    {
+        uint256[][] memory truth = truthOf(answers[answerOf[gameId]]);
+        bool isStep = g.target == Target.Step;
+        AgreedStep memory agreed;
+        agreed.sums = new uint256[][](1);
+        agreed.sums[0] = posted(gameId, truth, isStep ? g.rangeEnd : 0);
+        agreed.rootsBefore = SyntheticModel.roots(posted(gameId, truth, isStep ? g.rangeStart : 0));
+        if (isStep) {
+            agreed.kind = uint256(SyntheticModel.kindOf(g.rangeStart));
+            agreed.keyDigest = keccak256(SyntheticModel.stepKey(g.rangeStart));
+            agreed.keyPath = stepKeyPath(g.rangeStart);
+            agreed.rootsAfter = SyntheticModel.roots(agreed.sums[0]);
+        }
+        agreed.claim = claimOf[gameId];
+        data = abi.encodeCall(IDisputeGame.refuteClaim, (gameId, agreed));
+        return (data, firstOther(gameId, g) == windowsOf(gameId), abi.encode(agreed.sums[0][0]));
+    }
+
+    function _stepMove(uint256 gameId, Game memory g, uint256 window)
         private
         view
         returns (bytes memory, bool isTrue, bytes memory)
@@ -114,33 +137,37 @@ abstract contract Moves is Arena {
         StepProof memory s;
         s.key = SyntheticModel.stepKey(g.rangeStart);
         s.keyPath = stepKeyPath(g.rangeStart);
-        uint256[] memory inputs =
-            _showWindows(s, g, posted(gameId, truth, g.rangeStart), posted(gameId, truth, g.rangeEnd));
+        uint256[] memory inputs = _showWindows(
+            s, g.rangeStart, window, posted(gameId, truth, g.rangeStart), posted(gameId, truth, g.rangeEnd)
+        );
         StepKind kind = SyntheticModel.kindOf(g.rangeStart);
         s.kind = uint256(kind);
         s.proof = SyntheticModel.proofOf(kind, s.key, inputs);
         isTrue = SyntheticModel.isTrue(kind, s.key, inputs);
-        return (abi.encodeCall(IDisputeGame.proveStep, (gameId, s)), isTrue, s.proof);
+        bytes memory data =
+            abi.encodeCall(IDisputeGame.proveStep, (gameId, s, Claimed.shown(claimOf[gameId], window)));
+        return (data, isTrue, s.proof);
     }
 
     /// @dev The windows of the proof, and the statement that follows from them.
     function _showWindows(
         StepProof memory s,
-        Game memory g,
+        uint256 step,
+        uint256 window,
         uint256[] memory before,
         uint256[] memory afterwards
     ) private pure returns (uint256[] memory inputs) {
         (s.rootsBefore, s.rootsAfter) = (SyntheticModel.roots(before), SyntheticModel.roots(afterwards));
-        inputs = SyntheticModel.stepInputs(g.rangeStart, g.window, before, afterwards);
+        inputs = SyntheticModel.stepInputs(step, window, before, afterwards);
         uint256 skipped = inputs.length % 2;
         s.sums = new uint256[](inputs.length - skipped);
         for (uint256 i = 0; i < s.sums.length; ++i) {
             s.sums[i] = inputs[i + skipped];
         }
         bytes32[] memory read = SyntheticModel.leaves(before);
-        bool isAll = SyntheticModel.kindOf(g.rangeStart) == StepKind.Attention;
-        bytes32[] memory first = isAll ? _right(read, g.window) : Merkle.path(read, g.window);
-        bytes32[] memory second = Merkle.path(SyntheticModel.leaves(afterwards), g.window);
+        bool isAll = SyntheticModel.kindOf(step) == StepKind.Attention;
+        bytes32[] memory first = isAll ? _right(read, window) : Merkle.path(read, window);
+        bytes32[] memory second = Merkle.path(SyntheticModel.leaves(afterwards), window);
         s.siblings = new bytes32[](first.length + second.length);
         for (uint256 i = 0; i < s.siblings.length; ++i) {
             s.siblings[i] = i < first.length ? first[i] : second[i - first.length];
@@ -170,7 +197,7 @@ abstract contract Moves is Arena {
         shown.path = Merkle.path(SyntheticModel.leaves(points), window);
     }
 
-    function _embeddingMove(uint256 gameId, Game memory g)
+    function _embeddingMove(uint256 gameId, Game memory g, uint256 window)
         private
         view
         returns (bytes memory, bool isTrue, bytes memory)
@@ -178,14 +205,16 @@ abstract contract Moves is Arena {
         Answer storage a = answers[answerOf[gameId]];
         EmbeddingProof memory e;
         (e.promptIds, e.outputIds) = (a.promptIds, a.outputIds);
-        e.window = _residual(posted(gameId, truthOf(a), 0), g.window);
-        e.rows = _rows(a, g.window);
-        uint256[] memory inputs = SyntheticModel.embeddingRows(a.promptIds, a.outputIds, g.window);
+        e.window = _residual(posted(gameId, truthOf(a), 0), window);
+        e.rows = _rows(a, window);
+        uint256[] memory inputs = SyntheticModel.embeddingRows(a.promptIds, a.outputIds, window);
         inputs[inputs.length - 2] = e.window.sum[0];
         inputs[inputs.length - 1] = e.window.sum[1];
         e.proof = SyntheticModel.proofOf(StepKind.Embedding, "", inputs);
         isTrue = SyntheticModel.isTrue(StepKind.Embedding, "", inputs);
-        return (abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, e)), isTrue, e.proof);
+        bytes memory data =
+            abi.encodeCall(IDisputeGame.proveEmbedding, (gameId, e, Claimed.shown(claimOf[gameId], window)));
+        return (data, isTrue, e.proof);
     }
 
     function _rows(Answer storage a, uint256 window) private view returns (TokenRow[] memory rows) {
@@ -237,22 +266,20 @@ abstract contract Moves is Arena {
         Answer storage a = answers[answerOf[gameId]];
         if (a.isCutShort || a.runsOn) return claimAboutEnd(gameId, a);
         uint256[][] memory truth = truthOf(a);
-        if (g.phase == Phase.AwaitChoice) {
-            return abi.encodeCall(
-                IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), _firstWrongWindow(gameId, g, truth))
-            );
-        }
         bytes32[] memory boundaries = dueHashes(gameId, truth);
         if (g.round == 1 && boundaries[0] != hashOf(truth[0])) {
-            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(boundaries)));
+            return abi.encodeCall(
+                IDisputeGame.challengeInput, (gameId, Groups.first(boundaries), claimThat(truth[0]))
+            );
         }
         uint256[] memory cuts = cutsOf(gameId);
         for (uint256 part = 0; part + 1 < cuts.length; ++part) {
             if (boundaries[part + 1] != hashOf(truth[cuts[part + 1]])) {
-                return
-                    abi.encodeCall(
-                        IDisputeGame.challengePart, (gameId, Groups.ofPart(boundaries, part), part)
-                    );
+                bool isStep = cuts[part + 1] - cuts[part] == 1;
+                bytes memory claim = isStep ? claimThat(truth[cuts[part + 1]]) : bytes("");
+                return abi.encodeCall(
+                    IDisputeGame.challengePart, (gameId, Groups.ofPart(boundaries, part), part, claim)
+                );
             }
         }
         (, uint256 position, uint256 rival) = firstWrongToken(a.promptIds, a.outputIds);
@@ -274,19 +301,66 @@ abstract contract Moves is Arena {
         );
     }
 
-    function _firstWrongWindow(uint256 gameId, Game memory g, uint256[][] memory truth)
-        private
+    // --- claims
+
+    /// @dev That every window is as in this boundary.
+    function claimThat(uint256[] memory points) internal pure returns (bytes memory) {
+        bytes16[] memory leaves = new bytes16[](points.length / 2);
+        uint256[] memory point = new uint256[](2);
+        for (uint256 w = 0; w < leaves.length; ++w) {
+            (point[0], point[1]) = (points[2 * w], points[2 * w + 1]);
+            leaves[w] = Claimed.leaf(point);
+        }
+        return Claimed.join(leaves);
+    }
+
+    /// @dev The truth, what was posted, the same but for one window, or nothing that is anywhere.
+    function randomClaim(uint256 gameId, uint256[][] memory truth, uint256 s, uint256 seed)
+        internal
         view
-        returns (uint256 window)
+        returns (bytes memory)
     {
+        if (seed % 4 == 0) return claimThat(truth[s]);
+        bytes memory asPosted = claimThat(posted(gameId, truth, s));
+        if (seed % 4 == 1) return asPosted;
+        if (seed % 4 == 2) return Claimed.but(asPosted, (seed >> 8) % (asPosted.length / 16));
+        return Claimed.butAll(asPosted);
+    }
+
+    /// @dev The first window that is another one than the challenger claims; W where all are as claimed.
+    function firstOther(uint256 gameId, Game memory g) internal view returns (uint256 window) {
         uint256 s = g.target == Target.Step ? g.rangeEnd : 0;
-        uint256[] memory shown = posted(gameId, truth, s);
-        while (
-            shown[2 * window] == truth[s][2 * window] && shown[2 * window + 1] == truth[s][2 * window + 1]
-        ) {
-            window++;
+        bytes memory own = claimThat(posted(gameId, truthOf(answers[answerOf[gameId]]), s));
+        bytes memory claim = claimOf[gameId];
+        while (16 * window < own.length && _leafAt(own, window) == _leafAt(claim, window)) window++;
+    }
+
+    function _leafAt(bytes memory claim, uint256 window) private pure returns (bytes16) {
+        bytes memory leaf = new bytes(16);
+        for (uint256 i = 0; i < 16; ++i) {
+            leaf[i] = claim[16 * window + i];
+        }
+        return bytes16(leaf);
+    }
+
+    /// @dev What a challenger claimed, from the move that was made.
+    function rememberClaim(bytes memory move) internal {
+        bytes4 selector = bytes4(move);
+        bytes memory arguments = new bytes(move.length - 4);
+        for (uint256 i = 0; i < arguments.length; ++i) {
+            arguments[i] = move[4 + i];
+        }
+        if (selector == IDisputeGame.challengePart.selector) {
+            (uint256 gameId,,, bytes memory claim) =
+                abi.decode(arguments, (uint256, ShownGroup, uint256, bytes));
+            claimOf[gameId] = claim;
+        } else if (selector == IDisputeGame.challengeInput.selector) {
+            (uint256 gameId,, bytes memory claim) = abi.decode(arguments, (uint256, ShownGroup, bytes));
+            claimOf[gameId] = claim;
         }
     }
+
+    // --- moves at random
 
     /// @dev Some legal move, right or wrong.
     function randomChallenge(uint256 gameId, Game memory g, uint256 seed)
@@ -294,16 +368,13 @@ abstract contract Moves is Arena {
         view
         returns (bytes memory)
     {
-        if (g.phase == Phase.AwaitChoice) {
-            return abi.encodeCall(
-                IDisputeGame.chooseWindow, (gameId, aboutOf(gameId), seed % windowsOf(gameId))
-            );
-        }
         Answer storage a = answers[answerOf[gameId]];
-        bytes32[] memory boundaries = dueHashes(gameId, truthOf(a));
+        uint256[][] memory truth = truthOf(a);
+        bytes32[] memory boundaries = dueHashes(gameId, truth);
         uint256 choice = g.round == 1 ? seed % 4 : 3;
         if (choice == 0) {
-            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(boundaries)));
+            bytes memory about = randomClaim(gameId, truth, 0, seed >> 32);
+            return abi.encodeCall(IDisputeGame.challengeInput, (gameId, Groups.first(boundaries), about));
         }
         if (choice == 1) {
             uint256 j = (seed >> 8) % g.outputLength;
@@ -322,13 +393,19 @@ abstract contract Moves is Arena {
                 )
             );
         }
-        return abi.encodeCall(
-            IDisputeGame.challengePart,
-            (
-                gameId,
-                Groups.ofPart(boundaries, (seed >> 8) % (boundaries.length - 1)),
-                (seed >> 8) % (boundaries.length - 1)
-            )
-        );
+        return _randomPart(gameId, truth, boundaries, seed);
+    }
+
+    function _randomPart(uint256 gameId, uint256[][] memory truth, bytes32[] memory boundaries, uint256 seed)
+        private
+        view
+        returns (bytes memory)
+    {
+        uint256 part = (seed >> 8) % (boundaries.length - 1);
+        uint256[] memory cuts = cutsOf(gameId);
+        bool isStep = cuts[part + 1] - cuts[part] == 1;
+        bytes memory claim = isStep ? randomClaim(gameId, truth, cuts[part + 1], seed >> 32) : bytes("");
+        return
+            abi.encodeCall(IDisputeGame.challengePart, (gameId, Groups.ofPart(boundaries, part), part, claim));
     }
 }

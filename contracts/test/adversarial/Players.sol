@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Game, IDisputeGame, Outcome, Phase} from "../../src/interfaces/IDisputeGame.sol";
+import {Game, IDisputeGame, Outcome, Phase, Target} from "../../src/interfaces/IDisputeGame.sol";
 import {IInferenceLedger, ResponseStatus} from "../../src/interfaces/IInferenceLedger.sol";
 import {Answer} from "./Arena.sol";
 import {Settlement} from "./Settlement.sol";
@@ -305,11 +305,27 @@ contract Players is Settlement {
         );
     }
 
-    /// @dev Then both games have one statement, and a proof in either is one in the other, whatever its bytes are.
+    /// @dev Then both games have one statement and one claim, and a proof in either is one in the other, whatever its bytes are.
     function _isAboutTheSame(Game memory a, Game memory b) private pure returns (bool) {
         return a.batchId == b.batchId && a.index == b.index && a.target == b.target
-            && a.rangeStart == b.rangeStart && a.rangeEnd == b.rangeEnd && a.window == b.window
-            && a.position == b.position && a.rivalId == b.rivalId;
+            && a.rangeStart == b.rangeStart && a.rangeEnd == b.rangeEnd
+            && a.boundariesHash == b.boundariesHash && a.position == b.position && a.rivalId == b.rivalId;
+    }
+
+    /// @dev Windows that are as claimed are not proven, and a claim that is another one anywhere is not refuted.
+    function _answerAgainstTheClaim(uint256 gameId, Game memory g) private {
+        if (g.target == Target.Head) return;
+        uint256 count = windowsOf(gameId);
+        uint256 other = firstOther(gameId, g);
+        for (uint256 window = 0; window < other; ++window) {
+            (bytes memory proof,,) = windowMove(gameId, g, window);
+            vm.assertFalse(_tryAs(g.provider, proof));
+            tried["a window as claimed"]++;
+        }
+        if (other == count) return;
+        (bytes memory data,,) = refutation(gameId, g);
+        vm.assertFalse(_tryAs(g.provider, data));
+        tried["refutation of another claim"]++;
     }
 
     /// @dev A changed proof and the proof of a game about something else are refused.
@@ -328,6 +344,7 @@ contract Players is Settlement {
         }
         vm.assertFalse(_tryAs(g.provider, forged));
         tried["forged proof"]++;
+        _answerAgainstTheClaim(gameId, g);
         for (uint256 other = 1; other <= game.gameCount(); ++other) {
             if (other == gameId || game.game(other).phase != Phase.AwaitProof) continue;
             if (game.game(other).provider != g.provider || !isRunning(game.game(other))) continue;
@@ -380,6 +397,7 @@ contract Players is Settlement {
     function _tryAs(address who, bytes memory data) private returns (bool done) {
         vm.prank(who);
         (done,) = address(game).call(data);
+        if (done) rememberClaim(data);
     }
 
     function _tryConcede(address who, uint256 gameId) private returns (bool) {
