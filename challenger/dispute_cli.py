@@ -233,7 +233,6 @@ def move(
     part: Annotated[
         int | None, typer.Option("--part", min=0, help="Challenge this part of the range.")
     ] = None,
-    window: Annotated[int | None, typer.Option("--window", min=0, help="Choose this window.")] = None,
     embedding: Annotated[bool, typer.Option("--input", help="Challenge b_0, the embedding.")] = False,
     position: Annotated[
         int | None, typer.Option("--position", min=0, help="Challenge the token after this position ...")
@@ -252,18 +251,19 @@ def move(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a move for either side: the named one, or the honest player's (then the model is run). Names the cost and asks."""
-    named = _named_move(part, window, embedding, position, rival, concede)
+    """Make a move for either side: the named one, or the honest player's. The model is run for this, and for what a challenge of the
+    input or of one step claims. Names the cost and asks."""
+    named = _named_move(part, embedding, position, rival, concede)
     settings = settings_of(
         devnet, rpc_url, deployment, keystore, account, database, role,
         providers=provider or None, models=model or None,
     )  # fmt: skip
     table, sender = _sit_down(settings)
+    models = _models(settings, table.spec(game_id), are_named=bool(model))
     if named is not None:
-        _print_sent(table.send(sender, game_id, named, consent=consent_of(yes)), as_json)
+        _print_sent(table.send(sender, game_id, named, models, consent_of(yes)), as_json)
         return
     table.require_turn(sender.address, game_id)
-    models = _models(settings, table.spec(game_id), are_named=bool(model))
     _print_sent(table.honest_move(sender, game_id, models, consent=consent_of(yes)), as_json)
 
 
@@ -281,7 +281,7 @@ def prove(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove the contested step, as the provider."""
+    """Prove the contested step, as the provider, or show that the challenger claims what was posted."""
     settings = settings_of(
         devnet, rpc_url, deployment, keystore, account, database, role,
         providers=provider or None, models=model or None,
@@ -375,7 +375,6 @@ def _models(settings: ChallengerSettings, spec: ModelSpec, *, are_named: bool) -
 
 def _named_move(
     part: int | None,
-    window: int | None,
     embedding: bool,
     position: int | None,
     rival: int | None,
@@ -389,10 +388,8 @@ def _named_move(
     named: list[Action] = []
     if part is not None:
         named.append(actions.ChallengePart(part))
-    if window is not None:
-        named.append(actions.ChooseWindow(window))
     if embedding:
-        named.append(actions.ChallengeInput())
+        named.append(actions.ChallengeInput(claim=b""))  # what it claims is computed when it is made
     if position is not None and rival is not None:
         named.append(actions.ChallengeHead(position, rival))
     if concede:
@@ -458,8 +455,11 @@ def _ending(game: dict[str, Any]) -> str | None:
 def _where(contested: dict[str, Any] | None) -> str:
     if contested is None:
         return ""
-    rest = ", ".join(f"{name} {value}" for name, value in contested.items() if name != "step")
-    return f", about {contested['step']}, {rest}"
+    rest = [f"{name} {value}" for name, value in contested.items() if name != "step"]
+    about = contested["step"]
+    return "".join(
+        f", {fact}" for fact in (f"about {about if isinstance(about, str) else f'step {about}'}", *rest)
+    )
 
 
 def _plain(value: Any) -> str:

@@ -18,16 +18,28 @@ from contracts.bindings.inference_ledger import Batch
 from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
 from contracts.bindings.openings import bond_to_send, commitment_of, is_under_way, when_committed
 from contracts.bindings.sender import Forecast, Mined, Sender
-from contracts.protocol.actions import Action, ProveEmbedding, ProveHead, ProveStep, ResolveVoid, Timeout
+from contracts.protocol.actions import (
+    Action,
+    ChallengeHead,
+    ChallengeInput,
+    ChallengePart,
+    ProveEmbedding,
+    ProveHead,
+    ProveStep,
+    RefuteClaim,
+    ResolveVoid,
+    Timeout,
+)
+from contracts.protocol.claims import claim_of, leaves_of_input
 from contracts.protocol.clock_text import show_span
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import Game, GameState, ModelRules, Phase, Side, Target
-from contracts.protocol.honest_player import next_action
+from contracts.protocol.honest_player import challenge_part, next_action
 from contracts.protocol.model import ModelSpec
 from contracts.protocol.opening import opening_secret
 from contracts.protocol.sampling import unpack_sampling
 from contracts.protocol.token_ids import unpack_token_ids
-from contracts.protocol.trace import IdsOnly, OwnTrace, first_unknown_fed_id
+from contracts.protocol.trace import IdsOnly, OwnTrace
 from prover.errors import BadInputError, NotFoundError, UsageError
 from prover.foreign_json import read_json_file
 
@@ -258,18 +270,46 @@ class DisputeTable:
             f"{account} is neither side of this game; use the key of {game.challenger} or {game.provider}"
         )
 
-    def send(self, sender: Sender, game_id: int, action: Action, consent: Consent = lambda _: None) -> Sent:
-        """Make a named move. Raises `ContractError` when the game does not allow it."""
+    def send(
+        self,
+        sender: Sender,
+        game_id: int,
+        action: Action,
+        models: Iterable[LocalModel] = (),
+        consent: Consent = lambda _: None,
+    ) -> Sent:
+        """Make a named move; where it comes with a claim, with what one of the `models` computes. Raises `ContractError` when the
+        game does not allow it, and `NotFoundError` without the ids or the model that it needs."""
         state = self.state(game_id)
+        action = self._with_claim(game_id, action, state, models)
         trace = None if (ids := self._ids(game_id, state.game)) is None else IdsOnly(*ids)
-        if trace is None and type(action).__name__ == "ChallengeHead":
-            raise NotFoundError(
-                "the token ids are not known; name --provider, or make it show them with "
-                f"`gainsay dispute ask {state.game.batch_id} {state.game.index}`"
-            )
+        if trace is None and isinstance(action, ChallengeHead):
+            raise _ids_unknown(state.game)
         return self._move(
             sender, game_id, action, call_of(action, state, self._contracts, trace, None), state, consent
         )
+
+    def _with_claim(
+        self, game_id: int, action: Action, state: GameState, models: Iterable[LocalModel]
+    ) -> Action:
+        """A challenge of the input or of one step says what all its windows should be. What the game refuses anyway is left to it."""
+        if state.boundaries is None:
+            return action
+        match action:
+            case ChallengePart(part) if part + 1 < len(state.cuts):
+                start, end = state.cuts[part : part + 2]
+                if end - start > 1:
+                    return action
+                return challenge_part(state, self._known_trace(game_id, state.game, models), part)
+            case ChallengeInput():
+                trace = self._known_trace(game_id, state.game, models)
+                return ChallengeInput(claim_of(leaves_of_input(trace)))
+        return action
+
+    def _known_trace(self, game_id: int, game: Game, models: Iterable[LocalModel]) -> OwnTrace:
+        if (trace := self._trace(game_id, game, self._model(game, models))) is None:
+            raise _ids_unknown(game)
+        return trace
 
     def require_turn(self, account: str, game_id: int) -> None:
         """Raises `NothingToDo` when the other side has to move and still has time: cheap, before a model is loaded."""
@@ -289,23 +329,16 @@ class DisputeTable:
     ) -> Sent:
         """Make the move that an honest player would make now.
 
-        With `proof_only` anything but a proof is refused. Raises `NothingToDo`, and `NotFoundError` without the
+        With `proof_only` anything but a proof, or a claim's refutation in its place, is refused. Raises `NothingToDo`, and `NotFoundError` without the
         model.
         """
         game = self.game(game_id)
         side = self.side(game, sender.address)
-        model_id = self._model_of(game)
-        spec = self._contracts.registry.spec(model_id)
-        model = next((model for model in models if spec.difference(model.commitment) is None), None)
-        if model is None:
-            raise NotFoundError(
-                f"model 0x{model_id.hex()} is not among the named ones, nor, where none was named, on this machine; "
-                "name it with --model, or import it (`gainsay model import`)"
-            )
+        model = self._model(game, models)
         state = self.state(game_id, model.rules(self._contracts.stake.parameters().arity))
         trace = self._trace(game_id, game, model)
         action = next_action(state, side, trace, self.head().timestamp)
-        if proof_only and not isinstance(action, ProveStep | ProveEmbedding | ProveHead):
+        if proof_only and not isinstance(action, ProveStep | ProveEmbedding | ProveHead | RefuteClaim):
             if game.mover is not None and self.head().timestamp > game.deadline:
                 raise NothingToDo(self._why_waiting(game_id, game))
             raise NothingToDo(
@@ -347,16 +380,21 @@ class DisputeTable:
         hint = "; the token ids are needed for it: name --provider" if needs_ids else ""
         return f"{waiting} ({game.phase.name.lower()}, {show_span(left)} left){hint}"
 
+    def _model(self, game: Game, models: Iterable[LocalModel]) -> LocalModel:
+        """The disputed one. Raises `NotFoundError`."""
+        model_id = self._model_of(game)
+        spec = self._contracts.registry.spec(model_id)
+        model = next((model for model in models if spec.difference(model.commitment) is None), None)
+        if model is None:
+            raise NotFoundError(
+                f"model 0x{model_id.hex()} is not among the named ones, nor, where none was named, on this machine; "
+                "name it with --model, or import it (`gainsay model import`)"
+            )
+        return model
+
     def _trace(self, game_id: int, game: Game, model: LocalModel) -> OwnTrace | None:
         ids = self._ids(game_id, game)
-        if ids is None:
-            return None
-        known: OwnTrace = IdsOnly(*ids)
-        return (
-            known
-            if first_unknown_fed_id(known, model.commitment.vocabulary) is not None
-            else model.replay(*ids, unpack_sampling(game.sampling))
-        )
+        return None if ids is None else model.replay(*ids, unpack_sampling(game.sampling))
 
     def _ids(self, game_id: int, game: Game) -> Ids | None:
         """Token ids that the chain or the provider shows."""
@@ -398,9 +436,9 @@ class DisputeTable:
 
     def _contested(self, game: Game) -> dict[str, Any] | None:
         if game.target is Target.STEP:
-            return {"step": game.range_start, "window": game.window}
+            return {"step": game.range_start}
         if game.target is Target.EMBEDDING:
-            return {"step": "embedding", "window": game.window}
+            return {"step": "embedding"}
         if game.target is Target.HEAD:
             return {
                 "step": "head",
@@ -409,6 +447,13 @@ class DisputeTable:
                 "rival": game.rival_id,
             }
         return None
+
+
+def _ids_unknown(game: Game) -> NotFoundError:
+    return NotFoundError(
+        "the token ids are not known; name --provider, or make it show them with "
+        f"`gainsay dispute ask {game.batch_id} {game.index}`"
+    )
 
 
 def gas_text(cost: Forecast) -> str:

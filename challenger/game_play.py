@@ -18,7 +18,7 @@ from contracts.protocol.game import GameState, ModelRules, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.sampling import unpack_sampling
 from contracts.protocol.token_ids import unpack_token_ids
-from contracts.protocol.trace import IdsOnly, OwnTrace, TraceUnavailable, first_unknown_fed_id
+from contracts.protocol.trace import IdsOnly, TraceUnavailable
 from prover.errors import GainsayError
 from prover.sampling import Sampling
 
@@ -149,13 +149,10 @@ class GamePlayer:
             self._tracer.ask(Question(state, subject, head.timestamp))
             return False, None
 
-    def _trace(self, subject: Subject) -> OwnTrace:
-        ids = IdsOnly(subject.prompt_ids, subject.output_ids)
-        if first_unknown_fed_id(ids, subject.model.commitment.vocabulary) is not None:
-            return ids
+    def _trace(self, subject: Subject) -> StoredTrace:
         if subject.name not in self._traces:
             self._traces[subject.name] = self._files.load(
-                subject.name, ids.prompt_ids, ids.output_ids, subject.model.commitment
+                subject.name, subject.prompt_ids, subject.output_ids, subject.model.commitment
             )
             if len(self._traces) > _READ_TRACES:
                 self._traces.popitem(last=False)

@@ -5,10 +5,12 @@ One file per response, named by sha256(model id, prompt ids, output ids, samplin
     magic | name (32) | windows (u32) | verdict known (u8) | wrong position (u32) | right token (u32) |
     end known (u8) | its step (u32) | its window (u32) |
     boundaries (u32) | { boundary (u32) | streams (u32) | { n (u32) | n · (x, y), 32 bytes each } ... } ... |
+    boundaries (u32) | { boundary (u32) | streams (u32) | { n (u32) | n · (known (u8) | x, y) } ... } ... |
     sha256 of all before
 
-n is the number of windows of the stream, or of those in front of the window where the trace ends; 0 for a stream without
-windows.
+First running sums: n is the number of windows of the stream, or of those in front of the window where the trace ends; 0 for a
+stream without windows. Then commitments of boundaries in which some windows have none, and later ones do: that behind the step
+where the trace ends, and b_0 where an id cannot be fed.
 
 Written whole beside its place and renamed into it; a file that is torn, foreign or too long is no file.
 """
@@ -20,30 +22,34 @@ import os
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from contracts.protocol.model import CommittedModel
 from contracts.protocol.sampling import sampling_word
-from contracts.protocol.streams import Point, boundary_hash, stream_root
+from contracts.protocol.streams import Point, boundary_hash, stream_root, window_commitments
 from contracts.protocol.token_ids import pack_token_ids
 from prover.errors import OutOfRangeError
 from prover.sampling import Sampling
 
 log = structlog.get_logger(__name__)
-_MAGIC = b"gainsay trace 3\n"
+_MAGIC = b"gainsay trace 4\n"
 _HEAD = struct.Struct(">32sIBIIBIII")
 _BOUNDARY = struct.Struct(">II")
-_STREAM = struct.Struct(">I")
+_COUNT = struct.Struct(">I")
+_POINT, _KNOWN_POINT = struct.Struct(">32s32s"), struct.Struct(">?32s32s")
 _NOT_KNOWN, _NOTHING, _SOMETHING = 0, 1, 2
 _LARGEST_FILE = 64 * 2**20
 
 
 #: The running sums of every stream.
 Streams = tuple[tuple[Point, ...], ...]
+#: The commitments of all windows of every stream, as far as they have one.
+Windows = tuple[tuple[Point | None, ...], ...]
 
 
 class TraceNeeded(Exception):
@@ -58,14 +64,15 @@ class StoredTrace:
     prompt_ids: Sequence[int]
     output_ids: Sequence[int]
     windows: int
-    #: The kind of a step.
-    kind: Callable[[int], int]
+    model: CommittedModel
     #: boundary -> what is known of its streams
     streams: dict[int, Streams] = field(default_factory=dict)
     #: (True, what `first_wrong_output` says) once that is known
     wrong: tuple[bool, tuple[int, int] | None] = (False, None)
     #: (True, what `first_unprovable` says) once that is known
     end: tuple[bool, tuple[int, int] | None] = (False, None)
+    #: boundary -> its windows, where some have no commitment and later ones do
+    partial: dict[int, Windows] = field(default_factory=dict)
     _roots: dict[int, tuple[bytes, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def first_unprovable(self) -> tuple[int, int] | None:
@@ -74,12 +81,20 @@ class StoredTrace:
         return self.end[1]
 
     def step_kind(self, s: int) -> int:
-        return self.kind(s)
+        return self.model.kind(s)
 
     def stream_points(self, s: int, stream: int) -> Sequence[Point]:
         if s not in self.streams:
             raise TraceNeeded(f"boundary {s}")
         return self.streams[s][stream]
+
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
+        if s in self.partial:
+            return self.partial[s][stream]
+        end = self.first_unprovable()
+        if end is not None and s > end[0]:
+            raise TraceNeeded(f"the windows of boundary {s}")
+        return window_commitments(self.stream_points(s, stream), self.model.chunk_bits[stream])
 
     def stream_roots(self, s: int) -> tuple[bytes, ...]:
         end = self.first_unprovable()
@@ -134,10 +149,10 @@ class TraceFiles:
         except OSError as error:
             log.warning("trace not read", because=str(error))
             content = None
-        trace = StoredTrace(prompt_ids, output_ids, windows, model.kind)
-        if content is not None and not _decode(content, name, trace, len(model.chunk_bits)):
-            log.warning("a trace file is damaged; it is made again", name=name.hex())
-            trace = StoredTrace(prompt_ids, output_ids, windows, model.kind)
+        trace = StoredTrace(prompt_ids, output_ids, windows, model)
+        if content is not None and not _decode(content, name, trace):
+            log.warning("a trace file is damaged or of another version; it is made again", name=name.hex())
+            trace = StoredTrace(prompt_ids, output_ids, windows, model)
         return trace
 
     def save(self, name: bytes, trace: StoredTrace, keep: Collection[bytes] = ()) -> None:
@@ -201,8 +216,14 @@ def _encode(name: bytes, trace: StoredTrace) -> bytes:
     for boundary, streams in sorted(trace.streams.items()):
         parts.append(_BOUNDARY.pack(boundary, len(streams)))
         for points in streams:
-            parts.append(_STREAM.pack(len(points)))
-            parts += [coordinate.to_bytes(32, "big") for point in points for coordinate in point]
+            parts.append(_COUNT.pack(len(points)))
+            parts += [_POINT.pack(*map(_word, point)) for point in points]
+    parts.append(_COUNT.pack(len(trace.partial)))
+    for boundary, windows in sorted(trace.partial.items()):
+        parts.append(_BOUNDARY.pack(boundary, len(windows)))
+        for found in windows:
+            parts.append(_COUNT.pack(len(found)))
+            parts += [_KNOWN_POINT.pack(point is not None, *map(_word, point or (0, 0))) for point in found]
     content = b"".join(parts)
     return content + hashlib.sha256(content).digest()
 
@@ -217,7 +238,40 @@ def _unpacked(kind: int, first: int, second: int) -> tuple[bool, tuple[int, int]
     return kind != _NOT_KNOWN, (first, second) if kind == _SOMETHING else None
 
 
-def _decode(content: bytes, name: bytes, into: StoredTrace, streams: int) -> bool:
+def _word(coordinate: int) -> bytes:
+    return coordinate.to_bytes(32, "big")
+
+
+class _Cut(Exception):
+    """The file ends in the middle, or has more than it can have."""
+
+
+class _Reader:
+    def __init__(self, body: bytes, at: int) -> None:
+        self._body, self.at = body, at
+
+    def take(self, record: struct.Struct) -> tuple[Any, ...]:
+        if len(self._body) < self.at + record.size:
+            raise _Cut
+        self.at += record.size
+        return record.unpack_from(self._body, self.at - record.size)
+
+    def records(self, record: struct.Struct, at_most: int) -> list[tuple[Any, ...]]:
+        """A number (u32), and so many records."""
+        (count,) = self.take(_COUNT)
+        if count > at_most:
+            raise _Cut
+        return [self.take(record) for _ in range(count)]
+
+    def boundary(self, record: struct.Struct, into: StoredTrace) -> tuple[int, list[list[tuple[Any, ...]]]]:
+        """A boundary, and the records of each of its streams."""
+        boundary, streams = self.take(_BOUNDARY)
+        if streams != len(into.model.chunk_bits):
+            raise _Cut
+        return boundary, [self.records(record, into.windows) for _ in range(streams)]
+
+
+def _decode(content: bytes, name: bytes, into: StoredTrace) -> bool:
     at = len(_MAGIC) + _HEAD.size
     body, digest = content[:-32], content[-32:]
     if len(body) < at or not body.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
@@ -225,24 +279,22 @@ def _decode(content: bytes, name: bytes, into: StoredTrace, streams: int) -> boo
     stored_name, windows, *facts, count = _HEAD.unpack_from(body, len(_MAGIC))
     if stored_name != name or windows != into.windows:
         return False
-    for _ in range(count):
-        if len(body) < at + _BOUNDARY.size:
-            return False
-        boundary, found = _BOUNDARY.unpack_from(body, at)
-        at += _BOUNDARY.size
-        if found != streams:
-            return False
-        points: list[tuple[Point, ...]] = []
-        for _ in range(streams):
-            if len(body) < at + _STREAM.size:
-                return False
-            (length,) = _STREAM.unpack_from(body, at)
-            at += _STREAM.size
-            if length > windows or len(body) < at + 64 * length:
-                return False
-            words = [int.from_bytes(body[at + 32 * i : at + 32 * (i + 1)], "big") for i in range(2 * length)]
-            points.append(tuple(zip(words[::2], words[1::2], strict=True)))
-            at += 64 * length
-        into.streams[boundary] = tuple(points)
+    reader = _Reader(body, at)
+    try:
+        for _ in range(count):
+            boundary, streams = reader.boundary(_POINT, into)
+            into.streams[boundary] = tuple(tuple(_point(*words) for words in each) for each in streams)
+        (count,) = reader.take(_COUNT)
+        for _ in range(count):
+            boundary, streams = reader.boundary(_KNOWN_POINT, into)
+            into.partial[boundary] = tuple(
+                tuple(_point(*words) if known else None for known, *words in each) for each in streams
+            )
+    except _Cut:
+        return False
     into.wrong, into.end = _unpacked(*facts[:3]), _unpacked(*facts[3:])
-    return at == len(body)
+    return reader.at == len(body)
+
+
+def _point(x: bytes, y: bytes) -> Point:
+    return int.from_bytes(x, "big"), int.from_bytes(y, "big")

@@ -21,7 +21,7 @@ from contracts.protocol.bisection import cuts
 from contracts.protocol.game import GameState, Side
 from contracts.protocol.honest_player import next_action
 from contracts.protocol.streams import Point, boundary_hash
-from contracts.protocol.trace import OwnTrace
+from contracts.protocol.trace import OwnTrace, first_unknown_fed_id
 from prover.sampling import Sampling
 
 from .errors import Stopped
@@ -148,7 +148,8 @@ class Tracer:
             if self._questions.get(game_id) is question:
                 del self._questions[game_id]
             self._waits.pop(game_id, None)
-            self._backlog.setdefault(question.subject.name, question.subject)
+            if not trace.cannot_be_fed:
+                self._backlog.setdefault(question.subject.name, question.subject)
         self._save(question.subject, trace.stored)
 
     def _complete_one(self, subject: Subject) -> None:
@@ -166,6 +167,8 @@ class Tracer:
                 trace.first_wrong_output()
             elif missing:
                 trace.learn(missing[0])
+            elif end is not None:
+                trace.learn_windows(last)
             done = not missing
         except Stopped:
             raise
@@ -231,12 +234,36 @@ class _Recorder:
             streams = range(len(self._subject.model.commitment.chunk_bits))
             self.stored.streams[s] = tuple(_plain(self._trace.stream_points(s, stream)) for stream in streams)
 
+    @property
+    def cannot_be_fed(self) -> bool:
+        """Whether an id is outside the vocabulary: then there is nothing but b_0."""
+        return first_unknown_fed_id(self, self._subject.model.commitment.vocabulary) is not None
+
+    def learn_windows(self, s: int) -> None:
+        """Compute the commitments of a boundary of which some windows have none."""
+        if s not in self.stored.partial:
+            streams = range(len(self._subject.model.commitment.chunk_bits))
+            self.stored.partial[s] = tuple(
+                tuple(
+                    None if point is None else _plain([point])[0]
+                    for point in self._trace.window_commitments(s, stream)
+                )
+                for stream in streams
+            )
+
     def step_kind(self, s: int) -> int:
         return self.stored.step_kind(s)
 
     def stream_points(self, s: int, stream: int) -> Sequence[Point]:
         self.learn(s)
         return self.stored.stream_points(s, stream)
+
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
+        if self.cannot_be_fed or ((end := self.first_unprovable()) is not None and s > end[0]):
+            self.learn_windows(s)
+        else:
+            self.learn(s)
+        return self.stored.window_commitments(s, stream)
 
     def stream_roots(self, s: int) -> tuple[bytes, ...]:
         self.learn(s)

@@ -141,7 +141,8 @@ def _place(result: ScenarioResult) -> str:
         return ""
     if place["step"] == "head":
         return f"head, position {place['position']}"
-    return f"{place.get('name', place['step'])}, window {place['window']}"
+    where = str(place.get("name", place["step"]))
+    return f"{where}, window {place['window']}" if "window" in place else where
 
 
 def _proof(result: ScenarioResult) -> str:

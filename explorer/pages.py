@@ -271,16 +271,11 @@ class Pages:
             raise NotFoundError(f"dispute {game_id} left the chain just now")
         told = [(event, self._told(event)) for event in events]
         steps = model.spec.step_count if model else 1
-        names = self._step_names.get(book.model_id) or self._unnamed(events)
+        names = self._step_names.get(book.model_id) or _unnamed
         story = GameStory(game_id, told[0][1], steps, names, index.parameters)
         for _, event in told:
             story.add(event)
         return shown | story.as_json(self._bond_wei(events[0])) | {"void": void}
-
-    def _unnamed(self, events: Sequence[Event]) -> StepName:
-        """Of a model that nobody here knows: the chain has the number of a step's kind at most."""
-        kind = next((event.kind for event in events if isinstance(event, logs.WindowsRevealed)), None)
-        return lambda step: f"step {step}" if kind is None else f"step {step}, of kind {kind}"
 
     def _told(self, event: Event) -> Told:
         return Told(
@@ -449,6 +444,11 @@ class Pages:
 
     def _now(self) -> int:
         return self._index.head.timestamp if self._index.head else 0
+
+
+def _unnamed(step: int) -> str:
+    """A step of a model that nobody here knows."""
+    return f"step {step}"
 
 
 def _page(total: int, before: int | None, limit: int) -> tuple[Sequence[int], int | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.protocol.bisection import cuts
+from contracts.protocol.claims import LEAF_BYTES
 from contracts.protocol.ether import show_ether
 from contracts.protocol.game import MOVER_OF_PHASE, Outcome, Phase, Reason, Side, Target
 from contracts.protocol.parameters import ProtocolParameters
@@ -15,8 +16,6 @@ from contracts.protocol.response import WINDOW_ROWS
 _PHASES = {
     Phase.AWAIT_BOUNDARIES: "boundaries",
     Phase.AWAIT_CHALLENGE: "challenge",
-    Phase.AWAIT_WINDOWS: "windows",
-    Phase.AWAIT_CHOICE: "choice",
     Phase.AWAIT_PROOF: "proof",
     Phase.RESOLVED: "resolved",
     Phase.NONE: "resolved",
@@ -29,9 +28,8 @@ MOVES = {
     "InputChallenged": Side.CHALLENGER,
     "PartChallenged": Side.CHALLENGER,
     "HeadChallenged": Side.CHALLENGER,
-    "WindowsRevealed": Side.PROVIDER,
-    "WindowChosen": Side.CHALLENGER,
     "ProofAccepted": Side.PROVIDER,
+    "ClaimRefuted": Side.PROVIDER,
 }
 GAME_EVENTS = [*MOVES, "TurnStarted", "GameResolved"]
 
@@ -130,7 +128,7 @@ class GameStory:
             case "HeadChallenged":
                 story["target"] = Target.HEAD.name.lower()
                 story |= {name: fields.get(name) for name in ("position", "chosen_id", "rival_id")}
-            case "WindowChosen":
+            case "ProofAccepted":
                 story["window"] = fields["window"]
             case "GameResolved":
                 story |= {"phase": "resolved", "mover": None, "resolved_at": event.timestamp}
@@ -182,22 +180,16 @@ def tell(
 
 def sentence(story: Mapping[str, Any]) -> str:
     """For somebody who never heard of bisection: what is going on, in two sentences at most."""
-    steps, windows = story["steps"], story["windows"]
-    whole = f"The answer took {steps} steps over {story['positions']} tokens"
+    whole = f"The answer took {story['steps']} steps over {story['positions']} tokens"
     if story["target"] == "head":
         what = (
             f"{whole}. Both sides agree on all of them, and differ about the choice of one word after token "
             f"{story['position']}"
         )
     elif story["target"] == "embedding":
-        where = "" if story["window"] is None else f", in window {story['window']} of 0 to {windows - 1}"
-        what = f"{whole}. Both sides differ already about what the text was turned into at the start{where}"
+        what = f"{whole}. Both sides differ already about what the text was turned into at the start"
     elif story["step"] is not None:
-        where = (
-            f"one step ({story['step_name']})"
-            if story["window"] is None
-            else f"one step ({story['step_name']}) for one window of {WINDOW_ROWS} tokens"
-        )
+        where = f"one step ({story['step_name']})"
         what = f"{whole}. By asking 'where do we first differ?' again and again, both sides narrowed their quarrel to {where}"
     elif len(story["rounds"]) > 1:
         last = story["rounds"][-1]
@@ -211,20 +203,31 @@ def _ending(story: Mapping[str, Any]) -> str:
     match story["outcome"], story["phase"]:
         case "provider_won", _:
             if story["reason"] == "proven":
-                return "the provider proved exactly that, and the contract accepted the proof."
+                return f"the provider proved {_proven(story)}, and the contract accepted the proof."
+            if story["reason"] == "refuted":
+                return "but the challenger claims the very result that the provider posted, so the answer stands."
             return "the challenger did not go on, so the answer stands."
         case "challenger_won", _:
             return (
-                "the provider did not prove it in time, so the answer is void."
+                "the provider did not go on in time, so the answer is void."
                 if story["reason"] == "timed_out"
                 else "the answer is void."
             )
         case "response_voided", _:
             return "another dispute made the answer void first."
         case _, "proof":
-            return "the provider must now prove exactly that, or the answer is void."
+            return f"the provider must now prove {_proven(story)}, or the answer is void."
         case _:
             return f"it is the {story['mover']}'s turn."
+
+
+def _proven(story: Mapping[str, Any]) -> str:
+    """What is proven, or is to be: of several windows one in which both sides differ."""
+    if story["target"] == "head" or story["windows"] == 1:
+        return "exactly that"
+    if story["window"] is None:
+        return f"it for a window of {WINDOW_ROWS} tokens of which the challenger claims another result"
+    return f"it for window {story['window']} of 0 to {story['windows'] - 1}"
 
 
 def _said(name: str, fields: Mapping[str, Any], step_name: StepName) -> str:
@@ -234,20 +237,26 @@ def _said(name: str, fields: Mapping[str, Any], step_name: StepName) -> str:
         case "BoundariesPosted":
             return f"round {fields['round']}: my activations at {len(fields['hashes'])} cuts"
         case "InputChallenged":
-            return "already the embedding is wrong"
+            return f"already the embedding is wrong; here is what {_every_window(fields)} should be"
         case "PartChallenged":
             start, end = fields["range_start"], fields["range_end"]
-            part = step_name(start) if end - start == 1 else f"steps {start} to {end - 1}"
-            return f"right before, wrong after {part}"
+            if end - start > 1:
+                return f"right before, wrong after steps {start} to {end - 1}"
+            return f"right before, wrong after {step_name(start)}; here is what {_every_window(fields)} should be"
         case "HeadChallenged":
             position, chosen, rival = fields.get("position"), fields["chosen_id"], fields["rival_id"]
             return f"after position {position} token {rival} beats your token {chosen}"
-        case "WindowsRevealed":
-            return "my activations per window of 32 tokens"
-        case "WindowChosen":
-            return f"window {fields['window']} is wrong"
+        case "ClaimRefuted":
+            return "all that you claim is what I posted, and the contract agrees"
         case _:
-            return "here is the proof, and the contract accepts it"
+            return f"here is the proof of window {fields['window']}, and the contract accepts it"
+
+
+def _every_window(fields: Mapping[str, Any]) -> str:
+    """Of a claim, as bytes or as JSON has it."""
+    claim = fields["claim"]
+    count = len(claim if isinstance(claim, bytes) else bytes.fromhex(claim.removeprefix("0x"))) // LEAF_BYTES
+    return "the window" if count == 1 else f"each of the {count} windows"
 
 
 def _settled(outcome: str | None, parameters: ProtocolParameters) -> str | None:

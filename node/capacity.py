@@ -212,6 +212,10 @@ class _TimedTrace:
         with self._tracing():
             return self._trace.stream_points(s, stream)
 
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
+        with self._tracing():
+            return self._trace.window_commitments(s, stream)
+
     def stream_roots(self, s: int) -> tuple[bytes, ...]:
         with self._tracing():
             return self._trace.stream_roots(s)

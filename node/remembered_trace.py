@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from contracts.protocol.model import CommittedModel
-from contracts.protocol.streams import Point, boundary_hash, stream_root
+from contracts.protocol.streams import Point, boundary_hash, stream_root, window_commitments
 from contracts.protocol.trace import ProvingTrace
 from prover.sampling import Sampling
 
@@ -123,6 +123,13 @@ class RememberedTrace:
 
     def stream_points(self, s: int, stream: int) -> Sequence[Point]:
         return self._streams(s)[stream]
+
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
+        sums = self._streams(s)[stream]
+        if s in self._known:
+            return window_commitments(sums, self._model.chunk_bits[stream])
+        with self._computing:  # the trace ends early: it knows what is behind its end
+            return self._replay().window_commitments(s, stream)
 
     def stream_roots(self, s: int) -> tuple[bytes, ...]:
         if s not in self._known:

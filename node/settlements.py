@@ -162,10 +162,9 @@ def audit(contracts: ProtocolContracts) -> dict[str, Any]:
 def _disputed(game: Game) -> str:
     match game.target.name:
         case "EMBEDDING":
-            return f"embedding, window {game.window}"
+            return "embedding"
         case "HEAD":
             return f"output token after position {game.position}: {game.chosen_id} or {game.rival_id}"
     if game.range_end - game.range_start == 1:
-        where = f"step {game.range_start}"
-        return f"{where}, window {game.window}" if game.phase.name == "AWAIT_PROOF" else where
+        return f"step {game.range_start}"
     return f"steps {game.range_start} to {game.range_end - 1}"

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from contracts.protocol.bisection import rounds_at_most
 from contracts.protocol.game import Game, Phase, Side
 
-#: (moves of the provider, of the challenger) from a phase on, once the game is narrowed to a step.
-_NARROWED = {Phase.AWAIT_WINDOWS: (2, 1), Phase.AWAIT_CHOICE: (1, 1), Phase.AWAIT_PROOF: (1, 0)}
-
 
 @dataclass(frozen=True)
 class Forecast:
@@ -32,14 +29,13 @@ class Forecast:
 
 def moves_left(game: Game, side: Side, arity: int) -> int:
     """The most moves that a side has still to make, its present one included."""
-    if game.phase in _NARROWED:
-        return _NARROWED[game.phase][side]
+    if game.phase is Phase.AWAIT_PROOF:
+        return int(side is Side.PROVIDER)
     if game.phase not in (Phase.AWAIT_BOUNDARIES, Phase.AWAIT_CHALLENGE):
         return 0
     rounds = rounds_at_most(max(1, game.range_end - game.range_start), arity)
-    if side is Side.CHALLENGER:
-        return rounds + 1
-    return rounds + 2 if game.phase is Phase.AWAIT_BOUNDARIES else rounds + 1
+    posts = side is Side.PROVIDER and game.phase is Phase.AWAIT_BOUNDARIES
+    return rounds + 1 if posts else rounds
 
 
 def forecast(game: Game, clock_s: int, arity: int, now: int) -> Forecast | None:

@@ -206,6 +206,9 @@ class Operator(Protocol):
     def run(self, context: RunContext) -> None:
         """Compute the outputs on unpadded integers."""
 
+    def keep(self, context: RunContext) -> object:
+        """Keep in the cache what later rows read of these, without computing anything from them; `run` does both."""
+
     def witness(self, context: WitnessContext) -> None:
         """Compute every committed tensor of the operator on padded integers."""
 
@@ -233,6 +236,9 @@ class OperatorBase:
 
     def definitions(self) -> Mapping[str, Expression]:
         return {}
+
+    def keep(self, context: RunContext) -> object:
+        return None
 
     def limits(self) -> Mapping[str, int]:
         return {}

@@ -26,7 +26,7 @@ from .embedding import prove_embedding
 from .errors import BadInputError
 from .hiding import Blindings, blind_all
 from .model.execute import Executor
-from .model.stream_versions import StreamVersions
+from .model.stream_versions import EMBEDDING, StreamVersions
 from .model.trace import Trace, traces
 from .model.weights import IntegerModel
 from .model_blindings import ResponseBlindings
@@ -218,6 +218,42 @@ class Replay:
                 points = blind_all(points, self._window_blindings(boundary, stream), self.srs.digest)
             self._points[version, stream] = points
         return self._points[version, stream]
+
+    @_discreet
+    def window_commitments(self, boundary: int, number: int) -> list[Point | None]:
+        """Of a public model: C_w of all W windows of the stream with this number, [] where it has none; None where nobody can
+        prove the window: the step that wrote it leaves its range there, or in front of the first step an id has no row.
+
+        Raises OutOfRange behind the step where the trace ends.
+        """
+        if self._blindings is not None:
+            raise BadInputError("answers of a private model are audited; nobody disputes their windows")
+        stream = self.model.config.streams[number]
+        version = self._versions.version(boundary, stream.name)
+        if version == EMBEDDING and (version, stream.name) not in self._points:
+            return self._input_commitments(stream)
+        points: list[Point | None] = list(self.window_points(boundary, stream.name))
+        if version is None or len(points) == self.windows:
+            return points
+        provable = self.trace.provable_windows(boundary, stream.name)[len(points) :]
+        points += [None] * (self.windows - len(points))
+        for window in provable:
+            rows = self.trace.provable_window(boundary, window, stream.name)
+            points[window] = self._commit(stream, window, self._padded(rows, stream.name))
+        return points
+
+    def _input_commitments(self, stream: Stream) -> list[Point | None]:
+        """C_w of b_0, without a run: ids that cannot be fed leave the windows of the others as they are."""
+        fed = self.sequence[:-1]
+        windows = [fed[first : first + WINDOW_ROWS] for first in range(0, len(fed), WINDOW_ROWS)]
+        return [
+            None
+            if max(ids) >= self.model.config.vocabulary
+            else self._commit(
+                stream, window, self._padded(self._executor.embed(ids), stream.name, WINDOW_ROWS)
+            )
+            for window, ids in enumerate(windows)
+        ]
 
     def _window_blindings(self, boundary: int, stream: str) -> list[int]:
         """b of `window_points`."""

@@ -2,11 +2,12 @@
 
 A step that is computed rightly and proven loses all the same when its proof cannot be sent. The longest moves are
 
-    proveStep        both boundaries' roots, the step key with its path, the running sums read and written with theirs, and the
-                     proof: for the last window of the longest sequence
-    revealWindows    both boundaries' roots, and the running sums of every stream that the step writes
+    proveStep        both boundaries' roots, the step key with its path, the running sums read and written with theirs, a group of
+                     the challenger's claim, and the proof: for the last window of the longest sequence
+    refuteClaim      both boundaries' roots, the step key's path, the running sums of every stream that the step writes, and the
+                     challenger's claim
     proveHeads       of a private model: the output's ids, two windows and a tile's key, each with its path, and the proof
-    claimOverrun    the ids of the longest output, and all end tokens (claimTruncated is a word shorter)
+    claimOverrun     the ids of the longest output, and all end tokens (claimTruncated is a word shorter)
 
     size   below 128 KiB, which nodes take
     gas    below 2^24 (EIP-7825): 16 per byte, 6,700 per commitment (ecMul, ecAdd and its bookkeeping) and 600,000, which is more
@@ -35,6 +36,8 @@ _GAS_PER_BYTE, _GAS_PER_POINT, _GAS_OTHERWISE = 16, 6_700, 600_000
 _GAS_OF_MASKS = 45_000
 _SELECTOR = 4
 _POINT = 2 * WORD
+_LEAF, _CLAIM_GROUP = 16, 32
+"""Bytes of a claim per window, and windows per group of it (contracts/protocol/claims.py)."""
 
 
 def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
@@ -52,7 +55,7 @@ def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
                 f" {MOST_BYTES} and {MOST_GAS}, so a right answer could not be defended: import the ceremony again with a"
                 f" larger --mu than {system.srs.mu}, or the model with fewer than {positions} positions"
             )
-        size = reveal_windows_bytes(system, kind, positions)
+        size = refute_claim_bytes(system, kind, positions)
         if size > MOST_BYTES:
             raise TransactionSizeError(
                 f"the windows that a {kind} step writes take a transaction of {size} bytes, but a chain takes {MOST_BYTES}:"
@@ -89,16 +92,24 @@ def prove_step_bytes(system: ProofSystem, kind: str, positions: int) -> int:
     roots = WORD * len(config.streams)
     path = WORD * (len(config.schedule) - 1).bit_length()
     proof = WORD * _shape(key, positions).words
-    parts = (roots, roots, _key_bytes(key), path, _POINT * sums, WORD * siblings, proof)
-    return _SELECTOR + 2 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
+    groups = WORD * -(-windows // _CLAIM_GROUP)
+    leaves = _whole_words(_LEAF * min(windows, _CLAIM_GROUP))
+    parts = (roots, roots, _key_bytes(key), path, _POINT * sums, WORD * siblings, proof, groups, leaves)
+    return _SELECTOR + 5 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
 
 
-def reveal_windows_bytes(system: ProofSystem, kind: str, positions: int) -> int:
-    """Calldata of revealWindows about a step of this kind in a sequence of so many positions."""
+def refute_claim_bytes(system: ProofSystem, kind: str, positions: int) -> int:
+    """Calldata of refuteClaim about a step of this kind in a sequence of so many positions, at most."""
     config, windows = system.config, -(-positions // WINDOW_ROWS)
-    roots = WORD * (1 + len(config.streams))
+    roots = WORD * len(config.streams)
+    path = WORD * (len(config.schedule) - 1).bit_length()
     written = len(config.programs[kind].writes) * (2 * WORD + _POINT * windows)
-    return _SELECTOR + 5 * WORD + 2 * roots + WORD + written
+    parts = (path, roots, roots, written, _whole_words(_LEAF * windows))
+    return _SELECTOR + 4 * WORD + sum(2 * WORD + part for part in parts)
+
+
+def _whole_words(size: int) -> int:
+    return -(-size // WORD) * WORD
 
 
 def prove_head_bytes(system: ProofSystem, positions: int) -> int:
@@ -118,7 +129,7 @@ def _streams(system: ProofSystem) -> dict[str, Stream]:
 
 def claim_overrun_bytes(output: int, end_tokens: int) -> int:
     """Calldata of claimOverrun about an output of so many ids."""
-    return _SELECTOR + 7 * WORD + -(-4 * output // WORD) * WORD + WORD * end_tokens
+    return _SELECTOR + 7 * WORD + _whole_words(4 * output) + WORD * end_tokens
 
 
 def _shape(key: VerifyingKey, positions: int) -> ProofShape:
@@ -145,5 +156,5 @@ __all__ = [
     "claim_overrun_bytes",
     "prove_head_bytes",
     "prove_step_bytes",
-    "reveal_windows_bytes",
+    "refute_claim_bytes",
 ]

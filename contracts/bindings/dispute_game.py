@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..protocol.bisection import GROUP, group_hashes, groups
+from ..protocol.claims import CLAIM_GROUP, claim_groups
+from ..protocol.claims import group_hashes as hashes_of_claim
 from ..protocol.game import Game
 from ..protocol.response import ResponseFields
 from ..protocol.streams import Point
@@ -81,6 +83,36 @@ class ShownGroup:
         return cls(group_hashes(posted), list(all_groups[min(number, len(all_groups) - 1)]))
 
 
+@dataclass(frozen=True)
+class ShownClaim:
+    """What a proof shows of the challenger's claim: the window that is proven, the hashes of all groups, and the window's group."""
+
+    window: int
+    groups: Sequence[bytes]
+    leaves: bytes
+
+    @classmethod
+    def of(cls, claim: bytes, window: int) -> ShownClaim:
+        return cls(window, hashes_of_claim(claim), claim_groups(claim)[window // CLAIM_GROUP])
+
+
+@dataclass(frozen=True)
+class AgreedStep:
+    """That the challenger claims what the provider posted. `sums` (x, y, x, y, ...) of every stream that the kind writes, of all
+    windows.
+
+    Of the input: kind 0, no key, no roots after, the sums of the residual stream.
+    """
+
+    kind: int
+    key_digest: bytes
+    key_path: Sequence[bytes]
+    roots_before: Sequence[bytes]
+    roots_after: Sequence[bytes]
+    sums: Sequence[Sequence[int]]
+    claim: bytes
+
+
 def flat_points(points: Sequence[Point]) -> list[int]:
     """x_0, y_0, x_1, y_1, ..."""
     return [coordinate for point in points for coordinate in point]
@@ -104,32 +136,28 @@ class DisputeGame(BoundContract):
         """about: `Game.about` as the mover saw it; a game of another history under this number refuses the move."""
         return self._call("postBoundaries", game_id, about, list(hashes))
 
-    def reveal_windows(
-        self,
-        game_id: int,
-        kind: int,
-        roots_before: Sequence[bytes],
-        roots_after: Sequence[bytes],
-        sums: Sequence[Sequence[Point]],
-    ) -> Call:
-        flat = [flat_points(points) for points in sums]
-        return self._call("revealWindows", game_id, kind, list(roots_before), list(roots_after), flat)
+    def refute_claim(self, game_id: int, agreed: AgreedStep) -> Call:
+        return self._call("refuteClaim", game_id, agreed)
 
-    def prove_step(self, game_id: int, proof: StepProof) -> Call:
-        return self._call("proveStep", game_id, proof)
+    def prove_step(self, game_id: int, proof: StepProof, claim: ShownClaim) -> Call:
+        return self._call("proveStep", game_id, proof, claim)
 
-    def prove_embedding(self, game_id: int, proof: EmbeddingProof) -> Call:
-        return self._call("proveEmbedding", game_id, proof)
+    def prove_embedding(self, game_id: int, proof: EmbeddingProof, claim: ShownClaim) -> Call:
+        return self._call("proveEmbedding", game_id, proof, claim)
 
     def prove_head(self, game_id: int, proof: HeadProof) -> Call:
         return self._call("proveHead", game_id, proof)
 
-    def challenge_input(self, game_id: int, boundaries: Sequence[bytes]) -> Call:
-        """`boundaries`, here and in the next two: what was posted last (`moves.posted_boundaries`)."""
-        return self._call("challengeInput", game_id, ShownGroup.of(boundaries, 0))
+    def challenge_input(self, game_id: int, boundaries: Sequence[bytes], claim: bytes) -> Call:
+        """`boundaries`, here and in the next two: what was posted last (`moves.posted_boundaries`). claim: of every window
+        (`protocol.claims`)."""
+        return self._call("challengeInput", game_id, ShownGroup.of(boundaries, 0), claim)
 
-    def challenge_part(self, game_id: int, boundaries: Sequence[bytes], part: int) -> Call:
-        return self._call("challengePart", game_id, ShownGroup.of(boundaries, part // GROUP), part)
+    def challenge_part(
+        self, game_id: int, boundaries: Sequence[bytes], part: int, claim: bytes = b""
+    ) -> Call:
+        """claim: as in `challenge_input` where the part is one step, else none."""
+        return self._call("challengePart", game_id, ShownGroup.of(boundaries, part // GROUP), part, claim)
 
     def challenge_head(
         self,
@@ -142,10 +170,6 @@ class DisputeGame(BoundContract):
     ) -> Call:
         ids = token_ids_hash(prompt_ids), pack_token_ids(output_ids)
         return self._call("challengeHead", game_id, ShownGroup.of(boundaries, -1), position, rival, *ids)
-
-    def choose_window(self, game_id: int, about: bytes, window: int) -> Call:
-        """about: as of `post_boundaries`."""
-        return self._call("chooseWindow", game_id, about, window)
 
     def claim_truncated(
         self, game_id: int, prompt_ids: Sequence[int], output_ids: Sequence[int], end_tokens: Sequence[int]

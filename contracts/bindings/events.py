@@ -400,6 +400,7 @@ class BoundariesPosted(Event):
 class InputChallenged(Event):
     game_id: int
     boundary_hash: bytes
+    claim: bytes
 
 
 @dataclass(frozen=True)
@@ -410,6 +411,7 @@ class PartChallenged(Event):
     range_end: int
     start_hash: bytes
     end_hash: bytes
+    claim: bytes
 
 
 @dataclass(frozen=True)
@@ -422,22 +424,15 @@ class HeadChallenged(Event):
 
 
 @dataclass(frozen=True)
-class WindowsRevealed(Event):
+class ProofAccepted(Event):
     game_id: int
-    kind: int
-    sums: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class WindowChosen(Event):
-    game_id: int
+    verifier: str
     window: int
 
 
 @dataclass(frozen=True)
-class ProofAccepted(Event):
+class ClaimRefuted(Event):
     game_id: int
-    verifier: str
 
 
 @dataclass(frozen=True)

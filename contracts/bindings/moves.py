@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from eth_hash.auto import keccak
+
 from ..protocol import actions
-from ..protocol.bisection import list_hash
-from ..protocol.game import Game, GameState, ModelRules, Phase, RevealedWindows, Target
+from ..protocol.bisection import boundaries_hash, list_hash
+from ..protocol.claims import claim_hash
+from ..protocol.game import Game, GameState, ModelRules, Phase, Target
 from ..protocol.model import CommittedModel
 from ..protocol.response import WINDOW_ROWS
 from ..protocol.streams import Point, stream_tree
@@ -16,38 +19,46 @@ from ..protocol.trace import OwnTrace, ProvingTrace
 from .chain import Block
 from .contract import BoundContract, Call
 from .deployment import ProtocolContracts
-from .dispute_game import EmbeddingProof, HeadProof, ResidualWindow, StepProof, TokenRow, flat_points
+from .dispute_game import (
+    AgreedStep,
+    EmbeddingProof,
+    HeadProof,
+    ResidualWindow,
+    ShownClaim,
+    StepProof,
+    TokenRow,
+    flat_points,
+)
 from .errors import LogsMissing
-from .events import BoundariesPosted, ResponseShown, WindowsRevealed
+from .events import BoundariesPosted, InputChallenged, PartChallenged, ResponseShown
 
 _INFINITY: Point = (0, 0)
 _LOG_SPAN = 5_000
-_Event = TypeVar("_Event", BoundariesPosted, WindowsRevealed, ResponseShown)
+_Event = TypeVar("_Event", BoundariesPosted, InputChallenged, PartChallenged, ResponseShown)
 _T = TypeVar("_T")
 
 
 def read_game_state(
     contracts: ProtocolContracts, game_id: int, rules: ModelRules, block: Block | None = None
 ) -> GameState:
-    """The state at one block (default: the newest), with what was posted or revealed in the turn before.
+    """The state at one block (default: the newest), with what was posted or claimed in the turn before.
 
-    Raises `LogsMissing` while an endpoint has the state, but not the boundaries that the challenger has to answer: whoever
+    Raises `LogsMissing` while an endpoint has the state, but not the boundaries or the claim that is to be answered: whoever
     waited then could wait until its time is over.
     """
     at = block or contracts.chain.head()
     game = contracts.game.game(game_id, block=at.number)
-    boundaries, revealed = None, None
+    boundaries, claim = None, None
     if game.phase is Phase.AWAIT_CHALLENGE and at.timestamp <= game.deadline:
         boundaries = _boundaries(contracts, game_id, game, at)
-    is_narrowed = game.phase in (Phase.AWAIT_CHOICE, Phase.AWAIT_PROOF)
-    if is_narrowed and game.target is not Target.HEAD and game.windows > 1:
-        revealed = _revealed_windows(contracts, game_id, at.number)
+    if game.phase is Phase.AWAIT_PROOF and game.target is not Target.HEAD and at.timestamp <= game.deadline:
+        claim = _claim(contracts, game_id, game, at)
     return GameState(
         game_id=game_id,
         game=game,
         rules=rules,
         boundaries=boundaries,
-        revealed=revealed,
+        claim=claim,
         response_void=contracts.ledger.is_void(game.batch_id, game.index, block=at.number),
     )
 
@@ -74,10 +85,22 @@ def _boundaries(contracts: ProtocolContracts, game_id: int, game: Game, at: Bloc
     return event.hashes
 
 
-def _revealed_windows(contracts: ProtocolContracts, game_id: int, until: int) -> RevealedWindows | None:
+def _claim(contracts: ProtocolContracts, game_id: int, game: Game, at: Block) -> bytes:
+    """What is claimed of the step or of the input: from the newest challenge, as far as it fits what the game keeps."""
     place = [game_id.to_bytes(32, "big")]
-    event = _last_event(contracts, contracts.game, WindowsRevealed, place, until)
-    return RevealedWindows(event.kind, tuple(map(_points, event.sums))) if event else None
+    if game.target is Target.EMBEDDING:
+        about = _last_event(contracts, contracts.game, InputChallenged, place, at.number)
+        if about is None or game.boundaries_hash != boundaries_hash(
+            [about.boundary_hash, claim_hash(about.claim)]
+        ):
+            raise LogsMissing(InputChallenged.__name__, game_id, at.number)
+        return about.claim
+    part = _last_event(contracts, contracts.game, PartChallenged, place, at.number)
+    if part is None or game.boundaries_hash != boundaries_hash(
+        [part.start_hash, part.end_hash, claim_hash(part.claim)]
+    ):
+        raise LogsMissing(PartChallenged.__name__, game_id, at.number)
+    return part.claim
 
 
 def shown_response(
@@ -104,10 +127,6 @@ def _last_event(
     return None
 
 
-def _points(words: Sequence[int]) -> tuple[Point, ...]:
-    return tuple(zip(words[::2], words[1::2], strict=True))
-
-
 def call_of(
     action: actions.Action,
     state: GameState,
@@ -121,17 +140,15 @@ def call_of(
     match action:
         case actions.PostBoundaries(hashes):
             return game.post_boundaries(game_id, state.game.about, hashes)
-        case actions.RevealWindows(kind, before, after, sums):
-            return game.reveal_windows(game_id, kind, before, after, sums)
-        case actions.ChallengeInput():
-            return game.challenge_input(game_id, _to_answer(state))
-        case actions.ChallengePart(part):
-            return game.challenge_part(game_id, _to_answer(state), part)
+        case actions.RefuteClaim():
+            return game.refute_claim(game_id, _agreed_step(action, state, model))
+        case actions.ChallengeInput(claim):
+            return game.challenge_input(game_id, _to_answer(state), claim)
+        case actions.ChallengePart(part, claim):
+            return game.challenge_part(game_id, _to_answer(state), part, claim)
         case actions.ChallengeHead(position, rival):
             ids = _ids(trace)
             return game.challenge_head(game_id, _to_answer(state), position, rival, *ids)
-        case actions.ChooseWindow(window):
-            return game.choose_window(game_id, state.game.about, window)
         case actions.ClaimTruncated():
             return game.claim_truncated(game_id, *_ids(trace), state.rules.end_tokens)
         case actions.ClaimOverrun(place):
@@ -157,7 +174,8 @@ def _proving_call(
     game, game_id = contracts.game, state.game_id
     match action:
         case actions.ProveStep(step, window):
-            return game.prove_step(game_id, step_proof(state.rules, prover, model, step, window))
+            shown = ShownClaim.of(_need(state.claim, "claim"), window)
+            return game.prove_step(game_id, step_proof(state.rules, prover, model, step, window), shown)
         case actions.ProveEmbedding(window):
             return game.prove_embedding(
                 game_id,
@@ -168,6 +186,7 @@ def _proving_call(
                     rows=window_rows(prover, model, window),
                     proof=prover.prove_embedding(window),
                 ),
+                ShownClaim.of(_need(state.claim, "claim"), window),
             )
         case actions.ProveHead(position, _, rival):
             winner = prover.winner(position, rival)
@@ -181,6 +200,22 @@ def _proving_call(
                     proof=prover.prove_head(position, rival),
                 ),
             )
+
+
+def _agreed_step(action: actions.RefuteClaim, state: GameState, model: CommittedModel | None) -> AgreedStep:
+    key_digest, key_path, step = bytes(32), list[bytes](), state.game.range_start
+    if state.game.target is Target.STEP:
+        committed = _need(model, "model commitment")
+        key_digest, key_path = keccak(committed.step_keys[step]), list(committed.step_key_path(step))
+    return AgreedStep(
+        kind=action.kind,
+        key_digest=key_digest,
+        key_path=key_path,
+        roots_before=action.roots_before,
+        roots_after=action.roots_after,
+        sums=[flat_points(points) for points in action.sums],
+        claim=_need(state.claim, "claim"),
+    )
 
 
 def step_proof(

@@ -15,8 +15,9 @@ class PostBoundaries:
 
 
 @dataclass(frozen=True)
-class RevealWindows:
-    """Provider: the roots behind the range's start and end hashes, and the running sums of what the step writes.
+class RefuteClaim:
+    """Provider: the claim is what was posted. The roots behind the range's start and end hashes, and the running sums of what the
+    step writes.
 
     For an embedding dispute the roots of b_0 alone, the residual stream's sums, and kind 0.
     """
@@ -29,7 +30,7 @@ class RevealWindows:
 
 @dataclass(frozen=True)
 class ProveStep:
-    """Provider: prove one window of one step."""
+    """Provider: prove one window of one step, of which something else is claimed."""
 
     step: int
     window: int
@@ -37,7 +38,7 @@ class ProveStep:
 
 @dataclass(frozen=True)
 class ProveEmbedding:
-    """Provider: prove one window of b_0."""
+    """Provider: prove one window of b_0, of which something else is claimed."""
 
     window: int
 
@@ -53,14 +54,18 @@ class ProveHead:
 
 @dataclass(frozen=True)
 class ChallengeInput:
-    """Challenger, round 1: b_0 is wrong."""
+    """Challenger, round 1: b_0 is wrong, and this is what it should be (`claims`)."""
+
+    claim: bytes
 
 
 @dataclass(frozen=True)
 class ChallengePart:
-    """Challenger: the start of this part is right, its end is wrong."""
+    """Challenger: the start of this part is right, its end is wrong. Of a part of one step with what it should write
+    (`claims`), of any other with nothing."""
 
     part: int
+    claim: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,6 @@ class ChallengeHead:
 
     position: int
     rival: int
-
-
-@dataclass(frozen=True)
-class ChooseWindow:
-    """Challenger: the first window whose commitment is wrong."""
-
-    window: int
 
 
 @dataclass(frozen=True)
@@ -109,14 +107,13 @@ class ResolveVoid:
 
 Action = (
     PostBoundaries
-    | RevealWindows
+    | RefuteClaim
     | ProveStep
     | ProveEmbedding
     | ProveHead
     | ChallengeInput
     | ChallengePart
     | ChallengeHead
-    | ChooseWindow
     | ClaimTruncated
     | ClaimOverrun
     | Timeout

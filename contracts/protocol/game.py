@@ -8,7 +8,7 @@ from enum import IntEnum
 from .bisection import cuts
 from .model import CommittedModel, ModelSpec
 from .response import WINDOW_ROWS
-from .streams import Point, StepAccess, unpack_streams
+from .streams import StepAccess, unpack_streams
 
 
 class Phase(IntEnum):
@@ -17,10 +17,8 @@ class Phase(IntEnum):
     NONE = 0
     AWAIT_BOUNDARIES = 1
     AWAIT_CHALLENGE = 2
-    AWAIT_WINDOWS = 3
-    AWAIT_CHOICE = 4
-    AWAIT_PROOF = 5
-    RESOLVED = 6
+    AWAIT_PROOF = 3
+    RESOLVED = 4
 
 
 class Target(IntEnum):
@@ -48,6 +46,7 @@ class Reason(IntEnum):
     TRUNCATED = 5
     VOIDED_ELSEWHERE = 6
     OVERRUN = 7
+    REFUTED = 8
 
 
 class Side(IntEnum):
@@ -62,8 +61,6 @@ class Side(IntEnum):
 MOVER_OF_PHASE = {
     Phase.AWAIT_BOUNDARIES: Side.PROVIDER,
     Phase.AWAIT_CHALLENGE: Side.CHALLENGER,
-    Phase.AWAIT_WINDOWS: Side.PROVIDER,
-    Phase.AWAIT_CHOICE: Side.CHALLENGER,
     Phase.AWAIT_PROOF: Side.PROVIDER,
 }
 
@@ -92,8 +89,6 @@ class Game:
     range_start: int
     range_end: int
     round: int
-    kind: int
-    window: int
     boundaries_hash: bytes
     position: int
     chosen_id: int
@@ -154,28 +149,18 @@ class ModelRules:
 
 
 @dataclass(frozen=True)
-class RevealedWindows:
-    """The running sums at the range's end of every stream that the step's kind writes, as the provider revealed them.
-
-    For an embedding dispute those of b_0's residual stream, and kind 0.
-    """
-
-    kind: int
-    sums: tuple[tuple[Point, ...], ...]
-
-
-@dataclass(frozen=True)
 class GameState:
     """Everything a player looks at, read at one block.
 
-    `boundaries` is what was posted last, while the challenger is to answer it: the chain keeps only its hash.
+    The chain keeps only hashes: `boundaries` is what was posted last, while the challenger is to answer it; `claim` what the
+    challenger claimed of the step or of b_0, while the provider is to prove or refute it.
     """
 
     game_id: int
     game: Game
     rules: ModelRules
     boundaries: tuple[bytes, ...] | None = None
-    revealed: RevealedWindows | None = None
+    claim: bytes | None = None
     response_void: bool = False
 
     @property

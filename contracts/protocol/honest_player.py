@@ -1,8 +1,9 @@
 """The honest player: a pure function from (game, own trace, time) to the next move.
 
 A trace that ends early (`OwnTrace.first_unprovable`) needs no rules of its own: what a player does not know is not what it
-computed. So a posted boundary beyond the end differs, and so does the first window beyond it; what is named then is
-exactly the step and window that nobody can prove.
+computed. So a posted boundary beyond the end differs, and the step that is named then is the one that nobody can prove in some
+window. The provider may prove any window of which something else is claimed, so the claim is true of every window that has a
+proof, also of those behind the first one that has none.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from .actions import (
     ChallengeHead,
     ChallengeInput,
     ChallengePart,
-    ChooseWindow,
     ClaimOverrun,
     ClaimTruncated,
     Concede,
@@ -22,14 +22,13 @@ from .actions import (
     ProveEmbedding,
     ProveHead,
     ProveStep,
+    RefuteClaim,
     ResolveVoid,
-    RevealWindows,
     Timeout,
 )
 from .bisection import boundaries_hash
+from .claims import claim_hash, claim_of, first_difference, leaves_of_input, leaves_of_step
 from .game import GameState, Phase, Side, Target
-from .response import WINDOW_ROWS
-from .streams import Point
 from .trace import OwnTrace, first_unknown_fed_id, lacks_end, overrun_place
 
 
@@ -67,7 +66,7 @@ def _claim_about_end(state: GameState, trace: OwnTrace) -> ClaimTruncated | Clai
     return None if place is None else ClaimOverrun(place)
 
 
-def _provider_move(state: GameState, trace: OwnTrace) -> Action:
+def _provider_move(state: GameState, trace: OwnTrace) -> Action | None:
     game = state.game
     if (unprovable := trace.first_unprovable()) is not None:
         return Concede(
@@ -78,12 +77,8 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
         return Concede("The boundaries on chain are not this node's; it cannot prove them.")
     if game.phase is Phase.AWAIT_BOUNDARIES:
         return PostBoundaries(tuple(trace.boundary_hash(cut) for cut in state.cuts))
-    if game.phase is Phase.AWAIT_WINDOWS:
-        return _reveal(state, trace)
-    if game.target is Target.STEP:
-        return ProveStep(game.range_start, game.window)
-    if game.target is Target.EMBEDDING:
-        return ProveEmbedding(game.window)
+    if game.target is not Target.HEAD:
+        return _answer_claim(state, trace)
     if (chosen := trace.argmax(game.position)) is None:
         return Concede("No token can be proven at this position: its row leaves the head's range.")
     if chosen == game.rival_id:
@@ -91,51 +86,67 @@ def _provider_move(state: GameState, trace: OwnTrace) -> Action:
     return ProveHead(game.position, game.chosen_id, game.rival_id)
 
 
-def _reveal(state: GameState, trace: OwnTrace) -> RevealWindows:
-    start, end = state.game.range_start, state.game.range_end
+def _answer_claim(state: GameState, trace: OwnTrace) -> ProveStep | ProveEmbedding | RefuteClaim:
+    """Any window of which something else is claimed is right and can be proven; without one, the claim says what was posted."""
+    start, end, claim = state.game.range_start, state.game.range_end, _need_claim(state)
     if state.game.target is Target.EMBEDDING:
-        return RevealWindows(0, trace.stream_roots(0), (), (tuple(trace.stream_points(0, 0)),))
+        window = first_difference(claim, leaves_of_input(trace))
+        if window is not None:
+            return ProveEmbedding(window)
+        return RefuteClaim(0, trace.stream_roots(0), (), (tuple(trace.stream_points(0, 0)),))
     kind = trace.step_kind(start)
-    written = state.rules.step_access(kind).written
-    sums = tuple(tuple(trace.stream_points(end, stream)) for stream in written)
-    return RevealWindows(kind, trace.stream_roots(start), trace.stream_roots(end), sums)
+    access = state.rules.step_access(kind)
+    window = first_difference(claim, leaves_of_step(trace, access, start))
+    if window is not None:
+        return ProveStep(start, window)
+    sums = tuple(tuple(trace.stream_points(end, stream)) for stream in access.written)
+    return RefuteClaim(kind, trace.stream_roots(start), trace.stream_roots(end), sums)
 
 
 def _posted_by_own_trace(state: GameState, trace: OwnTrace) -> bool:
     game = state.game
     about = {Target.EMBEDDING: (0,), Target.HEAD: (state.rules.step_count,)}
     ends = about.get(game.target, (game.range_start, game.range_end))
-    return game.boundaries_hash == boundaries_hash([trace.boundary_hash(end) for end in ends])
+    kept = [trace.boundary_hash(end) for end in ends]
+    if game.target in (Target.STEP, Target.EMBEDDING):
+        kept.append(claim_hash(_need_claim(state)))
+    return game.boundaries_hash == boundaries_hash(kept)
+
+
+def _need_claim(state: GameState) -> bytes:
+    """Whoever reads the state of a game about a step or the input reads its claim, or fails."""
+    assert state.claim is not None
+    return state.claim
 
 
 def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
     game = state.game
-    unknown = first_unknown_fed_id(trace, state.rules.vocab_size)
-    if game.phase is Phase.AWAIT_CHOICE:
-        if state.revealed is None:
-            return None
-        if unknown is not None:
-            return ChooseWindow(unknown // WINDOW_ROWS)
-        window = _first_wrong_window(state, trace)
-        if window is None:
-            return Concede("Every revealed window is what this node computed.")
-        return ChooseWindow(window)
     if state.boundaries is None:
         return None
+    unknown = first_unknown_fed_id(trace, state.rules.vocab_size)
     if game.round <= 1 and unknown is not None:
-        # No row of the model's tree belongs to this id, so b_0 cannot be proven whatever it is.
-        return ChallengeInput()
+        # No row of the model's tree belongs to this id, so its window of b_0 cannot be proven whatever it is.
+        return ChallengeInput(claim_of(leaves_of_input(trace)))
     posted = tuple(zip(state.cuts, state.boundaries, strict=True))
     if not _is_own(trace, *posted[0]):
-        return ChallengeInput()
+        return ChallengeInput(claim_of(leaves_of_input(trace)))
     if not _is_own(trace, *posted[-1]):
-        return ChallengePart(_last_agreed(trace, posted))
+        return challenge_part(state, trace, _last_agreed(trace, posted))
     if game.round <= 1 and (wrong := trace.first_wrong_output()) is not None:
         return ChallengeHead(*wrong)
     for place, each in enumerate(posted):
         if not _is_own(trace, *each):
-            return ChallengePart(place - 1)
+            return challenge_part(state, trace, place - 1)
     return Concede("Every boundary and every token is what this node computed.")
+
+
+def challenge_part(state: GameState, trace: OwnTrace, part: int) -> ChallengePart:
+    """The challenge of a part of the range, with what the own trace claims of it where it is one step."""
+    start, end = state.cuts[part : part + 2]
+    if end - start > 1:
+        return ChallengePart(part)
+    access = state.rules.step_access(trace.step_kind(start))
+    return ChallengePart(part, claim_of(leaves_of_step(trace, access, start)))
 
 
 def _last_agreed(trace: OwnTrace, posted: Sequence[tuple[int, bytes]]) -> int:
@@ -158,30 +169,3 @@ def _is_own(trace: OwnTrace, boundary: int, posted: bytes) -> bool:
     unprovable = trace.first_unprovable()
     known = unprovable is None or boundary <= unprovable[0]
     return known and posted == trace.boundary_hash(boundary)
-
-
-def _first_wrong_window(state: GameState, trace: OwnTrace) -> int | None:
-    """The first window of which a revealed running sum is not the own trace's: another one, or one that it does not reach.
-
-    The contract has compared all other streams: where they moved, nothing could be revealed.
-    """
-    game, revealed = state.game, state.revealed
-    assert revealed is not None
-    if game.target is Target.EMBEDDING:
-        return _first_difference(revealed.sums, [trace.stream_points(0, 0)])
-    kind = trace.step_kind(game.range_start)
-    if revealed.kind != kind:
-        return 0  # no key of this step has that kind, so there is no proof of any window
-    written = state.rules.step_access(kind).written
-    return _first_difference(revealed.sums, [trace.stream_points(game.range_end, s) for s in written])
-
-
-def _first_difference(revealed: Sequence[Sequence[Point]], own: Sequence[Sequence[Point]]) -> int | None:
-    """The smallest window in which any of the streams differs."""
-    wrong = [
-        window
-        for shown, known in zip(revealed, own, strict=True)
-        for window, point in enumerate(shown)
-        if window >= len(known) or tuple(point) != tuple(known[window])
-    ]
-    return min(wrong, default=None)

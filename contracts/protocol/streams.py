@@ -99,6 +99,11 @@ def window_commitment(sums: Sequence[Point], window: int, chunk_bits: int) -> Po
     return add(sums[window], negate(sums[window - 1]))
 
 
+def window_commitments(sums: Sequence[Point], chunk_bits: int) -> list[Point]:
+    """C_w of all windows from the running sums."""
+    return [window_commitment(sums, window, chunk_bits) for window in range(len(sums))]
+
+
 def _starts_chunk(window: int, chunk_bits: int) -> bool:
     return window % (1 << chunk_bits) == 0
 
@@ -130,7 +135,7 @@ class StepAccess:
 
     @property
     def written(self) -> tuple[int, ...]:
-        """The streams that `revealWindows` shows."""
+        """The streams whose windows a claim is about, in their order."""
         return self.streams_with(Use.WRITES)
 
     @property
@@ -228,5 +233,6 @@ __all__ = [
     "stream_tree",
     "unpack_streams",
     "window_commitment",
+    "window_commitments",
     "window_leaf",
 ]

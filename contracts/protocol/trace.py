@@ -16,7 +16,7 @@ class OwnTrace(Protocol):
 
     A trace may end early: where a value leaves the range in which the model is provable, no proof exists whatever is
     claimed, so there is nothing to compute. What is known is every boundary up to the step that fails, and of the streams
-    that this step writes the windows in front of the first one that fails.
+    that this step writes the windows in front of the first one that fails, and apart from these the later ones that do not.
     """
 
     @property
@@ -39,6 +39,15 @@ class OwnTrace(Protocol):
     def stream_points(self, s: int, stream: int) -> Sequence[Point]:
         """The running sums of a stream at boundary b_s that are known, from the first window on: all W up to the step
         where the trace ends, and none of a stream that has no windows."""
+        ...
+
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
+        """C_w of all W windows of a stream at boundary b_s, as statements name them; none of a stream that has no windows.
+
+        None where nobody can prove the window: the step that wrote it leaves its range in it, or, of b_0, no row belongs to one
+        of its ids. Up to the boundary behind the step where the trace ends, whose windows are statements of their own, also
+        those behind the first one without a proof. Of b_0 also where an id cannot be fed to the model.
+        """
         ...
 
     def stream_roots(self, s: int) -> tuple[bytes, ...]:
@@ -103,6 +112,9 @@ class IdsOnly:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
     def stream_points(self, s: int, stream: int) -> Sequence[Point]:
+        raise TraceUnavailable("The model cannot be run over these token ids.")
+
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
         raise TraceUnavailable("The model cannot be run over these token ids.")
 
     def stream_roots(self, s: int) -> tuple[bytes, ...]:

@@ -12,8 +12,9 @@ from contracts.bindings.events import ItemProven, ProofAccepted
 
 @dataclass(frozen=True)
 class AcceptedProof:
-    """Gas of the transaction that a proof was accepted in, and of the verifier's call inside it."""
+    """Which window a proof was about; gas of the transaction that it was accepted in, and of the verifier's call inside it."""
 
+    window: int
     transaction_gas: int
     verifier_call_gas: int | None
 
@@ -53,7 +54,8 @@ class Book:
             if isinstance(event, ProofAccepted | ItemProven):
                 receipt = self._chain.receipt(event.at.transaction_hash)
                 assert receipt is not None
-                return AcceptedProof(receipt.gas_used, self._call_gas(event))
+                window = event.window if isinstance(event, ProofAccepted) else event.item.window
+                return AcceptedProof(window, receipt.gas_used, self._call_gas(event))
         return None
 
     def _call_gas(self, event: ProofAccepted | ItemProven) -> int | None:

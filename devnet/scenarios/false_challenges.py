@@ -12,7 +12,8 @@ from contracts.bindings.contract import Call
 from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.protocol.bisection import cuts
-from contracts.protocol.game import Game, Phase, Target
+from contracts.protocol.claims import claim_of, leaves_of_input, leaves_of_step
+from contracts.protocol.game import Game, ModelRules, Phase, Target
 from prover.model.execute import Executor
 
 from .result import ScenarioResult
@@ -34,7 +35,10 @@ class Aim:
 
 
 class FalseChallenger:
-    """Opens a game about a right response and steers it to its aim, whatever the provider posts."""
+    """Opens a game about a right response and steers it to its aim, whatever the provider posts.
+
+    Of every window but that of its aim it claims the truth, so that this one has to be proven.
+    """
 
     def __init__(self, stage: Stage, posted: Posted, aim: Aim) -> None:
         self._stage, self._posted, self._aim = stage, posted, aim
@@ -64,21 +68,33 @@ class FalseChallenger:
         game = self._stage.contracts.game.game(self.game_id)
         if game.phase is Phase.AWAIT_CHALLENGE:
             self._send(self._challenge(game))
-        elif game.phase is Phase.AWAIT_CHOICE:
-            self._send(self._stage.contracts.game.choose_window(self.game_id, game.about, self._aim.window))
 
     def _challenge(self, game: Game) -> Call:
         moves, aim = self._stage.contracts.game, self._aim
         boundaries = posted_boundaries(self._stage.contracts, self.game_id)
         if aim.target is Target.EMBEDDING:
-            return moves.challenge_input(self.game_id, boundaries)
+            return moves.challenge_input(self.game_id, boundaries, self._claim())
+        ids = self._response.ids
+        assert ids is not None
         if aim.target is Target.HEAD:
-            assert self._response.ids is not None
-            ids = self._response.ids
             return moves.challenge_head(self.game_id, boundaries, aim.position, aim.rival, *ids)
         ends = cuts(game.range_start, game.range_end, self._stage.contracts.stake.parameters().arity)
         part = next(number for number, end in enumerate(ends[1:]) if aim.step < end)
-        return moves.challenge_part(self.game_id, boundaries, part)
+        claim = self._claim() if ends[part + 1] - ends[part] == 1 else b""
+        return moves.challenge_part(self.game_id, boundaries, part, claim)
+
+    def _claim(self) -> bytes:
+        stage, aim, ids = self._stage, self._aim, self._response.ids
+        assert ids is not None
+        truth = stage.replay(*ids)
+        if aim.target is Target.EMBEDDING:
+            leaves = leaves_of_input(truth)
+        else:
+            rules = ModelRules.of(stage.prepared.commitment, stage.contracts.stake.parameters().arity)
+            access = rules.step_access(truth.step_kind(aim.step))
+            leaves = leaves_of_step(truth, access, aim.step)
+        leaves[aim.window] = None  # which becomes something else
+        return claim_of(leaves)
 
     def _send(self, call: Call) -> None:
         self._moves += 1

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from contracts.bindings.contract import Call
-from contracts.bindings.dispute_game import StepProof
+from contracts.bindings.dispute_game import ShownClaim, StepProof
 from contracts.bindings.errors import ContractError
-from contracts.bindings.moves import step_proof
+from contracts.bindings.moves import read_game_state, step_proof
+from contracts.protocol.claims import first_difference, leaves_of_step
 from contracts.protocol.game import Game, ModelRules, Phase, Reason, Target
 from contracts.protocol.token_ids import unpack_token_ids
 from prover.model.weights import IntegerModel
@@ -59,8 +60,16 @@ class Forger(HostedProvider):
         super().defend()
 
     def _forge(self, game_id: int, game: Game) -> None:
-        for forgery in self._forgeries(game):
-            call = self.stage.contracts.game.prove_step(game_id, forgery.proof)
+        contracts, prepared = self.stage.contracts, self.stage.prepared
+        rules = ModelRules.of(prepared.commitment, contracts.stake.parameters().arity)
+        claim = read_game_state(contracts, game_id, rules).claim
+        assert claim is not None
+        cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *self._ids(game))
+        access = rules.step_access(cheap.step_kind(game.range_start))
+        window = first_difference(claim, leaves_of_step(cheap, access, game.range_start))
+        assert window is not None
+        for forgery in self._forgeries(game, rules, cheap, window):
+            call = contracts.game.prove_step(game_id, forgery.proof, ShownClaim.of(claim, window))
             gas, error = self._send(call)
             if error is None:
                 self.accepted.append(forgery.what)
@@ -68,17 +77,19 @@ class Forger(HostedProvider):
             self.refused.append(RefusedProof(forgery.what, error, gas))
             self.stage.tell(f"forged proof ({forgery.what}): refused with {error}")
 
-    def _forgeries(self, game: Game) -> Iterator[Forgery]:
-        """In the order of how hard they are to tell from a real one."""
-        stage, step, window = self.stage, game.range_start, game.window
-        prepared = stage.prepared
-        scheduled = prepared.model.config.schedule[step]
+    def _ids(self, game: Game) -> tuple[list[int], list[int]]:
         found = self.provider.journal.response_at(game.batch_id, game.index)
         assert found is not None
         row = found[1]
-        ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
+        return unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
+
+    def _forgeries(self, game: Game, rules: ModelRules, cheap: Replay, window: int) -> Iterator[Forgery]:
+        """In the order of how hard they are to tell from a real one. window: one of which something else is claimed."""
+        stage, step = self.stage, game.range_start
+        prepared = stage.prepared
+        scheduled = prepared.model.config.schedule[step]
+        ids = self._ids(game)
         honest = stage.replay(*ids)
-        cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *ids)
         others = [
             (abs(other.layer - scheduled.layer), other.layer, number)
             for number, other in enumerate(prepared.model.config.schedule)
@@ -86,7 +97,6 @@ class Forger(HostedProvider):
         ]
         *_, other_layer = min(others)
         other_window = window + 1 if window + 1 < honest.windows else window - 1
-        rules = ModelRules.of(prepared.commitment, stage.contracts.stake.parameters().arity)
         shown = step_proof(rules, cheap, prepared.commitment, step, window)
         real = replace(shown, proof=honest.prove_step(step, window))
         yield Forgery("the honest model's proof of this very step and window", real)

@@ -57,15 +57,18 @@ class ScenarioResult:
         return asdict(self)
 
 
-def contested(game: Game, schedule: Sequence[ScheduledStep]) -> dict[str, Any] | None:
-    """What a game was narrowed to; `schedule` is the model's."""
+def contested(
+    game: Game, schedule: Sequence[ScheduledStep], window: int | None = None
+) -> dict[str, Any] | None:
+    """What a game was narrowed to; `schedule` is the model's, `window` the one that was proven."""
+    proven = {} if window is None else {"window": window}
     if game.target is Target.STEP:
         step = schedule[game.range_start]
         tile = {"tile": step.tile} if step.tiles > 1 else {}
-        place = {"window": game.window, "number": game.range_start, "name": str(step)}
-        return {"step": step.kind, "layer": step.layer, **tile, **place}
+        place = {"number": game.range_start, "name": str(step)}
+        return {"step": step.kind, "layer": step.layer, **tile, **proven, **place}
     if game.target is Target.EMBEDDING:
-        return {"step": "embedding", "window": game.window}
+        return {"step": "embedding", **proven}
     if game.target is Target.HEAD:
         ids = {"chosen": game.chosen_id, "rival": game.rival_id}
         return {"step": "head", "position": game.position, **ids}

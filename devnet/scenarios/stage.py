@@ -323,7 +323,9 @@ class Stage:
             prompt=answered.prompt,
             answer=answered.text,
             outcome=OUTCOMES[game.outcome],
-            contested=contested(game, self.prepared.model.config.schedule),
+            contested=contested(
+                game, self.prepared.model.config.schedule, accepted.window if accepted else None
+            ),
             rounds=game.round,
             prove_s=round(made.seconds, 3) if made else None,
             proof_bytes=len(made.proof) if made else None,

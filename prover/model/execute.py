@@ -140,8 +140,27 @@ class Executor:
         """`run_step` of rows on the device, which stay there."""
         scheduled = self.model.config.schedule[step]
         program = self.model.config.programs[scheduled.kind]
+        context = self._context(step, state, fed)
+        for operator in program.operators:
+            operator.run(context)
+            if context.idle:  # an expert that no row is routed to: its weights are not even looked at
+                return {stream: context.tensors[program.reads[stream]] for stream in program.writes}
+        if self.observer is not None:
+            self.observer(scheduled.layer, self.to_host(context.tensors))
+        return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}
+
+    def pass_over(self, step: int, state: Mapping[str, np.ndarray], fed: Fed) -> None:
+        """Keep of rows what later ones read of them in this step, without running it."""
+        context = self._context(step, {name: self.arrays.of(values) for name, values in state.items()}, fed)
+        for operator in self.model.config.programs[self.model.config.schedule[step].kind].operators:
+            operator.keep(context)
+
+    def _context(self, step: int, state: Mapping[str, Any], fed: Fed) -> RunContext:
+        """What the operators of a step start from, on the device."""
+        scheduled = self.model.config.schedule[step]
+        program = self.model.config.programs[scheduled.kind]
         rows = state[RESIDUAL].shape[0]
-        context = RunContext(
+        return RunContext(
             tensors={
                 tensor: self.arrays.of(_nothing(program, tensor, rows))
                 if stream in SUMS and stream not in state
@@ -157,13 +176,6 @@ class Executor:
             rounded=partial(self._multiply_rounded, step),
             **fed.keep_in(scheduled.layer),
         )
-        for operator in program.operators:
-            operator.run(context)
-            if context.idle:  # an expert that no row is routed to: its weights are not even looked at
-                return {stream: context.tensors[program.reads[stream]] for stream in program.writes}
-        if self.observer is not None:
-            self.observer(scheduled.layer, self.to_host(context.tensors))
-        return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}
 
     def _other_weights(self, step: int) -> Rows:
         """The weights of a step that are no matrices, on the device."""

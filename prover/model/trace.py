@@ -8,7 +8,8 @@ computed again when one of them is asked for.
 
 Where a value leaves its range the trace ends. With s the first step at which any row leaves, and w the first window of
 step s that has such a row, it holds b_0 .. b_s, and of what step s writes the windows in front of w. Nobody can prove
-step s in window w from b_s, whatever is claimed to follow (REFUSED in the file of every operator).
+step s in window w from b_s, whatever is claimed to follow (REFUSED in the file of every operator). Windows behind w are
+statements of their own, read from b_s alone: those in which step s stays in range can be proven, and are kept apart.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Trace:
         self._writers = self._versions.writers
         self._written: dict[tuple[int, str], np.ndarray] = {}
         self._sums: dict[int, Rows] = {}
+        self._behind: dict[int, Rows] = {}  # windows behind the refusal in which its step stays in range
         self._executor = executor
         self._keep(EMBEDDING, {RESIDUAL: first})
         self.length, self.refusal = len(ids), None
@@ -103,22 +105,31 @@ class Trace:
             self._written[step, name] = kept
 
     def _run_up_to_the_refusal(self, executor: Executor, step: int, error: OutOfRange) -> Refusal:
-        """Run a step that left its range again, window by window, and keep those in front of the first that leaves.
+        """Run a step that left its range again, window by window: keep those in front of the first that leaves, and apart from
+        them those behind it that stay.
 
         Operators see all rows before the next operator sees any, so the row that `error` names need not be in that
         window; every window by itself is what a proof is about.
         """
-        decoding, found = executor.start(), []
+        decoding = executor.start()
+        found: dict[int, Rows] = {}
+        refusal: Refusal | None = None
         known = [name for name in self._writers if self.version(step, name) is not None]
         for window in range(self.windows):
             state = {name: self._rows(step, name, window, window + 1) for name in known}
             try:
-                found.append(executor.run_step(step, state, decoding))
+                found[window] = executor.run_step(step, state, decoding)
             except OutOfRange as refused:
-                self._keep_windows(step, found)
-                return Refusal(step, window, refused)
+                executor.pass_over(
+                    step, state, decoding
+                )  # windows behind read its keys and values all the same
+                refusal = refusal or Refusal(step, window, refused)
             decoding.length += WINDOW_ROWS
-        raise error  # the windows would be right where the whole is not: then nothing is known for certain
+        if refusal is None:
+            raise error  # the windows would be right where the whole is not: then nothing is known for certain
+        self._keep_windows(step, [found[window] for window in range(refusal.window)])
+        self._behind = {window: rows for window, rows in found.items() if window > refusal.window}
+        return refusal
 
     def _keep_windows(self, step: int, found: Sequence[Rows]) -> None:
         if found:
@@ -136,6 +147,26 @@ class Trace:
         if self.refusal is None or version < self.refusal.step:
             return self.windows
         return self.refusal.window if version == self.refusal.step else 0
+
+    def provable_windows(self, index: int, stream: str = RESIDUAL) -> list[int]:
+        """Windows of a stream at b_index in which the step that wrote it stays in its range: the known ones, and those behind
+        the refusal. Raises OutOfRange behind the step where the trace ends."""
+        version = self.version(index, stream)
+        if self.refusal is not None and version is not None and version > self.refusal.step:
+            raise self.refusal.error
+        known = list(range(self.known_windows(index, stream)))
+        is_refused = self.refusal is not None and version == self.refusal.step
+        return known + (sorted(self._behind) if is_refused else [])
+
+    def provable_window(self, index: int, window: int, stream: str = RESIDUAL) -> np.ndarray:
+        """Rows of one of the `provable_windows`, (32, ...) int64. Raises OutOfRange when it is none."""
+        if (
+            window in self._behind
+            and self.refusal is not None
+            and self.version(index, stream) == self.refusal.step
+        ):
+            return self._behind[window][stream].astype(np.int64)
+        return self.window(index, window, stream)
 
     def is_known(self, index: int) -> bool:
         """Whether b_index is known as a whole."""

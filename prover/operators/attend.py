@@ -205,13 +205,16 @@ class Attend(OperatorBase):
         if context.spans:
             output = self._attend_spans(context, query, reach)
         else:
-            start = int(context.positions[0])
-            known = {
-                name: _extend(context.cache, name, context.tensors[name], start, arrays)
-                for name in self._kept
-            }
+            start, known = int(context.positions[0]), self.keep(context)
             output = self._attend(query, known, start, reach, context.parameters, arrays)
         context.store(self.output, output, limit, fits=arrays.fits(output, limit))
+
+    def keep(self, context: RunContext) -> dict[str, Rows]:
+        """Keys and values of all positions so far, by tensor."""
+        arrays, start = arrays_of(context), int(context.positions[0])
+        return {
+            name: _extend(context.cache, name, context.tensors[name], start, arrays) for name in self._kept
+        }
 
     @property
     def _kept(self) -> tuple[str, ...]:

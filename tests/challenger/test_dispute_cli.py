@@ -117,11 +117,18 @@ def test_a_dispute_by_hand(table: Table) -> None:
     posted = table.type("move", game, "--model", "tiny", *url, side="provider")
     assert posted["move"] == "PostBoundaries" and "PostBoundaries in game 1 costs about" in table.said
     # The challenger is wrong about part 1; both go on by hand.
-    assert table.type("move", game, "--part", "1", side="challenger")["move"] == "ChallengePart"
-    assert table.type("move", game, "--model", "tiny", *url, side="provider")["move"] == "RevealWindows"
-    assert table.type("move", game, "--window", "0", side="challenger")["move"] == "ChooseWindow"
+    for named in (
+        ("--part", "1"),
+        ("--input",),
+    ):  # what it claims is computed, from ids that only the provider shows
+        with pytest.raises(NotFoundError, match="ids are not known; name --provider"):
+            table.type("move", game, *named, "--model", "tiny", side="challenger")
+    with pytest.raises(ContractError, match="PartOutOfRange"):
+        table.type("move", game, "--part", "99", *url, side="challenger")
+    claimed = table.type("move", game, "--part", "1", "--model", "tiny", *url, side="challenger")
+    assert claimed["move"] == "ChallengePart"
     shown = table.type("show", game)
-    assert (shown["phase"], shown["contested"]) == ("await_proof", {"step": 1, "window": 0})
+    assert (shown["phase"], shown["contested"]) == ("await_proof", {"step": 1})
     assert re.search(r"deadline +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \(.* left\)", table.read("show", game))
     with pytest.raises(NothingToDo, match="left"):
         table.type("resolve", game, side="client")

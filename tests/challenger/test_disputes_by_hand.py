@@ -28,9 +28,7 @@ def server() -> Iterator[ListingServer]:
 
 
 @pytest.mark.parametrize("end", [(0, 0), (2, 1), (5, 2)])
-def test_the_failing_step_and_window_are_named_by_hand(
-    arena: Arena, server: ListingServer, end: tuple[int, int]
-) -> None:
+def test_the_failing_step_is_named_by_hand(arena: Arena, server: ListingServer, end: tuple[int, int]) -> None:
     batch = arena.post([ResponseFields.of(_PROMPT, _OUTPUT, len(_OUTPUT), 0)])
     server.show(batch, [(_PROMPT, _OUTPUT)])
     table = DisputeTable(
@@ -46,12 +44,12 @@ def test_the_failing_step_and_window_are_named_by_hand(
     while table.game(game_id).phase is not Phase.AWAIT_PROOF:
         arena.move(game_id, Side.PROVIDER, liar)
         moves.append(table.honest_move(arena.challenger, game_id, [model]).move)
-    assert moves == ["ChallengePart", "ChooseWindow"]
+    assert moves == ["ChallengePart"]
     with pytest.raises(NothingToDo, match="provider's move"):
         table.honest_move(arena.challenger, game_id, [model])
     assert not arena.move(game_id, Side.PROVIDER, liar)  # it has no proof
     arena.local_chain.pass_time(DEVNET.clock + DEVNET.prove_extension + 1)
     assert table.resolve(arena.challenger, game_id).move == "Timeout"
     game = table.game(game_id)
-    assert (game.range_start, game.window) == end
+    assert game.range_start == end[0]
     assert (game.outcome, game.reason) == (Outcome.CHALLENGER_WON, Reason.TIMED_OUT)

@@ -120,9 +120,7 @@ def test_slow_providers_cost_no_game(network: Network, servers: list[HostileServ
             if network.defend_once(game_id, lie):
                 answered_s.append(
                     await_true(
-                        lambda: (
-                            network.game(game_id).phase not in (Phase.AWAIT_CHALLENGE, Phase.AWAIT_CHOICE)
-                        ),
+                        lambda: network.game(game_id).phase is not Phase.AWAIT_CHALLENGE,
                         DEVNET.move_extension,
                         challenger.text,
                     )

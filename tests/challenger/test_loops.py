@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from challenger.store import Store, open_engine
 from challenger.trace_files import StoredTrace, TraceFiles, TraceNeeded, trace_name
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.log_reader import Cursor
+from contracts.bindings.moves import read_game_state
 from contracts.bindings.sender import sender_on_engine
-from contracts.protocol.game import Outcome, Phase, Side
+from contracts.protocol.claims import claimed_leaf, leaves_of_input, leaves_of_step
+from contracts.protocol.game import Outcome, Phase, Reason, Side
 from contracts.protocol.response import ResponseFields
 from prover.errors import OutOfRangeError
 from prover.sampling import Sampling
@@ -33,7 +36,7 @@ from tests.contracts.chain_game import Arena, PostedBatch
 from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
 _MAX_TOKENS = 4
-_OWN_TURNS = (Phase.AWAIT_CHALLENGE, Phase.AWAIT_CHOICE)
+_OWN_TURNS = (Phase.AWAIT_CHALLENGE,)
 _QUICK = [[4 + number] * 40 for number in range(4)]
 _SLOW = [[9 + number] * 70 for number in range(4)]
 
@@ -242,6 +245,42 @@ def test_a_stop_waits_for_no_slow_provider(arena: Arena, tmp_path: Path) -> None
     slow.close()
 
 
+def test_a_restart_while_a_proof_is_due_loses_nothing(running: Running) -> None:
+    game_id = running.game(running.post(_QUICK[0]))
+    running.play_out(game_id, _QUICK[0], (3, 1))
+    running.stop()
+    for file in (running.folder / "traces").glob("*"):
+        file.unlink()
+    running.start()
+    running.arena.local_chain.pass_time(10_000)
+    game = running.arena.contracts.game
+    await_true(lambda: game.game(game_id).phase is Phase.RESOLVED, 20, "the game is ended")
+    assert (game.game(game_id).outcome, game.game(game_id).reason) == (
+        Outcome.CHALLENGER_WON,
+        Reason.TIMED_OUT,
+    )
+
+
+def test_of_an_input_with_an_unknown_id_the_other_windows_are_claimed(running: Running) -> None:
+    """The provider could prove each of them; the window of the id is anything."""
+    arena = running.arena
+    prompts = ([*[fill] * 40, 999, *[(3 * position) % 20 for position in range(50)]] for fill in range(20))
+    prompt = next(
+        p for p in prompts if not {1, 2} & set(arena.model.generate(p, _MAX_TOKENS))
+    )  # no end token
+    game_id, output = running.game(running.post(prompt)), wrong_output(running, prompt)
+    assert arena.move(game_id, Side.PROVIDER, SyntheticTrace(arena.model, prompt, output))
+    game = arena.contracts.game
+    await_true(lambda: game.game(game_id).phase is Phase.AWAIT_PROOF, 20, "the challenger moves")
+    claim = read_game_state(arena.contracts, game_id, arena.rules).claim
+    assert claim is not None
+    right = leaves_of_input(SyntheticTrace(arena.model, prompt, output))
+    unknown = prompt.index(999) // 32
+    assert right[unknown] is None and len(right) > 2
+    for window, own in enumerate(right):
+        assert (claimed_leaf(claim, window) == own) is (window != unknown)
+
+
 # --- files
 
 
@@ -251,7 +290,7 @@ _IDS = ((1, 2, 3), (4, 5))
 
 def a_trace(boundaries: int = 3) -> tuple[bytes, StoredTrace]:
     streams = {s: (((s, 2**256 - 1),), ((s, 1),), ((s, 2),), ()) for s in range(boundaries)}
-    return trace_name(b"m" * 32, *_IDS), StoredTrace(*_IDS, 1, _FILED.kind, streams, (True, (3, 7)))
+    return trace_name(b"m" * 32, *_IDS), StoredTrace(*_IDS, 1, _FILED, streams, (True, (3, 7)))
 
 
 def test_a_stored_trace_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -274,13 +313,15 @@ def test_a_stored_trace_that_ends_early_is_read_as_it_was_written(tmp_path: Path
     streams = {0: (residual, (), (), ()), 1: (residual, ((5, 6),), ((7, 8),), ()), 2: ((), (), (), ())}
     name, files = trace_name(b"m" * 32, *ids), TraceFiles(tmp_path)
     for end in ((1, 1), None):
-        trace = StoredTrace(*ids, 2, _FILED.kind, streams, end=(True, end))
+        last = (((1, 2), None), (None, (9, 9)), (None, (8, 8)), ())
+        trace = StoredTrace(*ids, 2, _FILED, streams, end=(True, end), partial={2: last} if end else {})
         files.save(name, trace)
         read = files.load(name, *ids, _FILED)
         assert read == trace and read.first_unprovable() == end
         assert read.stream_points(1, 0) == residual and read.stream_points(1, 1) == ((5, 6),)
         assert len(read.stream_roots(0)) == 4
-    early = StoredTrace(*ids, 2, _FILED.kind, streams, end=(True, (0, 1)))
+    assert trace.partial == {} and read.window_commitments(0, 0) == list(residual)
+    early = StoredTrace(*ids, 2, _FILED, streams, end=(True, (0, 1)))
     assert early.stream_roots(0) == read.stream_roots(0)
     with pytest.raises(OutOfRangeError):
         early.stream_roots(1)
@@ -298,6 +339,38 @@ def test_no_damaged_file_is_believed(tmp_path: Path) -> None:
         assert files.load(name, *_IDS, _FILED).streams == {}
 
 
+def test_what_a_challenge_claims_is_read_from_the_file(tmp_path: Path) -> None:
+    """Commitments follow from running sums; behind the step where the trace ends they are kept with the windows that have none."""
+    model, prompt = _FILED, [(7 * position) % 20 for position in range(220)]
+    name, files = trace_name(b"m" * 32, prompt, (1,)), TraceFiles(tmp_path)
+    for end in (None, (1, 2)):
+        truth = SyntheticTrace(model, prompt, [1], ends_at=end, also_out=(4,))
+        last = model.step_count if end is None else end[0]
+        streams = range(len(model.chunk_bits))
+        known = {s: tuple(tuple(truth.stream_points(s, k)) for k in streams) for s in range(last + 1)}
+        stored = StoredTrace(prompt, (1,), truth.windows, model, known, end=(True, end))
+        if end is not None:
+            with pytest.raises(TraceNeeded):
+                stored.window_commitments(last + 1, 0)
+            stored.partial[last + 1] = tuple(tuple(truth.window_commitments(last + 1, k)) for k in streams)
+        files.save(name, stored)
+        read = files.load(name, prompt, (1,), model)
+        for step in range(last + (end is not None)):
+            assert leaves_of_step(read, model.access(step), step) == leaves_of_step(
+                truth, model.access(step), step
+            )
+        assert leaves_of_input(read) == leaves_of_input(truth)
+
+
+def test_a_file_of_an_earlier_version_is_made_again(tmp_path: Path) -> None:
+    files, (name, trace) = TraceFiles(tmp_path), a_trace()
+    files.save(name, trace)
+    (path,) = tmp_path.glob("*.trace")
+    body = path.read_bytes()[:-32].replace(b"gainsay trace 4", b"gainsay trace 3")
+    path.write_bytes(body + sha256(body).digest())
+    assert files.load(name, *_IDS, _FILED).streams == {}
+
+
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_the_folder_is_bounded_and_keeps_what_is_needed(tmp_path: Path, on_disk: bool) -> None:
     files = TraceFiles(tmp_path if on_disk else None, limit_bytes=2_000)
@@ -306,7 +379,7 @@ def test_the_folder_is_bounded_and_keeps_what_is_needed(tmp_path: Path, on_disk:
     rules = (None, Sampling(700, 1), Sampling(700, 2))
     assert len({trace_name(b"m" * 32, (1, 2, 3), (4, 0), rule) for rule in rules}) == 3
     for name in names:
-        files.save(name, StoredTrace(*_IDS, 1, _FILED.kind, {0: (((1, 2),), (), (), ())}), keep=names[:2])
+        files.save(name, StoredTrace(*_IDS, 1, _FILED, {0: (((1, 2),), (), (), ())}), keep=names[:2])
         time.sleep(0.002)
     kept = [name for name in names if files.load(name, *_IDS, _FILED).streams]
     assert kept[:2] == names[:2] and kept[-1] == names[-1] and len(kept) < 15

@@ -30,6 +30,7 @@ class AdaptiveLiar(SyntheticTrace):
     ) -> None:
         super().__init__(truth.model, truth.prompt_ids, truth.output_ids)
         self._end, self._lies, self._only = end, frozenset(lies), only
+        self._no_proof = truth.out if truth.out else frozenset() if end is None else frozenset({end[1]})
 
     def _is_wrong(self, s: int, stream: int, window: int) -> bool:
         if (s, window) not in self._lies:
@@ -42,7 +43,7 @@ class AdaptiveLiar(SyntheticTrace):
         return lies + super()._factor(s, stream, writer, window)
 
     def prove_step(self, s: int, window: int) -> bytes:
-        if (s, window) == self._end:
+        if self._end is not None and s == self._end[0] and window in self._no_proof:
             access = self.model.access(s)
             own, every = access.streams_with(Use.READS_OWN), access.streams_with(Use.READS_ALL)
             read = [(stream, window) for stream in own]

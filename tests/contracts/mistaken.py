@@ -30,6 +30,13 @@ class Mistaken:
             points[window:] = [(1, 2)] * (len(points) - window)
         return points
 
+    def window_commitments(self, s: int, stream: int) -> Sequence[Point | None]:
+        points = list(self._truth.window_commitments(s, stream))
+        if self._wrong_from is not None and s >= self._wrong_from[0]:
+            window = self._wrong_from[1]
+            points[window:] = [(1, 2)] * (len(points) - window)
+        return points
+
     def stream_roots(self, s: int) -> tuple[bytes, ...]:
         streams = range(len(self._truth.commitment.chunk_bits))
         return tuple(stream_root(self.stream_points(s, stream)) for stream in streams)

@@ -8,7 +8,7 @@ without any cryptography.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -180,7 +180,8 @@ class SyntheticTrace:
 
     With `wrong_from = (s, w)` what steps write from boundary s, window w on is wrong, as if step
     s - 1 (or for s = 0 the embedding) had been computed wrongly there. With `ends_at = (s, w)` a value leaves its range
-    in step s, window w for the first time; at `dark_positions` one leaves the head's.
+    in step s, window w for the first time, and in the later windows `also_out` of the same step; at `dark_positions` one leaves
+    the head's.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class SyntheticTrace:
         wrong_from: tuple[int, int] | None = None,
         ends_at: tuple[int, int] | None = None,
         dark_positions: Sequence[int] = (),
+        also_out: Collection[int] = (),
     ) -> None:
         self.model = model
         self.prompt_ids = list(prompt_ids)
@@ -198,6 +200,8 @@ class SyntheticTrace:
         self.fed = [*prompt_ids, *output_ids][:-1]
         self.windows = -(-len(self.fed) // WINDOW_ROWS)
         self._wrong_from, self._ends_at, self._dark = wrong_from, ends_at, frozenset(dark_positions)
+        #: Windows of the step of `ends_at` that have no proof.
+        self.out = frozenset() if ends_at is None else frozenset({ends_at[1], *also_out})
 
     def first_unprovable(self) -> tuple[int, int] | None:
         return self._ends_at
@@ -215,6 +219,23 @@ class SyntheticTrace:
             total = (0 if starts else total) + self._factor(s, stream, writer, window)
             sums.append(generator_multiple(total))
         return sums
+
+    def window_commitments(self, s: int, stream: int) -> list[Point | None]:
+        writer = self.model.last_writer(s, stream)
+        if writer is None:
+            return []
+        if self._ends_at is not None and writer > self._ends_at[0]:
+            raise OutOfRangeError(f"boundary {s} lies behind a value that left its range")
+        out: frozenset[int] = frozenset()
+        if writer == -1:  # a window with an id that no row belongs to
+            out = frozenset(
+                p // WINDOW_ROWS for p, token in enumerate(self.fed) if token >= self.model.vocabulary
+            )
+        out = self.out if self._ends_at is not None and writer == self._ends_at[0] else out
+        return [
+            None if window in out else generator_multiple(self._factor(s, stream, writer, window))
+            for window in range(self.windows)
+        ]
 
     def _known_windows(self, s: int, writer: int) -> int:
         if self._ends_at is None or s <= self._ends_at[0]:

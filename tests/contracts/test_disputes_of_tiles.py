@@ -8,7 +8,8 @@ import pytest
 
 from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
 from contracts.bindings.registration import register_model
-from contracts.protocol.game import Outcome, Reason
+from contracts.protocol.actions import ProveStep
+from contracts.protocol.game import Outcome, Reason, Side
 from contracts.protocol.response import ResponseFields
 from prover.architectures import ModelConfig
 from prover.model.library import built_in_config
@@ -75,5 +76,6 @@ def test_an_honest_provider_proves_every_kind_of_step_of_a_layer_in_tiles(
     batch = arena.post([ResponseFields.of(PROMPT, [token], 1, 0)])
     game = arena.play(arena.open(batch, 0), truth, Mistaken(truth, (step + 1, window), None))
     assert (game.outcome, game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
-    assert (game.range_start, game.window) == (step, window)
+    assert game.range_start == step
+    assert arena.moves[-1] == (Side.PROVIDER, ProveStep(step, window))
     assert config.schedule[game.range_start].kind == kind

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from contracts.bindings.compiler import Artifact, compile_sources
 from contracts.bindings.contract import BoundContract
 from contracts.bindings.deployment import ProtocolContracts, deploy_contract
-from contracts.bindings.dispute_game import StepProof, flat_points
+from contracts.bindings.dispute_game import ShownClaim, StepProof, flat_points
 from contracts.bindings.errors import ContractError
 from contracts.bindings.keys import KeystoreSigner, UnlockedSigner, create_keystore
 from contracts.bindings.payments import Voucher, sign_voucher, voucher_digest
 from contracts.bindings.receipts import receipt_id, receipt_signer, sign_receipt
 from contracts.protocol.audits import boundary_leaf
 from contracts.protocol.bisection import boundaries_hash, cuts, list_hash
+from contracts.protocol.claims import LEAF_BYTES, claim_hash, leaf
 from contracts.protocol.merkle import MerkleTree, verify_path
 from contracts.protocol.model import (
     PRIVATE,
@@ -49,9 +50,10 @@ from tests.contracts.synthetic import generator_multiple
 _LIBRARIES = """
 pragma solidity ^0.8.28;
 import {Bisection} from "contracts/src/libraries/Bisection.sol";
-import {Game, StepProof} from "contracts/src/interfaces/IDisputeGame.sol";
+import {Game, ShownClaim, StepProof} from "contracts/src/interfaces/IDisputeGame.sol";
 import {StepRules} from "contracts/src/interfaces/IModelRegistry.sol";
 import {Boundary} from "contracts/src/libraries/Boundary.sol";
+import {Claims} from "contracts/src/libraries/Claims.sol";
 import {Curve} from "contracts/src/libraries/Curve.sol";
 import {Leaves} from "contracts/src/libraries/Leaves.sol";
 import {MerklePath} from "contracts/src/libraries/MerklePath.sol";
@@ -102,14 +104,24 @@ contract Libraries {
 
     /// The statement about the only step of a model, step 0 of kind 0 with an empty key.
     function statement(
-        uint256 streams, uint256 access, uint256 window_, uint256 windows, StepProof calldata proof
+        uint256 streams,
+        uint256 access,
+        bytes calldata claim,
+        StepProof calldata proof,
+        ShownClaim calldata shown
     ) external returns (uint256[] memory) {
-        _game.boundariesHash =
-            Boundary.hashOfTwo(Boundary.hash(proof.rootsBefore), Boundary.hash(proof.rootsAfter));
-        (_game.promptLength, _game.outputLength) = (uint16(32 * windows), 1);
-        _game.window = uint16(window_);
+        _game.boundariesHash = Boundary.hashOfThree(
+            Boundary.hash(proof.rootsBefore), Boundary.hash(proof.rootsAfter), Claims.hash(claim)
+        );
+        (_game.promptLength, _game.outputLength) = (uint16(32 * (claim.length / Claims.LEAF)), 1);
         bytes32 root = Leaves.stepKey(0, 0, keccak256(""));
-        return Statements.step(_game, StepRules(root, 1, streams, access, address(0)), proof);
+        return Statements.step(_game, StepRules(root, 1, streams, access, address(0)), proof, shown);
+    }
+    function claimHash(bytes calldata claim) external pure returns (bytes32) {
+        return Claims.hash(claim);
+    }
+    function claimLeaf(uint256[] calldata words) external pure returns (bytes16) {
+        return Claims.leaf(words, 0);
     }
     function tokenRow(uint256 id, uint256[2] memory e, uint256[2] memory h) external pure returns (bytes32) {
         return Leaves.tokenRow(id, e, h);
@@ -220,7 +232,14 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
         return running_sums([generator_multiple(f) for f in factors], access.chunk_bits[stream])
 
     before = [sums(stream, 0) if there else [] for stream, there in enumerate(exists)]
-    after = [sums(stream, 1) for stream in range(len(exists))]
+    after = [
+        sums(stream, 1)
+        if stream in access.written
+        else []
+        if Use.RESETS in access.use(stream)
+        else before[stream]
+        for stream in range(len(exists))
+    ]
     shown = access.shown_windows(window, before, after)
     proof = StepProof(
         kind=0,
@@ -233,8 +252,14 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
         proof=b"",
     )
     inputs = access.statement_inputs(window, before, after)
-    arguments = streams, access.word, window, _WINDOWS
-    assert list(libraries.ask("statement", *arguments, proof)) == inputs  # type: ignore[call-overload]
+    own = inputs[len(inputs) - 2 * len(access.written) :]
+    claim = bytes(LEAF_BYTES * _WINDOWS)
+    arguments, about = (streams, access.word, claim), ShownClaim.of(claim, window)
+    assert list(libraries.ask("statement", *arguments, proof, about)) == inputs  # type: ignore[call-overload]
+    right = bytes(LEAF_BYTES * window) + leaf(zip(own[::2], own[1::2], strict=True))
+    right += bytes(LEAF_BYTES * (_WINDOWS - 1 - window))
+    with pytest.raises(ContractError, match=rf"AsClaimed\(.*{window}"):
+        libraries.ask("statement", streams, access.word, right, proof, ShownClaim.of(right, window))
     assert libraries.ask("sizes", streams, access.word, window) == (
         len(inputs),
         2 * len(access.written),
@@ -249,7 +274,19 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
         replace(proof, sums=[*proof.sums[:-2], 1, 3]),
     ):
         with pytest.raises(ContractError, match=r"WrongSumCount|WrongSiblingCount|WrongWindow"):
-            libraries.ask("statement", *arguments, wrong)
+            libraries.ask("statement", *arguments, wrong, about)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 100), st.lists(st.integers(1, 50), min_size=1, max_size=4))
+def test_claims_are_hashed_the_same_in_both_languages(
+    libraries: Libraries, windows: int, factors: list[int]
+) -> None:
+    """Of one group or several, whole ones and not."""
+    points = [generator_multiple(factor) for factor in factors]
+    assert libraries.ask("claimLeaf", flat_points(points)) == leaf(points)
+    claim = b"".join(leaf([generator_multiple(window + 1)]) for window in range(windows))
+    assert libraries.ask("claimHash", claim) == claim_hash(claim)
 
 
 @settings(max_examples=60, deadline=None)

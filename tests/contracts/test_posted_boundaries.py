@@ -129,7 +129,8 @@ def test_a_move_without_the_list_is_refused_on_chain(arena: Arena) -> None:
     state = replace(read_game_state(arena.contracts, posted(arena), arena.rules), boundaries=None)
     with pytest.raises(ContractError) as refused:
         arena.challenger.send(
-            call_of(ChallengeInput(), state, arena.contracts, None, None), key=f"no list {state.game_id}"
+            call_of(ChallengeInput(bytes(32)), state, arena.contracts, None, None),
+            key=f"no list {state.game_id}",
         )
     assert refused.value.name == "WrongBoundaries"
 

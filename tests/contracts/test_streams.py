@@ -32,7 +32,15 @@ from contracts.protocol.streams import (
 )
 from tests.contracts.adaptive_liar import AdaptiveLiar
 from tests.contracts.paper_game import PaperGame
-from tests.contracts.synthetic import STREAMS, TWO_KINDS, SyntheticModel, SyntheticTrace, generator_multiple
+from tests.contracts.synthetic import (
+    STREAMS,
+    TWO_KINDS,
+    NotProvable,
+    Shape,
+    SyntheticModel,
+    SyntheticTrace,
+    generator_multiple,
+)
 
 _PROMPT = [(7 * position) % 20 for position in range(270)]  # nine windows: two whole chunks and one window
 
@@ -115,13 +123,13 @@ def test_a_lie_in_any_written_stream_and_place_of_a_chunk_loses(shape, window: i
         liar = SyntheticTrace(truth.model, truth.prompt_ids, truth.output_ids, (boundary, window))
         game = game_about(truth)
         assert game.play(liar, truth) is Outcome.CHALLENGER_WON
-        assert (game.game.range_start, game.game.window) == (boundary - 1, window)
+        assert game.game.range_start == boundary - 1
         assert game_about(truth).play(truth, liar) is Outcome.PROVIDER_WON
 
 
 @pytest.mark.parametrize(("boundary", "stream"), [(2, 1), (2, 2), (3, 1), (4, 2), (6, 0), (8, 1)])
 def test_attack_a_stream_that_the_step_does_not_write_is_moved(boundary: int, stream: int) -> None:
-    """The provider can prove what the step writes, and has nothing that it could reveal."""
+    """What the step writes is right, so every window is as claimed; but nothing can be shown in which the other stream stays."""
     truth = honest(SyntheticModel(step_count=8))
     liar = AdaptiveLiar(truth, None, [(boundary, 5)], only=stream)
     assert stream not in truth.model.access(boundary - 1).written
@@ -129,22 +137,39 @@ def test_attack_a_stream_that_the_step_does_not_write_is_moved(boundary: int, st
     assert game.play(liar, truth) is Outcome.CHALLENGER_WON
     assert (game.game.range_start, game.game.phase) == (boundary - 1, Phase.RESOLVED)
     assert game.game.reason is Reason.TIMED_OUT
-    assert not any(isinstance(move, actions.RevealWindows) for move in game.moves)
+    assert isinstance(game.moves[-2], actions.ChallengePart)
 
 
-def test_attack_another_kind_is_revealed_than_the_step_has() -> None:
-    """The challenger may name any window: no key of the step has this kind."""
-    truth = honest(SyntheticModel(step_count=8, shape=TWO_KINDS))
+def test_attack_a_claim_is_refuted_under_another_kind_than_the_step_has() -> None:
+    """Stream 1 holds what stream 2 should: under a kind that writes stream 1 alone, every window would be as claimed."""
+    shape = Shape(
+        chunk_bits=(0, 0, 0),
+        kinds={
+            "first": access_word(reads_own=[0], writes=[1]),
+            "second": access_word(reads_own=[0], writes=[2]),
+        },
+        order=(0, 1),
+    )
+    truth = honest(SyntheticModel(step_count=2, shape=shape))
 
-    class OtherKind(SyntheticTrace):
+    class OtherStream(SyntheticTrace):
+        """b_2 has in stream 1 what the last step should have written to stream 2, of which it writes nothing."""
+
         def step_kind(self, s: int) -> int:
-            return 1 - super().step_kind(s)
+            return 0
 
-    liar = OtherKind(truth.model, truth.prompt_ids, truth.output_ids, wrong_from=(3, 4))
+        def stream_points(self, s: int, stream: int) -> list[Point]:
+            if s == 2 and stream:
+                return super().stream_points(2, 2) if stream == 1 else []
+            return super().stream_points(s, stream)
+
+        def window_commitments(self, s: int, stream: int) -> list[Point | None]:
+            return list(self.stream_points(s, stream))
+
     game = game_about(truth)
+    liar = OtherStream(truth.model, truth.prompt_ids, truth.output_ids)
     assert game.play(liar, truth) is Outcome.CHALLENGER_WON
-    assert (game.game.range_start, game.game.reason) == (2, Reason.TIMED_OUT)
-    assert actions.ChooseWindow(0) in game.moves
+    assert (game.game.range_start, game.game.reason) == (1, Reason.TIMED_OUT)
 
 
 def test_attack_an_input_with_another_stream_in_it_is_challenged_as_input() -> None:
@@ -157,20 +182,27 @@ def test_attack_an_input_with_another_stream_in_it_is_challenged_as_input() -> N
     liar = Forward(truth.model, truth.prompt_ids, truth.output_ids)
     game = game_about(truth)
     assert game.play(liar, truth) is Outcome.CHALLENGER_WON
-    assert actions.ChallengeInput() in game.moves
-    assert not any(isinstance(move, actions.RevealWindows) for move in game.moves)
+    assert isinstance(game.moves[-2], actions.ChallengeInput)
 
 
-def test_the_smallest_window_of_all_written_streams_is_named() -> None:
-    class TwoLies(SyntheticTrace):
+@pytest.mark.parametrize("lies", [{(1, 6), (2, 3)}, {(1, 0)}, {(2, 4), (2, 5)}, {(1, 1), (1, 2), (1, 3)}])
+def test_attack_a_right_window_behind_a_wrong_one_of_its_chunk(lies: set[tuple[int, int]]) -> None:
+    """All running sums behind a wrong window of a chunk are wrong; the commitments are not, and nothing can be proven by them."""
+
+    class Lies(SyntheticTrace):
         def _is_wrong(self, s: int, stream: int, window: int) -> bool:
-            return self.model.last_writer(s, stream) == 0 and (stream, window) in ((1, 6), (2, 3))
+            return self.model.last_writer(s, stream) == 0 and (stream, window) in lies
 
     truth = honest(SyntheticModel(step_count=8))
     game = game_about(truth)
-    liar = TwoLies(truth.model, truth.prompt_ids, truth.output_ids)
+    liar = Lies(truth.model, truth.prompt_ids, truth.output_ids)
+    for _, window in lies:
+        right = next(w for w in range(9) if not any(w == wrong for _, wrong in lies))
+        assert liar.prove_step(0, right)
+        with pytest.raises(NotProvable):
+            liar.prove_step(0, window)
     assert game.play(liar, truth) is Outcome.CHALLENGER_WON
-    assert (game.game.range_start, game.game.window) == (0, 3)
+    assert (game.game.range_start, game.game.reason) == (0, Reason.TIMED_OUT)
 
 
 def test_an_own_read_of_a_chunks_first_window_shows_one_sum_and_else_two() -> None:

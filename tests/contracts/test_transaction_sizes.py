@@ -14,8 +14,9 @@ import pytest
 
 from contracts.bindings.abi import Interface
 from contracts.bindings.compiler import protocol_artifacts
-from contracts.bindings.dispute_game import flat_points
+from contracts.bindings.dispute_game import AgreedStep, ShownClaim, flat_points
 from contracts.bindings.moves import step_proof
+from contracts.protocol.claims import LEAF_BYTES
 from contracts.protocol.game import ModelRules
 from contracts.protocol.token_ids import pack_token_ids
 from prover.architectures.gpt2 import Gpt2Config
@@ -34,7 +35,7 @@ from prover.transaction_size import (
     check_transactions,
     claim_overrun_bytes,
     prove_step_bytes,
-    reveal_windows_bytes,
+    refute_claim_bytes,
 )
 
 NODES_TAKE = 128 * 1024
@@ -126,15 +127,19 @@ def test_sizes_are_those_of_the_moves(srs: SRS, encode: Callable[..., bytes]) ->
         step = model.config.number_of(kind, 1)
         proof = step_proof(rules, replay, commitment, step, 2)
         assert len(proof.key_path) <= ceil(log2(commitment.step_count))
-        sent = len(encode("proveStep", 1, proof))
+        claim = bytes(LEAF_BYTES * replay.windows)
+        sent = len(encode("proveStep", 1, proof, ShownClaim.of(claim, 2)))
         # Where paths are shorter than the longest.
         assert sent <= prove_step_bytes(system, kind, 70) <= sent + 12 * 32
         written = [
             replay.stream_points(step + 1, s) for s in rules.step_access(commitment.kind(step)).written
         ]
         roots = replay.stream_roots(step), replay.stream_roots(step + 1)
-        revealed = encode("revealWindows", 1, 0, *roots, [flat_points(points) for points in written])
-        assert len(revealed) == reveal_windows_bytes(system, kind, 70)
+        agreed = AgreedStep(
+            0, bytes(32), proof.key_path, *roots, [flat_points(points) for points in written], claim
+        )
+        refuted = len(encode("refuteClaim", 1, agreed))
+        assert refuted <= refute_claim_bytes(system, kind, 70) <= refuted + 4 * 32
     for output, ends in ((70, 2), (1, 0), (17, 40)):
         claim = encode("claimOverrun", 1, bytes(32), pack_token_ids([9] * output), list(range(ends)), 0)
         assert len(claim) == claim_overrun_bytes(output, ends)

@@ -86,7 +86,7 @@ def test_the_honest_challenger_beats_every_cheat(demo: tuple[DemoReport, dict[st
 
 def test_the_cheap_layer_is_found(demo: tuple[DemoReport, dict[str, Any]]) -> None:
     assert entry(demo, "cheap-weights")["contested"] == {
-        "step": "keys_values", "layer": 1, "window": 0, "number": 3, "name": "keys values of layer 1",
+        "step": "keys_values", "layer": 1, "number": 3, "name": "keys values of layer 1",
     }  # fmt: skip
 
 

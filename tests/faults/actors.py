@@ -17,7 +17,8 @@ from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
 from contracts.protocol.bisection import cuts
-from contracts.protocol.game import Phase, Target
+from contracts.protocol.claims import LEAF_BYTES
+from contracts.protocol.game import Game, Phase, Target
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields
 
@@ -122,12 +123,6 @@ class Accuser:
                 return
             if game.phase is Phase.AWAIT_CHALLENGE:
                 self._send(self._challenge())
-            elif game.phase is Phase.AWAIT_CHOICE:
-                self._send(
-                    self._contracts.game.choose_window(
-                        self.game_id, self._contracts.game.game(self.game_id).about, 0
-                    )
-                )
         except (BindingsError, ValueError):
             return  # the chain moved on in between
 
@@ -136,7 +131,7 @@ class Accuser:
         game = moves.game(self.game_id)
         boundaries = posted_boundaries(self._contracts, self.game_id)
         if game.round <= 1 and self._aim is Target.EMBEDDING:
-            return moves.challenge_input(self.game_id, boundaries)
+            return moves.challenge_input(self.game_id, boundaries, self._claim(game))
         if game.round <= 1 and self._aim is Target.HEAD:
             prompt, output = about.ids
             position = len(prompt) - 1 + self._output
@@ -144,7 +139,12 @@ class Accuser:
             return moves.challenge_head(self.game_id, boundaries, position, rival, prompt, output)
         ends = cuts(game.range_start, game.range_end, self._contracts.stake.parameters().arity)
         part = next(number for number, end in enumerate(ends[1:]) if self._step < end)
-        return moves.challenge_part(self.game_id, boundaries, part)
+        claim = self._claim(game) if ends[part + 1] - ends[part] == 1 else b""
+        return moves.challenge_part(self.game_id, boundaries, part, claim)
+
+    def _claim(self, game: Game) -> bytes:
+        """Every window is something else, so that any proof answers it."""
+        return self._rng.randbytes(LEAF_BYTES * game.windows)
 
     def _send(self, call: Any) -> None:
         self._moves += 1

@@ -11,7 +11,8 @@ from contracts.bindings.contract import Call
 from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
-from contracts.protocol.game import Game, Outcome, Phase, Reason
+from contracts.protocol.claims import LEAF_BYTES, claim_of, leaves_of_input, leaves_of_step
+from contracts.protocol.game import Game, ModelRules, Outcome, Phase, Reason
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.token_ids import unpack_token_ids
 from node.provider import Provider
@@ -19,6 +20,7 @@ from node.receipts import fields_of
 from node.records import batch_tree
 from node.store import ResponseRow, ResponseState
 from prover.model.execute import Executor
+from prover.replay import Replay
 from prover.sampling import Sampling
 
 from .chain import CHALLENGER, ProviderHouse
@@ -75,6 +77,17 @@ class Dispute:
     def posted(self) -> tuple[bytes, ...]:
         return posted_boundaries(self.house.contracts, self.game_id)
 
+    @property
+    def something_else(self) -> bytes:
+        """A claim in which every window differs."""
+        return bytes(LEAF_BYTES * self.game.windows)
+
+    def challenge_part(self, part: int, claim: bytes | None = None) -> Call:
+        """Of one step."""
+        return self.games.challenge_part(
+            self.game_id, self.posted, part, self.something_else if claim is None else claim
+        )
+
     def move(self, call: Call) -> None:
         """The challenger sends a transaction."""
         self.challenger.send(call, f"{call.description} {self.challenger.chain.head().number} {id(call)}")
@@ -101,15 +114,17 @@ def test_a_right_answer_is_defended_down_to_the_proof(house: ProviderHouse) -> N
     dispute.defend()
     assert dispute.game.phase is Phase.AWAIT_CHALLENGE
     dispute.defend()  # the challenger is to move: nothing happens
-    dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 2))
-    dispute.defend()
-    assert dispute.game.phase is Phase.AWAIT_CHOICE
-    dispute.move(dispute.games.choose_window(dispute.game_id, dispute.games.game(dispute.game_id).about, 0))
+    dispute.move(dispute.challenge_part(2))
+    assert dispute.game.phase is Phase.AWAIT_PROOF
     dispute.defend()
     assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
     assert dispute.settle() == ResponseState.FINAL
     story = dispute_story(dispute)
-    assert [move["by"] for move in story["moves"]][-3:] == ["provider", "challenger", "provider"]
+    assert [move["move"] for move in story["moves"]][-3:] == [
+        "BoundariesPosted",
+        "PartChallenged",
+        "ProofAccepted",
+    ]
     assert (story["rounds"][-1]["start"], story["rounds"][-1]["end"]) == (2, 3) and story[
         "outcome"
     ] == "provider_won"
@@ -137,8 +152,7 @@ def test_a_step_of_one_window_is_proven_as_soon_as_it_is_named(house: ProviderHo
     dispute = Dispute(house)
     dispute.open()
     dispute.defend()
-    dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 2))
-    assert dispute.game.phase is Phase.AWAIT_PROOF
+    dispute.move(dispute.challenge_part(2))
     dispute.defend()
     assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
     assert dispute.settle() == ResponseState.FINAL
@@ -162,13 +176,8 @@ def test_the_embedding_and_the_head_are_defended(house: ProviderHouse, target: s
     dispute.open()
     dispute.defend()
     if "head" not in target:
-        dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted))
-    if target == "input":
-        dispute.defend()
-        dispute.move(
-            dispute.games.choose_window(dispute.game_id, dispute.games.game(dispute.game_id).about, 0)
-        )
-    elif "head" in target:
+        dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted, dispute.something_else))
+    else:
         prompt, output = map(unpack_token_ids, (dispute.row.prompt_ids, dispute.row.output_ids))
         rival = next(token for token in range(10) if token != output[1])
         position = dispute.row.prompt_length
@@ -209,15 +218,35 @@ def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> N
     dispute = Dispute(house, asked=TWO_WINDOWS)
     dispute.open()
     dispute.defend()
-    dispute.move(dispute.games.challenge_part(dispute.game_id, dispute.posted, 0))
     dispute.provider = house.start()
     dispute.defend()
+    dispute.move(dispute.challenge_part(0))
     dispute.provider = house.start()
     dispute.defend()
-    dispute.move(dispute.games.choose_window(dispute.game_id, dispute.games.game(dispute.game_id).about, 0))
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
+
+
+@pytest.mark.parametrize("target", ["step", "input"])
+def test_a_challenger_that_claims_what_was_posted_is_refuted(house: ProviderHouse, target: str) -> None:
+    """Also after a restart, when all that is left of the answer is in the database and the files of its boundaries."""
+    dispute = Dispute(house, asked=TWO_WINDOWS)
+    dispute.open()
+    dispute.defend()
+    serving, row = house.serving, dispute.row
+    ids = unpack_token_ids(row.prompt_ids), unpack_token_ids(row.output_ids)
+    truth = Replay(serving.model, serving.commitment, serving.srs, *ids)
+    if target == "step":
+        access = ModelRules.of(serving.commitment, 10).step_access(truth.step_kind(2))
+        dispute.move(dispute.challenge_part(2, claim_of(leaves_of_step(truth, access, 2))))
+    else:
+        claim = claim_of(leaves_of_input(truth))
+        dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted, claim))
     dispute.provider = house.start()
     dispute.defend()
-    assert dispute.game.outcome is Outcome.PROVIDER_WON
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.REFUTED)
+    assert dispute.settle() == ResponseState.FINAL
+    story = dispute_story(dispute)
+    assert story["moves"][-1]["move"] == "ClaimRefuted" and story["reason"] == "refuted"
 
 
 def test_a_false_claim_that_a_receipt_was_not_posted_is_answered(house: ProviderHouse) -> None:

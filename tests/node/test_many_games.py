@@ -10,7 +10,8 @@ import pytest
 
 from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
-from contracts.protocol.game import Outcome, Phase
+from contracts.protocol.claims import LEAF_BYTES, claim_of, leaves_of_step
+from contracts.protocol.game import ModelRules, Outcome, Phase
 from node.receipts import fields_of
 from node.records import batch_tree
 from node.remembered_trace import BoundaryFiles, RememberedTrace
@@ -55,9 +56,8 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     provider.follower.step()
     provider.defender.play_out()
     assert set(phases()) == {Phase.AWAIT_CHALLENGE}
-    challenger.send(games.challenge_part(first, posted(first), 2), f"part {first}")
-    provider.defender.play_out()
-    challenger.send(games.choose_window(first, games.game(first).about, 0), f"window {first}")
+    something_else = bytes(LEAF_BYTES * games.game(first).windows)
+    challenger.send(games.challenge_part(first, posted(first), 2, something_else), f"part {first}")
 
     proving, release = threading.Event(), threading.Event()
     prove = RememberedTrace.prove_step
@@ -70,10 +70,14 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     monkeypatch.setattr(RememberedTrace, "prove_step", slowly)
     provider.defender.step()
     assert proving.wait(20)
+    serving = house.serving
+    truth = Replay(serving.model, serving.commitment, serving.srs, prompt, ids)
+    access = ModelRules.of(serving.commitment, 10).step_access(truth.step_kind(2))
+    as_posted = claim_of(leaves_of_step(truth, access, 2))
     for number in others:
-        challenger.send(games.challenge_part(number, posted(number), 2), f"part {number}")
+        challenger.send(games.challenge_part(number, posted(number), 2, as_posted), f"part {number}")
     started = time.monotonic()
-    while Phase.AWAIT_WINDOWS in phases():
+    while Phase.AWAIT_PROOF in phases():
         provider.defender.step()
         assert time.monotonic() - started < 30
         time.sleep(0.02)

@@ -284,14 +284,14 @@ def test_an_alert_is_known_by_name_and_subject() -> None:
 
 
 def test_a_game_is_forecast_from_its_pace() -> None:
-    """Four moves may be left (two cuts of 20 steps by 10, windows, proof); at 40 s each so far, 100 s are too few."""
+    """Three moves may be left (two cuts of 20 steps by 10, proof); at 40 s each so far, 100 s are too few."""
     fields = {f.name: 0 for f in dataclass_fields(Game)}
     game = Game(**fields | {  # type: ignore[arg-type]
         "phase": Phase.AWAIT_BOUNDARIES, "range_start": 0, "range_end": 20, "round": 2, "deadline": 1_100,
     })  # fmt: skip
-    assert moves_left(game, Side.PROVIDER, 10) == 4 and moves_left(game, Side.CHALLENGER, 10) == 3
+    assert moves_left(game, Side.PROVIDER, 10) == 3 and moves_left(game, Side.CHALLENGER, 10) == 2
     ahead = forecast(game, 180, 10, now=1_000)
-    assert ahead == Forecast(Side.PROVIDER, 4, 40.0, 100) and ahead.is_short
+    assert ahead == Forecast(Side.PROVIDER, 3, 40.0, 100) and ahead.is_short
     assert not replace(ahead, pace_s=20.0).is_short
     proving = replace(game, phase=Phase.AWAIT_PROOF)
     assert (moves_left(proving, Side.PROVIDER, 10), moves_left(proving, Side.CHALLENGER, 10)) == (1, 0)

@@ -27,6 +27,7 @@ def test_two_windows_more_or_less_can_be_defended(stage: Stage, positions: int, 
     book = stage.open_book(provider="provider", challenger=MALICIOUS)
     game = disputed(stage, commit(stage, house, positions), aim)
     assert (game.outcome, game.reason, game.target) == (Outcome.PROVIDER_WON, Reason.PROVEN, aim.target)
-    assert (game.window, game.prompt_length + game.output_length - 1) == (aim.window, positions)
-    changes = book.close()
+    assert game.prompt_length + game.output_length - 1 == positions
+    changes, accepted = book.close(), book.accepted_proof()
+    assert accepted is not None and accepted.window == aim.window
     assert changes["challenger"] == -game.bond and changes["provider"] == changes["burned"] == game.bond // 2

@@ -8,6 +8,7 @@ export const GLOSSARY = {
   boundary: ["boundary", "The state of the computation between two steps, as one hash. Sides that agree about a boundary agree about everything before it."],
   burned: ["burned", "Kept in the vault for nobody, for ever."],
   challenger: ["challenger", "Anybody who runs an answer again, gets something else, and stakes a bond on it."],
+  claim: ["claim", "What the challenger computed for every window of the step in question. The provider proves a window of which something else is claimed; where nothing else is, it wins at once."],
   clock: ["clock", "As in chess: each side has so much time for the whole dispute, and at least some seconds for every move. Whoever runs out of it loses."],
   credits: ["credits", "Money that an account may withdraw: rewards, bonds that came back, finished exits."],
   final: ["final", "Nobody can dispute it any more."],

@@ -16,7 +16,7 @@ export function picture(game, width) {
 
 /** The colour and words of how it stands. */
 function verdictOf(game) {
-  if (game.outcome === "provider_won") return { kind: "won", mark: "✓", text: game.reason === "proven" ? "proven: the answer stands" : "the answer stands" };
+  if (game.outcome === "provider_won") return { kind: "won", mark: "✓", text: game.reason === "proven" ? "proven: the answer stands" : game.reason === "refuted" ? "as claimed: the answer stands" : "the answer stands" };
   if (game.outcome) return { kind: "lost", mark: "✗", text: game.outcome === "response_voided" ? "void by another dispute" : "not proven: the answer is void" };
   return { kind: "waits", mark: game.phase === "proof" ? "?" : "…", text: game.phase === "proof" ? "to be proven now" : "still narrowing" };
 }
@@ -60,11 +60,10 @@ function run(game, at, verdict) {
   return h("g", { key: "run" }, parts);
 }
 
-/** The disputed cell in the grid of the whole run, once both sides know it. */
+/** What is disputed in the grid of the whole run, once both sides know it: a step or the input, and the one window of it that was proven. */
 function cellOf(game, box, at) {
-  const across = (window) => ({ x: box.x + (box.width * window) / game.windows, width: box.width / game.windows });
+  const across = (window) => (window === null ? { x: box.x, width: box.width } : { x: box.x + (box.width * window) / game.windows, width: box.width / game.windows });
   if (game.target === "head" && game.position !== null) return { ...across(Math.floor(game.position / 32)), y: box.y + box.height + at.gap, height: at.strip };
-  if (game.window === null) return null;
   if (game.target === "embedding") return { ...across(game.window), y: box.y - at.gap - at.strip, height: at.strip };
   if (game.step === null) return null;
   const y = yOf(box, 0, game.steps, game.step);
@@ -82,7 +81,7 @@ function column(game, at, round, place, verdict) {
     const y = yOf(round, round.start, round.end, low), tall = yOf(round, round.start, round.end, high) - y;
     const isChosen = round.chosen && round.chosen.start === low;
     const kind = isChosen ? "chosen" : round.chosen ? (low < round.chosen.start ? "agreed" : "unseen") : game.target === "head" ? "agreed" : game.target === "embedding" ? "unseen" : "disputed";
-    const isLast = isChosen && high - low === 1 && !at.windows && game.window !== null;
+    const isLast = isChosen && high - low === 1 && !at.windows;
     // Many parts lie close together, as windows may: without edges, and the chosen one still to be seen.
     const hasEdge = tall >= 4;
     parts.push(h("rect", { key: part, class: (isLast ? verdict.kind : kind) + (hasEdge ? " cell" : ""), x: r(round.x), y: r(y), width: r(round.width), height: r(isChosen ? Math.max(4, tall) : tall), rx: hasEdge ? 2 : 0 }));
@@ -108,11 +107,11 @@ function windows(game, at, verdict) {
   parts.push(h("text", { class: "head", x: r(box.x), y: r(box.y - 26) }, fit(name, box.width)));
   parts.push(h("text", { class: "small", x: r(box.x), y: r(box.y - 9) }, plural(game.windows, "window") + " of 32 tokens"));
   for (let one = 0; one < game.windows; one++) {
-    const kind = game.window === null ? "disputed" : one === game.window ? verdict.kind : one < game.window ? "agreed" : "unseen";
+    const kind = one === game.window || (game.window === null && game.outcome) ? verdict.kind : game.window === null ? "disputed" : "unseen";
     parts.push(h("rect", { key: one, class: kind + (wide >= 4 ? " cell" : ""), x: r(box.x + one * wide), y: r(box.y), width: r(one === game.window ? Math.max(4, wide) : wide), height: box.height }));
     if (one === game.window && wide >= 16) parts.push(h("text", { key: "m", class: "mark", x: r(box.x + (one + .5) * wide), y: r(box.y + box.height / 2 + 5), "text-anchor": "middle" }, verdict.mark));
   }
-  parts.push(h("text", { class: "small", x: r(box.x), y: r(box.y + box.height + 18) }, fit(game.window === null ? "which window, is still open" : `window ${game.window} of 0–${game.windows - 1}: ${verdict.text}`, box.width)));
+  parts.push(h("text", { class: "small", x: r(box.x), y: r(box.y + box.height + 18) }, fit(game.window === null ? (game.outcome ? verdict.text : "one that both sides see differently is to be proven") : `window ${game.window} of 0–${game.windows - 1}: ${verdict.text}`, box.width)));
   return h("g", { key: "windows" }, parts);
 }
 

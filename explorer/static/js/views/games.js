@@ -6,8 +6,7 @@ import { picture } from "../picture/picture.js";
 import { at, here, listPath } from "./batches.js";
 
 const DUE = {
-  boundaries: "provider must show its boundaries", challenge: "challenger must name the wrong part", windows: "provider must show its windows",
-  choice: "challenger must name the wrong window", proof: "provider must prove",
+  boundaries: "provider must show its boundaries", challenge: "challenger must name the wrong part", proof: "provider must prove",
 };
 
 const state = (game, now) => (game.outcome ? pill(game.outcome)
