@@ -84,6 +84,12 @@ class Arrays(Protocol):
     def scale_rows(self, x: Rows, root: np.ndarray, gain: Rows | None, shift: int, limit: int) -> Rounded:
         """(x * root * gain + 2^(shift-1)) >> shift modulo 2^64; x (rows, n), root (rows,), gain (n,)."""
 
+    def normalise_rows(
+        self, x: Rows, numerator: int, epsilon: int, gain: Rows | None, shift: int, limit: int
+    ) -> Rounded | None:
+        """`scale_rows` by floor(sqrt(numerator / (sum x^2 + epsilon))) of every row, which is below 2^32, in one pass; None where
+        that is not to be had, and always right to ask for piece by piece."""
+
     def turn_rows(
         self,
         x: Rows,

@@ -30,6 +30,9 @@ TILE_ROWS, TILE_COLUMNS = 8, 2 * LANES
 SUM_LIMIT = 2.0**31 * (1 - 2.0**-20)
 """What products of norms stay below, so that no sum of products leaves 32 bits: rounding in float64 is far less than the part that is taken off."""
 
+_BYTES_AHEAD = 1 << 13
+"""How far in front of itself a product asks memory for weights; an address that is nobody's may be asked for."""
+
 _I1, _I16, _I32, _I64 = ir.IntType(1), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _WORDS, _SUMS = ir.VectorType(_I16, WORDS), ir.VectorType(_I32, LANES)
 _OUTPUTS = 4
@@ -234,7 +237,7 @@ def _sums_of_products(
 
     whole = builder.lshr(words, _I64(5))
     with cgutils.for_range(builder, whole) as loop:
-        add_products(builder.shl(loop.index, _I64(6)), lambda address: _load(builder, address))
+        add_products(builder.shl(loop.index, _I64(6)), lambda address: _load_ahead(builder, address))
     rest = builder.and_(words, _I64(WORDS - 1))
     with builder.if_then(builder.icmp_unsigned("!=", rest, _I64(0))):
         bits = builder.sub(builder.shl(_I64(1), rest), _I64(1))
@@ -250,6 +253,18 @@ def _sums_of_products(
 
 def _load(builder: ir.IRBuilder, address: Any) -> Any:
     return builder.load(builder.inttoptr(address, _WORDS.as_pointer()), align=2)
+
+
+def _load_ahead(builder: ir.IRBuilder, address: Any) -> Any:
+    """`_load`, and what lies further on is on its way to the cache: weights that a single row meets are read once, from memory."""
+    name = "llvm.prefetch.p0"
+    byte = ir.IntType(8).as_pointer()
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32]), name
+    )
+    further = builder.inttoptr(builder.add(address, _I64(_BYTES_AHEAD)), byte)
+    builder.call(function, [further, _I32(0), _I32(3), _I32(1)])  # to read, into all caches, data
+    return _load(builder, address)
 
 
 def _load_some(builder: ir.IRBuilder, pointer: Any, kind: ir.VectorType, mask: Any, *, align: int) -> Any:

@@ -55,8 +55,8 @@ class Matrix:
     def multiply_rounded(
         self, x: np.ndarray, bias: np.ndarray | None, shift: int, limit: int
     ) -> tuple[np.ndarray, bool]:
-        """`Arrays.round_rows` of the product, in one pass where rows are many."""
-        if self.lengths is None or not word_gemm.takes_columns(self.lengths, x):
+        """`Arrays.round_rows` of the product, in one call where it is taken in words."""
+        if self.lengths is None:
             return HOST.round_rows(self.multiply(x), bias, shift, limit)
         return word_gemm.multiply_rounded(self.lengths, x, NONE if bias is None else bias, shift, limit)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import Arrays
 from ..kept_memory import keep_freed_memory
-from ..program import WINDOW_ROWS, Program, RunContext
+from ..program import WINDOW_ROWS, Operator, Program, RunContext
 from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
 from .devices import HOST_DEVICE, Device, Largest, Product
@@ -74,6 +74,20 @@ class Generation:
     finish_reason: Literal["stop", "length"]
 
 
+@dataclass(frozen=True)
+class _PreparedStep:
+    """What a step needs besides its rows, found out once: a token runs dozens of steps."""
+
+    program: Program
+    layer: int
+    operators: tuple[Operator, ...]
+    reads: tuple[tuple[str, str], ...]
+    writes: tuple[tuple[str, str], ...]
+    weights: Rows
+    matmul: Callable[..., Any]
+    rounded: Callable[..., tuple[Any, bool]]
+
+
 class Watch(Protocol):
     """What a request sees of its own generation, token by token, in the thread that generates."""
 
@@ -96,7 +110,7 @@ class Executor:
     _matrices: dict[tuple[int, str, int | None, int | None], Product] = field(
         init=False, repr=False, default_factory=dict
     )
-    _vectors: dict[int, Rows] = field(init=False, repr=False, default_factory=dict)
+    _steps: dict[int, _PreparedStep] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         keep_freed_memory()
@@ -138,56 +152,68 @@ class Executor:
 
     def run_step_there(self, step: int, state: Mapping[str, Any], fed: Fed) -> Rows:
         """`run_step` of rows on the device, which stay there."""
-        scheduled = self.model.config.schedule[step]
-        program = self.model.config.programs[scheduled.kind]
-        context = self._context(step, state, fed)
-        for operator in program.operators:
+        kept = self._prepared(step)
+        context = self._context(step, kept, state, fed)
+        for operator in kept.operators:
             operator.run(context)
             if context.idle:  # an expert that no row is routed to: its weights are not even looked at
-                return {stream: context.tensors[program.reads[stream]] for stream in program.writes}
+                return {stream: context.tensors[kept.program.reads[stream]] for stream in kept.program.writes}
         if self.observer is not None:
-            self.observer(scheduled.layer, self.to_host(context.tensors))
-        return {stream: context.tensors[tensor] for stream, tensor in program.writes.items()}
+            self.observer(kept.layer, self.to_host(context.tensors))
+        return {stream: context.tensors[tensor] for stream, tensor in kept.writes}
 
     def pass_over(self, step: int, state: Mapping[str, np.ndarray], fed: Fed) -> None:
         """Keep of rows what later ones read of them in this step, without running it."""
-        context = self._context(step, {name: self.arrays.of(values) for name, values in state.items()}, fed)
-        for operator in self.model.config.programs[self.model.config.schedule[step].kind].operators:
+        kept = self._prepared(step)
+        on_device = {name: self.arrays.of(values) for name, values in state.items()}
+        context = self._context(step, kept, on_device, fed)
+        for operator in kept.operators:
             operator.keep(context)
 
-    def _context(self, step: int, state: Mapping[str, Any], fed: Fed) -> RunContext:
+    def _context(self, step: int, kept: _PreparedStep, state: Mapping[str, Any], fed: Fed) -> RunContext:
         """What the operators of a step start from, on the device."""
-        scheduled = self.model.config.schedule[step]
-        program = self.model.config.programs[scheduled.kind]
         rows = state[RESIDUAL].shape[0]
         return RunContext(
             tensors={
-                tensor: self.arrays.of(_nothing(program, tensor, rows))
+                tensor: self.arrays.of(_nothing(kept.program, tensor, rows))
                 if stream in SUMS and stream not in state
                 else state[stream]
-                for stream, tensor in program.reads.items()
+                for stream, tensor in kept.reads
             },
             parameters=self._parameters[step],
-            matmul=lambda name, x, inputs=slice(None): self._matrix(step, name, inputs).multiply(x),
+            matmul=kept.matmul,
             positions=fed.positions(rows),
-            layer=scheduled.layer,
-            weights=self._other_weights(step),
+            layer=kept.layer,
+            weights=kept.weights,
             arrays=self.arrays,
-            rounded=partial(self._multiply_rounded, step),
-            **fed.keep_in(scheduled.layer),
+            rounded=kept.rounded,
+            **fed.keep_in(kept.layer),
         )
+
+    def _prepared(self, step: int) -> _PreparedStep:
+        if (known := self._steps.get(step)) is not None:
+            return known
+        scheduled = self.model.config.schedule[step]
+        program = self.model.config.programs[scheduled.kind]
+        self._steps[step] = _PreparedStep(
+            program,
+            scheduled.layer,
+            tuple(program.operators),
+            tuple(program.reads.items()),
+            tuple(program.writes.items()),
+            self._other_weights(step),
+            lambda name, x, inputs=slice(None): self._matrix(step, name, inputs).multiply(x),
+            partial(self._multiply_rounded, step),
+        )
+        return self._steps[step]
 
     def _other_weights(self, step: int) -> Rows:
         """The weights of a step that are no matrices, on the device."""
-        if step not in self._vectors:
-            scheduled = self.model.config.schedule[step]
-            matrices = self.model.config.steps[scheduled.kind].matrices
-            weight = partial(self.model.layer_weight, scheduled.layer, scheduled.kind, scheduled.tile)
-            names = (tensor.name for tensor in self.model.config.programs[scheduled.kind].weights)
-            self._vectors[step] = {
-                name: self.arrays.of(weight(name)) for name in names if name not in matrices
-            }
-        return self._vectors[step]
+        scheduled = self.model.config.schedule[step]
+        matrices = self.model.config.steps[scheduled.kind].matrices
+        weight = partial(self.model.layer_weight, scheduled.layer, scheduled.kind, scheduled.tile)
+        names = (tensor.name for tensor in self.model.config.programs[scheduled.kind].weights)
+        return {name: self.arrays.of(weight(name)) for name in names if name not in matrices}
 
     def _multiply_rounded(
         self, step: int, name: str, x: Any, bias: Any, shift: int, limit: int

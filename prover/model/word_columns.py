@@ -74,7 +74,7 @@ def multiply_columns(
         _multiply_chosen(matrix, of_fours, middle, largest, whole, some, sums, result)
         if shift > 0:
             outputs = (TILE_ROWS * some[0], min(TILE_ROWS * some[1], matrix[2]))
-            fits = _round(result, outputs, bias, shift, limit) and fits
+            fits = round_outputs(result, outputs, bias, shift, limit) and fits
     return fits
 
 
@@ -84,7 +84,9 @@ def _columns_at_once(inputs: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _round(result: np.ndarray, outputs: tuple[int, int], bias: np.ndarray, shift: int, limit: int) -> bool:
+def round_outputs(
+    result: np.ndarray, outputs: tuple[int, int], bias: np.ndarray, shift: int, limit: int
+) -> bool:
     """`row_passes.round_rows` of some outputs, in their place."""
     half, low, high = np.int64(1) << (shift - 1), np.int64(0), np.int64(0)
     for row in range(result.shape[0]):

@@ -29,7 +29,7 @@ from ..arrays import NO_LIMIT
 from ..operators.row_passes import NONE
 from ..other_threads import other_threads
 from ..word_products import AVAILABLE, SUM_LIMIT, TILE_ROWS, WORDS, make_products_of_4
-from .word_columns import Columns, columns_of, multiply_columns
+from .word_columns import Columns, columns_of, multiply_columns, round_outputs
 
 __all__ = [
     "AVAILABLE",
@@ -38,7 +38,6 @@ __all__ = [
     "lengths_of",
     "multiply_in_words",
     "multiply_rounded",
-    "takes_columns",
 ]
 
 _MOST_DIGIT_BITS, _LEAST_DIGIT_BITS = 15, 4
@@ -94,18 +93,10 @@ def multiply_in_words(lengths: Lengths, x: np.ndarray) -> np.ndarray:
 
     Raises ValueError for an x of another width, since kernels read memory by addresses.
     """
-    if takes_columns(lengths, x):
-        return multiply_rounded(lengths, x, NONE, 0, NO_LIMIT)[0]
-    arguments = _arguments(lengths, x)
-    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
-        return _multiply(*arguments)
-    try:
-        return _multiply_in_threads(*arguments, get_num_threads())
-    finally:
-        other_threads.release()
+    return multiply_rounded(lengths, x, NONE, 0, NO_LIMIT)[0]
 
 
-def takes_columns(lengths: Lengths, x: np.ndarray) -> bool:
+def _takes_columns(lengths: Lengths, x: np.ndarray) -> bool:
     """Whether rows are many, and outputs and inputs as many as a tile takes."""
     return len(x) >= MANY_ROWS and lengths.place[2] >= TILE_ROWS and lengths.place[3] % 2 == 0
 
@@ -113,26 +104,23 @@ def takes_columns(lengths: Lengths, x: np.ndarray) -> bool:
 def multiply_rounded(
     lengths: Lengths, x: np.ndarray, bias: np.ndarray, shift: int, limit: int
 ) -> tuple[np.ndarray, bool]:
-    """`row_passes.round_rows` of x · weightsᵀ, of what `takes_columns`; shift 0: of sums as they are."""
+    """`row_passes.round_rows` of x · weightsᵀ; shift 0: of sums as they are, and no limit."""
     bias = np.ascontiguousarray(bias, dtype=np.int64).view()
     bias.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
     if bias.size and bias.shape != lengths.place[2:3]:
         raise ValueError(f"a bias of shape {bias.shape} meets {lengths.place[2]} outputs")
-    arguments = (*_arguments(lengths, x), bias, shift, limit)
-    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
-        return _multiply_many(*arguments)
-    try:
-        return _multiply_many_in_threads(*arguments, get_num_threads())
-    finally:
-        other_threads.release()
-
-
-def _arguments(lengths: Lengths, x: np.ndarray) -> tuple[Place, np.ndarray, float, float, np.ndarray]:
-    """What kernels take."""
     if x.ndim != 2 or x.shape[1] != lengths.place[3]:
         raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
     whole = np.ascontiguousarray(x, dtype=np.int64)
-    return lengths.place, lengths.of_fours, lengths.usual, lengths.largest, whole
+    arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, whole, bias, shift, limit)
+    many = _takes_columns(lengths, x)
+    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
+        return _multiply_many(*arguments) if many else _multiply(*arguments)
+    try:
+        kernel = _multiply_many_in_threads if many else _multiply_in_threads
+        return kernel(*arguments, get_num_threads())
+    finally:
+        other_threads.release()
 
 
 _products_of_one = make_products_of_4(1)
@@ -292,35 +280,59 @@ def _multiply_part(
     of_fours: np.ndarray,
     largest: float,
     cuts: tuple[Cut, Cut, float],
+    rounding: tuple[np.ndarray, int, int],
     result: np.ndarray,
     fours: tuple[int, int],
-) -> None:
+) -> bool:
+    """The products with every four outputs from `fours[0]` to `fours[1]`, rounded; whether they are in the limit."""
     whole, fewer, middle = cuts
+    bias, shift, limit = rounding
     if middle > 0:
         _multiply_blocks(matrix, of_fours, 0.0, middle, fewer, result, fours)
     _multiply_blocks(matrix, of_fours, middle, largest, whole, result, fours)
+    if shift == 0:
+        return True
+    outputs = (_OUTPUTS * fours[0], min(_OUTPUTS * fours[1], matrix[2]))
+    return round_outputs(result, outputs, bias, shift, limit)
 
 
 @njit(nogil=True, cache=True)
-def _multiply(matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray) -> np.ndarray:
+def _multiply(
+    matrix: Place,
+    of_fours: np.ndarray,
+    usual: float,
+    largest: float,
+    x: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    limit: int,
+) -> tuple[np.ndarray, bool]:
     result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
-    cuts = _cut_twice(x, usual, largest)
-    _multiply_part(matrix, of_fours, largest, cuts, result, (0, len(of_fours)))
-    return result
+    cuts, fours = _cut_twice(x, usual, largest), (0, len(of_fours))
+    return result, _multiply_part(matrix, of_fours, largest, cuts, (bias, shift, limit), result, fours)
 
 
 @njit(nogil=True, cache=True, parallel=True)
 def _multiply_in_threads(
-    matrix: Place, of_fours: np.ndarray, usual: float, largest: float, x: np.ndarray, parts: int
-) -> np.ndarray:
+    matrix: Place,
+    of_fours: np.ndarray,
+    usual: float,
+    largest: float,
+    x: np.ndarray,
+    bias: np.ndarray,
+    shift: int,
+    limit: int,
+    parts: int,
+) -> tuple[np.ndarray, bool]:
     """`_multiply` with the outputs in so many parts: as many as there are threads, which take equal shares of them."""
     result = np.empty((x.shape[0], matrix[2]), dtype=np.int64)
     (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle = _cut_twice(x, usual, largest)
+    fits = np.ones(parts, dtype=np.bool_)
     for part in prange(parts):
         cuts = (words, places, shifts), (fewer, fewer_places, fewer_shifts), middle
         fours = (part * len(of_fours) // parts, (part + 1) * len(of_fours) // parts)
-        _multiply_part(matrix, of_fours, largest, cuts, result, fours)
-    return result
+        fits[part] = _multiply_part(matrix, of_fours, largest, cuts, (bias, shift, limit), result, fours)
+    return result, bool(fits.all())
 
 
 @njit(nogil=True, cache=True)

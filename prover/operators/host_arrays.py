@@ -91,6 +91,13 @@ class HostArrays:
         y = self.empty(x.shape)
         return y, row_passes.scale_rows(x, root, NONE if gain is None else gain, shift, limit, y)
 
+    def normalise_rows(
+        self, x: np.ndarray, numerator: int, epsilon: int, gain: np.ndarray | None, shift: int, limit: int
+    ) -> _Pass | None:
+        y, no_gain = self.empty(x.shape), NONE if gain is None else gain
+        certain, fits = row_passes.normalise_rows(x, float(numerator), epsilon, no_gain, shift, limit, y)
+        return (y, fits) if certain else None
+
     def turn_rows(
         self,
         x: np.ndarray,

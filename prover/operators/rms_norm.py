@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isqrt, prod
 
 import numpy as np
@@ -90,7 +91,7 @@ class RmsNorm(OperatorBase):
     def _square(self) -> str:
         return f"{self.output}_mean_square"
 
-    @property
+    @cached_property
     def _root(self) -> InverseRoot:
         numerator = (1 << (2 * self.root_scale)) * self.real_channels
         return InverseRoot(self.output, self.rows, self._square, numerator, self.epsilon)
@@ -118,10 +119,13 @@ class RmsNorm(OperatorBase):
         x = context.tensors[self.x.tensor]
         flat = x.reshape(-1, prod(x.shape[x.ndim - len(self._spanned) :]))  # rows come first
         arrays = arrays_of(context)
-        root = self._root.value(row_statistic(flat, 1, self.epsilon, arrays))
         gain = None if self.gain is None else context.weights[self.gain].reshape(-1)
         limit = NO_LIMIT if self.bits is None else 1 << (self.bits - 1)
-        output, fits = arrays.scale_rows(flat, root, gain, self.shift, limit)
+        found = arrays.normalise_rows(flat, self._root.numerator, self.epsilon, gain, self.shift, limit)
+        if found is None:
+            root = self._root.value(row_statistic(flat, 1, self.epsilon, arrays))
+            found = arrays.scale_rows(flat, root, gain, self.shift, limit)
+        output, fits = found
         context.store(self.output, output.reshape(x.shape), limit, fits=fits)
 
     def witness(self, context: WitnessContext) -> None:

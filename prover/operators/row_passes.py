@@ -14,6 +14,7 @@ NO_LIMIT = (1 << 63) - 1
 NONE = np.zeros(0, dtype=np.int64)
 """For a bias or a gain that is not there."""
 NONE.setflags(write=False)
+_SURELY_INT64, _DOUBTFUL = 2.0**62, 2.0**-16
 
 
 @njit(nogil=True, cache=True)
@@ -96,6 +97,44 @@ def scale_rows(
             low, high = min(low, value), max(high, value)
             y[row, i] = value
     return bool(-limit <= low and high < limit)
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def inverse_root(x: np.ndarray, numerator: float, epsilon: int) -> int:
+    """floor(sqrt(numerator / (sum x^2 + epsilon))) of one row, below 2^32; -1 where float64 cannot tell.
+
+    numerator, sum, quotient and root are rounded by 2^-53 of themselves each: the root is wrong by less than 2^-19, so its floor is
+    certain unless it is that near to an integer. The sum is exact where it fits int64.
+    """
+    total, approximate = np.int64(epsilon), np.float64(epsilon)
+    for i in range(x.shape[0]):
+        total += x[i] * x[i]
+        approximate += np.float64(x[i]) * np.float64(x[i])
+    if approximate >= _SURELY_INT64:
+        return -1
+    root = np.sqrt(numerator / np.float64(total))
+    below = np.floor(root)
+    return int(below) if _DOUBTFUL < root - below < 1 - _DOUBTFUL else -1
+
+
+@njit(nogil=True, cache=True)
+def normalise_rows(
+    x: np.ndarray,
+    numerator: float,
+    epsilon: int,
+    gain: np.ndarray,
+    shift: int,
+    limit: int,
+    y: np.ndarray,
+) -> tuple[bool, bool]:
+    """`scale_rows` by the `inverse_root` of each row, and whether all of these are certain: otherwise y means nothing."""
+    root, fits = np.empty(1, dtype=np.int64), True
+    for row in range(x.shape[0]):
+        root[0] = inverse_root(x[row], numerator, epsilon)
+        if root[0] < 0:
+            return False, False
+        fits = scale_rows(x[row : row + 1], root, gain, shift, limit, y[row : row + 1]) and fits
+    return True, fits
 
 
 @njit(nogil=True, cache=True)

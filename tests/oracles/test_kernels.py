@@ -211,6 +211,8 @@ def _products_in_words() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(word_gemm, "_WORTH_A_THREAD", worth)
             multiply_exactly(weights, x)
+            for bias in (None, np.arange(9)):
+                Matrix.of(weights).multiply_rounded(x, bias, 5, 1 << 30)
             patch.setattr(word_gemm, "MANY_ROWS", 1)
             multiply_exactly(many_weights, many_x)
             for bias in (None, np.arange(11)):
@@ -224,6 +226,8 @@ def _rows_of_a_model() -> None:
     for weights in (bias, row_passes.NONE):
         row_passes.round_rows(x, weights, 3, 1 << 15, y)
         row_passes.scale_rows(x, root, weights, 3, 1 << 15, y)
+        row_passes.normalise_rows(x, 2.0**60, 5, weights, 20, 1 << 15, y)
+    row_passes.normalise_rows(x, 2.0**30, 5, row_passes.NONE, 20, 1 << 15, y)
     row_passes.add_rows(x[0], x[1], 1 << 15, y[0])
     row_passes.multiply_rows(x[0], x[1], 9, 1 << 15, y[0])
     row_passes.sum_squares(x, np.empty(3, np.int64))

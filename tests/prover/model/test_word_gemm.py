@@ -25,12 +25,15 @@ def both(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """The product by one thread, which the one by all threads equals, and the one in columns."""
     lengths = lengths_of(weights)
     assert lengths is not None
-    arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, np.ascontiguousarray(x))
-    found = word_gemm._multiply(*arguments)
+    x = np.ascontiguousarray(x)
+    sums = (
+        *(lengths.place, lengths.of_fours, lengths.usual, lengths.largest, x),
+        *(word_gemm.NONE, 0, NO_LIMIT),
+    )
+    found, _ = word_gemm._multiply(*sums)
     for parts in (1, 2, 3):
-        np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*arguments, parts))
+        np.testing.assert_array_equal(found, word_gemm._multiply_in_threads(*sums, parts)[0])
     if len(weights) >= TILE_ROWS and weights.shape[1] % 2 == 0:  # as many rows are multiplied
-        sums = (*arguments, word_gemm.NONE, 0, NO_LIMIT)
         np.testing.assert_array_equal(found, word_gemm._multiply_many(*sums)[0])
         for parts in (1, 2, 3):
             np.testing.assert_array_equal(found, word_gemm._multiply_many_in_threads(*sums, parts)[0])
@@ -131,12 +134,15 @@ def test_columns_of_many_blocks() -> None:
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("shift", [1, 9, 16])
 @pytest.mark.parametrize("outputs", [8, 67, 2 * 64 + 9])
-def test_sums_are_rounded_as_by_the_pass_behind_them(outputs: int, shift: int, with_bias: bool) -> None:
+@pytest.mark.parametrize("rows", [1, 3, MANY_ROWS + 5])
+def test_sums_are_rounded_as_by_the_pass_behind_them(
+    rows: int, outputs: int, shift: int, with_bias: bool
+) -> None:
     """By one thread and by several, whose outputs end anywhere; rows of several words are whole before they are rounded."""
     generator = np.random.default_rng(outputs + shift)
     weights = generator.integers(-(2**9), 2**9, (outputs, 34)).astype(np.int16)
     weights[-1] = SMALLEST
-    x = generator.integers(-(2**12), 2**12, (MANY_ROWS + 5, 34))
+    x = generator.integers(-(2**12), 2**12, (rows, 34))
     x[::3] <<= 16
     bias = generator.integers(-(2**40), 2**40, outputs) if with_bias else None
     expected, fits = HOST.round_rows(definition(weights, x), bias, shift, NO_LIMIT)
@@ -151,8 +157,11 @@ def test_sums_are_rounded_as_by_the_pass_behind_them(outputs: int, shift: int, w
         assert fits is bool(expected.min() >= -limit and expected.max() < limit)
         own = bias if with_bias else word_gemm.NONE
         arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, x, own, shift, limit)
+        in_threads = (
+            word_gemm._multiply_in_threads if rows < MANY_ROWS else word_gemm._multiply_many_in_threads
+        )
         for parts in (1, 2, 3):
-            by_parts = word_gemm._multiply_many_in_threads(*arguments, parts)
+            by_parts = in_threads(*arguments, parts)
             np.testing.assert_array_equal(by_parts[0], expected)
             assert by_parts[1] is fits
 
@@ -161,10 +170,12 @@ def test_sums_are_rounded_as_by_the_pass_behind_them(outputs: int, shift: int, w
     ("value", "fits"), [(2**15 - 1, True), (2**15, False), (-(2**15), True), (-(2**15) - 1, False)]
 )
 @pytest.mark.parametrize("place", [(0, 0), (MANY_ROWS - 1, 74), (17, 63), (17, 64), (3, 67)])
+@pytest.mark.parametrize("fewer", [0, 1])
 def test_a_value_at_its_limit_is_seen_wherever_it_stands(
-    value: int, fits: bool, place: tuple[int, int]
+    value: int, fits: bool, place: tuple[int, int], fewer: int
 ) -> None:
-    weights, x = np.zeros((75, 2), dtype=np.int16), np.zeros((MANY_ROWS, 2), dtype=np.int64)
+    weights, x = np.zeros((75, 2), dtype=np.int16), np.zeros((MANY_ROWS - fewer, 2), dtype=np.int64)
+    place = place[0] * (MANY_ROWS - fewer) // MANY_ROWS, place[1]
     weights[place[1], 1], x[place[0], 1] = 2, value
     found, inside = Matrix.of(weights).multiply_rounded(x, None, 1, 2**15)
     assert inside is fits and found[place] == value and np.count_nonzero(found) == 1
@@ -179,7 +190,7 @@ def test_a_value_at_its_limit_is_seen_wherever_it_stands(
         (40, (9, 8), np.int32),
     ],
 )
-def test_what_has_no_columns_is_rounded_in_a_second_pass(
+def test_what_has_no_columns_or_no_words_is_rounded_alike(
     rows: int, shape: tuple[int, int], dtype: type[np.signedinteger]
 ) -> None:
     generator = np.random.default_rng(rows)

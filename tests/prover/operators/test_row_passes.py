@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,37 @@ def test_a_value_at_its_limit_is_seen_wherever_it_stands(value: int, fits: bool)
         heads, positions = (ROWS, -1, 6), np.arange(ROWS)
         turned = (x.reshape(heads), positions, cosine, sine, 1, 2**15, y.reshape(heads))
         assert row_passes.turn_rows(*turned) is fits
+
+
+def test_normalised_rows_are_scaled_by_the_floor_of_the_root_or_nothing_is_said() -> None:
+    """Roots that float64 cannot tell, just at an integer, are left to whoever has more digits."""
+    unsure = 0
+    for numerator in (1 << 60, 3 << 93, 576 << 40, 1 << 98):
+        for width in (1, 8, 24):
+            x, y = X[:, :width] >> 12, np.empty((ROWS, width), dtype=np.int64)
+            epsilon = max(1, numerator >> 64)
+            statistics = [sum(int(v) ** 2 for v in row) + epsilon for row in x]
+            roots = np.array([isqrt(numerator // m) for m in statistics])
+            certain, fits = row_passes.normalise_rows(x, float(numerator), epsilon, NONE, 9, 2**15, y)
+            if not certain:
+                unsure += 1
+                continue
+            expected = half_up(x * roots[:, None], 9)
+            np.testing.assert_array_equal(y, expected)
+            assert fits is bool(expected.min() >= -(2**15) and expected.max() < 2**15)
+    assert unsure < 4
+
+
+@pytest.mark.parametrize("root", [1, 2, 1000, 2**16 - 1, 2**16, 2**31 + 1, 2**32 - 1])
+def test_a_root_at_an_integer_is_never_told_wrongly(root: int) -> None:
+    """numerator / statistic at the square of an integer, and one below and above."""
+    for statistic in (1, 7, 2**20 + 3):
+        x = np.zeros(3, dtype=np.int64)
+        for difference in (-1, 0, 1):
+            numerator = root * root * statistic + difference
+            found = row_passes.inverse_root(x, float(numerator), statistic)
+            assert found in (-1, isqrt(numerator // statistic))
+    assert row_passes.inverse_root(np.array([2**31]), 2.0**98, 1) == -1  # its square is no int64
 
 
 def test_rows_are_scaled_turned_added_and_looked_up() -> None:
