@@ -391,8 +391,9 @@ def peers(
     """The same transformer block proven by Gainsay and by EZKL, which must be installed apart. Resumes where it stopped.
 
     With --decoding instead: tokens per second of Gainsay and of llama.cpp, one sequence, both with the same threads in one run: decode,
-    decode after 512 tokens, prefill of 512. llama.cpp comes with `npm install --no-save node-llama-cpp`. Ratios are ours over
-    llama.cpp's: 1 is as fast. What it multiplies has as few bits as the file, ours 16: say which file beside a ratio.
+    decode after 512 tokens, both also with guessed tokens fed ahead, prefill of 512. llama.cpp comes with
+    `npm install --no-save node-llama-cpp`. Ratios are ours over llama.cpp's: 1 is as fast. What it multiplies has as few bits as the file,
+    ours 16: say which file beside a ratio.
     """
     if decoding:
         _finish(_decoding(model, gguf, node_modules, threads, models, as_json), as_json)

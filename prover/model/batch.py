@@ -5,6 +5,9 @@ of each that has not begun, the padded rows of each that is over (`Executor.fini
 them. Attention is by sequence (prover/operators/attend.py), every other operator is a function of single rows, and all of them are
 functions of exact integers, so nothing about a sequence depends on its company. A value that leaves its range ends the
 sequence that it belongs to; the step is run again for the others.
+
+While few sequences run, guesses at what follows are fed behind the last token of each (look_ahead.py): rows of wrong ones are as if
+they had never been fed, and end nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ from ..sampling import Sampling
 from ..streams import RESIDUAL
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .execute import Executor, Generation, Rows, Watch
+from .look_ahead import LookAhead, as_long_as_right, chooser
 from .row_blocks import LayerRows, RowBlocks, bytes_per_block, first_name, next_name
 
 OnStep = Callable[[int, Rows], None]
+
+_ROWS_WITH_GUESSES = 8
+"""Of a pass: from there on every row costs what it gives."""
 
 
 class Pass:
@@ -173,6 +180,8 @@ class Running:
     _named: int = 0
     _fed_in: int = -1  # the last pass that fed some of its prompt
     _closing: Generation | None = None
+    _ahead: LookAhead | None = None
+    _guessed: list[int] = field(default_factory=list)  # whose rows are in this pass
 
     @property
     def has_ended(self) -> bool:
@@ -200,6 +209,7 @@ class Batch:
         self._executor, self.blocks = executor, blocks
         self.running: list[Running] = []
         self.fed_rows = self.reused_rows = self.passes = 0
+        self.guessed_rows = self.right_guesses = 0
 
     def windows(self, request: Request) -> int:
         """Blocks that a request can come to need."""
@@ -226,6 +236,8 @@ class Batch:
         ends = self._executor.model.end_tokens if request.end_ids is None else request.end_ids
         reused = WINDOW_ROWS * len(found)
         sequence = Running(request, taken, reused, reused, frozenset(ends))
+        if self._executor.looks_ahead:
+            sequence._ahead = LookAhead(request.prompt, request.max_tokens)
         if request.scope is not None:
             sequence._name = first_name(request.scope)
             self._name_blocks(sequence, known=len(found))
@@ -262,20 +274,25 @@ class Batch:
                 self._fail(sequence, error)
             return ended + self._drop_ended(sequences)
         self.passes += 1
-        self.fed_rows += sum(len(piece) for piece in pieces)
         choosing: list[tuple[Running, np.ndarray]] = []
         for sequence, piece, outcome in zip(sequences, pieces, outcomes, strict=True):
+            known = len(piece) - len(sequence._guessed)
+            self.fed_rows += known
+            self.guessed_rows += len(sequence._guessed)
             if outcome.refused is not None:
-                self._fail(sequence, outcome.refused[1])
+                if sequence._guessed and sequence._ahead is not None:
+                    sequence._ahead.give_up()  # whose row it was shows in the next pass, which is without guesses
+                else:
+                    self._fail(sequence, outcome.refused[1])
                 continue
             assert outcome.rows is not None
-            sequence.fed += len(piece)
+            sequence.fed += known
             if sequence._closing is not None:
                 self._finish(sequence, sequence._closing)
                 continue
             self._name_blocks(sequence)
             if sequence.unfed == 0:
-                choosing.append((sequence, outcome.rows[-1:]))
+                choosing.append((sequence, outcome.rows[known - 1 :]))
         self._choose(choosing)
         return ended + self._drop_ended(sequences)
 
@@ -290,7 +307,11 @@ class Batch:
         """Who feeds what in the next pass."""
         present: list[tuple[Running, np.ndarray]] = []
         prompts: list[Running] = []
+        guesses = _ROWS_WITH_GUESSES // len(self.running) - 1
+        if any(sequence.unfed or sequence._closing for sequence in self.running):
+            guesses = 0  # many rows already
         for sequence in self.running:
+            sequence._guessed = []
             if sequence.unfed:
                 prompts.append(sequence)
             elif sequence._closing is not None:
@@ -298,7 +319,10 @@ class Batch:
                 padded = np.zeros((missing, self._executor.model.config.hidden), dtype=np.int64)
                 present.append((sequence, padded))
             else:
-                present.append((sequence, self._executor.embed(sequence.produced[-1:])))
+                if guesses and sequence._ahead is not None:
+                    sequence._guessed = sequence._ahead.guess(guesses)
+                fed = [sequence.produced[-1], *sequence._guessed]
+                present.append((sequence, self._executor.embed(fed)))
         left = max(most_rows, WINDOW_ROWS)
         # Who was fed longest ago comes first, so that none waits for ever; among them the shortest, whose rest goes to the others.
         prompts.sort(key=lambda sequence: (sequence._fed_in, sequence.unfed))
@@ -317,36 +341,58 @@ class Batch:
         return present
 
     def _choose(self, choosing: Sequence[tuple[Running, np.ndarray]]) -> None:
-        """The next token of every sequence whose last row is at hand."""
-        greedy = [(sequence, row) for sequence, row in choosing if sequence.request.is_plain]
+        """The next tokens of every sequence whose rows are at hand: the last one that is known and those of guesses."""
+        greedy = [(sequence, rows) for sequence, rows in choosing if sequence.request.is_plain]
         if greedy:
-            positions = np.array([sequence.fed - 1 for sequence, _ in greedy])
+            positions = [sequence.fed - 1 + np.arange(len(rows)) for sequence, rows in greedy]
             try:
-                chosen = self._executor.largest(np.concatenate([row for _, row in greedy]), positions)
+                chosen = self._executor.largest(
+                    np.concatenate([rows for _, rows in greedy]), np.concatenate(positions)
+                )
             except OutOfRange:
-                for sequence, row in greedy:
-                    self._choose_alone(sequence, row)
+                for sequence, rows in greedy:
+                    self._choose_alone(sequence, rows)
             else:
-                for (sequence, _), token in zip(greedy, chosen.tolist(), strict=True):
-                    self._take(sequence, token)
-        for sequence, row in choosing:
+                first = 0
+                for sequence, rows in greedy:
+                    own = chosen[first : first + len(rows)].tolist()
+                    self._take_right(sequence, rows, own.__getitem__)
+                    first += len(rows)
+        for sequence, rows in choosing:
             if not sequence.request.is_plain:
-                self._choose_alone(sequence, row)
+                self._choose_alone(sequence, rows)
 
-    def _choose_alone(self, sequence: Running, row: np.ndarray) -> None:
-        request, position = sequence.request, sequence.fed - 1
+    def _choose_alone(self, sequence: Running, rows: np.ndarray) -> None:
+        choose = chooser(self._executor, rows, sequence.fed - 1, sequence.request.sampling)
+        self._take_right(sequence, rows, choose)
+
+    def _take_right(self, sequence: Running, rows: np.ndarray, choose: Callable[[int], int]) -> None:
+        """Take one token, and those behind guesses that were right, as if each had been fed alone."""
+        watch, right = sequence.request.watch, 0
+        wanted = watch is not None and watch.wants_logits
         try:
-            wanted = request.watch is not None and request.watch.wants_logits
-            logits = self._executor.logits(row, position)[0] if wanted else None
-            token = int(self._executor.predictions(row, position, request.sampling)[0])
+            for right, token in enumerate(as_long_as_right(sequence._guessed, choose)):
+                if right:
+                    sequence.fed += 1
+                    self.fed_rows += 1
+                    self.right_guesses += 1
+                    self._name_blocks(sequence)
+                row = rows[right : right + 1]
+                logits = self._executor.logits(row, sequence.fed - 1)[0] if wanted else None
+                self._take(sequence, token, logits)
+                if sequence.has_ended or sequence._closing is not None or sequence.is_cancelled:
+                    return
         except Exception as error:
             self._fail(sequence, error)
-        else:
-            self._take(sequence, token, logits)
+            return
+        if sequence._guessed and sequence._ahead is not None:
+            sequence._ahead.note(right)
 
     def _take(self, sequence: Running, token: int, logits: np.ndarray | None = None) -> None:
         request = sequence.request
         sequence.produced.append(token)
+        if sequence._ahead is not None:
+            sequence._ahead.add(token)
         try:
             is_over = request.watch is not None and request.watch.chosen(token, logits)
             if request.on_token is not None:

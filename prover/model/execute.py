@@ -15,12 +15,14 @@ import numpy as np
 
 from ..arrays import Arrays
 from ..kept_memory import keep_freed_memory
-from ..program import WINDOW_ROWS, Operator, Program, RunContext
+from ..operators.routed_rows import RoutedRows
+from ..program import WINDOW_ROWS, Operator, OutOfRange, Program, RunContext
 from ..sampling import Sampling
 from ..streams import RESIDUAL, SUMS
 from .devices import HOST_DEVICE, Device, Largest, Product
 from .errors import GenerationCancelledError, SequenceTooLongError, TokenError
 from .exact_gemm import Matrix
+from .look_ahead import LookAhead, as_long_as_right, chooser
 from .stream_versions import EMBEDDING
 from .weights import IntegerModel
 
@@ -403,24 +405,62 @@ class Executor:
         if length > self.model.config.max_positions:
             raise SequenceTooLongError(length, self.model.config.max_positions)
         ends = frozenset(self.model.end_tokens if end_ids is None else end_ids)
-        decoding, produced, fed = self.start(), [], list(prompt)
+        decoding, produced, fed, guessed = self.start(), list[int](), list(prompt), list[int]()
+        ahead = LookAhead(prompt, max_tokens) if self.looks_ahead and on_step is None else None
         while True:
             if on_step:
                 rows = self.feed_kept(fed, decoding, on_step, cancelled=cancelled)
             else:
-                rows = self.feed(fed, decoding, cancelled=cancelled)
-            chosen = int(self.predictions(rows[-1:], decoding.length - 1, sampling)[0])
-            produced.append(chosen)
-            ends_here = chosen in ends
-            if watch is not None:
-                wanted = self.logits(rows[-1:], decoding.length - 1)[0] if watch.wants_logits else None
-                ends_here = watch.chosen(chosen, wanted) or ends_here
-            if on_token:
-                on_token(chosen)
-            if ends_here or len(produced) == max_tokens:
-                self.finish_window(decoding, on_step=on_step, cancelled=cancelled)
-                return Generation(produced, "stop" if ends_here else "length")
+                rows = self._feed_guessed(fed, guessed, decoding, cancelled)
+                guessed = guessed[: len(rows) - len(fed)]
+                decoding.length -= len(guessed)
+            rows = rows[len(rows) - 1 - len(guessed) :]
+            choose = chooser(self, rows, decoding.length - 1, sampling)
+            for place, chosen in enumerate(as_long_as_right(guessed, choose)):
+                decoding.length += place > 0
+                produced.append(chosen)
+                ends_here = chosen in ends
+                if watch is not None:
+                    row, position = rows[place : place + 1], decoding.length - 1
+                    wanted = self.logits(row, position)[0] if watch.wants_logits else None
+                    ends_here = watch.chosen(chosen, wanted) or ends_here
+                if on_token:
+                    on_token(chosen)
+                if ends_here or len(produced) == max_tokens:
+                    self.finish_window(decoding, on_step=on_step, cancelled=cancelled)
+                    return Generation(produced, "stop" if ends_here else "length")
+                if cancelled is not None and cancelled():
+                    raise GenerationCancelledError("the request was cancelled by its caller")
+                if ahead is not None:
+                    ahead.add(chosen)
             fed = [chosen]
+            if ahead is not None:
+                if guessed:
+                    ahead.note(place)
+                guessed = ahead.guess()
+
+    @cached_property
+    def looks_ahead(self) -> bool:
+        """Whether a pass of several rows reads hardly more weights than one of a single row: not where rows go to experts of their own.
+        And whoever watches steps wants those of the text only."""
+        kinds = {step.kind for step in self.model.config.schedule}
+        operators = (operator for kind in kinds for operator in self.model.config.programs[kind].operators)
+        return self.observer is None and not any(isinstance(operator, RoutedRows) for operator in operators)
+
+    def _feed_guessed(
+        self,
+        fed: list[int],
+        guessed: list[int],
+        decoding: Decoding,
+        cancelled: Callable[[], bool] | None,
+    ) -> np.ndarray:
+        """`feed` with guessed tokens behind; without them where one of their rows, which may be none of the text, leaves its range."""
+        try:
+            return self.feed([*fed, *guessed], decoding, cancelled=cancelled)
+        except OutOfRange:
+            if not guessed:
+                raise
+            return self.feed(fed, decoding, cancelled=cancelled)
 
     def replay(
         self, prompt: Sequence[int], output: Sequence[int], sampling: Sampling | None = None

@@ -125,6 +125,7 @@ def multiply_rounded(
 
 _products_of_one = make_products_of_4(1)
 _products_of_two = make_products_of_4(2)
+_products_of_three = make_products_of_4(3)
 _products_of_four = make_products_of_4(4)
 
 
@@ -219,7 +220,7 @@ def _multiply_some(
     while start < some[1]:
         adds = start >= rows  # the first rows of words of all rows come first
         left = (some[1] if adds else min(rows, some[1])) - start
-        tile = 4 if left >= 4 else 2 if left >= 2 else 1
+        tile = min(4, left)
         x, place, shift = words[start:].ctypes.data, places[start:].ctypes.data, shifts[start:].ctypes.data
         for four in range(fours[0], fours[1]):
             if not low < of_fours[four] <= high:
@@ -229,6 +230,10 @@ def _multiply_some(
             w, y = address + output * w_step, result[:, output:].ctypes.data
             if tile == 4:
                 _products_of_four(
+                    x, step, w, w_step, inputs, place, shift, y, result.strides[0], skipped, adds
+                )
+            elif tile == 3:
+                _products_of_three(
                     x, step, w, w_step, inputs, place, shift, y, result.strides[0], skipped, adds
                 )
             elif tile == 2:

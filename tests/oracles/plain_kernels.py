@@ -308,6 +308,7 @@ PLAIN: dict[Any, Callable[..., Any]] = {
     word_products.put_columns: _put_columns,
     word_gemm._products_of_one: _products_of_words(1),
     word_gemm._products_of_two: _products_of_words(2),
+    word_gemm._products_of_three: _products_of_words(3),
     word_gemm._products_of_four: _products_of_words(4),
 }
 """Intrinsic -> what it means."""

@@ -355,6 +355,7 @@ LANE_BOUNDS = {
 WORD_PRODUCTS = {
     word_gemm._products_of_one: 1,
     word_gemm._products_of_two: 2,
+    word_gemm._products_of_three: 3,
     word_gemm._products_of_four: 4,
 }
 COLUMNS_OF_WORDS = {word_products.products_of_tile, word_products.pack_pairs, word_products.put_columns}
