@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from ..other_threads import other_threads
-from .row_passes import divide_row, weigh_row
+from .row_passes import AT_ONCE, divide_row, mix_some, score_some, weigh_seen
 
 # Products below which waking another thread costs more than it gives.
 _WORTH_A_THREAD = 1 << 18
@@ -32,8 +32,8 @@ def attend_blocks(
 ) -> None:
     """Write rows of y, (rows, groups, queries, value size) int64.
 
-    query (rows, groups, queries, size) int64. places: which rows of query and y, the sequence of each, its position, and by
-    sequence the numbers of its blocks. blocks: keys, second parts of keys (size 0: none) and values, (blocks, all groups,
+    query (rows, groups, queries, size) int64. places: which rows of query and y, the sequence of each (rows of one side by side),
+    its position, and by sequence the numbers of its blocks. blocks: keys, second parts of keys (size 0: none) and values, (blocks, all groups,
     window, size) int32, of which the groups at hand begin at `first_group`; groups behind the last one are zero.
     """
     work = int(places[2].sum()) * query.shape[1] * query.shape[2] * query.shape[3]
@@ -56,58 +56,70 @@ def compile_block_attention() -> None:
         attend(zeros, *places, *blocks, 0, 1, 1, table, zeros.copy())
 
 
+@njit(nogil=True, cache=True)
+def _widen(
+    pool: np.ndarray, group: int, blocks: np.ndarray, first: int, count: int, channel: int, wide: np.ndarray
+) -> None:
+    """`count` positions of a sequence from `first` on, of one group, as float64 from `channel` on."""
+    window = pool.shape[2]
+    for u in range(count):
+        block, row = blocks[(first + u) // window], (first + u) % window
+        for c in range(pool.shape[3]):
+            wide[u, channel + c] = pool[block, group, row, c]
+
+
 # Scores and mixed values are float64 sums of integers below 2^53, in any order.
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
-def _attend_row(
+@njit(nogil=True, cache=True)
+def _attend_group(
     query: np.ndarray,
-    position: int,
+    rows: np.ndarray,
+    positions: np.ndarray,
     blocks: np.ndarray,
-    keys: np.ndarray,
-    more: np.ndarray,
-    values: np.ndarray,
+    pools: Blocks,
+    group: int,
     first_group: int,
     reach: int,
     shift: int,
     table: np.ndarray,
     y: np.ndarray,
 ) -> None:
-    groups, queries, size = query.shape
-    window, own_size, channels = keys.shape[2], keys.shape[3], values.shape[3]
-    end = position + 1
-    start = max(0, end - reach)
-    score, own = np.empty((queries, end - start)), np.empty((queries, size))
-    key, mixed = np.empty(size), np.empty((queries, channels))
-    totals, places = np.empty(queries), np.empty(end - start, dtype=np.int64)
-    for group in range(groups):
-        place = first_group + group
-        if place >= keys.shape[1]:
-            y[group] = 0
-            continue
+    """One group of all rows of one sequence, at increasing positions: what they see is widened once for all of them."""
+    keys, more, values = pools
+    place, queries, size, channels = first_group + group, query.shape[2], query.shape[3], values.shape[3]
+    if place >= keys.shape[1]:
+        for row in rows:
+            y[row, group] = 0
+        return
+    end, start = positions[-1] + 1, max(0, positions[0] + 1 - reach)
+    scores = np.zeros((len(rows) * queries, -(-(end - start) // AT_ONCE) * AT_ONCE))
+    own, mixed = np.empty((len(rows) * queries, size)), np.zeros((len(rows) * queries, channels))
+    some_keys, some_values = np.zeros((AT_ONCE, size)), np.zeros((AT_ONCE, channels))
+    for i in range(len(rows)):
         for head in range(queries):
             for c in range(size):
-                own[head, c] = query[group, head, c]
-        for u in range(start, end):
-            block, row = blocks[u // window], u % window
-            for c in range(own_size):
-                key[c] = keys[block, place, row, c]
-            for c in range(more.shape[3]):
-                key[own_size + c] = more[block, place, row, c]
-            for head in range(queries):
-                product = 0.0
-                for c in range(size):
-                    product += own[head, c] * key[c]
-                score[head, u - start] = product
-        mixed[:] = 0.0
-        for head in range(queries):
-            totals[head] = weigh_row(score[head], shift, table, places)
-        for u in range(start, end):
-            block, row = blocks[u // window], u % window
-            for head in range(queries):
-                weight_of_u = score[head, u - start]
-                for c in range(channels):
-                    mixed[head, c] += weight_of_u * np.float64(values[block, place, row, c])
-        for head in range(queries):
-            divide_row(mixed[head], totals[head], y[group, head])
+                own[i * queries + head, c] = query[rows[i], group, head, c]
+    for u in range(start, end, AT_ONCE):
+        count = min(AT_ONCE, end - u)
+        _widen(keys, place, blocks, u, count, 0, some_keys)
+        _widen(more, place, blocks, u, count, keys.shape[3], some_keys)
+        score_some(own, some_keys, count, scores[:, u - start :])
+    totals = np.empty(len(rows) * queries)
+    weigh_seen(scores, positions, start, reach, shift, table, totals)
+    for u in range(start, end, AT_ONCE):
+        _widen(values, place, blocks, u, min(AT_ONCE, end - u), 0, some_values)
+        mix_some(scores[:, u - start :], some_values, mixed)
+    for i in range(len(rows) * queries):
+        divide_row(mixed[i], totals[i], y[rows[i // queries], group, i % queries])
+
+
+@njit(nogil=True, cache=True)
+def _runs(owners: np.ndarray) -> np.ndarray:
+    """Where the rows of every sequence begin, and the end."""
+    starts = [0]
+    for i in range(1, len(owners) + 1):
+        if i == len(owners) or owners[i] != owners[i - 1]:
+            starts.append(i)
+    return np.array(starts)
 
 
 @njit(nogil=True, cache=True)
@@ -126,11 +138,12 @@ def _attend(
     table: np.ndarray,
     y: np.ndarray,
 ) -> None:
-    for i in range(len(rows)):
-        row, blocks = rows[i], tables[owners[i]]
-        _attend_row(
-            query[row], positions[i], blocks, keys, more, values, first_group, reach, shift, table, y[row]
-        )
+    runs, pools = _runs(owners), (keys, more, values)
+    for run in range(len(runs) - 1):
+        own, at = rows[runs[run] : runs[run + 1]], positions[runs[run] : runs[run + 1]]
+        blocks = tables[owners[runs[run]]]
+        for group in range(query.shape[1]):
+            _attend_group(query, own, at, blocks, pools, group, first_group, reach, shift, table, y)
 
 
 @njit(nogil=True, cache=True, parallel=True)
@@ -149,8 +162,9 @@ def _attend_in_threads(
     table: np.ndarray,
     y: np.ndarray,
 ) -> None:
-    for i in prange(len(rows)):
-        row, blocks = rows[i], tables[owners[i]]
-        _attend_row(
-            query[row], positions[i], blocks, keys, more, values, first_group, reach, shift, table, y[row]
-        )
+    runs, groups = _runs(owners), query.shape[1]
+    for task in prange((len(runs) - 1) * groups):
+        run, group = task // groups, task % groups
+        own, at = rows[runs[run] : runs[run + 1]], positions[runs[run] : runs[run + 1]]
+        blocks, pools = tables[owners[runs[run]]], (keys, more, values)
+        _attend_group(query, own, at, blocks, pools, group, first_group, reach, shift, table, y)

@@ -199,7 +199,67 @@ def divide_row(mixed: np.ndarray, total: float, y: np.ndarray) -> None:
         y[c] = np.int64(quotient) + np.int64(remainder >= divisor) - np.int64(remainder < 0.0)
 
 
+AT_ONCE = 8
+"""Positions whose keys, or values, meet all queries of a group together: sums side by side hide how long one takes."""
+
+
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
+def score_some(queries: np.ndarray, keys: np.ndarray, count: int, scores: np.ndarray) -> None:
+    """scores[h, u] = queries[h] . keys[u] for u < count <= 8; queries (n, size), keys (8, size), scores (n, count or more), all float64."""
+    for head in range(queries.shape[0]):
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+        for c in range(queries.shape[1]):
+            q = queries[head, c]
+            s0 += q * keys[0, c]
+            s1 += q * keys[1, c]
+            s2 += q * keys[2, c]
+            s3 += q * keys[3, c]
+            s4 += q * keys[4, c]
+            s5 += q * keys[5, c]
+            s6 += q * keys[6, c]
+            s7 += q * keys[7, c]
+        sums = (s0, s1, s2, s3, s4, s5, s6, s7)
+        for u in range(count):
+            scores[head, u] = sums[u]
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
+def mix_some(weights: np.ndarray, values: np.ndarray, mixed: np.ndarray) -> None:
+    """mixed[h] += sum over u < 8 of weights[h, u] values[u]; weights (n, 8 or more), values (8, channels), all float64."""
+    for head in range(mixed.shape[0]):
+        w0, w1, w2, w3 = weights[head, 0], weights[head, 1], weights[head, 2], weights[head, 3]
+        w4, w5, w6, w7 = weights[head, 4], weights[head, 5], weights[head, 6], weights[head, 7]
+        for c in range(mixed.shape[1]):
+            even = w0 * values[0, c] + w2 * values[2, c] + w4 * values[4, c] + w6 * values[6, c]
+            odd = w1 * values[1, c] + w3 * values[3, c] + w5 * values[5, c] + w7 * values[7, c]
+            mixed[head, c] += even + odd
+
+
+@njit(nogil=True, cache=True)
+def weigh_seen(
+    scores: np.ndarray,
+    positions: np.ndarray,
+    start: int,
+    reach: int,
+    shift: int,
+    table: np.ndarray,
+    totals: np.ndarray,
+) -> None:
+    """Scores of positions from `start` on become weights, zero where a row does not see them, and totals their sums.
+
+    scores (rows * queries, positions), queries of a row side by side, rows at `positions`; totals (rows * queries,).
+    """
+    queries, places = len(totals) // len(positions), np.empty(scores.shape[1], dtype=np.int64)
+    for place in range(len(totals)):
+        end = positions[place // queries] + 1
+        first = max(0, end - reach) - start
+        row = scores[place]
+        totals[place] = weigh_row(row[first : end - start], shift, table, places)
+        row[:first] = 0.0
+        row[end - start :] = 0.0
+
+
+@njit(nogil=True, cache=True)
 def attend_rows(
     query: np.ndarray,
     keys: np.ndarray,
@@ -217,31 +277,32 @@ def attend_rows(
     reach: how many positions a row sees. Scores and mixed values are float64 sums of integers below 2^53, in any order.
     """
     rows, groups, queries, size = query.shape
-    channels = values.shape[2]
-    score, places = np.empty((queries, first + rows)), np.empty(first + rows, dtype=np.int64)
-    mixed, own = np.empty((queries, channels)), np.empty((queries, size))
-    totals = np.empty(queries)
+    channels, end, start = values.shape[2], first + rows, max(0, first + 1 - reach)
+    scores = np.zeros((rows * queries, -(-(end - start) // AT_ONCE) * AT_ONCE))
+    positions, totals = np.arange(first, end), np.empty(rows * queries)
+    mixed, own = np.empty((rows * queries, channels)), np.empty((rows * queries, size))
+    some_keys, some_values = np.zeros((AT_ONCE, size)), np.zeros((AT_ONCE, channels))
     for group in range(groups):
         for row in range(rows):
-            end = first + row + 1
-            start = max(0, end - reach)
-            own[:] = query[row, group]
-            for u in range(start, end):
-                for head in range(queries):
-                    product = 0.0
-                    for c in range(size):
-                        product += own[head, c] * np.float64(keys[group, u, c])
-                    score[head, u] = product
-            mixed[:] = 0.0
             for head in range(queries):
-                totals[head] = weigh_row(score[head, start:end], shift, table, places)
-            for u in range(start, end):
-                for head in range(queries):
-                    weight_of_u = score[head, u]
-                    for c in range(channels):
-                        mixed[head, c] += weight_of_u * np.float64(values[group, u, c])
-            for head in range(queries):
-                divide_row(mixed[head], totals[head], y[row, group, head])
+                for c in range(size):
+                    own[row * queries + head, c] = query[row, group, head, c]
+        for u in range(start, end, AT_ONCE):
+            count = min(AT_ONCE, end - u)
+            for i in range(count):
+                for c in range(size):
+                    some_keys[i, c] = keys[group, u + i, c]
+            score_some(own, some_keys, count, scores[:, u - start :])
+        weigh_seen(scores, positions, start, reach, shift, table, totals)
+        mixed[:] = 0.0
+        for u in range(start, end, AT_ONCE):
+            count = min(AT_ONCE, end - u)
+            for i in range(count):
+                for c in range(channels):
+                    some_values[i, c] = values[group, u + i, c]
+            mix_some(scores[:, u - start :], some_values, mixed)
+        for place in range(rows * queries):
+            divide_row(mixed[place], totals[place], y[place // queries, group, place % queries])
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})

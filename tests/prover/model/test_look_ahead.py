@@ -99,14 +99,14 @@ def foretold(monkeypatch: pytest.MonkeyPatch) -> Callable[[Executor, Sequence[Re
     """Answers without guesses; from then on they are foretold."""
 
     def prepare(executor: Executor, wanted: Sequence[Request]) -> list[Any]:
-        monkeypatch.setattr(Executor, "looks_ahead", False)
+        monkeypatch.setitem(vars(executor), "looks_ahead", False)
         expected = [alone(executor, request) for request in wanted]
         answers = {
             tuple(request.prompt): right.ids
             for request, right in zip(wanted, expected, strict=True)
             if not isinstance(right, Exception)
         }
-        monkeypatch.setattr(Executor, "looks_ahead", True)
+        monkeypatch.setitem(vars(executor), "looks_ahead", True)
         told = type("Told", (Foretold,), {"answers": answers, "draw": random.Random(len(wanted))})
         for module in (batches, execute):
             monkeypatch.setattr(module, "LookAhead", told)
