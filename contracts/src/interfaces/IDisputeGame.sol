@@ -303,7 +303,7 @@ interface IDisputeGame {
     error WrongSiblingCount(uint256 sent, uint256 expected);
     /// There is no such window.
     error WindowOutOfRange(uint256 window, uint256 windows);
-    /// The step key is not in the model's tree at this step, or not as one of this kind.
+    /// The step key is not in the model's tree at this step, or not as one of this kind; or a refutation of the input names one.
     error WrongStepKey(uint256 step, uint256 kind, bytes32 keyDigest);
     /// The token's row commitments are not in the model's tree.
     error WrongTokenRow(uint256 tokenId);

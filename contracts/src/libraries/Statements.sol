@@ -49,7 +49,8 @@ library Statements {
         checkStepKey(game.rangeStart, rules, stepProof.kind, keccak256(stepProof.key), stepProof.keyPath);
         Cursor memory at;
         at.window = shown.window;
-        at.windows = _windows(game, shown.window);
+        at.windows = Boundary.windows(game.promptLength, game.outputLength);
+        _checkWindow(at.window, at.windows);
         inputs = _stepInputs(at, rules, stepProof);
         Claims.checkDiffers(shown, inputs, at.written);
     }
@@ -102,8 +103,8 @@ library Statements {
     ) internal view returns (uint256[] memory inputs) {
         checkTokens(game, embeddingProof.promptIds, embeddingProof.outputIds);
         checkInput(game, embeddingProof.window.roots, Boundary.hash(shown.groups));
-        _windows(game, shown.window);
         uint256 positions = Boundary.positions(game.promptLength, game.outputLength);
+        _checkWindow(shown.window, Boundary.windowsOf(positions));
         inputs = embeddingInputs(shown.window, positions, rowsRoot, vocabSize, embeddingProof);
         Claims.checkDiffers(shown, inputs, inputs.length - 2);
     }
@@ -331,9 +332,7 @@ library Statements {
 
     // --- private: windows of a step
 
-    /// @dev W, of which this is a window.
-    function _windows(Game storage game, uint256 window) private view returns (uint256 windows) {
-        windows = Boundary.windows(game.promptLength, game.outputLength);
+    function _checkWindow(uint256 window, uint256 windows) private pure {
         require(window < windows, IDisputeGame.WindowOutOfRange(window, windows));
     }
 
