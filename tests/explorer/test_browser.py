@@ -36,7 +36,7 @@ def test_a_dispute_is_watched_to_its_end(page: Page, served: Served, past: Past,
     until(page, "document.getElementById('said').textContent.includes('over')")
     until(page, "document.querySelector('h1').textContent.includes('answer is void')")
     assert past.stage.contracts.game.game(game).outcome is Outcome.CHALLENGER_WON
-    assert len({text for _, text in seen}) >= 3 and "window 1" in page.inner_text("figure")
+    assert len({text for _, text in seen}) >= 3 and "not proven" in page.inner_text("figure")
     assert page.locator("figure .lost").count() >= 2
     assert faults == []
 

@@ -121,9 +121,13 @@ def test_a_dispute_is_told(past: Past, index: Index) -> None:
         "challenger_won",
         "timed_out",
         12,
-        1,
+        None,
     )
-    assert lost["step_name"] == "keys and values of layer 3" and "did not prove it in time" in lost["so_far"]
+    assert lost["step_name"] == "keys and values of layer 3" and "did not go on in time" in lost["so_far"]
+    assert lost["moves"][-1]["said"].endswith("here is what each of the 3 windows should be")
+    assert won["window"] is not None and won["moves"][-1]["said"].startswith(
+        f"here is the proof of window {won['window']}"
+    )
     assert lost["rounds"][0]["cuts"] == [0, 2, 5, 7, 10, 12, 15, 17, 20]
     assert lost["rounds"][0]["chosen"] == {"start": 12, "end": 15}
     assert (won["outcome"], won["reason"]) == ("provider_won", "proven") and "accepted the proof" in won[
@@ -237,7 +241,7 @@ def test_a_dispute_is_drawn_and_told(past: Past, index: Index, capsys: pytest.Ca
     assert (
         "challenger won (timed out)" in drawn
         and "keys and values of layer 3" in drawn
-        and "window 1 is wrong" in drawn
+        and "each of the 3 windows should be" in drawn
     )
     assert _MoveLines()(lost) and _JsonLines()(lost)
     *moves, over, text = capsys.readouterr().out.splitlines()
@@ -253,7 +257,7 @@ def test_a_dispute_is_drawn_and_told(past: Past, index: Index, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows", "misses_some"), [(80, 24, False), (60, 20, True), (100, 12, True), (200, 60, False)]
+    ("columns", "rows", "misses_some"), [(80, 24, False), (60, 15, True), (100, 11, True), (200, 60, False)]
 )
 def test_a_terminal_shows_the_newest_moves_whatever_its_size(
     past: Past, index: Index, columns: int, rows: int, misses_some: bool
