@@ -303,7 +303,7 @@ class DisputeTable:
                 return challenge_part(state, self._known_trace(game_id, state.game, models), part)
             case ChallengeInput():
                 trace = self._known_trace(game_id, state.game, models)
-                return ChallengeInput(claim_of(leaves_of_input(trace)))
+                return ChallengeInput(claim_of(leaves_of_input(trace, state.boundaries[0])))
         return action
 
     def _known_trace(self, game_id: int, game: Game, models: Iterable[LocalModel]) -> OwnTrace:

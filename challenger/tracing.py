@@ -34,12 +34,12 @@ _HOT_TRACES = 2  # a trace of the reference model is tens of megabytes
 _LONGEST_BACKLOG = 10_000
 _LONGEST_RETRY_S = 5.0
 
-Turn = tuple[int, int, int]
+Turn = tuple[int, int, int, bytes]
 
 
 def turn_of(state: GameState) -> Turn:
-    """Tells the turns of one game apart, across reorganisations too."""
-    return int(state.game.phase), state.game.round, state.game.turn_started_at
+    """Tells the turns of one game apart, across reorganisations too: what it is about may be another one in the same second."""
+    return int(state.game.phase), state.game.round, state.game.turn_started_at, state.game.about
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """What a challenger says with the challenge that narrows a game: the commitments of every window of the disputed step, or of b_0.
 
-    leaf(w)   = first 16 bytes of keccak(x_0, y_0, x_1, y_1, ...) over the commitments C_w of the streams that the step writes,
-                in the streams' order; of b_0 those of the residual stream
+    leaf(w)   = first 16 bytes of keccak(b, x_0, y_0, x_1, y_1, ...), b the posted hash of the step's end, (x, y) the commitments
+                C_w of the streams that the step writes, in the streams' order; of b_0 its hash and those of the residual stream
     claim     = leaf(0), ..., leaf(W - 1), one after another: 16 W bytes
     claimHash = keccak of the keccak hashes of its groups of 32 leaves
 
-A proof shows one group, and the hashes of all. Sixteen bytes are enough: what an honest challenger claims is fixed before a
-provider searches, so that it needs a second preimage (2^128), and a claim binds nobody but the challenger.
+A proof shows one group, and the hashes of all. Sixteen bytes are enough, because the posted hash is in them: a provider that posts
+what is wrong has to find a window whose leaf is the true one's under the hash of just that boundary, which takes 2^128 trials, each of
+another boundary. Without it two prompts whose windows have one leaf would do, a collision, for ever and in any game (2^64). A
+challenger's own claim binds nobody else.
 
 The commitments are a window's own, as a statement names them, and not running sums: of those every later one of a chunk differs
 once one does, and the provider could prove a later window, in which it is right.
@@ -28,10 +30,10 @@ CLAIM_GROUP = 32
 _GROUP_BYTES = CLAIM_GROUP * LEAF_BYTES
 
 
-def leaf(commitments: Iterable[Point]) -> bytes:
-    """Of one window: the commitments of all written streams, in the streams' order."""
+def leaf(posted: bytes, commitments: Iterable[Point]) -> bytes:
+    """Of one window: posted: the hash of the boundary that is disputed; the commitments of all written streams, in the streams' order."""
     words = [coordinate.to_bytes(32, "big") for point in commitments for coordinate in point]
-    return keccak(b"".join(words))[:LEAF_BYTES]
+    return keccak(b"".join([posted, *words]))[:LEAF_BYTES]
 
 
 def claim_groups(claim: bytes) -> list[bytes]:
@@ -54,24 +56,24 @@ def claimed_leaf(claim: bytes, window: int) -> bytes:
     return claim[LEAF_BYTES * window : LEAF_BYTES * (window + 1)]
 
 
-def leaves_of_step(trace: OwnTrace, access: StepAccess, step: int) -> list[bytes | None]:
-    """The leaf of every window that a step of the trace writes; None for a window in which it leaves its range."""
-    return _leaves([trace.window_commitments(step + 1, stream) for stream in access.written])
+def leaves_of_step(trace: OwnTrace, access: StepAccess, step: int, posted: bytes) -> list[bytes | None]:
+    """The leaf of every window that a step of the trace writes, where this end was posted; None for a window in which it leaves its range."""
+    return _leaves(posted, [trace.window_commitments(step + 1, stream) for stream in access.written])
 
 
-def leaves_of_input(trace: OwnTrace) -> list[bytes | None]:
-    """Of every window of b_0; None for a window with an id that no row belongs to."""
-    return _leaves([trace.window_commitments(0, 0)])
+def leaves_of_input(trace: OwnTrace, posted: bytes) -> list[bytes | None]:
+    """Of every window of b_0, where this one was posted; None for a window with an id that no row belongs to."""
+    return _leaves(posted, [trace.window_commitments(0, 0)])
 
 
-def _leaves(written: Sequence[Sequence[Point | None]]) -> list[bytes | None]:
+def _leaves(posted: bytes, written: Sequence[Sequence[Point | None]]) -> list[bytes | None]:
     """written: W commitments of every stream."""
-    return [_leaf_or_none(window) for window in zip(*written, strict=True)]
+    return [_leaf_or_none(posted, window) for window in zip(*written, strict=True)]
 
 
-def _leaf_or_none(commitments: Sequence[Point | None]) -> bytes | None:
+def _leaf_or_none(posted: bytes, commitments: Sequence[Point | None]) -> bytes | None:
     known = [point for point in commitments if point is not None]
-    return leaf(known) if len(known) == len(commitments) else None
+    return leaf(posted, known) if len(known) == len(commitments) else None
 
 
 def claim_of(leaves: Iterable[bytes | None]) -> bytes:

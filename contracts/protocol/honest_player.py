@@ -90,13 +90,13 @@ def _answer_claim(state: GameState, trace: OwnTrace) -> ProveStep | ProveEmbeddi
     """Any window of which something else is claimed is right and can be proven; without one, the claim says what was posted."""
     start, end, claim = state.game.range_start, state.game.range_end, _need_claim(state)
     if state.game.target is Target.EMBEDDING:
-        window = first_difference(claim, leaves_of_input(trace))
+        window = first_difference(claim, leaves_of_input(trace, trace.boundary_hash(0)))
         if window is not None:
             return ProveEmbedding(window)
         return RefuteClaim(0, trace.stream_roots(0), (), (tuple(trace.stream_points(0, 0)),))
     kind = trace.step_kind(start)
     access = state.rules.step_access(kind)
-    window = first_difference(claim, leaves_of_step(trace, access, start))
+    window = first_difference(claim, leaves_of_step(trace, access, start, trace.boundary_hash(end)))
     if window is not None:
         return ProveStep(start, window)
     sums = tuple(tuple(trace.stream_points(end, stream)) for stream in access.written)
@@ -126,10 +126,10 @@ def _challenger_move(state: GameState, trace: OwnTrace) -> Action | None:
     unknown = first_unknown_fed_id(trace, state.rules.vocab_size)
     if game.round <= 1 and unknown is not None:
         # No row of the model's tree belongs to this id, so its window of b_0 cannot be proven whatever it is.
-        return ChallengeInput(claim_of(leaves_of_input(trace)))
+        return ChallengeInput(claim_of(leaves_of_input(trace, state.boundaries[0])))
     posted = tuple(zip(state.cuts, state.boundaries, strict=True))
     if not _is_own(trace, *posted[0]):
-        return ChallengeInput(claim_of(leaves_of_input(trace)))
+        return ChallengeInput(claim_of(leaves_of_input(trace, state.boundaries[0])))
     if not _is_own(trace, *posted[-1]):
         return challenge_part(state, trace, _last_agreed(trace, posted))
     if game.round <= 1 and (wrong := trace.first_wrong_output()) is not None:
@@ -145,8 +145,9 @@ def challenge_part(state: GameState, trace: OwnTrace, part: int) -> ChallengePar
     start, end = state.cuts[part : part + 2]
     if end - start > 1:
         return ChallengePart(part)
+    assert state.boundaries is not None
     access = state.rules.step_access(trace.step_kind(start))
-    return ChallengePart(part, claim_of(leaves_of_step(trace, access, start)))
+    return ChallengePart(part, claim_of(leaves_of_step(trace, access, start, state.boundaries[part + 1])))
 
 
 def _last_agreed(trace: OwnTrace, posted: Sequence[tuple[int, bytes]]) -> int:

@@ -5,9 +5,9 @@ import {ShownClaim} from "../src/interfaces/IDisputeGame.sol";
 
 /// @title Claims of what every window should have been, written apart from the contracts' `Claims`
 library Claimed {
-    /// @dev x, y, ... of the window in every stream that is written.
-    function leaf(uint256[] memory points) internal pure returns (bytes16) {
-        return bytes16(keccak256(abi.encodePacked(points)));
+    /// @dev The hash of the boundary that was posted, then x, y, ... of the window in every stream that is written.
+    function leaf(bytes32 posted, uint256[] memory points) internal pure returns (bytes16) {
+        return bytes16(keccak256(abi.encodePacked(posted, points)));
     }
 
     function join(bytes16[] memory leaves) internal pure returns (bytes memory claim) {

@@ -27,8 +27,17 @@ contract ClaimsTest is Scenario {
         return Claims.hash(claim);
     }
 
-    function leafOf(uint256[] calldata words, uint256 from) external pure returns (bytes16) {
-        return Claims.leaf(words, from);
+    function leafOf(bytes32 posted, uint256[] calldata words, uint256 from)
+        external
+        pure
+        returns (bytes16 leaf)
+    {
+        uint256[] memory all = words;
+        leaf = Claims.leaf(posted, all, from);
+        for (uint256 i = 0; i < words.length; ++i) {
+            vm.assertEq(all[i], words[i]); // what lies in front is put back
+        }
+        vm.assertEq(all.length, words.length);
     }
 
     function test_the_hash_of_a_claim_is_that_of_its_groups_of_512_bytes(uint16 leaves, bytes32 seed)
@@ -42,24 +51,25 @@ contract ClaimsTest is Scenario {
         vm.assertEq(this.hashOf(claim), Claimed.hash(claim));
     }
 
-    function test_a_leaf_is_half_the_hash_of_the_last_words(uint256[] calldata words, uint256 from)
-        external
-        view
-    {
+    function test_a_leaf_is_half_the_hash_of_what_was_posted_and_the_last_words(
+        bytes32 posted,
+        uint256[] calldata words,
+        uint256 from
+    ) external view {
         from %= words.length + 1;
         uint256[] memory last = new uint256[](words.length - from);
         for (uint256 i = 0; i < last.length; ++i) {
             last[i] = words[from + i];
         }
-        vm.assertTrue(this.leafOf(words, from) == Claimed.leaf(last));
+        vm.assertTrue(this.leafOf(posted, words, from) == Claimed.leaf(posted, last));
     }
 
     /// @dev Numbers that stand here.
     function test_a_known_claim() external view {
         uint256[] memory point = new uint256[](2);
         (point[0], point[1]) = (1, 2);
-        bytes16 one = bytes16(0xe90b7bceb6e7df5418fb78d8ee546e97);
-        vm.assertTrue(Claimed.leaf(point) == one);
+        bytes16 one = bytes16(0x143c056d5a60c4149d24c23ec9f8b100);
+        vm.assertTrue(Claimed.leaf(bytes32(uint256(7)), point) == one);
         bytes memory claim = abi.encodePacked(one);
         vm.assertEq(this.hashOf(claim), keccak256(abi.encodePacked(keccak256(claim))));
         claim = abi.encodePacked(new bytes(512), one); // a group, and a leaf behind it
@@ -77,7 +87,7 @@ contract ClaimsTest is Scenario {
         challengeStep(gameId, 5);
         vm.assertEq(game.game(gameId).boundariesHash, listHash(listOf[gameId][1], listOf[gameId][2]));
         postBoundaries(gameId, 6, 1);
-        bytes memory claim = stepClaim(5, Lie(NEVER, 0));
+        bytes memory claim = trueClaim(5, 1);
         (bytes32 start, bytes32 end) = (listOf[gameId][2], listOf[gameId][3]);
         vm.expectEmit(true, true, true, true, address(game));
         emit IDisputeGame.PartChallenged(gameId, 2, 5, 6, start, end, claim);

@@ -108,8 +108,7 @@ contract DeadlinesTest is Scenario {
         challengeStep(gameId, 5);
         postBoundaries(gameId, 6, 1); // of the steps 3, 4 and 5
         bytes memory move = abi.encodeCall(
-            IDisputeGame.challengePart,
-            (gameId, Groups.ofPart(listOf[gameId], 2), 2, stepClaim(5, Lie(NEVER, 0)))
+            IDisputeGame.challengePart, (gameId, Groups.ofPart(listOf[gameId], 2), 2, trueClaim(5, 1))
         );
         checkTurn(gameId, Phase.AwaitChallenge, challenger, move);
     }

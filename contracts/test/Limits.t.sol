@@ -29,7 +29,7 @@ contract LimitsTest is Scenario {
         uint256[] memory point = new uint256[](2);
         for (uint256 w = 0; w < leaves.length; ++w) {
             (point[0], point[1]) = (all[2 * w], all[2 * w + 1]);
-            leaves[w] = Claimed.leaf(point);
+            leaves[w] = Claimed.leaf(hashes[0], point);
         }
         agreed.claim = Claimed.join(leaves);
         challengeInput(gameId, agreed.claim);

@@ -69,13 +69,18 @@ abstract contract Moves is Traces {
 
     /// @dev The part that contains `step`; where it is one step, with a true claim about it.
     function challengeStep(uint256 gameId, uint256 step) internal {
-        challengeStep(gameId, step, stepClaim(step, Lie(NEVER, 0)));
+        bytes32 posted = listOf[gameId][partOf(gameId, step) + 1];
+        challengeStep(gameId, step, stepClaim(step, Lie(NEVER, 0), posted));
+    }
+
+    function partOf(uint256 gameId, uint256 step) internal view returns (uint256 part) {
+        uint256[] memory cuts = cutsOf(gameId);
+        while (cuts[part + 1] <= step) part++;
     }
 
     function challengeStep(uint256 gameId, uint256 step, bytes memory claim) internal {
         uint256[] memory cuts = cutsOf(gameId);
-        uint256 part = 0;
-        while (cuts[part + 1] <= step) part++;
+        uint256 part = partOf(gameId, step);
         if (cuts[part + 1] - cuts[part] != 1) claim = "";
         claimOf[gameId] = claim;
         address who = game.game(gameId).challenger;
@@ -108,7 +113,7 @@ abstract contract Moves is Traces {
 
     /// @dev Bisects down to one step: everything after `step` is wrong in `wrongWindow`.
     function narrow(uint256 gameId, uint256 step, uint256 wrongWindow) internal {
-        narrow(gameId, step, wrongWindow, stepClaim(step, Lie(NEVER, 0)));
+        narrow(gameId, step, wrongWindow, trueClaim(step, wrongWindow));
     }
 
     function narrow(uint256 gameId, uint256 step, uint256 wrongWindow, bytes memory claim) internal {

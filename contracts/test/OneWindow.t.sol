@@ -141,7 +141,7 @@ contract OneWindowTest is Scenario {
     /// @dev A game about a step whose end was posted with these roots.
     function atEnd(uint256 step, bytes32[] memory end) private returns (uint256 gameId) {
         gameId = open();
-        narrowToEnd(gameId, step, end, stepClaim(step, Lie(NEVER, 0)));
+        narrowToEnd(gameId, step, end, trueClaimOf(step, end));
     }
 
     function refuse(uint256 gameId, StepProof memory proof, bytes memory error) private {

@@ -281,7 +281,7 @@ contract ProveStepTest is Scenario {
         bytes32[] memory posted = roots(7, Lie(7, 1));
         posted[1] = Merkle.root(leavesOf(keys));
         windowOf[gameId] = 1;
-        narrowToEnd(gameId, 6, posted, stepClaim(6, Lie(NEVER, 0)));
+        narrowToEnd(gameId, 6, posted, trueClaimOf(6, posted));
         presetStep(6, 1);
         StepProof memory proof = stepProof(6, 1); // residual, keys of 1 and 0, values of 1 and 0
         proof.rootsAfter = posted;

@@ -267,7 +267,7 @@ contract RefuteClaimTest is Scenario {
         bytes32 right = agreed.rootsAfter[0];
         agreed.rootsAfter[0] = agreed.rootsBefore[0];
         agreed.rootsAfter[3] = right;
-        vm.assertTrue(keccak256(agreed.claim) == keccak256(stepClaim(5, Lie(NEVER, 0))), "an honest claim");
+        agreed.claim = trueClaimOf(5, agreed.rootsAfter);
         uint256 gameId = gameAtEnd(5, agreed);
         bytes4 error = IDisputeGame.WrongStepKey.selector;
         agreed.kind = TILE;
@@ -293,7 +293,7 @@ contract RefuteClaimTest is Scenario {
         agreed.sums[0] = new uint256[](2 * windows());
         bytes16[] memory zeros = new bytes16[](windows());
         for (uint256 w = 0; w < zeros.length; ++w) {
-            zeros[w] = Claimed.leaf(new uint256[](2));
+            zeros[w] = Claimed.leaf(keccak256(abi.encodePacked(agreed.rootsAfter)), new uint256[](2));
         }
         agreed.claim = Claimed.join(zeros);
         uint256 gameId = gameAtEnd(8, agreed);
@@ -322,6 +322,7 @@ contract RefuteClaimTest is Scenario {
         uint256[] memory keys = agreed.sums[0];
         keys[2] ^= 1; // window 1
         agreed.rootsAfter[1] = Merkle.root(leavesOf(keys));
+        agreed.claim = stepClaim(6, Lie(7, 1), keccak256(abi.encodePacked(agreed.rootsAfter)));
         uint256 gameId = gameAtEnd(6, agreed);
         bytes4 error = Curve.NotOnCurve.selector;
         refuse(gameId, agreed, abi.encodeWithSelector(error, keys[2], keys[3], keys[0], keys[1]));

@@ -193,16 +193,31 @@ abstract contract Traces is Responses {
 
     // --- claims
 
-    /// @dev That the end of a step is as in this trace.
+    /// @dev That the end of a step is as in this trace, which was posted.
     function stepClaim(uint256 step, Lie memory lie) internal view returns (bytes memory) {
+        return stepClaim(step, lie, boundaryHash(step + 1, lie.from, lie.window));
+    }
+
+    /// @dev The truth about a step whose end was posted with something wrong in one window.
+    function trueClaim(uint256 step, uint256 wrongWindow) internal view returns (bytes memory) {
+        return stepClaim(step, Lie(NEVER, 0), boundaryHash(step + 1, step + 1, wrongWindow));
+    }
+
+    /// @dev The truth about a step whose end was posted with these roots.
+    function trueClaimOf(uint256 step, bytes32[] memory end) internal view returns (bytes memory) {
+        return stepClaim(step, Lie(NEVER, 0), keccak256(abi.encodePacked(end)));
+    }
+
+    /// @dev That the end of a step is as in this trace, where the end with this hash was posted.
+    function stepClaim(uint256 step, Lie memory lie, bytes32 posted) internal view returns (bytes memory) {
         bytes16[] memory leaves = new bytes16[](windows());
         for (uint256 w = 0; w < leaves.length; ++w) {
-            leaves[w] = stepLeaf(step, w, lie);
+            leaves[w] = stepLeaf(step, w, lie, posted);
         }
         return Claimed.join(leaves);
     }
 
-    function stepLeaf(uint256 step, uint256 window, Lie memory lie)
+    function stepLeaf(uint256 step, uint256 window, Lie memory lie, bytes32 posted)
         internal
         view
         forgetful
@@ -218,16 +233,17 @@ abstract contract Traces is Responses {
         assembly ("memory-safe") {
             mstore(points, used)
         }
-        return Claimed.leaf(points);
+        return Claimed.leaf(posted, points);
     }
 
     /// @dev That b_0 is as it is.
     function inputClaim() internal view returns (bytes memory) {
         bytes16[] memory leaves = new bytes16[](windows());
         uint256[] memory points = new uint256[](2);
+        bytes32 posted = boundaryHash(0, NEVER, 0);
         for (uint256 w = 0; w < leaves.length; ++w) {
             (points[0], points[1]) = commitment(0, 0, w, Lie(NEVER, 0));
-            leaves[w] = Claimed.leaf(points);
+            leaves[w] = Claimed.leaf(posted, points);
         }
         return Claimed.join(leaves);
     }

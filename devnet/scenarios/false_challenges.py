@@ -73,26 +73,26 @@ class FalseChallenger:
         moves, aim = self._stage.contracts.game, self._aim
         boundaries = posted_boundaries(self._stage.contracts, self.game_id)
         if aim.target is Target.EMBEDDING:
-            return moves.challenge_input(self.game_id, boundaries, self._claim())
+            return moves.challenge_input(self.game_id, boundaries, self._claim(boundaries[0]))
         ids = self._response.ids
         assert ids is not None
         if aim.target is Target.HEAD:
             return moves.challenge_head(self.game_id, boundaries, aim.position, aim.rival, *ids)
         ends = cuts(game.range_start, game.range_end, self._stage.contracts.stake.parameters().arity)
         part = next(number for number, end in enumerate(ends[1:]) if aim.step < end)
-        claim = self._claim() if ends[part + 1] - ends[part] == 1 else b""
+        claim = self._claim(boundaries[part + 1]) if ends[part + 1] - ends[part] == 1 else b""
         return moves.challenge_part(self.game_id, boundaries, part, claim)
 
-    def _claim(self) -> bytes:
+    def _claim(self, posted: bytes) -> bytes:
         stage, aim, ids = self._stage, self._aim, self._response.ids
         assert ids is not None
         truth = stage.replay(*ids)
         if aim.target is Target.EMBEDDING:
-            leaves = leaves_of_input(truth)
+            leaves = leaves_of_input(truth, posted)
         else:
             rules = ModelRules.of(stage.prepared.commitment, stage.contracts.stake.parameters().arity)
             access = rules.step_access(truth.step_kind(aim.step))
-            leaves = leaves_of_step(truth, access, aim.step)
+            leaves = leaves_of_step(truth, access, aim.step, posted)
         leaves[aim.window] = None  # which becomes something else
         return claim_of(leaves)
 

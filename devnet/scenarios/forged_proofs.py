@@ -66,7 +66,8 @@ class Forger(HostedProvider):
         assert claim is not None
         cheap = Replay(self.cheap, prepared.commitment, prepared.srs, *self._ids(game))
         access = rules.step_access(cheap.step_kind(game.range_start))
-        window = first_difference(claim, leaves_of_step(cheap, access, game.range_start))
+        end = cheap.boundary_hash(game.range_end)
+        window = first_difference(claim, leaves_of_step(cheap, access, game.range_start, end))
         assert window is not None
         for forgery in self._forgeries(game, rules, cheap, window):
             call = contracts.game.prove_step(game_id, forgery.proof, ShownClaim.of(claim, window))

@@ -203,13 +203,13 @@ class PaperGame:
                 access = self.model.access(step)
                 self._check_unmoved(access, trace.stream_roots(step), trace.stream_roots(step + 1))
                 written = [trace.stream_points(step + 1, stream) for stream in access.written]
-                self._check_differs(window, written, access.written)
+                self._check_differs(trace.boundary_hash(step + 1), window, written, access.written)
                 trace.prove_step(step, window)
                 self._resolve(side, Reason.PROVEN)
             case actions.ProveEmbedding(window):
                 assert game.target is Target.EMBEDDING
                 self._check_input(trace.stream_roots(0))
-                self._check_differs(window, [trace.stream_points(0, 0)], [0])
+                self._check_differs(trace.boundary_hash(0), window, [trace.stream_points(0, 0)], [0])
                 trace.prove_embedding(window)
                 self._resolve(side, Reason.PROVEN)
             case actions.ProveHead(position, _, rival):
@@ -230,14 +230,19 @@ class PaperGame:
         self.state = replace(self.state, claim=claim)
         return claim_hash(claim)
 
-    def _own_leaf(self, window: int, sums: Sequence[Sequence[Point]], streams: Sequence[int]) -> bytes:
-        """Of the running sums of these streams."""
+    def _own_leaf(
+        self, posted: bytes, window: int, sums: Sequence[Sequence[Point]], streams: Sequence[int]
+    ) -> bytes:
+        """Of the running sums of these streams in the boundary with this hash."""
         bits = [self.model.chunk_bits[stream] for stream in streams]
-        return leaf(window_commitment(points, window, p) for points, p in zip(sums, bits, strict=True))
+        own = (window_commitment(points, window, p) for points, p in zip(sums, bits, strict=True))
+        return leaf(posted, own)
 
-    def _check_differs(self, window: int, sums: Sequence[Sequence[Point]], streams: Sequence[int]) -> None:
+    def _check_differs(
+        self, posted: bytes, window: int, sums: Sequence[Sequence[Point]], streams: Sequence[int]
+    ) -> None:
         assert self.state.claim is not None
-        if claimed_leaf(self.state.claim, window) == self._own_leaf(window, sums, streams):
+        if claimed_leaf(self.state.claim, window) == self._own_leaf(posted, window, sums, streams):
             raise NotProvable
 
     def _check_agreed(self, shown: actions.RefuteClaim) -> None:
@@ -259,7 +264,7 @@ class PaperGame:
             assert len(sums) == game.windows
             assert stream_root(sums) == ends[stream]
         for window in range(game.windows):
-            if claimed_leaf(claim, window) != self._own_leaf(window, shown.sums, streams):
+            if claimed_leaf(claim, window) != self._own_leaf(roots[-1], window, shown.sums, streams):
                 raise NotProvable
 
     def _check_input(self, roots: Sequence[bytes]) -> None:

@@ -51,17 +51,27 @@ def accused(honest: SyntheticTrace, boundary: int, claim: bytes) -> PaperGame:
     return game
 
 
-def true_leaves(honest: SyntheticTrace, boundary: int) -> list[bytes | None]:
+def true_leaves(honest: SyntheticTrace, boundary: int, posted: bytes = b"") -> list[bytes | None]:
+    """posted: another boundary than the true one."""
     if boundary == 0:
-        return leaves_of_input(honest)
-    return leaves_of_step(honest, honest.model.access(boundary - 1), boundary - 1)
+        return leaves_of_input(honest, posted or honest.boundary_hash(0))
+    end = posted or honest.boundary_hash(boundary)
+    return leaves_of_step(honest, honest.model.access(boundary - 1), boundary - 1, end)
 
 
 def test_a_leaf_is_half_a_hash_of_the_commitments_of_all_written_streams() -> None:
     points = [generator_multiple(factor) for factor in (5, 9)]
     words = [coordinate.to_bytes(32, "big") for point in points for coordinate in point]
-    assert leaf(points) == keccak(b"".join(words))[:16]
-    assert leaf([(0, 0)]) == keccak(bytes(64))[:16]
+    assert leaf(b"\1" * 32, points) == keccak(b"\1" * 32 + b"".join(words))[:16]
+    assert leaf(b"\1" * 32, [(0, 0)]) == keccak(b"\1" * 32 + bytes(64))[:16]
+
+
+def test_a_leaf_is_about_the_boundary_that_was_posted() -> None:
+    """Else two prompts whose windows have one leaf, found by a collision, would save a wrong answer in any game."""
+    honest = truth(2)
+    for boundary in (0, 1):
+        leaves = [true_leaves(honest, boundary, posted) for posted in (b"\1" * 32, b"\2" * 32)]
+        assert not {*leaves[0]} & {*leaves[1]}
 
 
 def test_leaves_are_about_windows_not_about_running_sums() -> None:
@@ -71,8 +81,8 @@ def test_leaves_are_about_windows_not_about_running_sums() -> None:
     own = [
         window_commitments(honest.stream_points(1, stream), _MODEL.chunk_bits[stream]) for stream in (1, 2)
     ]
-    expected = [leaf(pair) for pair in zip(*own, strict=True)]
-    assert leaves_of_step(honest, access, 0) == expected
+    expected = [leaf(b"\1" * 32, pair) for pair in zip(*own, strict=True)]
+    assert leaves_of_step(honest, access, 0, b"\1" * 32) == expected
     assert [*map(list, own)] == [honest.window_commitments(1, stream) for stream in (1, 2)]
 
 
@@ -102,10 +112,11 @@ def test_of_a_window_without_a_proof_something_new_is_claimed_every_time() -> No
 def test_nothing_is_said_of_steps_behind_the_end() -> None:
     honest = truth(2)
     short = SyntheticTrace(_MODEL, honest.prompt_ids, honest.output_ids, ends_at=(1, 0))
-    assert leaves_of_step(short, _MODEL.access(1), 1)[0] is None
-    assert leaves_of_step(short, _MODEL.access(1), 1)[1] == leaves_of_step(honest, _MODEL.access(1), 1)[1]
+    assert leaves_of_step(short, _MODEL.access(1), 1, b"")[0] is None
+    whole = leaves_of_step(honest, _MODEL.access(1), 1, b"")
+    assert leaves_of_step(short, _MODEL.access(1), 1, b"")[1] == whole[1]
     with pytest.raises(OutOfRangeError):
-        leaves_of_step(short, _MODEL.access(2), 2)
+        leaves_of_step(short, _MODEL.access(2), 2, b"")
 
 
 @pytest.mark.parametrize("windows", [1, 3, 33, 70])
@@ -148,7 +159,7 @@ def test_wherever_the_lies_of_a_step_are_no_other_window_saves_them(
         Side.PROVIDER,
         liar,
     )
-    claim = claim_of(true_leaves(honest, boundary))
+    claim = claim_of(true_leaves(honest, boundary, liar.boundary_hash(boundary)))
     game.apply(actions.ChallengePart(boundary - 1, claim), Side.CHALLENGER, honest)
     assert game.play(liar, honest) is Outcome.CHALLENGER_WON
     assert game.game.reason is Reason.TIMED_OUT

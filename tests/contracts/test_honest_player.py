@@ -128,7 +128,8 @@ def test_an_id_outside_the_vocabulary_is_challenged_as_input() -> None:
         next_action(game.state, Side.CHALLENGER, ids, game.now)
     moves = [next_action(game.state, Side.CHALLENGER, provider, game.now) for _ in range(2)]
     first, second = (move.claim for move in moves if isinstance(move, actions.ChallengeInput))
-    leaves = leaves_of_input(SyntheticTrace(_MODELS[4], [*_PROMPT[:40], 0, *_PROMPT[:30]], [1]))
+    known = SyntheticTrace(_MODELS[4], [*_PROMPT[:40], 0, *_PROMPT[:30]], [1])
+    leaves = leaves_of_input(known, b"")  # as posted
     assert first != second  # drawn anew for the window that nobody can prove
     for claim in (first, second):
         assert [claimed_leaf(claim, window) == leaves[window] for window in range(3)] == [True, False, False]

@@ -120,8 +120,8 @@ contract Libraries {
     function claimHash(bytes calldata claim) external pure returns (bytes32) {
         return Claims.hash(claim);
     }
-    function claimLeaf(uint256[] calldata words) external pure returns (bytes16) {
-        return Claims.leaf(words, 0);
+    function claimLeaf(bytes32 posted, uint256[] calldata words) external pure returns (bytes16) {
+        return Claims.leaf(posted, words, 0);
     }
     function tokenRow(uint256 id, uint256[2] memory e, uint256[2] memory h) external pure returns (bytes32) {
         return Leaves.tokenRow(id, e, h);
@@ -256,7 +256,8 @@ def test_the_statement_of_a_step_is_the_one_that_the_contract_rebuilds(
     claim = bytes(LEAF_BYTES * _WINDOWS)
     arguments, about = (streams, access.word, claim), ShownClaim.of(claim, window)
     assert list(libraries.ask("statement", *arguments, proof, about)) == inputs  # type: ignore[call-overload]
-    right = bytes(LEAF_BYTES * window) + leaf(zip(own[::2], own[1::2], strict=True))
+    posted = boundary_hash(proof.roots_after)
+    right = bytes(LEAF_BYTES * window) + leaf(posted, zip(own[::2], own[1::2], strict=True))
     right += bytes(LEAF_BYTES * (_WINDOWS - 1 - window))
     with pytest.raises(ContractError, match=rf"AsClaimed\(.*{window}"):
         libraries.ask("statement", streams, access.word, right, proof, ShownClaim.of(right, window))
@@ -284,8 +285,8 @@ def test_claims_are_hashed_the_same_in_both_languages(
 ) -> None:
     """Of one group or several, whole ones and not."""
     points = [generator_multiple(factor) for factor in factors]
-    assert libraries.ask("claimLeaf", flat_points(points)) == leaf(points)
-    claim = b"".join(leaf([generator_multiple(window + 1)]) for window in range(windows))
+    assert libraries.ask("claimLeaf", b"\5" * 32, flat_points(points)) == leaf(b"\5" * 32, points)
+    claim = b"".join(leaf(b"", [generator_multiple(window + 1)]) for window in range(windows))
     assert libraries.ask("claimHash", claim) == claim_hash(claim)
 
 

@@ -41,7 +41,10 @@ def challenged(arena: Arena, challenge: ChallengePart | ChallengeInput) -> int:
 def claimed(part: int | None, wrong: int | None) -> ChallengePart | ChallengeInput:
     """The truth, but for one window."""
     model = _TRUTH.model
-    leaves = leaves_of_input(_TRUTH) if part is None else leaves_of_step(_TRUTH, model.access(part), part)
+    if part is None:
+        leaves = leaves_of_input(_TRUTH, _TRUTH.boundary_hash(0))
+    else:
+        leaves = leaves_of_step(_TRUTH, model.access(part), part, _TRUTH.boundary_hash(part + 1))
     if wrong is not None:
         leaves[wrong] = None
     return ChallengeInput(claim_of(leaves)) if part is None else ChallengePart(part, claim_of(leaves))

@@ -237,9 +237,11 @@ def test_a_challenger_that_claims_what_was_posted_is_refuted(house: ProviderHous
     truth = Replay(serving.model, serving.commitment, serving.srs, *ids)
     if target == "step":
         access = ModelRules.of(serving.commitment, 10).step_access(truth.step_kind(2))
-        dispute.move(dispute.challenge_part(2, claim_of(leaves_of_step(truth, access, 2))))
+        dispute.move(
+            dispute.challenge_part(2, claim_of(leaves_of_step(truth, access, 2, truth.boundary_hash(3))))
+        )
     else:
-        claim = claim_of(leaves_of_input(truth))
+        claim = claim_of(leaves_of_input(truth, truth.boundary_hash(0)))
         dispute.move(dispute.games.challenge_input(dispute.game_id, dispute.posted, claim))
     dispute.provider = house.start()
     dispute.defend()

@@ -73,7 +73,7 @@ def test_attack_many_games_are_played_at_once(house: ProviderHouse, monkeypatch:
     serving = house.serving
     truth = Replay(serving.model, serving.commitment, serving.srs, prompt, ids)
     access = ModelRules.of(serving.commitment, 10).step_access(truth.step_kind(2))
-    as_posted = claim_of(leaves_of_step(truth, access, 2))
+    as_posted = claim_of(leaves_of_step(truth, access, 2, truth.boundary_hash(3)))
     for number in others:
         challenger.send(games.challenge_part(number, posted(number), 2, as_posted), f"part {number}")
     started = time.monotonic()

@@ -4,11 +4,12 @@ pragma solidity ^0.8.28;
 import {IDisputeGame, ShownClaim} from "../interfaces/IDisputeGame.sol";
 
 /// @title Claims: what a challenger says every window of a step's end, or of the input, should have been
-/// @notice A claim has one leaf of 16 bytes for each window: the first half of keccak256 of the window's commitments x, y in all
-///         streams that the step writes, in their order; of b_0, of that in the residual stream. They are commitments of the
-///         window alone, not running sums: of a placed stream, all later sums differ once one does, and a right window behind a
-///         wrong one would be another one than claimed. Half a hash is enough, because the value that a provider had to meet is
-///         fixed before it posts anything: that takes a second preimage, 2^128 hashes, not a collision.
+/// @notice A claim has one leaf of 16 bytes for each window: the first half of keccak256 of the hash of the boundary that was posted
+///         and the window's commitments x, y in all streams that the step writes, in their order; of b_0, of that in the residual
+///         stream. They are commitments of the window alone, not running sums: of a placed stream, all later sums differ once one
+///         does, and a right window behind a wrong one would be another one than claimed. Half a hash is enough, because what was
+///         posted is in it: whoever posts something wrong tries one boundary at a time, 2^128 of them. Leaves of
+///         commitments alone would be met by a collision of two prompts (2^64), once for all games.
 library Claims {
     /// @notice Bytes per window.
     uint256 internal constant LEAF = 16;
@@ -38,21 +39,29 @@ library Claims {
 
     /// @notice The leaf of a window whose commitments are the words from number `from` on.
     // slither-disable-next-line assembly
-    function leaf(uint256[] memory words, uint256 from) internal pure returns (bytes16) {
+    function leaf(bytes32 about, uint256[] memory words, uint256 from) internal pure returns (bytes16) {
         bytes32 whole;
         assembly ("memory-safe") {
+            // What is in front of the words, their length or another word, gives its place for a moment.
+            let first := add(words, shl(5, from))
+            let kept := mload(first)
             let count := sub(mload(words), from)
-            whole := keccak256(add(add(words, 32), shl(5, from)), shl(5, count))
+            mstore(first, about)
+            whole := keccak256(first, shl(5, add(count, 1)))
+            mstore(first, kept)
         }
         return bytes16(whole);
     }
 
     /// @notice The window, whose commitments are the words from number `from` on, is another one than the claim, whose groups have
     ///         the hashes that are shown, says it should be.
-    function checkDiffers(ShownClaim calldata shown, uint256[] memory words, uint256 from) internal pure {
+    function checkDiffers(ShownClaim calldata shown, bytes32 about, uint256[] memory words, uint256 from)
+        internal
+        pure
+    {
         uint256 window = shown.window;
         require(keccak256(shown.leaves) == shown.groups[window / GROUP], IDisputeGame.WrongClaim());
-        require(at(shown.leaves, window % GROUP) != leaf(words, from), IDisputeGame.AsClaimed(window));
+        require(at(shown.leaves, window % GROUP) != leaf(about, words, from), IDisputeGame.AsClaimed(window));
     }
 
     /// @notice Leaf `number` of these.

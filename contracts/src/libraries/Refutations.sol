@@ -65,7 +65,7 @@ library Refutations {
         require(bits.length == shown, IDisputeGame.WrongStreamCount(bits.length, shown));
         uint256 expected = Claims.LEAF * windows;
         require(agreed.claim.length == expected, IDisputeGame.WrongClaimLength(agreed.claim.length, expected));
-        _checkLeaves(agreed.claim, windows, agreed.sums, bits);
+        _checkLeaves(Boundary.hash(roots), agreed.claim, windows, agreed.sums, bits);
     }
 
     /// @dev The running sums are all of the stream's, every coordinate below q.
@@ -83,6 +83,7 @@ library Refutations {
 
     /// @dev The claim's leaf of every window is that of the commitments of the window.
     function _checkLeaves(
+        bytes32 about,
         bytes calldata claim,
         uint256 windows,
         uint256[][] calldata sums,
@@ -93,7 +94,9 @@ library Refutations {
             for (uint256 stream = 0; stream < sums.length; ++stream) {
                 (words[2 * stream], words[2 * stream + 1]) = _own(sums[stream], window, bits[stream]);
             }
-            require(Claims.at(claim, window) == Claims.leaf(words, 0), IDisputeGame.NotAsClaimed(window));
+            require(
+                Claims.at(claim, window) == Claims.leaf(about, words, 0), IDisputeGame.NotAsClaimed(window)
+            );
         }
     }
 

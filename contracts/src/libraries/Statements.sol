@@ -52,7 +52,7 @@ library Statements {
         at.windows = Boundary.windows(game.promptLength, game.outputLength);
         _checkWindow(at.window, at.windows);
         inputs = _stepInputs(at, rules, stepProof);
-        Claims.checkDiffers(shown, inputs, at.written);
+        Claims.checkDiffers(shown, Boundary.hash(stepProof.rootsAfter), inputs, at.written);
     }
 
     /// @notice The same of a step's proof whose ends and key are checked elsewhere.
@@ -106,7 +106,7 @@ library Statements {
         uint256 positions = Boundary.positions(game.promptLength, game.outputLength);
         _checkWindow(shown.window, Boundary.windowsOf(positions));
         inputs = embeddingInputs(shown.window, positions, rowsRoot, vocabSize, embeddingProof);
-        Claims.checkDiffers(shown, inputs, inputs.length - 2);
+        Claims.checkDiffers(shown, Boundary.hash(embeddingProof.window.roots), inputs, inputs.length - 2);
     }
 
     /// @notice The same of a proof whose token ids and boundary are checked elsewhere.

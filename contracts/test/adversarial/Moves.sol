@@ -269,14 +269,16 @@ abstract contract Moves is Arena {
         bytes32[] memory boundaries = dueHashes(gameId, truth);
         if (g.round == 1 && boundaries[0] != hashOf(truth[0])) {
             return abi.encodeCall(
-                IDisputeGame.challengeInput, (gameId, Groups.first(boundaries), claimThat(truth[0]))
+                IDisputeGame.challengeInput,
+                (gameId, Groups.first(boundaries), claimThat(truth[0], boundaries[0]))
             );
         }
         uint256[] memory cuts = cutsOf(gameId);
         for (uint256 part = 0; part + 1 < cuts.length; ++part) {
             if (boundaries[part + 1] != hashOf(truth[cuts[part + 1]])) {
                 bool isStep = cuts[part + 1] - cuts[part] == 1;
-                bytes memory claim = isStep ? claimThat(truth[cuts[part + 1]]) : bytes("");
+                bytes memory claim =
+                    isStep ? claimThat(truth[cuts[part + 1]], boundaries[part + 1]) : bytes("");
                 return abi.encodeCall(
                     IDisputeGame.challengePart, (gameId, Groups.ofPart(boundaries, part), part, claim)
                 );
@@ -303,13 +305,13 @@ abstract contract Moves is Arena {
 
     // --- claims
 
-    /// @dev That every window is as in this boundary.
-    function claimThat(uint256[] memory points) internal pure returns (bytes memory) {
+    /// @dev That every window is as in this boundary, where that with this hash was posted.
+    function claimThat(uint256[] memory points, bytes32 shown) internal pure returns (bytes memory) {
         bytes16[] memory leaves = new bytes16[](points.length / 2);
         uint256[] memory point = new uint256[](2);
         for (uint256 w = 0; w < leaves.length; ++w) {
             (point[0], point[1]) = (points[2 * w], points[2 * w + 1]);
-            leaves[w] = Claimed.leaf(point);
+            leaves[w] = Claimed.leaf(shown, point);
         }
         return Claimed.join(leaves);
     }
@@ -320,8 +322,9 @@ abstract contract Moves is Arena {
         view
         returns (bytes memory)
     {
-        if (seed % 4 == 0) return claimThat(truth[s]);
-        bytes memory asPosted = claimThat(posted(gameId, truth, s));
+        uint256[] memory shown = posted(gameId, truth, s);
+        if (seed % 4 == 0) return claimThat(truth[s], hashOf(shown));
+        bytes memory asPosted = claimThat(shown, hashOf(shown));
         if (seed % 4 == 1) return asPosted;
         if (seed % 4 == 2) return Claimed.but(asPosted, (seed >> 8) % (asPosted.length / 16));
         return Claimed.butAll(asPosted);
@@ -330,7 +333,8 @@ abstract contract Moves is Arena {
     /// @dev The first window that is another one than the challenger claims; W where all are as claimed.
     function firstOther(uint256 gameId, Game memory g) internal view returns (uint256 window) {
         uint256 s = g.target == Target.Step ? g.rangeEnd : 0;
-        bytes memory own = claimThat(posted(gameId, truthOf(answers[answerOf[gameId]]), s));
+        uint256[] memory shown = posted(gameId, truthOf(answers[answerOf[gameId]]), s);
+        bytes memory own = claimThat(shown, hashOf(shown));
         bytes memory claim = claimOf[gameId];
         while (16 * window < own.length && _leafAt(own, window) == _leafAt(claim, window)) window++;
     }
