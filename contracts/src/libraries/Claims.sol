@@ -37,16 +37,16 @@ library Claims {
         }
     }
 
-    /// @notice The leaf of a window whose commitments are the words from number `from` on.
+    /// @notice The leaf of a window whose commitments are the words from number `from` on, where the boundary with this hash was posted.
     // slither-disable-next-line assembly
-    function leaf(bytes32 about, uint256[] memory words, uint256 from) internal pure returns (bytes16) {
-        bytes32 whole;
+    function leaf(bytes32 posted, uint256[] memory words, uint256 from) internal pure returns (bytes16) {
+        bytes32 whole = 0;
         assembly ("memory-safe") {
             // What is in front of the words, their length or another word, gives its place for a moment.
             let first := add(words, shl(5, from))
             let kept := mload(first)
             let count := sub(mload(words), from)
-            mstore(first, about)
+            mstore(first, posted)
             whole := keccak256(first, shl(5, add(count, 1)))
             mstore(first, kept)
         }
@@ -55,13 +55,13 @@ library Claims {
 
     /// @notice The window, whose commitments are the words from number `from` on, is another one than the claim, whose groups have
     ///         the hashes that are shown, says it should be.
-    function checkDiffers(ShownClaim calldata shown, bytes32 about, uint256[] memory words, uint256 from)
+    function checkDiffers(ShownClaim calldata shown, bytes32 posted, uint256[] memory words, uint256 from)
         internal
         pure
     {
         uint256 window = shown.window;
         require(keccak256(shown.leaves) == shown.groups[window / GROUP], IDisputeGame.WrongClaim());
-        require(at(shown.leaves, window % GROUP) != leaf(about, words, from), IDisputeGame.AsClaimed(window));
+        require(at(shown.leaves, window % GROUP) != leaf(posted, words, from), IDisputeGame.AsClaimed(window));
     }
 
     /// @notice Leaf `number` of these.

@@ -69,13 +69,16 @@ library Refutations {
     }
 
     /// @dev The running sums are all of the stream's, every coordinate below q.
+    // Nothing here, or below, exceeds the number of words.
     function _checkSums(uint256[] calldata sums, uint256 windows, uint256 stream, bytes32 expected)
         private
         pure
     {
         require(sums.length == 2 * windows, IDisputeGame.WrongSumCount(sums.length, 2 * windows));
-        for (uint256 i = 0; i < sums.length; i += 2) {
-            Curve.checkCanonical(sums[i], sums[i + 1]);
+        unchecked {
+            for (uint256 i = 0; i < sums.length; i += 2) {
+                Curve.checkCanonical(sums[i], sums[i + 1]);
+            }
         }
         bytes32 actual = Streams.root(sums);
         require(actual == expected, IDisputeGame.WrongStreamRoot(stream, actual, expected));
@@ -83,20 +86,23 @@ library Refutations {
 
     /// @dev The claim's leaf of every window is that of the commitments of the window.
     function _checkLeaves(
-        bytes32 about,
+        bytes32 posted,
         bytes calldata claim,
         uint256 windows,
         uint256[][] calldata sums,
         uint256[] memory bits
     ) private view {
         uint256[] memory words = new uint256[](2 * sums.length);
-        for (uint256 window = 0; window < windows; ++window) {
-            for (uint256 stream = 0; stream < sums.length; ++stream) {
-                (words[2 * stream], words[2 * stream + 1]) = _own(sums[stream], window, bits[stream]);
+        unchecked {
+            for (uint256 window = 0; window < windows; ++window) {
+                for (uint256 stream = 0; stream < sums.length; ++stream) {
+                    (words[2 * stream], words[2 * stream + 1]) = _own(sums[stream], window, bits[stream]);
+                }
+                require(
+                    Claims.at(claim, window) == Claims.leaf(posted, words, 0),
+                    IDisputeGame.NotAsClaimed(window)
+                );
             }
-            require(
-                Claims.at(claim, window) == Claims.leaf(about, words, 0), IDisputeGame.NotAsClaimed(window)
-            );
         }
     }
 
@@ -106,8 +112,12 @@ library Refutations {
         view
         returns (uint256 x, uint256 y)
     {
-        uint256 word = 2 * window;
-        (x, y) = (sums[word], sums[word + 1]);
-        if (!Streams.startsChunk(window, bits)) (x, y) = Curve.minus(x, y, sums[word - 2], sums[word - 1]);
+        unchecked {
+            uint256 word = 2 * window;
+            (x, y) = (sums[word], sums[word + 1]);
+            if (!Streams.startsChunk(window, bits)) {
+                (x, y) = Curve.minus(x, y, sums[word - 2], sums[word - 1]);
+            }
+        }
     }
 }
