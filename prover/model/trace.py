@@ -120,9 +120,8 @@ class Trace:
             try:
                 found[window] = executor.run_step(step, state, decoding)
             except OutOfRange as refused:
-                executor.pass_over(
-                    step, state, decoding
-                )  # windows behind read its keys and values all the same
+                # windows behind read its keys and values all the same
+                executor.pass_over(step, state, decoding)
                 refusal = refusal or Refusal(step, window, refused)
             decoding.length += WINDOW_ROWS
         if refusal is None:

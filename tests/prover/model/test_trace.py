@@ -183,8 +183,17 @@ def test_the_first_step_counts_not_the_first_position(leaver: Executor) -> None:
     assert (trace.refusal.step, trace.refusal.window) == (1, 2)
 
 
-def test_a_window_behind_the_failing_one_is_not_looked_at(leaver: Executor) -> None:
-    """A query that leaves its range breaks its own window only, but nothing needs those behind it."""
+def test_a_window_behind_the_failing_one_is_kept_apart(leaver: Executor) -> None:
+    """A query that leaves its range breaks its own window only; those behind it are no part of what is known of the boundary."""
     trace = Trace(leaver, ids_with({33: QUERY}))
-    assert trace.known_windows(2) == 1
+    assert trace.known_windows(2) == 1 and trace.provable_windows(2) == [0, 2]
+    assert trace.provable_window(2, 2).shape == (32, 64)
+    for unknown in (
+        lambda: trace.window(2, 2),
+        lambda: trace.provable_window(2, 1),
+        lambda: trace.provable_windows(3),
+    ):
+        with pytest.raises(OutOfRange):
+            unknown()
+    assert trace.provable_windows(1) == [0, 1, 2] and trace.provable_windows(0, "keys") == []
     np.testing.assert_array_equal(trace.window(2, 0), Trace(leaver, ids_with({33: QUERY})[:32]).window(2, 0))
