@@ -13,7 +13,9 @@ class GasTable:
     """Gas of whole transactions.
 
     `post_batch`, `finalise_batch`: measured, any number of answers in the batch, a provider that has posted before.
-    `commit_opening`, `challenger_moves`, `provider_moves`: the protocol's targets for a dispute about an MLP step.
+    `commit_opening`, `provider_moves`: measured, of a dispute about an MLP step of SmolLM2 (`make demo`).
+    `challenger_moves`: between an opening and a challenge (314,000), where the provider concedes or proves, and these with the
+    `timeout` of a provider that is silent (518,000); each window of the answer adds 400 to 640, so that 16,384 tokens add 310,000.
     `ask`, `show`: measured with 256 tokens; an ask costs a quarter less while others wait for an answer.
     """
 
@@ -21,7 +23,7 @@ class GasTable:
     finalise_batch: int = 39_000
     commit_opening: int = 46_000
     challenger_moves: int = 450_000
-    provider_moves: int = 700_000
+    provider_moves: int = 750_000
     ask: int = 137_000
     show: int = 106_000
 
