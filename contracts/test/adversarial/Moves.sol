@@ -323,10 +323,10 @@ abstract contract Moves is Arena {
         returns (bytes memory)
     {
         uint256[] memory shown = posted(gameId, truth, s);
-        if (seed % 4 == 0) return claimThat(truth[s], hashOf(shown));
+        if (seed % 8 == 0) return claimThat(truth[s], hashOf(shown));
         bytes memory asPosted = claimThat(shown, hashOf(shown));
-        if (seed % 4 == 1) return asPosted;
-        if (seed % 4 == 2) return Claimed.but(asPosted, (seed >> 8) % (asPosted.length / 16));
+        if (seed % 8 == 1) return asPosted;
+        if (seed % 8 < 5) return Claimed.but(asPosted, (seed >> 8) % (asPosted.length / 16));
         return Claimed.butAll(asPosted);
     }
 

@@ -226,6 +226,7 @@ contract Players is Settlement {
         } else if (mover == g.challenger) {
             send(mover, randomChallenge(gameId, g, seed >> 24));
         } else {
+            if (g.phase == Phase.AwaitProof) _answerAgainstTheClaim(gameId, g);
             moveHonestly(gameId); // along its own trace, which may be a lie
         }
     }
