@@ -13,6 +13,8 @@ from .merkle import MerkleTree, leaf_hash
 
 NO_WINDOWS = bytes(32)
 """Root of a stream without windows."""
+CLAIM_LEAF_BYTES, CLAIM_GROUP = 16, 32
+"""Of a window in a challenger's claim, which a proof shows by groups of so many windows (contracts/protocol/claims.py)."""
 
 
 _Term = TypeVar("_Term")

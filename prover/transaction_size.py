@@ -27,6 +27,7 @@ from .program import WINDOW_BITS, WINDOW_ROWS
 from .proof import ProofShape
 from .proof_system import ProofSystem
 from .statement import WORD, VerifyingKey, input_count
+from .stream_commitments import CLAIM_GROUP, CLAIM_LEAF_BYTES
 from .streams import Stream
 
 MOST_BYTES = 128 * 1024 - 512
@@ -36,8 +37,6 @@ _GAS_PER_BYTE, _GAS_PER_POINT, _GAS_OTHERWISE = 16, 6_700, 600_000
 _GAS_OF_MASKS = 45_000
 _SELECTOR = 4
 _POINT = 2 * WORD
-_LEAF, _CLAIM_GROUP = 16, 32
-"""Bytes of a claim per window, and windows per group of it (contracts/protocol/claims.py)."""
 
 
 def check_transactions(system: ProofSystem, end_tokens: Sequence[int]) -> None:
@@ -92,8 +91,8 @@ def prove_step_bytes(system: ProofSystem, kind: str, positions: int) -> int:
     roots = WORD * len(config.streams)
     path = WORD * (len(config.schedule) - 1).bit_length()
     proof = WORD * _shape(key, positions).words
-    groups = WORD * -(-windows // _CLAIM_GROUP)
-    leaves = _whole_words(_LEAF * min(windows, _CLAIM_GROUP))
+    groups = WORD * -(-windows // CLAIM_GROUP)
+    leaves = _whole_words(CLAIM_LEAF_BYTES * min(windows, CLAIM_GROUP))
     parts = (roots, roots, _key_bytes(key), path, _POINT * sums, WORD * siblings, proof, groups, leaves)
     return _SELECTOR + 5 * WORD + sum(2 * WORD + part for part in parts)  # an offset and a length for each
 
@@ -104,7 +103,7 @@ def refute_claim_bytes(system: ProofSystem, kind: str, positions: int) -> int:
     roots = WORD * len(config.streams)
     path = WORD * (len(config.schedule) - 1).bit_length()
     written = len(config.programs[kind].writes) * (2 * WORD + _POINT * windows)
-    parts = (path, roots, roots, written, _whole_words(_LEAF * windows))
+    parts = (path, roots, roots, written, _whole_words(CLAIM_LEAF_BYTES * windows))
     return _SELECTOR + 4 * WORD + sum(2 * WORD + part for part in parts)
 
 

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Sequence
 
 from eth_hash.auto import keccak
 
+from prover.stream_commitments import CLAIM_GROUP
+from prover.stream_commitments import CLAIM_LEAF_BYTES as LEAF_BYTES
+
 from .streams import Point, StepAccess
 from .trace import OwnTrace
 
-LEAF_BYTES = 16
-#: Leaves per group, as in `Claims.sol`.
-CLAIM_GROUP = 32
 _GROUP_BYTES = CLAIM_GROUP * LEAF_BYTES
 
 
