@@ -264,8 +264,11 @@ TARGETS: dict[str, Target] = {
                             "Bisection",
                             "Boundary",
                             "ChessClock",
+                            "Claims",
                             "Leaves",
                             "Parameters",
+                            "Refutations",
+                            "ResponseRules",
                             "Statements",
                             "TokenIds",
                             "VerifierCall",
@@ -283,6 +286,8 @@ TARGETS: dict[str, Target] = {
         nearest={
             "contracts/src/Guardian.sol": "contracts/test/Guardian.t.sol",
             "contracts/src/libraries/Parameters.sol": "contracts/test/ParameterLimits.t.sol",
+            "contracts/src/libraries/Claims.sol": "contracts/test/Claims.t.sol",
+            "contracts/src/libraries/Refutations.sol": "contracts/test/RefuteClaim.t.sol",
             **{
                 f"contracts/src/adapters/{name}.sol": "contracts/test/Adapters.t.sol"
                 for name in ("ResponseProofVerifier", "ResponseValidator", "StepProofVerifier")
