@@ -130,7 +130,7 @@ def test_whoever_claims_the_truth_about_right_boundaries_is_refuted(boundary: in
     assert (game.game.outcome, game.game.reason) == (Outcome.PROVIDER_WON, Reason.REFUTED)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 4), st.integers(1, 70), st.data())
 def test_whatever_is_claimed_a_right_answer_stands(boundary: int, windows: int, data: st.DataObject) -> None:
     """Some windows are claimed rightly, some not: the provider proves the first that is not."""
@@ -143,7 +143,7 @@ def test_whatever_is_claimed_a_right_answer_stands(boundary: int, windows: int, 
     assert game.moves == [expected]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 9), st.data())
 def test_wherever_the_lies_of_a_step_are_no_other_window_saves_them(
     boundary: int, windows: int, data: st.DataObject

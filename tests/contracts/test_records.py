@@ -10,9 +10,11 @@ from contracts.bindings.abi import Entry, snake_case
 from contracts.bindings.audit_game import AuditRequest, HeadAnswer, InputAnswer, StepAnswer
 from contracts.bindings.compiler import Artifact, protocol_artifacts
 from contracts.bindings.dispute_game import (
+    AgreedStep,
     EmbeddingProof,
     HeadProof,
     ResidualWindow,
+    ShownClaim,
     ShownGroup,
     StepProof,
     TokenRow,
@@ -39,6 +41,7 @@ _CONTRACTS = [
     "Payments",
 ]
 _RECORDS: list[type] = [
+    AgreedStep,
     Audit,
     AuditItem,
     AuditRequest,
@@ -64,6 +67,7 @@ _RECORDS: list[type] = [
     StakeAccount,
     StepAnswer,
     StepKindSpec,
+    ShownClaim,
     ShownGroup,
     StepProof,
     StepRules,

@@ -232,9 +232,7 @@ def test_attack_asking_for_everything_stops_neither_games_nor_posting(house: Pro
     spent = paid - posted.house.contracts.chain.balance_wei(challenger.address)
     assert spent > 12 * DEVNET.ask_price
     boundaries = posted_boundaries(posted.house.contracts, game_id)
-    challenger.send(games.challenge_part(game_id, boundaries, 2), f"part {game_id}")
+    challenger.send(games.challenge_part(game_id, boundaries, 2, bytes(16)), f"part {game_id}")
     posted.provider.follower.step()
     posted.provider.defender.play_out()
-    assert (
-        games.game(game_id).outcome is Outcome.PROVIDER_WON
-    )  # of one window: what is named is proven at once
+    assert games.game(game_id).outcome is Outcome.PROVIDER_WON
