@@ -144,7 +144,7 @@ class Accuser:
 
     def _claim(self, game: Game) -> bytes:
         """Every window is something else, so that any proof answers it."""
-        return self._rng.randbytes(LEAF_BYTES * game.windows)
+        return secrets.token_bytes(LEAF_BYTES * game.windows)
 
     def _send(self, call: Any) -> None:
         self._moves += 1
