@@ -76,7 +76,7 @@ def exposure_s(parameters: ProtocolParameters, rounds: int = 2) -> int:
     """Longest time from an answer to the game that it loses: posted at the last moment, disputed in the last second of
     its window by somebody who moves at once, against a provider that uses all its time and loses by silence."""
     first = max(parameters.clock, parameters.trace_extension)
-    later = (rounds - 1) * parameters.move_extension + parameters.move_extension + parameters.prove_extension
+    later = (rounds - 1) * parameters.move_extension + parameters.prove_extension
     return parameters.posting_window + parameters.challenge_window + first + later
 
 
