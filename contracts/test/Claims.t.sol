@@ -220,12 +220,6 @@ contract AgainstClaimsTest is Scenario {
         return abi.encodeWithSelector(IDisputeGame.AsClaimed.selector, window);
     }
 
-    function expectLostByTime(uint256 gameId) private {
-        letTimePass(gameId);
-        game.timeout(gameId);
-        expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
-    }
-
     /// @dev The end is wrong in one window, of which there is no proof; of all others there is one.
     function test_attack_a_wrong_end_against_a_right_claim() external {
         uint256 fresh = vm.snapshotState();

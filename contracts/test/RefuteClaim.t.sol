@@ -28,13 +28,6 @@ contract RefuteClaimTest is Scenario {
         return abi.encodeWithSelector(IDisputeGame.StreamMoved.selector, stream, actual, expected);
     }
 
-    /// @dev Nothing can be shown, so time decides.
-    function expectLostByTime(uint256 gameId) private {
-        letTimePass(gameId);
-        game.timeout(gameId);
-        expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
-    }
-
     function test_attack_a_challenger_that_claims_what_was_posted_loses() external {
         uint256 fresh = vm.snapshotState();
         for (uint256 step = 0; step < 6; ++step) {

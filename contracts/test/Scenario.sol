@@ -158,4 +158,11 @@ abstract contract Scenario is Moves {
     function letTimePass(uint256 gameId) internal {
         vm.warp(uint256(game.game(gameId).deadline) + 1);
     }
+
+    /// @dev The provider can show nothing, so time decides.
+    function expectLostByTime(uint256 gameId) internal {
+        letTimePass(gameId);
+        game.timeout(gameId);
+        expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
+    }
 }
