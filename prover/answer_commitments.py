@@ -17,7 +17,7 @@ from .curve.g1 import Point
 from .curve.point_arrays import aligned_points, to_points
 from .curve.row_sums import row_sums
 from .curve.srs import SRS
-from .hiding import blind_array
+from .hidden_points import blind_array
 from .model.execute import Rows
 from .model.stream_versions import EMBEDDING
 from .model_blindings import ResponseBlindings

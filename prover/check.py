@@ -14,7 +14,7 @@ import numpy as np
 
 from .field.arrays import MODULUS
 from .program import Program, broadcast, gather, relation_expressions
-from .quads import in_quads
+from .quads import to_quads
 from .relations import (
     Constant,
     Contraction,
@@ -99,7 +99,7 @@ class Checker:
                     )
                 if relation.quads:
                     shape = self._program.shape(relation.output, self._context_bits)
-                    residue = in_quads(np.broadcast_to(residue, shape))
+                    residue = to_quads(np.broadcast_to(residue, shape))
             case Lookup():
                 columns = [
                     self._evaluate(e, relation.domain)

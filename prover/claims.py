@@ -9,10 +9,10 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
-from .argument.multilinear import eq_value, index_bits
+from .argument.points import eq_value, index_bits
 from .argument.reduction import AnyClaim, Claim
 from .argument.sparse_claims import VectorClaim
-from .field.arrays import MODULUS
+from .field.reference import SCALAR_MODULUS as MODULUS
 from .masks import MASK_CHUNKS, MASK_COORDINATES, mask_layout
 from .plan import Evaluation, Group, Plan, Slice
 from .program import Kind

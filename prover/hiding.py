@@ -12,23 +12,19 @@ used for two contents.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from eth_hash.auto import keccak
 
-from .argument.commitment import combine
+from .curve.combinations import combine
 from .curve.g1 import CURVE_CONSTANT, INFINITY, Point
-from .curve.msm import FixedBase
-from .curve.point_arrays import PointArray, from_points, to_points
-from .curve.segment_sums import add_elementwise
 from .errors import BadInputError
-from .field import arrays
-from .field.arrays import MODULUS
 from .field.reference import BASE_MODULUS
+from .field.reference import SCALAR_MODULUS as MODULUS
 from .masks import Scalars
-from .statement import WEIGHTS, Statement, StepKey, VerifyingKey, input_chunks
+from .statement import WEIGHTS, Statement, VerifyingKey, input_chunks
 
 _DOMAIN = b"gainsay.blinding.1"
 
@@ -65,23 +61,6 @@ def draw_blinding(scalar: Scalars = system_scalar) -> int:
 def blind(point: Point, blinding: int, base: Point) -> Point:
     """point + b H."""
     return combine([point, base], [1, blinding])
-
-
-@lru_cache
-def _multiples_of_base(srs_digest: bytes) -> FixedBase:
-    return FixedBase(blinding_base(srs_digest))
-
-
-def blind_all(points: Sequence[Point], blindings: Sequence[int], srs_digest: bytes) -> list[Point]:
-    """point + b H for many points."""
-    return to_points(blind_array(from_points(points), blindings, srs_digest)) if points else []
-
-
-def blind_array(points: PointArray, blindings: Sequence[int], srs_digest: bytes) -> PointArray:
-    """The same for an (n, 8) array."""
-    return add_elementwise(
-        points, _multiples_of_base(srs_digest).multiples(arrays.from_ints(list(blindings)))
-    )
 
 
 @dataclass(frozen=True)
@@ -126,28 +105,10 @@ class Blindings:
         return found
 
 
-def hide(
-    key: VerifyingKey, statement: Statement, scalar: Scalars = system_scalar
-) -> tuple[Statement, Blindings]:
-    """A statement about deterministic commitments as one about hiding ones, and the blindings that were drawn for it."""
-
-    def drawn(points: Sequence[Point]) -> tuple[tuple[Point, ...], tuple[int, ...]]:
-        blindings = tuple(draw_blinding(scalar) for _ in points)
-        return tuple(blind_all(points, blindings, key.srs_digest)), blindings
-
-    points, of_key = drawn(statement.key.points)
-    inputs, of_inputs = drawn(statement.inputs)
-    hidden = replace(statement, key=StepKey(statement.key.parameters, points), inputs=inputs)
-    return hidden, Blindings(of_key, of_inputs)
-
-
 __all__ = [
     "Blindings",
     "blind",
-    "blind_all",
-    "blind_array",
     "blinding_base",
     "draw_blinding",
-    "hide",
     "system_scalar",
 ]

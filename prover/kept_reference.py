@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from eth_hash.auto import keccak
 
-from .argument.commitment import Point, commit_chunks
-from .curve.g1 import validate
-from .curve.point_arrays import PointArray
+from .curve.g1 import Point, validate
 from .curve.srs import DEVNET_BITS, DEVNET_DIGEST, SRS, SrsConsistencyError, devnet_tau_g2
+
+if TYPE_CHECKING:
+    from .curve.point_arrays import PointArray
 
 
 class KeptReference(SRS):
@@ -65,7 +67,7 @@ class KeptReference(SRS):
         path: Path = self.__dict__["_folder"] / "tables" / f"{name}.json"
         kept = _read(path, len(chunks))
         if kept is None:
-            kept = commit_chunks(self.g1, chunks)
+            kept = _committed(self, chunks)
             with suppress(OSError):  # a folder that cannot be written to only costs time
                 _write(path, kept)
         return kept
@@ -73,7 +75,13 @@ class KeptReference(SRS):
 
 def commit_table(srs: SRS, chunks: Sequence[np.ndarray]) -> list[Point]:
     """Commit the chunks of a public table, kept where the reference string keeps them."""
-    return srs.commit_table(chunks) if isinstance(srs, KeptReference) else commit_chunks(srs.g1, chunks)
+    return srs.commit_table(chunks) if isinstance(srs, KeptReference) else _committed(srs, chunks)
+
+
+def _committed(srs: SRS, chunks: Sequence[np.ndarray]) -> list[Point]:
+    from .argument.commitment import commit_chunks  # kernels, of no use to whoever finds everything kept
+
+    return commit_chunks(srs.g1, chunks)
 
 
 def _devnet_powers() -> PointArray:

@@ -18,8 +18,9 @@ from functools import reduce
 
 import numpy as np
 
-from .argument.commitment import Point, commit_repeated
+from .argument.commitment import commit_repeated
 from .argument.multilinear import to_field
+from .curve.g1 import Point
 from .field import arrays
 from .field.arrays import MODULUS, FieldArray
 

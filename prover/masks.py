@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from .field.arrays import MODULUS
+from .field.reference import SCALAR_MODULUS as MODULUS
 from .plan import PRIVATE, Evaluation, Plan, monomials
 from .relations import Ref
 

@@ -24,11 +24,12 @@ from eth_hash.auto import keccak
 from .architectures.audit_steps import HEAD_TILE, audit_schedule
 from .architectures.config import ScheduledStep
 from .audits.head_tiles import commit_head_tile
+from .committed_values import commit_step_key, weight_table
 from .curve.g1 import Point, point_from_bytes, point_to_bytes
 from .curve.msm import commit_rows
 from .curve.srs import SRS
 from .errors import BadInputError
-from .hiding import blind_all
+from .hidden_points import blind_all
 from .kept_parts import KeptParts, kept_parts
 from .merkle import MerkleTree, leaf_hash
 from .model.bounds import check_bounds
@@ -36,7 +37,7 @@ from .model.weights import IntegerModel
 from .model_blindings import ModelBlindings
 from .plan import PRIVATE, PUBLIC, Privacy
 from .proof_system import ProofSystem
-from .statement import WORD, StepKey, commit_step_key, weight_table
+from .statement import WORD, StepKey
 from .transaction_size import check_transactions
 
 Progress = Callable[[str, int, int], None]

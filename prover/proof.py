@@ -13,7 +13,7 @@ from .argument.mercury import OPENING_POINTS, OPENING_SCALARS, MercuryOpening
 from .argument.reduction import REDUCTION_DEGREE
 from .curve.g1 import Point, PointError, validate
 from .errors import ProofRejectedError
-from .field.arrays import MODULUS
+from .field.reference import SCALAR_MODULUS as MODULUS
 from .masks import MASK_CHUNKS, mask_layout
 from .plan import Plan
 

@@ -9,16 +9,18 @@ from itertools import chain
 import numpy as np
 
 from .argument.columns import LIMIT, Column, Equality, repeated
-from .argument.commitment import Point, commit_chunks, commit_field, split_chunks
-from .argument.mercury import open_mercury
+from .argument.commitment import commit_chunks, commit_field, split_chunks
+from .argument.mercury_prover import open_mercury
 from .argument.multilinear import bind_integers, eq_table, to_field
-from .argument.reduction import prove_reduction
+from .argument.reduction_prover import prove_reduction
 from .argument.round_masks import RoundMasks
-from .argument.sumcheck import SumcheckError, Term, prove_sumcheck
+from .argument.sumcheck_prover import SumcheckError, Term, prove_sumcheck
 from .argument.tape import TapeBuilder
 from .argument.transcript import Transcript
 from .claims import Challenges, combine_claims, scalar_in_field
 from .claims import Point as SymbolicPoint
+from .committed_values import boundary_chunks
+from .curve.g1 import Point
 from .curve.srs import SRS
 from .errors import BadInputError, GainsayError
 from .field import arrays
@@ -29,9 +31,10 @@ from .masks import MASK_CHUNKS, Masks, Scalars, bump_at, mask_layout
 from .plan import PRIVATE, PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
-from .quads import COORDINATES, QUAD_BITS, SCALE, numbers
+from .quad_columns import numbers
+from .quads import COORDINATES, QUAD_BITS, SCALE
 from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
-from .statement import TABLES, WEIGHTS, Statement, VerifyingKey, boundary_chunks
+from .statement import TABLES, WEIGHTS, Statement, VerifyingKey
 
 Progress = Callable[[str], None]
 

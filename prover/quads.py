@@ -21,8 +21,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .field import arrays
-from .field.arrays import MODULUS
+from .field.reference import SCALAR_MODULUS as MODULUS
 
 QUAD_BITS = 2
 """Index bits of an output among those of its quad."""
@@ -47,7 +46,7 @@ def powers_at(coordinates: Sequence[int]) -> int:
     return value
 
 
-def in_quads(values: np.ndarray) -> np.ndarray:
+def to_quads(values: np.ndarray) -> np.ndarray:
     """sum_t B^t values[.., 4 i + t] of an array of Python integers."""
     return quads_of(values) @ np.array(POWERS, dtype=object)
 
@@ -55,18 +54,3 @@ def in_quads(values: np.ndarray) -> np.ndarray:
 def quads_of(weight: np.ndarray) -> np.ndarray:
     """The digits of a padded weight, whose last axis is that of the outputs: (.., n) int64 to (.., n / 4, 4)."""
     return weight.reshape(*weight.shape[:-1], -1, QUAD)
-
-
-def numbers(digits: np.ndarray) -> arrays.FieldArray:
-    """sum_t B^t digits[:, t] of (n, 4) int64, as field elements."""
-    plain = np.empty(digits.shape, dtype=np.uint64)
-    borrow = np.zeros(len(digits), dtype=np.int64)
-    for t in range(QUAD):
-        digit = digits[:, t] + borrow
-        plain[:, t] = digit.view(np.uint64)
-        borrow = digit >> 63  # -1 below zero
-    field = arrays.from_plain_limbs(plain)
-    below = np.flatnonzero(borrow)  # as 256 bits these are greater by 2^256
-    if len(below):
-        field[below] = arrays.add_scalar(np.ascontiguousarray(field[below]), -(BASE**QUAD) % MODULUS)
-    return field

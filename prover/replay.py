@@ -22,9 +22,10 @@ from .audits.head_tiles import HeadAudit
 from .audits.private_head import PrivateHead
 from .curve.g1 import INFINITY, Point
 from .curve.srs import SRS
-from .embedding import prove_embedding
+from .embedding_prover import prove_embedding
 from .errors import BadInputError
-from .hiding import Blindings, blind_all
+from .hidden_points import blind_all
+from .hiding import Blindings
 from .model.execute import Executor
 from .model.stream_versions import EMBEDDING, StreamVersions
 from .model.trace import Trace, traces

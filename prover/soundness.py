@@ -21,7 +21,7 @@ from math import log2, log10
 
 from .argument.reduction import REDUCTION_DEGREE
 from .curve.srs import LARGEST_MU
-from .field.arrays import MODULUS
+from .field.reference import SCALAR_MODULUS as MODULUS
 from .masks import mask_layout
 from .plan import PRIVATE, PUBLIC, Plan, Privacy
 from .program import WINDOW_ROWS

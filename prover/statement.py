@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from eth_hash.auto import keccak
 
-from .argument.commitment import commit_with_digits, split_chunks
 from .argument.transcript import Transcript
 from .canonical_form import encode, step_form
 from .chunk_size import check_chunk_size
@@ -18,7 +16,7 @@ from .curve.srs import SRS
 from .errors import BadInputError
 from .kept_reference import commit_table
 from .plan import PUBLIC, Plan, Privacy
-from .program import WINDOW_BITS, Kind, Program, Tensor
+from .program import WINDOW_BITS, Kind, Program
 from .tables import LARGEST_TABLE_BITS
 
 WEIGHTS, TABLES = "step key", "public tables"
@@ -73,22 +71,6 @@ def check_parameters(program: Program, parameters: Sequence[int]) -> None:
         limit = program.parameter_limit(name)
         if not 1 <= value <= limit:
             raise BadInputError(f"the step key has {name} = {value}; it must be in 1..{limit}")
-
-
-def weight_table(program: Program, tensor: Tensor, weights: np.ndarray) -> np.ndarray:
-    """An unpadded weight matrix (in, out) as the padded tensor of the program."""
-    real = [program.real_sizes[axis] for axis in tensor.axes]
-    padded = np.zeros([1 << program.axes[axis].fixed for axis in tensor.axes], dtype=np.int64)
-    padded[tuple(slice(0, size) for size in real)] = np.asarray(weights).reshape(real)
-    return padded
-
-
-def commit_step_key(
-    plan: Plan, srs: SRS, parameters: Mapping[str, int], weights: Mapping[str, np.ndarray]
-) -> StepKey:
-    """Commit the padded weights of one step."""
-    points = commit_with_digits(srs.g1, plan.pack_weights(weights, srs.mu))
-    return StepKey(tuple(parameters[name] for name in plan.program.parameters), tuple(points))
 
 
 @dataclass(frozen=True)
@@ -182,14 +164,3 @@ def input_chunks(plan: Plan, publics: Mapping[str, int], chunk_bits: int) -> lis
         for tensor in plan.program.inputs
         for index in range(plan.input_points(tensor, publics, chunk_bits))
     ]
-
-
-def boundary_chunks(
-    plan: Plan, tensor: Tensor, values: np.ndarray, publics: Mapping[str, int], chunk_bits: int
-) -> list[np.ndarray]:
-    """The flat chunks behind the commitments of an input, from its padded integers: a window in its place, zeros in front."""
-    flat = values.reshape(-1)
-    if "context" in tensor.axes:
-        return split_chunks(flat, plan.input_points(tensor, publics, chunk_bits), chunk_bits)
-    place = plan.place(tensor, publics, chunk_bits)
-    return [np.concatenate([np.zeros(place * len(flat), dtype=flat.dtype), flat]) if place else flat]

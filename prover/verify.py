@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .argument.commitment import Point, combine
 from .argument.mercury import MercuryRejected, verify_mercury
 from .argument.reduction import chunk_coefficients
 from .argument.sumcheck import verify_sumcheck
 from .claims import Challenges, combine_claims
 from .claims import Point as SymbolicPoint
+from .curve.combinations import combine
+from .curve.g1 import Point
 from .errors import BadInputError, ProofRejectedError
 from .hiding import blinding_base
 from .masks import MASK_CHUNKS, mask_layout

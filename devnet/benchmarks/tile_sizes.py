@@ -17,12 +17,13 @@ import numpy as np
 
 from contracts.bindings.compiler import compile_sources
 from prover.argument.commitment import commit_chunks
+from prover.committed_values import boundary_chunks, commit_step_key
 from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel
 from prover.model_commitment import padded_weights
 from prover.program import WINDOW_BITS, WINDOW_ROWS
 from prover.prove import prove
-from prover.statement import Statement, VerifyingKey, boundary_chunks, commit_step_key
+from prover.statement import Statement, VerifyingKey
 from verifier_gen import CONTRACTS
 from verifier_gen.generator import step_verifier
 

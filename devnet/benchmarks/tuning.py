@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from prover.committed_values import commit_step_key
 from prover.curve.srs import SRS
 from prover.model.library import load_model
 from prover.model.texts import FIDELITY_CHAPTERS, python_prose
@@ -23,7 +24,7 @@ from prover.program import WINDOW_BITS, WINDOW_ROWS
 from prover.proof import ProofShape
 from prover.prove import prove
 from prover.replay import Replay
-from prover.statement import Statement, VerifyingKey, commit_step_key
+from prover.statement import Statement, VerifyingKey
 from prover.verify import verify
 
 CHUNK_BITS = (18, 20)

@@ -13,11 +13,11 @@ from contracts.bindings.moves import read_game_state, step_proof
 from contracts.protocol.claims import first_difference, leaves_of_step
 from contracts.protocol.game import Game, ModelRules, Phase, Reason, Target
 from contracts.protocol.token_ids import unpack_token_ids
+from prover.committed_values import commit_step_key
 from prover.model.weights import IntegerModel
 from prover.model_commitment import padded_weights
 from prover.proof_system import ProofSystem
 from prover.replay import Replay
-from prover.statement import commit_step_key
 
 from .cheap_weights import ask_until_wrong, requantised
 from .hosted_provider import HostedProvider, StagedProvider

@@ -6,22 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..curve.combinations import combine
 from ..curve.g1 import INFINITY, Point
 from ..curve.group_sums import group_sums
-from ..curve.msm import combine, msm_field, msm_int
+from ..curve.msm import msm_field, msm_int
 from ..quads import POWERS, QUAD
-
-__all__ = [
-    "INFINITY",
-    "Point",
-    "combine",
-    "commit_chunks",
-    "commit_field",
-    "commit_integers",
-    "commit_repeated",
-    "commit_with_digits",
-    "split_chunks",
-]
 
 
 def commit_field(bases: np.ndarray, coefficients: np.ndarray) -> Point:

@@ -1,4 +1,4 @@
-"""Sumcheck rounds on eight AVX-512 IFMA lanes: the same sums and folds as sumcheck.py, several times faster.
+"""Sumcheck rounds on eight AVX-512 IFMA lanes: the same sums and folds as sumcheck_prover.py, several times faster.
 
 A table of 2^n field elements is kept as 2^n / 8 blocks of five rows of eight lanes: radix 2^260, 52-bit limbs,
 below 2p (field/ifma.py). A stack is (columns, blocks * 5, 8) uint64 and is folded in place: the pair (i, i + half)

@@ -43,19 +43,6 @@ def eq_table(point: Sequence[int], factor: int = 1) -> np.ndarray:
     return table
 
 
-def eq_value(left: Sequence[int], right: Sequence[int]) -> int:
-    """eq(left, right) for two points."""
-    result = 1
-    for a, b in zip(left, right, strict=True):
-        result = result * (1 - a - b + 2 * a * b) % MODULUS
-    return result
-
-
-def index_bits(index: int, width: int) -> list[int]:
-    """Bits of an index, most significant first."""
-    return [index >> (width - 1 - i) & 1 for i in range(width)]
-
-
 @njit(cache=True, nogil=True, parallel=True)
 def _fold(table: np.ndarray, challenge: tuple[int, ...], result: np.ndarray) -> None:
     half = result.shape[0]

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..field.arrays import MODULUS
-from .multilinear import eq_value
+from ..field.reference import SCALAR_MODULUS as MODULUS
+from .points import eq_value
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from eth_hash.auto import keccak
 
-from ..field.arrays import MODULUS
+from ..field.reference import SCALAR_MODULUS as MODULUS
 
 __all__ = ["Transcript", "label_word"]
 

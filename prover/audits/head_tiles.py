@@ -13,10 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from ..architectures.audit_steps import HEAD_TILE, HEAD_WEIGHT, WINDOW, audit_steps, head_tiles
-from ..argument.commitment import Point, commit_integers
+from ..argument.commitment import commit_integers
+from ..committed_values import commit_step_key, weight_table
+from ..curve.g1 import Point
 from ..curve.srs import SRS
 from ..errors import BadInputError
-from ..hiding import hide
+from ..hidden_points import hide
 from ..model.exact_gemm import multiply_exactly
 from ..model.execute import Executor
 from ..model.trace import Trace
@@ -25,7 +27,7 @@ from ..plan import PRIVATE, PUBLIC, Privacy
 from ..program import WINDOW_ROWS, RunContext
 from ..proof_system import ProofSystem
 from ..prove import prove
-from ..statement import Statement, StepKey, VerifyingKey, commit_step_key, weight_table
+from ..statement import Statement, StepKey, VerifyingKey
 from ..streams import CHOSEN_LOGIT
 from ..token_forms import END, FIRST, TILE, TOKENS, counted_rows
 

@@ -11,7 +11,8 @@ from functools import cached_property
 from ..architectures.audit_steps import HEAD_TILE
 from ..argument.commitment import commit_integers
 from ..curve.g1 import INFINITY, Point
-from ..hiding import Blindings, blind_all
+from ..hidden_points import blind_all
+from ..hiding import Blindings
 from ..model_blindings import ResponseBlindings
 from ..model_commitment import ModelCommitment, decode_tile_key
 from ..plan import PRIVATE

@@ -7,7 +7,6 @@ zeros cost nothing. Many short rows over the same points use a table of the poin
 """
 
 from collections.abc import Sequence
-from itertools import count
 
 import numpy as np
 from numba import njit, prange
@@ -18,7 +17,7 @@ from ..field.arrays import to_plain_limbs as scalars_to_plain_limbs
 from ..field.base_kernels import fq_load, fq_store
 from ..field.reference import SCALAR_MODULUS
 from ..field.threads import threads_for
-from . import plain_sums
+from .combinations import ScalarCountError
 from .digits import (
     bucket_entries,
     count_buckets,
@@ -52,13 +51,6 @@ _FIXED_DIGIT_BITS = 8
 """Of `FixedBase`: 4,096 points, 256 kB, and 32 additions for a multiple."""
 _TABLE_POINTS = 1 << 21
 """Largest table of multiples, in points of 64 bytes."""
-_PLAIN, _FEW = 4, 128
-"""Sums of few points that a process makes in Python integers before it loads kernels for them: those of one proof that is verified."""
-_made = count()
-
-
-class ScalarCountError(ValueError):
-    """The numbers of points and scalars differ."""
 
 
 def msm_field(bases: PointArray, scalars: FieldArray) -> Point:
@@ -82,16 +74,8 @@ def msm_int(bases: PointArray, values: NDArray[np.integer]) -> Point:
     return _pippenger(bases, *split_signs(values), largest)
 
 
-def combine(points: Sequence[Point], scalars: Sequence[int]) -> Point:
-    """``sum_i k_i P_i`` for a few Python points and integers modulo r; the points must be on the curve.
-
-    The first ones of a process are made in Python integers, as first pairing checks are (pairing_checks.py): 20 ms instead of 1, but
-    the kernels take 0.3 s to be loaded.
-    """
-    if len(points) != len(scalars):
-        raise ScalarCountError(f"{len(points)} points but {len(scalars)} scalars: pass one scalar per point")
-    if len(points) <= _FEW and next(_made) < _PLAIN:
-        return plain_sums.combine(points, scalars)
+def msm_points(points: Sequence[Point], scalars: Sequence[int]) -> Point:
+    """``sum_i k_i P_i`` for Python points, which must be on the curve, and integers modulo r: one scalar per point."""
     packed = b"".join([(scalar % SCALAR_MODULUS).to_bytes(32, "little") for scalar in scalars])
     magnitudes = np.frombuffer(packed, dtype="<u8").astype(np.uint64).reshape(-1, 4)
     negative = np.zeros(len(points), np.uint8)

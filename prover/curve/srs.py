@@ -4,30 +4,31 @@ The digest of an SRS is part of every verifier and of ``model_id``:
 
     keccak256("gainsay.srs.v1" || uint256 mu || [1]_2 || [tau]_2 || [tau^0]_1 || [tau^1]_1 || ...)
 
-with points in the EVM's encodings (64 and 128 bytes, big endian).
+with points in the EVM's encodings (64 and 128 bytes, big endian). Kernels for points are imported where a power is used: whoever
+verifies one proof uses none.
 """
 
+from __future__ import annotations
+
 import os
-import secrets
 import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from eth_hash.auto import keccak
-from numba import njit
 
 from ..errors import BadInputError, ChunkSizeError, NotFoundError
-from ..field.arrays import FieldArray, from_plain_limbs, scalar
 from ..field.reference import SCALAR_MODULUS
-from ..field.scalar_kernels import FR_ONE, fr_mul, fr_store
-from .g1 import GENERATOR, INFINITY, Point, negate
+from .g1 import GENERATOR, INFINITY, negate
 from .g2 import GENERATOR_G2, PointG2, multiply_g2, point_g2_from_bytes, point_g2_to_bytes, validate_g2
-from .msm import fixed_base_multiples, msm_field
 from .pairing_checks import pairing_check
-from .point_arrays import PointArray, aligned_points, checked_points, to_bytes, to_points, validate_points
+
+if TYPE_CHECKING:
+    from .point_arrays import PointArray
 
 LARGEST_MU = 28
 """2^28 divides r - 1 and is the largest public ceremony for BN254."""
@@ -89,8 +90,10 @@ class SRS:
     @classmethod
     def from_powers(
         cls, mu: int, g1: PointArray, g2_tau: PointG2, *, insecure: bool, description: str
-    ) -> "SRS":
+    ) -> SRS:
         """An SRS over given powers, with its digest computed; see check_consistency for untrusted ones."""
+        from .point_arrays import aligned_points, checked_points, to_bytes
+
         checked_points(g1)
         if not 1 <= mu <= LARGEST_MU or len(g1) != 1 << mu:
             raise SrsSizeError(f"mu = {mu} needs 2^mu powers with 1 <= mu <= {LARGEST_MU}, got {len(g1)}")
@@ -104,16 +107,18 @@ class SRS:
         return cls(mu, aligned_points(g1), GENERATOR_G2, g2_tau, insecure, digest, description)
 
     @classmethod
-    def devnet(cls, mu: int) -> "SRS":
+    def devnet(cls, mu: int) -> SRS:
         """An INSECURE SRS whose tau is the hash of a public label: the same everywhere, for tests only."""
         if not 1 <= mu <= LARGEST_MU:
             raise SrsSizeError(f"mu must be between 1 and {LARGEST_MU}, got {mu}")
+        from .srs_powers import powers_of
+
         tau = _devnet_tau()
-        g1 = fixed_base_multiples(GENERATOR, _powers(scalar(tau), 1 << mu))
+        g1 = powers_of(tau, 1 << mu)
         description = f"INSECURE devnet SRS, 2^{mu} powers of a public tau"
         return cls.from_powers(mu, g1, multiply_g2(GENERATOR_G2, tau), insecure=True, description=description)
 
-    def truncated(self, mu: int) -> "SRS":
+    def truncated(self, mu: int) -> SRS:
         """The first 2^mu powers of this SRS, which is an SRS with a digest of its own."""
         if mu > self.mu:
             raise SrsSizeError(f"this SRS has 2^{self.mu} powers, not 2^{mu}: import a larger ceremony file")
@@ -128,6 +133,9 @@ class SRS:
         ``e(sum r_i [tau^(i+1)]_1, [1]_2) = e(sum r_i [tau^i]_1, [tau]_2)``.
         A wrong power passes with probability below 2^-127. About two seconds for mu = 18.
         """
+        from .point_arrays import to_points, validate_points
+        from .srs_powers import random_combinations
+
         validate_points(self.g1)
         validate_g2(self.g2_tau)
         first, second = to_points(np.ascontiguousarray(self.g1[:2]))
@@ -137,7 +145,7 @@ class SRS:
             )
         if second in (INFINITY, GENERATOR):
             raise SrsConsistencyError("tau is 0 or 1, so anything could be forged: use another file")
-        lower, upper = _random_combinations(self.g1)
+        lower, upper = random_combinations(self.g1)
         if not pairing_check([(upper, self.g2_one), (negate(lower), self.g2_tau)]):
             raise SrsConsistencyError(
                 "the points are not the powers of one tau: the file is damaged or forged, get it again"
@@ -177,12 +185,14 @@ class SRS:
             raise
 
     @classmethod
-    def load(cls, path: Path | str) -> "SRS":
+    def load(cls, path: Path | str) -> SRS:
         """Read a file that ``save`` wrote; raises SrsFileError when it is damaged.
 
         The curve equation of every point and the digest are checked again. Whether the points are powers of
         one tau was checked on import and is pinned by the digest; compare it with the one you expect.
         """
+        from .point_arrays import validate_points
+
         try:
             with np.load(path, allow_pickle=False) as fields:
                 if int(fields["version"]) != _FILE_VERSION:
@@ -228,28 +238,3 @@ def _devnet_tau() -> int:
 def devnet_tau_g2() -> tuple[PointG2, PointG2]:
     """[1]_2 and [tau]_2 of the devnet's SRS."""
     return GENERATOR_G2, multiply_g2(GENERATOR_G2, _devnet_tau())
-
-
-def _random_combinations(powers: PointArray) -> tuple[Point, Point]:
-    """``sum r_i P_i`` and ``sum r_i P_(i+1)`` over all but one power, for one set of random r_i."""
-    count = len(powers) - 1
-    limbs = np.zeros((count, 4), np.uint64)
-    limbs[:, :2] = np.frombuffer(secrets.token_bytes(16 * count), np.uint64).reshape(-1, 2)
-    weights = from_plain_limbs(limbs)
-    return msm_field(powers[:-1], weights), msm_field(powers[1:], weights)
-
-
-@njit(cache=True, nogil=True)
-def _powers_kernel(base, count):
-    powers = np.empty((count, 4), np.uint64)
-    factor = (base[0], base[1], base[2], base[3])
-    running = FR_ONE
-    for i in range(count):
-        fr_store(powers, i, running)
-        running = fr_mul(running, factor)
-    return powers
-
-
-def _powers(base: FieldArray, count: int) -> FieldArray:
-    """(count, 4) array 1, b, b^2, ..."""
-    return _powers_kernel(base, count)

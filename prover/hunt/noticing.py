@@ -23,7 +23,7 @@ import numpy as np
 from ..check import scalar_value
 from ..field.arrays import MODULUS
 from ..program import Tensor, broadcast, gather, relation_expressions
-from ..quads import POWERS, QUAD, in_quads
+from ..quads import POWERS, QUAD, to_quads
 from ..relations import (
     Bits,
     Challenge,
@@ -303,7 +303,7 @@ class Hunt:
             summed = self._everywhere(product, (*relation.output, *term.summed))
             residue = residue - summed.reshape(len(residue), -1).sum(axis=1)
         if relation.quads:
-            residue = in_quads(residue)
+            residue = to_quads(residue)
         return not (residue % MODULUS).any()
 
     def _everywhere(self, expression: Expression, domain: tuple[str, ...]) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Bits, Constant, Lookup, LookupTable, Ref, Relation
 from ..tables import ACTIVATION_TAG, Counter, activation_table
-from .host_arrays import arrays_of
+from .run_arrays import arrays_of
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ from ..tables import (
     CausalMask,
 )
 from .exponential import LARGEST_DISTANCE, LARGEST_HIDDEN_DISTANCE, Exponential
-from .host_arrays import FEW_ROWS, arrays_of
 from .rounding import RangeCheck, SignedRange
+from .run_arrays import FEW_ROWS, arrays_of
 
 SCORES = ("kv_group", "query", "row", "context")
 STATISTICS = ("kv_group", "query", "row")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from ..program import Program, RunContext, WitnessContext
 from ..relations import Pointwise, Ref, Relation
-from .host_arrays import arrays_of
 from .requantised_sum import RequantisedSum
 from .rounding import Shift
+from .run_arrays import arrays_of
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Along, Constant, Contraction, ProductTerm, Ref, Relation
-from .host_arrays import arrays_of
+from .run_arrays import arrays_of
 from .top_k import Groups
 
 

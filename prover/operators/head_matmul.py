@@ -18,8 +18,8 @@ import numpy as np
 
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, LookupTable, ProductTerm, Ref, Relation
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .run_arrays import arrays_of
 
 GROUP, HEAD, ROW = HEAD_ROWS = ("kv_group", "query", "row")
 """The axes of x and y in front of their own; the weight has HEAD, what is summed, and the output's own."""

@@ -39,8 +39,8 @@ from ..relations import (
 )
 from ..sampling import ZERO
 from ..tables import RANGE_BITS, Unit, Weighted
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS
+from .run_arrays import arrays_of
 
 MARGIN_LIMBS = 4
 FACTOR_BITS, OFFSET_BITS = 13, 64

@@ -43,9 +43,9 @@ from ..relations import (
 from ..tables import RANGE_BITS, Unit
 from ..token_forms import TILE, TOKENS, ChosenIds, CountedRows, RealIds, SmallerIds, counted_rows
 from .head_pair import BIAS_INPUT, RivalWins, with_bias_input
-from .host_arrays import arrays_of
 from .matmul import contract_exactly
 from .rounding import RANGE_TABLE, RANGE_TENSORS
+from .run_arrays import arrays_of
 
 DOMAIN = ("row", "token")
 

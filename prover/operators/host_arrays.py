@@ -10,22 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..arrays import Arrays, Blocks, Places
-from ..program import RunContext
 from ..tables import exponential_table
 from . import row_passes
 from .block_attention import attend_blocks
 from .row_passes import NONE, attend_rows, divide_rows, weigh_scores
+from .run_arrays import FEW_ROWS
 from .word_attention import AVAILABLE, attend_in_words
 
-FEW_ROWS = 32
-"""From so many rows on products of matrices beat one pass over what each row sees; also how many are multiplied at a time."""
-
 _Pass = tuple[np.ndarray, bool]
-
-
-def arrays_of(context: RunContext) -> Arrays:
-    """Where the rows of a context lie."""
-    return HOST if context.arrays is None else context.arrays
 
 
 class HostArrays:

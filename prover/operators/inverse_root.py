@@ -22,7 +22,6 @@ from ..arrays import Arrays, Rows
 from ..program import Kind, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Lookup, ProductTerm, Ref, Relation
 from ..tables import RANGE_BITS, Weighted
-from .host_arrays import HOST
 
 ROOT_LIMBS = 2
 SLACK_LIMBS = 7
@@ -116,7 +115,7 @@ class InverseRoot:
         )
 
 
-def row_statistic(x: Rows, factor: int, epsilon: int, arrays: Arrays = HOST) -> np.ndarray:
+def row_statistic(x: Rows, factor: int, epsilon: int, arrays: Arrays) -> np.ndarray:
     """factor * sum_j x_j^2 + epsilon over the last axis, exactly, for |x_j| < 2^32 and at most 2^13 channels; x lies in `arrays`.
 
     int64 where every row surely fits; Python integers (objects) otherwise, which relations accept all the same.

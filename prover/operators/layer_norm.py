@@ -36,10 +36,10 @@ from ..relations import (
     Relation,
 )
 from ..tables import Below
-from .host_arrays import HOST, arrays_of
 from .inverse_root import InverseRoot, row_statistic
 from .rms_norm import refuse_overflow
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .run_arrays import arrays_of, own_arrays
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class LayerNorm(OperatorBase):
         output, fits = arrays.scale_rows(centred, root, None, self.shift, limit)
         context.store(self.output, output, limit, fits=fits)
 
-    def _variance_of(self, x: Rows, total: np.ndarray, arrays: Arrays = HOST) -> np.ndarray:
+    def _variance_of(self, x: Rows, total: np.ndarray, arrays: Arrays) -> np.ndarray:
         """V; total^2 <= d sum x^2, so it fits wherever that does. Of a single row (the head's) both are arrays without axes."""
         squares = row_statistic(x, self.real_channels, self.epsilon, arrays)
         total = np.asarray(total).astype(
@@ -128,7 +128,7 @@ class LayerNorm(OperatorBase):
     def witness(self, context: WitnessContext) -> None:
         x = context.over(self.x, self._domain)
         total = context.tensors[self._sum] = x.sum(axis=-1)
-        context.tensors[self._variance] = self._variance_of(x, total)
+        context.tensors[self._variance] = self._variance_of(x, total, own_arrays())
         real = context.over(Ref(f"real_{self.channel}"), self._domain)
         centred = self.real_channels * x - total[..., None] * real
         accumulator = centred * self._root.witness(context)[..., None]

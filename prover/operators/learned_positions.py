@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from ..program import OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation, Segment
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, SignedRange
+from .run_arrays import arrays_of
 
 
 @dataclass(frozen=True)

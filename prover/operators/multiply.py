@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ..arrays import Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import LookupTable, Pointwise, Ref, Relation
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .run_arrays import arrays_of
 
 
 class RequantisedProduct(OperatorBase, ABC):

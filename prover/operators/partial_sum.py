@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from ..arrays import Arrays, Rows
 from ..program import OperatorBase, Program, RunContext, WitnessContext
 from ..relations import Along, Bits, Constant, Contraction, ParameterBits, ProductTerm, Ref, Relation
-from .host_arrays import arrays_of
 from .matmul import contract_exactly
+from .run_arrays import arrays_of
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 from ..arrays import NO_LIMIT, Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Expression, LookupTable, Ref, Relation, references
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .run_arrays import arrays_of
 
 
 class RequantisedSum(OperatorBase):

@@ -28,9 +28,9 @@ import numpy as np
 from ..arrays import NO_LIMIT
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, Expression, LookupTable, Pointwise, ProductTerm, Ref, Relation
-from .host_arrays import arrays_of
 from .inverse_root import LIMB_AXIS_BITS, InverseRoot, row_statistic
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .run_arrays import arrays_of, own_arrays
 
 __all__ = ["LIMB_AXIS_BITS", "RmsNorm"]
 
@@ -132,7 +132,7 @@ class RmsNorm(OperatorBase):
         x = context.gather(self.x)  # in the order of the domain
         aligned = x.transpose([self._domain.index(axis) for axis in (*self.rows, *self._spanned)])
         flat = aligned.reshape(*aligned.shape[: len(self.rows)], -1)
-        context.tensors[self._square] = row_statistic(flat, 1, self.epsilon)
+        context.tensors[self._square] = row_statistic(flat, 1, self.epsilon, own_arrays())
         root = self._root.witness(context)
         accumulator = x * np.expand_dims(root, [self._domain.index(axis) for axis in self._spanned])
         if self.gain is not None:

@@ -39,8 +39,8 @@ from ..relations import (
     Relation,
     Segment,
 )
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, Requantisation, Shift, SignedRange
+from .run_arrays import arrays_of
 
 ROTARY_SCALE = 14
 LARGEST_FACTOR = 16

@@ -23,8 +23,8 @@ from ..arrays import Rows
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Bits, Constant, Lookup, LookupTable, ParameterBits, Pointwise, Ref, Relation
 from ..tables import RANGE_BITS
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS
+from .run_arrays import arrays_of
 
 
 @dataclass(frozen=True)

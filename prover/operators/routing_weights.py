@@ -37,8 +37,8 @@ from ..relations import (
 )
 from ..tables import EXPONENTIAL_ONE, exponential_table
 from .exponential import DIGIT, LARGEST_DISTANCE, Exponential
-from .host_arrays import arrays_of
 from .rounding import RangeCheck
+from .run_arrays import arrays_of
 
 SUM_BITS = 32
 

@@ -22,8 +22,8 @@ import numpy as np
 from ..program import Kind, OperatorBase, Program, RunContext, Tensor, WitnessContext
 from ..relations import Constant, Contraction, LookupTable, Pointwise, ProductTerm, Ref, Relation
 from ..tables import Below
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS, RangeCheck
+from .run_arrays import arrays_of
 
 SUM_BITS = 32
 WEIGHT_BITS = 16

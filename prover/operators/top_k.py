@@ -42,8 +42,8 @@ from ..relations import (
     Relation,
 )
 from ..tables import RANGE_BITS, Below, Counter
-from .host_arrays import arrays_of
 from .rounding import RANGE_TABLE, RANGE_TENSORS
+from .run_arrays import arrays_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prover.argument.multilinear import bind_integers, combine_tables, eq_table
-from prover.argument.sumcheck import RunningTerm, Term
+from prover.argument.sumcheck_prover import RunningTerm, Term
 from prover.argument.tape import TapeBuilder
 from prover.curve.msm import msm_field, msm_int
 from prover.curve.srs import SRS

@@ -1,4 +1,4 @@
-"""`gainsay verify` is a program that checks one proof: it is done before a kernel would be loaded."""
+"""`gainsay verify` is a program that checks one proof: it is done before Numba would be imported."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from pathlib import Path
 
 import pytest
 
-WITHOUT_KERNELS = """
-from numba.core.dispatcher import Dispatcher
+REPORTING = """
+import atexit, sys
 
-def refuse(self, *_, **__):
-    raise RuntimeError(f"{self.py_func.__module__}.{self.py_func.__name__} was loaded")
-
-Dispatcher._compile_for_args = refuse
+atexit.register(lambda: print("Numba is", "loaded" if "numba" in sys.modules else "absent"))
 """
+STATEMENTS = {
+    "keys_values": ("--layer", "1", "--window", "0"),
+    "attention": ("--layer", "1", "--window", "0"),
+    "mlp": ("--layer", "1", "--window", "0"),
+    "embedding": ("--position", "3"),
+    "head": ("--position", "3", "--rival", "7"),
+}
+
+
+def test_what_verifies_imports_no_kernels() -> None:
+    modules = "prover.proof_file, prover.proof_subject, prover.kept_reference, prover.soundness"
+    assert "absent" in _python("-c", f"{REPORTING}\nimport {modules}", cwd=Path.cwd())
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("step", ["keys_values", "attention", "mlp"])
+@pytest.mark.parametrize("step", STATEMENTS)
 def test_a_proof_is_verified_without_any_kernel(step: str, tmp_path: Path) -> None:
-    prompt = ("--model", "tiny", "--prompt", "hello", "--layer", "1", "--window", "0")
-    _gainsay("-m", "gainsay", "prove", *prompt, "--step", step, "--out", "proof.json", cwd=tmp_path)
-    _gainsay("-m", "gainsay", "verify", "proof.json", cwd=tmp_path)  # keeps the commitments of tables
-    program = WITHOUT_KERNELS + "import runpy; runpy.run_module('gainsay', run_name='__main__')"
-    assert "valid" in _gainsay("-c", program, "verify", "proof.json", cwd=tmp_path)
+    which = ("--model", "tiny", "--prompt", "hello", "--step", step, *STATEMENTS[step])
+    _python("-m", "gainsay", "prove", *which, "--out", "proof.json", cwd=tmp_path)
+    _python("-m", "gainsay", "verify", "proof.json", cwd=tmp_path)  # keeps the commitments of tables
+    program = REPORTING + "import runpy; runpy.run_module('gainsay', run_name='__main__')"
+    said = _python("-c", program, "verify", "proof.json", "--explain", cwd=tmp_path)
+    assert "valid" in said
+    assert "Numba is absent" in said
 
 
-def _gainsay(*arguments: str, cwd: Path) -> str:
+def _python(*arguments: str, cwd: Path) -> str:
     done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout

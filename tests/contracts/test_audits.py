@@ -24,6 +24,7 @@ from contracts.protocol.parameters import DEVNET
 from contracts.protocol.response import ResponseFields
 from prover.audits.head_tiles import HeadAudit
 from prover.audits.private_head import PrivateHead
+from prover.committed_values import commit_step_key
 from prover.curve.srs import SRS
 from prover.hiding import blind, blinding_base, draw_blinding
 from prover.model.library import load_model
@@ -31,7 +32,7 @@ from prover.model.weights import IntegerModel
 from prover.model_commitment import padded_weights
 from prover.operators.head_pair import RivalWins
 from prover.plan import PRIVATE as PRIVATE_PLAN
-from prover.statement import StepKey, commit_step_key
+from prover.statement import StepKey
 from tests.contracts.chain_game import Arena, PostedBatch
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.private_provider import PrivateModel, PrivateReplay

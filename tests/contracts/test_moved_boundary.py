@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import prover.argument.mercury
+import prover.argument.mercury_prover
 import verifier_gen.generator
 from contracts.bindings.deployment import ProtocolContracts, verifier_artifacts
 from contracts.bindings.errors import ContractError
@@ -180,7 +181,8 @@ def test_with_the_papers_degree_check_it_wins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The control: under verifiers whose D is about g alone, the provider of a wrong answer wins by proof."""
-    monkeypatch.setattr(prover.argument.mercury, "_d_zeta", papers_degree)
+    for module in (prover.argument.mercury, prover.argument.mercury_prover):
+        monkeypatch.setattr(module, "d_zeta", papers_degree)
     monkeypatch.setattr(verifier_gen.generator, "_yul", papers_template(verifier_gen.generator._yul))
     outcome, reason, refused, changes = _play(local_chain, contracts, ceremony, imported, committed, PAPER)
     assert (outcome, reason, refused) == (Outcome.PROVIDER_WON, Reason.PROVEN, 0)

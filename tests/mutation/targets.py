@@ -77,22 +77,19 @@ TARGETS: dict[str, Target] = {
                 only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
             ),
             Scope(("prover/block_layout.py",), without=r"BlockLayout\.pack|_box"),
-            Scope(("prover/quads.py",), without="in_quads|quads_of|numbers"),
-            Scope(("prover/embedding.py",), without="prove_embedding"),
-            Scope(("prover/statement.py",), without="weight_table|commit_step_key|boundary_chunks"),
+            Scope(("prover/quads.py",), without="to_quads|quads_of"),
+            Scope(("prover/embedding.py", "prover/statement.py")),
             Scope(
                 ("prover/model_commitment.py",),
                 only=r"step_kind|\w+_leaf|ModelCommitment.*|_load|decode_step_key",
             ),
             Scope(
-                ("prover/argument/mercury.py",),
-                only=r"<module>|MercuryOpening.*|product_at|_interpolated|_vanishing|_Batch.*|_check_points|_d_zeta|_h_alpha"
-                r"|verify_mercury",
+                tuple(
+                    f"prover/argument/{name}.py"
+                    for name in ("mercury", "points", "reduction", "sumcheck", "transcript")
+                )
             ),
-            Scope(("prover/argument/reduction.py",), only=r"<module>|chunk_coefficients"),
-            Scope(("prover/argument/sumcheck.py",), only=r"verify_sumcheck|evaluate_coefficients"),
-            Scope(("prover/argument/transcript.py",)),
-            Scope(("prover/argument/multilinear.py",), only=r"eq_table|eq_value|index_bits"),
+            Scope(("prover/argument/multilinear.py",), only="eq_table"),
             Scope(("prover/curve/g1.py",), only=r"<module>|is_on_curve|validate|negate|point_\w+"),
             Scope(("prover/curve/plain_sums.py",)),
         ),

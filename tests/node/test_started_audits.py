@@ -29,9 +29,10 @@ from contracts.protocol.audit_evidence import AuditedResponse, Auditor, InputIte
 from contracts.protocol.audit_wire import evidence_from_json
 from contracts.protocol.audits import AuditItem
 from contracts.protocol.game import Outcome
-from prover.argument.commitment import combine, commit_integers
+from prover.argument.commitment import commit_integers
 from prover.audits.head_tiles import HeadAudit
 from prover.commitment_file import load_published
+from prover.curve.combinations import combine
 from prover.curve.g1 import INFINITY, Point
 from prover.curve.srs import SRS
 from prover.field.arrays import MODULUS

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from prover.curve.g1 import GENERATOR
 from prover.curve.g2 import GENERATOR_G2, multiply_g2
-from prover.curve.msm import fixed_base_multiples
 from prover.curve.point_arrays import PointArray, from_points
-from prover.curve.srs import _powers
-from prover.field.arrays import scalar
+from prover.curve.srs_powers import powers_of
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
 
 SNARKJS = Path(__file__).parents[2] / "node_modules" / "snarkjs" / "build" / "cli.cjs"
@@ -59,7 +56,7 @@ def write_ceremony(path: Path, power: int) -> None:
     """
     tau = secrets.randbelow(SCALAR_MODULUS - 2) + 2
     count = (2 << power) - 1
-    powers = fixed_base_multiples(GENERATOR, _powers(scalar(tau), count))
+    powers = powers_of(tau, count)
     second = multiply_g2(GENERATOR_G2, tau)
     g2 = from_points([GENERATOR_G2[0], GENERATOR_G2[1], second[0], second[1]])
     header = struct.pack("<I", 32) + BASE_MODULUS.to_bytes(32, "little") + struct.pack("<II", power, power)

@@ -114,7 +114,7 @@ def test_group_operations(a: int, b: int) -> None:
     assert g1.add(p, q) == _as_ours(oracle.add(theirs_p, theirs_q))
     assert g1.double(p) == _as_ours(oracle.double(theirs_p))
     assert g1.add(p, g1.negate(q)) == _as_ours(oracle.add(theirs_p, oracle.neg(theirs_q)))
-    assert msm.combine([p, q], [b, a]) == _as_ours(
+    assert msm.msm_points([p, q], [b, a]) == _as_ours(
         oracle.add(oracle.multiply(theirs_p, b), oracle.multiply(theirs_q, a))
     )
     if p != g1.INFINITY:

@@ -15,10 +15,10 @@ import pytest
 from numba import njit
 
 from prover import word_products
-from prover.argument import integer_sums, lane_sources, lanes, mercury, multilinear, sumcheck
+from prover.argument import integer_sums, lane_sources, lanes, mercury_prover, multilinear, sumcheck_prover
 from prover.argument.columns import Equality, Repeated, whole
 from prover.argument.integer_sums import bind_columns, combine_integers
-from prover.argument.sumcheck import Term, prove_sumcheck
+from prover.argument.sumcheck_prover import Term, prove_sumcheck
 from prover.argument.tape import Tape, TapeBuilder
 from prover.argument.transcript import Transcript
 from prover.curve import g1, g2, group_sums, msm, pairing, point_arrays, row_sums, segment_sums, vector_sums
@@ -189,7 +189,7 @@ def _opening() -> None:
     table = arrays.from_ints(_scalars(16, 12))
     point = _scalars(6, 13)[2:]
     value = multilinear.evaluate(table, point)
-    mercury.open_mercury(bases, table, point, value, Transcript("test"))
+    mercury_prover.open_mercury(bases, table, point, value, Transcript("test"))
 
 
 def _exact_products() -> None:
@@ -322,14 +322,14 @@ def test_a_kernel_that_does_something_else_is_noticed(plain: PlainKernels) -> No
         Compared("add", arrays._add, plain.plain(arrays._sub))(x, y)
     quotient = arrays.zeros(5)
     with pytest.raises(DifferenceError, match="leaves"):
-        Compared("divide", mercury._divide_linear, lambda f, root, result: result.fill(np.uint64(1)))(
+        Compared("divide", mercury_prover._divide_linear, lambda f, root, result: result.fill(np.uint64(1)))(
             x, element(3), quotient
         )
 
 
 def _take_portable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(segment_sums, "_add_neighbours", segment_sums._add_neighbours_portable)
-    patch.setattr(sumcheck, "_LANES_FROM", 1 << 30)
+    patch.setattr(sumcheck_prover, "_LANES_FROM", 1 << 30)
 
 
 # --- intrinsics -------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_multi_scalar_multiplications(evm: TracingEvm) -> None:
     scalars = [*EDGES, *(generator.randrange(SCALAR_MODULUS) for _ in range(len(points) - len(EDGES)))]
     expected = _summed(evm, points, scalars)
     assert msm.msm_field(bases, arrays.from_ints(scalars)) == expected
-    assert msm.combine(points, scalars) == expected
+    assert msm.msm_points(points, scalars) == expected
 
     small = [generator.randrange(-(1 << 15), 1 << 15) for _ in points]
     expected = _summed(evm, points, [value % SCALAR_MODULUS for value in small])
@@ -97,7 +97,7 @@ def test_a_sum_that_cancels_is_infinity(evm: TracingEvm) -> None:
     points = _points(5, 3)
     scalars = [7, SCALAR_MODULUS - 7, 0]
     points[1] = points[0]
-    assert msm.combine(points, scalars) == g1.INFINITY == _summed(evm, points, scalars)
+    assert msm.msm_points(points, scalars) == g1.INFINITY == _summed(evm, points, scalars)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import numpy as np
 
 from prover.architectures.audit_steps import HEAD_TILE, statement_programs
 from prover.architectures.llama import LlamaConfig
+from prover.committed_values import commit_step_key
 from prover.curve.srs import SRS
 from prover.hunt.head_samples import true_tokens
 from prover.proof import Proof
 from prover.prove import prove
-from prover.statement import Statement, VerifyingKey, commit_step_key
+from prover.statement import Statement, VerifyingKey
 
 from .operators.random_layers import TILE_KINDS, input_points, random_statement, shape_of
 

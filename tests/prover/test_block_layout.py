@@ -15,12 +15,14 @@ import pytest
 from prover.argument.multilinear import evaluate, to_field
 from prover.block_layout import CHUNK_GAS, CLAIM_GAS, Block, BlockLayout, Piece, TensorShape
 from prover.claims import Challenges, Point, _claims
+from prover.committed_values import weight_table
 from prover.field.arrays import MODULUS
 from prover.plan import Plan, Slice
 from prover.program import Kind
-from prover.quads import QUAD, QUAD_BITS, numbers, quads_of
+from prover.quad_columns import numbers
+from prover.quads import QUAD, QUAD_BITS, quads_of
 from prover.relations import Bits, FixedBits
-from prover.statement import TABLES, WEIGHTS, Statement, StepKey, weight_table
+from prover.statement import TABLES, WEIGHTS, Statement, StepKey
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 from tests.prover.statements import MU
 from tests.verifier_gen.statements import REAL

@@ -11,6 +11,7 @@ import pytest
 from eth_hash.auto import keccak
 
 from prover import model_commitment
+from prover.committed_values import commit_step_key
 from prover.curve.g1 import point_to_bytes
 from prover.curve.msm import commit_rows
 from prover.curve.srs import SRS
@@ -29,7 +30,6 @@ from prover.model_commitment import (
     token_row_leaf,
 )
 from prover.proof_system import ProofSystem
-from prover.statement import commit_step_key
 
 
 @pytest.fixture(scope="module")

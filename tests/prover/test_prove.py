@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from prover.argument.commitment import commit_chunks
+from prover.committed_values import boundary_chunks
 from prover.curve.g1 import add
 from prover.errors import BadInputError, ProofRejectedError
 from prover.prove import StatementFalseError, prove
-from prover.statement import Statement, VerifyingKey, boundary_chunks, input_chunks
+from prover.statement import Statement, VerifyingKey, input_chunks
 from prover.verify import verify
 
 from .statements import CASES, MU, proven, public_statement, srs

@@ -12,7 +12,8 @@ import pytest
 
 from prover.architectures.audit_steps import statement_programs
 from prover.argument.commitment import commit_field, commit_with_digits
-from prover.argument.multilinear import evaluate, index_bits
+from prover.argument.multilinear import evaluate
+from prover.argument.points import index_bits
 from prover.check import Checker, check, scalar_value
 from prover.field import arrays
 from prover.field.arrays import MODULUS
@@ -27,6 +28,7 @@ from prover.operators.residual_add import ResidualAdd
 from prover.operators.rounding import Shift
 from prover.plan import Plan
 from prover.program import Kind, Program, Tensor, broadcast
+from prover.quad_columns import numbers
 from prover.quads import (
     BASE,
     COORDINATES,
@@ -35,10 +37,9 @@ from prover.quads import (
     QUAD,
     QUAD_BITS,
     SCALE,
-    in_quads,
-    numbers,
     powers_at,
     quads_of,
+    to_quads,
 )
 from prover.relations import (
     Along,
@@ -71,7 +72,7 @@ def test_a_number_is_the_sum_of_its_digits() -> None:
     digits = _digits(1, 500)
     expected = [sum(int(d) * BASE**t for t, d in enumerate(row)) % MODULUS for row in digits]
     assert arrays.to_ints(numbers(digits)) == expected
-    assert list(in_quads(digits.reshape(-1).astype(object)) % MODULUS) == expected
+    assert list(to_quads(digits.reshape(-1).astype(object)) % MODULUS) == expected
 
 
 def test_digits_below_the_limit_have_one_number() -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from prover.argument.mercury import MercuryOpening, MercuryRejected, _check_points, verify_mercury
+from prover.argument.mercury import MercuryOpening, MercuryRejected, check_points, verify_mercury
 from prover.argument.transcript import Transcript, label_word
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, verify_embedding
@@ -299,7 +299,7 @@ def test_zero_is_a_scalar() -> None:
 )
 def test_degenerate_challenges_are_rejected(zeta: int, alpha: int) -> None:
     with pytest.raises(MercuryRejected, match="degenerate"):
-        _check_points(zeta, alpha)
+        check_points(zeta, alpha)
 
 
 class _ChosenZeta(Transcript):
@@ -324,7 +324,7 @@ def test_an_opening_under_a_degenerate_challenge_is_rejected(zeta: int) -> None:
 
 def test_other_challenges_are_not_degenerate() -> None:
     for zeta, alpha in ((7, 5), (2, 0), (2, 1), (MODULUS - 2, MODULUS - 1)):
-        _check_points(zeta, alpha)
+        check_points(zeta, alpha)
 
 
 def _openings() -> Iterator[MercuryOpening]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prover.argument.commitment import Point, commit_chunks
+from prover.argument.commitment import commit_chunks
+from prover.committed_values import boundary_chunks
+from prover.curve.g1 import Point
 from prover.field.arrays import MODULUS
 from prover.program import Program, WitnessContext
-from prover.statement import Statement, StepKey, VerifyingKey, boundary_chunks, input_chunks
+from prover.statement import Statement, StepKey, VerifyingKey, input_chunks
 
 from ..prover.statements import public_statement, srs
 

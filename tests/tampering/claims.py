@@ -9,7 +9,8 @@ import numpy as np
 
 from prover.argument.commitment import commit_chunks
 from prover.curve.g1 import Point, point_from_bytes, point_to_bytes
-from prover.embedding import EmbeddingKey, MaskedQuotient, prove_embedding, verify_embedding
+from prover.embedding import EmbeddingKey, MaskedQuotient, verify_embedding
+from prover.embedding_prover import prove_embedding
 from prover.errors import BadInputError, ProofRejectedError
 from prover.plan import PRIVATE
 from prover.proof import Proof

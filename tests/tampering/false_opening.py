@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from prover.argument.commitment import commit_field
-from prover.argument.mercury import MercuryOpening, _Batch, _batch_quotient, _synthetic_division, _vanishing
+from prover.argument.mercury import Batch, MercuryOpening, vanishing_at
+from prover.argument.mercury_prover import _batch_quotient, _synthetic_division
 from prover.argument.multilinear import eq_table
 from prover.argument.transcript import Transcript
 from prover.curve.g1 import Point
@@ -77,13 +78,13 @@ def open_falsely(
         (scalars[4], scalars[5]),
         (pow(zeta, b - 1, MODULUS) * (scalars[1] + gamma * scalars[3]) % MODULUS,),
     )
-    batch = _Batch(zeta, inverse, alpha, values)
+    batch = Batch(zeta, inverse, alpha, values)
     polynomials = [[*p, *[0] * (b + 1 - len(p))] for p in (g, h, s, d_coefficients)]
     w = _batch_quotient(polynomials, batch, beta)
     w_point = commit(w)
     z = transcript.challenge("mercury.z", w_point)
     weights, constant = batch.weights(beta, z)
-    vanishing = _vanishing(batch.all_points, z)
+    vanishing = vanishing_at(batch.all_points, z)
     combined = [
         (sum(x * p[i] for x, p in zip(weights, polynomials, strict=True)) - vanishing * w[i]) % MODULUS
         for i in range(b + 1)

@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from prover.committed_values import commit_step_key
 from prover.operators.head_tile import HeadTile
 from prover.program import WitnessContext
-from prover.statement import commit_step_key
 from prover.token_forms import FIRST, TILE, TOKENS
 
 from ..prover.statements import srs

@@ -17,18 +17,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from prover.argument.commitment import commit_field
-from prover.argument.mercury import (
-    MercuryOpening,
-    _Batch,
+from prover.argument.mercury import Batch, MercuryOpening, _h_alpha, vanishing_at
+from prover.argument.mercury_prover import (
     _batch_quotient,
     _correlate,
     _divide_by_power,
     _divide_linear,
-    _h_alpha,
     _row_products,
     _subtract_multiple,
     _synthetic_division,
-    _vanishing,
 )
 from prover.argument.multilinear import as_tuple, eq_table
 from prover.argument.transcript import Transcript
@@ -126,7 +123,7 @@ def open_longer(
     quotient_point = commit_field(bases, h_quotient)
     beta = transcript.challenge("mercury.beta", (*scalars, *quotient_point))
 
-    batch = _Batch(
+    batch = Batch(
         zeta,
         inverse,
         alpha,
@@ -142,7 +139,7 @@ def open_longer(
     w_point = _commit(bases, w)
     z = transcript.challenge("mercury.z", w_point)
     weights, constant = batch.weights(beta, z)
-    vanishing = _vanishing(batch.all_points, z)
+    vanishing = vanishing_at(batch.all_points, z)
     combined = [
         (sum(x * p[i] for x, p in zip(weights, polynomials, strict=True)) - vanishing * w[i]) % MODULUS
         for i in range(rows)

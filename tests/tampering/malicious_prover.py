@@ -22,11 +22,13 @@ import pytest
 
 import prover.prove
 import prover.verify
-from prover.argument.mercury import MercuryOpening, open_mercury
+from prover.argument.mercury import MercuryOpening
+from prover.argument.mercury_prover import open_mercury
 from prover.argument.multilinear import eq_table, evaluate, to_field
 from prover.argument.reduction import Claim
 from prover.argument.round_masks import RoundMasks
-from prover.argument.sumcheck import SumcheckResult, Term, evaluate_coefficients, prove_sumcheck
+from prover.argument.sumcheck import evaluate_coefficients
+from prover.argument.sumcheck_prover import SumcheckResult, Term, prove_sumcheck
 from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
 from prover.claims import combine_claims, final_form

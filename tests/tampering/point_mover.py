@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import prover.prove
-from prover.argument.commitment import combine
 from prover.argument.mercury import MercuryOpening
-from prover.argument.reduction import chunk_coefficients, prove_reduction
+from prover.argument.reduction import chunk_coefficients
+from prover.argument.reduction_prover import prove_reduction
 from prover.argument.transcript import Transcript
+from prover.curve.combinations import combine
 from prover.curve.g1 import Point, add
 from prover.curve.point_arrays import PointArray, to_points
 from prover.curve.srs import SRS

@@ -12,11 +12,12 @@ import pytest
 
 from prover.architectures.llama import LlamaConfig
 from prover.block_layout import Block
+from prover.committed_values import commit_step_key
 from prover.errors import ProofRejectedError
 from prover.plan import Plan
 from prover.prove import prove
 from prover.quads import QUAD
-from prover.statement import Statement, VerifyingKey, commit_step_key
+from prover.statement import Statement, VerifyingKey
 from prover.verify import verify
 from tests.prover.architectures.random_models import random_statement
 from tests.prover.operators.random_layers import Statement as Case

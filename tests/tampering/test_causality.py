@@ -18,6 +18,7 @@ import pytest
 
 from contracts.bindings.compiler import compile_sources
 from prover.check import check
+from prover.committed_values import commit_step_key
 from prover.errors import ProofRejectedError
 from prover.operators.attend import SCORES, Attend
 from prover.operators.exponential import DIGIT, FAR, Exponential
@@ -25,7 +26,7 @@ from prover.program import WINDOW_ROWS, Program
 from prover.prove import prove
 from prover.relations import Constant, Pointwise, Ref, Relation
 from prover.statement import Statement as Claim
-from prover.statement import VerifyingKey, commit_step_key
+from prover.statement import VerifyingKey
 from prover.verify import verify
 from tests.prover.architectures.random_models import GEMMA3, random_statement
 from tests.prover.operators.random_layers import Statement, input_points

@@ -17,6 +17,7 @@ from prover.argument.commitment import commit_field, commit_integers
 from prover.argument.mercury import MercuryRejected, verify_mercury
 from prover.argument.multilinear import eq_table, evaluate
 from prover.argument.transcript import Transcript
+from prover.committed_values import commit_step_key
 from prover.curve.srs import SRS
 from prover.curve.srs_cli import app
 from prover.embedding import EmbeddingKey
@@ -25,7 +26,7 @@ from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
 from prover.prove import prove
-from prover.statement import Statement, VerifyingKey, commit_step_key
+from prover.statement import Statement, VerifyingKey
 from prover.verify import verify
 from tests.oracles.ceremony import write_ceremony
 from tests.verifier_gen.golden_proofs import WIDE

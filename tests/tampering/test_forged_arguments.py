@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import prover.argument.mercury
+import prover.argument.mercury_prover
 from prover.argument.commitment import commit_chunks, commit_field
-from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
+from prover.argument.mercury import MercuryRejected, verify_mercury
+from prover.argument.mercury_prover import open_mercury
 from prover.argument.multilinear import evaluate
 from prover.argument.transcript import Transcript
 from prover.curve.g1 import GENERATOR, add
@@ -172,14 +174,14 @@ def test_a_remainder_that_is_too_long_does_not_open_a_false_value(small: SRS, by
 
 def test_it_is_the_degree_check_that_notices(small: SRS, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without D in the batch the very same opening of a false value is accepted: everything else was satisfied."""
-    weights = prover.argument.mercury._Batch.weights
+    weights = prover.argument.mercury.Batch.weights
 
-    def without_d(batch: prover.argument.mercury._Batch, beta: int, z: int) -> tuple[list[int], int]:
-        shorter = prover.argument.mercury._Batch(batch.zeta, batch.inverse, batch.alpha, batch.values[:3])
+    def without_d(batch: prover.argument.mercury.Batch, beta: int, z: int) -> tuple[list[int], int]:
+        shorter = prover.argument.mercury.Batch(batch.zeta, batch.inverse, batch.alpha, batch.values[:3])
         kept, constant = weights(shorter, beta, z)
         return [*kept, 0], constant
 
-    quotient = prover.argument.mercury._batch_quotient
+    quotient = prover.argument.mercury_prover._batch_quotient
 
     def quotient_without_d(polynomials: Sequence[Sequence[int]], batch: object, beta: int) -> list[int]:
         return quotient([*polynomials[:3], [0] * len(polynomials[0])], batch, beta)  # type: ignore[arg-type]
@@ -187,17 +189,17 @@ def test_it_is_the_degree_check_that_notices(small: SRS, monkeypatch: pytest.Mon
     value = _polynomial()[2]
     assert not _verified(small, (value + 1) % MODULUS)
     monkeypatch.setattr(
-        prover.argument.mercury._Batch,
+        prover.argument.mercury.Batch,
         "sets",
         property(lambda batch: (*_sets(batch)[: len(batch.values)],)),
     )
-    monkeypatch.setattr(prover.argument.mercury._Batch, "weights", without_d)
+    monkeypatch.setattr(prover.argument.mercury.Batch, "weights", without_d)
     monkeypatch.setattr("tests.tampering.false_opening._batch_quotient", quotient_without_d)
     assert _verified(small, value)
     assert _verified(small, (value + 1) % MODULUS)
 
 
-def _sets(batch: prover.argument.mercury._Batch) -> tuple[tuple[int, ...], ...]:
+def _sets(batch: prover.argument.mercury.Batch) -> tuple[tuple[int, ...], ...]:
     pair = (batch.zeta, batch.inverse)
     return (pair, batch.all_points, pair, (batch.zeta,))
 

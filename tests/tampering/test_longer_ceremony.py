@@ -14,22 +14,25 @@ import numpy as np
 import pytest
 
 import prover.argument.mercury
+import prover.argument.mercury_prover
 import verifier_gen.generator
 from contracts.bindings.compiler import compile_sources
 from prover.architectures.config import ModelConfig
 from prover.architectures.llama import LlamaConfig
 from prover.architectures.shapes import CUT, CUT_QUERIES, OTHER_FAMILIES
 from prover.argument.commitment import commit_field
-from prover.argument.mercury import MercuryRejected, open_mercury, verify_mercury
+from prover.argument.mercury import MercuryRejected, verify_mercury
+from prover.argument.mercury_prover import open_mercury
 from prover.argument.multilinear import evaluate
 from prover.argument.transcript import Transcript
+from prover.committed_values import commit_step_key
 from prover.curve.point_arrays import PointArray
 from prover.curve.srs import SRS
 from prover.errors import ProofRejectedError
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.plan import Plan
-from prover.statement import Statement, VerifyingKey, commit_step_key, input_chunks
+from prover.statement import Statement, VerifyingKey, input_chunks
 from tests.verifier_gen.evm import Evm, Verifier
 from tests.verifier_gen.golden_proofs import SEVERAL_CHUNKS, WIDE
 from verifier_gen import CONTRACTS
@@ -67,7 +70,8 @@ def papers_template(
 @pytest.fixture
 def paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verifiers whose D is about g alone."""
-    monkeypatch.setattr(prover.argument.mercury, "_d_zeta", papers_degree)
+    for module in (prover.argument.mercury, prover.argument.mercury_prover):
+        monkeypatch.setattr(module, "d_zeta", papers_degree)
     monkeypatch.setattr(verifier_gen.generator, "_yul", papers_template(verifier_gen.generator._yul))
 
 

@@ -14,7 +14,8 @@ import pytest
 from prover.argument.commitment import commit_chunks
 from prover.check import check
 from prover.curve.g1 import point_from_bytes
-from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
+from prover.embedding import EmbeddingKey, verify_embedding
+from prover.embedding_prover import prove_embedding
 from prover.errors import ProofRejectedError
 from prover.proof import Proof
 from prover.verify import verify

@@ -12,17 +12,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from prover import embedding
+from prover import embedding_prover
 from prover.argument.commitment import commit_chunks, commit_field
 from prover.argument.multilinear import to_field
 from prover.argument.transcript import Transcript
+from prover.curve.combinations import combine
 from prover.curve.g1 import INFINITY
-from prover.curve.msm import combine
-from prover.embedding import EmbeddingKey, MaskedQuotient, prove_embedding
+from prover.embedding import EmbeddingKey, MaskedQuotient, row_powers
+from prover.embedding_prover import prove_embedding
 from prover.errors import BadInputError, ProofRejectedError
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.hiding import Blindings, blind_all, blinding_base, draw_blinding
+from prover.hidden_points import blind_all
+from prover.hiding import Blindings, blinding_base, draw_blinding
 from prover.plan import PRIVATE
 from tests.prover.operators.random_layers import SMALL, padded
 from tests.prover.private.statements import seeded
@@ -84,11 +86,11 @@ class Liar:
     def difference(self, z: int) -> list[int]:
         """Coefficients of Q."""
         return arrays.to_ints(
-            embedding._difference(self.key, z, self.row_values, self.window_values.reshape(-1))
+            embedding_prover._difference(self.key, z, self.row_values, self.window_values.reshape(-1))
         )
 
     def blinding(self, z: int) -> int:
-        weights = [-power for power in embedding._powers(self.key, z)]
+        weights = [-power for power in row_powers(self.key, z)]
         return sum(w * b for w, b in zip([*weights, 1], self.blindings, strict=True)) % MODULUS
 
     def error(self, z: int) -> int:
@@ -103,7 +105,7 @@ class Liar:
         polynomial[0] += constant
         polynomial[1] += slope
         value = (epsilon * self.error(z) + constant + slope * z) % MODULUS
-        quotient = embedding._quotient(srs(), polynomial, z)
+        quotient = embedding_prover._quotient(srs(), polynomial, z)
         blinding = (epsilon * self.blinding(z) + own + shift) % MODULUS
         return MaskedQuotient(self.mask(constant, slope, own), value, blinding, quotient)
 
@@ -167,7 +169,7 @@ def test_a_window_chosen_after_z_is_rejected(liar: Liar, verifier_of: Verifiers)
     polynomial[1] += 13
     proof = MaskedQuotient(
         liar.mask(11, 13, 17), (11 + 13 * z) % MODULUS, (epsilon * liar.blinding(z) + 17) % MODULUS,
-        embedding._quotient(srs(), polynomial, z),
+        embedding_prover._quotient(srs(), polynomial, z),
     )  # fmt: skip
     _accepted_with(other, proof, z, epsilon)
     _rejected(other, proof, verifier_of("private embedding"))

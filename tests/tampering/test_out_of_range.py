@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from prover.check import check
+from prover.committed_values import commit_step_key
 from prover.errors import ProofRejectedError
 from prover.program import OutOfRange
-from prover.statement import Statement, commit_step_key
+from prover.statement import Statement
 from prover.verify import verify
 from tests.prover.architectures.test_programs import run
 from tests.prover.operators.random_layers import input_points, random_statement, shape_of

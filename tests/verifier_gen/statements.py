@@ -10,14 +10,17 @@ import numpy as np
 from prover.architectures.audit_steps import HEAD_TILE
 from prover.architectures.llama import LlamaConfig
 from prover.argument.commitment import commit_chunks
+from prover.committed_values import commit_step_key
 from prover.curve.srs import SRS
-from prover.embedding import EmbeddingKey, prove_embedding, verify_embedding
+from prover.embedding import EmbeddingKey, verify_embedding
+from prover.embedding_prover import prove_embedding
 from prover.errors import BadInputError, GainsayError
-from prover.hiding import Blindings, blind_all, draw_blinding
+from prover.hidden_points import blind_all
+from prover.hiding import Blindings, draw_blinding
 from prover.plan import PRIVATE, PUBLIC, Privacy
 from prover.program import WINDOW_ROWS
 from prover.prove import prove
-from prover.statement import Statement, StepKey, VerifyingKey, commit_step_key
+from prover.statement import Statement, StepKey, VerifyingKey
 from prover.verify import verify
 from tests.prover.operators.random_layers import SMALL, TILE_KINDS, input_points, program_of, random_statement
 from tests.prover.private.statements import hide, seeded

@@ -20,15 +20,16 @@ from prover.architectures import ModelConfig
 from prover.architectures.llama import LlamaConfig
 from prover.argument.reduction import chunk_coefficients
 from prover.claims import Challenges, Point, combine_claims
+from prover.committed_values import commit_step_key
 from prover.curve.g1 import GENERATOR, add, negate
 from prover.errors import GainsayError
 from prover.field.arrays import MODULUS
-from prover.hiding import hide
+from prover.hidden_points import hide
 from prover.masks import MASK_CHUNKS
 from prover.operators.head_pair import RivalWins
 from prover.plan import PRIVATE, PUBLIC, Plan
 from prover.prove import prove
-from prover.statement import TABLES, WEIGHTS, Statement, StepKey, VerifyingKey, commit_step_key
+from prover.statement import TABLES, WEIGHTS, Statement, StepKey, VerifyingKey
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 from tests.prover.operators.random_layers import input_points
 from tests.prover.private.statements import seeded

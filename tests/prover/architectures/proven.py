@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 
 from prover.architectures import ModelConfig
+from prover.committed_values import commit_step_key
 from prover.prove import prove
-from prover.statement import Statement, VerifyingKey, commit_step_key
+from prover.statement import Statement, VerifyingKey
 from tests.prover.operators.random_layers import input_points
 from tests.prover.statements import MU, srs
 

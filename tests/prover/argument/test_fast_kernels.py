@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from prover.argument import integer_sums, sumcheck
+from prover.argument import integer_sums, sumcheck_prover
 from prover.argument.columns import LIMIT, Column, Equality, Repeated, repeated, whole
 from prover.argument.lane_sources import MOST_COLUMNS
 from prover.argument.multilinear import combine_tables
-from prover.argument.sumcheck import RunningTerm, Term, prove_sumcheck
+from prover.argument.sumcheck_prover import RunningTerm, Term, prove_sumcheck
 from prover.argument.tape import Tape, TapeBuilder
 from prover.argument.transcript import Transcript
 from prover.field import arrays, ifma
@@ -105,7 +105,7 @@ def _sent(tables: list[Column], variables: int) -> tuple[list[list[int]], list[l
 
 @pytest.mark.parametrize("variables", [6, 9])
 def test_lanes_send_what_the_portable_kernels_send(variables: int, request: pytest.FixtureRequest) -> None:
-    assert 1 << variables >= sumcheck._LANES_FROM
+    assert 1 << variables >= sumcheck_prover._LANES_FROM
     fast = _rounds(variables)
     request.getfixturevalue("portable")
     assert _rounds(variables) == fast

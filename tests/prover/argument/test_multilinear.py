@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.argument.multilinear import eq_table, eq_value, index_bits
+from prover.argument.multilinear import eq_table
+from prover.argument.points import eq_value, index_bits
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 

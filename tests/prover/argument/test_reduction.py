@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prover.argument.multilinear import eq_table, evaluate
-from prover.argument.reduction import Claim, chunk_coefficients, prove_reduction
+from prover.argument.reduction import Claim, chunk_coefficients
+from prover.argument.reduction_prover import prove_reduction
 from prover.argument.sumcheck import verify_sumcheck
 from prover.argument.transcript import Transcript
 from prover.field import arrays

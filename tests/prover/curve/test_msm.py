@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from prover.curve import g1, msm, point_arrays, segment_sums
+from prover.curve import combinations, g1, msm, point_arrays, segment_sums
 from prover.curve.digits import offset_of, signed_digit, windows_for, with_offset
 from prover.curve.segment_sums import LooseSums
 from prover.field import arrays, ifma
@@ -50,8 +50,8 @@ def test_msm_field_and_combine(points, bases):
     for scalars in (_scalars(30, 1), [5] * 30, [MODULUS - 1] * 30, [0] * 30):
         expected = _expected(points, scalars)
         assert msm.msm_field(bases, arrays.from_ints(scalars)) == expected
-        assert msm.combine(points, scalars) == expected
-    assert msm.combine(points, [scalar - MODULUS for scalar in _scalars(30, 1)]) == _expected(
+        assert msm.msm_points(points, scalars) == expected
+    assert msm.msm_points(points, [scalar - MODULUS for scalar in _scalars(30, 1)]) == _expected(
         points, _scalars(30, 1)
     )
 
@@ -121,7 +121,7 @@ def test_fixed_base_multiples(points):
 
 
 def test_empty_inputs():
-    assert msm.combine([], []) == g1.INFINITY
+    assert combinations.combine([], []) == g1.INFINITY
     assert msm.msm_field(np.zeros((0, 8), np.uint64), arrays.zeros(0)) == g1.INFINITY
     assert msm.msm_int(np.zeros((0, 8), np.uint64), np.zeros(0, np.int64)) == g1.INFINITY
 
@@ -132,7 +132,7 @@ def test_mismatched_inputs_are_refused(bases):
     with pytest.raises(msm.ScalarCountError):
         msm.msm_int(bases, np.zeros(3, np.int64))
     with pytest.raises(msm.ScalarCountError):
-        msm.combine([g1.GENERATOR], [])
+        combinations.combine([g1.GENERATOR], [])
     with pytest.raises(FieldShapeError):
         msm.msm_int(bases, np.zeros(len(bases)))
     with pytest.raises(point_arrays.PointArrayShapeError):

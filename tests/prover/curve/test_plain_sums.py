@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from prover.curve import g1, msm, plain_sums
+from prover.curve import combinations, g1, plain_sums
 from prover.curve.g1 import INFINITY, Point
 from prover.field.reference import BASE_MODULUS, SCALAR_MODULUS
 
@@ -71,15 +71,15 @@ def test_only_the_first_sums_of_a_process_are_plain(monkeypatch: pytest.MonkeyPa
         return plain(points, scalars)
 
     monkeypatch.setattr(plain_sums, "combine", spy)
-    monkeypatch.setattr(msm, "_made", itertools.count())
-    for count in range(1, msm._PLAIN + 3):
+    monkeypatch.setattr(combinations, "_made", itertools.count())
+    for count in range(1, combinations._PLAIN + 3):
         points = [g1.multiply(G, k) for k in range(1, count + 1)]
-        assert msm.combine(points, list(range(count))) == _sum(points, list(range(count)))
-    assert made == list(range(1, msm._PLAIN + 1))
+        assert combinations.combine(points, list(range(count))) == _sum(points, list(range(count)))
+    assert made == list(range(1, combinations._PLAIN + 1))
 
 
 def test_many_points_are_never_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(msm, "_made", itertools.count())
+    monkeypatch.setattr(combinations, "_made", itertools.count())
     monkeypatch.setattr(plain_sums, "combine", lambda *_: pytest.fail("too many for Python integers"))
-    points = [G] * (msm._FEW + 1)
-    assert msm.combine(points, [1] * len(points)) == g1.multiply(G, len(points))
+    points = [G] * (combinations._FEW + 1)
+    assert combinations.combine(points, [1] * len(points)) == g1.multiply(G, len(points))

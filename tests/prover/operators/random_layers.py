@@ -10,13 +10,14 @@ from prover.architectures import ModelConfig
 from prover.architectures.audit_steps import HEAD_TILE, head_tiles, statement_programs
 from prover.architectures.llama import LlamaConfig
 from prover.architectures.shapes import CUT, CUT_QUERIES, SHAPE, TILED
-from prover.argument.commitment import Point, commit_chunks
+from prover.argument.commitment import commit_chunks
+from prover.committed_values import boundary_chunks
+from prover.curve.g1 import Point
 from prover.curve.srs import SRS
 from prover.hunt.head_samples import true_tokens
 from prover.plan import Plan
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
 from prover.sampling import ZERO
-from prover.statement import boundary_chunks
 from prover.streams import SUMS
 
 SMALL = SHAPE

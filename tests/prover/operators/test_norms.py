@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prover.operators.host_arrays import HOST
 from prover.operators.inverse_root import InverseRoot, row_statistic
 from prover.operators.layer_norm import LayerNorm
 from prover.operators.rms_norm import RmsNorm
@@ -163,8 +164,8 @@ def test_a_statistic_is_exact_whatever_its_size(values: np.ndarray) -> None:
     rows = np.stack([values, np.arange(CHANNELS), values[::-1], -np.arange(CHANNELS)]).astype(np.int64)
     for factor, epsilon in ((1, 1), (CHANNELS, 7), (1 << 13, 1 << 62)):
         expected = [factor * sum(int(v) ** 2 for v in row) + epsilon for row in rows]
-        assert row_statistic(rows, factor, epsilon).tolist() == expected
-        assert int(row_statistic(rows[0], factor, epsilon)) == expected[0]  # the head's row has no axis
+        assert row_statistic(rows, factor, epsilon, HOST).tolist() == expected
+        assert int(row_statistic(rows[0], factor, epsilon, HOST)) == expected[0]  # the head's row has no axis
 
 
 def meaning(name: str, row: list[int]) -> list[int]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import prover.operators
 from prover.architectures.steps import Heads
 from prover.check import Checker, check
+from prover.committed_values import commit_step_key
 from prover.field.arrays import MODULUS
 from prover.operators.activation import Activation
 from prover.operators.attend import MOST_POSITIONS, SUM_BITS
@@ -31,7 +32,7 @@ from prover.operators.rounding import Shift
 from prover.program import WINDOW_ROWS, OutOfRange, WitnessContext
 from prover.prove import StatementFalseError, prove
 from prover.relations import Along, Ref
-from prover.statement import Statement, commit_step_key
+from prover.statement import Statement
 from prover.verify import verify
 from tests.prover.architectures.random_models import (
     FAMILIES,

@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 
 from prover.field.arrays import MODULUS
-from prover.hiding import Blindings, hide
+from prover.hidden_points import hide
+from prover.hiding import Blindings
 from prover.plan import PRIVATE
 from prover.proof import Proof
 from prover.prove import prove

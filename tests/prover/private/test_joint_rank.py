@@ -18,7 +18,7 @@ from prover.argument import mercury
 from prover.argument.transcript import Transcript
 from prover.curve.g1 import INFINITY
 from prover.field.arrays import MODULUS
-from prover.hiding import hide
+from prover.hidden_points import hide
 from prover.proof import Proof
 from tests.prover.statements import public_statement, srs
 

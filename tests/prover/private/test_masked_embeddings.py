@@ -15,9 +15,11 @@ from prover.argument.commitment import commit_chunks
 from prover.argument.transcript import Transcript
 from prover.curve.g1 import GENERATOR, INFINITY, add, multiply, negate
 from prover.curve.srs import SRS, _devnet_tau
-from prover.embedding import PRIVATE_PROOF_BYTES, EmbeddingKey, MaskedQuotient, verify_embedding
+from prover.embedding import PRIVATE_PROOF_BYTES, EmbeddingKey, MaskedQuotient, row_powers, verify_embedding
+from prover.embedding_prover import prove_embedding
 from prover.field.arrays import MODULUS
-from prover.hiding import Blindings, blind_all
+from prover.hidden_points import blind_all
+from prover.hiding import Blindings
 from prover.plan import PRIVATE
 from tests.prover.operators.random_layers import SMALL, padded
 from tests.prover.private.statements import seeded
@@ -42,7 +44,7 @@ def prove(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MaskedQuotient]:
 
     def run(*masks: int) -> MaskedQuotient:
         source = iter(masks)
-        encoded = embedding.prove_embedding(
+        encoded = prove_embedding(
             key, srs(), points[:-1], points[-1], rows, rows.reshape(-1), Blindings((), own), lambda: next(source)
         )  # fmt: skip
         return MaskedQuotient.decode(encoded)
@@ -96,7 +98,7 @@ def test_a_simulator_makes_accepted_proofs_about_nothing(monkeypatch: pytest.Mon
     z, transcript = key.challenge(points[:32], points[32], points[33])
     value = source.randrange(MODULUS)
     epsilon = transcript.challenge("embedding.epsilon", [value])
-    powers = embedding._powers(key, z)
+    powers = row_powers(key, z)
     combined = window - sum(power * row for power, row in zip(powers, rows, strict=True))
     rest = epsilon * combined + mask - value + (z - tau) * quotient
     blinding = rest * pow(logarithm, -1, MODULUS) % MODULUS

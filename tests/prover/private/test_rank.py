@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from prover.argument import mercury
+from prover.argument import mercury_prover
 from prover.argument.multilinear import bind_field, eq_table
-from prover.argument.reduction import Claim, chunk_coefficients, prove_reduction
+from prover.argument.reduction import Claim, chunk_coefficients
+from prover.argument.reduction_prover import prove_reduction
 from prover.argument.transcript import Transcript
 from prover.curve.g1 import Point
 from prover.field import arrays
@@ -65,7 +66,7 @@ class Revealing:
             powers.append(power)
             power = power * tau % MODULUS
         self._powers = arrays.from_ints(powers)
-        patch.setattr(mercury, "commit_field", self._at_tau)
+        patch.setattr(mercury_prover, "commit_field", self._at_tau)
 
     def _at_tau(self, _: object, coefficients: np.ndarray) -> Point:
         table = np.ascontiguousarray(self._powers[: len(coefficients)])
@@ -85,7 +86,7 @@ class Revealing:
         # the sum of all claims is the value; the prover sends what is left of it in every round
         reduced, combination = prove_reduction(claims, value, dense, self.bits, Fixed("r"), sparse)
         assert reduced.coefficients == chunk_coefficients(claims, reduced.point)
-        opening = mercury.open_mercury(
+        opening = mercury_prover.open_mercury(
             np.zeros((0, 8), np.uint64), combination, reduced.point, reduced.claim, Fixed("r")
         )
         scalars = (opening.g_zeta, opening.g_inverse, opening.h_zeta, opening.h_inverse, opening.s_zeta)
