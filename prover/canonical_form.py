@@ -46,8 +46,9 @@ from typing import Any
 
 from .block_layout import Block
 from .curve.g1 import Point
+from .evaluations import Evaluation, Slice
 from .masks import complemented_places, mask_layout, places
-from .plan import PUBLIC, Evaluation, Plan, Privacy, Slice, Zone
+from .plan import PUBLIC, Plan, Privacy, Zone
 from .program import Kind, Program, Tensor
 from .relations import (
     Along,

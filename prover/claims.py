@@ -12,9 +12,10 @@ from functools import partial, reduce
 from .argument.points import eq_value, index_bits
 from .argument.reduction import AnyClaim, Claim
 from .argument.sparse_claims import VectorClaim
+from .evaluations import Evaluation, Slice
 from .field.reference import SCALAR_MODULUS as MODULUS
 from .masks import MASK_CHUNKS, MASK_COORDINATES, mask_layout
-from .plan import Evaluation, Group, Plan, Slice
+from .plan import Group, Plan
 from .program import Kind
 from .quads import QUAD_BITS, powers_at
 from .relations import (

@@ -21,8 +21,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from .evaluations import Evaluation, monomials
 from .field.reference import SCALAR_MODULUS as MODULUS
-from .plan import PRIVATE, Evaluation, Plan, monomials
+from .plan import PRIVATE, Plan
 from .relations import Ref
 
 HALF = pow(2, -1, MODULUS)

@@ -23,12 +23,13 @@ from .committed_values import boundary_chunks
 from .curve.g1 import Point
 from .curve.srs import SRS
 from .errors import BadInputError, GainsayError
+from .evaluations import Evaluation
 from .field import arrays
 from .field.arrays import MODULUS
 from .hiding import Blindings, blind, blinding_base, draw_blinding, system_scalar
 from .lookups import RowView, Universe, commit_inverse_chunk, inverse_column
 from .masks import MASK_CHUNKS, Masks, Scalars, bump_at, mask_layout
-from .plan import PRIVATE, PUBLIC, Evaluation, Group, Plan, ProductSum, Zone
+from .plan import PRIVATE, PUBLIC, Group, Plan, ProductSum, Zone
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .quad_columns import numbers

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from prover.plan import PointPart, Slice
+from prover.evaluations import PointPart, Slice
 from prover.relations import Bits
 
 from .function import Function

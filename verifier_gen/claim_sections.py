@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from prover.evaluations import Evaluation, PointPart, Slice
 from prover.masks import MASK_CHUNKS
-from prover.plan import Evaluation, Plan, PointPart, Slice
+from prover.plan import Plan
 from prover.program import Kind, Tensor
 from prover.relations import Bits, FixedBits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey

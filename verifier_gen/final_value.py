@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from prover.evaluations import Evaluation, Slice
 from prover.field.arrays import MODULUS
-from prover.plan import Evaluation, Group, Plan, ProductSum, Slice
+from prover.plan import Group, Plan, ProductSum
 from prover.program import Kind
 from prover.quads import FACTORS, QUAD_BITS
 from prover.relations import Bits, Expression, Lookup, Product, Ref, references

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from prover.evaluations import Evaluation, PointPart, Slice
 from prover.masks import MASK_CHUNKS, mask_layout
-from prover.plan import Evaluation, PointPart, Slice
 from prover.program import WINDOW_BITS, WINDOW_ROWS, Program
 from prover.relations import Bits, ParameterBits, PublicBits
 from prover.statement import VerifyingKey

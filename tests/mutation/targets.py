@@ -74,9 +74,10 @@ TARGETS: dict[str, Target] = {
             Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
             Scope(
                 ("prover/plan.py",),
-                only=r"Zone.*|monomials|affine|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
+                only=r"Zone.*|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
             ),
             Scope(("prover/block_layout.py",), without=r"BlockLayout\.pack|_box"),
+            Scope(("prover/evaluations.py",), only="monomials|affine"),
             Scope(("prover/quads.py",), without="to_quads|quads_of"),
             Scope(("prover/embedding.py", "prover/statement.py")),
             Scope(

@@ -14,6 +14,7 @@ VERIFYING = (
     "verify",
     "claims",
     "embedding",
+    "evaluations",
     "hiding",
     "masks",
     "kept_reference",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prover.plan import Evaluation, affine, monomials
+from prover.evaluations import Evaluation, affine, monomials
 from prover.relations import Constant, Expression, Product, Ref, Sum
 
 from .expression_values import value

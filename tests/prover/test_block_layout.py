@@ -16,8 +16,9 @@ from prover.argument.multilinear import evaluate, to_field
 from prover.block_layout import CHUNK_GAS, CLAIM_GAS, Block, BlockLayout, Piece, TensorShape
 from prover.claims import Challenges, Point, _claims
 from prover.committed_values import weight_table
+from prover.evaluations import Slice
 from prover.field.arrays import MODULUS
-from prover.plan import Plan, Slice
+from prover.plan import Plan
 from prover.program import Kind
 from prover.quad_columns import numbers
 from prover.quads import QUAD, QUAD_BITS, quads_of

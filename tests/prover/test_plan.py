@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.plan import Evaluation, Plan, affine, independent_set, split_evaluations
+from prover.evaluations import Evaluation, affine, independent_set, split_evaluations
+from prover.plan import Plan
 from prover.relations import Constant, Ref, Sum
 from tests.prover.operators.random_layers import KINDS, program_of
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from prover.argument.commitment import commit_chunks
 from prover.curve.g1 import Point
+from prover.evaluations import Evaluation
 from prover.field import arrays
-from prover.plan import Evaluation
 
 from .case import Case
 from .malicious_prover import MaliciousProver

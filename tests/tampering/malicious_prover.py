@@ -33,11 +33,12 @@ from prover.argument.transcript import Transcript
 from prover.claims import Point as SymbolicPoint
 from prover.claims import combine_claims, final_form
 from prover.curve.srs import SRS
+from prover.evaluations import Evaluation
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.hiding import Blindings
 from prover.lookups import RowView
-from prover.plan import Evaluation, ProductSum
+from prover.plan import ProductSum
 from prover.program import broadcast
 from prover.proof import Proof
 from prover.prove import _Prover

@@ -21,10 +21,10 @@ from prover.claims import Point as SymbolicPoint
 from prover.claims import combine_claims, final_form
 from prover.curve.g1 import add
 from prover.errors import ProofRejectedError
+from prover.evaluations import Evaluation
 from prover.field import arrays
 from prover.field.arrays import MODULUS
 from prover.masks import MASK_COORDINATES, bump_at, complemented_places, eq_at, mask_layout
-from prover.plan import Evaluation
 from prover.proof import Proof
 from prover.statement import VerifyingKey
 from prover.verify import verify

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from prover.curve.g1 import GENERATOR
+from prover.evaluations import PointPart, Slice
 from prover.field.reference import SCALAR_MODULUS
-from prover.plan import Plan, PointPart, Slice
+from prover.plan import Plan
 from prover.relations import Bits, FixedBits, PublicBits
 from prover.statement import Statement, StepKey, VerifyingKey
 from tests.verifier_gen.statements import REAL

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from prover.evaluations import Evaluation, PointPart, Slice
 from prover.field.reference import SCALAR_MODULUS
-from prover.plan import Evaluation, PointPart, Slice
 from prover.relations import Bits, FixedBits, PublicBits
 from tests.verifier_gen.test_expressions import LEAVES, run_yul
 from verifier_gen.claim_sections import _merged

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from prover.errors import BadInputError
+from prover.evaluations import monomials
 from prover.field.arrays import MODULUS
 from prover.operators.inverse_root import ROOT_LIMBS, SLACK_LIMBS
-from prover.plan import monomials
 from prover.program import Kind, Program
 from prover.relations import Contraction, Lookup, references
 from prover.statement import check_parameters
