@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from ..operators.rotary import LARGEST_FACTOR, RotaryTable
 from ..relations import Bits, Ref
-from . import cut_parts, parts
+from . import cut_parts, mixture_parts, parts
 from .config import ModelConfig, Step, index_bits, number
 from .latent import LatentHeads, attention_steps, heads_of_a_tile
 from .steps import (
@@ -137,7 +137,7 @@ class DeepseekV3Config(ModelConfig):
         """The router, the tiles of experts, and the step that adds their sum to the rows."""
         tiles, always = self.expert_tiles, self.shared_experts
         count = self.experts + always
-        gate = parts.expert_gate(count)
+        gate = mixture_parts.expert_gate(count)
         size, block = tiles.size, tiles.feed_forward
         rule = parts.down_rule(
             self, tiles.channels, "gated", blocks=count, used=self.experts_per_token + always
@@ -148,12 +148,12 @@ class DeepseekV3Config(ModelConfig):
             size,
             tiles.count,
             tiles.numbers,
-            parts.routed_rows(gate),
+            mixture_parts.routed_rows(gate),
             *parts.gated_unit(self, tiles.channels, "silu", x="routed", size=size, block=block),
-            parts.gated_rows(self, gate),
+            mixture_parts.gated_rows(self, gate),
             cut_parts.mlp_partial(rule, "gated", size, block),
         )
-        routing = parts.scored_routing(
+        routing = mixture_parts.scored_routing(
             self,
             self.experts,
             self.experts_per_token,

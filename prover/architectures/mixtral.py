@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from ..relations import Ref
-from . import cut_parts, parts
+from . import cut_parts, mixture_parts, parts
 from .config import Step, number
 from .llama import LlamaConfig
 from .steps import close_step, expert_tile_step, router_step
@@ -47,7 +47,7 @@ class MixtralConfig(LlamaConfig):
 def mixture(config: MixtralConfig, tiles: ExpertTiles) -> dict[str, Step]:
     """The router, a step per tile of an expert, and the step that adds their sum to the rows."""
     experts, used = config.experts, config.experts_per_token
-    gate = parts.expert_gate(experts)
+    gate = mixture_parts.expert_gate(experts)
     size, block = tiles.size, tiles.feed_forward
     rule = parts.down_rule(
         config, tiles.channels, "gated", factor=config.residual_factor, blocks=experts, used=used
@@ -58,9 +58,9 @@ def mixture(config: MixtralConfig, tiles: ExpertTiles) -> dict[str, Step]:
         size,
         tiles.count,
         tiles.numbers,
-        parts.routed_rows(gate),
+        mixture_parts.routed_rows(gate),
         *parts.gated_unit(config, tiles.channels, "silu", x="routed", size=size, block=block),
-        parts.gated_rows(config, gate),
+        mixture_parts.gated_rows(config, gate),
         cut_parts.mlp_partial(rule, "gated", size, block),
     )
     return {
@@ -68,7 +68,7 @@ def mixture(config: MixtralConfig, tiles: ExpertTiles) -> dict[str, Step]:
             config,
             experts,
             parts.rms_norm(config, Ref("before"), ("row",), writes=True),
-            parts.routing(config, experts, used),
+            mixture_parts.routing(config, experts, used),
         ),
         "expert_tile": one,
         "mlp_close": close_step(

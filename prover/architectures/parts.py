@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil, log2, prod
-from typing import Any
 
 from ..operators.activation import Activation
 from ..operators.attend import HEADS, Attend
-from ..operators.gated_rows import GatedRows
-from ..operators.group_scores import GroupScores
 from ..operators.inverse_root import ROOT_LIMBS
 from ..operators.layer_norm import LayerNorm
 from ..operators.learned_positions import LearnedPositions
@@ -23,21 +20,14 @@ from ..operators.residual_add import ResidualAdd
 from ..operators.rms_norm import RmsNorm
 from ..operators.rotary import Rotary, RotaryTable
 from ..operators.rounding import Shift
-from ..operators.routed_rows import Gate, RoutedRows
-from ..operators.routing_weights import RoutingWeights
-from ..operators.score_weights import ScoreWeights
-from ..operators.top_k import Groups, TopK
 from ..program import Kind, Tensor
 from ..relations import Ref, Segment
 from ..tables import EXPONENTIAL_SCALE, RANGE_BITS
-from .config import MatrixRule, ModelConfig, Sliced, VectorRule, index_bits
+from .config import MatrixRule, ModelConfig, Sliced, VectorRule
 from .steps import CHANNELS, KEYS, LAYER_KIND, Heads, Part
-from .tiles import EXPERT
 
 LARGEST_SHIFT = 2 * RANGE_BITS
 ROOT_SCALE = 34
-GATE_SCALE = 14
-"""Fraction bits of routing weights."""
 HEAD_AXES = ("kv_group", "query", "head_channel")
 
 
@@ -250,7 +240,7 @@ def projection(
     output, bits = projected(config, name, normed=normed, writes=writes)
     domain = domain or usual_domain(name)
     axes = HEAD_AXES if own else KEYS[1:]
-    part = _matrix(
+    part = matrix_part(
         rule, name, Ref(x), output, domain, ("channel",), axes, shape, bits, committed=writes is None
     )
     return part if tile is None else _outputs_sliced(part, rule, name, prod(shape))
@@ -399,7 +389,7 @@ def widening(
     )
     bits = None if activated else scales.up_bits
     domain, shape = ("row", "hidden"), (size or feed_forward,)
-    part = _matrix(rule, name, Ref(x), name, domain, ("channel",), ("hidden",), shape, bits)
+    part = matrix_part(rule, name, Ref(x), name, domain, ("channel",), ("hidden",), shape, bits)
     return part if size is None else _outputs_sliced(part, rule, name, size, block)
 
 
@@ -480,54 +470,6 @@ def down_rule(
     )
 
 
-# --- mixture of experts -----------------------------------------------------------------------------------
-
-
-def routing(config: ModelConfig, experts: int, used: int, gain: str = "mlp_norm") -> Part:
-    """gates = softmax of the `used` largest entries of n W_router, zero for all other experts; n has `gain` folded in."""
-    scales, bits = config.scales, index_bits(experts)
-    rule = MatrixRule(
-        outputs=experts,
-        inputs=config.hidden,
-        input_scale=scales.normalised,
-        output_scale=EXPONENTIAL_SCALE,
-        input_bits=scales.normalised_bits,
-        gain=gain,
-    )
-    logits, domain = "router_logits", ("row", "expert")
-    matrix = _matrix(
-        rule,
-        "router",
-        Ref("normalised"),
-        logits,
-        domain,
-        ("channel",),
-        ("expert",),
-        (experts,),
-        scales.router_bits,
-    )
-    picked = TopK(logits, "picked", *domain, used, experts, bits, scales.router_bits)
-    weights = RoutingWeights(logits, "picked", "gates", *domain, used, scales.router_bits, GATE_SCALE)
-    return replace(matrix, operators=(*matrix.operators, picked, weights))
-
-
-def expert_gate(experts: int) -> Gate:
-    """What the expert of a tile counts for a row."""
-    return Gate("gates", "expert", EXPERT, index_bits(experts))
-
-
-def routed_rows(gate: Gate) -> Part:
-    """routed = normalised rows of this expert, all others zero."""
-    return Part((RoutedRows("normalised", gate, "routed", CHANNELS),))
-
-
-def gated_rows(config: ModelConfig, gate: Gate) -> Part:
-    """gated = product * gate."""
-    scales = config.scales
-    shift = GATE_SCALE + scales.product - scales.gated
-    return Part((GatedRows("product", gate, "gated", ("row", "hidden"), shift, scales.gated_bits),))
-
-
 # --- shared ---------------------------------------------------------------------------------------------
 
 
@@ -546,12 +488,12 @@ def _back_to_channels(
     config: ModelConfig, rule: MatrixRule, name: str, x: str, summed: tuple[str, ...], normed: bool
 ) -> Part:
     output, bits = ("projected", config.scales.projected_bits) if normed else ("summand", None)
-    return _matrix(
+    return matrix_part(
         rule, name, Ref(x), output, CHANNELS, summed, ("channel",), (config.hidden,), bits, committed=normed
     )
 
 
-def _matrix(
+def matrix_part(
     rule: MatrixRule,
     name: str,
     x: Ref,
@@ -588,94 +530,3 @@ def back_to_channels(
 ) -> Part:
     """The residual summand: x times the matrix w_<name> behind a sub-layer."""
     return _back_to_channels(config, rule, name, x, summed, False)
-
-
-# --- mixture whose router scores --------------------------------------------------------------------------
-
-SCORE_SCALE = 16
-"""Fraction bits of a router's scores, sigmoids of its outputs."""
-SCORED_SCALE = 11
-SCORE_TABLE_BITS = 18
-"""Scale and signed width of a router's outputs: within 64, where a score is as good as 0 or 1 long before."""
-CHOICE_BITS = 20
-"""Signed width of what is added to scores before experts are chosen, at the scale of scores: within 8."""
-
-
-def scored_routing(
-    config: ModelConfig, experts: int, used: int, always: int, factor: float, groups: int, groups_used: int
-) -> Part:
-    """gates = factor * score / (sum of the scores of the `used` chosen experts), one for the `always` last ones, zero for the rest.
-
-    score = sigmoid(n W_router), n with the norm's gain folded in. Those of the largest score + bias are chosen, of the `groups_used`
-    groups whose two largest have the largest sum, if `groups` is not 1.
-    """
-    scales, domain, scored = config.scales, ("row", "expert"), "router_scores"
-    rule = MatrixRule(
-        outputs=experts,
-        inputs=config.hidden,
-        input_scale=scales.normalised,
-        output_scale=SCORED_SCALE,
-        input_bits=scales.normalised_bits,
-        gain="mlp_norm",
-    )
-    matrix = _matrix(
-        rule,
-        "router",
-        Ref("normalised"),
-        "router_logits",
-        domain,
-        ("channel",),
-        ("expert",),
-        (experts,),
-        None,
-    )
-    sigmoid = Activation(
-        "router_logits", scored, domain, SCORE_TABLE_BITS, SCORED_SCALE, SCORE_SCALE, "sigmoid"
-    )
-    bits, bias = CHOICE_BITS + 1, "choice_bias"
-    index, chosen = index_bits(experts + always), Groups("expert_group", "member", 0, "picked_groups")
-    limited: tuple[Any, ...] = ()
-    if groups > 1:
-        members = experts // groups
-        if experts % groups or members < 2 or members & (members - 1):
-            raise ValueError(
-                f"{experts} experts in {groups} groups: a group must have a power of two of experts, two at least"
-            )
-        if groups_used * members < used:
-            raise ValueError(f"{groups_used} groups of {members} experts do not have the {used} of a row")
-        own = index_bits(members)
-        chosen = replace(chosen, member_bits=own)
-        each = replace(chosen, allowed=None)
-        limited = (
-            TopK(scored, "best", *domain, 2, members, own, bits, bias, each),
-            GroupScores(scored, bias, "best", "group_scores", *domain, each),
-            TopK(
-                "group_scores",
-                "picked_groups",
-                "row",
-                "expert_group",
-                groups_used,
-                groups,
-                index - own,
-                bits + 1,
-            ),
-        )
-    picked = TopK(scored, "picked", *domain, used, experts, index, bits, bias, chosen if limited else None)
-    weights = ScoreWeights(
-        scored,
-        "picked",
-        "gates",
-        *domain,
-        used,
-        experts,
-        always,
-        SCORE_SCALE,
-        round(factor * (1 << GATE_SCALE)),
-        GATE_SCALE,
-    )
-    return replace(
-        matrix,
-        operators=(*matrix.operators, sigmoid, *limited, picked, weights),
-        weights=(*matrix.weights, Tensor(bias, ("expert",), Kind.WEIGHT)),
-        vectors={bias: VectorRule((experts,), SCORE_SCALE, CHOICE_BITS, centred=True)},
-    )

@@ -147,6 +147,7 @@ TARGETS: dict[str, Target] = {
             Scope(
                 (
                     "prover/architectures/llama.py",
+                    "prover/architectures/mixture_parts.py",
                     "prover/architectures/parts.py",
                     "prover/architectures/steps.py",
                 )
