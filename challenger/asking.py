@@ -20,7 +20,7 @@ from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
 from contracts.bindings.log_setup import told_of
-from contracts.bindings.sender import Mined
+from contracts.bindings.results import Mined
 from contracts.protocol.ether import LARGEST_WEI
 
 from .dispatch import Dispatcher

@@ -16,7 +16,8 @@ from contracts.bindings.errors import ContractError
 from contracts.bindings.events import AuditStarted
 from contracts.bindings.indexer import Indexer
 from contracts.bindings.openings import bond_to_send, commitment_of, is_under_way, when_committed
-from contracts.bindings.sender import Mined, Sender
+from contracts.bindings.results import Mined
+from contracts.bindings.sender import Sender
 from contracts.protocol.audits import Audit, AuditItem, AuditTarget
 from contracts.protocol.ether import show_ether
 from contracts.protocol.model import PUBLIC
@@ -86,7 +87,11 @@ class AuditTable:
         if not is_under_way(sender, call):
             is_committed = bool(contracts.ledger.opening_block(commitment))
             expected = _OPENING_GAS + _GAS_PER_ITEM * len(items)
-            cost = sender.forecast(call) if is_committed else sender.forecast(None, more_gas=expected)
+            cost = (
+                sender.prices.forecast(call)
+                if is_committed
+                else sender.prices.forecast(None, more_gas=expected)
+            )
             consent(
                 f"auditing {len(items)} items of response {index} of batch {batch_id} stakes a bond of at most {show_ether(bond_wei)}, which is "
                 f"lost if the provider proves them all, and costs {gas_text(cost)}"

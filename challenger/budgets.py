@@ -27,7 +27,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened, ResponseDisputed
 from contracts.bindings.journal import Intent
-from contracts.bindings.sender import Mined
+from contracts.bindings.results import Mined
 from contracts.protocol.ether import show_ether
 
 from .errors import OverBudget

@@ -18,7 +18,8 @@ from contracts.bindings.errors import (
     TransactionTimedOut,
 )
 from contracts.bindings.journal import IntentStatus
-from contracts.bindings.sender import Mined, Sender
+from contracts.bindings.results import Mined
+from contracts.bindings.sender import Sender
 
 from .budgets import Budgets
 

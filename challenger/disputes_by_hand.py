@@ -14,10 +14,12 @@ from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError
 from contracts.bindings.events import GameOpened
+from contracts.bindings.fees import Forecast
 from contracts.bindings.inference_ledger import Batch
 from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
 from contracts.bindings.openings import bond_to_send, commitment_of, is_under_way, when_committed
-from contracts.bindings.sender import Forecast, Mined, Sender
+from contracts.bindings.results import Mined
+from contracts.bindings.sender import Sender
 from contracts.protocol.actions import (
     Action,
     ChallengeHead,
@@ -134,7 +136,11 @@ class DisputeTable:
         commit = None
         if not is_under_way(sender, call):
             is_committed = bool(contracts.ledger.opening_block(commitment))
-            cost = sender.forecast(call) if is_committed else sender.forecast(None, more_gas=_OPENING_GAS)
+            cost = (
+                sender.prices.forecast(call)
+                if is_committed
+                else sender.prices.forecast(None, more_gas=_OPENING_GAS)
+            )
             lock = show_ether(bond_wei)
             consent(
                 f"disputing response {index} of batch {batch_id} stakes a bond of {lock}, which a lost game loses, and "
@@ -354,7 +360,7 @@ class DisputeTable:
         self, sender: Sender, game_id: int, action: Action, call: Call, state: GameState, consent: Consent
     ) -> Sent:
         name = type(action).__name__
-        consent(f"{name} in game {game_id} costs {gas_text(sender.forecast(call))}")
+        consent(f"{name} in game {game_id} costs {gas_text(sender.prices.forecast(call))}")
         return Sent(game_id, name, sender.send(call, key=move_key(state, action)))
 
     def resolve(self, sender: Sender, game_id: int) -> Sent:

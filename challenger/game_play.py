@@ -12,7 +12,7 @@ from contracts.bindings.chain import Block
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
 from contracts.bindings.moves import call_of, move_key, read_game_state, shown_response
-from contracts.bindings.sender import Mined
+from contracts.bindings.results import Mined
 from contracts.protocol.actions import Action
 from contracts.protocol.game import GameState, ModelRules, Side
 from contracts.protocol.honest_player import next_action

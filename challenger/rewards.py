@@ -14,7 +14,7 @@ from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
 from contracts.bindings.log_setup import told_of
 from contracts.bindings.openings import commitment_of
-from contracts.bindings.sender import Mined
+from contracts.bindings.results import Mined
 from contracts.protocol.opening import opening_secret
 
 from .dispatch import Dispatcher

@@ -12,10 +12,11 @@ import structlog
 
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import Deployment, ProtocolContracts
+from contracts.bindings.fees import FeePolicy
 from contracts.bindings.lease import running_alone
 from contracts.bindings.opening import database_name, open_chain, open_signer
 from contracts.bindings.reference_string import require_secure_srs
-from contracts.bindings.sender import FeePolicy, Sender, sender_on_engine
+from contracts.bindings.sender import Sender, sender_on_engine
 from contracts.bindings.settings import STATE, SettingsError
 from contracts.protocol.ether import show_ether
 from prover.foreign_json import read_json_file

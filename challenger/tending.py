@@ -26,7 +26,7 @@ from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, RpcUnavailable
 from contracts.bindings.log_setup import told_of
-from contracts.bindings.sender import Mined
+from contracts.bindings.results import Mined
 from contracts.protocol.game import Side
 
 from .budgets import TENDING, Budgets

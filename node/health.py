@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from contracts.bindings.sender import FeePolicy
+from contracts.bindings.fees import FeePolicy
 from contracts.protocol.clock_text import show_deadline, show_time
 from contracts.protocol.ether import show_ether
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from contracts.bindings.contract import Call
+from contracts.bindings.fees import Forecast
 from contracts.bindings.lease import running_alone
-from contracts.bindings.sender import Forecast, Mined, Sender
+from contracts.bindings.results import Mined
+from contracts.bindings.sender import Sender
 
 
 class Outbox:
@@ -43,7 +45,7 @@ class Outbox:
 
     def forecast(self, call: Call) -> Forecast:
         """What sending `call` would cost now. Raises `ContractError` when the chain would refuse it."""
-        return self._sender.forecast(call)
+        return self._sender.prices.forecast(call)
 
     def submit(self, call: Call, name: str) -> int:
         """Like `send`, but without waiting; a number for `wait`."""

@@ -30,8 +30,10 @@ from contracts.bindings.deployed_code import (
 )
 from contracts.bindings.deployment import CREATIONS, Deployment, creation_data, deploy_protocol
 from contracts.bindings.errors import BindingsError, ContractError, DeploymentInvalid
+from contracts.bindings.fees import FeePolicy
 from contracts.bindings.lease import running_alone
-from contracts.bindings.sender import FeePolicy, Mined, Sender
+from contracts.bindings.results import Mined
+from contracts.bindings.sender import Sender
 from contracts.bindings.settings import STATE
 from contracts.protocol.parameters import ProtocolParameters
 from prover.foreign_json import ForeignJsonError, read_json_file

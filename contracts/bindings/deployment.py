@@ -23,7 +23,8 @@ from .model_registry import ModelRegistry
 from .payments import Payments
 from .provider_stake import ProviderStake
 from .receipt_claims import Receipts
-from .sender import Mined, Sender
+from .results import Mined
+from .sender import Sender
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from .audit_game import AuditRequest
 from .contract import Call
 from .deployment import ProtocolContracts
 from .errors import ContractError
-from .sender import Mined, Sender
+from .results import Mined
+from .sender import Sender
 
 #: What may be sent beyond the bond that is due now, in games that others may open in the same block; it comes back as
 #: credit.

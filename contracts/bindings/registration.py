@@ -14,7 +14,8 @@ from ..protocol.model import EMBEDDING, PUBLIC, CommittedModel, ModelSpec, head_
 from .compiler import Artifact
 from .deployment import ProtocolContracts, deploy_verifiers, verifier_artifacts, verifier_code_hashes
 from .errors import ContractError, DeploymentInvalid
-from .sender import Mined, Sender
+from .results import Mined
+from .sender import Sender
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from ..protocol.ether import show_ether
 from .chain import Chain, TransactionReceipt
 from .contract import Call
 from .elapsed import Elapsed
@@ -22,67 +20,25 @@ from .errors import (
     InsufficientFunds,
     LeaseLost,
     Overtaken,
-    ReceiptMissing,
     RpcRefused,
     TransactionTimedOut,
 )
+from .fees import NO_FUNDS, FeePolicy, Prices
 from .journal import COMMAND_S, FINISHED, Attempt, Intent, IntentStatus, Journal, SqlJournal
 from .journal_engine import open_journal_engine
 from .keys import Signer
 from .lease import Lease, heartbeat
+from .results import Mined, Results
 
-_GAS_MARGIN_PERCENT = 125  # the estimate is made against an older state
 _TRANSFERABLE = ("already known", "known transaction", "already imported", "alreadyknown")
 _NONCE_USED = ("nonce too low", "nonce is too low", "already been used", "oldnonce")
 _UNDERPRICED = ("underpriced", "fee too low", "max fee per gas less than block base fee", "gas price below")
-_NO_FUNDS = ("insufficient funds",)
-#: What the next block's number or time makes possible, though the newest block refuses it.
-_NEXT_BLOCK = ("OpeningCommittedLate", "PlaceStaysEmpty")
 _INDEX_LAG_S = 600
 _REMEMBERED_S = 3600  # how long a finished command that nobody was told of is remembered, by the chain's time
 _HAND_OVER_AGAIN_S = 2.0  # a node may have dropped what it was given
 _REQUESTS_AT_ONCE = 8
 _MOST_TAKEN_BACK = 64  # a step's worth; the next one goes on
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class FeePolicy:
-    """How much is offered, and when more. A replacement must offer at least an eighth more."""
-
-    bump_after_s: float = 30.0
-    bump_percent: int = 113
-    highest_fee_wei: int = 500 * 10**9
-
-
-@dataclass(frozen=True)
-class Mined:
-    """A transaction that is in the chain and succeeded."""
-
-    transaction_hash: bytes
-    block_number: int
-    gas_used: int
-    fee_wei: int
-    contract_address: str | None
-    receipt: TransactionReceipt
-
-    def as_json(self) -> dict[str, Any]:
-        """What a command says about it."""
-        transaction = "0x" + self.transaction_hash.hex()
-        cost = {"gas": self.gas_used, "fee_wei": str(self.fee_wei)}
-        return {"transaction": transaction, **cost, "block": self.block_number}
-
-    def __str__(self) -> str:
-        return f"{self.gas_used:,} gas for {show_ether(self.fee_wei)}, block {self.block_number}"
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What sending would take: gas with its margin, and wei at today's fee and at most."""
-
-    gas: int
-    fee_wei: int
-    highest_fee_wei: int
 
 
 class Sender:
@@ -108,7 +64,8 @@ class Sender:
         self.signer = signer
         self.journal = journal
         self._confirmations = confirmations
-        self._fees = fees or FeePolicy()
+        self.prices = Prices(chain, signer.address, fees or FeePolicy())
+        self._results = Results(chain, signer.address, poll_s)
         self._poll_s = poll_s
         self._signing_lock = threading.Lock()  # threads queue here, processes at the journal's lease
         self._handed_over: dict[int, float] = {}  # intent -> when its transaction was last given to the node
@@ -166,13 +123,6 @@ class Sender:
             return False
         return head.timestamp - self.chain.block(intent.mined_block).timestamp > _REMEMBERED_S
 
-    def forecast(self, call: Call | None, *, more_gas: int = 0) -> Forecast:
-        """What `call`, and `more_gas` for what cannot be estimated yet, would cost now. Raises `ContractError` when the
-        chain would refuse it."""
-        gas = more_gas + (0 if call is None else self._estimate_gas(call))
-        highest, priority = self._fees_now()
-        return Forecast(gas, gas * (self.chain.head().base_fee_wei + priority), gas * highest)
-
     def submit(self, call: Call, key: str) -> int:
         """Journal, sign and send without waiting; the intent's id for `wait`."""
         (outcome,) = self.submit_all([(call, key)])
@@ -217,7 +167,7 @@ class Sender:
             time.sleep(pause)
             pause = min(pause * 1.5, 20 * self._poll_s)
         done = [intents[number] for number in dict.fromkeys(intent_ids) if number not in failures]
-        results = dict(zip((i.id for i in done), self._in_parallel(self._result, done), strict=True))
+        results = dict(zip((i.id for i in done), self._in_parallel(self._results.of, done), strict=True))
         return [failures.get(number) or results[number] for number in intent_ids]
 
     def recover(self) -> list[Intent]:
@@ -244,7 +194,7 @@ class Sender:
             return False
         if intent.status in FINISHED:
             used = self.chain.nonce(self.address)
-            if used > intent.nonce or self._find_receipt(intent) is not None:
+            if used > intent.nonce or self._results.receipt(intent) is not None:
                 return False
             self._carry_on(self._taken_back(used, intent.nonce + 1))  # what fails stays in the journal
             return True
@@ -268,7 +218,7 @@ class Sender:
     def mined_in(self, key: str) -> int | None:
         """The block in which the chain has what was sent under `key` now, whatever the journal says."""
         intent = self.journal.find(key)
-        receipt = None if intent is None else self._find_receipt(intent)
+        receipt = None if intent is None else self._results.receipt(intent)
         return None if receipt is None else receipt.block_number
 
     # --- one step of many intents; each can be repeated at will
@@ -328,7 +278,7 @@ class Sender:
         )
         reopened = []
         for intent in found:
-            if intent is not None and intent.attempts and self._find_receipt(intent) is None:
+            if intent is not None and intent.attempts and self._results.receipt(intent) is None:
                 with suppress(Overtaken):  # another process was faster
                     reopened.append(self.journal.reopen(intent))
         return reopened
@@ -345,12 +295,12 @@ class Sender:
         if not unknown or self.chain.nonce(self.address, pending=True) > used:
             return []
         filled = []
-        fees = self._fees_now()
+        fees = self.prices.now()
         for nonce in unknown:
             call = Call(
                 self.address, b"", 0, f"an empty transaction, which frees what waits behind nonce {nonce}"
             )
-            gas = self._estimate_gas(call)
+            gas = self.prices.gas(call)
             with self._signing() as lease:
                 intent = self.journal.plan(f"fill nonce {nonce}", call)
                 if intent.status is IntentStatus.PLANNED:
@@ -364,7 +314,7 @@ class Sender:
                 assert intent.mined_hash is not None
                 return self.chain.receipt(intent.mined_hash)
             assert intent.nonce is not None
-            return self._find_receipt(intent) if used > intent.nonce else None
+            return self._results.receipt(intent) if used > intent.nonce else None
         except BindingsError as error:
             return error
 
@@ -395,7 +345,7 @@ class Sender:
             return failures
         signed: list[Intent] = []
         try:
-            fees = self._fees_now()
+            fees = self.prices.now()
             with self._signing() as lease:
                 waiting = self.journal.highest_nonce()
                 nonce = max(
@@ -445,7 +395,7 @@ class Sender:
 
     def _gas_or_error(self, intent: Intent) -> int | BindingsError:
         try:
-            return self._estimate_gas(intent.call)
+            return self.prices.gas(intent.call)
         except BindingsError as error:
             return error
 
@@ -469,11 +419,6 @@ class Sender:
             return error
         return None
 
-    def _fees_now(self) -> tuple[int, int]:
-        """(highest fee, priority fee) per gas that is offered today."""
-        priority = self.chain.priority_fee_wei()
-        return 2 * self.chain.head().base_fee_wei + priority, priority
-
     def _sign(
         self,
         intent: Intent,
@@ -486,9 +431,9 @@ class Sender:
         """Sign at these fees (and above those of the attempt to replace); journalled before it is sent."""
         highest, priority = fees
         if minimum is not None:
-            priority = max(priority, self._bumped(minimum.priority_fee_wei))
-            highest = max(highest, self._bumped(minimum.max_fee_wei))
-        highest = max(min(highest, self._fees.highest_fee_wei), 1)
+            priority = max(priority, self.prices.bumped(minimum.priority_fee_wei))
+            highest = max(highest, self.prices.bumped(minimum.max_fee_wei))
+        highest = max(min(highest, self.prices.policy.highest_fee_wei), 1)
         priority = min(priority, highest)
         transaction = {
             "type": 2,
@@ -511,7 +456,7 @@ class Sender:
     def _broadcast(self, intent: Intent) -> Intent:
         """Hand the newest attempt to the node, replacing it first when it has waited too long."""
         newest = intent.attempts[-1]
-        may_bump = self._bumped(newest.max_fee_wei) <= self._fees.highest_fee_wei
+        may_bump = self.prices.bumped(newest.max_fee_wei) <= self.prices.policy.highest_fee_wei
         if self._has_waited(newest) and may_bump:
             intent = self._replace(intent)
             if intent.status is not IntentStatus.SIGNED:
@@ -525,24 +470,24 @@ class Sender:
                 return intent  # it is there already; the next step reads the chain
             if any(text in reason for text in _UNDERPRICED) and may_bump:
                 return self._replace(intent)
-            if any(text in reason for text in _NO_FUNDS):
-                raise self._too_poor(intent.call) from error
+            if any(text in reason for text in NO_FUNDS):
+                raise self.prices.too_poor(intent.call) from error
             raise
         self._handed_over[intent.id] = time.monotonic()
         return intent
 
     def _has_waited(self, attempt: Attempt) -> bool:
         """Whether it is time to offer more for it, or to look for what it waits for."""
-        return self._waiting.is_older(attempt.hash, attempt.signed_at, self._fees.bump_after_s)
+        return self._waiting.is_older(attempt.hash, attempt.signed_at, self.prices.policy.bump_after_s)
 
     def _replace(self, intent: Intent) -> Intent:
         assert intent.nonce is not None
         try:
-            gas = self._estimate_gas(intent.call)
+            gas = self.prices.gas(intent.call)
         except ContractError:
             # It would revert now, but the earlier attempt may be mined before what made it so: keep it.
             return intent
-        fees = self._fees_now()
+        fees = self.prices.now()
         with self._signing() as lease:
             now = self.journal.get(intent.id)
             if now.status is not IntentStatus.SIGNED or now.attempts != intent.attempts:
@@ -593,109 +538,20 @@ class Sender:
             self.on_mined(intent, receipt)
         if receipt.succeeded:
             return self.journal.finish(intent, IntentStatus.CONFIRMED)
-        return self.journal.finish(intent, IntentStatus.REVERTED, str(self._why_reverted(intent, receipt)))
+        return self.journal.finish(
+            intent, IntentStatus.REVERTED, str(self._results.why_reverted(intent, receipt))
+        )
 
     def _forget(self, intent: Intent) -> None:
         hashes = [attempt.hash for attempt in intent.attempts]
         self._waiting.forget(hashes)
         self._unindexed.forget(hashes)
 
-    # --- reading
-
-    def _result(self, intent: Intent) -> Mined | BindingsError:
-        if intent.status is IntentStatus.REFUSED:
-            return ContractError("Refused", {}, intent.error or "", intent.call.description)
-        assert intent.mined_hash is not None
-        try:
-            receipt = self._receipt_of(intent.mined_hash)
-        except BindingsError as error:
-            return error
-        if receipt is None:
-            return ReceiptMissing(
-                f"{intent.call.description} was confirmed, but the RPC endpoint no longer has its receipt; "
-                "send it again under the same key once the endpoint has caught up."
-            )
-        if intent.status is IntentStatus.REVERTED:
-            return self._why_reverted(intent, receipt)
-        return Mined(
-            transaction_hash=intent.mined_hash,
-            block_number=receipt.block_number,
-            gas_used=receipt.gas_used,
-            fee_wei=receipt.gas_used * receipt.effective_gas_price_wei,
-            contract_address=receipt.contract_address,
-            receipt=receipt,
-        )
-
     def _timed_out(self, intent: Intent, timeout_s: float) -> TransactionTimedOut:
         return TransactionTimedOut(
             f"{intent.call.description} was not mined within {timeout_s:.0f} s; it stays in the "
             "journal and is carried on later. Check the fee limit and the RPC endpoint."
         )
-
-    def _receipt_of(self, transaction_hash: bytes) -> TransactionReceipt | None:
-        """Asked a few times: behind one URL there may be nodes that lag."""
-        for _ in range(20):
-            if (receipt := self.chain.receipt(transaction_hash)) is not None:
-                return receipt
-            time.sleep(self._poll_s)
-        return None
-
-    def _find_receipt(self, intent: Intent) -> TransactionReceipt | None:
-        receipts = (self.chain.receipt(attempt.hash) for attempt in reversed(intent.attempts))
-        return next((receipt for receipt in receipts if receipt is not None), None)
-
-    def _why_reverted(self, intent: Intent, receipt: TransactionReceipt) -> ContractError:
-        """The contract's reason, by running the call again on the state before the block."""
-        call = intent.call
-        if call.to is not None:
-            try:
-                self.chain.call(
-                    call.to,
-                    call.data,
-                    block=max(0, receipt.block_number - 1),
-                    sender=self.address,
-                    value_wei=call.value_wei,
-                    description=call.description,
-                )
-            except ContractError as error:
-                return error
-        return ContractError("Reverted", {}, "it no longer fitted when it was mined", call.description)
-
-    def _estimate_gas(self, call: Call) -> int:
-        def estimated(block: str | None) -> int:
-            return self.chain.estimate_gas(
-                call.to,
-                call.data,
-                sender=self.address,
-                value_wei=call.value_wei,
-                block=block,
-                description=call.description,
-            )
-
-        try:
-            try:
-                gas = estimated(None)
-            except ContractError as error:
-                if error.name not in _NEXT_BLOCK:
-                    raise
-                try:
-                    gas = estimated("pending")
-                except (ContractError, RpcRefused):
-                    raise error from None
-        except RpcRefused as error:
-            if any(text in error.rpc_message.lower() for text in _NO_FUNDS):
-                raise self._too_poor(call) from error
-            raise
-        return gas * _GAS_MARGIN_PERCENT // 100
-
-    def _too_poor(self, call: Call) -> InsufficientFunds:
-        return InsufficientFunds(
-            f"{self.address} cannot pay for {call.description}; send it some ether. "
-            "The transaction stays in the journal."
-        )
-
-    def _bumped(self, fee_wei: int) -> int:
-        return fee_wei * self._fees.bump_percent // 100 + 1
 
 
 def _raise_error(error: BindingsError | None) -> None:

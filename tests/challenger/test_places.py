@@ -112,9 +112,9 @@ def test_only_what_the_next_blocks_time_allows_is_estimated_there(  # type: igno
     call = Call(sender.address, b"", 0)
     if pending is None or asked == [None]:
         with pytest.raises(ContractError, match=name):
-            sender._estimate_gas(call)
+            sender.prices.gas(call)
     else:
-        assert sender._estimate_gas(call) == 100_000
+        assert sender.prices.gas(call) == 100_000
     assert blocks == asked
 
 

@@ -17,9 +17,10 @@ from contracts.bindings.chain import Chain
 from contracts.bindings.contract import Call
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import ContractError, InsufficientFunds, RpcRefused, TransactionTimedOut
+from contracts.bindings.fees import FeePolicy
 from contracts.bindings.journal import IntentStatus, SqlJournal
 from contracts.bindings.keys import UnlockedSigner
-from contracts.bindings.sender import FeePolicy, Sender
+from contracts.bindings.sender import Sender
 from tests.contracts.local_chain import LocalChain
 
 

@@ -18,11 +18,13 @@ import pytest
 from contracts.bindings.chain import Chain
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import AlreadyRunning, ContractError, LeaseLost, Overtaken
+from contracts.bindings.fees import FeePolicy
 from contracts.bindings.journal import Attempt, IntentStatus, SqlJournal
 from contracts.bindings.journal_engine import open_journal_engine
 from contracts.bindings.keys import UnlockedSigner
 from contracts.bindings.lease import running_alone
-from contracts.bindings.sender import FeePolicy, Mined, Sender, open_sender
+from contracts.bindings.results import Mined
+from contracts.bindings.sender import Sender, open_sender
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.rpc_proxy import RpcProxy, rpc_proxy
 from tests.databases import new_database, postgres_url

@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from contracts.bindings.sender import Mined
+from contracts.bindings.results import Mined
 from contracts.protocol.parameters import DEVNET, L1, L2
 from contracts.protocol.response import ResponseFields
 from economics.gas import GAS
