@@ -21,28 +21,15 @@ from contracts.bindings.command_options import (
     SignerUrl,
 )
 
+from . import account_cli
 from .api_key_cli import api_key
-from .command_settings import settings_of
+from .command_settings import ProviderAddress, ether, settings_of, wei
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake."
 )
 
 app.command("api-key")(api_key)
-
-
-def _ether(text: str) -> int:
-    """An amount on the command line, in wei; a bare number is ether."""
-    from contracts.protocol.ether import parse_wei
-
-    return parse_wei(text)
-
-
-def _wei(text: str) -> int:
-    """An amount on the command line, in wei; a bare number is wei."""
-    from contracts.protocol.ether import parse_wei
-
-    return parse_wei(text, "wei")
 
 
 Model = Annotated[
@@ -54,11 +41,6 @@ Device = Annotated[
         help="Run the model by torch on cpu, cuda or cuda:N (default: without torch; the integers are the same)."
     ),
 ]
-ProviderAddress = Annotated[
-    str | None,
-    typer.Option("--provider", metavar="ADDRESS", help="The provider's owner (default: the account itself)."),
-]
-
 _DEVNET_DEPOSIT_WEI = 100 * 10**18
 
 
@@ -77,7 +59,7 @@ def run(
     database_url: Annotated[str | None, typer.Option(help="sqlite:///file or postgresql://… .")] = None,
     batch_interval: Annotated[int | None, typer.Option(help="Seconds that a batch stays open.")] = None,
     fee_wei: Annotated[
-        int | None, typer.Option(parser=_wei, metavar="AMOUNT", help="Fee of each answer: 7, or '25 gwei'.")
+        int | None, typer.Option(parser=wei, metavar="AMOUNT", help="Fee of each answer: 7, or '25 gwei'.")
     ] = None,
     fee_token: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="ERC-20 in which the fee counts (default: ether).")
@@ -91,7 +73,7 @@ def run(
     deposit_ether: Annotated[
         int | None,
         typer.Option(
-            parser=_ether,
+            parser=ether,
             metavar="AMOUNT",
             help="Deposit this much first when no stake is free (devnet default 100).",
         ),
@@ -115,7 +97,7 @@ def run(
     receipt_allowance: Annotated[
         int | None,
         typer.Option(
-            parser=_ether,
+            parser=ether,
             metavar="AMOUNT",
             help="What all receipts together may cost, of an owner's own node (default: one whole batch).",
         ),
@@ -280,269 +262,14 @@ def _measure(capacity: Any, serving: Any, tokens: int) -> None:
         measure(found, serving.replay(prompt, [1]), steps)
 
 
-@app.command()
-def deposit(
-    ether: Annotated[
-        int,
-        typer.Argument(
-            parser=_ether, metavar="AMOUNT", help="Amount to add to the stake: 1.5, or '20 gwei'."
-        ),
-    ],
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Add ether to the stake that backs answers."""
-    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    by_hand(outbox, access.contracts.stake.deposit(ether), f"deposit {ether}")
-    _print_account(access, outbox.address, as_json, outbox)
-
-
-@app.command("exit")
-def request_exit(
-    ether: Annotated[
-        int | None,
-        typer.Argument(parser=_ether, metavar="AMOUNT", help="Amount to take out (default: all free stake)."),
-    ] = None,
-    complete: Annotated[bool, typer.Option("--complete", help="Finish an exit whose delay is over.")] = False,
-    cancel: Annotated[
-        bool, typer.Option("--cancel", help="Take the request back: the stake backs answers again.")
-    ] = False,
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Ask stake back; after the exit delay, `--complete` turns it into credits to withdraw."""
-    from prover.errors import UsageError
-
-    if complete + cancel + (ether is not None) > 1:
-        raise UsageError("an amount, --complete and --cancel are three different things; give one of them")
-    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    stake = access.contracts.stake
-    if complete:
-        by_hand(outbox, stake.complete_exit(), "complete exit")
-    elif cancel:
-        by_hand(outbox, stake.cancel_exit(), "cancel exit")
-    else:
-        unpromised = _unpromised_wei(
-            access, outbox.address, settings_of(devnet, rpc_url, deployment, keystore, account)
-        )
-        amount = unpromised if ether is None else ether
-        _require_unpromised(amount, unpromised)
-        name = "request exit of all" if ether is None else f"request exit of {amount}"
-        by_hand(outbox, stake.request_exit(amount), name)
-    _print_account(access, outbox.address, as_json, outbox)
-
-
-@app.command()
-def status(
-    provider: ProviderAddress = None,
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show a provider's stake, locks, bond, keys, credits and balance; with --provider it needs no key."""
-    from .chain_access import open_chain, open_signer
-    from .keys import provider_of
-
-    settings = settings_of(devnet, rpc_url, deployment, keystore, account, provider=provider)
-    access = open_chain(settings)
-    address = provider_of(settings, "") or open_signer(settings, access.chain).address
-    _print_account(access, address, as_json)
-
-
-@app.command("set-operator")
-def set_operator(
-    address: Annotated[str, typer.Argument(help="Who posts and plays from now on; 'none' takes it away.")],
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Name the account that posts and plays for the owner; the one before can do nothing any more."""
-    from .keys import NOBODY, checksum
-
-    operator = NOBODY if address == "none" else checksum(address)
-    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    by_hand(outbox, access.contracts.stake.set_operator(operator), f"operator {operator}")
-    _print_account(access, outbox.address, as_json, outbox)
-
-
-@app.command("add-signer")
-def add_signer(
-    address: Annotated[str, typer.Argument(help="A key that signs receipts.")],
-    allowance: Annotated[
-        int,
-        typer.Option(
-            parser=_ether,
-            metavar="AMOUNT",
-            help="What all its receipts together may cost: 10, or '500 gwei'.",
-        ),
-    ],
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Register a key for receipts, or raise the allowance of one; an allowance is never lowered."""
-    from .keys import checksum
-
-    signer = checksum(address)
-    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    by_hand(outbox, access.contracts.stake.register_signer(signer, allowance), f"signer {signer} {allowance}")
-    _print_account(access, outbox.address, as_json, outbox)
-
-
-@app.command("retire-signer")
-def retire_signer(
-    address: Annotated[str, typer.Argument(help="The key whose receipts end.")],
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """End a key for ever: receipts dated later than now are void."""
-    from .keys import checksum
-
-    signer = checksum(address)
-    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    by_hand(outbox, access.contracts.stake.retire_signer(signer), f"retire signer {signer}")
-    _print_account(access, outbox.address, as_json, outbox)
-
-
-@app.command()
-def resume(
-    rpc_url: RpcUrl = None,
-    deployment: DeploymentFile = None,
-    keystore: Keystore = None,
-    account: Account = None,
-    devnet: Devnet = False,
-    as_json: AsJson = False,
-) -> None:
-    """End the pause that followed a lost response; the whole bond must be there again."""
-    access, outbox = chain_side(devnet, rpc_url, deployment, keystore, account)
-    by_hand(outbox, access.contracts.stake.resume(), "resume")
-    _print_account(access, outbox.address, as_json, outbox)
-
-
-def chain_side(
-    devnet: bool, rpc_url: str | None, deployment: Path | None, keystore: Path | None, account: str | None
-) -> Any:
-    """(ChainAccess, Outbox) of the owner's account, with the database that a node on this machine uses.
-
-    Raises UsageError when the account is not the owner of the provider that the settings name.
-    """
-    from contracts.bindings.sender import sender_on_engine
-    from contracts.bindings.settings import STATE
-    from prover.errors import UsageError
-
-    from .chain_access import default_database, open_chain, open_signer
-    from .keys import provider_of
-    from .outbox import Outbox
-    from .store import open_engine
-
-    settings = settings_of(devnet, rpc_url, deployment, keystore, account)
-    access = open_chain(settings)
-    signer = open_signer(settings, access.chain)
-    if (owner := provider_of(settings, signer.address)) != signer.address:
-        raise UsageError(
-            f"this is for the key of the provider's owner, {owner}; {signer.address} is another account: name the "
-            "owner's with --keystore"
-        )
-    url = settings.database_url or default_database(
-        access.chain, access.contracts.ledger.address, signer.address, STATE / "provider"
-    )
-    engine = open_engine(url)
-    sender = sender_on_engine(access.chain, signer, engine, confirmations=0, create_tables=False)
-    return access, Outbox(sender)
-
-
-def by_hand(outbox: Any, call: Any, name: str) -> None:
-    """Send what a command asks for; `tell_costs` or `costs` say what it took."""
-    _, carried_on = outbox.send_by_hand(call, name)
-    if carried_on:
-        typer.echo(
-            "This finished the same command that was interrupted before; repeat it to do it once more.",
-            err=True,
-        )
-
-
-def tell_costs(outbox: Any) -> None:
-    """One line per transaction that this command sent."""
-    for what, mined in outbox.sent_by_hand:
-        typer.echo(f"{what}: {mined}")
-
-
-def costs(outbox: Any) -> dict[str, Any]:
-    """The same for `--json`."""
-    return {"transactions": [{"call": what, **mined.as_json()} for what, mined in outbox.sent_by_hand]}
-
-
-def _unpromised_wei(access: Any, address: str, settings: Any) -> int:
-    """Free stake that no answer waits for: what is answered and not posted yet will need its lock."""
-    from contracts.bindings.settings import STATE
-
-    from .chain_access import default_database
-    from .store import Journal, open_engine
-
-    url = settings.database_url or default_database(
-        access.chain, access.contracts.ledger.address, address, STATE / "provider"
-    )
-    promised = Journal(open_engine(url)).pending_response_count() * access.parameters.lock_per_response
-    return max(0, int(access.contracts.stake.free_stake(address)) - int(promised))
-
-
-def _require_unpromised(amount_wei: int, unpromised_wei: int) -> None:
-    """Raises UsageError when an exit would take what unposted answers need."""
-    from contracts.protocol.ether import show_ether
-    from prover.errors import UsageError
-
-    if amount_wei > unpromised_wei:
-        raise UsageError(
-            f"answers that are not on chain yet need the rest of the free stake: take out at most "
-            f"{show_ether(unpromised_wei)}, or wait until they are posted"
-        )
-
-
-def _print_account(access: Any, address: str, as_json: bool, outbox: Any = None) -> None:
-    from contracts.protocol.fact_text import show_fact
-
-    from .accounts import account_facts, key_facts
-
-    values = account_facts(access.contracts, address) | key_facts(access.contracts, address)
-    if as_json:
-        typer.echo(json.dumps(values | (costs(outbox) if outbox else {})))
-        return
-    from contracts.protocol.clock_text import show_time
-    from contracts.protocol.ether import show_ether
-
-    if outbox:
-        tell_costs(outbox)
-    signers, now = values.pop("signers"), access.chain.head().timestamp
-    for name, value in values.items():
-        typer.echo("{:<18}{}".format(*show_fact(name, value, now)))
-    for key in signers:
-        state = (
-            f"retired at {show_time(key['retired_at'])}"
-            if key["retired_at"]
-            else f"{show_ether(int(key['left_wei']))} of its allowance left"
-        )
-        typer.echo(f"{'receipt key':<18}{key['signer']}, {state}")
+# After the two commands above: help lists commands in this order.
+app.command()(account_cli.deposit)
+app.command("exit")(account_cli.request_exit)
+app.command()(account_cli.status)
+app.command("set-operator")(account_cli.set_operator)
+app.command("add-signer")(account_cli.add_signer)
+app.command("retire-signer")(account_cli.retire_signer)
+app.command()(account_cli.resume)
 
 
 def _require_free_port(host: str, port: int) -> None:

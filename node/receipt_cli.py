@@ -198,7 +198,7 @@ def claim(
     from contracts.bindings.receipt_body import parse_receipt
     from contracts.protocol.ether import show_ether
 
-    from .cli import by_hand, costs, tell_costs
+    from .by_hand import by_hand, costs, tell_costs
     from .payments.pay_cli import payer_side
     from .receipt_status import claims_of, path_in, receipt_status
 
@@ -242,7 +242,7 @@ def pay(
     from contracts.protocol.ether import show_ether
     from prover.errors import UsageError
 
-    from .cli import by_hand
+    from .by_hand import by_hand
     from .payments.pay_cli import payer_side, print_channel
     from .receipt_check import check_receipt
 

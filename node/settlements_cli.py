@@ -192,8 +192,8 @@ def withdraw(
     from contracts.bindings.settings import STATE
     from contracts.protocol.ether import show_ether
 
+    from .by_hand import by_hand, costs, tell_costs
     from .chain_access import default_database, open_chain, open_signer
-    from .cli import by_hand, costs, tell_costs
     from .keys import checksum
     from .outbox import Outbox
     from .store import open_engine

@@ -18,7 +18,7 @@ from contracts.bindings.command_options import (
     RpcUrl,
 )
 
-from ..cli import by_hand, costs, tell_costs
+from ..by_hand import by_hand, costs, tell_costs
 from ..command_settings import settings_of
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ from contracts.bindings.command_options import (
     RpcUrl,
 )
 
-from ..cli import by_hand, chain_side, costs, tell_costs
+from ..by_hand import by_hand, chain_side, costs, tell_costs
 from .pay_cli import TokenOption, token_of
 
 app = typer.Typer()
