@@ -154,8 +154,8 @@ def _check_release(settings: Any, access: Any, serving: Any, report: Any) -> Non
     """Before the node promises anything, and before it reads its journal. Raises ReleaseMismatchError."""
     import structlog
 
-    from .provider import capacity_file
     from .self_check import check_release
+    from .serving import capacity_file
 
     if not settings.self_check:
         structlog.get_logger("node.self_check").warning(
@@ -211,7 +211,7 @@ def capacity(
     from .capacity import Capacity
     from .chain_access import open_chain
     from .model_loading import load_serving
-    from .provider import capacity_file
+    from .serving import capacity_file
 
     settings = settings_of(devnet, rpc_url, deployment, None, account, model=model, private=private or None)
     access = open_chain(settings)

@@ -16,7 +16,7 @@ from prover.private_model import PrivateModel, ask_password, commit_private
 from verifier_gen import generate_sources
 
 from .chain_access import ChainAccess, find_model_id
-from .provider import CommittedServing
+from .serving import CommittedServing
 from .settings import ProviderSettings
 
 Progress = Callable[[str, int, int], None]

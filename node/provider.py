@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from typing import cast
 
 import structlog
@@ -25,15 +23,6 @@ from explorer.errors import CacheUnusableError
 from explorer.index import Index
 from explorer.search import Place
 from explorer.server import Explorer
-from prover.curve.srs import SRS
-from prover.model.batch import batch_in_memory
-from prover.model.devices import HOST_DEVICE, Device
-from prover.model.execute import Executor
-from prover.model.weights import IntegerModel
-from prover.model_blindings import ResponseBlindings
-from prover.model_commitment import ModelCommitment
-from prover.private_model import PrivateModel
-from prover.replay import Replay
 from prover.sampling import Sampling
 
 from .api.application import create_application
@@ -50,7 +39,6 @@ from .defender import Defender
 from .demands import DemandAnswerer
 from .errors import KeyNotNamedError, StakeMissingError
 from .health import LEAST_BALANCE_WEI, Health
-from .inference import InferenceQueue
 from .keys import KeyState, provider_of
 from .metrics import Metrics
 from .outbox import Outbox
@@ -63,6 +51,7 @@ from .receipts import Issuer, ReceiptDesk
 from .records import Records
 from .remembered_trace import BoundaryFiles
 from .service import AnswerService, ServedModel
+from .serving import CommittedServing, capacity_file, inference_queue
 from .settings import ProviderSettings, view_key_of
 from .settlement import Settlement
 from .store import AuditBook, Journal, PaymentBook, open_engine
@@ -78,53 +67,6 @@ _EXPLORER_IDLE_S = 60.0
 _FEES_PER_BULK = 100
 # Chains take blocks of a few seconds in the future; whoever is further behind dates receipts wrongly.
 _MAX_CLOCK_LAG_S = 30.0
-
-
-@dataclass(frozen=True)
-class CommittedServing:
-    """A model with everything that defending its answers needs."""
-
-    name: str
-    model: IntegerModel
-    commitment: ModelCommitment
-    srs: SRS
-    model_id: bytes
-    own: PrivateModel | None = None  # None: the model is public
-    device: Device = HOST_DEVICE  # where the model is run
-
-    @cached_property
-    def executor(self) -> Executor:
-        """What runs the model, for all: what it finds out about weights, or brings to a device, is there once."""
-        return Executor(self.model, device=self.device)
-
-    def replay(
-        self, prompt_ids: Sequence[int], output_ids: Sequence[int], sampling: Sampling | None = None
-    ) -> Replay:
-        """A lazy trace of an answer; of a private model with blindings that no answer has, to measure what it takes."""
-        ids = list(prompt_ids), list(output_ids)
-        blindings = None if self.own is None else ResponseBlindings.draw(self.own.blindings)
-        return Replay(
-            self.model,
-            self.commitment,
-            self.srs,
-            *ids,
-            sampling=sampling,
-            blindings=blindings,
-            executor=self.executor,
-        )
-
-
-def capacity_file(settings: ProviderSettings, model_id: bytes) -> Path:
-    """Where it is kept what defending this model's answers takes on this machine."""
-    return settings.traces_dir / model_id.hex() / "capacity.json"
-
-
-def _queue(settings: ProviderSettings, serving: CommittedServing) -> InferenceQueue:
-    """A private model's answers are made one at a time: boundaries are committed for each, and nothing of a prompt stays."""
-    if serving.own is not None:
-        return InferenceQueue(serving.executor, settings.queue_size)
-    batch = batch_in_memory(serving.executor, settings.kv_cache_mib << 20, settings.at_once)
-    return InferenceQueue(serving.executor, settings.queue_size, batch, settings.at_once)
 
 
 class Provider:
@@ -287,7 +229,7 @@ class Provider:
                 int(time.time()),
                 serving.model.logit_scale,
             ),
-            queue=_queue(settings, serving),
+            queue=inference_queue(settings, serving),
             desk=self.desk,
             metrics=self.metrics,
             default_max_tokens=settings.default_max_tokens,

@@ -33,7 +33,7 @@ from prover.replay import Replay
 from .errors import ReleaseMismatchError
 
 if TYPE_CHECKING:
-    from .provider import CommittedServing
+    from .serving import CommittedServing
 
 log = structlog.get_logger("node.self_check")
 Progress = Callable[[str, int, int], None]

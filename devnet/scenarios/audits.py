@@ -18,7 +18,7 @@ from contracts.protocol.audits import Audit, AuditItem, AuditTarget
 from contracts.protocol.game import Outcome
 from contracts.protocol.model import HEAD_TILE, PRIVATE
 from contracts.protocol.response import WINDOW_ROWS
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from prover.architectures.audit_steps import head_tiles
 from prover.blindings_file import LOWEST_COST
 from prover.model.weights import IntegerModel

@@ -26,7 +26,7 @@ from contracts.protocol.game import Game, Outcome, Phase
 from contracts.protocol.parameters import DEVNET
 from node.chain_access import ChainAccess
 from node.inference import Generator
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from node.settings import load_settings
 from prover.model.weights import IntegerModel
 from prover.replay import Replay

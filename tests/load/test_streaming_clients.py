@@ -21,7 +21,7 @@ import pytest
 
 from contracts.bindings.deployment import Deployment
 from devnet.benchmarks.load import Streamed, a_prompt, one_client, resident_mib, stream_answer
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 from tests.node.test_provider_command import Command
 

@@ -14,7 +14,8 @@ from contracts.bindings.registration import register_model
 from contracts.bindings.sender import Sender
 from contracts.protocol.game import Outcome
 from node.chain_access import ChainAccess
-from node.provider import CommittedServing, Provider
+from node.provider import Provider
+from node.serving import CommittedServing
 from node.settings import ProviderSettings, load_settings
 from prover.curve.srs import SRS
 from prover.model.weights import IntegerModel

@@ -19,9 +19,10 @@ from contracts.protocol.game import Outcome, Reason
 from contracts.protocol.model import PRIVATE
 from node.audits.desk import AuditState
 from node.audits.keys import audit_key
-from node.provider import CommittedServing, Provider
+from node.provider import Provider
 from node.receipts import fields_of
 from node.records import batch_tree
+from node.serving import CommittedServing
 from node.store import ResponseRow, ResponseState
 from prover.blindings_file import LOWEST_COST
 from prover.curve.srs import SRS

@@ -14,7 +14,7 @@ import pytest
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from node.backing import Backing, StakeView
 from node.errors import NotReadyError
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from node.store import Journal
 from tests.contracts.local_chain import LocalChain
 

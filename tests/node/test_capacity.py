@@ -15,9 +15,9 @@ from contracts.bindings.openings import open_game
 from contracts.protocol.parameters import DEVNET
 from contracts.protocol.trace import AuditedTrace
 from node.capacity import Capacity, measure
-from node.provider import CommittedServing
 from node.receipts import fields_of
 from node.records import batch_tree
+from node.serving import CommittedServing
 from prover.model.execute import Executor
 from tests.contracts.local_chain import LocalChain
 

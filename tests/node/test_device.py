@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from node.model_loading import load_serving
-from node.provider import CommittedServing, _queue
+from node.serving import CommittedServing, inference_queue
 from node.settings import load_settings
 from prover.model.devices import open_device
 from prover.model.errors import MissingDeviceError, UnknownDeviceError
@@ -20,7 +20,7 @@ from prover.model.weights import IntegerModel
 def test_answers_are_made_on_the_device(tiny: IntegerModel) -> None:
     nothing: Any = None  # neither commitment nor reference string is needed to answer
     serving = CommittedServing("tiny", tiny, nothing, nothing, b"", device=open_device("cpu"))
-    queue = _queue(load_settings(kv_cache_mib=4), serving)
+    queue = inference_queue(load_settings(kv_cache_mib=4), serving)
     texts = [[1, 2, 3], [4, 5, 6, 7]]
 
     async def story() -> list[list[int]]:

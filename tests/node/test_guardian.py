@@ -14,7 +14,8 @@ from contracts.bindings.deployment import ProtocolContracts, deploy_protocol, ve
 from contracts.bindings.errors import ContractError
 from contracts.bindings.registration import register_model
 from contracts.protocol.parameters import DEVNET
-from node.provider import CommittedServing, Provider
+from node.provider import Provider
+from node.serving import CommittedServing
 from node.store import BatchState, ChainEventRow
 from tests.contracts.local_chain import LocalChain
 from verifier_gen import generate_sources

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.bindings.deployment import Deployment
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 from tests.hostile_json import HOSTILE
 from tests.node.test_provider_command import Command

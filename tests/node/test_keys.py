@@ -20,10 +20,11 @@ from contracts.bindings.receipts import receipt_signer, sign_receipt
 from contracts.protocol.game import Outcome, Phase
 from contracts.protocol.response import Receipt
 from node.errors import KeyNotNamedError, ReceiptNotValidError
-from node.provider import CommittedServing, Provider
+from node.provider import Provider
 from node.receipt_check import check_receipt
 from node.receipts import fields_of
 from node.records import batch_tree
+from node.serving import CommittedServing
 from node.store import BatchState
 from prover.errors import BadInputError
 from tests.contracts.local_chain import LocalChain

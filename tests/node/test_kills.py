@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, event
 
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.events import BatchPosted
-from node.provider import CommittedServing, Provider
+from node.provider import Provider
+from node.serving import CommittedServing
 from node.store import BatchState, ResponseState
 from tests.contracts.local_chain import LocalChain
 

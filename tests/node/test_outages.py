@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from contracts.bindings.deployment import Deployment
 from devnet.anvil import free_port, start_anvil, stop_process
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 
 from .relay import Relay

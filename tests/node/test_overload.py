@@ -22,7 +22,7 @@ import uvicorn
 from contracts.bindings.deployment import Deployment
 from devnet.anvil import free_port
 from node.api.connections import bounded_protocol
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 from tests.node.test_hostile_requests import post
 from tests.node.test_provider_command import Command

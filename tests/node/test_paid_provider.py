@@ -14,7 +14,7 @@ from contracts.bindings.keys import UnlockedSigner
 from contracts.protocol.response import ETHER_TOKEN
 from node.payments.client import VoucherAuth
 from node.payments.wire import Terms
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 
 from .test_provider_command import Command

@@ -19,8 +19,9 @@ from contracts.protocol.token_ids import unpack_token_ids
 from node.errors import PaymentRefusedError, ReceiptNotValidError
 from node.payments.till import Payment
 from node.payments.wire import SignedVoucher, payment_header
-from node.provider import CommittedServing, Provider
+from node.provider import Provider
 from node.receipt_check import check_receipt
+from node.serving import CommittedServing
 from node.store import ResponseState
 from prover.model.execute import Executor
 from tests.contracts.local_chain import LocalChain

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from contracts.bindings.deployment import Deployment, ProtocolContracts
 from devnet.model_cli import app
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from prover.commitment_file import load_published
 from tests.contracts.local_chain import LocalChain
 

@@ -18,7 +18,7 @@ import pytest
 from contracts.bindings.deployment import Deployment, ProtocolContracts, verifier_artifacts
 from contracts.bindings.registration import register_model
 from devnet.anvil import free_port
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 from tests.contracts.synthetic import stranger_verifier_sources
 

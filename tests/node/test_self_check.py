@@ -8,8 +8,8 @@ import pytest
 
 from contracts.bindings.deployment import ProtocolContracts
 from node.errors import ReleaseMismatchError
-from node.provider import CommittedServing
 from node.self_check import check_release
+from node.serving import CommittedServing
 
 ANSWERS_TRUE, ANSWERS_FALSE = ("0x600" + word + "60005260206000f3" for word in "10")
 

@@ -23,9 +23,9 @@ from node.chain_access import find_model_id, open_chain, open_signer
 from node.cli import app as provider_app
 from node.command_settings import settings_of
 from node.errors import ChainMismatchError, ModelNotRegisteredError, UnknownSettlementError
-from node.provider import CommittedServing
 from node.receipts import fields_of
 from node.records import batch_tree
+from node.serving import CommittedServing
 from node.settings import ProviderSettings, load_settings
 from node.settlements_cli import app as settlements_app
 from prover.errors import UsageError

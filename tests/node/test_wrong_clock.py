@@ -10,7 +10,7 @@ import pytest
 
 from contracts.bindings.deployment import Deployment
 from contracts.bindings.receipt_body import parse_receipt
-from node.provider import CommittedServing
+from node.serving import CommittedServing
 from tests.contracts.local_chain import LocalChain
 from tests.node.test_provider_command import ROOT, Command
 
