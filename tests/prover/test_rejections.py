@@ -9,6 +9,7 @@ import pytest
 
 from prover.argument.mercury import MercuryOpening, MercuryRejected, check_points, verify_mercury
 from prover.argument.transcript import Transcript, label_word
+from prover.curve.g1 import GENERATOR, multiply
 from prover.curve.srs import SRS
 from prover.embedding import EmbeddingKey, verify_embedding
 from prover.errors import BadInputError, ProofRejectedError
@@ -177,6 +178,15 @@ def test_a_step_key_is_decoded_strictly() -> None:
         broken = replace(parsed, points=(*parsed.points[:index], OFF_CURVE, *parsed.points[index + 1 :]))
         with pytest.raises(BadInputError, match="invalid point"):
             StepKey.decode(broken.encode(), key.plan, key.chunk_bits)
+
+
+def test_a_step_key_of_several_points_is_read_back() -> None:
+    """In chunks that are shorter than those of kept statements, whose keys have one point."""
+    plan = _kept("mlp")[0].plan
+    bits = next(bits for bits in range(18, 0, -1) if plan.key_layout(bits).chunks > 2)
+    points = tuple(multiply(GENERATOR, 2 + place) for place in range(plan.key_layout(bits).chunks))
+    key = StepKey(tuple(1 for _ in plan.program.parameters), points)
+    assert StepKey.decode(key.encode(), plan, bits) == key
 
 
 # --- verifying keys -----------------------------------------------------------------------------------------
