@@ -122,7 +122,8 @@ def table(done: Sequence[dict[str, Any]], kinds: Sequence[str]) -> str:
     for name, words in (
         ("receipts", "receipts held by clients, all looked up on chain"),
         ("batches", "batches of the honest provider"), ("games", "games, all over at the audit"), ("lies", "lies posted"),
-        ("accusations", "honest answers accused"), ("demands", "honest answers asked for on chain"),
+        ("accusations", "honest answers accused"), ("refuted", "accusations refuted: they claimed what was posted"),
+        ("demands", "honest answers asked for on chain"),
         ("restarts", "programs that ended by themselves and were started again"),
         ("wasted", "transactions of honest accounts that were mined and reverted"),
     ):  # fmt: skip

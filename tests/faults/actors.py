@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx
 
+from challenger.local_models import LocalModel
 from contracts.bindings.deployment import ProtocolContracts
 from contracts.bindings.errors import BindingsError
 from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
 from contracts.protocol.bisection import cuts
-from contracts.protocol.claims import LEAF_BYTES
+from contracts.protocol.claims import LEAF_BYTES, claim_of, leaves_of_input, leaves_of_step
 from contracts.protocol.game import Game, Phase, Target
 from contracts.protocol.merkle import MerkleTree
 from contracts.protocol.response import ResponseFields
@@ -94,11 +95,18 @@ class Accuser:
     """Accuses a right answer of being wrong in a place that it draws, and may leave in the middle of the game."""
 
     def __init__(
-        self, contracts: ProtocolContracts, sender: Sender, about: Listed, steps: int, rng: random.Random
+        self,
+        contracts: ProtocolContracts,
+        sender: Sender,
+        about: Listed,
+        model: LocalModel,
+        rng: random.Random,
     ) -> None:
-        self._contracts, self._sender, self._about, self._steps = contracts, sender, about, steps
+        """`model`: the answer's, to run it again: nobody else knows the commitments behind what is posted."""
+        self._contracts, self._sender, self._about, self._model = contracts, sender, about, model
         self._aim = rng.choice([Target.EMBEDDING, Target.STEP, Target.STEP, Target.HEAD])
-        self._step = rng.randrange(steps)
+        self._step = rng.randrange(model.commitment.step_count)
+        self._claims_what_was_posted = rng.random() < 0.5
         self._output = rng.randrange(len(about.ids[1]))
         self._leaves_after = rng.choice([0, 1, 2, 99, 99, 99])
         self._moves = 0
@@ -131,20 +139,29 @@ class Accuser:
         game = moves.game(self.game_id)
         boundaries = posted_boundaries(self._contracts, self.game_id)
         if game.round <= 1 and self._aim is Target.EMBEDDING:
-            return moves.challenge_input(self.game_id, boundaries, self._claim(game))
+            return moves.challenge_input(self.game_id, boundaries, self._claim(game, boundaries[0], None))
         if game.round <= 1 and self._aim is Target.HEAD:
             prompt, output = about.ids
             position = len(prompt) - 1 + self._output
             rival = (output[self._output] + 1) % 200
             return moves.challenge_head(self.game_id, boundaries, position, rival, prompt, output)
-        ends = cuts(game.range_start, game.range_end, self._contracts.stake.parameters().arity)
+        arity = self._contracts.stake.parameters().arity
+        ends = cuts(game.range_start, game.range_end, arity)
         part = next(number for number, end in enumerate(ends[1:]) if self._step < end)
-        claim = self._claim(game) if ends[part + 1] - ends[part] == 1 else b""
+        is_step = ends[part + 1] - ends[part] == 1
+        claim = self._claim(game, boundaries[part + 1], self._step) if is_step else b""
         return moves.challenge_part(self.game_id, boundaries, part, claim)
 
-    def _claim(self, game: Game) -> bytes:
-        """Every window is something else, so that any proof answers it."""
-        return secrets.token_bytes(LEAF_BYTES * game.windows)
+    def _claim(self, game: Game, posted: bytes, step: int | None) -> bytes:
+        """Of every window something else, so that any proof answers it, or all as it was posted, so that nothing but a
+        refutation does. `step`: None for the input."""
+        if not self._claims_what_was_posted:
+            return secrets.token_bytes(LEAF_BYTES * game.windows)
+        trace = self._model.replay(*self._about.ids, None)
+        if step is None:
+            return claim_of(leaves_of_input(trace, posted))
+        rules = self._model.rules(self._contracts.stake.parameters().arity)
+        return claim_of(leaves_of_step(trace, rules.step_access(trace.step_kind(step)), step, posted))
 
     def _send(self, call: Any) -> None:
         self._moves += 1

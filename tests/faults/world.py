@@ -21,7 +21,7 @@ from contracts.bindings.books import Books
 from contracts.bindings.deployment import verifier_artifacts
 from contracts.bindings.errors import BindingsError
 from contracts.bindings.registration import register_model
-from contracts.protocol.game import MOVER_OF_PHASE, Phase, Side
+from contracts.protocol.game import MOVER_OF_PHASE, Phase, Reason, Side
 from contracts.protocol.parameters import DEVNET
 from devnet.anvil import free_port
 from devnet.lifecycle import Devnet, down, state_file, up
@@ -60,6 +60,7 @@ class Totals:
     games: int = 0
     lies: int = 0
     accusations: int = 0
+    refuted: int = 0
     demands: int = 0
     restarts: int = 0
     wasted: int = 0
@@ -99,12 +100,11 @@ class World:
         self._stack.callback(down, state)
         self.chain = self.net.chain()
         self.contracts = self.net.contracts(self.chain)
-        local = load_local_model("tiny", commitments=commitments)
+        local = self._local = load_local_model("tiny", commitments=commitments)
         model, srs = load_model("tiny"), SRS.devnet(DEVNET_BITS)
         deployer = self.net.sender("deployer", chain=self.chain)
         verifiers = verifier_artifacts(generate_sources(model.config, srs))
         self.model_id = register_model(deployer, self.contracts, local.commitment, verifiers)  # type: ignore[arg-type]
-        self._steps = local.commitment.step_count
 
         def next_token(prompt: Sequence[int]) -> int:
             return local.replay(prompt, [0], None).argmax(len(prompt) - 1) or 0
@@ -235,7 +235,7 @@ class World:
         about = self._drawn_answer(rng)
         if about is None:
             return
-        accuser = Accuser(self.contracts, self._accuser, about, self._steps, rng)
+        accuser = Accuser(self.contracts, self._accuser, about, self._local, rng)
         with contextlib.suppress(BindingsError):
             accuser.open()
             self._accusers.append(accuser)
@@ -401,6 +401,7 @@ class World:
         self.totals.receipts = len(self._promises)
         self.totals.batches = sum(b.provider == self.net.accounts["provider"] for b in books.batches.values())
         self.totals.games = len(books.games)
+        self.totals.refuted = sum(game.reason is Reason.REFUTED for game in books.games.values())
         self.totals.wasted = findings.wasted
 
 
