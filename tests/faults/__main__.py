@@ -127,7 +127,8 @@ def table(done: Sequence[dict[str, Any]], kinds: Sequence[str]) -> str:
         ("restarts", "programs that ended by themselves and were started again"),
         ("wasted", "transactions of honest accounts that were mined and reverted"),
     ):  # fmt: skip
-        lines.append(f"| {words} | {sum(record[name] for record in done)} |")
+        counted = sum(record.get(name, 0) for record in done)  # kept rounds may be older than a name
+        lines.append(f"| {words} | {counted} |")
     lines += ["", "| found in the audits | |", "| --- | --- |"]
     for name, words in (
         ("lost_bonds", "lost bonds of honest parties"), ("doubled", "actions done twice"),
