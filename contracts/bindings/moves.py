@@ -276,9 +276,10 @@ def _need(value: _T | None, what: str) -> _T:
 def move_key(state: GameState, action: actions.Action) -> str:
     """A name for this move in a sender's journal: one per turn, so a repeat after a kill is not sent twice.
 
-    The turn's start and what the game is about are part of it, because a reorganisation can bring the same phase back.
+    The turn's start and what the game is about are part of it, because a reorganisation can bring the same phase back; about as a whole,
+    for the other side chooses much of what goes into it.
     """
     game = state.game
     kind = type(action).__name__
-    turn = f"round {game.round} from {game.turn_started_at} about {game.about.hex()[:16]}"
+    turn = f"round {game.round} from {game.turn_started_at} about {game.about.hex()}"
     return f"game {state.game_id} {game.phase.name} {turn}: {kind}"

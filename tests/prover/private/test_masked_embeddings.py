@@ -17,6 +17,7 @@ from prover.curve.g1 import GENERATOR, INFINITY, add, multiply, negate
 from prover.curve.srs import SRS, _devnet_tau
 from prover.embedding import PRIVATE_PROOF_BYTES, EmbeddingKey, MaskedQuotient, row_powers, verify_embedding
 from prover.embedding_prover import prove_embedding
+from prover.errors import ProofRejectedError
 from prover.field.arrays import MODULUS
 from prover.hidden_points import blind_all
 from prover.hiding import Blindings
@@ -110,3 +111,15 @@ def test_two_proofs_share_nothing(prove: Callable[..., MaskedQuotient]) -> None:
     first, second = (prove(*itertools.starmap(seeded(i), [()] * 3)) for i in (1, 2))
     assert first.mask != second.mask and first.quotient != second.quotient
     assert first.value != second.value and first.blinding != second.blinding
+
+
+@pytest.mark.parametrize(("name", "word"), [("value", 2), ("blinding", 3)])
+def test_a_scalar_has_one_encoding(prove: Callable[..., MaskedQuotient], name: str, word: int) -> None:
+    encoded = prove(11, 13, 17).encode()
+    for least, refused in ((MODULUS - 1, False), (MODULUS, True)):
+        changed = encoded[: 32 * word] + least.to_bytes(32, "big") + encoded[32 * (word + 1) :]
+        if refused:
+            with pytest.raises(ProofRejectedError, match=f"{name} is not reduced"):
+                MaskedQuotient.decode(changed)
+        else:
+            assert MaskedQuotient.decode(changed).encode() == changed
