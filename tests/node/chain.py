@@ -30,11 +30,15 @@ _STAKE_ETHER = 500
 @pytest.fixture(scope="session")
 def serving(tiny: IntegerModel, local_chain: LocalChain, contracts: ProtocolContracts) -> CommittedServing:
     """The tiny model, committed and registered."""
+    return registered(tiny, local_chain, contracts)
+
+
+def registered(tiny: IntegerModel, local: LocalChain, contracts: ProtocolContracts) -> CommittedServing:
+    """The same on any chain."""
     srs = SRS.devnet(18)
     commitment = commit_model(tiny, srs, cache_dir=None)
-    sender = local_chain.sender(0)
     model_id = register_model(
-        sender, contracts, commitment, verifier_artifacts(generate_sources(tiny.config, srs))
+        local.sender(0), contracts, commitment, verifier_artifacts(generate_sources(tiny.config, srs))
     )
     return CommittedServing("tiny", tiny, commitment, srs, model_id)
 

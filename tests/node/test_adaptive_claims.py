@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from contracts.bindings.chain import Chain
 from contracts.bindings.contract import Call
-from contracts.bindings.deployment import Deployment, ProtocolContracts
+from contracts.bindings.deployment import ProtocolContracts, deploy_protocol
 from contracts.bindings.events import ClaimRefuted, GameOpened, ProofAccepted
 from contracts.bindings.moves import posted_boundaries
 from contracts.bindings.openings import open_game
 from contracts.bindings.sender import Sender
 from contracts.protocol.claims import claim_of, leaves_of_input, leaves_of_step
 from contracts.protocol.game import Game, ModelRules, Outcome, Phase, Reason
-from node.provider import CommittedServing
+from contracts.protocol.parameters import DEVNET
+from devnet.anvil import free_port, start_anvil, stop_process
+from node.serving import CommittedServing
+from prover.model.weights import IntegerModel
 from prover.replay import Replay
 from tests.contracts.local_chain import LocalChain
 from tests.faults.actors import Listed, listed
 
+from .chain import registered
 from .test_provider_command import Command
 
 _PROVIDER, _ACCUSER = 9, 7
@@ -138,31 +144,28 @@ class Accuser:
         self.command.wait_until(holds, _PATIENCE_S)
 
 
-@contextmanager
-def slow_time(chain: Chain) -> Iterator[None]:
-    """Every block is a second after the last one, however long a process takes to start: nobody's clock runs out meanwhile."""
-    chain.request("anvil_setBlockTimestampInterval", [1])
-    try:
-        yield
-    finally:
-        chain.request("anvil_removeBlockTimestampInterval", [])
+@pytest.fixture
+def own_chain(tmp_path: Path) -> Iterator[LocalChain]:
+    """Not that of other tests: its time goes by blocks, not by the clock."""
+    anvil = start_anvil(free_port(), tmp_path / "anvil.log", block_time_s=None)
+    yield LocalChain(Chain(anvil.rpc_url), tmp_path)
+    stop_process(anvil.pid)
 
 
 def test_whatever_is_claimed_last_a_started_provider_answers_it(
-    tmp_path: Path,
-    local_chain: LocalChain,
-    deployment: Deployment,
-    contracts: ProtocolContracts,
-    serving: CommittedServing,
+    tmp_path: Path, own_chain: LocalChain, tiny: IntegerModel
 ) -> None:
-    command, accusations = Command(tmp_path, local_chain, deployment, _PROVIDER), [*AS_POSTED, *NEARLY]
-    address = local_chain.chain.unlocked_accounts()[_PROVIDER]
-    local_chain.mine()  # the chain has no blocks of its own, and a node goes by their time
+    deployment = deploy_protocol(own_chain.sender(0), DEVNET)
+    contracts = ProtocolContracts(own_chain.chain, deployment)
+    serving = registered(tiny, own_chain, contracts)
+    command, accusations = Command(tmp_path, own_chain, deployment, _PROVIDER), [*AS_POSTED, *NEARLY]
+    address = own_chain.chain.unlocked_accounts()[_PROVIDER]
     with ExitStack() as stack:
         first_life = stack.enter_context(command.serving())
-        accuser = Accuser(local_chain, contracts, command, serving)
+        accuser = Accuser(own_chain, contracts, command, serving)
         had_wei = contracts.stake.account(address).total
-        stack.enter_context(slow_time(local_chain.chain))
+        # Every block is a second after the last one, however long a process takes to start: nobody's clock runs out meanwhile.
+        own_chain.chain.request("anvil_setBlockTimestampInterval", [1])
         games = [accuser.open() for _ in accusations]
         for game_id in games:
             accuser.boundaries(game_id)
