@@ -17,13 +17,15 @@ from contracts.bindings.command_options import (
 )
 
 from .by_hand import by_hand, chain_side, costs, tell_costs
-from .command_settings import ProviderAddress, ether, settings_of
+from .command_settings import ProviderAddress, ether_amount, settings_of
 
 
 def deposit(
     ether: Annotated[
         int,
-        typer.Argument(parser=ether, metavar="AMOUNT", help="Amount to add to the stake: 1.5, or '20 gwei'."),
+        typer.Argument(
+            parser=ether_amount, metavar="AMOUNT", help="Amount to add to the stake: 1.5, or '20 gwei'."
+        ),
     ],
     rpc_url: RpcUrl = None,
     deployment: DeploymentFile = None,
@@ -41,7 +43,9 @@ def deposit(
 def request_exit(
     ether: Annotated[
         int | None,
-        typer.Argument(parser=ether, metavar="AMOUNT", help="Amount to take out (default: all free stake)."),
+        typer.Argument(
+            parser=ether_amount, metavar="AMOUNT", help="Amount to take out (default: all free stake)."
+        ),
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Finish an exit whose delay is over.")] = False,
     cancel: Annotated[
@@ -118,7 +122,7 @@ def add_signer(
     allowance: Annotated[
         int,
         typer.Option(
-            parser=ether,
+            parser=ether_amount,
             metavar="AMOUNT",
             help="What all its receipts together may cost: 10, or '500 gwei'.",
         ),

@@ -23,7 +23,7 @@ from contracts.bindings.command_options import (
 
 from . import account_cli
 from .api_key_cli import api_key
-from .command_settings import ProviderAddress, ether, settings_of, wei
+from .command_settings import ProviderAddress, ether_amount, settings_of, wei_amount
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Serve a model and back its answers with a stake."
@@ -59,7 +59,8 @@ def run(
     database_url: Annotated[str | None, typer.Option(help="sqlite:///file or postgresql://… .")] = None,
     batch_interval: Annotated[int | None, typer.Option(help="Seconds that a batch stays open.")] = None,
     fee_wei: Annotated[
-        int | None, typer.Option(parser=wei, metavar="AMOUNT", help="Fee of each answer: 7, or '25 gwei'.")
+        int | None,
+        typer.Option(parser=wei_amount, metavar="AMOUNT", help="Fee of each answer: 7, or '25 gwei'."),
     ] = None,
     fee_token: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="ERC-20 in which the fee counts (default: ether).")
@@ -73,7 +74,7 @@ def run(
     deposit_ether: Annotated[
         int | None,
         typer.Option(
-            parser=ether,
+            parser=ether_amount,
             metavar="AMOUNT",
             help="Deposit this much first when no stake is free (devnet default 100).",
         ),
@@ -97,7 +98,7 @@ def run(
     receipt_allowance: Annotated[
         int | None,
         typer.Option(
-            parser=ether,
+            parser=ether_amount,
             metavar="AMOUNT",
             help="What all receipts together may cost, of an owner's own node (default: one whole batch).",
         ),

@@ -34,14 +34,14 @@ def settings_of(
     return load_settings(**chain_flags(devnet, rpc_url, deployment, keystore, account, role=role, **flags))
 
 
-def ether(text: str) -> int:
+def ether_amount(text: str) -> int:
     """An amount on the command line, in wei; a bare number is ether."""
     from contracts.protocol.ether import parse_wei
 
     return parse_wei(text)
 
 
-def wei(text: str) -> int:
+def wei_amount(text: str) -> int:
     """An amount on the command line, in wei; a bare number is wei."""
     from contracts.protocol.ether import parse_wei
 

@@ -77,3 +77,12 @@ def test_moves_that_a_wrong_game_would_take_say_what_they_are_about(arena: Arena
     with pytest.raises(ContractError) as refused:
         arena.provider.send(call, key=f"stale {type(action).__name__} {game_id}")
     assert refused.value.name == "AboutSomethingElse"
+
+
+def test_every_byte_of_what_a_game_is_about_makes_another_move(arena: Arena) -> None:
+    """A challenger chooses much of what is hashed into it, so no part may stand for the whole."""
+    game_id = arena.open(arena.post([ResponseFields.of(_PROMPT, _OUTPUT, 8, 0)]), 0)
+    state, about = read_game_state(arena.contracts, game_id, arena.rules), bytes(range(1, 33))
+    hashes = [about, *(about[:i] + bytes([about[i] ^ 1]) + about[i + 1 :] for i in range(32))]
+    games = (replace(state, game=replace(state.game, boundaries_hash=changed)) for changed in hashes)
+    assert len({move_key(game, PostBoundaries(())) for game in games}) == len(hashes)
