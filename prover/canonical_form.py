@@ -77,6 +77,7 @@ from .tables import (
     CausalMask,
     ClosedForm,
     Counter,
+    Inside,
     RangeTag,
     RangeValue,
     Unit,
@@ -233,7 +234,8 @@ def relation_form(relation: Relation) -> Form:
             ]
         case Lookup():
             row = [expression_form(part) for part in (relation.tag, relation.first, relation.second)]
-            return ["lookup", relation.name, list(relation.domain), *row]
+            where = [] if relation.where is None else [expression_form(relation.where)]
+            return ["lookup", relation.name, list(relation.domain), *row, *where]
     raise _formless(relation)
 
 
@@ -258,6 +260,8 @@ def closed_form(form: ClosedForm) -> Form:
             return ["beyond window", form.reach]
         case Below():
             return ["below", form.bound]
+        case Inside():
+            return ["inside", list(form.bounds)]
         case Unit():
             return ["unit", form.place]
         case Weighted():
@@ -276,12 +280,14 @@ def closed_form(form: ClosedForm) -> Form:
 def tensor_form(tensor: Tensor) -> Form:
     """A declaration. The integers of a constant are in its commitment."""
     closed = [] if tensor.closed_form is None else [closed_form(tensor.closed_form)]
-    return ["declared", tensor.name, list(tensor.axes), _KINDS[tensor.kind], closed, tensor.placed]
+    inside: list[Form] = [] if tensor.inside is None else [tensor.inside]
+    return ["declared", tensor.name, list(tensor.axes), _KINDS[tensor.kind], closed, tensor.placed, *inside]
 
 
 def zone_form(zone: Zone) -> Form:
     """Which witness tensors lie where."""
-    return ["zone", zone.phase, zone.moving, [list(place) for place in zone.places]]
+    gaps: list[Form] = [] if zone.gaps is None else [zone.gaps.run_bits, zone.gaps.filled]
+    return ["zone", zone.phase, zone.moving, [list(place) for place in zone.places], *gaps]
 
 
 def block_form(block: Block) -> Form:

@@ -109,6 +109,8 @@ class Checker:
                 flat = [np.broadcast_to(c, shape).reshape(-1) % MODULUS for c in columns]
                 member = [row in self._rows for row in zip(*flat, strict=True)]
                 residue = np.array([not m for m in member], dtype=object).reshape(shape)
+                if relation.where is not None:
+                    residue = residue * self._evaluate(relation.where, relation.domain)
         failing = np.argwhere(np.asarray(residue, dtype=object) % MODULUS != 0)
         if len(failing) == 0:
             return None

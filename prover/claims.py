@@ -262,11 +262,14 @@ def _claim(verifying_key: VerifyingKey, point: Point, evaluation: Evaluation, co
     tensor = plan.tensors[evaluation.tensor]
     coordinates = point.resolve(evaluation)
     source: Hashable = tensor.name
-    zone = plan.zone_of(evaluation.tensor)
-    if zone is not None:
-        coordinates = [*index_bits(*plan.zones[zone].slot(evaluation.tensor)), *coordinates]
-        source, count = zone, plan.zones[zone].chunks(t, mu)
-    elif tensor.kind is Kind.BOUNDARY:
+    number = plan.zone_of(evaluation.tensor)
+    if number is not None:
+        zone = plan.zones[number]
+        coordinates = [*index_bits(*zone.slot(evaluation.tensor)), *coordinates]
+        claim = _at(mu, coefficient, coordinates, number, zone.chunks(t, mu))
+        committed = {(number, index) for index in zone.committed(t, mu)}  # the others are zero
+        return Claim(claim.coefficient, claim.point, tuple(w for w in claim.weights if w[0] in committed))
+    if tensor.kind is Kind.BOUNDARY:
         publics = point.statement.publics
         count = plan.input_points(tensor, publics, mu)
         if "context" not in tensor.axes:

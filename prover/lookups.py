@@ -69,6 +69,11 @@ class Universe:
     def __len__(self) -> int:
         return len(self.rows.first)
 
+    @property
+    def nothing(self) -> int:
+        """The row number of a lookup that reads no row: behind all rows."""
+        return len(self)
+
     def numbers(self, view: RowView) -> np.ndarray:
         """(n,) int32 row numbers of what a lookup reads; -1 where no table has that row."""
         known = (view.tag >= 0) & (view.tag < len(self._low))
@@ -80,16 +85,16 @@ class Universe:
 
     def counts(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """(rows,) int64: how often each row is read."""
-        total = np.zeros(len(self), np.int64)
+        total = np.zeros(len(self) + 1, np.int64)
         for numbers in columns:
-            total += np.bincount(numbers, minlength=len(self))
-        return total
+            total += np.bincount(numbers, minlength=len(self) + 1)
+        return total[: self.nothing]
 
     def inverses(self, counts: np.ndarray, beta: int, gamma: int) -> FieldArray:
-        """(rows, 4): 1 / (gamma + row) of every row that is read, 0 elsewhere."""
+        """(rows + 1, 4): 1 / (gamma + row) of every row that is read, 0 elsewhere, of `nothing`, too."""
         used = np.flatnonzero(counts)
         part = RowView(self.rows.tag[used], self.rows.first[used], self.rows.second[used])
-        result = arrays.zeros(len(self))
+        result = arrays.zeros(len(self) + 1)
         result[used] = arrays.batch_inverse(part.folded(beta, gamma))
         return result
 
@@ -129,4 +134,4 @@ def commit_inverse_chunk(
             continue
         members += [(low - first, numbers[low - start : high - start]) for numbers in lookups]
         others[low - first : high - first] = not lookups
-    return commit_repeated(bases, members, inverses, np.flatnonzero(others), chunk)
+    return commit_repeated(bases, members, inverses[:-1], np.flatnonzero(others), chunk)

@@ -42,6 +42,9 @@ from .relations import (
     references,
 )
 
+GAP_RUN_BITS = 8
+"""A zone's runs that are told apart are at most 2^8: a word has a bit for each (verifier_gen)."""
+
 LOOKUPS_PER_INVERSE = 2
 """Lookups that share one inverse column, found by measuring (README); rounds have this degree plus 2."""
 
@@ -50,6 +53,21 @@ Privacy = Literal["public", "private"]
 PUBLIC: Privacy = "public"
 PRIVATE: Privacy = "private"
 """Whether proofs are zero-knowledge: a private plan has the masks of masks.py, a public one none."""
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Where a zone is zero whatever the witness: bit i of `filled` says whether run i, of 2^run_bits units, may hold anything."""
+
+    run_bits: int
+    filled: int
+
+    def may_fill(self, chunk: int, chunk_bits: int) -> bool:
+        """Whether a chunk of 2^chunk_bits units (a run is several chunks where that is negative) may hold anything."""
+        runs = chunk_bits - self.run_bits
+        if runs < 0:
+            return bool(self.filled >> (chunk >> -runs) & 1)
+        return bool(self.filled >> (chunk << runs) & ((1 << (1 << min(runs, GAP_RUN_BITS))) - 1))
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,7 @@ class Zone:
     phase: int
     moving: bool
     places: tuple[tuple[str, int, int], ...]  # (tensor, first unit, log2 of its units)
+    gaps: Gaps | None = None
 
     @property
     def units(self) -> int:
@@ -84,9 +103,17 @@ class Zone:
         return first >> bits, self.unit_bits - bits
 
     def chunks(self, context_bits: int, chunk_bits: int) -> int:
-        """Number of chunk commitments; what a last chunk holds beyond the last tensor is never referred to."""
+        """Number of chunks; what a last chunk holds beyond the last tensor is never referred to."""
         entries = self.units << (context_bits if self.moving else 0)
         return -(-entries // (1 << chunk_bits))
+
+    def committed(self, context_bits: int, chunk_bits: int) -> tuple[int, ...]:
+        """Numbers of the chunks that a proof commits to: of all but those that are zero whatever the witness."""
+        numbers = range(self.chunks(context_bits, chunk_bits))
+        if self.gaps is None:
+            return tuple(numbers)
+        units = chunk_bits - (context_bits if self.moving else 0)
+        return tuple(number for number in numbers if self.gaps.may_fill(number, units))
 
 
 @dataclass
@@ -182,9 +209,13 @@ class Plan:
             for start in range(0, len(lookups), self.lookups_per_inverse):
                 batch = tuple(lookups[start : start + self.lookups_per_inverse])
                 name = f"inverse_{'_'.join(domain)}_{start // self.lookups_per_inverse}"
-                self.tensors[name] = Tensor(name, domain, Kind.WITNESS)
+                where = {lookup.where for lookup in batch}
+                inside = next(iter(where)) if len(where) == 1 else None
+                self.tensors[name] = Tensor(
+                    name, domain, Kind.WITNESS, inside=None if inside is None else inside.tensor
+                )
                 self.inverse_of[name] = batch
-                shifted = [gamma + folded(lookup) for lookup in batch]
+                shifted = [(gamma + folded(lookup), lookup.where) for lookup in batch]
                 result.append(Pointwise(name, domain, inverse_expression(Ref(name), shifted)))
         for table in self.program.tables if self.lookups else ():
             multiplicity, inverse = f"{table.name}_multiplicity", f"{table.name}_inverse"
@@ -245,8 +276,43 @@ class Plan:
                 places.append((name, first, width.fixed))
                 first += 1 << width.fixed
             if places:
-                zones.append(Zone(phase, moving, tuple(places)))
+                zones.append(Zone(phase, moving, tuple(places), self._gaps(places) if moving else None))
         return tuple(zones)
+
+    def _gaps(self, places: Sequence[tuple[str, int, int]]) -> Gaps | None:
+        """What the closed forms say that tensors lie inside of; None where there is nothing outside."""
+        inside = {name: form for name, _, _ in places if (form := self._inside(name)) is not None}
+        if all(form.all() for form in inside.values()):
+            return None
+        length = max(first + (1 << bits) for _, first, bits in places)
+        alignment = (length & -length).bit_length() - 1
+        run_bits = min(
+            bits - (inside[name].size - 1).bit_length() for name, _, bits in places if name in inside
+        )
+        run_bits = max(run_bits, (length - 1).bit_length() - GAP_RUN_BITS)
+        if run_bits > alignment:
+            return None
+        filled = 0
+        for name, first, bits in places:
+            form = inside.get(name, np.ones(1, dtype=bool))
+            own = bits - (form.size - 1).bit_length()
+            for index in np.flatnonzero(form):
+                low, high = first + (int(index) << own), first + (int(index + 1) << own)
+                for run in range(low >> run_bits, ((high - 1) >> run_bits) + 1):
+                    filled |= 1 << run
+        return Gaps(run_bits, filled)
+
+    def _inside(self, tensor: str) -> np.ndarray | None:
+        """(entries of the leading axes,) bool: where a tensor may be other than zero."""
+        name = self.tensors[tensor].inside
+        if name is None:
+            return None
+        form, axes = self.tensors[name].closed_form, self.tensors[name].axes
+        if form is None or axes != self.tensors[tensor].axes[: len(axes)]:
+            raise ValueError(
+                f"{tensor} cannot lie inside {name}: that must be a closed form over its first axes"
+            )
+        return form.values([self.axes[axis].fixed for axis in axes], {}).reshape(-1) != 0
 
     def zone_of(self, tensor: str) -> int | None:
         """Index of the zone that a witness tensor lies in."""
@@ -540,16 +606,21 @@ def folded(row: Lookup | LookupTable) -> Expression:
     return row.first + beta * row.second + tag
 
 
-def inverse_expression(inverse: Expression, shifted: Sequence[Expression]) -> Expression:
-    """H * prod shifted - sum_i prod_{j != i} shifted, which is zero iff H = sum_i 1 / shifted_i."""
+def inverse_expression(inverse: Expression, shifted: Sequence[tuple[Expression, Ref | None]]) -> Expression:
+    """H * prod shifted - sum_i where_i prod_{j != i} shifted, which is zero iff H = sum_i where_i / shifted_i.
+
+    Of lookups in one place (the same `where`) the sum is multiplied once.
+    """
     product = inverse
-    for value in shifted:
+    for value, _ in shifted:
         product = product * value
+    same = {where for _, where in shifted}
     total: Expression = Constant(0)
-    for i in range(len(shifted)):
-        others: Expression = Constant(1)
-        for j, value in enumerate(shifted):
+    for i, (_, where) in enumerate(shifted):
+        others: Expression = Constant(1) if where is None or len(same) == 1 else where
+        for j, (value, _) in enumerate(shifted):
             if j != i:
                 others = others * value
         total = others if i == 0 else total + others
-    return product - total
+    (only,) = same if len(same) == 1 else (None,)
+    return product - (total if only is None else only * total)

@@ -76,6 +76,8 @@ class Kind(Enum):
 class Tensor:
     """A multilinear polynomial over the product of its axes.
 
+    inside: of a WITNESS, a closed form over the first axes, 0 or 1: relations make the tensor zero wherever that is 0, and chunks
+    that lie there as a whole are not committed to (plan.py).
     placed: of a BOUNDARY, whether window w lies in its chunk at place w mod 2^(mu - n), where a window has 2^n entries; otherwise
     every window starts a chunk of its own. With the axis "context" it holds windows 0..w, with "row" window w.
     """
@@ -86,6 +88,7 @@ class Tensor:
     closed_form: ClosedForm | None = None
     values: Callable[[], np.ndarray] | None = None  # CONSTANT: the integers, in the shape of the axes
     placed: bool = False
+    inside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -430,7 +433,8 @@ def relation_expressions(relation: Relation) -> tuple[Expression, ...]:
             factors = tuple(factor for term in relation.terms for factor in term.factors)
             return (relation.expression, *factors)
         case Lookup():
-            return (relation.tag, relation.first, relation.second)
+            where = () if relation.where is None else (relation.where,)
+            return (relation.tag, relation.first, relation.second, *where)
 
 
 __all__ = [

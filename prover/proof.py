@@ -68,7 +68,7 @@ class ProofShape:
         """The shape for a plan, t and mu."""
 
         def chunks(phase: int) -> int:
-            return sum(z.chunks(context_bits, chunk_bits) for z in plan.zones if z.phase == phase)
+            return sum(len(z.committed(context_bits, chunk_bits)) for z in plan.zones if z.phase == phase)
 
         rounds = plan.variables(context_bits)
         common = (rounds, len(plan.sent), chunk_bits, plan.round_degree)

@@ -34,7 +34,7 @@ from .program import Kind, broadcast, gather
 from .proof import Proof
 from .quad_columns import numbers
 from .quads import COORDINATES, QUAD_BITS, SCALE
-from .relations import Challenge, Expression, Lookup, LookupTable, Product, Ref, Sum
+from .relations import Challenge, Constant, Expression, Lookup, LookupTable, Product, Ref, Sum
 from .statement import TABLES, WEIGHTS, Statement, VerifyingKey
 
 Progress = Callable[[str], None]
@@ -232,23 +232,26 @@ class _Prover:
         for number, zone in enumerate(self.plan.zones):
             if zone.phase != phase:
                 continue
-            chunks = split_chunks(self._pack(zone), zone.chunks(self.context_bits, self.srs.mu), self.srs.mu)
-            chunks = [_machine_words(chunk) for chunk in chunks]
-            self.chunks.update({(number, index): chunk for index, chunk in enumerate(chunks)})
-            committed = (
-                self._inverse_commitments(zone, chunks) if phase == 2 else commit_chunks(self.srs.g1, chunks)
+            packed, committed = self._pack(zone), zone.committed(self.context_bits, self.srs.mu)
+            every = split_chunks(packed, zone.chunks(self.context_bits, self.srs.mu), self.srs.mu)
+            chunks = {index: _machine_words(every[index]) for index in committed}
+            self.chunks.update({(number, index): chunk for index, chunk in chunks.items()})
+            found = (
+                self._inverse_commitments(zone, chunks)
+                if phase == 2
+                else commit_chunks(self.srs.g1, list(chunks.values()))
             )
-            points += self._hidden(committed, [(number, index) for index in range(len(committed))])
+            points += self._hidden(found, [(number, index) for index in committed])
         return points
 
-    def _inverse_commitments(self, zone: Zone, chunks: Sequence[np.ndarray]) -> list[Point]:
+    def _inverse_commitments(self, zone: Zone, chunks: Mapping[int, np.ndarray]) -> list[Point]:
         unit = 1 << self.context_bits if zone.moving else 1
         columns = [
             (first * unit, unit << bits, self.row_numbers.get(name, ())) for name, first, bits in zone.places
         ]
         return [
             commit_inverse_chunk(self.srs.g1, chunk, columns, index << self.srs.mu, self.row_inverses)
-            for index, chunk in enumerate(chunks)
+            for index, chunk in chunks.items()
         ]
 
     def _pack(self, zone: Zone) -> np.ndarray:
@@ -303,6 +306,8 @@ class _Prover:
     def _numbers(self, inverse: str, lookup: Lookup) -> np.ndarray:
         view = self._row_view(inverse, lookup)
         numbers = self.universe.numbers(view)
+        if lookup.where is not None:
+            numbers[~self._reads(lookup)] = self.universe.nothing
         wrong = np.flatnonzero(numbers < 0)
         if len(wrong) and self.plan.privacy == PRIVATE:
             raise StatementFalseError(f"lookup {lookup.name}: an entry is in no table")
@@ -315,10 +320,17 @@ class _Prover:
             )
         return numbers
 
+    def _reads(self, lookup: Lookup) -> np.ndarray:
+        """(entries of the domain,) bool: whether a lookup reads anything there."""
+        where = Constant(1) if lookup.where is None else lookup.where
+        return np.broadcast_to(self._integer(where, lookup.domain) != 0, self._shape(lookup.domain)).reshape(
+            -1
+        )
+
     def _row_view(self, inverse: str, row: Lookup | LookupTable) -> RowView:
         """Integers of a table's rows, or of those that a lookup claims to read."""
         axes = self.plan.tensors[inverse].axes
-        shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in axes)
+        shape = self._shape(axes)
 
         def flat(expression: Expression) -> np.ndarray:
             values = self._integer(expression, axes)
@@ -326,6 +338,9 @@ class _Prover:
 
         first = np.broadcast_to(self._integer(row.first, axes), shape).reshape(-1)
         return RowView(flat(row.tag), first, flat(row.second))
+
+    def _shape(self, axes: Sequence[str]) -> tuple[int, ...]:
+        return tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in axes)
 
     def _integer(self, expression: Expression, domain: Sequence[str]) -> np.ndarray:
         """An expression over the domain as int64 (the linear expressions of lookups stay far below 2^63)."""
@@ -384,7 +399,7 @@ class _Prover:
 
     def _table(self, ref: Ref, domain: Sequence[str]) -> Column:
         """A reference over the whole domain: field elements, or integers where they are small enough."""
-        shape = tuple(1 << self.plan.axes[axis].resolve(self.context_bits) for axis in domain)
+        shape = self._shape(domain)
         if ref.tensor in self.fields:
             return self.fields[ref.tensor]
         array, axes = self._gathered(ref)

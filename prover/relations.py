@@ -265,7 +265,8 @@ class Contraction:
 class Lookup:
     """(tag, first, second) at every index of the domain is a row of the lookup universe.
 
-    tag is a table's tag; for the range table tag = k means 0 <= first < 2^k and second = 0.
+    tag is a table's tag; for the range table tag = k means 0 <= first < 2^k and second = 0. where: a closed form over axes of
+    the domain, 0 or 1; nothing is said of an index where it is 0.
     """
 
     name: str
@@ -273,6 +274,7 @@ class Lookup:
     tag: Expression
     first: Expression
     second: Expression = field(default_factory=lambda: Constant(0))
+    where: Ref | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, reduce
 from math import isqrt, pi, sqrt
 from typing import Protocol
 
@@ -196,6 +196,22 @@ class Below:
             else:
                 equal = equal * (1 - coordinate) % modulus
         return less
+
+
+@dataclass(frozen=True)
+class Inside:
+    """[index_i < bounds_i for every axis i]: what is real of axes that are padded."""
+
+    bounds: tuple[int, ...]
+    kind: str = "inside"
+
+    def values(self, widths: Sequence[int], publics: dict[str, int]) -> np.ndarray:
+        parts = [Below(b).values([width], publics) for b, width in zip(self.bounds, widths, strict=True)]
+        return reduce(np.multiply.outer, parts)
+
+    def evaluate(self, points: Sequence[Sequence[int]], publics: dict[str, int], modulus: int) -> int:
+        parts = (Below(b).evaluate([p], publics, modulus) for b, p in zip(self.bounds, points, strict=True))
+        return reduce(lambda product, part: product * part % modulus, parts, 1)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def chunk_commitments(
     result.update(((WEIGHTS, index), commitment) for index, commitment in enumerate(statement.key.points))
     streams = {1: iter(first), 2: iter(second)}
     for number, zone in enumerate(plan.zones):
-        for index in range(zone.chunks(context_bits, mu)):
+        for index in zone.committed(context_bits, mu):
             result[number, index] = next(streams[zone.phase])
     if mask_layout(plan) is not None:
         result.update((chunk, next(streams[1])) for chunk in MASK_CHUNKS)

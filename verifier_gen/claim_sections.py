@@ -78,7 +78,7 @@ class ClaimSections:
     def chunks(self, phase: int) -> list[tuple[str, str]]:
         """(Yul for the number of commitments, its zone) of every zone of a phase."""
         found = [
-            (self._zone_chunks(index), f"zone {index}")
+            (self._zone_commitments(index), f"zone {index}")
             for index, zone in enumerate(self.plan.zones)
             if zone.phase == phase
         ]
@@ -89,6 +89,20 @@ class ClaimSections:
     def _zone_chunks(self, index: int) -> str:
         zone = self.plan.zones[index]
         return chunk_count(zone.units, Bits(0, 1) if zone.moving else Bits(), self.mu)
+
+    def _zone_commitments(self, index: int) -> str:
+        """Yul for how many of a zone's chunks the proof commits to."""
+        gaps = self.plan.zones[index].gaps
+        if gaps is None:
+            return self._zone_chunks(index)
+        return f"count_filled({gaps.filled:#x}, {gaps.run_bits})"
+
+    def _accumulate_zone(self, index: int) -> str:
+        """Yul that adds a zone's commitments; the coefficients of chunks that are zero are of no account."""
+        place, gaps = self.layout.zone_coefficients[index].name, self.plan.zones[index].gaps
+        if gaps is None:
+            return f"accumulate(data, {place}, {self._zone_chunks(index)})"
+        return f"accumulate_filled(data, {place}, {gaps.filled:#x}, {gaps.run_bits})"
 
     def _factor(self, evaluation: Evaluation) -> str:
         """The coefficient of a claim."""
@@ -374,9 +388,9 @@ class ClaimSections:
         lines.append("data := mload(PROOF_DATA)")
         phases = {1: self.masks.commitments(), 2: []}  # the masks end phase 1
         for phase, behind in phases.items():
-            for index, region in enumerate(self.layout.zone_coefficients):
-                if self.plan.zones[index].phase == phase:
-                    lines.append(f"data := accumulate(data, {region.name}, {self._zone_chunks(index)})")
+            for index, zone in enumerate(self.plan.zones):
+                if zone.phase == phase:
+                    lines.append(f"data := {self._accumulate_zone(index)}")
             lines += behind
         if self.key.constants:
             lines.append("// public tables")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 from prover.evaluations import Evaluation, Slice
 from prover.field.arrays import MODULUS
@@ -23,6 +23,7 @@ from prover.tables import (
     BeyondWindow,
     CausalMask,
     Counter,
+    Inside,
     RangeTag,
     RangeValue,
     Unit,
@@ -126,6 +127,9 @@ class FinalValue:
                 return self.graph.leaf(f"mload({address})")
             case Below(bound):
                 return self._below(bound, slices[0])
+            case Inside(bounds):
+                parts = [self._below(b, part) for b, part in zip(bounds, slices, strict=True)]
+                return reduce(self.graph.multiply, parts)
             case Unit(place):
                 return self._unit(place, slices[0])
             case CountedRows():

@@ -224,7 +224,7 @@ class StepLayout:
         self.evaluation_regions = self._evaluation_regions(key)
         allocate("EVALUATIONS_END", 0, "")
         # --- transcript, last because its longest absorption is long
-        points = sum(zone.chunks(t, mu) for zone in plan.zones) + (len(MASK_CHUNKS) if masks else 0)
+        points = sum(len(zone.committed(t, mu)) for zone in plan.zones) + (len(MASK_CHUNKS) if masks else 0)
         inputs = len(program.public_scalars) + 2 * sum(
             region.words for region in self.input_coefficients.values()
         )

@@ -339,6 +339,7 @@ def _attend(config: ModelConfig, heads: LatentHeads) -> Part:
         offset_bits=score_bits + 2,
         bits=scales.normalised_bits,
         group_count=1,
+        query_count=geometry.queries,
         second=("rotated_query", "keys", ROPE),
     )
     rule = MatrixRule(

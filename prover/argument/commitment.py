@@ -32,7 +32,8 @@ def commit_repeated(
 ) -> Point:
     """Commit a field array that is a sum of repeated values, but for the entries `others`.
 
-    Every member (start, numbers) adds values[numbers[i]] to entry start + i; coefficients has the whole array.
+    Every member (start, numbers) adds values[numbers[i]] to entry start + i, nothing where numbers[i] = len(values); coefficients has
+    the whole array.
     """
     used, sums = group_sums(bases[: len(coefficients)], members, len(values))
     others = others[coefficients[others].any(axis=1)]

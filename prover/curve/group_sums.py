@@ -19,18 +19,19 @@ def group_sums(
 ) -> tuple[NDArray[np.int64], PointArray]:
     """``B_g = sum over members (start, numbers) of the points start + i with numbers[i] = g``.
 
-    points (n, 8); numbers lie in 0 .. groups - 1. A point may be a member of several groups, and more than once.
+    points (n, 8); numbers lie in 0 .. groups, where `groups` itself is none. A point may be a member of several groups, and more than once.
     Returns the groups that have members, ascending, and their sums (k, 8). Raises IndexError for a point or a
     group that does not exist.
     """
     checked_points(points)
-    counts = np.zeros(groups, np.int64)
+    counts = np.zeros(groups + 1, np.int64)
     for start, numbers in members:
         if start < 0 or start + len(numbers) > len(points):
             raise IndexError(f"points {start} .. {start + len(numbers)} of {len(points)}: slice the numbers")
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < groups:
-            raise IndexError(f"a group number is outside 0 .. {groups - 1}")
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() <= groups:
+            raise IndexError(f"a group number is outside 0 .. {groups}")
         _count(numbers, counts)
+    counts = counts[:groups]
     used = np.flatnonzero(counts)
     starts = np.zeros(len(used) + 1, np.int64)
     np.cumsum(counts[used], out=starts[1:])
@@ -46,7 +47,7 @@ def group_sums(
 @njit(cache=True, nogil=True)
 def _count(numbers, counts):
     for i in range(len(numbers)):
-        counts[numbers[i]] += 1
+        counts[numbers[i]] += 1  # of none, too, behind the groups
 
 
 @njit(cache=True, nogil=True)
@@ -54,5 +55,7 @@ def _place(numbers, start, cursors, entries):
     """Entries ``2 * point`` of segment_sums, sorted by group."""
     for i in range(len(numbers)):
         group = numbers[i]
+        if group == len(cursors):
+            continue
         entries[cursors[group]] = np.uint32(2 * (start + i))
         cursors[group] += 1

@@ -97,9 +97,10 @@ def table_aliases(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
         if not isinstance(relation, Lookup) or relation.first != Ref(name) or relation.second == Constant(0):
             continue
         refs = list(dict.fromkeys((*references(relation.tag), *references(relation.second))))
-        columns = {ref: hunt.value(ref.tensor)[hunt.entries(ref, relation.domain)] for ref in refs}
         size = len(hunt.entries(relation.first, relation.domain))
-        tags, outputs = (hunt.column(e, columns, size) for e in (relation.tag, relation.second))
+        places = np.flatnonzero(hunt.reads(relation, np.arange(size)))
+        columns = {ref: hunt.value(ref.tensor)[hunt.entries(ref, relation.domain)[places]] for ref in refs}
+        tags, outputs = (hunt.column(e, columns, len(places)) for e in (relation.tag, relation.second))
         inputs: dict[tuple[int, int], list[int]] = {key: [] for key in zip(tags, outputs, strict=True)}
         for tag, first, second in hunt.rows:
             if (tag, second) in inputs:
@@ -109,12 +110,12 @@ def table_aliases(hunt: Hunt, name: str) -> Iterator[tuple[str, Changes]]:
             for (tag, second), firsts in inputs.items()
             for one, other in pairwise([*sorted(firsts), min(firsts)])
         }
-        old = hunt.value(name)[hunt.entries(relation.first, relation.domain)] % MODULUS
+        old = hunt.value(name)[hunt.entries(relation.first, relation.domain)[places]] % MODULUS
         rows = zip(tags, old, outputs, strict=True)
         new = np.array([centred(follows[row]) for row in rows], dtype=object)
         differs = np.flatnonzero((new - old) % MODULUS != 0)
         if len(differs):
-            entries = hunt.entries(relation.first, relation.domain)[differs]
+            entries = hunt.entries(relation.first, relation.domain)[places[differs]]
             part = Part(entries, new[differs], np.arange(len(differs)))
             yield (
                 f"another input with the same output in {relation.name}",

@@ -1,6 +1,6 @@
 """What the argument adds to a witness, and the relations that it proves in place of lookups, for the check readers.
 
-    inverse of lookups   H(x) * prod (gamma + row_i(x)) = sum of the products without one factor
+    inverse of lookups   H(x) * prod (gamma + row_i(x)) = sum of the products without one factor, where lookups read anything
     inverse of a table   H(x) * (gamma + row(x)) = multiplicity(x)
     sum of inverses      sum over lookups H - sum over tables H = 0
 
@@ -80,10 +80,13 @@ def logup_columns(
     for name, source in plan.inverse_of.items():
         if isinstance(source, LookupTable):
             continue
-        rows = [_rows(reader, lookup, plan.tensors[name].axes) for lookup in source]
+        rows = [_read_rows(reader, lookup) for lookup in source]
         for of_lookup in rows:
-            looked_up.update(of_lookup)
-        total = [sum(shifted.inverse(row) for row in at_x) % MODULUS for at_x in zip(*rows, strict=True)]
+            looked_up.update(row for row in of_lookup if row is not None)
+        total = [
+            sum(shifted.inverse(row) for row in at_x if row is not None) % MODULUS
+            for at_x in zip(*rows, strict=True)
+        ]
         columns[name] = np.array(total, dtype=object).reshape(reader.shape(plan.tensors[name].axes))
     for name, source in plan.inverse_of.items():
         if isinstance(source, LookupTable):
@@ -113,6 +116,13 @@ class _Shifted:
             value = self._gamma + first + self._beta * second + self._beta * self._beta * tag
             self._known[row] = pow(value, -1, MODULUS)
         return self._known[row]
+
+
+def _read_rows(reader: Hunt, lookup: Lookup) -> list[tuple[int, ...] | None]:
+    """The row that a lookup reads at every index of its domain; None where it reads none."""
+    rows = _rows(reader, lookup, lookup.domain)
+    reads = reader.reads(lookup, np.arange(len(rows)))
+    return [row if read else None for row, read in zip(rows, reads, strict=True)]
 
 
 def _rows(reader: Hunt, row: Lookup | LookupTable, axes: Sequence[str]) -> list[tuple[int, ...]]:

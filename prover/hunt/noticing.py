@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -252,7 +253,16 @@ class Hunt:
                 yield (None, *(_of_quads(*rises) if relation.quads else rises))
             case Lookup():
                 for expression in (relation.tag, relation.first, relation.second):
-                    yield (expression, *self._rise(changes, expression, relation.domain))
+                    groups, places, rise = self._rise(changes, expression, relation.domain)
+                    reads = self.reads(relation, places)
+                    yield expression, groups[reads], places[reads], rise[reads]
+
+    def reads(self, relation: Lookup, places: np.ndarray) -> np.ndarray:
+        """Whether a lookup reads anything at the places: where it stands says a closed form, which nobody changes."""
+        if relation.where is None:
+            return np.ones(len(places), dtype=bool)
+        entries = self.entries(relation.where, relation.domain)[places]
+        return np.asarray(self._flat[relation.where.tensor][entries] != 0, dtype=bool)
 
     def _rise(
         self, changes: Changes, expression: Expression, domain: tuple[str, ...]
@@ -294,7 +304,8 @@ class Hunt:
         if isinstance(relation, Lookup):
             parts = (relation.tag, relation.first, relation.second)
             columns = [self._everywhere(part, relation.domain) for part in parts]
-            return all(row in self.rows for row in zip(*columns, strict=True))
+            reads = self.reads(relation, np.arange(len(columns[0])))
+            return all(row in self.rows for row in compress(zip(*columns, strict=True), reads))
         if isinstance(relation, Pointwise):
             return not self._everywhere(relation.expression, relation.domain).any()
         residue = self._everywhere(relation.expression, relation.output)
@@ -343,7 +354,7 @@ class Hunt:
         for places, groups, _, after in self.readings(changes, refs, relation.domain):
             columns = [self.column(part, after, len(places)) for part in parts]
             outside = [row not in self.rows for row in zip(*columns, strict=True)]
-            seen[groups[outside]] = True
+            seen[groups[outside & self.reads(relation, places)]] = True
         return seen
 
 

@@ -140,7 +140,7 @@ class Forger:
                 elif relation.second == Constant(0) and 0 < tag <= RANGE_BITS:
                     carries[index] = centred(first) >> tag << tag
             for expression, rises in ((relation.first, carries), (relation.second, distances)):
-                missing = rises % MODULUS != 0
+                missing = (rises % MODULUS != 0) & self._hunt.reads(relation, places)
                 if missing.any():
                     yield expression, groups[missing], places[missing], rises[missing]
 

@@ -23,8 +23,10 @@ REACH      a layer may see the last `reach` positions only. Those further back a
            visible.
 TWO PARTS  a key may have a second part, of an axis of its own: score[t,u] = q[t] . k[u] + q2[t] . k2[u]. Latent attention has: what
            is compared without positions, which is what is averaged too, and what turns with the position.
-PADDING    padded heads have q = k = v = 0: ordinary rows whose context meets zero rows of W_o. Context rows behind
-           the statement's window are zero, since nobody wrote them, and masked.
+PADDING    padded heads have q = k = v = 0. Everything of theirs over pairs of positions is zero by a relation each, and their lookups
+           read nothing, so that chunks of them alone need no commitment: with real = [a real head], a closed form, b sums to real,
+           the mask weighs OFFSET real in the distance, and 2 S + 1 - real is what context is divided by: 1, of 0. Context rows
+           behind the statement's window are zero, since nobody wrote them, and masked.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ from ..tables import (
     RANGE_BITS,
     BeyondWindow,
     CausalMask,
+    Inside,
 )
-from .exponential import LARGEST_DISTANCE, LARGEST_HIDDEN_DISTANCE, Exponential
+from .exponential import LARGEST_DISTANCE, LARGEST_HIDDEN_DISTANCE, Exponential, zero_outside
 from .rounding import RangeCheck, SignedRange
 from .run_arrays import FEW_ROWS, arrays_of
 
@@ -63,6 +66,7 @@ SCORES = ("kv_group", "query", "row", "context")
 STATISTICS = ("kv_group", "query", "row")
 HEADS = ("kv_group", "query", "row", "head_channel")
 
+REAL_HEADS = "real_heads"
 SUM_BITS = 32  # 2 S < 2^32 for every context up to 2^15 rows
 MOST_POSITIONS = 1 << 15
 """2 S <= 2 * 65535 * rows < 2^SUM_BITS for as many rows; a model with more is refused when its programs are made."""
@@ -72,11 +76,10 @@ MOST_POSITIONS = 1 << 15
 class Attend(OperatorBase):
     """output[g, h, t] = softmax-weighted mean of v[g] for query t of head (g, h).
 
-    groups: how the axis `any_group` of keys and values is indexed by the groups at hand, of which there are `group_count`;
-    None where keys and values have these groups only.
-    queries: where queries are a stream of all heads, how its axis `any_query` is indexed by those at hand, of which there
-    are `query_count` in a group; its groups are indexed like those of the keys. second: query, key and axis of the second part
-    of a score.
+    groups: how the axis `any_group` of keys and values is indexed by the groups at hand; None where keys and values have these
+    groups only. queries: where queries are a stream of all heads, how its axis `any_query` is indexed by those at hand; its groups are
+    indexed like those of the keys. group_count, query_count: how many groups and queries in each are at hand; those behind them are
+    padding. second: query, key and axis of the second part of a score.
     """
 
     query: str
@@ -89,9 +92,9 @@ class Attend(OperatorBase):
     reach: int | None = None
     selector: str | None = None
     groups: tuple[Segment, ...] | None = None
-    group_count: int = 0
+    group_count: int = 1
     queries: tuple[Segment, ...] | None = None
-    query_count: int = 0
+    query_count: int = 1
     second: tuple[str, str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -146,6 +149,20 @@ class Attend(OperatorBase):
         assert self.second is not None
         return Ref(self.second[0]), self._of_groups(self.second[1])
 
+    @property
+    def _padded(self) -> bool:
+        """Whether the axes of heads have entries that are no heads."""
+        return any(count & (count - 1) for count in self._counts)
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        return self.group_count, self.query_count
+
+    @property
+    def _real(self) -> Expression:
+        """One for a head, zero for padding."""
+        return Ref(REAL_HEADS) if self._padded else Constant(1)
+
     def limits(self) -> Mapping[str, int]:
         return {self.output: 1 << (self.bits - 1)}
 
@@ -157,7 +174,9 @@ class Attend(OperatorBase):
         remainder, total = Ref(f"{self.output}_remainder"), Ref("weight_sum")
         return (
             RangeCheck(f"{self.output}_remainder", HEADS, remainder, SUM_BITS),
-            RangeCheck(f"{self.output}_complement", HEADS, Constant(2) * total - 1 - remainder, SUM_BITS),
+            RangeCheck(
+                f"{self.output}_complement", HEADS, Constant(2) * total - self._real - remainder, SUM_BITS
+            ),
         )
 
     @property
@@ -173,7 +192,7 @@ class Attend(OperatorBase):
 
     @property
     def _weights(self) -> Exponential:
-        return Exponential(SCORES, self._mask)
+        return Exponential(SCORES, self._mask, REAL_HEADS if self._padded else None)
 
     def tables(self) -> Sequence[LookupTable]:
         return self._weights.tables()
@@ -182,11 +201,17 @@ class Attend(OperatorBase):
         beyond: tuple[Tensor, ...] = ()
         if self._reach_mask is not None:
             beyond = (Tensor("reach_mask", ("row", "context"), Kind.CLOSED_FORM, self._reach_mask),)
+        inside = REAL_HEADS if self._padded else None
+        if inside is not None:
+            beyond += (Tensor(inside, ("kv_group", "query"), Kind.CLOSED_FORM, Inside(self._counts)),)
         return (
             *self._weights.tensors(),
             Tensor("causal_mask", ("row", "context"), Kind.CLOSED_FORM, CausalMask()),
             *beyond,
-            *(Tensor(name, SCORES, Kind.WITNESS) for name in ("distance_remainder", "max_selector")),
+            *(
+                Tensor(name, SCORES, Kind.WITNESS, inside=inside)
+                for name in ("distance_remainder", "max_selector")
+            ),
             Tensor("score_max", STATISTICS, Kind.WITNESS),
             Tensor("weight_sum", STATISTICS, Kind.WITNESS),
             Tensor(self.output, HEADS, Kind.WITNESS),
@@ -302,24 +327,24 @@ class Attend(OperatorBase):
         mask = tensors["causal_mask"]
         if self._is_local(context.parameters):
             mask = mask + tensors["reach_mask"]
+        real = tensors[REAL_HEADS][..., None, None] if self._padded else np.ones((1, 1, 1, 1), dtype=np.int64)
         largest = self._largest(score, mask)
-        distance = largest[..., None] - score + (mask << self.offset_bits)
+        distance = largest[..., None] - score + real * (mask << self.offset_bits)
         tensors["score_max"] = largest
         tensors["distance_remainder"] = distance & ((1 << self.shift) - 1)
-        weight = self._weights.witness(tensors, distance >> self.shift, mask)
+        weight = self._weights.witness(tensors, distance >> self.shift, mask, real)
         selector = np.zeros_like(distance)
-        np.put_along_axis(selector, distance.argmin(axis=-1)[..., None], 1, axis=-1)
+        np.put_along_axis(selector, distance.argmin(axis=-1)[..., None], real, axis=-1)
         tensors["max_selector"] = selector
         total = weight.sum(axis=-1)
         tensors["weight_sum"] = total
         mixed = np.einsum("ghtu,ugc->ghtc", weight.astype(np.float64), value, optimize=True).astype(np.int64)
-        numerator = 2 * mixed + total[..., None]
-        tensors[self.output] = numerator // (2 * total[..., None])
-        remainder = numerator - 2 * total[..., None] * tensors[self.output]
+        numerator, divisor = 2 * mixed + total[..., None], 2 * total[..., None] + 1 - real
+        tensors[self.output] = numerator // divisor
+        remainder = numerator - divisor * tensors[self.output]
         tensors[f"{self.output}_remainder"] = remainder
-        for check, values in zip(
-            self._remainder_checks, (remainder, 2 * total[..., None] - 1 - remainder), strict=True
-        ):
+        complement = 2 * total[..., None] - real - remainder
+        for check, values in zip(self._remainder_checks, (remainder, complement), strict=True):
             check.witness(context, values)
         self._range.witness(context)
 
@@ -338,16 +363,21 @@ class Attend(OperatorBase):
         if self.second is not None:
             scores.append(ProductTerm(Constant(-1), (self.second[2],), self._second_refs))
         mixed = ProductTerm(Constant(2), ("context",), (weight, self._of_groups(self.value)))
-        masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * mask
+        masked_max = Ref("score_max") + Constant(1 << self.offset_bits) * (
+            mask * self._real if self._padded else mask
+        )
         quotient = Constant(2) * total * output + Ref(f"{self.output}_remainder") - total
+        if self._padded:
+            quotient = quotient + (Constant(1) - self._real) * output
+        inside = Ref(REAL_HEADS) if self._padded else None
         return (
             Contraction("distance", SCORES, distance - masked_max, tuple(scores)),
-            Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder),
+            Lookup("distance_remainder_range", SCORES, Constant(self.shift), remainder, where=inside),
             *weights.relations(),
             Contraction(
                 "max_selected",
                 STATISTICS,
-                Constant(1),
+                self._real,
                 (ProductTerm(Constant(1), ("context",), (selector,)),),
             ),
             Pointwise("max_attained", SCORES, selector * (in_sight + mask)),
@@ -355,6 +385,7 @@ class Attend(OperatorBase):
                 "weight_sum", STATISTICS, total, (ProductTerm(Constant(1), ("context",), (weight,)),)
             ),
             Contraction(self.output, HEADS, quotient, (mixed,)),
+            *zero_outside(SCORES, inside, ("distance_remainder", "max_selector")),
             *(lookup for check in self._remainder_checks for lookup in check.relations()),
             *self._range.check.relations(),
         )

@@ -9,6 +9,7 @@ RELATIONS  high   Lookup high in [0, 2^16)
            far    Pointwise high e = 0
            Two pairs of digits may fit one z, but both have the same e: high > 0 makes e zero, which the table has for
            low >= 48,266 only, and z is larger still.
+           zero   Pointwise (1 - inside) of each of the three, where there is an outside: nothing is looked up there
 REFUSED    never: EXP is zero on the last 2^14 digits, so every z from 2^16 to the bound has digits there.
 """
 
@@ -52,13 +53,19 @@ _TENSORS = (
     ),
 )
 
+_WITNESS = ("distance_high", "distance_low", "weight")
+
 
 @dataclass(frozen=True)
 class Exponential:
-    """`weight` of every distance over the domain, of which `hidden` says where it counts for nothing."""
+    """`weight` of every distance over the domain, of which `hidden` says where it counts for nothing.
+
+    inside: a closed form over the first axes of the domain, 0 or 1; distances and weights are zero where it is 0.
+    """
 
     domain: tuple[str, ...]
     hidden: Expression
+    inside: str | None = None
 
     @property
     def distance_in_sight(self) -> Expression:
@@ -76,29 +83,42 @@ class Exponential:
 
     def tensors(self) -> Sequence[Tensor]:
         """Digits and weight, and the tables."""
-        witness = ("distance_high", "distance_low", "weight")
-        return (*RANGE_TENSORS, *_TENSORS, *(Tensor(name, self.domain, Kind.WITNESS) for name in witness))
+        own = (Tensor(name, self.domain, Kind.WITNESS, inside=self.inside) for name in _WITNESS)
+        return (*RANGE_TENSORS, *_TENSORS, *own)
 
     def witness(
-        self, tensors: MutableMapping[str, Any], distance: np.ndarray, hidden: np.ndarray
+        self,
+        tensors: MutableMapping[str, Any],
+        distance: np.ndarray,
+        hidden: np.ndarray,
+        inside: np.ndarray | int = 1,
     ) -> np.ndarray:
-        """Store digits and weights; return the weights."""
+        """Store digits and weights; return the weights. What lies outside has no distance."""
         high = np.where(distance < DIGIT, 0, (distance - (DIGIT - FAR)) >> EXPONENTIAL_FAR_BITS)
         low = distance - (high << EXPONENTIAL_FAR_BITS)
         hides = hidden > 0
         high = np.where(hides, distance >> EXPONENTIAL_DIGIT_BITS, high)
         low = np.where(hides, distance & (DIGIT - 1), low)
         # a distance beyond the bounds has no digits; whatever stands here, a lookup fails
-        weight = np.where(hides, 0, np.take(exponential_table(), low, mode="clip"))
+        weight = np.where(hides, 0, np.take(exponential_table(), low, mode="clip")) * inside
         tensors["distance_high"], tensors["distance_low"], tensors["weight"] = high, low, weight
         return weight
 
     def relations(self) -> Sequence[Relation]:
         """high, e, far."""
         high, low, weight = Ref("distance_high"), Ref("distance_low"), Ref("weight")
+        inside = None if self.inside is None else Ref(self.inside)
         tag = Constant(EXPONENTIAL_TAG) - Constant(EXPONENTIAL_TAG - RANGE_BITS) * self.hidden
         return (
-            Lookup("distance_high_range", self.domain, Constant(RANGE_BITS), high),
-            Lookup("weight", self.domain, tag, low, weight),
+            Lookup("distance_high_range", self.domain, Constant(RANGE_BITS), high, where=inside),
+            Lookup("weight", self.domain, tag, low, weight, where=inside),
             Pointwise("far", self.domain, high * weight),
+            *zero_outside(self.domain, inside, _WITNESS),
         )
+
+
+def zero_outside(domain: tuple[str, ...], inside: Ref | None, names: Sequence[str]) -> Sequence[Relation]:
+    """(1 - inside) tensor = 0 for each of the tensors; nothing where there is no outside."""
+    if inside is None:
+        return ()
+    return tuple(Pointwise(f"{name}_outside", domain, (Constant(1) - inside) * Ref(name)) for name in names)

@@ -180,7 +180,7 @@ def _zones(plan: Plan, phase: int, context_bits: int, chunk_bits: int) -> list[t
     found = []
     for zone in plan.zones:
         if zone.phase == phase:
-            count = zone.chunks(context_bits, chunk_bits)
+            count = len(zone.committed(context_bits, chunk_bits))
             tensors = ", ".join(f"`{name}`" for name, _, _ in zone.places)
             found.append((f"{count} commitment{'s' if count > 1 else ''} of {tensors}", 2 * count))
     return found

@@ -14,9 +14,9 @@ import pytest
 
 from prover import plan, program, relations, tables
 from prover.canonical_form import encode, expression_form, relation_form, segment_form, step_form, tensor_form
-from prover.plan import Plan
+from prover.plan import Gaps, Plan, Zone
 from prover.program import Kind, Tensor
-from prover.relations import Constant, Expression, Ref, Sum
+from prover.relations import Constant, Expression, Lookup, Ref, Sum
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.key_digests import FILE, MU, digests, form_of
 
@@ -145,7 +145,18 @@ def _changes(thing: Any) -> Iterator[Any]:
             yield from (dict(changed) for changed in _changes(tuple(thing.items())) if _is_mapping(changed))
         case tables.BeyondWindow():
             yield replace(thing, reach=thing.reach + 32)
+        case Lookup():
+            for field in ("name", "domain", "tag", "first", "second"):
+                yield from (replace(thing, **{field: other}) for other in _changes(getattr(thing, field)))
+            yield replace(thing, where=Ref("x") if thing.where is None else None)
+        case Zone():
+            for field in ("phase", "moving", "places"):
+                yield from (replace(thing, **{field: other}) for other in _changes(getattr(thing, field)))
+            yield replace(thing, gaps=Gaps(1, 1) if thing.gaps is None else None)
+            if thing.gaps is not None:
+                yield from (replace(thing, gaps=other) for other in _changes(thing.gaps))
         case Tensor():
+            yield replace(thing, inside="x" if thing.inside is None else None)
             for field in ("name", "axes", "kind", "placed"):
                 yield from (replace(thing, **{field: other}) for other in _changes(getattr(thing, field)))
             yield replace(thing, closed_form=tables.Unit(1) if thing.closed_form is None else None)

@@ -73,7 +73,8 @@ def test_counts_and_inverses(universe: Universe) -> None:
         value = GAMMA + int(table.first[n]) + BETA * int(table.second[n]) + BETA**2 * int(table.tag[n])
         return pow(value, -1, arrays.MODULUS)
 
-    assert arrays.to_ints(inverses) == [reciprocal(n) if counts[n] else 0 for n in range(len(universe))]
+    expected = [reciprocal(n) if counts[n] else 0 for n in range(len(universe))]
+    assert arrays.to_ints(inverses) == [*expected, 0]
     assert arrays.to_ints(inverse_column(inverses, columns)) == [
         (reciprocal(int(a)) + reciprocal(int(b))) % arrays.MODULUS for a, b in zip(*columns, strict=True)
     ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from prover.argument.multilinear import eq_table
 from prover.claims import _weights
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.plan import Zone
+from prover.plan import Gaps, Plan, Zone
+from tests.verifier_gen.statements import REAL
 
 ZONE = Zone(1, False, (("first", 0, 2), ("second", 4, 0)))
 MOVING = Zone(2, True, (("first", 0, 1), ("second", 2, 1), ("third", 4, 0)))
@@ -26,6 +29,34 @@ def test_only_a_moving_zone_grows_with_the_context() -> None:
     assert [ZONE.chunks(t, 2) for t in (0, 5)] == [2, 2]
     assert [MOVING.chunks(t, 2) for t in (0, 1, 5)] == [2, 3, 40]
     assert [ALONE.chunks(0, mu) for mu in (2, 3, 4)] == [2, 1, 1]
+
+
+def test_chunks_of_padding_alone_are_not_committed_to() -> None:
+    """Runs of two units at units 0, 2, 4 and 6, the third one empty: several runs in a chunk, one, and several chunks in one."""
+    zone = replace(MOVING, places=(("only", 0, 3),), gaps=Gaps(1, 0b1011))
+    assert [zone.committed(t, 4) for t in (1, 2, 3, 4)] == [
+        (0,),
+        (0, 1),
+        (0, 1, 3),
+        (0, 1, 2, 3, 6, 7),
+    ]
+    assert replace(zone, gaps=None).committed(3, 4) == (0, 1, 2, 3)
+    assert replace(zone, gaps=Gaps(1, 0b0001)).committed(0, 18) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("t", "first", "second"), [(5, 1, 1), (10, 10, 4), (11, 15, 6), (12, 30, 12), (13, 45, 18), (14, 90, 36)]
+)
+def test_nine_of_sixteen_heads(t: int, first: int, second: int) -> None:
+    """SmolLM2: three groups of three queries, each padded to four, in five tensors and in two. A head has 2^(5+t) pairs, a chunk 2^18."""
+    moving = [zone for zone in Plan(REAL.programs["attention"], chunk_bits=18).zones if zone.moving]
+    assert [len(zone.committed(t, 18)) for zone in moving] == [first, second]
+
+
+def test_nothing_is_left_out_where_heads_are_a_power_of_two() -> None:
+    plan = Plan(replace(REAL, heads=8, kv_heads=2).programs["attention"], chunk_bits=18)
+    assert all(zone.gaps is None for zone in plan.zones)
+    assert "real_heads" not in plan.tensors
 
 
 def test_leading_bits_select_a_tensor() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from prover.field.arrays import MODULUS
-from prover.operators.attend import Attend
+from prover.operators.attend import REAL_HEADS, Attend
 from prover.operators.exponential import DIGIT, FAR
 from prover.operators.rotary import Rotary
 from prover.program import WitnessContext
@@ -113,16 +113,23 @@ def from_weights(case: Case) -> None:
     mixed = np.einsum("ghtu,ugc->ghtc", tensors["weight"], tensors["values"])
     numerator = 2 * mixed + total[..., None]
     tensors["weight_sum"] = total
-    tensors["attended"] = numerator // (2 * total[..., None])
-    remainder = numerator - 2 * total[..., None] * tensors["attended"]
+    divisor = 2 * total[..., None] + 1 - _real(case)
+    tensors["attended"] = numerator // divisor
+    remainder = numerator - divisor * tensors["attended"]
     _attended_remainder(case, attend, remainder)
     case.compute(place(case, Attend) + 1)
     case.claim_output()
 
 
+def _real(case: Case) -> np.ndarray | int:
+    """Which heads there are, over the axes of `attended`."""
+    real = case.tensors.get(REAL_HEADS)
+    return 1 if real is None else real[..., None, None]
+
+
 def _attended_remainder(case: Case, attend: Attend, remainder: np.ndarray) -> None:
     context = WitnessContext(case.program, case.tensors, case.parameters, case.statement.publics)
-    complement = 2 * case.tensors["weight_sum"][..., None] - 1 - remainder
+    complement = 2 * case.tensors["weight_sum"][..., None] - _real(case) - remainder
     case.tensors["attended_remainder"] = remainder
     for check, values in zip(attend._remainder_checks, (remainder, complement), strict=True):
         check.witness(context, values)

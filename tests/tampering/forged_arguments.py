@@ -35,7 +35,7 @@ class ChunkForger(MaliciousProver):
             (number, index)
             for number, zone in enumerate(self.plan.zones)
             if zone.phase == phase
-            for index in range(zone.chunks(self.context_bits, self.srs.mu))
+            for index in zone.committed(self.context_bits, self.srs.mu)
         ]
         before = dict(self.chunks)
         self._forge(phase, self.chunks, keys)

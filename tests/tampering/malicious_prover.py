@@ -128,13 +128,12 @@ class MaliciousProver(_Prover):
             for p in (view.tag, view.first, view.second)
         )
         numbers = self.universe.numbers(RowView(*(np.array(part, dtype=np.int64) for part in parts)))
-        return numbers[numbers >= 0]
+        return numbers[(numbers >= 0) & self._reads(lookup)]
 
     def _invert(self, beta: int, gamma: int) -> None:
         for name, source in self.plan.inverse_of.items():
             rows = [source] if isinstance(source, LookupTable) else source
-            folded = [self._row_view(name, row).folded(beta, gamma) for row in rows]
-            self.fields[name] = reduce(arrays.add, map(arrays.batch_inverse, folded))
+            self.fields[name] = reduce(arrays.add, (self._inverted(name, row, beta, gamma) for row in rows))
             if isinstance(source, LookupTable):
                 multiplicity = to_field(self.integers[f"{source.name}_multiplicity"])
                 self.fields[name] = arrays.mul(self.fields[name], multiplicity)
@@ -147,6 +146,13 @@ class MaliciousProver(_Prover):
             total += (-1 if table else 1) * _sum(self.fields[name])
         first = (arrays.to_int(self.fields[column][0]) - total) % MODULUS
         self.fields[column][0] = arrays.scalar(first)
+
+    def _inverted(self, inverse: str, row: Lookup | LookupTable, beta: int, gamma: int) -> np.ndarray:
+        """1 / (gamma + row) where it is read."""
+        inverted = arrays.batch_inverse(self._row_view(inverse, row).folded(beta, gamma))
+        if isinstance(row, Lookup) and row.where is not None:
+            inverted[~self._reads(row)] = 0
+        return inverted
 
     def _true_rounds(
         self,

@@ -63,9 +63,9 @@ class _WithoutHiding(Exponential):
     """Weights by distance alone."""
 
     def witness(
-        self, tensors: MutableMapping[str, Any], distance: np.ndarray, hidden: np.ndarray
+        self, tensors: MutableMapping[str, Any], distance: np.ndarray, hidden: np.ndarray, inside: Any = 1
     ) -> np.ndarray:
-        return super().witness(tensors, distance, np.zeros_like(hidden))
+        return super().witness(tensors, distance, np.zeros_like(hidden), inside)
 
 
 class EveryKeyWeighs(Attend):
@@ -73,7 +73,7 @@ class EveryKeyWeighs(Attend):
 
     @property
     def _weights(self) -> Exponential:
-        return _WithoutHiding(SCORES, Constant(0))
+        return _WithoutHiding(SCORES, Constant(0), super()._weights.inside)
 
 
 class AnyKeyIsTheLargest(Attend):

@@ -35,6 +35,8 @@ SEVERAL_CHUNKS = replace(SMALL, hidden=40, heads=16, kv_heads=8, head_size=16)
 """A chunk of 2^14 holds four windows of keys, which have 2^12 entries; tables of attention take several too."""
 SEVERAL_CHUNKS_OF_TILES = replace(SEVERAL_CHUNKS, step_weights=8192)
 """The same with a tile per four groups of keys."""
+PADDED_HEADS = replace(SMALL, heads=15, kv_heads=5)
+"""Three queries in each of five groups: 15 of 32 places are heads."""
 STATEMENTS = {
     "head": ("head", 0, 18, SMALL),
     "mlp": ("mlp", 0, 18, SMALL),
@@ -49,6 +51,8 @@ STATEMENTS = {
     "attention of window 40": ("attention", 40, 18, LONG),
     "attention over one chunk": ("attention", 3, 14, SEVERAL_CHUNKS),
     "attention over two chunks": ("attention", 4, 14, SEVERAL_CHUNKS),
+    "attention of several heads in a chunk": ("attention", 1, 14, PADDED_HEADS),
+    "attention of several chunks in a head": ("attention", 7, 12, SMALL),
     **{f"{kind} of window {window}": (kind, window, 18, shape_of(kind)) for kind, window in TILES},
     "keys and values from normalised rows": ("keys_values", 1, 18, TILED),
     "attention_tile over two chunks": ("attention_tile", 4, 14, SEVERAL_CHUNKS_OF_TILES),

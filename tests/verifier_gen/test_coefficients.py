@@ -67,6 +67,7 @@ CASES = [
     ("wide mlp", WIDE, "mlp", 14, 0),
     ("attention over one chunk", SEVERAL_CHUNKS, "attention", 14, 3),
     ("attention over two chunks", SEVERAL_CHUNKS, "attention", 14, 4),
+    ("heads of four chunks", REAL, "attention", 14, 40),
     ("tile over two chunks", SEVERAL_CHUNKS_OF_TILES, "attention_tile", 14, 4),
     ("keys of two chunks come first", replace(FAMILIES["deepseek-v3-tiled"], max_positions=512), "attention_tile", 10, 9),
     *((f"{family} {kind}", config, kind, 12, 2) for family, config in FAMILIES.items() for kind in config.programs),
@@ -141,13 +142,14 @@ class Both:
         for tensor in plan.program.inputs:
             count = plan.input_points(tensor, self.statement.publics, mu)
             regions.append((f"C_{tensor.name.upper()}", tensor.name, count))
-        for number, zone in enumerate(plan.zones):
-            regions.append((f"C_ZONE_{number}", number, zone.chunks(self.context_bits, mu)))
         found: dict[Hashable, int] = {
             (source, index): self.contract.read(region, index)
             for region, source, count in regions
             for index in range(count)
         }
+        for number, zone in enumerate(plan.zones):
+            for index in zone.committed(self.context_bits, mu):
+                found[number, index] = self.contract.read(f"C_ZONE_{number}", index)
         if plan.privacy == PRIVATE:
             found |= {chunk: self.contract.read("C_MASKS", n) for n, chunk in enumerate(MASK_CHUNKS)}
         return found
@@ -163,6 +165,11 @@ def compare(plans: Iterable[Drawn]) -> Counter[str]:
             both.contract[name]()
         found = both.coefficients()
         assert {chunk: value for chunk, value in found.items() if value} == both.expected, drawn
+        for zone in drawn.plan.zones:
+            if zone.gaps is not None:
+                committed = len(zone.committed(both.context_bits, both.mu))
+                assert both.contract["count_filled"](zone.gaps.filled, zone.gaps.run_bits) == committed, drawn
+                seen["chunks left out"] += zone.chunks(both.context_bits, both.mu) - committed
         layout = drawn.plan.key_layout(drawn.chunk_bits)
         seen["statements"] += 1
         seen["coefficients"] += len(both.expected)
@@ -192,6 +199,7 @@ def test_every_coefficient_is_that_of_the_reference() -> None:
     seen = compare(_drawn((3, 15, 16, 18, 32)))
     assert min(seen[f"cut in {pieces}"] for pieces in (1, 2, 3)) >= 3
     assert min(seen[kind] for kind in ("shared", "one", "several")) >= 5
+    assert seen["chunks left out"]
 
 
 @pytest.mark.long

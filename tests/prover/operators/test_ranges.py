@@ -233,17 +233,19 @@ def test_norms_of_queries_and_keys_bound_their_scores(family: str) -> None:
     assert (offset + 2 * largest_score) >> attend.shift <= LARGEST_HIDDEN_DISTANCE
 
 
-@pytest.mark.parametrize("total", [1, 5, 65535])
-def test_the_remainder_of_a_mean_is_below_twice_the_weight_sum(total: int) -> None:
-    """One more would be a second way to write the same mean: quotient one less, remainder 2 S."""
+@pytest.mark.parametrize(("total", "real"), [(1, 1), (5, 1), (65535, 1), (0, 0)])
+def test_the_remainder_of_a_mean_is_below_twice_the_weight_sum(total: int, real: int) -> None:
+    """One more would be a second way to write the same mean: quotient one less, remainder 2 S. Where there is no head it is 0 of 1."""
     checks = _attend(SMALL)._remainder_checks
     for remainder in (-1, 0, 1, 2 * total - 1, 2 * total):
         values = [
-            _value(check.expression, {"attended_remainder": remainder, "weight_sum": total})
+            _value(
+                check.expression, {"attended_remainder": remainder, "weight_sum": total, "real_heads": real}
+            )
             for check in checks
         ]
         inside = all(0 <= number < 1 << check.bits for number, check in zip(values, checks, strict=True))
-        assert inside == (0 <= remainder < 2 * total), remainder
+        assert inside == (0 <= remainder < 2 * total + 1 - real), remainder
 
 
 @pytest.mark.parametrize("config", [SMALL, REAL], ids=["small", "real"])

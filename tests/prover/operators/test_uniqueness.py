@@ -83,7 +83,7 @@ def test_the_selector_points_only_where_the_distance_is_zero(shape: LlamaConfig)
         )
     ]
     (selected,) = (relation for relation in reading if isinstance(relation, Contraction))
-    (attained,) = (relation for relation in reading if isinstance(relation, Pointwise))
+    (attained,) = (r for r in reading if isinstance(r, Pointwise) and r.name != "max_selector_outside")
     assert [factor for term in selected.terms for factor in term.factors] == [Ref("max_selector")]
     streams = stream_limits(shape.programs)
     known = {**bounds(program, LARGEST_CONTEXT_BITS, streams=streams), "max_selector": signed(2)}
@@ -212,9 +212,9 @@ def _limbs(norm: RmsNorm, mean_square: int, root: int) -> list[int]:
 
 
 @settings(deadline=None)
-@given(remainder=st.integers(0, (1 << 32) - 1), entry=st.integers(0, 511))
+@given(remainder=st.integers(0, (1 << 32) - 1), entry=st.integers(0, 383))
 def test_no_other_remainder_divides(remainder: int, entry: int) -> None:
-    """The weighted mean: every remainder has one quotient in the field, and only one of them is in range."""
+    """The weighted mean of a real head: every remainder has one quotient in the field, and only one of them is in range."""
     hunt = whole_hunt("attention", 1)
     total = int(hunt.value("weight_sum")[entry // SMALL.head_size])
     valid = (int(hunt.value("attended")[entry]), int(hunt.value("attended_remainder")[entry]))
