@@ -274,7 +274,7 @@ contract ModelRegistry is IModelRegistry {
     function _checkAccess(ModelSpec calldata newSpec, uint256 kind) private pure {
         uint64 access = newSpec.kinds[kind].access;
         require(Streams.isAccess(access, Streams.count(newSpec.streams)), InvalidAccess(kind, access));
-        uint256 windows = (newSpec.maxPositions + Boundary.WINDOW - 1) / Boundary.WINDOW;
+        uint256 windows = Boundary.windowsOf(newSpec.maxPositions);
         uint256 needed = Streams.longestMove(newSpec.streams, access, windows);
         require(needed <= _MOST_WINDOW_BYTES, KindTooLong(kind, needed, _MOST_WINDOW_BYTES));
     }
