@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from .config import ModelConfig
-from .deepseek_v3 import DeepseekV3Config
-from .gemma3 import Gemma3Config
-from .gpt2 import Gpt2Config
-from .granite import GraniteConfig
-from .llama import LlamaConfig
-from .mixtral import MixtralConfig
-from .olmo2 import Olmo2Config
-from .phi3 import Phi3Config
-from .qwen2 import Qwen2Config
-from .qwen3 import Qwen3Config
-from .qwen3_moe import Qwen3MoeConfig
-from .smollm3 import SmolLM3Config
 
-FAMILIES: dict[str, type[ModelConfig]] = {
-    config.family: config
-    for config in (
-        LlamaConfig,
-        Qwen2Config,
-        Qwen3Config,
-        SmolLM3Config,
-        GraniteConfig,
-        Phi3Config,
-        Olmo2Config,
-        MixtralConfig,
-        Qwen3MoeConfig,
-        DeepseekV3Config,
-        Gemma3Config,
-        Gpt2Config,
-    )
+_CONFIGURATIONS = {
+    "llama": "LlamaConfig",
+    "qwen2": "Qwen2Config",
+    "qwen3": "Qwen3Config",
+    "smollm3": "SmolLM3Config",
+    "granite": "GraniteConfig",
+    "phi3": "Phi3Config",
+    "olmo2": "Olmo2Config",
+    "mixtral": "MixtralConfig",
+    "qwen3_moe": "Qwen3MoeConfig",
+    "deepseek_v3": "DeepseekV3Config",
+    "gemma3": "Gemma3Config",
+    "gpt2": "Gpt2Config",
 }
+"""Configuration by family; both stand in the file of the family's name."""
+
+
+class _Families(Mapping[str, type[ModelConfig]]):
+    """Configurations by family. A file is imported when its family is asked for: whoever verifies one proof needs one."""
+
+    def __getitem__(self, family: str) -> type[ModelConfig]:
+        name = _CONFIGURATIONS[
+            family
+        ]  # a KeyError before anything is imported: a name may come from a stranger's file
+        found: type[ModelConfig] = getattr(import_module(f".{family}", __name__), name)
+        return found
+
+    def __contains__(self, family: object) -> bool:
+        return family in _CONFIGURATIONS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CONFIGURATIONS)
+
+    def __len__(self) -> int:
+        return len(_CONFIGURATIONS)
+
+
+FAMILIES = _Families()
 
 
 def config_from_json(facts: Mapping[str, Any]) -> ModelConfig:
     """The configuration that `ModelConfig.to_json` wrote. Raises ValueError naming what is wrong."""
-    family = facts.get("family", LlamaConfig.family)
+    family = facts.get("family", "llama")
     if not isinstance(family, str) or family not in FAMILIES:
         raise ValueError(f"architecture family {family!r} has no layer program; known: {', '.join(FAMILIES)}")
     return FAMILIES[family].from_json({name: value for name, value in facts.items() if name != "family"})

@@ -22,6 +22,16 @@ STATEMENTS = {
 }
 
 
+def test_a_family_is_imported_when_it_is_asked_for() -> None:
+    program = """
+import sys
+from prover.architectures import FAMILIES, config_from_json
+assert not [family for family in FAMILIES if f"prover.architectures.{family}" in sys.modules]
+print(FAMILIES["llama"].family, [family for family in FAMILIES if f"prover.architectures.{family}" in sys.modules])
+"""
+    assert _python("-c", program, cwd=Path.cwd()).strip() == "llama ['llama']"
+
+
 def test_what_verifies_imports_no_kernels() -> None:
     modules = "prover.proof_file, prover.proof_subject, prover.kept_reference, prover.soundness"
     assert "absent" in _python("-c", f"{REPORTING}\nimport {modules}", cwd=Path.cwd())

@@ -16,6 +16,12 @@ SUFFIXES = {".py", ".sol", ".yul"}
 PROGRAMS = ("llama.cpp", "llama-cpp", "llama_cpp")
 
 
+def test_a_family_has_the_name_of_its_file() -> None:
+    assert {family: kind.family for family, kind in FAMILIES.items()} == {
+        family: family for family in FAMILIES
+    }
+
+
 def test_no_family_is_named_outside_architectures_and_model_import() -> None:
     words = [rf"{re.escape(family)}\b" for family in FAMILIES] + [kind.__name__ for kind in FAMILIES.values()]
     name = re.compile("|".join(words), re.IGNORECASE)
