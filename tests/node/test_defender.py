@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -223,6 +224,36 @@ def test_a_restart_in_the_middle_of_a_dispute_goes_on(house: ProviderHouse) -> N
     dispute.move(dispute.challenge_part(0))
     dispute.provider = house.start()
     dispute.defend()
+    assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
+
+
+def test_a_proof_that_was_sent_before_a_restart_is_not_made_again(
+    house: ProviderHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispute, chain = Dispute(house, asked=TWO_WINDOWS), house.contracts.chain
+    dispute.open()
+    dispute.defend()
+    dispute.move(dispute.challenge_part(0))
+    made: list[object] = []
+    restarted = house.start()  # which mines a block: the proof must not be in it
+    chain.request("evm_setAutomine", [False])
+    try:
+        dispute.provider.follower.step()
+        dispute.provider.defender.step()
+        until = time.monotonic() + 60
+        while not int(chain.request("txpool_status", [])["pending"], 16):
+            assert time.monotonic() < until, "no proof was sent"
+            time.sleep(0.05)
+        dispute.provider = restarted
+        monkeypatch.setattr("node.defender.call_of", lambda *parts: made.append(parts))
+        dispute.provider.follower.step()
+        dispute.provider.defender.play_out(timeout_s=2)
+        assert dispute.provider.defender.busy
+        chain.request("evm_mine", [])
+        dispute.provider.defender.play_out()
+    finally:
+        chain.request("evm_setAutomine", [True])
+    assert made == []
     assert (dispute.game.outcome, dispute.game.reason) == (Outcome.PROVIDER_WON, Reason.PROVEN)
 
 
