@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from prover.argument.multilinear import eq_table
@@ -51,6 +52,32 @@ def test_nine_of_sixteen_heads(t: int, first: int, second: int) -> None:
     """SmolLM2: three groups of three queries, each padded to four, in five tensors and in two. A head has 2^(5+t) pairs, a chunk 2^18."""
     moving = [zone for zone in Plan(REAL.programs["attention"], chunk_bits=18).zones if zone.moving]
     assert [len(zone.committed(t, 18)) for zone in moving] == [first, second]
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(9, 3), (15, 5), (7, 1), (63, 9), (57, 19), (144, 36)])
+@pytest.mark.parametrize("per_inverse", [1, 2, 3])
+def test_what_may_be_more_than_zero_is_committed_to(heads: int, kv_heads: int, per_inverse: int) -> None:
+    """Of more than 256 heads of all tensors together a run has several, some of them padding."""
+    config = replace(REAL, heads=heads, kv_heads=kv_heads, head_size=4)
+    plan = Plan(config.programs["attention"], per_inverse, chunk_bits=18)
+    for zone in (zone for zone in plan.zones if zone.moving):
+        assert zone.gaps is not None
+        inside = np.ones(zone.units, dtype=bool)
+        for name, first, bits in zone.places:
+            assert plan.tensors[name].inside == "real_heads"
+            axes = [1 << plan.axes[axis].fixed for axis in ("kv_group", "query")]
+            real = np.zeros(axes, dtype=bool)
+            real[:kv_heads, : heads // kv_heads] = True
+            inside[first : first + (1 << bits)] = np.repeat(real.reshape(-1), (1 << bits) // real.size)
+        sizes = []
+        for t, mu in ((t, mu) for mu in (12, 18) for t in range(5, 16)):
+            units = np.arange(zone.units)
+            first_chunk, last_chunk = (units << t) >> mu, (((units + 1) << t) - 1) >> mu
+            needed = set(first_chunk[inside]) | set(last_chunk[inside])
+            committed = zone.committed(t, mu)
+            assert needed <= set(committed)
+            sizes.append(zone.chunks(t, mu) - len(committed))
+        assert any(sizes)
 
 
 def test_nothing_is_left_out_where_heads_are_a_power_of_two() -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prover.evaluations import Evaluation, affine, independent_set, split_evaluations
-from prover.plan import Plan
+from prover.field.arrays import MODULUS
+from prover.plan import Plan, inverse_expression
 from prover.relations import Constant, Ref, Sum
+from tests.prover.expression_values import value
 from tests.prover.operators.random_layers import KINDS, program_of
 
 
@@ -110,3 +112,20 @@ def test_a_plan_does_not_depend_on_the_process() -> None:
         for seed in ("1", "2")
     }
     assert len(plans) == 1
+
+
+@pytest.mark.parametrize("places", list(product((None, "left", "right"), repeat=3)))
+def test_an_inverse_is_the_sum_of_what_is_read(places: tuple[str | None, ...]) -> None:
+    """Also where lookups that share a column stand in different places, which no program has yet."""
+    rows = (5, 7, 11)
+    shifted = [
+        (Constant(row), None if place is None else Ref(place))
+        for row, place in zip(rows, places, strict=True)
+    ]
+    for left, right in product((0, 1), repeat=2):
+        tensors = {"left": left, "right": right}
+        read = [row for row, place in zip(rows, places, strict=True) if place is None or tensors[place]]
+        inverse = sum(pow(row, -1, MODULUS) for row in read)
+        for wrong in (0, 1):
+            residue = value(inverse_expression(Ref("h"), shifted), {**tensors, "h": inverse + wrong})
+            assert bool(residue % MODULUS) == bool(wrong)

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from contracts.bindings.compiler import compile_sources
 from prover.architectures import ModelConfig
@@ -27,7 +29,7 @@ from prover.field.arrays import MODULUS
 from prover.hidden_points import hide
 from prover.masks import MASK_CHUNKS
 from prover.operators.head_pair import RivalWins
-from prover.plan import PRIVATE, PUBLIC, Plan
+from prover.plan import PRIVATE, PUBLIC, Gaps, Plan, Zone
 from prover.prove import prove
 from prover.statement import TABLES, WEIGHTS, Statement, StepKey, VerifyingKey
 from tests.prover.architectures.random_models import FAMILIES, random_statement
@@ -40,7 +42,7 @@ from tests.verifier_gen.random_shapes import Drawn, random_plans
 from tests.verifier_gen.statements import REAL, Proven
 from tests.verifier_gen.yul import Contract, Unwritten
 from verifier_gen import CONTRACTS
-from verifier_gen.generator import step_verifier
+from verifier_gen.generator import TEMPLATES, step_verifier
 
 LARGEST_CODE = 24_576
 _NO_POINT = ((0, 0), (0, 0))
@@ -179,6 +181,45 @@ def compare(plans: Iterable[Drawn]) -> Counter[str]:
             for pieces in zip(*(block.pieces for block in blocks), strict=True):
                 seen[f"cut in {len(set(pieces))}"] += 1
     return seen
+
+
+_ACCUMULATE = """
+function accumulate(data, coefficients, count) -> next {
+    next := add(data, shl(6, count))
+    for {} lt(data, next) { data := add(data, 0x40) } {
+        mstore(data, coefficients)
+        coefficients := add(coefficients, 0x20)
+    }
+}
+"""
+"""Instead of the points of calldata: which coefficient each of them is multiplied with."""
+
+
+@given(
+    runs=st.integers(1, 256),
+    bits=st.integers(0, 16),
+    t=st.integers(5, 19),
+    mu=st.sampled_from((8, 12, 14, 18, 20)),
+    draw=st.randoms(use_true_random=False),
+)
+def test_points_of_a_zone_with_gaps_meet_their_coefficients(
+    runs: int, bits: int, t: int, mu: int, draw: random.Random
+) -> None:
+    """For windows and zones that no proof of a test is long enough for: several runs in a chunk, the last ones too few to fill it,
+    and several chunks in a run."""
+    assume(runs << (bits + t) >> mu <= 1024)
+    filled = draw.getrandbits(runs) & draw.getrandbits(runs) | 1
+    zone = Zone(1, True, (("only", 0, bits), ("last", runs - 1 << bits, bits)), Gaps(bits, filled))
+    text = (TEMPLATES / "commitments.yul").read_text(encoding="utf-8")
+    functions = text[text.index("function walk") : text.index("/// SUM += coefficient * (x, y).")]
+    constants = f"uint256 private constant CONTEXT_BITS = 0x80;\nuint256 private constant MU = {mu};\n"
+    contract = Contract(f'{constants}assembly ("memory-safe") {{ {_ACCUMULATE}{functions} }}')
+    contract.write("CONTEXT_BITS", t)
+    committed = zone.committed(t, mu)
+    assert contract["count_filled"](filled, bits) == len(committed)
+    end = contract["accumulate_filled"](0x100000, 0x100, filled, bits)
+    met = [contract.memory.load(data) for data in range(0x100000, end, 0x40)]
+    assert met == [0x100 + 0x20 * chunk for chunk in committed]
 
 
 def _drawn(seeds: Iterable[int]) -> Iterator[Drawn]:

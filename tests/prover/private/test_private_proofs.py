@@ -19,6 +19,7 @@ from prover.prove import prove
 from prover.statement import VerifyingKey
 from prover.verify import verify
 from tests.prover.architectures.random_models import FAMILIES
+from tests.prover.operators.random_layers import SMALL
 from tests.prover.private.statements import Private, hidden, hide, private, seeded
 from tests.prover.statements import CASES, MU, proven, public_statement, srs
 
@@ -53,6 +54,17 @@ def test_every_kind_of_step(kind: str, window: int) -> None:
     assert 0 < len(encoded) - len(public.proof.encode()) <= EXTRA_BYTES
     shape = ProofShape.of(statement.key.plan, statement.statement.context_bits(statement.key.plan), MU)
     assert shape.decode(encoded) == statement.proof
+
+
+@pytest.mark.long
+def test_a_statement_of_which_chunks_are_padding() -> None:
+    """What is not committed to has no blinding either."""
+    from tests.verifier_gen.statements import prove_random
+
+    proven = prove_random("private attention", srs(12), 7, SMALL)
+    plan = proven.verifying_key.plan  # type: ignore[union-attr]
+    assert any(len(zone.committed(8, 12)) < zone.chunks(8, 12) for zone in plan.zones)
+    assert proven.python_accepts(proven.key, proven.inputs, proven.proof)
 
 
 @pytest.mark.long
