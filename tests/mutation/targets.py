@@ -74,7 +74,7 @@ TARGETS: dict[str, Target] = {
             Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
             Scope(
                 ("prover/plan.py",),
-                only=r"Zone.*|Plan\.(_zones|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
+                only=r"Gaps.*|Zone.*|inverse_expression|Plan\.(_zones|_gaps|_inside|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
             ),
             Scope(("prover/block_layout.py",), without=r"BlockLayout\.pack|_box"),
             Scope(("prover/evaluations.py",), only="monomials|affine"),
@@ -97,6 +97,7 @@ TARGETS: dict[str, Target] = {
         tests=(
             "tests/prover/test_merkle.py",
             "tests/prover/test_places.py",
+            "tests/prover/test_plan.py",
             "tests/prover/test_affine.py",
             "tests/prover/argument/test_multilinear.py",
             "tests/prover/argument/test_reduction.py",
