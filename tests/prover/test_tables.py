@@ -122,6 +122,21 @@ def test_the_exponential_table_is_exactly_rounded() -> None:
             assert table[z] == _half_up(65535 * (Decimal(-z) / 4096).exp()), z
 
 
+def test_no_entry_of_the_exponential_table_is_near_a_half() -> None:
+    """So doubles round every entry right. Powers of exp(-1 / 2^12) with 96 bits, wrong by less than 2^-78 at the end."""
+    table, one, least = exponential_table().tolist(), 1 << 96, 1 << 96
+    with localcontext() as context:
+        context.prec = 50
+        step = int((Decimal(-1) / 4096).exp() * one)
+    value = one
+    for z in range(1 << 16):
+        entry, rest = divmod(65535 * value + (one >> 1), one)
+        assert table[z] == entry, z
+        least = min(least, rest, one - rest)
+        value = value * step >> 96
+    assert least > one >> 16
+
+
 def test_what_is_far_has_no_weight() -> None:
     """high > 0 stands for z = low + 2^14 high and makes the weight zero: it must be zero in the table for that z, and there must
     be digits for every z. Entries never rise, so z is at least as far as low."""
