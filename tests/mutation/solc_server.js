@@ -12,8 +12,15 @@ for (const event of ["uncaughtException", "unhandledRejection"]) process.removeA
 
 const SETTINGS = JSON.parse(process.argv[3]);
 
-function compile(text) {
-  const request = JSON.parse(text);
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // a part of a request: the runner of a mutant was killed while it asked
+  }
+}
+
+function compile(request) {
   return compiler.compile(JSON.stringify({ ...request, settings: { ...request.settings, ...SETTINGS } }));
 }
 
@@ -21,7 +28,11 @@ const server = net.createServer({ allowHalfOpen: true }, (connection) => {
   const parts = [];
   connection.on("data", (part) => parts.push(part));
   connection.on("error", () => connection.destroy());
-  connection.on("end", () => connection.end(compile(Buffer.concat(parts).toString("utf8")) + "\n"));
+  connection.on("end", () => {
+    const request = parsed(Buffer.concat(parts).toString("utf8"));
+    if (request === undefined) connection.destroy();
+    else connection.end(compile(request) + "\n");
+  });
 });
 server.listen(process.argv[2], () => process.stdout.write(compiler.version() + "\n"));
 // The runner keeps the standard input open: when it ends, so does this.
