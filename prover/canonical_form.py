@@ -48,7 +48,7 @@ from .block_layout import Block
 from .curve.g1 import Point
 from .evaluations import Evaluation, Slice
 from .masks import complemented_places, mask_layout, places
-from .plan import PUBLIC, Plan, Privacy, Zone
+from .plan import PUBLIC, Plan, Privacy
 from .program import Kind, Program, Tensor
 from .relations import (
     Along,
@@ -84,6 +84,7 @@ from .tables import (
     Weighted,
 )
 from .token_forms import ChosenIds, CountedRows, RealIds, SmallerIds
+from .zones import Zone
 
 Form = Any
 """int | str | Sequence[Form]"""

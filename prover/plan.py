@@ -41,9 +41,7 @@ from .relations import (
     Relation,
     references,
 )
-
-GAP_RUN_BITS = 8
-"""A zone's runs that are told apart are at most 2^8: a word has a bit for each (verifier_gen)."""
+from .zones import Place, Zone, gaps_of
 
 LOOKUPS_PER_INVERSE = 2
 """Lookups that share one inverse column, found by measuring (README); rounds have this degree plus 2."""
@@ -53,67 +51,6 @@ Privacy = Literal["public", "private"]
 PUBLIC: Privacy = "public"
 PRIVATE: Privacy = "private"
 """Whether proofs are zero-knowledge: a private plan has the masks of masks.py, a public one none."""
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """Where a zone is zero whatever the witness: bit i of `filled` says whether run i, of 2^run_bits units, may hold anything."""
-
-    run_bits: int
-    filled: int
-
-    def may_fill(self, chunk: int, chunk_bits: int) -> bool:
-        """Whether a chunk of 2^chunk_bits units (a run is several chunks where that is negative) may hold anything."""
-        runs = chunk_bits - self.run_bits
-        if runs < 0:
-            return bool(self.filled >> (chunk >> -runs) & 1)
-        return bool(self.filled >> (chunk << runs) & ((1 << (1 << min(runs, GAP_RUN_BITS))) - 1))
-
-
-@dataclass(frozen=True)
-class Zone:
-    """Witness tensors of one phase in one array of entries, each at a multiple of its own size.
-
-    phase 1: committed before beta and gamma; 2: after. The tensors of a `moving` zone all have one context axis,
-    so that places and sizes count in units of 2^t; elsewhere the unit is one entry.
-    """
-
-    phase: int
-    moving: bool
-    places: tuple[tuple[str, int, int], ...]  # (tensor, first unit, log2 of its units)
-    gaps: Gaps | None = None
-
-    @property
-    def units(self) -> int:
-        """Length of the array."""
-        return max(first + (1 << bits) for _, first, bits in self.places)
-
-    @property
-    def unit_bits(self) -> int:
-        """Index bits of a unit."""
-        return (self.units - 1).bit_length()
-
-    def variables(self, context_bits: int) -> int:
-        """Index bits of an entry."""
-        return self.unit_bits + (context_bits if self.moving else 0)
-
-    def slot(self, tensor: str) -> tuple[int, int]:
-        """(value, number) of the leading index bits that select a tensor."""
-        first, bits = next((first, bits) for name, first, bits in self.places if name == tensor)
-        return first >> bits, self.unit_bits - bits
-
-    def chunks(self, context_bits: int, chunk_bits: int) -> int:
-        """Number of chunks; what a last chunk holds beyond the last tensor is never referred to."""
-        entries = self.units << (context_bits if self.moving else 0)
-        return -(-entries // (1 << chunk_bits))
-
-    def committed(self, context_bits: int, chunk_bits: int) -> tuple[int, ...]:
-        """Numbers of the chunks that a proof commits to: of all but those that are zero whatever the witness."""
-        numbers = range(self.chunks(context_bits, chunk_bits))
-        if self.gaps is None:
-            return tuple(numbers)
-        units = chunk_bits - (context_bits if self.moving else 0)
-        return tuple(number for number in numbers if self.gaps.may_fill(number, units))
 
 
 @dataclass
@@ -276,31 +213,18 @@ class Plan:
                 places.append((name, first, width.fixed))
                 first += 1 << width.fixed
             if places:
-                zones.append(Zone(phase, moving, tuple(places), self._gaps(places) if moving else None))
+                zones.append(
+                    Zone(
+                        phase,
+                        moving,
+                        tuple(places),
+                        gaps_of(places, self._insides(places)) if moving else None,
+                    )
+                )
         return tuple(zones)
 
-    def _gaps(self, places: Sequence[tuple[str, int, int]]) -> Gaps | None:
-        """What the closed forms say that tensors lie inside of; None where there is nothing outside."""
-        inside = {name: form for name, _, _ in places if (form := self._inside(name)) is not None}
-        if all(form.all() for form in inside.values()):
-            return None
-        length = max(first + (1 << bits) for _, first, bits in places)
-        alignment = (length & -length).bit_length() - 1
-        run_bits = min(
-            bits - (inside[name].size - 1).bit_length() for name, _, bits in places if name in inside
-        )
-        run_bits = max(run_bits, (length - 1).bit_length() - GAP_RUN_BITS)
-        if run_bits > alignment:
-            return None
-        filled = 0
-        for name, first, bits in places:
-            form = inside.get(name, np.ones(1, dtype=bool))
-            own = bits - (form.size - 1).bit_length()
-            for index in np.flatnonzero(form):
-                low, high = first + (int(index) << own), first + (int(index + 1) << own)
-                for run in range(low >> run_bits, ((high - 1) >> run_bits) + 1):
-                    filled |= 1 << run
-        return Gaps(run_bits, filled)
+    def _insides(self, places: Sequence[Place]) -> dict[str, np.ndarray]:
+        return {name: form for name, _, _ in places if (form := self._inside(name)) is not None}
 
     def _inside(self, tensor: str) -> np.ndarray | None:
         """(entries of the leading axes,) bool: where a tensor may be other than zero."""

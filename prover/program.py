@@ -77,7 +77,7 @@ class Tensor:
     """A multilinear polynomial over the product of its axes.
 
     inside: of a WITNESS, a closed form over the first axes, 0 or 1: relations make the tensor zero wherever that is 0, and chunks
-    that lie there as a whole are not committed to (plan.py).
+    that lie there as a whole are not committed to (zones.py).
     placed: of a BOUNDARY, whether window w lies in its chunk at place w mod 2^(mu - n), where a window has 2^n entries; otherwise
     every window starts a chunk of its own. With the axis "context" it holds windows 0..w, with "row" window w.
     """

@@ -29,13 +29,14 @@ from .field.arrays import MODULUS
 from .hiding import Blindings, blind, blinding_base, draw_blinding, system_scalar
 from .lookups import RowView, Universe, commit_inverse_chunk, inverse_column
 from .masks import MASK_CHUNKS, Masks, Scalars, bump_at, mask_layout
-from .plan import PRIVATE, PUBLIC, Group, Plan, ProductSum, Zone
+from .plan import PRIVATE, PUBLIC, Group, Plan, ProductSum
 from .program import Kind, broadcast, gather
 from .proof import Proof
 from .quad_columns import numbers
 from .quads import COORDINATES, QUAD_BITS, SCALE
 from .relations import Challenge, Constant, Expression, Lookup, LookupTable, Product, Ref, Sum
 from .statement import TABLES, WEIGHTS, Statement, VerifyingKey
+from .zones import Zone
 
 Progress = Callable[[str], None]
 

@@ -71,10 +71,18 @@ TARGETS: dict[str, Target] = {
     "python-verifier": Target(
         "Python verifier",
         (
-            Scope(("prover/verify.py", "prover/claims.py", "prover/proof.py", "prover/merkle.py")),
+            Scope(
+                (
+                    "prover/verify.py",
+                    "prover/claims.py",
+                    "prover/proof.py",
+                    "prover/merkle.py",
+                    "prover/zones.py",
+                )
+            ),
             Scope(
                 ("prover/plan.py",),
-                only=r"Gaps.*|Zone.*|inverse_expression|Plan\.(_zones|_gaps|_inside|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
+                only=r"inverse_expression|Plan\.(_zones|_insides?|zone_of|outputs|window_bits|output_bits|fills_chunk|short_outputs|_send|place_bits|place|input_points|key_layout|layout|_shape_of|own_width|_real_size|parts_by_axis|in_block)|_weights_in_quads|_is_weight_over|_is_slice|_is_behind",
             ),
             Scope(("prover/block_layout.py",), without=r"BlockLayout\.pack|_box"),
             Scope(("prover/evaluations.py",), only="monomials|affine"),

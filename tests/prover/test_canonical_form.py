@@ -14,9 +14,10 @@ import pytest
 
 from prover import plan, program, relations, tables
 from prover.canonical_form import encode, expression_form, relation_form, segment_form, step_form, tensor_form
-from prover.plan import Gaps, Plan, Zone
+from prover.plan import Plan
 from prover.program import Kind, Tensor
 from prover.relations import Constant, Expression, Lookup, Ref, Sum
+from prover.zones import Gaps, Zone
 from tests.prover.architectures.random_models import FAMILIES
 from tests.prover.key_digests import FILE, MU, digests, form_of
 

@@ -11,7 +11,8 @@ from prover.argument.multilinear import eq_table
 from prover.claims import _weights
 from prover.field import arrays
 from prover.field.arrays import MODULUS
-from prover.plan import Gaps, Plan, Zone
+from prover.plan import Plan
+from prover.zones import Gaps, Zone
 from tests.verifier_gen.statements import REAL
 
 ZONE = Zone(1, False, (("first", 0, 2), ("second", 4, 0)))

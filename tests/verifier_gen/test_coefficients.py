@@ -29,9 +29,10 @@ from prover.field.arrays import MODULUS
 from prover.hidden_points import hide
 from prover.masks import MASK_CHUNKS
 from prover.operators.head_pair import RivalWins
-from prover.plan import PRIVATE, PUBLIC, Gaps, Plan, Zone
+from prover.plan import PRIVATE, PUBLIC, Plan
 from prover.prove import prove
 from prover.statement import TABLES, WEIGHTS, Statement, StepKey, VerifyingKey
+from prover.zones import Gaps, Zone
 from tests.prover.architectures.random_models import FAMILIES, random_statement
 from tests.prover.operators.random_layers import input_points
 from tests.prover.private.statements import seeded
