@@ -173,7 +173,7 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Network]
 @pytest.mark.parametrize(
     ("network", "lies"),
     [
-        pytest.param("tiny", BY_HAND, id="by hand"),
+        pytest.param("tiny", BY_HAND, id="by hand", marks=pytest.mark.long),
         pytest.param(_LEAVING, OUT_OF_RANGE, id="out of range", marks=pytest.mark.long),
         pytest.param("tiny", drawn(seed=1, number=24), id="drawn", marks=pytest.mark.long),
     ],
