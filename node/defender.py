@@ -140,10 +140,9 @@ class Defender:
             if isinstance(action, Concede):
                 log.error("this node cannot defend its response", game=state.game_id, why=action.why)
             log.info("move", game=state.game_id, move=turn.move, deadline=state.game.deadline)
+            # Sent before the last stop, or before a failure: its call is kept, and a proof is not made again.
             sent = self._outbox.under_way(move_key(state, action))
-            if (
-                sent is not None
-            ):  # since before the last stop, or a failure: its call is kept, and a proof not made again
+            if sent is not None:
                 turn.intent = sent
                 return
             if isinstance(action, ProveStep | ProveEmbedding | ProveHead):

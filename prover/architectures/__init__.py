@@ -29,9 +29,8 @@ class _Families(Mapping[str, type[ModelConfig]]):
     """Configurations by family. A file is imported when its family is asked for: whoever verifies one proof needs one."""
 
     def __getitem__(self, family: str) -> type[ModelConfig]:
-        name = _CONFIGURATIONS[
-            family
-        ]  # a KeyError before anything is imported: a name may come from a stranger's file
+        # The name may come from a stranger's file: it is known before anything is imported.
+        name = _CONFIGURATIONS[family]
         found: type[ModelConfig] = getattr(import_module(f".{family}", __name__), name)
         return found
 
