@@ -116,4 +116,26 @@ contract ProveEmbeddingTest is Scenario {
         game.timeout(gameId);
         expectOutcome(gameId, Outcome.ChallengerWon, Reason.TimedOut);
     }
+
+    /// @dev Every position behind the prompt would embed the token of another one.
+    function test_attack_a_prompt_longer_or_shorter_than_it_says() external {
+        uint256 start = vm.snapshotState();
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory said = response.promptIds;
+            bytes memory shown = new bytes(i == 0 ? said.length + 4 : said.length - 4);
+            for (uint256 at = 0; at < said.length && at < shown.length; ++at) {
+                shown[at] = said[at];
+            }
+            response.promptIds = shown;
+            response.fields.promptHash = keccak256(shown);
+            batchId = post(response, "another length");
+            uint256 gameId = gameAtEmbeddingProof(0);
+            presetEmbedding(0);
+            EmbeddingProof memory proof = embeddingProof(0);
+            vm.prank(provider);
+            vm.expectRevert(IDisputeGame.WrongTokenIds.selector);
+            game.proveEmbedding(gameId, proof, shownOf(gameId));
+            vm.revertToState(start);
+        }
+    }
 }

@@ -71,11 +71,14 @@ contract ProveHeadTest is Scenario {
         proof.window = residualWindow(STEPS, 1);
         proof.window.path = new bytes32[](1);
         refuseWindow(gameId, proof);
-        proof.window = residualWindow(STEPS, 1);
-        proof.window.sum[1] += Curve.Q;
-        vm.prank(provider);
-        vm.expectPartialRevert(Curve.CoordinateOutOfRange.selector);
-        game.proveHead(gameId, proof);
+        for (uint256 i = 0; i < 2; ++i) {
+            proof.window = residualWindow(STEPS, 1);
+            uint256 beyond = proof.window.sum[i] + Curve.Q;
+            proof.window.sum[i] = beyond;
+            vm.prank(provider);
+            vm.expectRevert(abi.encodeWithSelector(Curve.CoordinateOutOfRange.selector, beyond));
+            game.proveHead(gameId, proof);
+        }
     }
 
     function refuseWindow(uint256 gameId, HeadProof memory proof) private {
