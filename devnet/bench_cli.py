@@ -58,6 +58,11 @@ def proof(
 
     positions = position or [31]
     srs, loaded = SRS.devnet(18), load_model(model, models=models)
+    most = loaded.config.max_positions
+    if beyond := [place for place in positions if not 0 <= place < most]:
+        raise typer.BadParameter(
+            f"{beyond[0]} is not one of {model}'s positions, 0 to {most - 1}", param_hint="--position"
+        )
     known = steps(loaded.config, positions)
     chosen = [(kind, place) for kind, place in known if not step or kind in step]
     if not chosen:

@@ -12,13 +12,21 @@ Packages derive their own errors from these; `exit_code` is read from the class.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GainsayError(Exception):
     """Base of every typed error. `str(error)` is one sentence for the user."""
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, into another process: an exception is else made again with its message for the only argument."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[GainsayError], args: tuple[Any, ...]) -> GainsayError:
+    return kind.__new__(kind, *args)
 
 
 class UsageError(GainsayError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,9 @@ import prover
 import verifier_gen
 from prover import errors
 from prover.curve.srs import SRS
+from prover.model.errors import SequenceTooLongError
 from prover.model.library import built_in_config
+from prover.program import OutOfRange
 from prover.proof_file import ProofFile
 
 from .test_command import run
@@ -108,3 +112,34 @@ def test_a_cut_or_missing_reference_string_is_named(tmp_path: Path) -> None:
         "verifier", "generate", "--model", "tiny", "--out", "x", "--srs", "absent.srs", cwd=tmp_path
     )
     assert missing.returncode == errors.NotFoundError.exit_code and "absent.srs" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SequenceTooLongError(300, 256),
+        OutOfRange("gate", 7, 2**20, "[-2^17, 2^17)", layer=3),
+        OutOfRange("gate", 7, 2**20, "[-2^17, 2^17)").without_value(),
+    ],
+)
+def test_an_error_of_another_process_says_what_it_said_there(error: errors.GainsayError) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        raised = pool.submit(_raise, error).exception()
+    assert type(raised) is type(error) and str(raised) == str(error)
+    ours, there = vars(error), vars(raised)
+    assert {name: there[name] for name in ours} == ours
+
+
+def _raise(error: errors.GainsayError) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("position", ["256", "-1"])
+def test_a_benchmark_names_positions_that_the_model_has_not(tmp_path: Path, position: str) -> None:
+    answer = run(
+        "bench", "proof", "--model", "tiny", "--step", "mlp", "--position", position, "--no-gas", cwd=tmp_path
+    )
+    assert answer.returncode == errors.UsageError.exit_code
+    assert f"{position} is not one of tiny's positions, 0 to 255" in " ".join(
+        answer.stderr.replace("│", " ").split()
+    )
