@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,14 @@ from tests.contracts.synthetic import SyntheticModel, SyntheticTrace
 
 _PROMPT = [(3 * position) % 20 for position in range(33 * 32)]  # claims of two groups
 _TRUTH = SyntheticTrace(SyntheticModel(step_count=4, max_positions=2048), _PROMPT, [1])
+
+
+def _some_long(few: set[object], *choices: list[object]) -> list[object]:
+    """All combinations, of which the others than these few are long."""
+    return [
+        each if each in few else pytest.param(*each, marks=pytest.mark.long)
+        for each in itertools.product(*choices)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +59,12 @@ def claimed(part: int | None, wrong: int | None) -> ChallengePart | ChallengeInp
     return ChallengeInput(claim_of(leaves)) if part is None else ChallengePart(part, claim_of(leaves))
 
 
-@pytest.mark.parametrize("part", [None, 0, 1, 3])
-@pytest.mark.parametrize("wrong", [None, 0, 31, 32])
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    _some_long(
+        {(None, None), (None, 31), (0, 0), (1, 32), (3, None), (3, 32)}, [None, 0, 1, 3], [None, 0, 31, 32]
+    ),
+)
 def test_an_honest_provider_answers_every_claim(arena: Arena, part: int | None, wrong: int | None) -> None:
     """Of the last group, too, and where it agrees in all windows."""
     challenge = claimed(part, wrong)
@@ -63,8 +76,14 @@ def test_an_honest_provider_answers_every_claim(arena: Arena, part: int | None, 
     assert game.reason is (Reason.REFUTED if wrong is None else Reason.PROVEN)
 
 
-@pytest.mark.parametrize("kind", ["none", "another game's", "changed"])
-@pytest.mark.parametrize("part", [None, 1])
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    _some_long(
+        {(None, "another game's"), (1, "none"), (1, "changed")},
+        [None, 1],
+        ["none", "another game's", "changed"],
+    ),
+)
 def test_an_endpoint_without_the_claim_or_with_another_is_not_believed(
     arena: Arena, part: int | None, kind: str
 ) -> None:

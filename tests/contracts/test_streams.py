@@ -116,7 +116,9 @@ def test_a_boundary_is_the_roots_of_its_streams() -> None:
 
 
 @pytest.mark.parametrize("shape", [STREAMS, TWO_KINDS])
-@pytest.mark.parametrize("window", [0, 2, 3, 4, 7, 8])
+@pytest.mark.parametrize(
+    "window", [0, 3, 8, *(pytest.param(window, marks=pytest.mark.long) for window in (2, 4, 7))]
+)
 def test_a_lie_in_any_written_stream_and_place_of_a_chunk_loses(shape, window: int) -> None:  # type: ignore[no-untyped-def]
     truth = honest(SyntheticModel(step_count=8, shape=shape))
     for boundary in range(1, 9):

@@ -152,13 +152,20 @@ def own_chain(tmp_path: Path) -> Iterator[LocalChain]:
     stop_process(anvil.pid)
 
 
+@pytest.mark.parametrize(
+    "accusations",
+    [
+        pytest.param([AS_POSTED[0], AS_POSTED[2], NEARLY[0]], id="some"),
+        pytest.param([*AS_POSTED, *NEARLY], id="all", marks=pytest.mark.long),
+    ],
+)
 def test_whatever_is_claimed_last_a_started_provider_answers_it(
-    tmp_path: Path, own_chain: LocalChain, tiny: IntegerModel
+    tmp_path: Path, own_chain: LocalChain, tiny: IntegerModel, accusations: list[Accusation]
 ) -> None:
     deployment = deploy_protocol(own_chain.sender(0), DEVNET)
     contracts = ProtocolContracts(own_chain.chain, deployment)
     serving = registered(tiny, own_chain, contracts)
-    command, accusations = Command(tmp_path, own_chain, deployment, _PROVIDER), [*AS_POSTED, *NEARLY]
+    command = Command(tmp_path, own_chain, deployment, _PROVIDER)
     address = own_chain.chain.unlocked_accounts()[_PROVIDER]
     with ExitStack() as stack:
         first_life = stack.enter_context(command.serving())

@@ -16,6 +16,7 @@ from prover.sampling import SEED_BITS, Sampling
 
 from .conftest import LocalNode, build_node
 from .test_completions import HELLO, events
+from .test_queue import HeldExecutor
 
 
 def said(tiny: IntegerModel, prompt: list[int], count: int, rule: Sampling | None = None) -> str:
@@ -112,12 +113,14 @@ def test_if_one_choice_fails_the_request_fails(tiny: IntegerModel, journal: Jour
 
 
 def test_all_choices_have_a_place_in_the_queue_or_none(tiny: IntegerModel, journal: Journal) -> None:
-    node = build_node(tiny, journal, capacity=2)
+    held = HeldExecutor(tiny)  # else the first answers can be ready before the last have asked for a place
+    node = build_node(tiny, journal, generator=held, capacity=2)
     with TestClient(node.app) as client:
         refused = client.post(
             "/v1/completions", json={"model": "tiny", "prompt": "a", "n": 9, "max_tokens": 200}
         )
         assert refused.status_code == 429 and "retry-after" in refused.headers
+        held.go.set()
         assert client.post(
             "/v1/completions", json={"model": "tiny", "prompt": "a", "max_tokens": 1}
         ).is_success
