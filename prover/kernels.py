@@ -28,6 +28,7 @@ from .model.weights import IntegerModel
 from .model_commitment import commit_model
 from .operators.block_attention import compile_block_attention
 from .operators.word_attention import compile_word_attention
+from .other_threads import visit_each
 from .progress import Report
 from .replay import Replay
 from .statement import Statement
@@ -51,6 +52,7 @@ def compile_kernels(report: Report, srs: SRS | None = None) -> int:
         FixedBase(GENERATOR).multiples(from_ints([1]))
         compile_block_attention()
         compile_word_attention()
+        visit_each(np.zeros(1, dtype=np.int64))
         _answer_and_prove(load_model(TINY), srs)
     return len(compiled)
 

@@ -17,6 +17,7 @@ from prover.model.execute import Executor
 from prover.model.library import load_model
 
 from ..errors import DevnetError
+from .row_by_row import RowByRow
 
 SHORT, LONG, TOKENS = 16, 512, 32
 _SCRIPT = Path(__file__).with_suffix(".mjs")
@@ -63,12 +64,6 @@ def measure_llama_cpp(name: str, models: Path, gguf: Path, modules: Path, thread
     return row
 
 
-class _RowByRow(Executor):
-    """Guesses nothing, as llama.cpp does here."""
-
-    looks_ahead = False
-
-
 def _ours(executor: Executor) -> dict[str, float]:
     def ids(count: int, seed: int) -> list[int]:
         return [1 + (seed + 37 * i) % 199 for i in range(count)]
@@ -79,7 +74,7 @@ def _ours(executor: Executor) -> dict[str, float]:
         by.generate(prompt, TOKENS + 1, end_ids=(), on_token=lambda _: moments.append(time.perf_counter()))
         return (moments[-1] - moments[0]) / TOKENS
 
-    row_by_row = _RowByRow(executor.model)
+    row_by_row = RowByRow(executor.model)
     found: dict[str, float] = {}
     for by, name in ((row_by_row, ""), (executor, "_guessing")):
         decode(by, ids(SHORT, 1))

@@ -19,6 +19,8 @@ from prover.model.library import load_model
 from prover.model.seeded import seeded_model
 from prover.model.weights import IntegerModel
 
+from .row_by_row import RowByRow
+
 _PROMPT_TOKENS = 16
 _CHECKED_PROMPT, _CHECKED_OUTPUT = 32, 128
 _RUNS = 3
@@ -33,7 +35,7 @@ def measure_model(
     place = open_device(device)
     model = load_model(name, models=models)
     prompt = list(range(1, _PROMPT_TOKENS + 1))
-    executor = Executor(model, device=place)
+    executor = RowByRow(model, device=place)
     executor.generate(prompt, 2, end_ids=())
     integer_s = _token_seconds(
         lambda heard: executor.generate(prompt, tokens, end_ids=(), on_token=heard),
@@ -50,29 +52,33 @@ def measure_model(
         "float32_torch_tokens_per_s": round(1 / float_s, 2),
         "integer_to_float": round(float_s / integer_s, 3),
         "torch_threads": torch.get_num_threads(),
-        **measure_checking(executor),
+        **measure_checking(executor, Executor(model, device=place)),
     }
     if commit:
         facts["commit_s"] = round(_commit_seconds(model), 1)
     return facts
 
 
-def measure_checking(executor: Executor) -> dict[str, Any]:
-    """Processor seconds of all threads to generate an answer and to check it in one pass: the least of some runs by turns.
+def measure_checking(executor: Executor, guessing: Executor) -> dict[str, Any]:
+    """Processor seconds of all threads to generate an answer, row by row and with guesses, and to check it in one pass: the least of
+    some runs by turns.
 
     A prompt of 32 tokens and 128 of output, or as many as the model's positions take.
     """
     room = min(_CHECKED_PROMPT + _CHECKED_OUTPUT, executor.model.config.max_positions)
     prompt = [1 + token % (executor.model.config.vocabulary - 1) for token in range(_CHECKED_PROMPT)]
-    generating, checking = [], []
+    generating, ahead, checking = [], [], []
     output = executor.generate(prompt, room - len(prompt), end_ids=()).ids
     for _ in range(_RUNS):
         generating.append(_processor_seconds(lambda: executor.generate(prompt, len(output), end_ids=())))
+        ahead.append(_processor_seconds(lambda: guessing.generate(prompt, len(output), end_ids=())))
         checking.append(_processor_seconds(lambda: executor.replay(prompt, output)))
     return {
         "generate_cpu_s": round(min(generating), 3),
+        "generate_guessing_cpu_s": round(min(ahead), 3),
         "check_cpu_s": round(min(checking), 3),
         "check_to_generate": round(min(checking) / max(min(generating), 1e-9), 3),
+        "check_to_generate_guessing": round(min(checking) / max(min(ahead), 1e-9), 3),
     }
 
 

@@ -46,8 +46,8 @@ _WORDS_OF_ROWS, _WORDS_OF_FOURS = 1 << 18, 1 << 14
 """What the second cache keeps of rows while outputs pass, and the first one of weights while these rows pass."""
 MANY_ROWS = 32
 """From so many rows on they are laid in columns first."""
-_WORTH_A_THREAD = 1 << 20
-"""Products of words: below this waking another thread costs more than it gives."""
+_PRODUCTS_PER_US = 50_000
+"""Of words, by one thread, about: with these it is decided whether other threads are worth waking."""
 
 Place = tuple[int, int, int, int]
 Cut = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -114,13 +114,13 @@ def multiply_rounded(
     whole = np.ascontiguousarray(x, dtype=np.int64)
     arguments = (lengths.place, lengths.of_fours, lengths.usual, lengths.largest, whole, bias, shift, limit)
     many = _takes_columns(lengths, x)
-    if x.size * lengths.place[2] < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
+    if not other_threads.take(x.size * lengths.place[2] / _PRODUCTS_PER_US):
         return _multiply_many(*arguments) if many else _multiply(*arguments)
     try:
         kernel = _multiply_many_in_threads if many else _multiply_in_threads
         return kernel(*arguments, get_num_threads())
     finally:
-        other_threads.release()
+        other_threads.give_back()
 
 
 _products_of_one = make_products_of_4(1)

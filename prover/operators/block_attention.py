@@ -13,8 +13,8 @@ from numba import njit, prange
 from ..other_threads import other_threads
 from .row_passes import AT_ONCE, divide_row, mix_some, score_some, weigh_seen
 
-# Products below which waking another thread costs more than it gives.
-_WORTH_A_THREAD = 1 << 18
+# Products of queries with keys, their weights and means included, by one thread, about: what decides whether others are worth waking.
+_PRODUCTS_PER_US = 2_000
 
 Places = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Blocks = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -38,13 +38,13 @@ def attend_blocks(
     """
     work = int(places[2].sum()) * query.shape[1] * query.shape[2] * query.shape[3]
     arguments = (np.ascontiguousarray(query), *places, *blocks, first_group, reach, shift, table, y)
-    if work < _WORTH_A_THREAD or len(places[0]) < 2 or not other_threads.acquire(blocking=False):
+    if len(places[0]) < 2 or not other_threads.take(work / _PRODUCTS_PER_US):
         _attend(*arguments)
         return
     try:
         _attend_in_threads(*arguments)
     finally:
-        other_threads.release()
+        other_threads.give_back()
 
 
 def compile_block_attention() -> None:

@@ -29,8 +29,8 @@ _POSITIONS_AT_ONCE = 256
 """Of a mean, in 32 bits."""
 _SCORES_AT_ONCE, _ROWS_AT_MOST = 1 << 16, 64
 """Of one task: with its weights, 8 bytes for each stay in the second cache."""
-_WORTH_A_THREAD = 1 << 18
-"""Products below which waking another thread costs more than it gives."""
+_PRODUCTS_PER_US = 40_000
+"""Of queries with keys, their weights and means included, by one thread, about: what decides whether others are worth waking."""
 _SATURATED = 1 << EXPONENTIAL_DIGIT_BITS
 
 
@@ -55,13 +55,13 @@ def attend_in_words(
         return False
     arguments = (query, keys, values, start, low, reach, shift, _weights(), y)
     work = rows * (known - low) * groups * queries * size
-    if work < _WORTH_A_THREAD or not other_threads.acquire(blocking=False):
+    if not other_threads.take(work / _PRODUCTS_PER_US):
         _attend(*arguments)
         return True
     try:
         _attend_in_threads(*arguments, get_num_threads())
     finally:
-        other_threads.release()
+        other_threads.give_back()
     return True
 
 

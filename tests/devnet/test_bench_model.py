@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from devnet.bench_cli import app
 from devnet.benchmarks import model
 from devnet.benchmarks.model import FloatDecoder
 from prover.model.errors import SequenceTooLongError, UnknownDeviceError
+from prover.model.execute import Executor
 from prover.model.float_reference import float_logits
-from prover.model.library import BUILT_IN, TINY, built_in_config, built_in_model
+from prover.model.library import BUILT_IN, TINY, built_in_config, built_in_model, load_model
 
 SMALL = [name for name in BUILT_IN if built_in_config(name).hidden <= 64]
 
@@ -46,7 +49,24 @@ def test_the_command_measures_both(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert facts["integer_tokens_per_s"] > 0 and facts["float32_torch_tokens_per_s"] > 0
     ratio = facts["integer_tokens_per_s"] / facts["float32_torch_tokens_per_s"]
     assert facts["integer_to_float"] == pytest.approx(ratio, rel=0.05)
-    assert facts["check_cpu_s"] >= 0 and facts["generate_cpu_s"] > 0
+    assert facts["check_cpu_s"] >= 0 and facts["generate_cpu_s"] > 0 and facts["generate_guessing_cpu_s"] > 0
+
+
+def test_tokens_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right guesses give several in a pass: the middle one of the times between them would be next to nothing."""
+    rows: list[int] = []
+    feed = Executor.feed
+
+    def noted(self: Executor, ids: list[int], *arguments: Any, **named: Any) -> np.ndarray:
+        rows.append(len(ids))
+        return feed(self, ids, *arguments, **named)
+
+    monkeypatch.setattr(Executor, "feed", noted)
+    monkeypatch.setattr(model, "measure_checking", lambda *_: {})
+    model.measure_model("tiny-gemma3", Path("models"), 40, commit=False)
+    assert rows.count(1) >= 39 and set(rows) == {1, 16}
+    Executor(load_model("tiny-gemma3")).generate(list(range(1, 17)), 40, end_ids=())
+    assert set(rows) > {1, 16}  # where guesses are, they are fed too
 
 
 def test_the_command_measures_torch(monkeypatch: pytest.MonkeyPatch) -> None:

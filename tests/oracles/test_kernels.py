@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from prover import word_products
+from prover import other_threads, word_products
 from prover.argument import integer_sums, lane_sources, lanes, mercury_prover, multilinear, sumcheck_prover
 from prover.argument.columns import Equality, Repeated, whole
 from prover.argument.integer_sums import bind_columns, combine_integers
@@ -207,9 +207,10 @@ def _products_in_words() -> None:
     many_weights[0] = -(2**15)
     many_x = np.random.default_rng(19).integers(-(2**12), 2**12, (19, 6))
     many_x[3] = 2**30
-    for worth in (1 << 20, 0):
+    for takes in (False, True):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(word_gemm, "_WORTH_A_THREAD", worth)
+            patch.setattr(other_threads.other_threads, "take", lambda _, takes=takes: takes)
+            patch.setattr(other_threads.other_threads, "give_back", lambda: None)
             multiply_exactly(weights, x)
             for bias in (None, np.arange(9)):
                 Matrix.of(weights).multiply_rounded(x, bias, 5, 1 << 30)
@@ -242,9 +243,10 @@ def _rows_of_a_model() -> None:
     kept = generator.integers(-90, 90, (3, 2, 4, 4)).astype(np.int32)
     places = np.arange(3), np.array([0, 0, 1]), np.array([5, 6, 2]), np.array([[0, 1], [2, 0]])
     blocks = kept, np.ascontiguousarray(kept[..., :0]), kept
-    for worth in (1 << 20, 0):
+    for takes in (False, True):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(block_attention, "_WORTH_A_THREAD", worth)
+            patch.setattr(other_threads.other_threads, "take", lambda _, takes=takes: takes)
+            patch.setattr(other_threads.other_threads, "give_back", lambda: None)
             block_attention.attend_blocks(
                 query, places, blocks, 0, 4, 2, exponential_table(), np.empty_like(query)
             )
@@ -258,14 +260,20 @@ def _attention_in_words() -> None:
     query = generator.integers(-900, 900, (5, 2, 2, 3))
     keys = generator.integers(-900, 900, (2, 40, 3)).astype(np.int32)
     values = generator.integers(-(2**15), 2**15, (2, 40, 5)).astype(np.int32)
-    for worth in (1 << 20, 0):
+    for takes in (False, True):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(word_attention, "_WORTH_A_THREAD", worth)
+            patch.setattr(other_threads.other_threads, "take", lambda _, takes=takes: takes)
+            patch.setattr(other_threads.other_threads, "give_back", lambda: None)
             y = np.empty((5, 2, 2, 5), dtype=np.int64)
             assert word_attention.attend_in_words(query, keys, values, 34, 36, 2, y)
 
 
+def _waking() -> None:
+    other_threads.visit_each(np.zeros(3, dtype=np.int64))
+
+
 RUNS = (
+    _waking,
     _field_arrays,
     _curve,
     _many_distinct_points,
