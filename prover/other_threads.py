@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from math import inf
 from threading import Lock
 
 import numpy as np
@@ -19,9 +20,9 @@ from .field import threads  # noqa: F401  chooses the thread layer
 
 _LEAST_US = 20.0
 """Shorter work stays with the caller whatever a wake costs: it takes the other cores from others for hardly anything."""
-_WAKES = 10.0
-"""So many times the cost of a wake is worth one. Two threads save half of the work at most, and real loops cost two or three times what one
-without arguments does: their rows have to come to the other core's caches."""
+_WAKES = 16.0
+"""So many times the cost of a wake is worth one. Two threads save half of the work at most, real loops cost three or four times what one
+without arguments does (their rows have to come to the other core's caches), and other threads that are busy are waited for."""
 _MEASURED_FOR_S = 10.0
 _TRIES = 9
 
@@ -31,16 +32,16 @@ class OtherThreads:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._wake_us, self._measured_at = 0.0, -_MEASURED_FOR_S
+        self._pays_from_us, self._measured_at = 0.0, -_MEASURED_FOR_S
 
     def take(self, alone_us: float) -> bool:
         """Whether the caller has them now, for work that would take it so long alone; then it calls `give_back`."""
-        if alone_us < _LEAST_US or get_num_threads() == 1 or not self._lock.acquire(blocking=False):
+        if alone_us < _LEAST_US or not self._lock.acquire(blocking=False):
             return False
         try:
             if time.monotonic() - self._measured_at >= _MEASURED_FOR_S:
-                self._wake_us, self._measured_at = _measured_wake_us(), time.monotonic()
-            pays = alone_us >= _WAKES * self._wake_us
+                self._pays_from_us, self._measured_at = _pays_from_us(), time.monotonic()
+            pays = alone_us >= self._pays_from_us
         except BaseException:
             self._lock.release()
             raise
@@ -53,6 +54,11 @@ class OtherThreads:
 
 
 other_threads = OtherThreads()
+
+
+def _pays_from_us() -> float:
+    """Microseconds of work from which on other threads pay; where there are none, never."""
+    return inf if get_num_threads() == 1 else _WAKES * _measured_wake_us()
 
 
 def _measured_wake_us() -> float:

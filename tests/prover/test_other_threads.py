@@ -22,8 +22,8 @@ def wakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 def test_work_is_worth_several_wakes(wakes: list[float]) -> None:
     threads = OtherThreads()
-    assert not threads.take(499.0)
-    assert threads.take(500.0)
+    assert not threads.take(799.0)
+    assert threads.take(800.0)
     threads.give_back()
 
 
