@@ -19,7 +19,8 @@ from contracts.bindings.dispute_game import (
     StepProof,
     TokenRow,
 )
-from contracts.bindings.events import _RENAMED, EVENTS
+from contracts.bindings.events import EVENTS
+from contracts.bindings.events.decoder import _RENAMED
 from contracts.bindings.inference_ledger import Batch, ResponseState, RewardPot
 from contracts.bindings.model_registry import HeadRules, HeadTileRules, StepRules, TokenPair
 from contracts.bindings.payments import Channel, ProviderAccount, Voucher
