@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .arrays import Arrays, Rows
+from .arrays import Arrays, Places, Rows
 from .errors import OutOfRangeError
 from .relations import (
     Along,
@@ -114,6 +114,10 @@ class BlockRows(Protocol):
 
     def extend(self, name: str, rows: Rows) -> Rows:
         """Keep the rows of a pass, (rows, groups, size); returns all blocks, (blocks, groups, WINDOW_ROWS, size) int32."""
+
+    @property
+    def few(self) -> Places | None:
+        """Where the rows of sequences are that have few in the pass; None: no sequence has few."""
 
 
 @dataclass

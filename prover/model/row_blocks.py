@@ -20,8 +20,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..architectures.config import ModelConfig
-from ..arrays import Arrays, Rows
+from ..arrays import Arrays, Places, Rows
 from ..operators.host_arrays import HOST
+from ..operators.run_arrays import FEW_ROWS
 from ..program import WINDOW_ROWS, Span
 
 _KEPT_BYTES = 4
@@ -108,6 +109,7 @@ class LayerRows:
     def __init__(self, blocks: RowBlocks, layer: int, spans: Sequence[Span]) -> None:
         self._blocks, self._layer = blocks, layer
         positions = np.concatenate([np.arange(s.start, s.start + s.rows) for s in spans])
+        self.few = _few(spans, positions)
         self._places = blocks.arrays.of(positions % WINDOW_ROWS)
         numbers = [s.blocks[np.arange(s.start, s.start + s.rows) // WINDOW_ROWS] for s in spans]
         self._numbers = blocks.arrays.of(np.concatenate(numbers))
@@ -122,8 +124,21 @@ class LayerRows:
         """The same for another layer."""
         other = object.__new__(LayerRows)
         other._blocks, other._layer = self._blocks, layer
-        other._places, other._numbers = self._places, self._numbers
+        other._places, other._numbers, other.few = self._places, self._numbers, self.few
         return other
+
+
+def _few(spans: Sequence[Span], positions: np.ndarray) -> Places | None:
+    """`BlockRows.few`, found once for all layers."""
+    few = [span for span in spans if span.rows < FEW_ROWS]
+    if not few:
+        return None
+    rows = np.concatenate([np.arange(span.first, span.end) for span in few])
+    owners = np.repeat(np.arange(len(few)), [span.rows for span in few])
+    tables = np.zeros((len(few), max(span.blocks.size for span in few)), dtype=np.int64)
+    for number, span in enumerate(few):
+        tables[number, : span.blocks.size] = span.blocks
+    return rows, owners, positions[rows], tables
 
 
 def first_name(scope: bytes) -> bytes:

@@ -105,10 +105,11 @@ def multiply_rounded(
     lengths: Lengths, x: np.ndarray, bias: np.ndarray, shift: int, limit: int
 ) -> tuple[np.ndarray, bool]:
     """`row_passes.round_rows` of x · weightsᵀ; shift 0: of sums as they are, and no limit."""
-    bias = np.ascontiguousarray(bias, dtype=np.int64).view()
-    bias.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
-    if bias.size and bias.shape != lengths.place[2:3]:
-        raise ValueError(f"a bias of shape {bias.shape} meets {lengths.place[2]} outputs")
+    if bias is not NONE:
+        bias = np.ascontiguousarray(bias, dtype=np.int64).view()
+        bias.setflags(write=False)  # kernels are compiled for what is mapped, which nobody can write
+        if bias.size and bias.shape != lengths.place[2:3]:
+            raise ValueError(f"a bias of shape {bias.shape} meets {lengths.place[2]} outputs")
     if x.ndim != 2 or x.shape[1] != lengths.place[3]:
         raise ValueError(f"x of shape {x.shape} meets weights of {lengths.place[3]} inputs")
     whole = np.ascontiguousarray(x, dtype=np.int64)

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Arrays, Rows
+from ..arrays import Arrays, Places, Rows
 from ..program import WINDOW_ROWS, Kind, OperatorBase, Program, RunContext, Span, Tensor, WitnessContext
 from ..relations import (
     Constant,
@@ -269,9 +269,8 @@ class Attend(OperatorBase):
         if context.blocks is not None:
             blocks = {name: context.blocks.extend(name, context.tensors[name]) for name in self._kept}
         output = arrays.empty((*query.shape[:3], context.tensors[self.value].shape[2]))
-        few = [span for span in context.spans if span.blocks.size and span.rows < FEW_ROWS]
-        if few:
-            self._attend_few(context, query, blocks, few, reach, output)
+        if context.blocks is not None and context.blocks.few is not None:
+            self._attend_few(context, query, blocks, context.blocks.few, reach, output)
         for span in context.spans:
             if span.blocks.size and span.rows < FEW_ROWS:
                 continue
@@ -288,22 +287,17 @@ class Attend(OperatorBase):
         context: RunContext,
         query: Rows,
         blocks: Mapping[str, Rows],
-        spans: Sequence[Span],
+        places: Places,
         reach: int,
         output: Rows,
     ) -> None:
-        rows = np.concatenate([np.arange(span.first, span.end) for span in spans])
-        owners = np.repeat(np.arange(len(spans)), [span.rows for span in spans])
-        tables = np.zeros((len(spans), max(span.blocks.size for span in spans)), dtype=np.int64)
-        for number, span in enumerate(spans):
-            tables[number, : span.blocks.size] = span.blocks
         keys = blocks[self.key]
         more = keys[:, :, :, :0] if self.second is None else blocks[self.second[1]]
         segments = self.groups or ()
         run = next((context.parameters[s.name] - 1 for s in segments if isinstance(s, ParameterBits)), 0)
         arrays_of(context).attend_blocks(
             query,
-            (rows, owners, context.positions[rows], tables),
+            places,
             (keys, more, blocks[self.value]),
             run * self.group_count,
             reach,
