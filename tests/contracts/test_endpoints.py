@@ -153,12 +153,8 @@ _NO_ANSWERS = [
 ]
 
 
-_KINDS = (
-    "eth_getBlockByNumber",
-    "eth_call",
-    "eth_getLogs",
-    "eth_getTransactionReceipt",
-)  # object, word, list, or none
+# An object, a word, a list, and an object or none; the others are of the same kinds.
+_KINDS = ("eth_getBlockByNumber", "eth_call", "eth_getLogs", "eth_getTransactionReceipt")
 
 
 @pytest.mark.parametrize(
