@@ -56,6 +56,20 @@ contract ProveStepTest is Scenario {
         }
     }
 
+    /// @dev Trees over an odd number of chunks, or of windows in the last one.
+    function test_whole_chunks_are_read_of_any_number_of_windows() external {
+        uint256 start = vm.snapshotState();
+        for (uint256 count = 5; count < 8; ++count) {
+            dispute(32 * count, 1);
+            uint256 ready = vm.snapshotState();
+            for (uint256 window = 0; window < count; ++window) {
+                prove(1, window);
+                vm.revertToState(ready);
+            }
+            vm.revertToState(start);
+        }
+    }
+
     function test_a_refused_proof_can_be_replaced_while_the_clock_runs() external {
         uint256 gameId = gameAtStepProof(5, 1);
         StepProof memory proof = stepProof(5, 1);
