@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 KERNELS := .venv/.kernels
-STAMPS := .venv/.installed node_modules/.installed $(KERNELS)
+CONTRACTS := .venv/.contracts
+STAMPS := .venv/.installed node_modules/.installed $(KERNELS) $(CONTRACTS)
 SLITHER := .venv/slither/bin/slither
 
 .PHONY: setup demo test test-long slither mutation check clean
@@ -24,6 +25,11 @@ node_modules/.installed: package.json package-lock.json
 # Numba keeps what it compiles: a minute on a fresh clone, seconds after a change of the prover.
 $(KERNELS): .venv/.installed $(wildcard prover/*.py prover/*/*.py)
 	$(BIN)/gainsay kernels
+	@touch $@
+
+# Compiled contracts are kept by the hash of their sources.
+$(CONTRACTS): .venv/.installed node_modules/.installed $(wildcard contracts/src/*.sol contracts/src/*/*.sol)
+	$(BIN)/python -c 'from contracts.bindings.compiler import protocol_artifacts; protocol_artifacts()'
 	@touch $@
 
 demo: setup

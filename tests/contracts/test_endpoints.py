@@ -63,12 +63,17 @@ def limited(blocks: int, answer: Answer | int) -> Callable[[str, list[Any]], Ans
     "refusal",
     [
         error("query returned more than 10000 results", -32005),
-        error("block range too large"),
         error("exceed maximum block range: 100", -32602),
-        error("Log response size exceeded.", -32602),
-        error("query timeout exceeded"),
         413,
-        400,
+        *(
+            pytest.param(refusal, marks=pytest.mark.long)
+            for refusal in (
+                error("block range too large"),
+                error("Log response size exceeded.", -32602),
+                error("query timeout exceeded"),
+                400,
+            )
+        ),
     ],
 )
 def test_logs_come_in_pieces_that_the_endpoint_takes(
@@ -208,7 +213,7 @@ def test_what_does_not_pass_ends_in_time(endpoint: Open) -> None:
         assert time.monotonic() - started < 2.5
 
 
-@pytest.mark.parametrize("how", ["frozen", "dripping"])
+@pytest.mark.parametrize("how", [pytest.param("frozen", marks=pytest.mark.long), "dripping"])
 def test_a_request_never_takes_longer_than_it_may(endpoint: Open, how: str) -> None:
     proxy = endpoint()
     chain = Chain(proxy.url, timeout_s=1.5)
@@ -223,7 +228,7 @@ def test_a_request_never_takes_longer_than_it_may(endpoint: Open, how: str) -> N
 
 
 @pytest.mark.parametrize(
-    "how", ["dripping", "gone", *(pytest.param(how, marks=pytest.mark.long) for how in ("frozen", "502"))]
+    "how", ["gone", *(pytest.param(how, marks=pytest.mark.long) for how in ("dripping", "frozen", "502"))]
 )
 def test_another_endpoint_takes_over(local_chain: LocalChain, endpoint: Open, how: str) -> None:
     first, second = endpoint(), endpoint()

@@ -152,20 +152,14 @@ def own_chain(tmp_path: Path) -> Iterator[LocalChain]:
     stop_process(anvil.pid)
 
 
-@pytest.mark.parametrize(
-    "accusations",
-    [
-        pytest.param([AS_POSTED[0], AS_POSTED[2], NEARLY[0]], id="some"),
-        pytest.param([*AS_POSTED, *NEARLY], id="all", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
 def test_whatever_is_claimed_last_a_started_provider_answers_it(
-    tmp_path: Path, own_chain: LocalChain, tiny: IntegerModel, accusations: list[Accusation]
+    tmp_path: Path, own_chain: LocalChain, tiny: IntegerModel
 ) -> None:
     deployment = deploy_protocol(own_chain.sender(0), DEVNET)
     contracts = ProtocolContracts(own_chain.chain, deployment)
     serving = registered(tiny, own_chain, contracts)
-    command = Command(tmp_path, own_chain, deployment, _PROVIDER)
+    command, accusations = Command(tmp_path, own_chain, deployment, _PROVIDER), [*AS_POSTED, *NEARLY]
     address = own_chain.chain.unlocked_accounts()[_PROVIDER]
     with ExitStack() as stack:
         first_life = stack.enter_context(command.serving())

@@ -82,6 +82,7 @@ def _code(answer: httpx.Response) -> str:
 # --- the key --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_attack_an_audit_key_is_nobody_elses(scene: Scene) -> None:
     """Guessed, another answer's, in a race, and across a kill: an answer's one audit is its client's."""
     provider = scene.provider
