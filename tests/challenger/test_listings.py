@@ -157,7 +157,11 @@ def server() -> Iterator[HostileServer]:
 
 @pytest.mark.parametrize(
     "answer",
-    [dripped_body(0.2), dripped_head(0.2), interim_answers(), endless_body()],
+    [
+        dripped_body(0.2),
+        endless_body(),
+        *(pytest.param(answer, marks=pytest.mark.long) for answer in (dripped_head(0.2), interim_answers())),
+    ],
     ids=lambda a: a.__qualname__,
 )
 def test_no_answer_holds_the_reader_for_longer_than_its_deadline(server: HostileServer, answer: Any) -> None:

@@ -184,7 +184,7 @@ def test_a_restart_forgets_no_log_that_came_late(reader: Reader) -> None:
             assert reader.batches() == 0  # how many there were is known
 
 
-@pytest.mark.parametrize("again,leap", [(0, 0), (1, 0), (0, 10 * 86_400)])
+@pytest.mark.parametrize("again,leap", [(0, 0), pytest.param(1, 0, marks=pytest.mark.long), (0, 10 * 86_400)])
 def test_however_many_blocks_and_seconds_before_a_restart(reader: Reader, again: int, leap: int) -> None:
     """The first life has 200 seconds left, with many more blocks than are read again without ranges; or the
     chain leaps in time."""

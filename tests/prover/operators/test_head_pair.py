@@ -83,11 +83,13 @@ def test_the_margin_reads_both_biases() -> None:
         assert [v.relation for v in made.violations_with(name, row)] == ["margin"]
 
 
-@pytest.mark.parametrize("min_p", [pytest.param(0, marks=pytest.mark.long), 250])
-def test_pairs_decide_what_is_sampled(min_p: int) -> None:
+@pytest.mark.parametrize(
+    ("min_p", "seeds"), [(250, 4), *(pytest.param(min_p, 12, marks=pytest.mark.long) for min_p in (0, 250))]
+)
+def test_pairs_decide_what_is_sampled(min_p: int, seeds: int) -> None:
     """Against every rival exactly one of two: the rule's token has a proof; against the right rival no other token has."""
     values = logits()
-    for seed in range(12):
+    for seed in range(seeds):
         rule = Sampling(1500, seed, min_p)
         (token,) = map(int, rule.choose(values[None, :], 40, SCALE))
         largest = int(values.argmax())
