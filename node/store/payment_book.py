@@ -181,10 +181,13 @@ def _standing(row: PaymentAccountRow) -> Standing:
 
 
 def _locked_account(session: Session, payer: str, token: str) -> PaymentAccountRow | None:
-    """The account, as nobody else can change it before this transaction ends: writing first takes the lock."""
+    """The account, as nobody else can change it before this transaction ends: writing first takes the lock. None: there was none to write
+    to; an account that another process opened since then is nobody's to read, for it is not locked, and opening it again fails."""
     mine = (col(PaymentAccountRow.payer) == payer, col(PaymentAccountRow.token) == token)
-    session.execute(update(PaymentAccountRow).where(*mine).values(token=token))
-    return session.exec(select(PaymentAccountRow).where(*mine)).first()
+    written = session.execute(update(PaymentAccountRow).where(*mine).values(token=token))
+    if not written.rowcount:  # type: ignore[attr-defined]
+        return None
+    return session.exec(select(PaymentAccountRow).where(*mine)).one()
 
 
 def _delete_hold(session: Session, hold: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from contracts.bindings.payments import Voucher
 from contracts.bindings.settings import SettingsError
@@ -480,6 +481,30 @@ def test_many_threads_never_share_an_increase(url: str) -> None:
         holds = list(pool.map(reserve, range(16)))
     assert sum(hold is not None for hold in holds) == 5
     assert books[0].standing(OTHER, ETHER_TOKEN).credit == 0
+
+
+def test_attack_a_first_voucher_at_two_processes_at_once_is_spent_once(url: str) -> None:
+    """The account is opened by one while the other has found none, and spent from before the other writes: its price is not forgotten."""
+    if not url.startswith("postgresql"):
+        pytest.skip("SQLite has one writer, from the beginning of its transaction")
+    slow_engine = open_engine(url)
+    slow, quick = PaymentBook(slow_engine), PaymentBook(open_engine(url))
+    holds, updates = list[str](), 0
+
+    def interrupt(connection: object, cursor: object, statement: str, *_: object) -> None:
+        """Behind the first update, which finds nothing, and behind a look at what was opened since then."""
+        nonlocal updates
+        updates += statement.startswith("UPDATE payment_account")
+        if updates == 1 and statement.startswith(("UPDATE payment_account", "SELECT payment_account")):
+            holds.append(quick.reserve(_voucher(3 * PRICE), b"\1", OTHER, PRICE, 0))
+
+    event.listen(slow_engine, "after_cursor_execute", interrupt)
+    holds.append(slow.reserve(_voucher(3 * PRICE), b"\1", OTHER, PRICE, 0))
+    event.remove(slow_engine, "after_cursor_execute", interrupt)
+    assert quick.standing(OTHER, ETHER_TOKEN).spent == len(holds) * PRICE
+    with pytest.raises(VoucherTooLowError):
+        for _ in range(4 - len(holds)):
+            quick.reserve(_voucher(3 * PRICE), b"\1", OTHER, PRICE, 0)
 
 
 def test_a_price_goes_to_an_answer_or_back_but_not_both(url: str) -> None:
