@@ -13,10 +13,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import CursorResult, Engine, delete, update
+from sqlalchemy import Engine, delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from contracts.bindings.lease import changed_rows
 from contracts.bindings.payments import Voucher
 
 from ..errors import NotReadyError, VoucherTooLowError
@@ -184,13 +185,10 @@ def _locked_account(session: Session, payer: str, token: str) -> PaymentAccountR
     """The account, as nobody else can change it before this transaction ends: writing first takes the lock. None: there was none to write
     to; an account that another process opened since then is nobody's to read, for it is not locked, and opening it again fails."""
     mine = (col(PaymentAccountRow.payer) == payer, col(PaymentAccountRow.token) == token)
-    written = session.execute(update(PaymentAccountRow).where(*mine).values(token=token))
-    if not written.rowcount:  # type: ignore[attr-defined]
+    if not changed_rows(session, update(PaymentAccountRow).where(*mine).values(token=token)):
         return None
     return session.exec(select(PaymentAccountRow).where(*mine)).one()
 
 
 def _delete_hold(session: Session, hold: str) -> bool:
-    done = session.execute(delete(PaymentHoldRow).where(col(PaymentHoldRow.id) == hold))
-    assert isinstance(done, CursorResult)
-    return done.rowcount == 1
+    return changed_rows(session, delete(PaymentHoldRow).where(col(PaymentHoldRow.id) == hold)) == 1

@@ -483,10 +483,10 @@ def test_many_threads_never_share_an_increase(url: str) -> None:
     assert books[0].standing(OTHER, ETHER_TOKEN).credit == 0
 
 
+# SQLite has one writer, from the beginning of its transaction.
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_attack_a_first_voucher_at_two_processes_at_once_is_spent_once(url: str) -> None:
     """The account is opened by one while the other has found none, and spent from before the other writes: its price is not forgotten."""
-    if not url.startswith("postgresql"):
-        pytest.skip("SQLite has one writer, from the beginning of its transaction")
     slow_engine = open_engine(url)
     slow, quick = PaymentBook(slow_engine), PaymentBook(open_engine(url))
     holds, updates = list[str](), 0
