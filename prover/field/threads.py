@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numba
 
-# Numba prefers TBB wherever a libtbb is installed, and Debian's made passes of few rows two to six times slower. Who asks for one gets it.
+# Numba prefers TBB wherever a libtbb is installed, and Debian's made passes of few rows up to six times slower. Who asks for one gets it.
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
